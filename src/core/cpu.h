@@ -1,0 +1,34 @@
+/*
+ * cpu.h
+ *	  Which instruction sets this processor offers, asked once at run time.
+ *
+ * The build never uses -march=native.  Each kernel that has a faster form is
+ * compiled with a target attribute and chosen through this level.
+ */
+#ifndef CORE_CPU_H
+#define CORE_CPU_H
+
+typedef enum CpuLevel
+{
+	CPU_SCALAR = 0,				/* plain C, the reference */
+	CPU_AVX2 = 1,				/* AVX2 + FMA + F16C (+ OS support of ymm) */
+	CPU_AVX512 = 2				/* the above + AVX-512 F, BW, DQ, VL, VNNI, VPOPCNTDQ (+ OS support of zmm) */
+} CpuLevel;
+
+/* Best level of this processor; constant over the life of the process. */
+extern CpuLevel cpu_level(void);
+
+/*
+ * Level in force: the best one unless cpu_level_limit() lowered it.  Tests use
+ * the limit to run every form of a kernel on one machine.
+ */
+extern CpuLevel cpu_level_in_force(void);
+extern void cpu_level_limit(CpuLevel most);
+
+#if defined(__x86_64__) && defined(__GNUC__)
+#define CORE_X86 1
+#define TARGET_AVX2 __attribute__((target("avx2,fma,f16c,popcnt,bmi,bmi2")))
+#define TARGET_AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vpopcntdq,avx2,fma,f16c,popcnt,bmi,bmi2")))
+#endif
+
+#endif							/* CORE_CPU_H */

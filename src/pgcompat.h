@@ -1,0 +1,22 @@
+/*
+ * pgcompat.h
+ *	  The only file that names PG_VERSION_NUM.
+ *
+ * vecdb is developed on PostgreSQL 15 and compiles unchanged on 15 to 18.
+ * Every difference between those versions is bridged here, so that no other
+ * file needs a version check.
+ */
+#ifndef VECDB_PGCOMPAT_H
+#define VECDB_PGCOMPAT_H
+
+#include "postgres.h"
+
+#if PG_VERSION_NUM < 150000
+#error "vecdb needs PostgreSQL 15 or later"
+#endif
+
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
+
+#endif							/* VECDB_PGCOMPAT_H */

@@ -17,6 +17,10 @@
 
 #if PG_VERSION_NUM >= 160000
 #include "varatt.h"
+#else
+/* Before 16 this mark is empty on ELF; we build with hidden visibility. */
+#undef PGDLLEXPORT
+#define PGDLLEXPORT __attribute__((visibility("default")))
 #endif
 
 #endif							/* VECDB_PGCOMPAT_H */

@@ -57,4 +57,8 @@ typedef struct SparseVector
 #define PG_GETARG_HALFVEC_P(n)	DatumGetHalfVector(PG_GETARG_DATUM(n))
 #define PG_GETARG_SPARSEVEC_P(n) DatumGetSparseVector(PG_GETARG_DATUM(n))
 
+/* A new value in the current memory context, elements zero; dim has been checked. */
+extern Vector *NewVector(int dim);
+extern HalfVector *NewHalfVector(int dim);
+
 #endif							/* VECDB_VECTOR_H */

@@ -829,13 +829,18 @@ check_indices(const char *text, size_t len, const int32_t *indices, int nnz,
 		int64_t		index;
 		float		value;
 		size_t		at;
+		Cursor		number;
 
 		skip_space(&c);
 		at = (size_t) (c.p - c.start);
+		number = c;
 		if (!read_pair(&c, &index, &value, err))
 			return false;		/* cannot happen, and is an error all the same */
 		if (value != 0 && index - 1 == indices[i] && skip-- == 0)
-			return fail_count(err, kind, at, (size_t) (c.p - c.start) - at, index, dim);
+		{
+			accept_integer(&number, &index);
+			return fail_count(err, kind, at, (size_t) (number.p - number.start) - at, index, dim);
+		}
 		skip_space(&c);
 		if (!accept_char(&c, ','))
 			return fail_count(err, kind, at, 0, (int64_t) indices[i] + 1, dim);

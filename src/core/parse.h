@@ -57,8 +57,8 @@ typedef enum ParseErrorKind
 	PARSE_DIM_TOO_FEW,			/* value: the count given, less than 1 */
 	PARSE_DIM_TOO_MANY,			/* limit: the most allowed */
 	PARSE_NNZ_TOO_MANY,			/* limit: the most allowed */
-	PARSE_INDEX_RANGE,			/* value: the index, limit: the dimensions */
-	PARSE_INDEX_DUPLICATE,		/* value: the index */
+	PARSE_INDEX_RANGE,			/* value: the index, limit: the dimensions; pos, len: the index */
+	PARSE_INDEX_DUPLICATE,		/* value: the index; pos, len: its second occurrence */
 
 	/* binary only */
 	PARSE_INDEX_ORDER,			/* value: the index that is below its predecessor */

@@ -1,6 +1,14 @@
 /*
  * cpu.c
  *	  Asks the processor once which instruction sets it offers.
+ *
+ * A processor that has wide registers is of no use under an operating system
+ * (or hypervisor) that does not save them.  The run-time library behind
+ * __builtin_cpu_supports(), libgcc's and compiler-rt's alike, reads XCR0 with
+ * xgetbv and reports AVX2 and FMA only where the system saves ymm registers,
+ * and anything of AVX-512 only where it saves zmm and the mask registers too.
+ * The one bit we read ourselves, F16C, works on ymm registers as AVX2 does, so
+ * that asking for both covers it.
  */
 #include "core/cpu.h"
 
@@ -20,45 +28,45 @@ has_f16c(void)
 }
 #endif
 
-static CpuLevel most_allowed = CPU_AVX512;
+int			cpu_level_chosen = -1;
+
+static int	most_allowed = CPU_AVX512;
 
 CpuLevel
 cpu_level(void)
 {
 #ifdef CORE_X86
-	static int	known = -1;
-
-	if (known < 0)
-	{
-		__builtin_cpu_init();
-		known = CPU_SCALAR;
-		if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-			has_f16c() && __builtin_cpu_supports("bmi2") &&
-			__builtin_cpu_supports("popcnt"))
-		{
-			known = CPU_AVX2;
-			if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-				__builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-				__builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512vpopcntdq"))
-				known = CPU_AVX512;
-		}
-	}
-	return (CpuLevel) known;
+	__builtin_cpu_init();
+	if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") ||
+		!has_f16c() || !__builtin_cpu_supports("bmi") ||
+		!__builtin_cpu_supports("bmi2") || !__builtin_cpu_supports("popcnt"))
+		return CPU_SCALAR;
+	if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw") ||
+		!__builtin_cpu_supports("avx512dq") || !__builtin_cpu_supports("avx512vl") ||
+		!__builtin_cpu_supports("avx512vnni") || !__builtin_cpu_supports("avx512vpopcntdq"))
+		return CPU_AVX2;
+	return CPU_AVX512;
 #else
 	return CPU_SCALAR;
 #endif
 }
 
+/* Threads that race here all store the same answer. */
 CpuLevel
-cpu_level_in_force(void)
+cpu_level_choose(void)
 {
-	CpuLevel	best = cpu_level();
+	int			level = cpu_level();
+	int			most = __atomic_load_n(&most_allowed, __ATOMIC_RELAXED);
 
-	return best < most_allowed ? best : most_allowed;
+	if (level > most)
+		level = most;
+	__atomic_store_n(&cpu_level_chosen, level, __ATOMIC_RELAXED);
+	return (CpuLevel) level;
 }
 
 void
 cpu_level_limit(CpuLevel most)
 {
-	most_allowed = most;
+	__atomic_store_n(&most_allowed, (int) most, __ATOMIC_RELAXED);
+	(void) cpu_level_choose();
 }

@@ -3,7 +3,11 @@
  *	  Which instruction sets this processor offers, asked once at run time.
  *
  * The build never uses -march=native.  Each kernel that has a faster form is
- * compiled with a target attribute and chosen through this level.
+ * compiled with a target attribute and chosen through this level: every file
+ * of kernels keeps a constant table with one row for each level, and indexes
+ * it with cpu_level_in_force() on every call.  That costs one load and one
+ * well predicted branch, needs no initialisation call, is safe in any thread,
+ * and follows cpu_level_limit() at once.
  */
 #ifndef CORE_CPU_H
 #define CORE_CPU_H
@@ -19,11 +23,23 @@ typedef enum CpuLevel
 extern CpuLevel cpu_level(void);
 
 /*
- * Level in force: the best one unless cpu_level_limit() lowered it.  Tests use
- * the limit to run every form of a kernel on one machine.
+ * Tests and benchmarks use the limit to run every form of a kernel on one
+ * machine.  It only ever lowers the level.
  */
-extern CpuLevel cpu_level_in_force(void);
 extern void cpu_level_limit(CpuLevel most);
+
+/* Private to cpu.c and the function below: -1 until the first question. */
+extern int	cpu_level_chosen;
+extern CpuLevel cpu_level_choose(void);
+
+/* Level in force: the best one unless cpu_level_limit() lowered it. */
+static inline CpuLevel
+cpu_level_in_force(void)
+{
+	int			level = __atomic_load_n(&cpu_level_chosen, __ATOMIC_RELAXED);
+
+	return level >= 0 ? (CpuLevel) level : cpu_level_choose();
+}
 
 #if defined(__x86_64__) && defined(__GNUC__)
 #define CORE_X86 1

@@ -1,0 +1,463 @@
+/*
+ * code.c
+ *	  Encoding of a node's neighbours, blocks of codes, and the estimate of 32
+ *	  distances at once.  The layout of a block is described in code.h.
+ *
+ * What is an integer (levels, tables, sums of table entries) is equal to the
+ * bit in every form.  Where an integer follows from a sum of floats, that sum
+ * runs in LANES lanes that are added up in one fixed order, without fused
+ * multiplication, in every form alike.
+ */
+#include "core/code.h"
+
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+#include "core/cpu.h"
+
+#define LANES 32
+
+/*
+ * Step between levels in units of the residual's standard deviation: least
+ * mean squared error of a uniform quantiser of 4 and 16 levels on a Gaussian.
+ */
+#define STEP_2_BITS 0.9957f
+#define STEP_4_BITS 0.3352f
+
+/*
+ * Encoding in float is safe while the mean square of the residual is within
+ * these bounds; outside, encode_in_double() takes over.
+ */
+#define SAFE_LEAST 1e-25f
+#define SAFE_MOST 1e30f
+
+/* 1/delta would overflow below, and no estimate can use such a query anyway. */
+#define QUERY_LEAST 1e-30f
+
+/* What encoding adds up besides the levels. */
+typedef struct EncodeSums
+{
+	double		rr;				/* sum of r_i^2 over all D */
+	double		vr;				/* sum of v_i r_i over dc */
+	double		vc;				/* sum of v_i c_i over dc */
+	double		cr;				/* sum of c_i r_i over all D */
+} EncodeSums;
+
+typedef struct CodeForms
+{
+	/* false, with u and sums undefined, where float is not safe */
+	bool		(*encode) (int bits, int dc, int D, const float *y, const float *c,
+						   uint8_t *u, EncodeSums *sums);
+	void		(*store) (uint8_t *block, int bits, int dc, int slot, const uint8_t *u);
+
+	/* maximum over groups, and sum over all, of |q_i|; the maximum's sums are (0+1)+(2+3) */
+	void		(*query_size) (int dc, const float *q, float *widest, double *total);
+	void		(*query_table) (int dc, const float *q, float scale, uint8_t *table);
+	void		(*scan) (const CodeQuery *self, const uint8_t *block, uint32_t *acc);
+	void		(*estimate) (const CodeQuery *self, const uint8_t *block, float own,
+							 const float *f_add, const float *f_mul, float *est);
+} CodeForms;
+
+static bool encode_scalar(int bits, int dc, int D, const float *y, const float *c,
+						  uint8_t *u, EncodeSums *sums);
+static void store_scalar(uint8_t *block, int bits, int dc, int slot, const uint8_t *u);
+static void query_size_scalar(int dc, const float *q, float *widest, double *total);
+static void query_table_scalar(int dc, const float *q, float scale, uint8_t *table);
+static void scan_scalar(const CodeQuery *self, const uint8_t *block, uint32_t *acc);
+static void estimate_scalar(const CodeQuery *self, const uint8_t *block, float own,
+							const float *f_add, const float *f_mul, float *est);
+
+static const CodeForms forms[] = {
+	[CPU_SCALAR] = {encode_scalar, store_scalar, query_size_scalar,
+	query_table_scalar, scan_scalar, estimate_scalar},
+	[CPU_AVX2] = {encode_scalar, store_scalar, query_size_scalar,
+	query_table_scalar, scan_scalar, estimate_scalar},
+	[CPU_AVX512] = {encode_scalar, store_scalar, query_size_scalar,
+	query_table_scalar, scan_scalar, estimate_scalar},
+};
+
+static inline const CodeForms *
+forms_in_force(void)
+{
+	return &forms[cpu_level_in_force()];
+}
+
+/* The byte of a group that holds a slot, and the slot's place in it */
+static inline int
+slot_byte(int slot)
+{
+	int			s = slot & 15;
+
+	return s < 8 ? 2 * s : 2 * (s - 8) + 1;
+}
+
+static inline int
+slot_shift(int slot)
+{
+	return slot < 16 ? 0 : 4;
+}
+
+static inline float
+step_of(int bits)
+{
+	return bits == 2 ? STEP_2_BITS : STEP_4_BITS;
+}
+
+/* A float that is always finite */
+static float
+clamp_to_float(double d)
+{
+	if (d > FLT_MAX)
+		return FLT_MAX;
+	if (d < -FLT_MAX)
+		return -FLT_MAX;
+	return d == d ? (float) d : 0;
+}
+
+/* encode() for any residual that floats can have */
+static void
+encode_in_double(int bits, int dc, int D, const float *y, const float *c,
+				 uint8_t *u, EncodeSums *sums)
+{
+	double		middle = 1 << (bits - 1);
+	double		top = (1 << bits) - 1;
+	double		rr_coded = 0;
+	double		unit;
+
+	memset(sums, 0, sizeof *sums);
+	for (int i = 0; i < dc; i++)
+	{
+		double		r = (double) y[i] - (double) c[i];
+
+		rr_coded += r * r;
+	}
+	unit = sqrt(rr_coded / dc) * step_of(bits);
+
+	for (int i = 0; i < D; i++)
+	{
+		double		r = (double) y[i] - (double) c[i];
+
+		sums->rr += r * r;
+		sums->cr += r * c[i];
+		if (i < dc)
+		{
+			double		level;
+			double		v;
+
+			if (bits == 1)
+				level = r > 0 ? 1 : 0;
+			else
+				level = unit > 0 ? r / unit + middle : middle;
+			if (!(level > 0))	/* NaN too */
+				level = 0;
+			else if (level > top)
+				level = top;
+			u[i] = (uint8_t) level;
+			v = u[i] - top / 2;
+			sums->vr += v * r;
+			sums->vc += v * c[i];
+		}
+	}
+}
+
+void
+code_encode(CodeMetric metric, int bits, int dc, int D,
+			const float *y, const float *c,
+			uint8_t *u, float *f_add, float *f_mul)
+{
+	EncodeSums	sums;
+	double		f;
+
+	if (!forms_in_force()->encode(bits, dc, D, y, c, u, &sums))
+		encode_in_double(bits, dc, D, y, c, u, &sums);
+
+	/* vr is 0 where r is 0 on all coded coordinates */
+	f = sums.vr > 0 ? sums.rr / sums.vr : 0;
+	if (metric == CODE_L2)
+	{
+		*f_add = clamp_to_float(sums.rr + 2 * f * sums.vc);
+		*f_mul = clamp_to_float(-2 * f);
+	}
+	else
+	{
+		*f_add = clamp_to_float(f * sums.vc - sums.cr);
+		*f_mul = clamp_to_float(-f);
+	}
+}
+
+void
+code_store(uint8_t *block, int bits, int dc, int slot, const uint8_t *u)
+{
+	forms_in_force()->store(block, bits, dc, slot, u);
+}
+
+void
+code_load(const uint8_t *block, int bits, int dc, int slot, uint8_t *u)
+{
+	const uint8_t *byte = block + slot_byte(slot);
+	int			shift = slot_shift(slot);
+
+	memset(u, 0, (size_t) dc);
+	for (int p = 0; p < bits; p++)
+	{
+		for (int i = 0; i < dc; i += 4)
+		{
+			int			nibble = *byte >> shift;
+
+			for (int b = 0; b < 4; b++)
+				u[i + b] |= (uint8_t) (((nibble >> b) & 1) << p);
+			byte += 16;
+		}
+	}
+}
+
+float
+code_dot(const uint8_t *block, int bits, int dc, int slot, const float *x)
+{
+	const uint8_t *byte = block + slot_byte(slot);
+	int			shift = slot_shift(slot);
+	double		sum = 0;
+	double		total = 0;
+
+	for (int p = 0; p < bits; p++)
+	{
+		for (int i = 0; i < dc; i += 4)
+		{
+			int			nibble = *byte >> shift;
+
+			for (int b = 0; b < 4; b++)
+			{
+				if ((nibble >> b) & 1)
+					sum += (double) x[i + b] * (1 << p);
+			}
+			byte += 16;
+		}
+	}
+	for (int i = 0; i < dc; i++)
+		total += x[i];
+	return (float) (sum - total * ((1 << bits) - 1) / 2);
+}
+
+/*
+ * In each group of four, T_g[m] - lo_g is the sum of the |q_b| on one side of
+ * the subset m: those of positive q_b inside it and of negative ones outside.
+ * lo_g and the -1/2 sum of q in sum_i v_i q_i add up to -1/2 sum |q|.
+ *
+ * Each |q_b| is rounded to a multiple of delta/256 first, and the table holds
+ * sums of those, rounded again: integers that every form gets alike.
+ */
+void
+code_query_init(CodeQuery *self, int bits, int dc, const float *q, uint8_t *table)
+{
+	const CodeForms *f = forms_in_force();
+	float		widest;
+	double		total;
+
+	f->query_size(dc, q, &widest, &total);
+
+	self->bits = bits;
+	self->dc = dc;
+	self->table = table;
+	if (widest >= QUERY_LEAST && widest <= FLT_MAX)
+	{
+		self->delta = widest / 255;
+		self->base = (float) (-0.5 * ((1 << bits) - 1) * total);
+		f->query_table(dc, q, (float) (255 * 256 / (double) widest), table);
+	}
+	else
+	{
+		/* all but zero, or past what float distances can tell apart */
+		self->delta = 0;
+		self->base = 0;
+		memset(table, 0, CODE_TABLE_BYTES(dc));
+	}
+}
+
+void
+code_scan(const CodeQuery *self, const uint8_t *block, uint32_t *acc)
+{
+	forms_in_force()->scan(self, block, acc);
+}
+
+void
+code_estimate(const CodeQuery *self, const uint8_t *block, float own,
+			  const float *f_add, const float *f_mul, float *est)
+{
+	forms_in_force()->estimate(self, block, own, f_add, f_mul, est);
+}
+
+/* ---- scalar forms ---- */
+
+/* The sum of LANES lanes, in the order that all forms keep */
+static float
+sum_lanes(float *lane)
+{
+	for (int width = LANES / 2; width > 0; width /= 2)
+	{
+		for (int j = 0; j < width; j++)
+			lane[j] += lane[j + width];
+	}
+	return lane[0];
+}
+
+static bool
+encode_scalar(int bits, int dc, int D, const float *y, const float *c,
+			  uint8_t *u, EncodeSums *sums)
+{
+	float		middle = (float) (1 << (bits - 1));
+	float		top = (float) ((1 << bits) - 1);
+	float		squares[LANES] = {0};
+	double		rr = 0;
+	double		vr = 0;
+	double		vc = 0;
+	double		cr = 0;
+	float		rr_coded;
+	float		per_unit;
+
+	for (int i = 0; i < dc; i++)
+	{
+		float		r = y[i] - c[i];
+
+		squares[i % LANES] += r * r;
+	}
+	rr_coded = sum_lanes(squares);
+	if (!(rr_coded >= SAFE_LEAST && rr_coded <= SAFE_MOST))
+		return false;
+	per_unit = 1 / (sqrtf(rr_coded / (float) dc) * step_of(bits));
+
+	for (int i = 0; i < dc; i++)
+	{
+		float		r = y[i] - c[i];
+		float		level;
+		float		v;
+
+		if (bits == 1)
+			level = r > 0 ? 1 : 0;
+		else
+		{
+			level = r * per_unit;
+			level += middle;
+			level = level > 0 ? level : 0;
+			level = level < top ? level : top;
+		}
+		u[i] = (uint8_t) level;
+		v = (float) u[i] - top / 2;
+		vr += v * r;
+		vc += v * c[i];
+		cr += c[i] * r;
+	}
+	rr = rr_coded;
+	for (int i = dc; i < D; i++)
+	{
+		float		r = y[i] - c[i];
+
+		rr += r * r;
+		cr += c[i] * r;
+	}
+	sums->rr = rr;
+	sums->vr = vr;
+	sums->vc = vc;
+	sums->cr = cr;
+	return true;
+}
+
+static void
+store_scalar(uint8_t *block, int bits, int dc, int slot, const uint8_t *u)
+{
+	uint8_t    *byte = block + slot_byte(slot);
+	int			shift = slot_shift(slot);
+	uint8_t		others = (uint8_t) (0xF0 >> shift);
+
+	for (int p = 0; p < bits; p++)
+	{
+		for (int i = 0; i < dc; i += 4)
+		{
+			int			nibble = 0;
+
+			for (int b = 0; b < 4; b++)
+				nibble |= ((u[i + b] >> p) & 1) << b;
+			*byte = (uint8_t) ((*byte & others) | (nibble << shift));
+			byte += 16;
+		}
+	}
+}
+
+static void
+query_size_scalar(int dc, const float *q, float *widest, double *total)
+{
+	float		most = 0;
+	double		sum = 0;
+
+	for (int i = 0; i < dc; i += 4)
+	{
+		float		group = (fabsf(q[i]) + fabsf(q[i + 1])) +
+			(fabsf(q[i + 2]) + fabsf(q[i + 3]));
+
+		/* a NaN stays */
+		most = group > most || group != group ? group : most;
+		sum += group;
+	}
+	*widest = most;
+	*total = sum;
+}
+
+static void
+query_table_scalar(int dc, const float *q, float scale, uint8_t *table)
+{
+	for (int i = 0; i < dc; i += 4)
+	{
+		unsigned	size[4];
+		unsigned	negative = 0;
+
+		for (int b = 0; b < 4; b++)
+		{
+			size[b] = (unsigned) lrintf(fabsf(q[i + b]) * scale);
+			negative |= (unsigned) (q[i + b] < 0) << b;
+		}
+		for (unsigned m = 0; m < 16; m++)
+		{
+			unsigned	sum = 128;	/* half of 256, for rounding */
+
+			for (int b = 0; b < 4; b++)
+			{
+				if (((m ^ negative) >> b) & 1)
+					sum += size[b];
+			}
+			*table++ = (uint8_t) (sum >> 8);
+		}
+	}
+}
+
+static void
+scan_scalar(const CodeQuery *self, const uint8_t *block, uint32_t *acc)
+{
+	memset(acc, 0, CODE_SLOTS * sizeof(uint32_t));
+	for (int p = 0; p < self->bits; p++)
+	{
+		for (int g = 0; g < self->dc / 4; g++)
+		{
+			const uint8_t *entry = self->table + 16 * (size_t) g;
+
+			for (int s = 0; s < 16; s++)
+			{
+				uint8_t		byte = block[slot_byte(s)];
+
+				acc[s] += (uint32_t) entry[byte & 15] << p;
+				acc[s + 16] += (uint32_t) entry[byte >> 4] << p;
+			}
+			block += 16;
+		}
+	}
+}
+
+static void
+estimate_scalar(const CodeQuery *self, const uint8_t *block, float own,
+				const float *f_add, const float *f_mul, float *est)
+{
+	uint32_t	acc[CODE_SLOTS];
+
+	scan_scalar(self, block, acc);
+	for (int s = 0; s < CODE_SLOTS; s++)
+		est[s] = own + f_add[s] + f_mul[s] * (self->delta * (float) acc[s] + self->base);
+}

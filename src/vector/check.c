@@ -57,17 +57,17 @@ VectorReportBadElement(const char *type, double value, int index)
 void
 VectorReportOutOfRange(const char *type, double value, int index)
 {
-	char		text[DOUBLE_SHORTEST_DECIMAL_LEN];
+	char		str[DOUBLE_SHORTEST_DECIMAL_LEN];
 
 	/* A float prints as a float, with the digits its user wrote. */
 	if ((double) (float) value == value)
-		float_to_shortest_decimal_buf((float) value, text);
+		float_to_shortest_decimal_buf((float) value, str);
 	else
-		double_to_shortest_decimal_buf(value, text);
+		double_to_shortest_decimal_buf(value, str);
 
 	ereport(ERROR,
 			(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
-			 errmsg("\"%s\" is out of range for type %s", text, type),
+			 errmsg("\"%s\" is out of range for type %s", str, type),
 			 errdetail("Element %d does not fit.", index + 1)));
 }
 

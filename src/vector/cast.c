@@ -10,22 +10,55 @@
 #include "pgcompat.h"
 
 #include "catalog/pg_type.h"
+#include "core/parse.h"
 #include "fmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/float.h"
 #include "utils/fmgrprotos.h"
 #include "vector/check.h"
 #include "vector/text.h"
 #include "vector/vector.h"
 
 /*
- * The elements of an SQL array that is to become a vector, as doubles in the
- * current memory context; sets *dim.  Both floats and int4 are exact in a
- * double.  A numeric goes through float4 instead, whose input function rounds
- * the decimal digits once.
+ * One numeric as element of a vector.  Its decimal digits are rounded once, by
+ * the parser of literals; by way of double they would be rounded twice.
+ */
+static double
+NumericElement(const char *type, bool is_half, Datum number, int index)
+{
+	char	   *str = DatumGetCString(DirectFunctionCall1(numeric_out, number));
+	size_t		used;
+	float		value = 0;
+	half		half_value = 0;
+	ParseError	error;
+	bool		ok;
+
+	if (is_half)
+		ok = parse_half(str, strlen(str), &used, &half_value, &error);
+	else
+		ok = parse_float(str, strlen(str), &used, &value, &error);
+
+	if (!ok)
+	{
+		if (error.kind == PARSE_NAN)
+			VectorReportBadElement(type, get_float8_nan(), index);
+		if (error.kind == PARSE_INFINITE)
+			VectorReportBadElement(type, get_float8_infinity(), index);
+		VectorReportOutOfRangeText(type, str, index);
+	}
+
+	pfree(str);
+	return is_half ? half_to_float(half_value) : value;
+}
+
+/*
+ * The elements of an SQL array that is to become a vector or halfvec, as
+ * doubles in the current memory context; sets *dim.  int4 and both floats are
+ * exact in a double; a numeric has been rounded to the type's elements.
  */
 static double *
-GetArrayElements(const char *type, ArrayType *array, int limit, int32 typmod, int *dim)
+GetArrayElements(const char *type, bool is_half, ArrayType *array, int limit, int32 typmod, int *dim)
 {
 	int			n = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
 	char	   *data = ARR_DATA_PTR(array);
@@ -60,12 +93,12 @@ GetArrayElements(const char *type, ArrayType *array, int limit, int32 typmod, in
 			break;
 		case NUMERICOID:
 			{
-				Datum	   *elements;
+				Datum	   *numbers;
 
-				deconstruct_array(array, NUMERICOID, -1, false, TYPALIGN_INT, &elements, NULL, &n);
+				deconstruct_array(array, NUMERICOID, -1, false, TYPALIGN_INT, &numbers, NULL, &n);
 				for (int i = 0; i < n; i++)
-					values[i] = DatumGetFloat4(DirectFunctionCall1(numeric_float4, elements[i]));
-				pfree(elements);
+					values[i] = NumericElement(type, is_half, numbers[i], i);
+				pfree(numbers);
 			}
 			break;
 		default:
@@ -85,7 +118,7 @@ Datum
 array_to_vector(PG_FUNCTION_ARGS)
 {
 	int			dim;
-	double	   *values = GetArrayElements("vector", PG_GETARG_ARRAYTYPE_P(0), VECTOR_MAX_DIM,
+	double	   *values = GetArrayElements("vector", false, PG_GETARG_ARRAYTYPE_P(0), VECTOR_MAX_DIM,
 										  PG_GETARG_INT32(1), &dim);
 	Vector	   *result = NewVector(dim);
 
@@ -108,7 +141,7 @@ Datum
 array_to_halfvec(PG_FUNCTION_ARGS)
 {
 	int			dim;
-	double	   *values = GetArrayElements("halfvec", PG_GETARG_ARRAYTYPE_P(0), HALFVEC_MAX_DIM,
+	double	   *values = GetArrayElements("halfvec", true, PG_GETARG_ARRAYTYPE_P(0), HALFVEC_MAX_DIM,
 										  PG_GETARG_INT32(1), &dim);
 	HalfVector *result = NewHalfVector(dim);
 

@@ -65,6 +65,12 @@ VectorReportOutOfRange(const char *type, double value, int index)
 	else
 		double_to_shortest_decimal_buf(value, str);
 
+	VectorReportOutOfRangeText(type, str, index);
+}
+
+void
+VectorReportOutOfRangeText(const char *type, const char *str, int index)
+{
 	ereport(ERROR,
 			(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
 			 errmsg("\"%s\" is out of range for type %s", str, type),

@@ -23,6 +23,7 @@ extern void VectorReportBadDim(const char *type, int dim, int limit) pg_attribut
 /* index counts from 0, as in C; the report counts from 1, as SQL does */
 extern void VectorReportBadElement(const char *type, double value, int index) pg_attribute_noreturn();
 extern void VectorReportOutOfRange(const char *type, double value, int index) pg_attribute_noreturn();
+extern void VectorReportOutOfRangeText(const char *type, const char *str, int index) pg_attribute_noreturn();
 extern void VectorReportOverflow(const char *type, int index) pg_attribute_noreturn();
 extern void VectorReportUnderflow(const char *type, int index) pg_attribute_noreturn();
 

@@ -21,6 +21,22 @@
 /* Before 16 this mark is empty on ELF; we build with hidden visibility. */
 #undef PGDLLEXPORT
 #define PGDLLEXPORT __attribute__((visibility("default")))
+
+/*
+ * The macro of 15 marks the information record for export, but not the
+ * function itself, which the server then cannot find.
+ */
+#include "fmgr.h"
+#undef PG_FUNCTION_INFO_V1
+#define PG_FUNCTION_INFO_V1(function) \
+	PGDLLEXPORT const Pg_finfo_record *CppConcat(pg_finfo_, function) (void); \
+	const Pg_finfo_record * \
+	CppConcat(pg_finfo_, function) (void) \
+	{ \
+		static const Pg_finfo_record record = {1}; \
+		return &record; \
+	} \
+	PGDLLEXPORT Datum function(PG_FUNCTION_ARGS)
 #endif
 
 #endif							/* VECDB_PGCOMPAT_H */

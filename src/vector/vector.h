@@ -57,4 +57,18 @@ typedef struct SparseVector
 #define PG_GETARG_HALFVEC_P(n)	DatumGetHalfVector(PG_GETARG_DATUM(n))
 #define PG_GETARG_SPARSEVEC_P(n) DatumGetSparseVector(PG_GETARG_DATUM(n))
 
+/* Positive or negative zero. */
+static inline bool
+HalfIsZero(half h)
+{
+	return (h & 0x7FFF) == 0;
+}
+
+/* A new value in the current memory context, elements zero; dim has been checked. */
+extern Vector *NewVector(int dim);
+extern HalfVector *NewHalfVector(int dim);
+
+/* To nearest, ties to even, rounded once; overflow gives infinity. */
+extern half HalfFromDouble(double value);
+
 #endif							/* VECDB_VECTOR_H */

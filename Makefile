@@ -19,9 +19,10 @@ PG_CFLAGS = -std=gnu11 -O3 -fno-math-errno -fvisibility=hidden \
 SHLIB_LINK = -lm -Wl,-Bsymbolic
 
 REGRESS = $(sort $(notdir $(basename $(wildcard $(srcdir)/test/sql/*.sql))))
-REGRESS_OPTS = --inputdir=$(srcdir)/test
+REGRESS_OPTS = --inputdir=$(srcdir)/test --load-extension=vecdb
 ISOLATION = $(sort $(notdir $(basename $(wildcard $(srcdir)/test/specs/*.spec))))
-ISOLATION_OPTS = --inputdir=$(srcdir)/test
+# Up to PostgreSQL 15 expected files are sought below the output directory.
+ISOLATION_OPTS = --inputdir=$(srcdir)/test --outputdir=. --load-extension=vecdb
 
 srcdir ?= .
 PG_CONFIG ?= pg_config

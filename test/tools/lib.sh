@@ -76,7 +76,7 @@ missing_packages()
 # trace for later installations.
 install_packages()
 {
-	local hold= rc=0
+	local hold="" rc=0
 
 	if printf '%s\n' "$@" | grep -Eq '^postgresql-[0-9]+$'; then
 		hold=/etc/postgresql-common/createcluster.d/vecdb-hold.conf

@@ -94,7 +94,7 @@ copy_tree()
 		--exclude=./.deps --exclude=./test/unit/bin --exclude=./test/fuzz/bin --exclude=./sql/vecdb--[0-9.]*[0-9].sql'
 	# shellcheck disable=SC2086
 	key=$( (tar -C "$ROOT" $skip -cf - . | tar -tf - | LC_ALL=C sort
-		find "$ROOT" -name Makefile -not -path "$WORK/*" -exec cat {} +
+		find "$ROOT" -path "$WORK" -prune -o -name Makefile -exec cat {} +
 		"$PG_CONFIG" --version --configure) | cksum)
 	if [ "$key" != "$(cat "$BUILD.key" 2>/dev/null)" ]; then
 		rm -rf "$BUILD"

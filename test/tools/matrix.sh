@@ -53,6 +53,8 @@ make_chroot()
 	rm -rf "$dir" "$dir.new"
 	# Proxies and the like, as this machine has them.
 	apt-config dump | grep -E '^Acquire::(http|https|Retries)' | grep -v '""' >"$opts"
+	# A mirror may stand still for weeks; the signatures are checked all the same.
+	[ "$suite" != sid ] || echo 'Acquire::Check-Valid-Until "false";' >>"$opts"
 	sources "$suite" | timeout 1200 mmdebstrap --mode=root --variant=minbase --aptopt="$opts" \
 		--essential-hook='mkdir -p "$1/etc/postgresql-common/createcluster.d"' \
 		--essential-hook='echo "create_main_cluster = false" >"$1/etc/postgresql-common/createcluster.d/hold.conf"' \

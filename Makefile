@@ -1,3 +1,10 @@
+# vecdb: build, installation and the commands of the project.
+#
+# Two kinds of goals live here.  The build (all, install, installcheck, clean)
+# is PGXS and wants a PostgreSQL with its headers.  The commands (start, stop,
+# test, ...) are scripts in test/tools/ that first install what is missing, so
+# they must work where there is no pg_config yet: PGXS is not read for them.
+
 EXTENSION = vecdb
 EXTVERSION = 0.1.0
 MODULE_big = vecdb
@@ -6,17 +13,100 @@ DATA_built = sql/vecdb--$(EXTVERSION).sql
 EXTRA_CLEAN = sql/vecdb--$(EXTVERSION).sql
 
 PG_CPPFLAGS = -I$(srcdir)/src
-PG_CFLAGS = -std=gnu11 -O3 -fno-math-errno -fvisibility=hidden -Wall -Wextra \
-	-Wno-unused-parameter -Wno-missing-field-initializers -Wno-sign-compare -Wshadow -Wstrict-prototypes -Wvla $(WERROR)
+PG_CFLAGS = -std=gnu11 -O3 -fno-math-errno -fvisibility=hidden \
+	-Wall -Wextra -Wshadow -Wstrict-prototypes -Wformat=2 -Wnull-dereference -Wvla \
+	-Wno-unused-parameter -Wno-missing-field-initializers -Wno-sign-compare $(WERROR)
 SHLIB_LINK = -lm -Wl,-Bsymbolic
+
+REGRESS = $(sort $(notdir $(basename $(wildcard $(srcdir)/test/sql/*.sql))))
+REGRESS_OPTS = --inputdir=$(srcdir)/test --load-extension=vecdb
+ISOLATION = $(sort $(notdir $(basename $(wildcard $(srcdir)/test/specs/*.spec))))
+# Up to PostgreSQL 15 expected files are sought below the output directory.
+ISOLATION_OPTS = --inputdir=$(srcdir)/test --outputdir=. --load-extension=vecdb
 
 srcdir ?= .
 PG_CONFIG ?= pg_config
 override autodepend = yes
 # Inlining bitcode of SIMD kernels into JIT code is of no use.
 override with_llvm = no
+
+# DATA on the command line is the directory of a node; to PGXS it is a list of
+# files to install.  Keep the first for the commands and give PGXS the second.
+NODE_DATA := $(DATA)
+override DATA = $(patsubst $(srcdir)/%,%,$(wildcard $(srcdir)/sql/vecdb--*--*.sql))
+
+COMMANDS = help start stop psql demo test unit fuzz regress isolation pgtap tap test-matrix
+.PHONY: $(COMMANDS) install-vector-shim uninstall-vector-shim
+
+ifneq ($(if $(MAKECMDGOALS),$(filter-out $(COMMANDS),$(MAKECMDGOALS)),all),)
 PGXS := $(shell $(PG_CONFIG) --pgxs)
+ifeq ($(wildcard $(PGXS)),)
+$(error $(PG_CONFIG) gives no PGXS: install the server headers (postgresql-server-dev-NN) or name the right one with PG_CONFIG=; "make start" and "make test" install what they need)
+endif
 include $(PGXS)
+endif
 
 sql/vecdb--$(EXTVERSION).sql: sql/vecdb.sql
+	mkdir -p sql
 	cp $< $@
+
+# ---------------------------------------------------------------------------
+# Commands
+
+# What the scripts are told; PG_CONFIG only when the caller chose one.
+TOOL = $(if $(filter command% environment%,$(origin PG_CONFIG)),PG_CONFIG='$(PG_CONFIG)') \
+	VECDB_DATA='$(NODE_DATA)' VECDB_PORT='$(PGPORT)' VECDB_CONF='$(CONF)' \
+	bash test/tools
+
+help:
+	@echo 'make start          install what is missing, build, run a private server with vecdb'
+	@echo 'make stop           stop that server; its data stay'
+	@echo 'make psql           open psql on it'
+	@echo 'make demo           load 60,000 images, index them, search, report recall and times'
+	@echo '                    variables: DATA=directory (.vecdb/data) PGPORT=port (5488) CONF=file'
+	@echo 'make test           install what the tests need and run every suite'
+	@echo 'make unit|fuzz|regress|isolation|pgtap|tap      one suite; FUZZ_SECONDS=n (5)'
+	@echo 'make test-matrix    the suites of the server on PostgreSQL 17 and 18, in chroots (root)'
+	@echo
+	@echo 'make && make install       build and install into the PostgreSQL of PG_CONFIG'
+	@echo 'make installcheck          regression and isolation tests on a running server'
+	@echo 'make install-vector-shim   let CREATE EXTENSION vector stand for vecdb'
+	@echo 'make uninstall, make uninstall-vector-shim, make clean'
+
+# PORT, P2P_PORT and BOOTSTRAP are accepted and have no effect yet.
+start stop psql:
+	@$(TOOL)/node.sh $@
+
+demo:
+	@$(TOOL)/demo.sh
+
+test:
+	@$(TOOL)/suites.sh unit fuzz regress isolation pgtap tap
+
+unit fuzz regress isolation pgtap tap:
+	@$(TOOL)/suites.sh $@
+
+test-matrix:
+	@$(TOOL)/matrix.sh
+
+# An extension named vector that holds nothing and requires vecdb.  It takes
+# the file names of pgvector, so it never replaces the real one.
+SHIM_FILES = $(wildcard $(srcdir)/sql/shim/vector*)
+
+install-vector-shim:
+	@if [ -e '$(DESTDIR)$(pkglibdir)/vector.so' ] || \
+	    { [ -e '$(DESTDIR)$(datadir)/extension/vector.control' ] && \
+	      ! grep -q "requires = 'vecdb'" '$(DESTDIR)$(datadir)/extension/vector.control'; }; then \
+		echo 'pgvector is installed in $(DESTDIR)$(datadir)/extension: the shim would overwrite it; remove the package first' >&2; \
+		exit 1; \
+	fi
+	$(MKDIR_P) '$(DESTDIR)$(datadir)/extension'
+	$(INSTALL_DATA) $(SHIM_FILES) '$(DESTDIR)$(datadir)/extension/'
+
+uninstall-vector-shim:
+	@if [ -e '$(DESTDIR)$(datadir)/extension/vector.control' ] && \
+	    ! grep -q "requires = 'vecdb'" '$(DESTDIR)$(datadir)/extension/vector.control'; then \
+		echo 'the extension vector in $(DESTDIR)$(datadir)/extension is not the shim: left alone' >&2; \
+		exit 1; \
+	fi
+	rm -f $(addprefix '$(DESTDIR)$(datadir)/extension'/,$(notdir $(SHIM_FILES)))

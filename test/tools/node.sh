@@ -1,0 +1,200 @@
+#!/usr/bin/env bash
+#
+# node.sh start|stop|psql
+#	  A private server with vecdb in it, for trying things and for development.
+#
+# Its directory (VECDB_DATA) holds a data directory of PostgreSQL and two files
+# of ours: vecdb.conf, which carries the settings given to "make start" and is
+# included by postgresql.conf, and vecdb.loaded, the checksum of the library
+# the running server began with.  A setting that is not given again stays.
+
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+default_port=5488
+
+# The data directory and its owner; nothing is created here.
+locate()
+{
+	choose_user
+	DATADIR=${VECDB_DATA:-$STATE/data}
+	case $DATADIR in /*) ;; *) DATADIR=$ROOT/$DATADIR ;; esac
+	if am_root && [ -f "$DATADIR/PG_VERSION" ]; then
+		RUN_USER=$(stat -c %U "$DATADIR")
+	fi
+}
+
+running()
+{
+	[ -f "$DATADIR/postmaster.pid" ] && as_user "$PGBIN/pg_ctl" -D "$DATADIR" status >/dev/null 2>&1
+}
+
+conf_value()
+{
+	sed -n "s/^$1 *= *//p" "$DATADIR/vecdb.conf" 2>/dev/null | tail -n 1
+}
+
+query()
+{
+	"$PGBIN/psql" -X -q -A -t -v ON_ERROR_STOP=1 -h 127.0.0.1 -p "$PORTNO" -U postgres -d "$1" -c "$2"
+}
+
+build_and_install()
+{
+	local owner
+
+	owner=$(stat -c %U "$ROOT")
+	if am_root && [ "$owner" != root ] && [ "$owner" = "$RUN_USER" ]; then
+		step 'build vecdb' as_user make -C "$ROOT" -j"$(nproc)" PG_CONFIG="$PG_CONFIG"
+	else
+		step 'build vecdb' make -C "$ROOT" -j"$(nproc)" PG_CONFIG="$PG_CONFIG"
+	fi
+	step 'install vecdb' make -C "$ROOT" install PG_CONFIG="$PG_CONFIG"
+}
+
+create()
+{
+	local parent=${DATADIR%/*}
+
+	if [ -e "$DATADIR" ] && [ -n "$(ls -A "$DATADIR")" ]; then
+		die "$DATADIR is neither empty nor a data directory of PostgreSQL" 'name another with DATA='
+	fi
+	mkdir -p "$parent" && own "$DATADIR" || die "cannot create $DATADIR" 'name another with DATA='
+	as_user test -x "$DATADIR" ||
+		die "the user $RUN_USER, who runs the server, cannot reach $DATADIR" 'name a directory it can enter with DATA=, for instance DATA=/var/lib/vecdb'
+	as_user chmod 700 "$DATADIR"
+	say "Creating a server in $DATADIR"
+	step 'create the data directory' as_user "$PGBIN/initdb" -D "$DATADIR" -U postgres -E UTF8 --locale=C.UTF-8 --auth=reject -N
+	as_user tee "$DATADIR/pg_hba.conf" >/dev/null <<-'EOF'
+		# Written by "make start": only this machine, only the user postgres.
+		host all         postgres 127.0.0.1/32 trust
+		host replication postgres 127.0.0.1/32 trust
+	EOF
+	echo "include 'vecdb.conf'" | as_user tee -a "$DATADIR/postgresql.conf" >/dev/null
+}
+
+# Write vecdb.conf anew; 0 when it changed.
+configure()
+{
+	local include new
+
+	PORTNO=${VECDB_PORT:-$(conf_value port)}
+	PORTNO=${PORTNO:-$default_port}
+	include=$(sed -n "s/^include '\(.*\)'$/\1/p" "$DATADIR/vecdb.conf" 2>/dev/null)
+	if [ -n "${VECDB_CONF:-}" ]; then
+		include=$(realpath -- "$VECDB_CONF") || die "there is no such file: CONF=$VECDB_CONF"
+	fi
+	if [ -n "$include" ]; then
+		as_user test -r "$include" ||
+			die "the user $RUN_USER, who runs the server, cannot read $include" 'put it where that user can, or give another with CONF='
+	fi
+	new=$(
+		echo '# Written by "make start"; put your own settings into a file and name it with CONF=.'
+		echo "listen_addresses = '127.0.0.1'"
+		echo "port = $PORTNO"
+		echo "unix_socket_directories = ''"
+		[ -z "$include" ] || echo "include '${include//\'/\'\'}'"
+	)
+	[ "$new" != "$(cat "$DATADIR/vecdb.conf" 2>/dev/null)" ] || return 1
+	printf '%s\n' "$new" | as_user tee "$DATADIR/vecdb.conf" >/dev/null
+}
+
+loaded_sum()
+{
+	cksum <"$("$PG_CONFIG" --pkglibdir)/vecdb.so"
+}
+
+start_server()
+{
+	local out=$DATADIR/server.log
+
+	if as_user "$PGBIN/pg_ctl" -D "$DATADIR" -l "$out" -w -t 120 start >>"$LOG" 2>&1 </dev/null; then
+		loaded_sum | as_user tee "$DATADIR/vecdb.loaded" >/dev/null
+		return 0
+	fi
+	if tail -n 20 "$out" | grep -q 'Address already in use'; then
+		die "port $PORTNO is in use by another program" "choose another: make start PGPORT=$((PORTNO + 1))"
+	fi
+	{
+		printf 'vecdb: the server did not start; the end of %s:\n' "$out"
+		tail -n 15 "$out" | sed 's/^/  | /'
+	} >&2
+	exit 1
+}
+
+start()
+{
+	local changed=no installed version
+
+	case ${VECDB_PORT:-1} in *[!0-9]* | '') die "PGPORT=$VECDB_PORT is not a port number" 'give one from 1024 to 65535' ;; esac
+	[ -w "$ROOT" ] || die "cannot write in $ROOT, where vecdb is built" 'run as the owner of the tree, or as root'
+	open_log start
+	need_pg
+	locate
+	if [ ! -w "$("$PG_CONFIG" --pkglibdir)" ] || [ ! -w "$("$PG_CONFIG" --sharedir)/extension" ]; then
+		step 'copy PostgreSQL to a directory of our own' private_pg "$STATE/pg$PGMAJOR"
+	fi
+	if [ -f "$DATADIR/PG_VERSION" ]; then
+		version=$(cat "$DATADIR/PG_VERSION")
+		[ "$version" = "$PGMAJOR" ] ||
+			die "$DATADIR was made by PostgreSQL $version, this is PostgreSQL $PGMAJOR" 'name the right PG_CONFIG=, or another directory with DATA='
+	fi
+	build_and_install
+
+	[ -f "$DATADIR/PG_VERSION" ] || create
+	configure && changed=yes
+	if running; then
+		if [ $changed = yes ] || [ "$(cat "$DATADIR/vecdb.loaded" 2>/dev/null)" != "$(loaded_sum)" ]; then
+			step 'stop the server' as_user "$PGBIN/pg_ctl" -D "$DATADIR" -m fast -w -t 120 stop
+			start_server
+		fi
+	else
+		start_server
+	fi
+
+	if [ "$(query postgres "SELECT count(*) FROM pg_database WHERE datname = 'vecdb'")" = 0 ]; then
+		step 'create the database' query postgres 'CREATE DATABASE vecdb'
+	fi
+	step 'create the extension' query vecdb 'SET client_min_messages = warning; CREATE EXTENSION IF NOT EXISTS vecdb'
+	installed=$(query vecdb "SELECT count(*) FROM pg_extension e JOIN pg_available_extensions a ON a.name = e.extname WHERE e.extname = 'vecdb' AND e.extversion <> a.default_version")
+	[ "$installed" = 0 ] || step 'update the extension' query vecdb 'ALTER EXTENSION vecdb UPDATE'
+
+	version=$(query vecdb "SELECT extversion FROM pg_extension WHERE extname = 'vecdb'")
+	say "vecdb $version on PostgreSQL $PGMAJOR: 127.0.0.1:$PORTNO, database vecdb, user postgres, no password"
+	say "  next: make demo$HINT, make psql$HINT, make stop$HINT"
+}
+
+# stop and psql must work without building anything; the server itself tells
+# where its programs are.
+attach()
+{
+	locate
+	[ -f "$DATADIR/PG_VERSION" ] || die "there is no server in $DATADIR" 'make start creates one'
+	PGBIN=$(sed 's/ .*//; s,/postgres$,,; s,/postmaster$,,' "$DATADIR/postmaster.opts" 2>/dev/null)
+	[ -x "$PGBIN/pg_ctl" ] || PGBIN=
+	PORTNO=$(sed -n 4p "$DATADIR/postmaster.pid" 2>/dev/null)
+}
+
+stop()
+{
+	attach
+	if [ -z "$PGBIN" ] || ! running; then
+		say "No server runs in $DATADIR"
+		return 0
+	fi
+	open_log stop
+	step 'stop the server' as_user "$PGBIN/pg_ctl" -D "$DATADIR" -m fast -w -t 120 stop
+	say "Stopped; data kept in $DATADIR"
+}
+
+psql()
+{
+	attach
+	[ -n "$PGBIN" ] && running || die "no server runs in $DATADIR" 'make start starts it'
+	exec "$PGBIN/psql" -h 127.0.0.1 -p "$PORTNO" -U postgres -d vecdb
+}
+
+HINT=${VECDB_DATA:+ DATA=$VECDB_DATA}
+case ${1:-} in
+	start | stop | psql) "$1" ;;
+	*) die 'usage: node.sh start|stop|psql' ;;
+esac

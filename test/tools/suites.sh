@@ -1,0 +1,279 @@
+#!/usr/bin/env bash
+#
+# suites.sh SUITE...
+#	  Build with -Werror, install, run test suites, count; the last line is
+#	  "N passed, N failed".  Suites: unit fuzz regress isolation pgtap tap.
+#
+# All of it happens in a copy of the tree and a copy of PostgreSQL that belong
+# to the ordinary user who runs the servers: the tree keeps its owner, what is
+# installed on the machine stays as it is, and two versions of PostgreSQL can be
+# tested one after the other.  Objects in the copy are reused from run to run.
+#
+# A suite that runs longer than SUITE_LIMIT seconds is stopped and failed.
+
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+SUITE_LIMIT=${SUITE_LIMIT:-1200}
+FUZZ_SECONDS=${FUZZ_SECONDS:-5}
+PASSED=0
+FAILED=0
+SERVER=
+SOCKETS=
+
+stop_server()
+{
+	if [ -n "$SERVER" ]; then
+		as_user "$PGBIN/pg_ctl" -D "$SERVER" -m immediate -w stop >/dev/null 2>&1
+		SERVER=
+	fi
+	[ -z "$SOCKETS" ] || rm -rf "$SOCKETS"
+}
+
+# However the run ends, no server outlives it and the last line is said.  A
+# step that could not be done counts as one failure; a run that tested nothing
+# is no success.
+finish()
+{
+	local status=$?
+
+	stop_server
+	[ "$status" -eq 0 ] || [ "$FAILED" -gt 0 ] || FAILED=1
+	printf '%d passed, %d failed\n' "$PASSED" "$FAILED"
+	[ "$FAILED" -eq 0 ] && [ "$PASSED" -gt 0 ]
+	exit $?
+}
+trap finish EXIT
+trap 'exit 130' INT TERM
+
+wanted()
+{
+	local s
+
+	for s in $SUITES; do
+		[ "$s" != "$1" ] || return 0
+	done
+	return 1
+}
+
+any()
+{
+	compgen -G "$ROOT/$1" >/dev/null
+}
+
+# ---------------------------------------------------------------------------
+# Preparation
+
+packages()
+{
+	local list=perl
+
+	if wanted fuzz && any 'test/fuzz/Makefile'; then
+		if [ -n "$(apt-cache policy clang-14 2>/dev/null)" ]; then
+			list+=' clang-14 libclang-rt-14-dev'
+		else
+			list+=' clang libclang-rt-dev'
+		fi
+	fi
+	if wanted pgtap && any 'test/pgtap/*.sql'; then
+		list+=" postgresql-$PGMAJOR-pgtap"
+	fi
+	if wanted tap && any 'test/t/*.pl'; then
+		list+=' libipc-run-perl dataset-fashion-mnist'
+	fi
+	# shellcheck disable=SC2086
+	[ -n "${VECDB_NO_PACKAGES:-}" ] || need_packages $list
+}
+
+# Copy the tree to BUILD.  Its objects survive unless the list of files, the
+# Makefile or PostgreSQL changed, which the dependency files cannot know.
+copy_tree()
+{
+	local key skip
+
+	skip='--exclude=./.git --exclude=./.vecdb --exclude=*.o --exclude=*.so --exclude=*.a
+		--exclude=./.deps --exclude=./test/unit/bin --exclude=./test/fuzz/bin --exclude=./sql/vecdb--[0-9.]*[0-9].sql'
+	# shellcheck disable=SC2086
+	key=$( (tar -C "$ROOT" $skip -cf - . | tar -tf - | LC_ALL=C sort
+		find "$ROOT" -path "$WORK" -prune -o -name Makefile -exec cat {} +
+		"$PG_CONFIG" --version --configure) | cksum)
+	if [ "$key" != "$(cat "$BUILD.key" 2>/dev/null)" ]; then
+		rm -rf "$BUILD"
+	fi
+	own "$BUILD" || return 1
+	find "$BUILD" -type f -not -name '*.o' -not -name '*.so' -not -name '*.Po' -not -path '*/bin/*' -delete
+	# shellcheck disable=SC2086
+	tar -C "$ROOT" $skip -cf - . | as_user tar -C "$BUILD" -xf - --no-same-owner || return 1
+	printf '%s' "$key" >"$BUILD.key"
+}
+
+prepare()
+{
+	own "$STATE/test" && own "$STATE/test/pg$PGMAJOR" || return 1
+	copy_tree || return 1
+	as_user bash -c '
+		. "$1/test/tools/lib.sh"
+		PG_CONFIG=$2 PGBIN=$3
+		private_pg "$4"' sh "$BUILD" "$PG_CONFIG" "$PGBIN" "$STATE/test/pg$PGMAJOR" || return 1
+	PG_CONFIG=$STATE/test/pg$PGMAJOR$PGBIN/pg_config
+	PGBIN=$STATE/test/pg$PGMAJOR$PGBIN
+	PGXS_SRC=$(dirname "$("$PG_CONFIG" --pgxs)")/..
+}
+
+# ---------------------------------------------------------------------------
+# Running and counting
+
+# in_build COMMAND...: as the ordinary user in the copy, within the time limit.
+in_build()
+{
+	as_user env -C "$BUILD" PATH="$PGBIN:$PATH" PG_CONFIG="$PG_CONFIG" \
+		timeout -k 20 "$SUITE_LIMIT" "$@" </dev/null
+}
+
+# count SUITE STATUS PASSED FAILED SKIPPED: add up and tell.
+count()
+{
+	local suite=$1 status=$2 passed=$3 failed=$4 skipped=$5
+
+	# A suite that fails without saying which test did is one failure.
+	[ "$status" -eq 0 ] || [ "$failed" -gt 0 ] || failed=1
+	PASSED=$((PASSED + passed))
+	FAILED=$((FAILED + failed))
+	printf '%-10s %6d passed %4d failed%s  %4d s\n' "$suite" "$passed" "$failed" \
+		"$([ "$skipped" -eq 0 ] || printf ' %4d skipped' "$skipped")" $((SECONDS - STARTED))
+	[ "$status" -ne 124 ] || printf '  stopped after %d seconds\n' "$SUITE_LIMIT"
+	if [ "$failed" -gt 0 ]; then
+		grep -E '^not ok|\.\.\. FAILED|Dubious|Parse errors|Bad plan|^ERROR|runtime error|SUMMARY:' "$OUT" |
+			grep -v '# TODO' | head -n 20 | sed 's/^/  | /'
+		[ ! -s "$BUILD/$suite/regression.diffs" ] || head -n 60 "$BUILD/$suite/regression.diffs" | sed 's/^/  | /'
+		printf '  all of it: %s\n' "$OUT"
+	elif [ "$skipped" -gt 0 ]; then
+		grep -oE '# (SKIP|TODO).*' "$OUT" | sort | uniq -c | sort -rn | head -n 5 | sed 's/^ */  /'
+	fi
+}
+
+# tap_suite SUITE FILE...
+tap_suite()
+{
+	local suite=$1 status passed failed skipped
+
+	shift
+	in_build perl test/tools/run_tap.pl "$@" >"$OUT" 2>&1
+	status=$?
+	read -r passed failed skipped <<<"$(sed -n 's/^#total //p' "$OUT")"
+	count "$suite" "$status" "${passed:-0}" "${failed:-0}" "${skipped:-0}"
+}
+
+# regress_suite SUITE PROGRAM EXTENSION: a server of its own, all files of the
+# suite.  The outcome is told as "test x ... ok" up to PostgreSQL 15 and in TAP after.
+regress_suite()
+{
+	local suite=$1 program=$2 files=$3 names status passed failed
+
+	# Up to 15 the expected files are sought below outputdir, from 16 on below ".".
+	as_user mkdir -p "$BUILD/$suite"
+	as_user ln -sfn ../expected "$BUILD/$suite/expected"
+	names=$(cd "$BUILD" && for f in $files; do basename "${f%.*}"; done)
+	# shellcheck disable=SC2086
+	in_build "$program" --inputdir=test --outputdir="$suite"  --bindir="$PGBIN" \
+		--temp-instance="$STATE/test/$suite$PGMAJOR" --temp-config=test/tools/regress.conf --no-locale --encoding=UTF8 \
+		--dbname="vecdb_$suite" --load-extension=vecdb $names >"$OUT" 2>&1
+	status=$?
+	passed=$(grep -cE '^ok [0-9]|^test .*\.\.\. ok' "$OUT")
+	failed=$(grep -cE '^not ok [0-9]|^test .*\.\.\. FAILED' "$OUT")
+	count "$suite" "$status" "$passed" "$failed" 0
+}
+
+unit_suite()
+{
+	any test/unit/Makefile || { say 'unit       no tests'; return; }
+	step 'build the unit tests' in_build make -C test/unit -j"$(nproc)"
+	tap_suite unit $(cd "$BUILD" && ls -d test/unit/bin/*)
+}
+
+fuzz_suite()
+{
+	local status
+
+	any test/fuzz/Makefile || { say 'fuzz       no tests'; return; }
+	in_build make -C test/fuzz run SECONDS="$FUZZ_SECONDS" >"$OUT" 2>&1
+	status=$?
+	count fuzz "$status" "$(grep -c '^ok ' "$OUT")" "$(grep -c '^not ok ' "$OUT")" 0
+}
+
+regress_suite_sql()
+{
+	any 'test/sql/*.sql' || { say 'regress    no tests'; return; }
+	regress_suite regress "$PGXS_SRC/test/regress/pg_regress" 'test/sql/*.sql'
+}
+
+isolation_suite()
+{
+	any 'test/specs/*.spec' || { say 'isolation  no tests'; return; }
+	regress_suite isolation "$PGXS_SRC/test/isolation/pg_isolation_regress" 'test/specs/*.spec'
+}
+
+start_pgtap_server()
+{
+	local dir=$STATE/test/pgtap$PGMAJOR
+
+	as_user rm -rf "$dir"
+	as_user "$PGBIN/initdb" -D "$dir" -U postgres -E UTF8 --locale=C.UTF-8 --auth=trust -N || return 1
+	as_user cp "$BUILD/test/tools/regress.conf" "$dir/postgresql.auto.conf"
+	SERVER=$dir
+	as_user "$PGBIN/pg_ctl" -D "$dir" -l "$dir.log" -w -t 60 -o "-c listen_addresses= -c unix_socket_directories=$SOCKETS" start || return 1
+	as_user env PGHOST="$SOCKETS" PGUSER=postgres "$PGBIN/psql" -X -q -v ON_ERROR_STOP=1 -d template1 \
+		-c 'CREATE DATABASE vecdb_pgtap' -c '\c vecdb_pgtap' \
+		-c 'CREATE EXTENSION vecdb' -c 'CREATE EXTENSION pgtap'
+}
+
+pgtap_suite()
+{
+	any 'test/pgtap/*.sql' || { say 'pgtap      no tests'; return; }
+	SOCKETS=$(mktemp -d /tmp/vecdb.XXXXXX)
+	own "$SOCKETS"
+	if ! start_pgtap_server >"$OUT" 2>&1; then
+		count pgtap 1 0 0 0
+		return
+	fi
+	export PGHOST=$SOCKETS PGUSER=postgres VECDB_PGTAP_TEMPLATE=vecdb_pgtap
+	tap_suite pgtap $(cd "$BUILD" && ls test/pgtap/*.sql)
+	unset PGHOST PGUSER
+	stop_server
+}
+
+tap_suite_servers()
+{
+	any 'test/t/*.pl' || { say 'tap        no tests'; return; }
+	export PERL5LIB=$PGXS_SRC/test/perl:$BUILD/test/t
+	export PG_REGRESS=$PGXS_SRC/test/regress/pg_regress
+	export TESTDIR=$BUILD TESTDATADIR=$BUILD/tmp_check TESTLOGDIR=$BUILD/tmp_check/log top_builddir=$BUILD
+	tap_suite tap $(cd "$BUILD" && ls test/t/*.pl)
+}
+
+# ---------------------------------------------------------------------------
+
+SUITES=$*
+[ $# -gt 0 ] || die 'usage: suites.sh unit|fuzz|regress|isolation|pgtap|tap ...'
+open_log test
+need_pg
+choose_user
+packages
+BUILD=$STATE/test/build$PGMAJOR
+step 'copy the tree and PostgreSQL' prepare
+say "PostgreSQL $PGMAJOR, as the user $RUN_USER, in $BUILD"
+step 'build with -Werror' in_build make -j"$(nproc)" WERROR=-Werror PG_CONFIG="$PG_CONFIG"
+step 'install' in_build make install WERROR=-Werror PG_CONFIG="$PG_CONFIG"
+
+for s in $SUITES; do
+	STARTED=$SECONDS
+	OUT=$WORK/log/$s-$PGMAJOR.log
+	case $s in
+		unit) unit_suite ;;
+		fuzz) fuzz_suite ;;
+		regress) regress_suite_sql ;;
+		isolation) isolation_suite ;;
+		pgtap) pgtap_suite ;;
+		tap) tap_suite_servers ;;
+		*) die "there is no suite $s" ;;
+	esac
+done

@@ -1,0 +1,62 @@
+-- Which plan is chosen where both an hnsw index and another way are at hand.
+SET client_min_messages = warning;
+CREATE EXTENSION IF NOT EXISTS vecdb;
+RESET client_min_messages;
+SET max_parallel_workers_per_gather = 0;
+
+-- A small table is read whole: that is exact and no dearer.
+CREATE TABLE hp_small (id int, v vector(3));
+INSERT INTO hp_small SELECT i, ARRAY[i % 10, i / 10, 0]::vector FROM generate_series(1, 50) i;
+CREATE INDEX hp_small_idx ON hp_small USING hnsw (v vector_l2_ops);
+VACUUM ANALYZE hp_small;
+EXPLAIN (COSTS OFF) SELECT id FROM hp_small ORDER BY v <-> '[1,2,3]' LIMIT 5;
+DROP TABLE hp_small;
+
+-- 8,000 rows of 32 dimensions; 2,000 groups of four, two halves
+CREATE TABLE hp (id int PRIMARY KEY, grp int, half int, v vector(32));
+SELECT setseed(0.25);
+INSERT INTO hp SELECT i, i % 2000, i % 2,
+		ARRAY(SELECT random() FROM generate_series(1, 32) WHERE i > 0)::vector
+	FROM generate_series(1, 8000) i;
+CREATE INDEX hp_grp ON hp (grp);
+CREATE INDEX hp_v ON hp USING hnsw (v vector_l2_ops) WITH (m = 8, ef_construction = 24);
+VACUUM ANALYZE hp;
+-- The nearest few, of a parameter whose value the planner does not see
+PREPARE hp_nearest(vector) AS SELECT id FROM hp ORDER BY v <-> $1 LIMIT 10;
+SET plan_cache_mode = force_generic_plan;
+EXPLAIN (COSTS OFF) EXECUTE hp_nearest('[1]');
+-- A filter that leaves four rows: fetch them and sort
+PREPARE hp_group(vector) AS SELECT id FROM hp WHERE grp = 7 ORDER BY v <-> $1 LIMIT 10;
+EXPLAIN (COSTS OFF) EXECUTE hp_group('[1]');
+PREPARE hp_one(vector) AS SELECT id FROM hp WHERE id = 7 ORDER BY v <-> $1 LIMIT 10;
+EXPLAIN (COSTS OFF) EXECUTE hp_one('[1]');
+-- A filter that leaves half of them: the index, and filter what it gives
+PREPARE hp_half(vector) AS SELECT id FROM hp WHERE half = 1 ORDER BY v <-> $1 LIMIT 10;
+EXPLAIN (COSTS OFF) EXECUTE hp_half('[1]');
+-- No ORDER BY, or one that is not the index's: no use for it
+EXPLAIN (COSTS OFF) SELECT id FROM hp WHERE half = 1 LIMIT 10;
+PREPARE hp_cosine(vector) AS SELECT id FROM hp ORDER BY v <=> $1 LIMIT 10;
+EXPLAIN (COSTS OFF) EXECUTE hp_cosine('[1]');
+PREPARE hp_far(vector) AS SELECT id FROM hp ORDER BY v <-> $1 DESC LIMIT 10;
+EXPLAIN (COSTS OFF) EXECUTE hp_far('[1]');
+-- A distance as a filter alone is no search.
+PREPARE hp_within(vector) AS SELECT id FROM hp WHERE v <-> $1 < 1;
+EXPLAIN (COSTS OFF) EXECUTE hp_within('[1]');
+-- The whole table in order: the index would not give all of it.
+PREPARE hp_all(vector) AS SELECT id FROM hp ORDER BY v <-> $1;
+EXPLAIN (COSTS OFF) EXECUTE hp_all('[1]');
+-- An inner side that is looked up once for each outer row
+EXPLAIN (COSTS OFF) SELECT q.id, n.id FROM hp q,
+	LATERAL (SELECT id FROM hp ORDER BY v <-> q.v LIMIT 3) n WHERE q.id IN (1, 2);
+-- Switched off, there is the exact way.
+SET enable_indexscan = off;
+PREPARE hp_exact(vector) AS SELECT id FROM hp ORDER BY v <-> $1 LIMIT 10;
+EXPLAIN (COSTS OFF) EXECUTE hp_exact('[1]');
+RESET enable_indexscan;
+-- A parallel sequential scan does not win against the index either.
+SET max_parallel_workers_per_gather = 2;
+SET min_parallel_table_scan_size = 0;
+PREPARE hp_parallel(vector) AS SELECT id FROM hp ORDER BY v <-> $1 LIMIT 10;
+EXPLAIN (COSTS OFF) EXECUTE hp_parallel('[1]');
+DEALLOCATE ALL;
+DROP TABLE hp;

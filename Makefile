@@ -12,7 +12,8 @@ OBJS = $(patsubst %.c,%.o,$(sort $(wildcard $(srcdir)/src/*.c $(srcdir)/src/core
 DATA_built = sql/vecdb--$(EXTVERSION).sql
 EXTRA_CLEAN = sql/vecdb--$(EXTVERSION).sql
 
-PG_CPPFLAGS = -I$(srcdir)/src
+# PostgreSQL's headers as system headers: our warnings are not for them.
+PG_CPPFLAGS = -I$(srcdir)/src -isystem $(shell $(PG_CONFIG) --includedir-server)
 PG_CFLAGS = -std=gnu11 -O3 -fno-math-errno -fvisibility=hidden \
 	-Wall -Wextra -Wshadow -Wstrict-prototypes -Wformat=2 -Wnull-dereference -Wvla \
 	-Wno-unused-parameter -Wno-missing-field-initializers -Wno-sign-compare $(WERROR)

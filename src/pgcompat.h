@@ -39,4 +39,35 @@
 	PGDLLEXPORT Datum function(PG_FUNCTION_ARGS)
 #endif
 
+#include "access/amapi.h"
+
+/* Fields of the access method's routine that later versions added. */
+static inline void
+HnswVersionedRoutine(IndexAmRoutine *am)
+{
+#if PG_VERSION_NUM >= 160000
+	am->amsummarizing = false;
+#endif
+#if PG_VERSION_NUM >= 170000
+	am->amcanbuildparallel = true;
+	am->aminsertcleanup = NULL;
+#endif
+#if PG_VERSION_NUM >= 180000
+	am->amcanhash = false;
+	am->amconsistentequality = false;
+	am->amconsistentordering = false;
+	am->amgettreeheight = NULL;
+	am->amtranslatestrategy = NULL;
+	am->amtranslatecmptype = NULL;
+#endif
+}
+
+/* 16 renamed "relfilenode" to "relfilenumber". */
+#if PG_VERSION_NUM < 160000
+#define RelFileNumber Oid
+#define RelationGetFileNumber(rel) ((rel)->rd_node.relNode)
+#else
+#define RelationGetFileNumber(rel) ((rel)->rd_locator.relNumber)
+#endif
+
 #endif							/* VECDB_PGCOMPAT_H */

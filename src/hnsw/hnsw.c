@@ -1,0 +1,304 @@
+/*
+ * hnsw.c
+ *	  The access method's handler, its options and settings, and what the
+ *	  planner is told.
+ */
+#include "hnsw/hnsw.h"
+
+#include <float.h>
+#include <math.h>
+
+#include "access/reloptions.h"
+#include "catalog/pg_type.h"
+#include "commands/progress.h"
+#include "commands/vacuum.h"
+#include "miscadmin.h"
+#include "optimizer/optimizer.h"
+#include "utils/float.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/selfuncs.h"
+#include "utils/spccache.h"
+#include "vector/vector.h"
+
+/* ---------------------------------------------------------------------
+ * Settings
+ * ---------------------------------------------------------------------
+ *
+ * They bear pgvector's names, so that applications need not change.  A server
+ * may preload both libraries: ours are defined when a backend first needs them,
+ * and not at all where pgvector has defined them; then its values are read.
+ */
+static int	ef_search = HNSW_DEFAULT_EF_SEARCH;
+static int	iterative_scan = HNSW_ITERATIVE_OFF;
+static int	max_scan_tuples = 20000;
+static double scan_mem_multiplier = 1;
+
+static bool settings_known = false;
+static bool settings_foreign = false;
+
+static const struct config_enum_entry iterative_scan_options[] = {
+	{"off", HNSW_ITERATIVE_OFF, false},
+	{"relaxed_order", HNSW_ITERATIVE_RELAXED, false},
+	{"strict_order", HNSW_ITERATIVE_STRICT, false},
+	{NULL, 0, false}
+};
+
+void
+HnswDefineSettings(void)
+{
+	if (settings_known)
+		return;
+	settings_known = true;
+
+	/* A SET before this made a placeholder, whose value we inherit; anything else is another library's */
+	if (GetConfigOption("hnsw.ef_search", true, false) != NULL &&
+		!(GetConfigOptionFlags("hnsw.ef_search", true) & GUC_CUSTOM_PLACEHOLDER))
+	{
+		settings_foreign = true;
+		return;
+	}
+
+	DefineCustomIntVariable("hnsw.ef_search",
+							"Sets the number of candidates that a search keeps.",
+							"More give better recall and slower queries.",
+							&ef_search, HNSW_DEFAULT_EF_SEARCH, 1, 1000,
+							PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomEnumVariable("hnsw.iterative_scan",
+							 "Sets whether a scan goes on when more rows are asked for than hnsw.ef_search found.",
+							 NULL,
+							 &iterative_scan, HNSW_ITERATIVE_OFF, iterative_scan_options,
+							 PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("hnsw.max_scan_tuples",
+							"Sets the number of rows after which an iterative scan stops searching.",
+							NULL,
+							&max_scan_tuples, 20000, 1, INT_MAX,
+							PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomRealVariable("hnsw.scan_mem_multiplier",
+							 "Sets the multiple of work_mem that an iterative scan may use for candidates.",
+							 NULL,
+							 &scan_mem_multiplier, 1, 1, 1000,
+							 PGC_USERSET, 0, NULL, NULL, NULL);
+	MarkGUCPrefixReserved("hnsw");
+}
+
+static const char *
+foreign_setting(const char *name)
+{
+	const char *value = GetConfigOption(name, true, false);
+
+	return value != NULL ? value : "";
+}
+
+int
+HnswEfSearch(void)
+{
+	int			value = settings_foreign ? atoi(foreign_setting("hnsw.ef_search")) : ef_search;
+
+	return value > 0 ? value : HNSW_DEFAULT_EF_SEARCH;
+}
+
+HnswIterativeScan
+HnswIterativeScanMode(void)
+{
+	const char *value;
+
+	if (!settings_foreign)
+		return (HnswIterativeScan) iterative_scan;
+	value = foreign_setting("hnsw.iterative_scan");
+	if (strcmp(value, "relaxed_order") == 0)
+		return HNSW_ITERATIVE_RELAXED;
+	if (strcmp(value, "strict_order") == 0)
+		return HNSW_ITERATIVE_STRICT;
+	return HNSW_ITERATIVE_OFF;
+}
+
+int
+HnswMaxScanTuples(void)
+{
+	int			value = settings_foreign ? atoi(foreign_setting("hnsw.max_scan_tuples")) : max_scan_tuples;
+
+	return value > 0 ? value : 20000;
+}
+
+double
+HnswScanMemMultiplier(void)
+{
+	double		value = settings_foreign ? atof(foreign_setting("hnsw.scan_mem_multiplier")) : scan_mem_multiplier;
+
+	return value >= 1 ? value : 1;
+}
+
+/* ---------------------------------------------------------------------
+ * Options of an index
+ * --------------------------------------------------------------------- */
+
+static relopt_kind
+options_kind(void)
+{
+	static relopt_kind kind = 0;
+
+	if (kind == 0)
+	{
+		kind = add_reloption_kind();
+		add_int_reloption(kind, "m", "Most neighbours of a node on each level above the lowest, where it is twice that",
+						  HNSW_DEFAULT_M, HNSW_MIN_M, HNSW_MAX_M, AccessExclusiveLock);
+		add_int_reloption(kind, "ef_construction", "Number of candidates for the neighbours of a new node",
+						  HNSW_DEFAULT_EF_CONSTRUCTION, HNSW_MIN_EF_CONSTRUCTION, HNSW_MAX_EF_CONSTRUCTION,
+						  AccessExclusiveLock);
+		add_int_reloption(kind, "code_bits", "Bits of a coded dimension: 1, 2 or 4; 0 chooses by the dimensions",
+						  0, 0, 4, AccessExclusiveLock);
+	}
+	return kind;
+}
+
+static bytea *
+hnswoptions(Datum reloptions, bool validate)
+{
+	static const relopt_parse_elt tab[] = {
+		{"m", RELOPT_TYPE_INT, offsetof(HnswOptions, m)},
+		{"ef_construction", RELOPT_TYPE_INT, offsetof(HnswOptions, ef_construction)},
+		{"code_bits", RELOPT_TYPE_INT, offsetof(HnswOptions, code_bits)},
+	};
+	HnswOptions *options = build_reloptions(reloptions, validate, options_kind(), sizeof(HnswOptions), tab, lengthof(tab));
+
+	if (validate && options != NULL)
+	{
+		if (options->code_bits == 3)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("value %d out of bounds for option \"code_bits\"", options->code_bits),
+					 errdetail("Valid values are 0, 1, 2 and 4.")));
+	}
+	return (bytea *) options;
+}
+
+/* ---------------------------------------------------------------------
+ * Planner
+ * --------------------------------------------------------------------- */
+
+/*
+ * What a scan does is nearly all done before the first row comes out: it
+ * expands about twice ef_search nodes, one page each.  Rows beyond those cost
+ * one expansion each.  Pages of the graph are read over and over by all
+ * queries, so most are cached: a quarter of random_page_cost.
+ */
+static void
+hnswcostestimate(PlannerInfo *root, IndexPath *path, double loop_count,
+				 Cost *startup_cost, Cost *total_cost, Selectivity *selectivity,
+				 double *correlation, double *pages)
+{
+	double		rows = Max(path->indexinfo->tuples, 1);
+	double		expanded;
+	double		page_cost;
+	double		per_node;
+	int			m = HNSW_DEFAULT_M;
+
+	*selectivity = 1;
+	*correlation = 0;
+	*pages = path->indexinfo->pages;
+	if (list_length(path->indexorderbys) != 1)
+	{
+		/* there is no way to read all rows in no order */
+		*startup_cost = *total_cost = get_float8_infinity();
+		*selectivity = 0;
+		*pages = 0;
+		return;
+	}
+
+	{
+		Relation	rel = index_open(path->indexinfo->indexoid, NoLock);
+		HnswOptions *options = (HnswOptions *) rel->rd_options;
+
+		if (options != NULL)
+			m = options->m;
+		index_close(rel, NoLock);
+	}
+	get_tablespace_page_costs(path->indexinfo->reltablespace, &page_cost, NULL);
+	per_node = page_cost / 4 + cpu_index_tuple_cost + 2 * m * cpu_operator_cost;
+	expanded = Min(rows, HNSW_POOL(HnswEfSearch()) + 4 * log(rows + 1) / log(m));
+	*startup_cost = expanded * per_node + 100 * cpu_operator_cost;
+	*total_cost = *startup_cost + Max(rows - expanded, 0) * per_node;
+	*pages = Max(Min(expanded, path->indexinfo->pages), 1);
+}
+
+static bool
+hnswvalidate(Oid opclass)
+{
+	return true;
+}
+
+static char *
+hnswbuildphasename(int64 phase)
+{
+	switch (phase)
+	{
+		case PROGRESS_CREATEIDX_SUBPHASE_INITIALIZE:
+			return "initializing";
+		case HNSW_PHASE_LOAD:
+			return "loading tuples";
+		case HNSW_PHASE_GRAPH:
+			return "building graph";
+		case HNSW_PHASE_WRITE:
+			return "writing pages";
+		case HNSW_PHASE_REST:
+			return "inserting tuples beyond maintenance_work_mem";
+		default:
+			return NULL;
+	}
+}
+
+PG_FUNCTION_INFO_V1(hnswhandler);
+Datum
+hnswhandler(PG_FUNCTION_ARGS)
+{
+	IndexAmRoutine *am = makeNode(IndexAmRoutine);
+
+	HnswDefineSettings();
+
+	am->amstrategies = 0;
+	am->amsupport = 1;
+	am->amoptsprocnum = 0;
+	am->amcanorder = false;
+	am->amcanorderbyop = true;
+	am->amcanbackward = false;
+	am->amcanunique = false;
+	am->amcanmulticol = false;
+	am->amoptionalkey = true;
+	am->amsearcharray = false;
+	am->amsearchnulls = false;
+	am->amstorage = false;
+	am->amclusterable = false;
+	am->ampredlocks = false;
+	am->amcanparallel = false;
+	am->amcaninclude = false;
+	am->amusemaintenanceworkmem = false;
+	am->amparallelvacuumoptions = VACUUM_OPTION_PARALLEL_BULKDEL;
+	am->amkeytype = InvalidOid;
+	HnswVersionedRoutine(am);
+
+	am->ambuild = hnswbuild;
+	am->ambuildempty = hnswbuildempty;
+	am->aminsert = hnswinsert;
+	am->ambulkdelete = hnswbulkdelete;
+	am->amvacuumcleanup = hnswvacuumcleanup;
+	am->amcanreturn = NULL;
+	am->amcostestimate = hnswcostestimate;
+	am->amoptions = hnswoptions;
+	am->amproperty = NULL;
+	am->ambuildphasename = hnswbuildphasename;
+	am->amvalidate = hnswvalidate;
+	am->amadjustmembers = NULL;
+	am->ambeginscan = hnswbeginscan;
+	am->amrescan = hnswrescan;
+	am->amgettuple = hnswgettuple;
+	am->amgetbitmap = NULL;
+	am->amendscan = hnswendscan;
+	am->ammarkpos = NULL;
+	am->amrestrpos = NULL;
+	am->amestimateparallelscan = NULL;
+	am->aminitparallelscan = NULL;
+	am->amparallelrescan = NULL;
+
+	PG_RETURN_POINTER(am);
+}

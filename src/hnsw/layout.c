@@ -1,0 +1,178 @@
+/*
+ * layout.c
+ *	  Geometry of a node: how many bytes of code its neighbours get, and how
+ *	  many nodes share a page.
+ *
+ * Speed comes from reading one page for each node that a search expands, so a
+ * node and the codes of all its neighbours stand on one page.  Size comes from
+ * filling pages.  The choice is made once, when the index is created, and is
+ * stored in the meta page.
+ */
+#include "hnsw/hnsw.h"
+
+#include "vector/vector.h"
+
+/*
+ * One-bit codes of fewer dimensions than this estimate too roughly, so a node
+ * would rather have a page more to itself (level 0, upper levels).
+ */
+#define MIN_CODED_BASE		320
+#define MIN_CODED_UPPER		128
+
+/* More than this gains nothing: 128 bytes a neighbour (index design, "Why a new layout"). */
+#define MAX_CODED			1024
+
+static uint32
+align8(uint32 n)
+{
+	return (n + 7) & ~7u;
+}
+
+/*
+ * Offsets of the parts, for given links, bits, dc and value; the value goes in
+ * whole, or as far as `room` allows.  Returns the slot's bytes.
+ */
+static uint32
+place_parts(HnswLayout *layout, uint32 links, int bits, int dc, uint32 value_bytes, uint32 room)
+{
+	uint32		at = sizeof(HnswNode);
+
+	layout->links = links;
+	layout->bits = bits;
+	layout->dc = dc;
+	layout->blocks = dc > 0 ? (links + CODE_SLOTS - 1) / CODE_SLOTS : 0;
+	layout->occluded = at;
+	at += (links + 7) / 8;
+	at = (at + 1) & ~1u;
+	layout->link = at;
+	at += links * sizeof(HnswLink);
+	at = (at + 3) & ~3u;
+	layout->f_add = at;
+	at += dc > 0 ? links * sizeof(float) : 0;
+	layout->f_mul = at;
+	at += dc > 0 ? links * sizeof(float) : 0;
+	at = align8(at);
+	layout->code = at;
+	at += dc > 0 ? layout->blocks * code_block_bytes(bits, dc) : 0;
+	layout->value = at;
+	layout->value_bytes = value_bytes;
+	layout->value_inline = value_bytes;
+	layout->tail_pages = 0;
+	if (at + value_bytes > room)
+	{
+		layout->value_inline = at < room ? (room - at) & ~7u : 0;
+		layout->tail_pages = (value_bytes - layout->value_inline + HNSW_PAGE_ROOM - 1) / HNSW_PAGE_ROOM;
+	}
+	at += layout->value_inline;
+	return align8(at);
+}
+
+static void
+finish(HnswLayout *layout, uint32 slot_bytes)
+{
+	layout->slot_bytes = slot_bytes;
+	layout->slots = Min(HNSW_PAGE_ROOM / slot_bytes, HNSW_MAX_SLOTS);
+	if (layout->tail_pages > 0)
+		layout->slots = 1;
+	Assert(layout->slots >= 1);
+}
+
+/*
+ * Bytes left for one code block when n nodes share a page, divided by the
+ * bytes that eight coded dimensions take.
+ */
+static int
+dims_that_fit(uint32 fixed, uint32 value_bytes, int blocks, int bits, int n)
+{
+	int			room = (int) ((HNSW_PAGE_ROOM / n) & ~7u) - (int) fixed - (int) value_bytes;
+
+	return room <= 0 ? 0 : room / (blocks * bits * 4) & ~7;
+}
+
+static void
+coded_layout(HnswLayout *layout, int links, int padded, int wanted_bits, int min_coded)
+{
+	uint32		value_bytes = padded * sizeof(half);
+	int			bits = wanted_bits > 0 ? wanted_bits : padded <= 128 ? 4 : padded <= 256 ? 2 : 1;
+	int			blocks = (links + CODE_SLOTS - 1) / CODE_SLOTS;
+	uint32		fixed = align8(place_parts(layout, links, bits, 8, 0, HNSW_PAGE_ROOM)) - blocks * code_block_bytes(bits, 8);
+
+	layout->value_form = HNSW_VALUE_F16;
+
+	/* All dimensions coded: as many bits as stand on a page together with the value */
+	for (; bits >= 1; bits /= 2)
+	{
+		int			nmost = HNSW_PAGE_ROOM / (fixed + value_bytes + blocks * code_block_bytes(bits, padded));
+
+		if (nmost >= 1 && (bits > 1 || padded <= MIN_CODED_BASE))
+		{
+			finish(layout, place_parts(layout, links, bits, padded, value_bytes, HNSW_PAGE_ROOM));
+			return;
+		}
+	}
+
+	/* One bit: the first dc dimensions, so that nodes fill their page */
+	min_coded = Min(min_coded, padded);
+	for (int n = HNSW_PAGE_ROOM / (fixed + value_bytes + 1); n >= 1; n--)
+	{
+		int			dc = Min(dims_that_fit(fixed, value_bytes, blocks, 1, n), padded);
+
+		if (dc >= min_coded)
+		{
+			finish(layout, place_parts(layout, links, 1, Min(dc, MAX_CODED), value_bytes, HNSW_PAGE_ROOM));
+			return;
+		}
+	}
+
+	/* Long vectors: links and codes on the first page, the value goes on behind */
+	finish(layout, place_parts(layout, links, 1,
+							   Min(Min(dims_that_fit(fixed, 0, blocks, 1, 1), padded), MAX_CODED),
+							   value_bytes, HNSW_PAGE_ROOM));
+}
+
+/* Bytes of a value that is stored as its type has it; 0 where that varies. */
+uint32
+HnswRawBytes(const HnswIndex *index)
+{
+	switch (index->element)
+	{
+		case HNSW_VECTOR:
+			return index->dim * sizeof(float);
+		case HNSW_HALFVEC:
+			return index->dim * sizeof(half);
+		case HNSW_BIT:
+			return (index->dim + 7) / 8;
+		case HNSW_SPARSEVEC:
+			return 0;
+	}
+	return 0;
+}
+
+static void
+plain_layout(HnswLayout *layout, int links, uint32 value_bytes)
+{
+	layout->value_form = value_bytes > 0 ? HNSW_VALUE_RAW : HNSW_VALUE_CHUNKS;
+	if (value_bytes == 0)
+		value_bytes = sizeof(HnswChunkRef);
+	finish(layout, place_parts(layout, links, 0, 0, value_bytes, HNSW_PAGE_ROOM));
+}
+
+/*
+ * Fill index->layout from its other fields.  code_bits is the reloption, 0 to
+ * choose by dimensions.
+ */
+void
+HnswComputeLayout(HnswIndex *index, int code_bits)
+{
+	memset(index->layout, 0, sizeof(index->layout));
+	if (index->coded)
+	{
+		coded_layout(&index->layout[HNSW_BASE], 2 * index->m, index->padded, code_bits, MIN_CODED_BASE);
+		coded_layout(&index->layout[HNSW_UPPER], index->m, index->padded, code_bits, MIN_CODED_UPPER);
+	}
+	else
+	{
+		plain_layout(&index->layout[HNSW_BASE], 2 * index->m, HnswRawBytes(index));
+		plain_layout(&index->layout[HNSW_UPPER], index->m, HnswRawBytes(index));
+	}
+}

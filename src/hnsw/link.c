@@ -1,0 +1,372 @@
+/*
+ * link.c
+ *	  Which neighbours a node gets, and how one node's links change.
+ *
+ * Choice (algorithm 4 of the paper): candidates in order of distance; one is
+ * kept unless a neighbour kept before is at least as near to it as the node
+ * itself; those occluded that way fill what room is left, and are marked.
+ *
+ * Change: when a new node offers itself to a full list, the paper's algorithm
+ * would compare all pairs of the list, about 500 distances.  Here each link
+ * remembers whether it is occluded, and only pairs with the new node are
+ * compared: at most one distance for each link, and on coded nodes those are
+ * estimates from the codes beside the links, so that nothing but the node's own
+ * page is read.  The farthest occluded link gives way, or the farthest of all.
+ */
+#include "hnsw/hnsw.h"
+
+#include <float.h>
+#include <math.h>
+
+#include "core/distance.h"
+#include "miscadmin.h"
+#include "utils/memutils.h"
+
+/*
+ * Bring a prepared value into its stored form, in memory of the current
+ * context.
+ */
+void
+HnswStore(HnswIndex *index, const HnswValue *value, HnswStored *stored)
+{
+	memset(stored, 0, sizeof(HnswStored));
+	if (index->coded)
+	{
+		half	   *bytes = palloc(sizeof(half) * index->padded);
+		float	   *floats = palloc(sizeof(float) * index->padded);
+
+		HnswStoreF16(index, value, bytes, &stored->scale, &stored->error, &stored->norm);
+		HnswLoadF16(bytes, index->padded, stored->scale, floats);
+		stored->bytes = (const char *) bytes;
+		stored->nbytes = sizeof(half) * index->padded;
+		stored->floats = floats;
+	}
+	else
+	{
+		stored->bytes = value->raw;
+		stored->nbytes = value->raw_bytes;
+		stored->scale = 1;
+	}
+}
+
+/*
+ * Distance of two stored values; for coded ones the first is given as floats
+ * q, the second as halves b with their scale.
+ */
+float
+HnswStoredDistance(const HnswIndex *index, const float *q, const char *a, const char *b, float scale)
+{
+	float		distance;
+
+	if (index->coded)
+		distance = HnswF16Distance(index, q, (const half *) b, index->padded, scale);
+	else
+		distance = (float) HnswRawDistance(index, a, b);
+	return isnan(distance) ? FLT_MAX : distance;
+}
+
+/*
+ * Choose at most `most` neighbours out of candidates, which are in order of
+ * distance.  chosen[] gets the kept ones first, then the fill.
+ */
+int
+HnswChooseNeighbors(HnswIndex *index, const HnswNeighbor *candidates, int ncandidates,
+					int most, HnswNeighbor *chosen)
+{
+	int			nkept = 0;
+	int			n;
+	float	   *floats = NULL;
+	bool	   *passed = palloc0(sizeof(bool) * Max(ncandidates, 1));
+
+	if (index->coded)
+		floats = palloc(sizeof(float) * index->padded * most);
+
+	for (int i = 0; i < ncandidates && nkept < most; i++)
+	{
+		const HnswNeighbor *candidate = &candidates[i];
+		bool		occluded = false;
+
+		for (int k = 0; k < nkept && !occluded; k++)
+		{
+			float		between = HnswStoredDistance(index, floats + (Size) k * index->padded, chosen[k].value,
+													 candidate->value, candidate->scale);
+
+			occluded = between <= candidate->distance;
+		}
+		if (occluded)
+			continue;
+		if (index->coded)
+			HnswLoadF16((const half *) candidate->value, index->padded, candidate->scale,
+						floats + (Size) nkept * index->padded);
+		chosen[nkept] = *candidate;
+		chosen[nkept++].occluded = false;
+		passed[i] = true;
+	}
+	n = nkept;
+	for (int i = 0; i < ncandidates && n < most; i++)
+	{
+		if (passed[i])
+			continue;
+		chosen[n] = candidates[i];
+		chosen[n++].occluded = true;
+	}
+	if (floats != NULL)
+		pfree(floats);
+	pfree(passed);
+	return n;
+}
+
+/*
+ * Decide about a new link of a node that has n of at most `most`: distances[]
+ * are the node's own, between[] those from the new neighbour to the present
+ * ones.  Returns the place of the new link (n to append), or -1 to leave it
+ * out.  Updates the bitmap of the present links; *new_occluded is the new one's.
+ */
+int
+HnswPlaceLink(int n, int most, const float *distances, const float *between, float distance,
+			  uint8 *occluded, bool *new_occluded)
+{
+	int			farthest = -1;
+	int			farthest_occluded = -1;
+
+	*new_occluded = false;
+	for (int i = 0; i < n && !*new_occluded; i++)
+	{
+		if (!HnswBitGet(occluded, i) && distances[i] <= distance && between[i] <= distance)
+			*new_occluded = true;
+	}
+	if (!*new_occluded)
+	{
+		for (int i = 0; i < n; i++)
+		{
+			if (distances[i] > distance && between[i] <= distances[i])
+				HnswBitSet(occluded, i, true);
+		}
+	}
+	if (n < most)
+		return n;
+
+	for (int i = 0; i < n; i++)
+	{
+		if (farthest < 0 || distances[i] > distances[farthest])
+			farthest = i;
+		if (HnswBitGet(occluded, i) &&
+			(farthest_occluded < 0 || distances[i] > distances[farthest_occluded]))
+			farthest_occluded = i;
+	}
+	if (farthest_occluded >= 0)
+	{
+		if (*new_occluded && distance >= distances[farthest_occluded])
+			return -1;
+		return farthest_occluded;
+	}
+	if (*new_occluded || distance >= distances[farthest])
+		return -1;
+	return farthest;
+}
+
+/*
+ * Write link number `at` of a node.  neighbor and own are float[padded] on
+ * coded nodes; levels is room for dc bytes.
+ */
+void
+HnswSetLink(HnswIndex *index, int kind, HnswNode *node, int at, HnswRef ref, bool occluded,
+			const float *neighbor, const float *own, uint8_t *levels)
+{
+	const HnswLayout *layout = &index->layout[kind];
+
+	Assert(at < layout->links);
+	HnswLinkSet(&HnswNodeLinks(node, layout)[at], ref);
+	HnswBitSet(HnswNodeOccluded(node, layout), at, occluded);
+	if (layout->dc > 0)
+	{
+		code_encode(index->code_metric, layout->bits, layout->dc, index->padded, neighbor, own,
+					levels, &HnswNodeFAdd(node, layout)[at], &HnswNodeFMul(node, layout)[at]);
+		code_store(HnswNodeCode(node, layout, at / CODE_SLOTS), layout->bits, layout->dc, at % CODE_SLOTS, levels);
+	}
+}
+
+/*
+ * The node's own distances to its neighbours and those from the new neighbour,
+ * both by estimate from the codes.  own is the node's value.
+ */
+static void
+estimate_links(HnswIndex *index, int kind, const HnswNode *node, const float *own, float distance,
+			   const CodeQuery *query, const CodeQuery *own_query, float *distances, float *between)
+{
+	const HnswLayout *layout = &index->layout[kind];
+	float		itself = index->code_metric == CODE_IP ? -node->norm * node->norm : 0;
+
+	for (int first = 0; first < node->nlinks; first += CODE_SLOTS)
+	{
+		const uint8 *code = HnswNodeCode(node, layout, first / CODE_SLOTS);
+		const float *f_add = HnswNodeFAdd(node, layout) + first;
+		const float *f_mul = HnswNodeFMul(node, layout) + first;
+		float		estimates[CODE_SLOTS];
+		int			count = Min(node->nlinks - first, CODE_SLOTS);
+
+		code_estimate(query, code, distance, f_add, f_mul, estimates);
+		memcpy(between + first, estimates, sizeof(float) * count);
+		code_estimate(own_query, code, itself, f_add, f_mul, estimates);
+		memcpy(distances + first, estimates, sizeof(float) * count);
+	}
+}
+
+static void
+add_link_coded(HnswIndex *index, int kind, HnswRef target, HnswRef ref,
+			   const HnswStored *stored, const CodeQuery *query, bool log)
+{
+	const HnswLayout *layout = &index->layout[kind];
+	float	   *own = palloc(sizeof(float) * index->padded);
+	uint8_t    *levels = palloc(layout->dc);
+	char	   *room = palloc(CODE_TABLE_BYTES(layout->dc) + 63);
+	CodeQuery	own_query;
+	HnswNode   *node;
+	Buffer		buffer = HnswReadNode(index, target, kind, BUFFER_LOCK_EXCLUSIVE, &node);
+	uint32		bytes;
+	float		distance;
+	float		distances[2 * HNSW_MAX_M];
+	float		between[2 * HNSW_MAX_M];
+	uint8		occluded[(2 * HNSW_MAX_M + 7) / 8];
+	bool		new_occluded;
+	int			at;
+
+	if (node == NULL)
+		return;
+	if (node->flags & HNSW_NODE_DEAD)
+	{
+		UnlockReleaseBuffer(buffer);
+		return;
+	}
+	HnswLoadF16((const half *) HnswReadValue(index, buffer, node, kind, &bytes), index->padded, node->scale, own);
+	distance = index->code_metric == CODE_IP ? -(float) dist_ip_f32(own, stored->floats, index->padded)
+		: (float) dist_l2sq_f32(own, stored->floats, index->padded);
+	code_query_init(&own_query, layout->bits, layout->dc, own, (uint8_t *) TYPEALIGN(64, room));
+	estimate_links(index, kind, node, own, distance, query, &own_query, distances, between);
+	memcpy(occluded, HnswNodeOccluded(node, layout), (layout->links + 7) / 8);
+	at = HnswPlaceLink(node->nlinks, layout->links, distances, between, distance, occluded, &new_occluded);
+	if (at >= 0)
+	{
+		HnswChange	change;
+		Page		page;
+
+		HnswChangeBegin(&change, index->rel, log);
+		page = HnswChangePage(&change, buffer, false);
+		node = HnswPageNode(page, layout, HnswRefSlot(target));
+		memcpy(HnswNodeOccluded(node, layout), occluded, (layout->links + 7) / 8);
+		HnswSetLink(index, kind, node, at, ref, new_occluded, stored->floats, own, levels);
+		if (at == node->nlinks)
+			node->nlinks++;
+		HnswChangeEnd(&change);
+	}
+	UnlockReleaseBuffer(buffer);
+	pfree(own);
+	pfree(levels);
+	pfree(room);
+}
+
+/*
+ * Plain nodes have to read their neighbours.  That is done without a lock on
+ * the node's page (two inserts could wait for each other), and done again if
+ * the links have changed meanwhile.
+ */
+static void
+add_link_plain(HnswIndex *index, int kind, HnswRef target, HnswRef ref, const HnswStored *stored, bool log)
+{
+	const HnswLayout *layout = &index->layout[kind];
+
+	for (;;)
+	{
+		HnswNode   *node;
+		Buffer		buffer = HnswReadNode(index, target, kind, BUFFER_LOCK_SHARE, &node);
+		HnswLink	links[2 * HNSW_MAX_M];
+		int			n;
+		uint32		bytes;
+		const char *value;
+		char	   *own;
+		float		distance;
+		float		distances[2 * HNSW_MAX_M];
+		float		between[2 * HNSW_MAX_M];
+		uint8		occluded[(2 * HNSW_MAX_M + 7) / 8];
+		bool		new_occluded;
+		int			at;
+
+		CHECK_FOR_INTERRUPTS();
+		if (node == NULL)
+			return;
+		if (node->flags & HNSW_NODE_DEAD)
+		{
+			UnlockReleaseBuffer(buffer);
+			return;
+		}
+		n = node->nlinks;
+		memcpy(links, HnswNodeLinks(node, layout), sizeof(HnswLink) * n);
+		value = HnswReadValue(index, buffer, node, kind, &bytes);
+		own = palloc(bytes);
+		memcpy(own, value, bytes);
+		UnlockReleaseBuffer(buffer);
+
+		distance = HnswStoredDistance(index, NULL, own, stored->bytes, 1);
+		for (int i = 0; i < n; i++)
+		{
+			HnswNode   *neighbor;
+			Buffer		other = HnswReadNode(index, HnswLinkGet(&links[i]), kind, BUFFER_LOCK_SHARE, &neighbor);
+
+			/* a link that leads nowhere is the first to give way */
+			distances[i] = between[i] = FLT_MAX;
+			if (neighbor == NULL)
+				continue;
+			value = HnswReadValue(index, other, neighbor, kind, &bytes);
+			distances[i] = HnswStoredDistance(index, NULL, own, value, 1);
+			between[i] = HnswStoredDistance(index, NULL, stored->bytes, value, 1);
+			UnlockReleaseBuffer(other);
+		}
+		pfree(own);
+
+		buffer = HnswReadNode(index, target, kind, BUFFER_LOCK_EXCLUSIVE, &node);
+		if (node == NULL)
+			return;
+		if (node->flags & HNSW_NODE_DEAD)
+		{
+			UnlockReleaseBuffer(buffer);
+			return;
+		}
+		if (node->nlinks != n || memcmp(links, HnswNodeLinks(node, layout), sizeof(HnswLink) * n) != 0)
+		{
+			UnlockReleaseBuffer(buffer);
+			continue;
+		}
+		memcpy(occluded, HnswNodeOccluded(node, layout), (layout->links + 7) / 8);
+		at = HnswPlaceLink(n, layout->links, distances, between, distance, occluded, &new_occluded);
+		if (at >= 0)
+		{
+			HnswChange	change;
+			Page		page;
+
+			HnswChangeBegin(&change, index->rel, log);
+			page = HnswChangePage(&change, buffer, false);
+			node = HnswPageNode(page, layout, HnswRefSlot(target));
+			memcpy(HnswNodeOccluded(node, layout), occluded, (layout->links + 7) / 8);
+			HnswSetLink(index, kind, node, at, ref, new_occluded, NULL, NULL, NULL);
+			if (at == node->nlinks)
+				node->nlinks++;
+			HnswChangeEnd(&change);
+		}
+		UnlockReleaseBuffer(buffer);
+		return;
+	}
+}
+
+/*
+ * Offer node `ref`, whose value is `stored`, to node `target` of the same
+ * level as a neighbour.  query is prepared from stored->floats on coded nodes.
+ */
+void
+HnswAddLink(HnswIndex *index, int kind, HnswRef target, HnswRef ref,
+			const HnswStored *stored, const CodeQuery *query, bool log)
+{
+	if (index->coded)
+		add_link_coded(index, kind, target, ref, stored, query, log);
+	else
+		add_link_plain(index, kind, target, ref, stored, log);
+}

@@ -1,0 +1,396 @@
+/*
+ * page.c
+ *	  Pages of an hnsw index: the meta page, slots, free lists, and the private
+ *	  copy of an index's constants.
+ *
+ * Lock order: a page of nodes before the meta page never; the meta page (buffer
+ * lock) comes first, then pages of nodes in any number, one at a time except
+ * for a slot's own tail pages, which follow their head.
+ */
+#include "hnsw/hnsw.h"
+
+#include <math.h>
+
+#include "miscadmin.h"
+#include "storage/indexfsm.h"
+#include "storage/lmgr.h"
+#include "utils/memutils.h"
+#include "vector/vector.h"
+
+/* What rd_amcache holds: one chunk, as the relation cache demands. */
+typedef struct HnswCache
+{
+	HnswMeta	meta;
+	float		center[FLEXIBLE_ARRAY_MEMBER];
+} HnswCache;
+
+void
+HnswChangeBegin(HnswChange *change, Relation rel, bool log)
+{
+	change->state = log ? GenericXLogStart(rel) : NULL;
+	change->nbuffers = 0;
+}
+
+/* The page to change.  fresh: it is written anew, so log it whole. */
+Page
+HnswChangePage(HnswChange *change, Buffer buffer, bool fresh)
+{
+	Assert(change->nbuffers < MAX_GENERIC_XLOG_PAGES);
+	change->buffers[change->nbuffers++] = buffer;
+	if (change->state == NULL)
+		return BufferGetPage(buffer);
+	return GenericXLogRegisterBuffer(change->state, buffer, fresh ? GENERIC_XLOG_FULL_IMAGE : 0);
+}
+
+void
+HnswChangeEnd(HnswChange *change)
+{
+	if (change->state != NULL)
+		GenericXLogFinish(change->state);
+	else
+	{
+		for (int i = 0; i < change->nbuffers; i++)
+			MarkBufferDirty(change->buffers[i]);
+	}
+}
+
+/* Give up a logged change; an unlogged one must not be begun in vain. */
+void
+HnswChangeAbort(HnswChange *change)
+{
+	Assert(change->state != NULL || change->nbuffers == 0);
+	if (change->state != NULL)
+		GenericXLogAbort(change->state);
+}
+
+void
+HnswInitPage(Page page, HnswPageKind kind)
+{
+	HnswPageOpaque *opaque;
+
+	PageInit(page, BLCKSZ, sizeof(HnswPageOpaque));
+	opaque = HnswPageGetOpaque(page);
+	opaque->next_free = InvalidBlockNumber;
+	opaque->kind = kind;
+	opaque->page_id = HNSW_PAGE_ID;
+}
+
+/*
+ * Add `pages` blocks to the end, next to one another; the first is returned
+ * pinned and exclusively locked, all are zero.
+ */
+Buffer
+HnswExtend(Relation rel, ForkNumber fork, int pages)
+{
+	Buffer		first;
+	bool		need_lock = !RELATION_IS_LOCAL(rel);
+
+	if (need_lock)
+		LockRelationForExtension(rel, ExclusiveLock);
+	first = ReadBufferExtended(rel, fork, P_NEW, RBM_ZERO_AND_LOCK, NULL);
+	for (int i = 1; i < pages; i++)
+	{
+		Buffer		next = ReadBufferExtended(rel, fork, P_NEW, RBM_NORMAL, NULL);
+
+		Assert(BufferGetBlockNumber(next) == BufferGetBlockNumber(first) + i);
+		ReleaseBuffer(next);
+	}
+	if (need_lock)
+		UnlockRelationForExtension(rel, ExclusiveLock);
+	return first;
+}
+
+/*
+ * Write the meta page and the centre's pages of a new index.  The relation is
+ * empty.
+ */
+void
+HnswCreateMeta(Relation rel, ForkNumber fork, const HnswIndex *index, bool log)
+{
+	int			center_pages = index->coded ? (index->dim + HNSW_CENTER_FLOATS - 1) / HNSW_CENTER_FLOATS : 0;
+
+	for (int block = 0; block <= center_pages; block++)
+	{
+		Buffer		buffer = HnswExtend(rel, fork, 1);
+		HnswChange	change;
+		Page		page;
+
+		Assert(BufferGetBlockNumber(buffer) == block);
+		HnswChangeBegin(&change, rel, log);
+		page = HnswChangePage(&change, buffer, true);
+		if (block == HNSW_META_BLOCK)
+		{
+			HnswMeta   *meta;
+
+			HnswInitPage(page, HNSW_PAGE_META);
+			meta = HnswPageGetMeta(page);
+			memset(meta, 0, sizeof(HnswMeta));
+			meta->magic = HNSW_MAGIC;
+			meta->version = HNSW_VERSION;
+			meta->element = index->element;
+			meta->metric = index->metric;
+			meta->centred = !index->coded;
+			meta->m = index->m;
+			meta->ef_construction = index->ef_construction;
+			meta->dim = index->dim;
+			meta->padded = index->padded;
+			meta->center_pages = center_pages;
+			meta->unit = 1.0f;
+			meta->seed = index->coded ? index->rotation->seed : 0;
+			meta->entry = HNSW_NO_REF;
+			meta->entry_level = -1;
+			for (int kind = 0; kind < HNSW_PAGE_KINDS; kind++)
+				meta->insert_page[kind] = meta->free_page[kind] = InvalidBlockNumber;
+			memcpy(meta->layout, index->layout, sizeof(meta->layout));
+			((PageHeader) page)->pd_lower = ((char *) meta + sizeof(HnswMeta)) - (char *) page;
+		}
+		else
+		{
+			HnswInitPage(page, HNSW_PAGE_CENTER);
+			memset(PageGetContents(page), 0, HNSW_CENTER_FLOATS * sizeof(float));
+			((PageHeader) page)->pd_lower = ((PageHeader) page)->pd_upper;
+		}
+		HnswChangeEnd(&change);
+		UnlockReleaseBuffer(buffer);
+	}
+}
+
+static void
+read_meta(Relation rel, HnswMeta *meta)
+{
+	Buffer		buffer = ReadBuffer(rel, HNSW_META_BLOCK);
+
+	LockBuffer(buffer, BUFFER_LOCK_SHARE);
+	memcpy(meta, HnswPageGetMeta(BufferGetPage(buffer)), sizeof(HnswMeta));
+	UnlockReleaseBuffer(buffer);
+	if (meta->magic != HNSW_MAGIC)
+		ereport(ERROR,
+				(errcode(ERRCODE_INDEX_CORRUPTED),
+				 errmsg("index \"%s\" is not a vecdb hnsw index", RelationGetRelationName(rel)),
+				 errhint("Rebuild it with REINDEX.")));
+	if (meta->version != HNSW_VERSION)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("index \"%s\" has format version %u, but this vecdb reads version %d",
+						RelationGetRelationName(rel), meta->version, HNSW_VERSION),
+				 errhint("Rebuild it with REINDEX.")));
+}
+
+/* Read the centre of an index whose meta page says that it has one. */
+static void
+read_center(Relation rel, const HnswMeta *meta, float *center)
+{
+	for (uint32 i = 0; i < meta->center_pages; i++)
+	{
+		Buffer		buffer = ReadBuffer(rel, HNSW_CENTER_BLOCK + i);
+		uint32		first = i * HNSW_CENTER_FLOATS;
+
+		LockBuffer(buffer, BUFFER_LOCK_SHARE);
+		memcpy(center + first, PageGetContents(BufferGetPage(buffer)),
+			   Min(meta->dim - first, HNSW_CENTER_FLOATS) * sizeof(float));
+		UnlockReleaseBuffer(buffer);
+	}
+}
+
+/*
+ * Open an index for one operation: a copy of its constants in `context`, safe
+ * against relation cache invalidation.
+ */
+HnswIndex *
+HnswOpen(Relation rel, MemoryContext context)
+{
+	HnswCache  *cache = (HnswCache *) rel->rd_amcache;
+	HnswCache  *own = NULL;
+	HnswIndex  *index;
+	MemoryContext old = MemoryContextSwitchTo(context);
+	const HnswMeta *meta;
+
+	if (cache == NULL)
+	{
+		HnswMeta	fresh;
+
+		read_meta(rel, &fresh);
+		own = palloc(offsetof(HnswCache, center) + sizeof(float) * (fresh.padded > 0 ? fresh.dim : 0));
+		own->meta = fresh;
+		if (fresh.padded > 0)
+			read_center(rel, &fresh, own->center);
+
+		/* Everything but the centre is constant from the beginning */
+		if (fresh.centred)
+		{
+			Size		size = offsetof(HnswCache, center) + sizeof(float) * (fresh.padded > 0 ? fresh.dim : 0);
+
+			rel->rd_amcache = MemoryContextAlloc(rel->rd_indexcxt, size);
+			memcpy(rel->rd_amcache, own, size);
+		}
+		cache = own;
+	}
+	meta = &cache->meta;
+
+	index = palloc0(sizeof(HnswIndex));
+	index->rel = rel;
+	index->context = context;
+	index->element = meta->element;
+	index->metric = meta->metric;
+	index->code_metric = meta->metric == HNSW_IP ? CODE_IP : CODE_L2;
+	index->m = meta->m;
+	index->ef_construction = meta->ef_construction;
+	index->dim = meta->dim;
+	index->padded = meta->padded;
+	index->coded = meta->padded > 0;
+	index->centred = meta->centred;
+	index->unit = meta->unit;
+	index->center_norm = meta->center_norm;
+	memcpy(index->layout, meta->layout, sizeof(index->layout));
+	if (index->coded)
+	{
+		index->center = palloc(sizeof(float) * index->dim);
+		memcpy(index->center, cache->center, sizeof(float) * index->dim);
+		index->rotation = palloc(rotation_size(index->dim));
+		rotation_init(index->rotation, index->dim, meta->seed);
+	}
+	if (own != NULL)
+		pfree(own);
+	MemoryContextSwitchTo(old);
+	return index;
+}
+
+HnswLayout *
+HnswLayoutOf(HnswIndex *index, int level)
+{
+	return &index->layout[level > 0 ? HNSW_UPPER : HNSW_BASE];
+}
+
+/* Current entry point; HNSW_NO_REF and level -1 in an empty index. */
+void
+HnswReadEntry(HnswIndex *index, HnswRef *entry, int *level)
+{
+	Buffer		buffer = ReadBuffer(index->rel, HNSW_META_BLOCK);
+	HnswMeta   *meta;
+
+	LockBuffer(buffer, BUFFER_LOCK_SHARE);
+	meta = HnswPageGetMeta(BufferGetPage(buffer));
+	*entry = meta->entry;
+	*level = meta->entry_level;
+	UnlockReleaseBuffer(buffer);
+}
+
+/*
+ * Make `entry` the entry point if its level is above the present one's, or if
+ * the present one is `replaced` (pass HNSW_NO_REF for none).
+ */
+void
+HnswUpdateEntry(HnswIndex *index, HnswRef entry, int level, HnswRef replaced, bool log)
+{
+	Buffer		buffer = ReadBuffer(index->rel, HNSW_META_BLOCK);
+	HnswMeta   *meta;
+
+	LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
+	meta = HnswPageGetMeta(BufferGetPage(buffer));
+	if (level > meta->entry_level || (replaced != HNSW_NO_REF && meta->entry == replaced))
+	{
+		HnswChange	change;
+
+		HnswChangeBegin(&change, index->rel, log);
+		meta = HnswPageGetMeta(HnswChangePage(&change, buffer, false));
+		meta->entry = entry;
+		meta->entry_level = level;
+		HnswChangeEnd(&change);
+	}
+	UnlockReleaseBuffer(buffer);
+}
+
+/*
+ * Set unit and centre of an index that has none yet, and in *index.  When
+ * another process was first, take its values instead.
+ */
+void
+HnswSetCenter(HnswIndex *index, const float *center, float unit, bool log)
+{
+	Relation	rel = index->rel;
+	HnswMeta	meta;
+
+	Assert(index->coded);
+	LockPage(rel, HNSW_CENTER_BLOCK, ExclusiveLock);
+	read_meta(rel, &meta);
+	if (!meta.centred)
+	{
+		double		sum = 0;
+		Buffer		buffer;
+		HnswChange	change;
+		HnswMeta   *stored;
+
+		for (int i = 0; i < index->dim; i++)
+			sum += (double) center[i] * center[i];
+
+		/* The flag that makes the centre valid is set last. */
+		for (uint32 i = 0; i < meta.center_pages; i++)
+		{
+			uint32		first = i * HNSW_CENTER_FLOATS;
+			Page		page;
+
+			buffer = ReadBuffer(rel, HNSW_CENTER_BLOCK + i);
+			LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
+			HnswChangeBegin(&change, rel, log);
+			page = HnswChangePage(&change, buffer, false);
+			memcpy(PageGetContents(page), center + first,
+				   Min(meta.dim - first, HNSW_CENTER_FLOATS) * sizeof(float));
+			HnswChangeEnd(&change);
+			UnlockReleaseBuffer(buffer);
+		}
+		buffer = ReadBuffer(rel, HNSW_META_BLOCK);
+		LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
+		HnswChangeBegin(&change, rel, log);
+		stored = HnswPageGetMeta(HnswChangePage(&change, buffer, false));
+		stored->unit = unit;
+		stored->center_norm = (float) sqrt(sum);
+		stored->centred = 1;
+		meta = *stored;
+		HnswChangeEnd(&change);
+		UnlockReleaseBuffer(buffer);
+	}
+	UnlockPage(rel, HNSW_CENTER_BLOCK, ExclusiveLock);
+
+	index->unit = meta.unit;
+	index->center_norm = meta.center_norm;
+	index->centred = true;
+	read_center(rel, &meta, index->center);
+}
+
+/*
+ * The node of a reference on a page that the caller has locked, or NULL when
+ * the slot was given to another one since (or never existed).
+ */
+HnswNode *
+HnswFindNode(HnswIndex *index, Page page, HnswRef ref, int kind)
+{
+	const HnswLayout *layout = &index->layout[kind];
+	HnswNode   *node;
+
+	if (PageIsNew(page) || HnswPageGetOpaque(page)->kind != kind ||
+		HnswRefSlot(ref) >= HnswPageSlots(page, layout))
+		return NULL;
+	node = HnswPageNode(page, layout, HnswRefSlot(ref));
+	if (!(node->flags & HNSW_NODE_USED) || (node->generation & HNSW_GENERATION_MASK) != HnswRefGeneration(ref))
+		return NULL;
+	return node;
+}
+
+/*
+ * Read and lock the page of a node.  *node is NULL (and the buffer invalid,
+ * nothing locked) where the reference is stale.
+ */
+Buffer
+HnswReadNode(HnswIndex *index, HnswRef ref, int kind, int lockmode, HnswNode **node)
+{
+	Buffer		buffer = ReadBuffer(index->rel, HnswRefBlock(ref));
+
+	LockBuffer(buffer, lockmode);
+	*node = HnswFindNode(index, BufferGetPage(buffer), ref, kind);
+	if (*node == NULL)
+	{
+		UnlockReleaseBuffer(buffer);
+		return InvalidBuffer;
+	}
+	return buffer;
+}

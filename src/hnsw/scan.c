@@ -1,0 +1,446 @@
+/*
+ * scan.c
+ *	  Index scans: rows in the exact order of their distance.
+ *
+ * The index knows distances of coded nodes up to a small, known error (half
+ * precision).  A row whose interval of possible distances meets no other's is
+ * returned as it is; where intervals meet, rows are returned with the lower
+ * bound and xs_recheckorderby, and the executor's reorder queue puts them in
+ * exact order.  So only ambiguous rows have their vectors read from the table.
+ *
+ * Iterative scans keep the candidates that the pool had no room for, and go on
+ * with the best of them when the rows found so far are used up.  What one round
+ * found beyond ef_search waits for the next round, to come out in better order.
+ *
+ * Only MVCC snapshots: a row that vacuum removed after the scan saw its TID, and
+ * another that came into its place, are both invisible to the snapshot, so no
+ * pin needs to be held between pages and rows.
+ */
+#include "hnsw/hnsw.h"
+
+#include <float.h>
+#include <math.h>
+
+#include "access/relscan.h"
+#include "access/xlog.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "utils/float.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+/* One found node in the order of return. */
+typedef struct Ranked
+{
+	double		bound;			/* lower bound of the distance, not above any later one's */
+	bool		recheck;
+} Ranked;
+
+typedef struct KilledTid
+{
+	HnswRef		ref;
+	ItemPointerData tid;
+} KilledTid;
+
+#define MAX_KILLED 256
+
+typedef struct HnswScan
+{
+	MemoryContext context;		/* of the scan */
+	MemoryContext value_context;	/* of one value searched for */
+	HnswIndex  *index;
+	HnswSearch *search;
+	HnswValue	value;
+	HnswIterativeScan mode;
+	int			ef;
+	bool		started;
+	bool		null_query;
+	bool		exhausted;		/* nothing more to be searched */
+
+	/* found[0..done) were returned, or dropped; found[done..end) are being returned */
+	int			done;
+	int			end;
+	int			at;
+	int			at_tid;
+	int			ranked_allocated;
+	Ranked	   *ranked;			/* of found[done..end) */
+	float		last_distance;	/* greatest returned, for strict order */
+	int64		tuples;			/* rows found, against max_scan_tuples */
+
+	int			nkilled;
+	KilledTid  *killed;
+	HnswRef		last_ref;		/* node of the row returned last */
+	ItemPointerData last_tid;
+} HnswScan;
+
+IndexScanDesc
+hnswbeginscan(Relation rel, int nkeys, int norderbys)
+{
+	IndexScanDesc scan = RelationGetIndexScan(rel, nkeys, norderbys);
+	HnswScan   *self = palloc0(sizeof(HnswScan));
+
+	self->context = AllocSetContextCreate(CurrentMemoryContext, "hnsw scan", ALLOCSET_DEFAULT_SIZES);
+	self->value_context = AllocSetContextCreate(self->context, "hnsw scan value", ALLOCSET_DEFAULT_SIZES);
+	scan->opaque = self;
+	scan->xs_orderbyvals = palloc0(sizeof(Datum) * Max(norderbys, 1));
+	scan->xs_orderbynulls = palloc0(sizeof(bool) * Max(norderbys, 1));
+	return scan;
+}
+
+/*
+ * Mark rows that the executor found dead, so that scans to come neither return
+ * them nor let their nodes use up ef_search.  This is logged, or a standby's
+ * pages would differ; standbys do not act upon the marks.
+ */
+static void
+apply_killed(IndexScanDesc scan)
+{
+	HnswScan   *self = (HnswScan *) scan->opaque;
+
+	for (int i = 0; i < self->nkilled; i++)
+	{
+		HnswNode   *node;
+		Buffer		buffer = HnswReadNode(self->index, self->killed[i].ref, HNSW_BASE, BUFFER_LOCK_EXCLUSIVE, &node);
+		int			mark = -1;
+
+		if (node == NULL)
+			continue;
+		for (int t = 0; t < node->ntids; t++)
+		{
+			if (ItemPointerEquals(&node->tids[t], &self->killed[i].tid) && !(node->killed & (1 << t)))
+				mark = t;
+		}
+		if (mark >= 0)
+		{
+			HnswChange	change;
+			Page		page;
+
+			HnswChangeBegin(&change, scan->indexRelation, RelationNeedsWAL(scan->indexRelation));
+			page = HnswChangePage(&change, buffer, false);
+			HnswPageNode(page, &self->index->layout[HNSW_BASE], HnswRefSlot(self->killed[i].ref))->killed |= 1 << mark;
+			HnswChangeEnd(&change);
+		}
+		UnlockReleaseBuffer(buffer);
+	}
+	self->nkilled = 0;
+}
+
+static void
+remember_killed(IndexScanDesc scan)
+{
+	HnswScan   *self = (HnswScan *) scan->opaque;
+
+	if (self->killed == NULL)
+		self->killed = MemoryContextAlloc(self->context, sizeof(KilledTid) * MAX_KILLED);
+	if (self->nkilled < MAX_KILLED)
+	{
+		self->killed[self->nkilled].ref = self->last_ref;
+		self->killed[self->nkilled].tid = self->last_tid;
+		self->nkilled++;
+	}
+}
+
+void
+hnswrescan(IndexScanDesc scan, ScanKey keys, int nkeys, ScanKey orderbys, int norderbys)
+{
+	HnswScan   *self = (HnswScan *) scan->opaque;
+
+	apply_killed(scan);
+	if (keys != NULL && scan->numberOfKeys > 0)
+		memmove(scan->keyData, keys, scan->numberOfKeys * sizeof(ScanKeyData));
+	if (orderbys != NULL && scan->numberOfOrderBys > 0)
+		memmove(scan->orderByData, orderbys, scan->numberOfOrderBys * sizeof(ScanKeyData));
+	self->started = false;
+}
+
+/* A query that is NULL is as far from everything: any value will do. */
+static void
+prepare_null(HnswScan *self)
+{
+	HnswIndex  *index = self->index;
+	HnswValue  *value = &self->value;
+
+	memset(value, 0, sizeof(HnswValue));
+	if (index->coded)
+		value->rotated = palloc0(sizeof(float) * index->padded);
+	else
+	{
+		value->raw_bytes = Max(HnswRawBytes(index), sizeof(int32));
+		value->raw = palloc0(value->raw_bytes);
+	}
+}
+
+static void
+start(IndexScanDesc scan)
+{
+	HnswScan   *self = (HnswScan *) scan->opaque;
+	MemoryContext old;
+	HnswRef		starts[HNSW_MAX_STARTS];
+	HnswRef		entry;
+	int			entry_level;
+	int			n;
+
+	if (scan->numberOfOrderBys != 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot scan hnsw index without one distance to order by")));
+	if (!IsMVCCSnapshot(scan->xs_snapshot))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot scan hnsw index without an MVCC snapshot")));
+
+	pgstat_count_index_scan(scan->indexRelation);
+
+	/* An index that was empty may have got its centre since. */
+	if (self->index == NULL || !self->index->centred)
+	{
+		self->index = HnswOpen(scan->indexRelation, self->context);
+		self->search = HnswSearchCreate(self->index, self->context);
+	}
+
+	MemoryContextReset(self->value_context);
+	old = MemoryContextSwitchTo(self->value_context);
+	self->null_query = (scan->orderByData[0].sk_flags & SK_ISNULL) != 0;
+	if (self->null_query)
+		prepare_null(self);
+	else
+		HnswPrepareValue(self->index, scan->orderByData[0].sk_argument, true, &self->value);
+	MemoryContextSwitchTo(old);
+
+	self->mode = HnswIterativeScanMode();
+	self->ef = HnswEfSearch();
+	self->started = true;
+	self->exhausted = false;
+	self->done = self->end = self->at = self->at_tid = 0;
+	self->tuples = 0;
+	self->last_distance = -FLT_MAX;
+	ItemPointerSetInvalid(&self->last_tid);
+
+	self->search->ignore_killed = scan->ignore_killed_tuples;
+	self->search->keep_spilled = false;
+	HnswSearchSetValue(self->search, &self->value);
+	n = HnswDescend(self->search, 0, starts, HNSW_MAX_STARTS, &entry_level, &entry);
+	if (n == 0)
+	{
+		self->search->nfound = 0;
+		self->exhausted = true;
+		return;
+	}
+	self->search->keep_spilled = self->mode != HNSW_ITERATIVE_OFF;
+	self->search->spill_limit = (Size) (work_mem * 1024.0 * HnswScanMemMultiplier());
+	HnswSearchLevel(self->search, HNSW_BASE, starts, n,
+					self->index->coded ? HNSW_POOL(self->ef) : self->ef);
+	self->exhausted = self->mode == HNSW_ITERATIVE_OFF;
+}
+
+/*
+ * The interval that holds the operator's distance, in its own units.  Beyond
+ * the stored error it allows for rounding: of the rotation, of sums over the
+ * dimensions here and in the operator, and of centring.
+ */
+static void
+distance_interval(const HnswScan *self, const HnswFound *found, double *low, double *high)
+{
+	const HnswIndex *index = self->index;
+	double		unit = index->unit;
+	double		rounding;
+	double		margin;
+	double		d;
+
+	if (!index->coded)
+	{
+		double		exact = HnswUserDistance(index, found->distance);
+
+		*low = exact - fabs(exact) * 2.5e-7;
+		*high = exact + fabs(exact) * 2.5e-7;
+		return;
+	}
+
+	rounding = 4e-6 + 4e-9 * index->padded;
+	if (index->metric == HNSW_IP)
+	{
+		margin = (double) self->value.norm * found->error + rounding * self->value.norm * found->norm;
+		*low = (found->distance - margin) / unit / unit;
+		*high = (found->distance + margin) / unit / unit;
+	}
+	else
+	{
+		margin = found->error +
+			rounding * ((double) self->value.norm + found->norm) + 1e-6 * index->center_norm;
+		d = sqrt(Max(found->distance, 0.0f));
+		*low = Max(d - margin, 0.0);
+		*high = d + margin;
+		if (index->metric == HNSW_COSINE)
+		{
+			*low = *low * *low / 2 - rounding;
+			*high = *high * *high / 2 + rounding;
+		}
+		else
+		{
+			*low /= unit;
+			*high /= unit;
+		}
+	}
+	if (self->value.clamped || !isfinite(*low) || !isfinite(*high))
+	{
+		*low = -get_float8_infinity();
+		*high = get_float8_infinity();
+	}
+}
+
+/* Decide for found[done..end) which rows the executor has to put in order. */
+static void
+rank(HnswScan *self)
+{
+	int			n = self->end - self->done;
+	HnswFound  *found = self->search->found + self->done;
+	double		later_low = get_float8_infinity();
+	double		earlier_high = -get_float8_infinity();
+	double	   *highs;
+
+	if (n > self->ranked_allocated)
+	{
+		if (self->ranked != NULL)
+			pfree(self->ranked);
+		self->ranked_allocated = Max(n, 128);
+		self->ranked = MemoryContextAllocHuge(self->context, sizeof(Ranked) * self->ranked_allocated);
+	}
+	highs = palloc(sizeof(double) * Max(n, 1));
+
+	for (int i = n - 1; i >= 0; i--)
+	{
+		double		low;
+
+		distance_interval(self, &found[i], &low, &highs[i]);
+		self->ranked[i].recheck = found[i].ntids > 1 || later_low <= highs[i];
+		later_low = Min(later_low, low);
+		self->ranked[i].bound = later_low;
+	}
+	for (int i = 0; i < n; i++)
+	{
+		if (earlier_high >= self->ranked[i].bound)
+			self->ranked[i].recheck = true;
+		earlier_high = Max(earlier_high, highs[i]);
+	}
+	pfree(highs);
+}
+
+/*
+ * Find the next nodes to return.  Returns false at the end of the scan.
+ */
+static bool
+next_batch(HnswScan *self)
+{
+	HnswSearch *search = self->search;
+
+	for (;;)
+	{
+		bool		first = self->end == 0;
+		int			before = search->nfound;
+		int			limit;
+
+		CHECK_FOR_INTERRUPTS();
+		self->done = self->end;
+		if (!first)
+		{
+			if (self->mode == HNSW_ITERATIVE_OFF)
+				return false;
+			if (!self->exhausted && self->tuples >= HnswMaxScanTuples())
+				self->exhausted = true;
+			if (!self->exhausted && !HnswSearchMore(search, HNSW_BASE))
+				self->exhausted = true;
+			for (int i = before; i < search->nfound; i++)
+				self->tuples += search->found[i].ntids;
+		}
+		else
+		{
+			for (int i = 0; i < search->nfound; i++)
+				self->tuples += search->found[i].ntids;
+		}
+
+		HnswSearchSort(search, self->done);
+		limit = search->nfound;
+		if (self->mode == HNSW_ITERATIVE_OFF || !self->exhausted)
+		{
+			int			live = 0;
+
+			for (limit = self->done; limit < search->nfound && live < self->ef; limit++)
+			{
+				if (search->found[limit].ntids > 0)
+					live++;
+			}
+		}
+		self->end = limit;
+
+		/* Strict order: what comes too late does not come */
+		if (self->mode == HNSW_ITERATIVE_STRICT)
+		{
+			while (self->done < self->end && search->found[self->done].distance < self->last_distance)
+				self->done++;
+			if (self->end > self->done)
+				self->last_distance = search->found[self->end - 1].distance;
+		}
+		self->at = self->done;
+		self->at_tid = 0;
+		if (self->end > self->done)
+		{
+			rank(self);
+			return true;
+		}
+		if (self->exhausted)
+			return false;
+	}
+}
+
+bool
+hnswgettuple(IndexScanDesc scan, ScanDirection direction)
+{
+	HnswScan   *self = (HnswScan *) scan->opaque;
+
+	Assert(ScanDirectionIsForward(direction));
+
+	if (!self->started)
+		start(scan);
+	else if (scan->kill_prior_tuple && ItemPointerIsValid(&self->last_tid))
+		remember_killed(scan);
+
+	for (;;)
+	{
+		if (self->at >= self->end && !next_batch(self))
+			return false;
+		while (self->at < self->end)
+		{
+			HnswFound  *found = &self->search->found[self->at];
+			Ranked	   *ranked = &self->ranked[self->at - self->done];
+
+			while (self->at_tid < found->ntids)
+			{
+				int			t = self->at_tid++;
+
+				if (scan->ignore_killed_tuples && (found->killed & (1 << t)))
+					continue;
+				self->last_ref = found->ref;
+				self->last_tid = found->tids[t];
+				scan->xs_heaptid = found->tids[t];
+				scan->xs_recheck = false;
+				scan->xs_recheckorderby = ranked->recheck && !self->null_query;
+				scan->xs_orderbyvals[0] = Float8GetDatum(ranked->bound);
+				scan->xs_orderbynulls[0] = self->null_query;
+				return true;
+			}
+			self->at++;
+			self->at_tid = 0;
+		}
+	}
+}
+
+void
+hnswendscan(IndexScanDesc scan)
+{
+	HnswScan   *self = (HnswScan *) scan->opaque;
+
+	apply_killed(scan);
+	MemoryContextDelete(self->context);
+	pfree(self);
+	scan->opaque = NULL;
+}

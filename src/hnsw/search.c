@@ -1,0 +1,579 @@
+/*
+ * search.c
+ *	  Best-first search of one level of the graph, over pages.
+ *
+ * Coded nodes: expanding a node reads its page once, gives its exact distance
+ * and estimates of all its neighbours' distances from the codes beside their
+ * links.  Candidates are ordered by estimate; the same neighbour may come in
+ * from several nodes, each with an estimate of its own, and takes as many
+ * places in the pool.  Only expanded nodes are hashed: a candidate that was
+ * expanded before is skipped when its turn comes.  Because of those repeated
+ * places, and because estimates err, the pool is twice ef_search, which keeps
+ * recall at an ef_search at least where exact distances would have it.
+ *
+ * Plain nodes: each neighbour seen for the first time has its own page read
+ * for its distance, as in the paper (Malkov and Yashunin, arXiv:1603.09320,
+ * algorithm 2), and the pool is ef_search itself.
+ *
+ * Locks: one page at a time, shared, for as long as it takes to compute.  No
+ * pin outlives the reading of its node.  A reference that went stale meanwhile
+ * (generation) is skipped.
+ */
+#include "hnsw/hnsw.h"
+
+#include <float.h>
+#include <math.h>
+
+#include "miscadmin.h"
+#include "utils/memutils.h"
+
+#define EXPANDED			(UINT64CONST(1) << 63)
+#define INITIAL_HASH		512
+
+/* The caller may search many values, one after the other, with one HnswSearch. */
+HnswSearch *
+HnswSearchCreate(HnswIndex *index, MemoryContext context)
+{
+	MemoryContext old = MemoryContextSwitchTo(context);
+	HnswSearch *self = palloc0(sizeof(HnswSearch));
+
+	self->index = index;
+	self->context = context;
+	if (index->coded)
+	{
+		for (int kind = HNSW_BASE; kind <= HNSW_UPPER; kind++)
+		{
+			char	   *room = palloc(CODE_TABLE_BYTES(index->layout[kind].dc) + 63);
+
+			self->code_query[kind].table = (uint8_t *) TYPEALIGN(64, room);
+		}
+	}
+	self->hash_mask = INITIAL_HASH - 1;
+	self->hash = palloc(sizeof(HnswRef) * INITIAL_HASH);
+	self->found_allocated = 128;
+	self->found = palloc(sizeof(HnswFound) * self->found_allocated);
+	MemoryContextSwitchTo(old);
+	return self;
+}
+
+/* What to search for; *value must live on. */
+void
+HnswSearchSetValue(HnswSearch *self, const HnswValue *value)
+{
+	self->value = value;
+	if (self->index->coded)
+	{
+		for (int kind = HNSW_BASE; kind <= HNSW_UPPER; kind++)
+		{
+			HnswLayout *layout = &self->index->layout[kind];
+
+			code_query_init(&self->code_query[kind], layout->bits, layout->dc, value->rotated,
+							self->code_query[kind].table);
+		}
+	}
+}
+
+/* ---------------------------------------------------------------------
+ * Hash of references
+ * --------------------------------------------------------------------- */
+
+static inline uint32
+hash_ref(HnswRef ref)
+{
+	return (uint32) ((ref * UINT64CONST(0x9E3779B97F4A7C15)) >> 32);
+}
+
+static void
+hash_reset(HnswSearch *self)
+{
+	self->hash_used = 0;
+	memset(self->hash, 0xFF, sizeof(HnswRef) * (self->hash_mask + 1));
+}
+
+static void
+hash_grow(HnswSearch *self)
+{
+	HnswRef    *old = self->hash;
+	uint32		n = self->hash_mask + 1;
+
+	self->hash_mask = 2 * n - 1;
+	self->hash = MemoryContextAllocHuge(self->context, sizeof(HnswRef) * 2 * n);
+	memset(self->hash, 0xFF, sizeof(HnswRef) * 2 * n);
+	for (uint32 i = 0; i < n; i++)
+	{
+		if (old[i] != HNSW_NO_REF)
+		{
+			uint32		at = hash_ref(old[i]) & self->hash_mask;
+
+			while (self->hash[at] != HNSW_NO_REF)
+				at = (at + 1) & self->hash_mask;
+			self->hash[at] = old[i];
+		}
+	}
+	pfree(old);
+}
+
+/* Returns false where it is in already. */
+static bool
+hash_add(HnswSearch *self, HnswRef ref)
+{
+	uint32		at = hash_ref(ref) & self->hash_mask;
+
+	while (self->hash[at] != HNSW_NO_REF)
+	{
+		if (self->hash[at] == ref)
+			return false;
+		at = (at + 1) & self->hash_mask;
+	}
+	self->hash[at] = ref;
+	if (++self->hash_used * 2 > self->hash_mask)
+		hash_grow(self);
+	return true;
+}
+
+static bool
+hash_has(HnswSearch *self, HnswRef ref)
+{
+	uint32		at = hash_ref(ref) & self->hash_mask;
+
+	while (self->hash[at] != HNSW_NO_REF)
+	{
+		if (self->hash[at] == ref)
+			return true;
+		at = (at + 1) & self->hash_mask;
+	}
+	return false;
+}
+
+/* ---------------------------------------------------------------------
+ * Candidates that the pool had no room for (iterative scans)
+ * --------------------------------------------------------------------- */
+
+static void
+spill(HnswSearch *self, HnswRef ref, float key)
+{
+	int			at;
+
+	if (!self->keep_spilled)
+		return;
+	if (self->nspilled == self->spilled_allocated)
+	{
+		int			more = self->spilled_allocated == 0 ? 1024 : self->spilled_allocated * 2;
+
+		if (sizeof(HnswSpilled) * more > self->spill_limit)
+			return;
+		if (self->spilled == NULL)
+			self->spilled = MemoryContextAllocHuge(self->context, sizeof(HnswSpilled) * more);
+		else
+			self->spilled = repalloc_huge(self->spilled, sizeof(HnswSpilled) * more);
+		self->spilled_allocated = more;
+	}
+	at = self->nspilled++;
+	while (at > 0 && key < self->spilled[(at - 1) / 2].key)
+	{
+		self->spilled[at] = self->spilled[(at - 1) / 2];
+		at = (at - 1) / 2;
+	}
+	self->spilled[at].key = key;
+	self->spilled[at].ref = ref;
+}
+
+static HnswSpilled
+unspill(HnswSearch *self)
+{
+	HnswSpilled first = self->spilled[0];
+	HnswSpilled last = self->spilled[--self->nspilled];
+	int			at = 0;
+
+	for (;;)
+	{
+		int			child = 2 * at + 1;
+
+		if (child >= self->nspilled)
+			break;
+		if (child + 1 < self->nspilled && self->spilled[child + 1].key < self->spilled[child].key)
+			child++;
+		if (!(self->spilled[child].key < last.key))
+			break;
+		self->spilled[at] = self->spilled[child];
+		at = child;
+	}
+	if (self->nspilled > 0)
+		self->spilled[at] = last;
+	return first;
+}
+
+/* ---------------------------------------------------------------------
+ * Pool
+ * --------------------------------------------------------------------- */
+
+static inline bool
+pool_takes(const HnswSearch *self, float key)
+{
+	return self->size < self->capacity || key < self->key[self->size - 1];
+}
+
+static void
+pool_add(HnswSearch *self, HnswRef ref, float key)
+{
+	int			low = 0;
+	int			high = self->size;
+
+	/* after equal keys, so that the earlier come first */
+	while (low < high)
+	{
+		int			middle = (low + high) / 2;
+
+		if (self->key[middle] <= key)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	if (self->size == self->capacity)
+	{
+		HnswRef		evicted = self->ref[self->size - 1];
+
+		if (!(evicted & EXPANDED))
+			spill(self, evicted, self->key[self->size - 1]);
+		self->size--;
+	}
+	memmove(self->key + low + 1, self->key + low, sizeof(float) * (self->size - low));
+	memmove(self->ref + low + 1, self->ref + low, sizeof(HnswRef) * (self->size - low));
+	self->key[low] = key;
+	self->ref[low] = ref;
+	self->size++;
+	if (low < self->next)
+		self->next = low;
+}
+
+static void
+pool_reset(HnswSearch *self, int capacity)
+{
+	if (capacity > self->allocated)
+	{
+		if (self->key != NULL)
+		{
+			pfree(self->key);
+			pfree(self->ref);
+		}
+		self->allocated = capacity;
+		self->key = MemoryContextAlloc(self->context, sizeof(float) * capacity);
+		self->ref = MemoryContextAlloc(self->context, sizeof(HnswRef) * capacity);
+	}
+	self->capacity = capacity;
+	self->size = 0;
+	self->next = 0;
+}
+
+/* ---------------------------------------------------------------------
+ * Expansion
+ * --------------------------------------------------------------------- */
+
+static void
+keep_value(HnswSearch *self, HnswFound *found, Buffer buffer, const HnswNode *node, int kind)
+{
+	const char *value = HnswReadValue(self->index, buffer, node, kind, &found->value_bytes);
+	Size		need = self->values_used + MAXALIGN(found->value_bytes);
+
+	if (need > self->values_allocated)
+	{
+		Size		size = Max(need, self->values_allocated * 2);
+
+		if (self->values == NULL)
+			self->values = MemoryContextAllocHuge(self->context, size);
+		else
+			self->values = repalloc_huge(self->values, size);
+		self->values_allocated = size;
+	}
+	found->value = self->values_used;
+	memcpy(self->values + found->value, value, found->value_bytes);
+	self->values_used = need;
+}
+
+/* The caller holds a lock on the node's page. */
+static void
+add_found(HnswSearch *self, HnswRef ref, float distance, Buffer buffer, const HnswNode *node, int kind)
+{
+	HnswFound  *found;
+
+	if (self->nfound == self->found_allocated)
+	{
+		self->found_allocated *= 2;
+		self->found = repalloc_huge(self->found, sizeof(HnswFound) * self->found_allocated);
+	}
+	found = &self->found[self->nfound++];
+	found->ref = ref;
+	found->down = HnswLinkGet(&node->down);
+	found->distance = distance;
+	found->error = node->error;
+	found->norm = node->norm;
+	found->scale = node->scale;
+	found->flags = node->flags;
+	found->killed = node->killed;
+	found->ntids = kind == HNSW_BASE ? node->ntids : 0;
+	memcpy(found->tids, node->tids, sizeof(ItemPointerData) * found->ntids);
+	if (self->keep_values)
+		keep_value(self, found, buffer, node, kind);
+}
+
+/* Does a scan get any row from this node? */
+static inline bool
+has_rows(const HnswSearch *self, const HnswNode *node, int kind)
+{
+	if (kind != HNSW_BASE)
+		return true;
+	return !(node->flags & HNSW_NODE_DEAD) &&
+		!(self->ignore_killed && node->killed == (1 << node->ntids) - 1);
+}
+
+/* Returns false where the candidate is to give its place in the pool back. */
+static bool
+expand_coded(HnswSearch *self, int kind, HnswRef ref)
+{
+	HnswIndex  *index = self->index;
+	const HnswLayout *layout = &index->layout[kind];
+	HnswNode   *node;
+	Buffer		buffer;
+	float		distance;
+	HnswRef		refs[2 * HNSW_MAX_M];
+	float		keys[2 * HNSW_MAX_M];
+	int			n = 0;
+	int			nlinks;
+	bool		live;
+
+	if (!hash_add(self, ref))
+		return true;
+	buffer = HnswReadNode(index, ref, kind, BUFFER_LOCK_SHARE, &node);
+	if (node == NULL)
+		return false;
+	live = has_rows(self, node, kind);
+	distance = HnswNodeDistance(index, buffer, node, kind, self->value);
+	if (unlikely(isnan(distance)))
+		distance = FLT_MAX;
+	add_found(self, ref, distance, buffer, node, kind);
+
+	nlinks = Min(node->nlinks, layout->links);
+	for (int first = 0; first < nlinks; first += CODE_SLOTS)
+	{
+		float		estimates[CODE_SLOTS];
+		int			count = Min(nlinks - first, CODE_SLOTS);
+		HnswLink   *links = HnswNodeLinks(node, layout) + first;
+
+		code_estimate(&self->code_query[kind], HnswNodeCode(node, layout, first / CODE_SLOTS), distance,
+					  HnswNodeFAdd(node, layout) + first, HnswNodeFMul(node, layout) + first, estimates);
+		for (int i = 0; i < count; i++)
+		{
+			float		key = estimates[i];
+
+			if (unlikely(isnan(key)))
+				key = FLT_MAX;
+			if (pool_takes(self, key) || self->keep_spilled)
+			{
+				refs[n] = HnswLinkGet(&links[i]);
+				keys[n++] = key;
+			}
+		}
+	}
+	UnlockReleaseBuffer(buffer);
+	self->expanded++;
+	self->distances++;
+	self->estimates += nlinks;
+
+	for (int i = 0; i < n; i++)
+	{
+		if (pool_takes(self, keys[i]))
+			pool_add(self, refs[i], keys[i]);
+		else if (!hash_has(self, refs[i]))
+			spill(self, refs[i], keys[i]);
+	}
+	return live;
+}
+
+/* Read a plain node's distance and offer it to the pool. */
+static void
+offer_plain(HnswSearch *self, int kind, HnswRef ref)
+{
+	HnswNode   *node;
+	Buffer		buffer = HnswReadNode(self->index, ref, kind, BUFFER_LOCK_SHARE, &node);
+	float		distance;
+
+	if (node == NULL)
+		return;
+	distance = HnswNodeDistance(self->index, buffer, node, kind, self->value);
+	if (unlikely(isnan(distance)))
+		distance = FLT_MAX;
+	UnlockReleaseBuffer(buffer);
+	self->distances++;
+	if (pool_takes(self, distance))
+		pool_add(self, ref, distance);
+	else
+		spill(self, ref, distance);
+}
+
+static bool
+expand_plain(HnswSearch *self, int kind, HnswRef ref, float distance)
+{
+	const HnswLayout *layout = &self->index->layout[kind];
+	HnswNode   *node;
+	Buffer		buffer = HnswReadNode(self->index, ref, kind, BUFFER_LOCK_SHARE, &node);
+	HnswLink	links[2 * HNSW_MAX_M];
+	int			nlinks;
+	bool		live;
+
+	if (node == NULL)
+		return false;
+	live = has_rows(self, node, kind);
+	add_found(self, ref, distance, buffer, node, kind);
+	nlinks = Min(node->nlinks, layout->links);
+	memcpy(links, HnswNodeLinks(node, layout), sizeof(HnswLink) * nlinks);
+	UnlockReleaseBuffer(buffer);
+	self->expanded++;
+
+	for (int i = 0; i < nlinks; i++)
+	{
+		HnswRef		neighbor = HnswLinkGet(&links[i]);
+
+		if (hash_add(self, neighbor))
+			offer_plain(self, kind, neighbor);
+	}
+	return live;
+}
+
+/*
+ * Expand candidates until all in the pool are.  Nodes without rows are passed
+ * through, and leave the pool, so that they cost no part of ef.
+ */
+static void
+run(HnswSearch *self, int kind)
+{
+	while (self->next < self->size)
+	{
+		int			at = self->next++;
+		HnswRef		ref = self->ref[at];
+		bool		keep;
+
+		if (ref & EXPANDED)
+			continue;
+		CHECK_FOR_INTERRUPTS();
+
+		self->ref[at] |= EXPANDED;
+		if (self->index->coded)
+			keep = expand_coded(self, kind, ref);
+		else
+			keep = expand_plain(self, kind, ref, self->key[at]);
+		if (!keep)
+		{
+			/* its place may have moved to the right by what came in, or out of the pool */
+			while (at < self->size && self->ref[at] != (ref | EXPANDED))
+				at++;
+			if (at < self->size)
+			{
+				memmove(self->key + at, self->key + at + 1, sizeof(float) * (self->size - at - 1));
+				memmove(self->ref + at, self->ref + at + 1, sizeof(HnswRef) * (self->size - at - 1));
+				self->size--;
+				if (self->next > at)
+					self->next--;
+			}
+		}
+	}
+}
+
+/*
+ * Search one level from `starts`.  self->found holds all expanded nodes
+ * afterwards, in no order; everything of an earlier search is gone.
+ */
+void
+HnswSearchLevel(HnswSearch *self, int kind, const HnswRef *starts, int nstarts, int capacity)
+{
+	pool_reset(self, Max(capacity, nstarts));
+	hash_reset(self);
+	self->nfound = 0;
+	self->values_used = 0;
+	self->nspilled = 0;
+	for (int i = 0; i < nstarts; i++)
+	{
+		if (self->index->coded)
+			pool_add(self, starts[i], -FLT_MAX);
+		else if (hash_add(self, starts[i]))
+			offer_plain(self, kind, starts[i]);
+	}
+	run(self, kind);
+}
+
+/*
+ * Go on with the best of the candidates that the pool had no room for.  New
+ * nodes are added to self->found.  Returns false where nothing is left.
+ */
+bool
+HnswSearchMore(HnswSearch *self, int kind)
+{
+	pool_reset(self, self->capacity);
+	while (self->nspilled > 0 && self->size < self->capacity)
+	{
+		HnswSpilled candidate = unspill(self);
+
+		if (!self->index->coded || !hash_has(self, candidate.ref))
+			pool_add(self, candidate.ref, candidate.key);
+	}
+	if (self->size == 0)
+		return false;
+	run(self, kind);
+	return true;
+}
+
+static int
+compare_found(const void *a, const void *b)
+{
+	float		x = ((const HnswFound *) a)->distance;
+	float		y = ((const HnswFound *) b)->distance;
+
+	return x < y ? -1 : x > y ? 1 : 0;
+}
+
+/* Order what was found, from number `from` on, by distance. */
+void
+HnswSearchSort(HnswSearch *self, int from)
+{
+	qsort(self->found + from, self->nfound - from, sizeof(HnswFound), compare_found);
+}
+
+/*
+ * From the entry point down to the best nodes of the level above to_level;
+ * starts[] gets where to begin on to_level, at most `most` of them.  Returns
+ * their number: 0 in an empty index.  *entry_level is -1 there.  When the entry
+ * point is not above to_level, it is itself the start, and the caller searches
+ * from *entry_level.
+ */
+int
+HnswDescend(HnswSearch *self, int to_level, HnswRef *starts, int most, int *entry_level, HnswRef *entry)
+{
+	for (int try = 0; try < 100; try++)
+	{
+		int			level;
+		int			n = 1;
+
+		HnswReadEntry(self->index, entry, entry_level);
+		level = *entry_level;
+		if (level < 0)
+			return 0;
+		starts[0] = *entry;
+		for (; level > to_level; level--)
+		{
+			HnswSearchLevel(self, HNSW_UPPER, starts, n, 2 * most);
+			if (self->nfound == 0)
+				break;
+			HnswSearchSort(self, 0);
+			n = Min(self->nfound, most);
+			for (int i = 0; i < n; i++)
+				starts[i] = self->found[i].down;
+		}
+		if (level <= to_level || *entry_level <= to_level)
+			return n;
+		/* The entry point went away between the two reads: take the new one. */
+		CHECK_FOR_INTERRUPTS();
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_INDEX_CORRUPTED),
+			 errmsg("could not find the entry point of index \"%s\"", RelationGetRelationName(self->index->rel)),
+			 errhint("Check it with hnsw_check(), rebuild it with REINDEX.")));
+}

@@ -1,0 +1,443 @@
+/*
+ * value.c
+ *	  From a datum to what the index stores and compares, and back from pages.
+ *
+ * Coded nodes (L2, inner product, cosine of vector and halfvec) hold the value
+ * centred and rotated, as half floats times a power of two.  Centring keeps the
+ * precision where all values share an offset; it leaves Euclidean distances
+ * alone.  For inner products the centre is zero.  Cosine is Euclidean distance
+ * of normalised values: d^2 = 2 (1 - cos).
+ *
+ * Plain nodes (L1, Hamming, Jaccard, sparsevec) hold the bytes that the
+ * distance function takes, so that their distances are those of the operators.
+ */
+#include "hnsw/hnsw.h"
+
+#include <math.h>
+
+#include "core/distance.h"
+#include "utils/float.h"
+#include "utils/memutils.h"
+#include "utils/varbit.h"
+#include "vector/vector.h"
+
+/*
+ * Coordinates, in units of the index, beyond which squares could overflow a
+ * float: 16,000 * (2e15)^2 < 3e38.
+ */
+#define MAX_COORDINATE 1e15f
+
+const HnswOpclass *
+HnswGetOpclass(Relation rel)
+{
+	FmgrInfo   *proc = index_getprocinfo(rel, 1, HNSW_SUPPORT_PROC);
+
+	return (const HnswOpclass *) DatumGetPointer(FunctionCall1(proc, PointerGetDatum(NULL)));
+}
+
+static void
+check_dim(const HnswIndex *index, int dim, bool query)
+{
+	if (dim != index->dim)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_EXCEPTION),
+				 errmsg("different %s dimensions %d and %d",
+						index->element == HNSW_HALFVEC ? "halfvec" :
+						index->element == HNSW_BIT ? "bit" :
+						index->element == HNSW_SPARSEVEC ? "sparsevec" : "vector",
+						index->dim, dim),
+				 errdetail("Index \"%s\" holds values of %d dimensions; the %s has %d.",
+						   RelationGetRelationName(index->rel), index->dim,
+						   query ? "query" : "value", dim)));
+}
+
+/*
+ * The floats of a vector or halfvec (float[dim], in memory of the current
+ * context or of the datum), and their Euclidean norm.
+ */
+static const float *
+datum_floats(const HnswIndex *index, Datum datum, bool query, double *norm)
+{
+	if (index->element == HNSW_VECTOR)
+	{
+		Vector	   *vector = DatumGetVector(datum);
+
+		check_dim(index, vector->dim, query);
+		*norm = dist_norm_f32(vector->x, vector->dim);
+		return vector->x;
+	}
+	else
+	{
+		HalfVector *vector = DatumGetHalfVector(datum);
+		float	   *x;
+
+		check_dim(index, vector->dim, query);
+		x = palloc(sizeof(float) * vector->dim);
+		half_to_float_array(x, vector->x, vector->dim);
+		*norm = dist_norm_f16(vector->x, vector->dim);
+		return x;
+	}
+}
+
+/* The same in the index's metric: normalised for cosine (zeros stay zeros). */
+const float *
+HnswDatumFloats(const HnswIndex *index, Datum datum, double *norm)
+{
+	const float *x = datum_floats(index, datum, false, norm);
+
+	if (index->metric == HNSW_COSINE && *norm > 0)
+	{
+		float	   *unit = palloc(sizeof(float) * index->dim);
+
+		for (int i = 0; i < index->dim; i++)
+			unit[i] = (float) (x[i] / *norm);
+		x = unit;
+	}
+	return x;
+}
+
+static void
+prepare_coded(HnswIndex *index, Datum datum, bool query, HnswValue *value, double *norm)
+{
+	const float *x = datum_floats(index, datum, query, norm);
+	float	   *centred = palloc(sizeof(float) * index->dim);
+	double		factor = index->unit;
+
+	if (index->metric == HNSW_COSINE)
+		factor = *norm > 0 ? 1.0 / *norm : 0.0;
+
+	value->clamped = false;
+	for (int i = 0; i < index->dim; i++)
+	{
+		float		c = (float) (x[i] * factor) - index->center[i];
+
+		if (unlikely(!(fabsf(c) <= MAX_COORDINATE)))
+		{
+			c = x[i] > 0 ? MAX_COORDINATE : -MAX_COORDINATE;
+			value->clamped = true;
+		}
+		centred[i] = c;
+	}
+	value->rotated = palloc(sizeof(float) * index->padded);
+	rotation_apply(index->rotation, centred, value->rotated);
+	value->norm = (float) dist_norm_f32(value->rotated, index->padded);
+	pfree(centred);
+}
+
+/*
+ * Make a datum ready, in memory of the current context.  Returns false for a
+ * value that the index does not hold: one without direction under cosine.  It
+ * is ready as a query all the same.
+ */
+bool
+HnswPrepareValue(HnswIndex *index, Datum datum, bool query, HnswValue *value)
+{
+	double		norm = 1;
+
+	memset(value, 0, sizeof(HnswValue));
+	if (index->coded)
+	{
+		prepare_coded(index, datum, query, value, &norm);
+		return index->metric != HNSW_COSINE || norm > 0;
+	}
+
+	switch (index->element)
+	{
+		case HNSW_VECTOR:
+			{
+				Vector	   *vector = DatumGetVector(datum);
+
+				check_dim(index, vector->dim, query);
+				value->raw = (const char *) vector->x;
+				value->raw_bytes = vector->dim * sizeof(float);
+				break;
+			}
+		case HNSW_HALFVEC:
+			{
+				HalfVector *vector = DatumGetHalfVector(datum);
+
+				check_dim(index, vector->dim, query);
+				value->raw = (const char *) vector->x;
+				value->raw_bytes = vector->dim * sizeof(half);
+				break;
+			}
+		case HNSW_BIT:
+			{
+				VarBit	   *bits = DatumGetVarBitP(datum);
+
+				check_dim(index, VARBITLEN(bits), query);
+				value->raw = (const char *) VARBITS(bits);
+				value->raw_bytes = VARBITBYTES(bits);
+				break;
+			}
+		case HNSW_SPARSEVEC:
+			{
+				SparseVector *vector = DatumGetSparseVector(datum);
+				uint32		bytes = sizeof(int32) + vector->nnz * (sizeof(int32) + sizeof(float));
+				char	   *raw = palloc(bytes);
+
+				check_dim(index, vector->dim, query);
+
+				/* nnz, then indices and values as they stand in the datum */
+				memcpy(raw, &vector->nnz, sizeof(int32));
+				memcpy(raw + sizeof(int32), vector->indices, bytes - sizeof(int32));
+				value->raw = raw;
+				value->raw_bytes = bytes;
+				if (index->metric == HNSW_COSINE)
+				{
+					const float *x = SPARSEVEC_VALUES(vector);
+
+					norm = 0;
+					for (int i = 0; i < vector->nnz; i++)
+						norm += (double) x[i] * x[i];
+				}
+				break;
+			}
+	}
+	return norm > 0;
+}
+
+/*
+ * Distance of two values of plain nodes: what the operator gives, squared
+ * Euclidean for L2.  Both start at a multiple of 4 bytes.
+ */
+double
+HnswRawDistance(const HnswIndex *index, const char *a, const char *b)
+{
+	switch (index->element)
+	{
+		case HNSW_VECTOR:
+			return dist_l1_f32((const float *) a, (const float *) b, index->dim);
+		case HNSW_HALFVEC:
+			return dist_l1_f16((const half *) a, (const half *) b, index->dim);
+		case HNSW_BIT:
+			if (index->metric == HNSW_HAMMING)
+				return (double) dist_hamming((const uint8 *) a, (const uint8 *) b, (index->dim + 7) / 8);
+			return dist_jaccard((const uint8 *) a, (const uint8 *) b, (index->dim + 7) / 8);
+		case HNSW_SPARSEVEC:
+			{
+				int			na = *(const int32 *) a;
+				int			nb = *(const int32 *) b;
+				const int32 *ai = (const int32 *) a + 1;
+				const int32 *bi = (const int32 *) b + 1;
+				const float *av = (const float *) (ai + na);
+				const float *bv = (const float *) (bi + nb);
+
+				switch (index->metric)
+				{
+					case HNSW_L2:
+						return dist_l2sq_sparse(na, ai, av, nb, bi, bv);
+					case HNSW_IP:
+						return -dist_ip_sparse(na, ai, av, nb, bi, bv);
+					case HNSW_COSINE:
+						{
+							double		distance = dist_cosine_sparse(na, ai, av, nb, bi, bv);
+
+							/* a query without direction is as far from all */
+							return isnan(distance) ? 2.0 : distance;
+						}
+					default:
+						return dist_l1_sparse(na, ai, av, nb, bi, bv);
+				}
+			}
+	}
+	return 0;
+}
+
+/*
+ * The stored form of a coded value: half[padded] times *scale.  *error bounds
+ * |stored - true|.
+ */
+void
+HnswStoreF16(const HnswIndex *index, const HnswValue *value, half *out,
+			 float *scale, float *error, float *norm)
+{
+	int			n = index->padded;
+	const float *x = value->rotated;
+	float		most = 0;
+	float		inverse;
+	double		lost = 0;
+	double		sum = 0;
+
+	for (int i = 0; i < n; i++)
+		most = Max(most, fabsf(x[i]));
+
+	/* Between 2^-6 and 2^15 the halves have their full precision as they are */
+	*scale = 1;
+	if (most > 0 && (most < 0.015625f || most >= 32768.0f))
+	{
+		int			exponent;
+
+		frexpf(most, &exponent);
+		*scale = ldexpf(1.0f, Max(exponent - 15, -120));
+	}
+	inverse = 1 / *scale;
+	for (int i = 0; i < n; i++)
+	{
+		float		stored;
+
+		out[i] = half_from_float(x[i] * inverse);
+		stored = half_to_float(out[i]) * *scale;
+		lost += ((double) stored - x[i]) * ((double) stored - x[i]);
+		sum += (double) stored * stored;
+	}
+	*error = value->clamped ? get_float4_infinity() : (float) (sqrt(lost) * 1.000001);
+	*norm = (float) sqrt(sum);
+}
+
+void
+HnswLoadF16(const half *x, int n, float scale, float *out)
+{
+	half_to_float_array(out, x, n);
+	if (scale != 1)
+	{
+		for (int i = 0; i < n; i++)
+			out[i] *= scale;
+	}
+}
+
+/*
+ * Squared Euclidean distance, or negative inner product, of n coordinates.
+ * Sums of parts give the whole.
+ */
+float
+HnswF16Distance(const HnswIndex *index, const float *q, const half *x, int n, float scale)
+{
+	float		sum = 0;
+
+	if (likely(scale == 1))
+		return index->code_metric == CODE_IP ? -dist_ip_f32_f16(q, x, n) : dist_l2sq_f32_f16(q, x, n);
+
+	while (n > 0)
+	{
+		float		part[256];
+		int			count = Min(n, 256);
+
+		HnswLoadF16(x, count, scale, part);
+		sum += (float) (index->code_metric == CODE_IP ? -dist_ip_f32(q, part, count) : dist_l2sq_f32(q, part, count));
+		q += count;
+		x += count;
+		n -= count;
+	}
+	return sum;
+}
+
+static char *
+scratch(HnswIndex *index, uint32 bytes)
+{
+	if (index->scratch_bytes < bytes)
+	{
+		MemoryContext old = MemoryContextSwitchTo(index->context);
+
+		if (index->scratch != NULL)
+			pfree(index->scratch);
+		index->scratch = palloc(bytes);
+		index->scratch_bytes = bytes;
+		MemoryContextSwitchTo(old);
+	}
+	return index->scratch;
+}
+
+static const char *
+read_chunks(HnswIndex *index, const HnswChunkRef *ref, uint32 *bytes)
+{
+	char	   *out = scratch(index, ref->bytes);
+	uint32		at = 0;
+	ItemPointerData next = ref->first;
+
+	while (at < ref->bytes && ItemPointerIsValid(&next))
+	{
+		Buffer		buffer = ReadBuffer(index->rel, ItemPointerGetBlockNumber(&next));
+		Page		page;
+		ItemId		item;
+		HnswChunk  *chunk;
+		uint32		count;
+
+		LockBuffer(buffer, BUFFER_LOCK_SHARE);
+		page = BufferGetPage(buffer);
+		if (PageIsNew(page) || HnswPageGetOpaque(page)->kind != HNSW_PAGE_CHUNK ||
+			ItemPointerGetOffsetNumber(&next) > PageGetMaxOffsetNumber(page) ||
+			!ItemIdIsUsed(item = PageGetItemId(page, ItemPointerGetOffsetNumber(&next))))
+		{
+			UnlockReleaseBuffer(buffer);
+			break;
+		}
+		chunk = (HnswChunk *) PageGetItem(page, item);
+		count = ItemIdGetLength(item) - offsetof(HnswChunk, bytes);
+		count = Min(count, ref->bytes - at);
+		memcpy(out + at, chunk->bytes, count);
+		at += count;
+		next = chunk->next;
+		UnlockReleaseBuffer(buffer);
+	}
+	if (at < ref->bytes)
+		ereport(ERROR,
+				(errcode(ERRCODE_INDEX_CORRUPTED),
+				 errmsg("index \"%s\" has a value that ends after %u of %u bytes",
+						RelationGetRelationName(index->rel), at, ref->bytes),
+				 errhint("Rebuild it with REINDEX.")));
+	*bytes = ref->bytes;
+	return out;
+}
+
+/*
+ * The stored value of a node, whole: halves or raw bytes.  It stands on the
+ * page itself, or in a scratch area that the next call overwrites.  The caller
+ * holds a lock on the node's page.
+ */
+const char *
+HnswReadValue(HnswIndex *index, Buffer buffer, const HnswNode *node, int kind, uint32 *bytes)
+{
+	const HnswLayout *layout = &index->layout[kind];
+	const char *start = HnswNodeValue(node, layout);
+	uint32		at = layout->value_inline;
+	char	   *out;
+
+	if (layout->value_form == HNSW_VALUE_CHUNKS)
+		return read_chunks(index, (const HnswChunkRef *) start, bytes);
+	*bytes = layout->value_bytes;
+	if (layout->tail_pages == 0)
+		return start;
+
+	out = scratch(index, layout->value_bytes);
+	memcpy(out, start, at);
+	for (int i = 1; i <= layout->tail_pages; i++)
+	{
+		Buffer		tail = ReadBuffer(index->rel, BufferGetBlockNumber(buffer) + i);
+		uint32		count = Min(layout->value_bytes - at, HNSW_PAGE_ROOM);
+
+		LockBuffer(tail, BUFFER_LOCK_SHARE);
+		memcpy(out + at, PageGetContents(BufferGetPage(tail)), count);
+		UnlockReleaseBuffer(tail);
+		at += count;
+	}
+	return out;
+}
+
+/*
+ * Distance of a node from a prepared value: squared Euclidean, negative inner
+ * product, or HnswRawDistance.  The caller holds a lock on the node's page.
+ */
+float
+HnswNodeDistance(HnswIndex *index, Buffer buffer, const HnswNode *node, int kind, const HnswValue *value)
+{
+	uint32		bytes;
+	const char *stored = HnswReadValue(index, buffer, node, kind, &bytes);
+
+	if (index->coded)
+		return HnswF16Distance(index, value->rotated, (const half *) stored, index->padded, node->scale);
+	return (float) HnswRawDistance(index, value->raw, stored);
+}
+
+/* From the index's own measure to what the operator gives. */
+float
+HnswUserDistance(const HnswIndex *index, float distance)
+{
+	if (index->metric == HNSW_L2)
+		return sqrtf(Max(distance, 0)) / index->unit;
+	if (!index->coded)
+		return distance;
+	if (index->metric == HNSW_COSINE)
+		return distance / 2;
+	return distance / index->unit / index->unit;
+}

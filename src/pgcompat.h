@@ -70,4 +70,9 @@ HnswVersionedRoutine(IndexAmRoutine *am)
 #define RelationGetFileNumber(rel) ((rel)->rd_locator.relNumber)
 #endif
 
+/* 18 dropped this mark, which may stand behind a declaration, for one before it. */
+#ifndef pg_attribute_noreturn
+#define pg_attribute_noreturn() __attribute__((noreturn))
+#endif
+
 #endif							/* VECDB_PGCOMPAT_H */

@@ -84,22 +84,21 @@ Datum \
 name(PG_FUNCTION_ARGS) \
 { \
 	PG_RETURN_BOOL(compare(fcinfo) op 0); \
-} \
-extern int	no_such_variable
+}
 
-COMPARISON(vector_lt, VectorCompareArgs, <);
-COMPARISON(vector_le, VectorCompareArgs, <=);
-COMPARISON(vector_eq, VectorCompareArgs, ==);
-COMPARISON(vector_ne, VectorCompareArgs, !=);
-COMPARISON(vector_ge, VectorCompareArgs, >=);
-COMPARISON(vector_gt, VectorCompareArgs, >);
+COMPARISON(vector_lt, VectorCompareArgs, <)
+COMPARISON(vector_le, VectorCompareArgs, <=)
+COMPARISON(vector_eq, VectorCompareArgs, ==)
+COMPARISON(vector_ne, VectorCompareArgs, !=)
+COMPARISON(vector_ge, VectorCompareArgs, >=)
+COMPARISON(vector_gt, VectorCompareArgs, >)
 
-COMPARISON(halfvec_lt, HalfvecCompareArgs, <);
-COMPARISON(halfvec_le, HalfvecCompareArgs, <=);
-COMPARISON(halfvec_eq, HalfvecCompareArgs, ==);
-COMPARISON(halfvec_ne, HalfvecCompareArgs, !=);
-COMPARISON(halfvec_ge, HalfvecCompareArgs, >=);
-COMPARISON(halfvec_gt, HalfvecCompareArgs, >);
+COMPARISON(halfvec_lt, HalfvecCompareArgs, <)
+COMPARISON(halfvec_le, HalfvecCompareArgs, <=)
+COMPARISON(halfvec_eq, HalfvecCompareArgs, ==)
+COMPARISON(halfvec_ne, HalfvecCompareArgs, !=)
+COMPARISON(halfvec_ge, HalfvecCompareArgs, >=)
+COMPARISON(halfvec_gt, HalfvecCompareArgs, >)
 
 PG_FUNCTION_INFO_V1(vector_cmp);
 Datum

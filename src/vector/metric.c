@@ -27,8 +27,7 @@ name(PG_FUNCTION_ARGS) \
 	Vector	   *b = PG_GETARG_VECTOR_P(1); \
 	VectorCheckSameDims("vector", a->dim, b->dim); \
 	PG_RETURN_FLOAT8(expr); \
-} \
-extern int	no_such_variable
+}
 
 /* The same of two halfvecs. */
 #define HALFVEC_METRIC(name, expr) \
@@ -40,8 +39,7 @@ name(PG_FUNCTION_ARGS) \
 	HalfVector *b = PG_GETARG_HALFVEC_P(1); \
 	VectorCheckSameDims("halfvec", a->dim, b->dim); \
 	PG_RETURN_FLOAT8(expr); \
-} \
-extern int	no_such_variable
+}
 
 /*
  * The angle between two vectors of length one, as a part of half a turn.  The
@@ -53,21 +51,21 @@ AngleOfUnits(double product)
 	return acos(Max(-1.0, Min(1.0, product))) / M_PI;
 }
 
-VECTOR_METRIC(l2_distance, sqrt(dist_l2sq_f32(a->x, b->x, a->dim)));
-VECTOR_METRIC(vector_l2_squared_distance, dist_l2sq_f32(a->x, b->x, a->dim));
-VECTOR_METRIC(inner_product, dist_ip_f32(a->x, b->x, a->dim));
-VECTOR_METRIC(vector_negative_inner_product, -dist_ip_f32(a->x, b->x, a->dim));
-VECTOR_METRIC(cosine_distance, dist_cosine_f32(a->x, b->x, a->dim));
-VECTOR_METRIC(l1_distance, dist_l1_f32(a->x, b->x, a->dim));
-VECTOR_METRIC(vector_spherical_distance, AngleOfUnits(dist_ip_f32(a->x, b->x, a->dim)));
+VECTOR_METRIC(l2_distance, sqrt(dist_l2sq_f32(a->x, b->x, a->dim)))
+VECTOR_METRIC(vector_l2_squared_distance, dist_l2sq_f32(a->x, b->x, a->dim))
+VECTOR_METRIC(inner_product, dist_ip_f32(a->x, b->x, a->dim))
+VECTOR_METRIC(vector_negative_inner_product, -dist_ip_f32(a->x, b->x, a->dim))
+VECTOR_METRIC(cosine_distance, dist_cosine_f32(a->x, b->x, a->dim))
+VECTOR_METRIC(l1_distance, dist_l1_f32(a->x, b->x, a->dim))
+VECTOR_METRIC(vector_spherical_distance, AngleOfUnits(dist_ip_f32(a->x, b->x, a->dim)))
 
-HALFVEC_METRIC(halfvec_l2_distance, sqrt(dist_l2sq_f16(a->x, b->x, a->dim)));
-HALFVEC_METRIC(halfvec_l2_squared_distance, dist_l2sq_f16(a->x, b->x, a->dim));
-HALFVEC_METRIC(halfvec_inner_product, dist_ip_f16(a->x, b->x, a->dim));
-HALFVEC_METRIC(halfvec_negative_inner_product, -dist_ip_f16(a->x, b->x, a->dim));
-HALFVEC_METRIC(halfvec_cosine_distance, dist_cosine_f16(a->x, b->x, a->dim));
-HALFVEC_METRIC(halfvec_l1_distance, dist_l1_f16(a->x, b->x, a->dim));
-HALFVEC_METRIC(halfvec_spherical_distance, AngleOfUnits(dist_ip_f16(a->x, b->x, a->dim)));
+HALFVEC_METRIC(halfvec_l2_distance, sqrt(dist_l2sq_f16(a->x, b->x, a->dim)))
+HALFVEC_METRIC(halfvec_l2_squared_distance, dist_l2sq_f16(a->x, b->x, a->dim))
+HALFVEC_METRIC(halfvec_inner_product, dist_ip_f16(a->x, b->x, a->dim))
+HALFVEC_METRIC(halfvec_negative_inner_product, -dist_ip_f16(a->x, b->x, a->dim))
+HALFVEC_METRIC(halfvec_cosine_distance, dist_cosine_f16(a->x, b->x, a->dim))
+HALFVEC_METRIC(halfvec_l1_distance, dist_l1_f16(a->x, b->x, a->dim))
+HALFVEC_METRIC(halfvec_spherical_distance, AngleOfUnits(dist_ip_f16(a->x, b->x, a->dim)))
 
 PG_FUNCTION_INFO_V1(vector_norm);
 Datum

@@ -656,9 +656,8 @@ CREATE OPERATOR <%> (
 );
 COMMENT ON OPERATOR <%> (bit, bit) IS 'Jaccard distance';
 
--- Casts.  Those that keep every number and may grow no value are implicit, as
--- far as pgvector has them so; vector to halfvec is, so that an index on a
--- halfvec expression takes a vector as query.
+-- Casts.  Their contexts are pgvector's.  vector to halfvec is implicit though
+-- it rounds: so a query given as vector can use an index on halfvec.
 --
 -- to_json() and row_to_json() look for a cast to json: it makes an array of a
 -- vector, where the type's output alone would be quoted as a string.  A

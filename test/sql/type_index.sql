@@ -82,6 +82,11 @@ SELECT count(*) FROM (SELECT DISTINCT h FROM index_rows) s;
 RESET enable_hashagg;
 SELECT count(*) FROM (SELECT v FROM index_rows INTERSECT SELECT h::vector FROM index_rows) s;
 
+
+-- A long list of constants is searched by hash
+SELECT count(*) FROM index_rows WHERE v IN ('[1,1]', '[2,2]', '[3,3]', '[4,4]', '[5,5]', '[6,6]', '[-0,0]', '[8,1]', '[9,2]', '[10,3]', '[11,4]', '[90,0]');
+SELECT count(*) FROM index_rows WHERE h NOT IN ('[1,1]', '[2,2]', '[3,3]', '[4,4]', '[5,5]', '[6,6]', '[-0,0]', '[8,1]', '[9,2]', '[10,3]', '[11,4]', '[90,0]');
+
 -- Joins
 DROP INDEX index_rows_v, index_rows_h;
 SET enable_mergejoin = off;

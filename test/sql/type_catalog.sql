@@ -9,13 +9,22 @@ WHERE deptype = 'e' AND refclassid = 'pg_extension'::regclass AND refobjid = (SE
 
 -- Types: pgvector's layout, both formats, stored out of line uncompressed
 SELECT typname, typlen, typbyval, typalign, typstorage, typcategory, typinput, typoutput, typreceive, typsend, typmodin
-FROM pg_type WHERE oid IN (SELECT objid FROM member WHERE classid = 'pg_type'::regclass) AND typcategory <> 'A' ORDER BY typname;
+FROM pg_type WHERE oid IN (SELECT objid FROM member WHERE classid = 'pg_type'::regclass)
+	AND typname IN ('vector', 'halfvec', 'sparsevec') ORDER BY typname;
 
--- Functions on values are immutable, strict and parallel safe
-SELECT p.oid::regprocedure FROM pg_proc p
-WHERE oid IN (SELECT objid FROM member WHERE classid = 'pg_proc'::regclass)
-	AND prokind = 'f' AND 'internal'::regtype::oid <> ALL (proargtypes)
-	AND NOT (provolatile = 'i' AND proisstrict AND proparallel = 's');
+-- Functions on values are immutable, strict and parallel safe: those behind types,
+-- operators, casts, aggregates and indexes, and those that users call
+CREATE TEMP VIEW value_function AS
+SELECT oid, proname, provolatile, proisstrict, proparallel FROM pg_proc
+WHERE oid IN (SELECT objid FROM member WHERE classid = 'pg_proc'::regclass) AND prokind = 'f'
+	AND (oid IN (SELECT unnest(ARRAY[typinput, typoutput, typreceive, typsend, typmodin]) FROM pg_type)
+		OR oid IN (SELECT oprcode FROM pg_operator)
+		OR oid IN (SELECT castfunc FROM pg_cast)
+		OR oid IN (SELECT unnest(ARRAY[aggtransfn, aggfinalfn, aggcombinefn]) FROM pg_aggregate)
+		OR oid IN (SELECT amproc FROM pg_amproc WHERE 'internal'::regtype <> ALL (proargtypes))
+		OR proname ~ '_(distance|product|norm|normalize|quantize|dims)$' OR proname IN ('subvector', 'l2_norm'));
+SELECT count(*) FROM value_function;
+SELECT oid::regprocedure FROM value_function WHERE NOT (provolatile = 'i' AND proisstrict AND proparallel = 's');
 SELECT p.oid::regprocedure FROM pg_proc p
 WHERE oid IN (SELECT objid FROM member WHERE classid = 'pg_proc'::regclass)
 	AND prokind = 'a' AND proparallel <> 's';

@@ -253,21 +253,26 @@ code_query_init(CodeQuery *self, int bits, int dc, const float *q, uint8_t *tabl
 	const CodeForms *f = forms_in_force();
 	float		widest;
 	double		total;
+	double		base;
 
 	f->query_size(dc, q, &widest, &total);
 
 	self->bits = bits;
 	self->dc = dc;
 	self->table = table;
-	if (widest >= QUERY_LEAST && widest <= FLT_MAX)
+	base = -0.5 * ((1 << bits) - 1) * total;
+	if (widest >= QUERY_LEAST && widest <= FLT_MAX && base >= -FLT_MAX)
 	{
 		self->delta = widest / 255;
-		self->base = (float) (-0.5 * ((1 << bits) - 1) * total);
+		self->base = (float) base;
 		f->query_table(dc, q, (float) (255 * 256 / (double) widest), table);
 	}
 	else
 	{
-		/* all but zero, or past what float distances can tell apart */
+		/*
+		 * All but zero, or past what float distances can tell apart: no code
+		 * then moves the estimate, and none makes it NaN.
+		 */
 		self->delta = 0;
 		self->base = 0;
 		memset(table, 0, CODE_TABLE_BYTES(dc));

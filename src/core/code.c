@@ -261,7 +261,7 @@ code_query_init(CodeQuery *self, int bits, int dc, const float *q, uint8_t *tabl
 	self->dc = dc;
 	self->table = table;
 	base = -0.5 * ((1 << bits) - 1) * total;
-	if (widest >= QUERY_LEAST && widest <= FLT_MAX && base >= -FLT_MAX)
+	if (widest >= QUERY_LEAST && widest <= FLT_MAX && base >= -FLT_MAX / 4)
 	{
 		self->delta = widest / 255;
 		self->base = (float) base;

@@ -3,10 +3,8 @@
  *	  Encoding of a node's neighbours, blocks of codes, and the estimate of 32
  *	  distances at once.  The layout of a block is described in code.h.
  *
- * What is an integer (levels, tables, sums of table entries) is equal to the
- * bit in every form.  Where an integer follows from a sum of floats, that sum
- * runs in LANES lanes that are added up in one fixed order, without fused
- * multiplication, in every form alike.
+ * Here are the public functions and the scalar forms; code_avx2.c and
+ * code_avx512.c have the others, and code_forms.h says what they must share.
  */
 #include "core/code.h"
 
@@ -14,73 +12,39 @@
 #include <math.h>
 #include <string.h>
 
-#include "core/cpu.h"
-
-#define LANES 32
-
-/*
- * Step between levels in units of the residual's standard deviation: least
- * mean squared error of a uniform quantiser of 4 and 16 levels on a Gaussian.
- */
-#define STEP_2_BITS 0.9957f
-#define STEP_4_BITS 0.3352f
-
-/*
- * Encoding in float is safe while the mean square of the residual is within
- * these bounds; outside, encode_in_double() takes over.
- */
-#define SAFE_LEAST 1e-25f
-#define SAFE_MOST 1e30f
+#include "core/code_forms.h"
 
 /* 1/delta would overflow below, and no estimate can use such a query anyway. */
 #define QUERY_LEAST 1e-30f
 
-/* What encoding adds up besides the levels. */
-typedef struct EncodeSums
-{
-	double		rr;				/* sum of r_i^2 over all D */
-	double		vr;				/* sum of v_i r_i over dc */
-	double		vc;				/* sum of v_i c_i over dc */
-	double		cr;				/* sum of c_i r_i over all D */
-} EncodeSums;
-
-typedef struct CodeForms
-{
-	/* false, with u and sums undefined, where float is not safe */
-	bool		(*encode) (int bits, int dc, int D, const float *y, const float *c,
-						   uint8_t *u, EncodeSums *sums);
-	void		(*store) (uint8_t *block, int bits, int dc, int slot, const uint8_t *u);
-
-	/* maximum over groups, and sum over all, of |q_i|; the maximum's sums are (0+1)+(2+3) */
-	void		(*query_size) (int dc, const float *q, float *widest, double *total);
-	void		(*query_table) (int dc, const float *q, float scale, uint8_t *table);
-	void		(*scan) (const CodeQuery *self, const uint8_t *block, uint32_t *acc);
-	void		(*estimate) (const CodeQuery *self, const uint8_t *block, float own,
-							 const float *f_add, const float *f_mul, float *est);
-} CodeForms;
-
 static bool encode_scalar(int bits, int dc, int D, const float *y, const float *c,
 						  uint8_t *u, EncodeSums *sums);
-static void store_scalar(uint8_t *block, int bits, int dc, int slot, const uint8_t *u);
 static void query_size_scalar(int dc, const float *q, float *widest, double *total);
 static void query_table_scalar(int dc, const float *q, float scale, uint8_t *table);
 static void scan_scalar(const CodeQuery *self, const uint8_t *block, uint32_t *acc);
 static void estimate_scalar(const CodeQuery *self, const uint8_t *block, float own,
 							const float *f_add, const float *f_mul, float *est);
 
-static const CodeForms forms[] = {
-	[CPU_SCALAR] = {encode_scalar, store_scalar, query_size_scalar,
-	query_table_scalar, scan_scalar, estimate_scalar},
-	[CPU_AVX2] = {encode_scalar, store_scalar, query_size_scalar,
-	query_table_scalar, scan_scalar, estimate_scalar},
-	[CPU_AVX512] = {encode_scalar, store_scalar, query_size_scalar,
-	query_table_scalar, scan_scalar, estimate_scalar},
+static const CodeForms forms_scalar = {
+	.encode = encode_scalar,
+	.query_size = query_size_scalar,
+	.query_table = query_table_scalar,
+	.scan = scan_scalar,
+	.estimate = estimate_scalar,
+};
+
+static const CodeForms *const forms[] = {
+	[CPU_SCALAR] = &forms_scalar,
+#ifdef CORE_X86
+	[CPU_AVX2] = &code_forms_avx2,
+	[CPU_AVX512] = &code_forms_avx512,
+#endif
 };
 
 static inline const CodeForms *
 forms_in_force(void)
 {
-	return &forms[cpu_level_in_force()];
+	return forms[cpu_level_in_force()];
 }
 
 /* The byte of a group that holds a slot, and the slot's place in it */
@@ -96,12 +60,6 @@ static inline int
 slot_shift(int slot)
 {
 	return slot < 16 ? 0 : 4;
-}
-
-static inline float
-step_of(int bits)
-{
-	return bits == 2 ? STEP_2_BITS : STEP_4_BITS;
 }
 
 /* A float that is always finite */
@@ -132,7 +90,7 @@ encode_in_double(int bits, int dc, int D, const float *y, const float *c,
 
 		rr_coded += r * r;
 	}
-	unit = sqrt(rr_coded / dc) * step_of(bits);
+	unit = sqrt(rr_coded / dc) * code_step(bits);
 
 	for (int i = 0; i < D; i++)
 	{
@@ -186,10 +144,35 @@ code_encode(CodeMetric metric, int bits, int dc, int D,
 	}
 }
 
+/*
+ * Eight coordinates, two groups, at a time: the multiplication gathers bit 0
+ * of each of the eight bytes into the topmost one, in their order.
+ */
 void
 code_store(uint8_t *block, int bits, int dc, int slot, const uint8_t *u)
 {
-	forms_in_force()->store(block, bits, dc, slot, u);
+	uint8_t    *byte = block + slot_byte(slot);
+	int			shift = slot_shift(slot);
+	uint8_t		others = (uint8_t) (0xF0 >> shift);
+
+	for (int p = 0; p < bits; p++)
+	{
+		for (int i = 0; i < dc; i += 8)
+		{
+			uint64_t	eight;
+			unsigned	nibbles;
+
+			memcpy(&eight, u + i, sizeof eight);
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+			eight = __builtin_bswap64(eight);
+#endif
+			eight = (eight >> p) & UINT64_C(0x0101010101010101);
+			nibbles = (unsigned) ((eight * UINT64_C(0x0102040810204080)) >> 56);
+			byte[0] = (uint8_t) ((byte[0] & others) | ((nibbles & 15) << shift));
+			byte[16] = (uint8_t) ((byte[16] & others) | ((nibbles >> 4) << shift));
+			byte += 32;
+		}
+	}
 }
 
 void
@@ -261,7 +244,7 @@ code_query_init(CodeQuery *self, int bits, int dc, const float *q, uint8_t *tabl
 	self->dc = dc;
 	self->table = table;
 	base = -0.5 * ((1 << bits) - 1) * total;
-	if (widest >= QUERY_LEAST && widest <= FLT_MAX && base >= -FLT_MAX)
+	if (widest >= QUERY_LEAST && widest <= FLT_MAX && base >= -FLT_MAX / 4)
 	{
 		self->delta = widest / 255;
 		self->base = (float) base;
@@ -329,7 +312,7 @@ encode_scalar(int bits, int dc, int D, const float *y, const float *c,
 	rr_coded = sum_lanes(squares);
 	if (!(rr_coded >= SAFE_LEAST && rr_coded <= SAFE_MOST))
 		return false;
-	per_unit = 1 / (sqrtf(rr_coded / (float) dc) * step_of(bits));
+	per_unit = 1 / (sqrtf(rr_coded / (float) dc) * code_step(bits));
 
 	for (int i = 0; i < dc; i++)
 	{
@@ -368,27 +351,6 @@ encode_scalar(int bits, int dc, int D, const float *y, const float *c,
 }
 
 static void
-store_scalar(uint8_t *block, int bits, int dc, int slot, const uint8_t *u)
-{
-	uint8_t    *byte = block + slot_byte(slot);
-	int			shift = slot_shift(slot);
-	uint8_t		others = (uint8_t) (0xF0 >> shift);
-
-	for (int p = 0; p < bits; p++)
-	{
-		for (int i = 0; i < dc; i += 4)
-		{
-			int			nibble = 0;
-
-			for (int b = 0; b < 4; b++)
-				nibble |= ((u[i + b] >> p) & 1) << b;
-			*byte = (uint8_t) ((*byte & others) | (nibble << shift));
-			byte += 16;
-		}
-	}
-}
-
-static void
 query_size_scalar(int dc, const float *q, float *widest, double *total)
 {
 	float		most = 0;
@@ -399,8 +361,7 @@ query_size_scalar(int dc, const float *q, float *widest, double *total)
 		float		group = (fabsf(q[i]) + fabsf(q[i + 1])) +
 			(fabsf(q[i + 2]) + fabsf(q[i + 3]));
 
-		/* a NaN stays */
-		most = group > most || group != group ? group : most;
+		most = group > most ? group : most;
 		sum += group;
 	}
 	*widest = most;

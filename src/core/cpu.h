@@ -45,6 +45,12 @@ cpu_level_in_force(void)
 #define CORE_X86 1
 #define TARGET_AVX2 __attribute__((target("avx2,fma,f16c,popcnt,bmi,bmi2")))
 #define TARGET_AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vpopcntdq,avx2,fma,f16c,popcnt,bmi,bmi2")))
+
+/*
+ * Keeps the compiler from fusing the product v into a following addition,
+ * where forms have to round alike.  Costs no instruction.
+ */
+#define KEEP_ROUNDED(v) __asm__("" : "+v"(v))
 #endif
 
 #endif							/* CORE_CPU_H */

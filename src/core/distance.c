@@ -25,8 +25,10 @@
 
 static const DistanceForms *const forms[] = {
 	[CPU_SCALAR] = &distance_forms_scalar,
-	[CPU_AVX2] = &distance_forms_scalar,
-	[CPU_AVX512] = &distance_forms_scalar,
+#ifdef CORE_X86
+	[CPU_AVX2] = &distance_forms_avx2,
+	[CPU_AVX512] = &distance_forms_avx512,
+#endif
 };
 
 static inline const DistanceForms *

@@ -6,6 +6,10 @@
 
 #include "core/cpu.h"
 
+#ifdef CORE_X86
+#include <immintrin.h>
+#endif
+
 typedef struct HalfForms
 {
 	void		(*to_float) (float *dst, const half *src, int n);
@@ -15,10 +19,19 @@ typedef struct HalfForms
 static void to_float_scalar(float *dst, const half *src, int n);
 static void from_float_scalar(half *dst, const float *src, int n);
 
+#ifdef CORE_X86
+static void to_float_avx2(float *dst, const half *src, int n);
+static void from_float_avx2(half *dst, const float *src, int n);
+static void to_float_avx512(float *dst, const half *src, int n);
+static void from_float_avx512(half *dst, const float *src, int n);
+#endif
+
 static const HalfForms forms[] = {
 	[CPU_SCALAR] = {to_float_scalar, from_float_scalar},
-	[CPU_AVX2] = {to_float_scalar, from_float_scalar},
-	[CPU_AVX512] = {to_float_scalar, from_float_scalar},
+#ifdef CORE_X86
+	[CPU_AVX2] = {to_float_avx2, from_float_avx2},
+	[CPU_AVX512] = {to_float_avx512, from_float_avx512},
+#endif
 };
 
 half
@@ -83,3 +96,60 @@ from_float_scalar(half *dst, const float *src, int n)
 	for (int i = 0; i < n; i++)
 		dst[i] = half_from_float(src[i]);
 }
+
+#ifdef CORE_X86
+
+TARGET_AVX2 static void
+to_float_avx2(float *dst, const half *src, int n)
+{
+	int			i = 0;
+
+	for (; i + 8 <= n; i += 8)
+		_mm256_storeu_ps(dst + i, _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *) (src + i))));
+	to_float_scalar(dst + i, src + i, n - i);
+}
+
+TARGET_AVX2 static void
+from_float_avx2(half *dst, const float *src, int n)
+{
+	int			i = 0;
+
+	for (; i + 8 <= n; i += 8)
+		_mm_storeu_si128((__m128i *) (dst + i),
+						 _mm256_cvtps_ph(_mm256_loadu_ps(src + i), _MM_FROUND_TO_NEAREST_INT));
+	from_float_scalar(dst + i, src + i, n - i);
+}
+
+TARGET_AVX512 static void
+to_float_avx512(float *dst, const half *src, int n)
+{
+	int			i = 0;
+
+	for (; i + 16 <= n; i += 16)
+		_mm512_storeu_ps(dst + i, _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *) (src + i))));
+	if (i < n)
+	{
+		__mmask16	some = (__mmask16) ((1 << (n - i)) - 1);
+
+		_mm512_mask_storeu_ps(dst + i, some, _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(some, src + i)));
+	}
+}
+
+TARGET_AVX512 static void
+from_float_avx512(half *dst, const float *src, int n)
+{
+	int			i = 0;
+
+	for (; i + 16 <= n; i += 16)
+		_mm256_storeu_si256((__m256i *) (dst + i),
+							_mm512_cvtps_ph(_mm512_loadu_ps(src + i), _MM_FROUND_TO_NEAREST_INT));
+	if (i < n)
+	{
+		__mmask16	some = (__mmask16) ((1 << (n - i)) - 1);
+
+		_mm256_mask_storeu_epi16(dst + i, some,
+								 _mm512_cvtps_ph(_mm512_maskz_loadu_ps(some, src + i), _MM_FROUND_TO_NEAREST_INT));
+	}
+}
+
+#endif							/* CORE_X86 */

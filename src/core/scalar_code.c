@@ -135,6 +135,7 @@ scalar_encode(int bits, int D, const float *x, void *code)
 	float		prescale = 1;
 	float		per_unit;
 	float		scale;
+	float		most_scale;
 
 	if (!(most > 0 && most <= FLT_MAX))
 	{
@@ -159,7 +160,11 @@ scalar_encode(int bits, int D, const float *x, void *code)
 		scale = choose_step4(f, D, x, prescale, most, &per_unit);
 		f->encode4(D, x, prescale, per_unit, code);
 	}
-	return scale / prescale;
+	scale /= prescale;
+
+	/* rounded up, it could make the largest level decode to infinity */
+	most_scale = nextafterf(FLT_MAX / (bits == 8 ? 127 : 7), 0);
+	return scale < most_scale ? scale : most_scale;
 }
 
 void

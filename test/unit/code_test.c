@@ -380,7 +380,7 @@ is_out_of_range(int bits, int dc, const float *q)
 
 	for (int i = 0; i < dc; i++)
 		total += fabs(q[i]);
-	return total * ((1 << bits) - 1) / 2 > FLT_MAX;
+	return total * ((1 << bits) - 1) / 2 > FLT_MAX / 4;
 }
 
 static void

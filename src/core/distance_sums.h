@@ -1,0 +1,117 @@
+/*
+ * distance_sums.h
+ *	  The vector forms of the distance sums, written once over the primitives
+ *	  of one instruction set; included by distance_avx2.c and distance_avx512.c
+ *	  after they have defined
+ *
+ *	  TARGET			attribute of functions that use the primitives
+ *	  Vector, WIDTH		a register of WIDTH floats
+ *	  vec_zero, vec_add, vec_sub, vec_mul_add, vec_abs, vec_sum
+ *	  vec_load_f32(p), vec_load_f16(p)				WIDTH elements
+ *	  vec_load_some_f32(p, n), vec_load_some_f16(p, n)	0 < n < WIDTH elements,
+ *					reading no other; zeros follow
+ *
+ * Each sum runs in four registers, as many as hide the latency of a fused
+ * multiplication.  What is left at the end of an array loads as zeros, which
+ * add nothing to any of these sums.
+ */
+
+/* One term of a sum, and the loads of its operands */
+#define STEP_L2SQ(sum, x, y) \
+	do \
+	{ \
+		Vector		d_ = vec_sub(x, y); \
+\
+		sum = vec_mul_add(d_, d_, sum); \
+	} while (0)
+#define STEP_IP(sum, x, y) sum = vec_mul_add(x, y, sum)
+#define STEP_L1(sum, x, y) sum = vec_add(sum, vec_abs(vec_sub(x, y)))
+
+#define DEFINE_SUM(NAME, TYPE_A, KIND_A, TYPE_B, KIND_B, STEP) \
+TARGET static float \
+NAME(const TYPE_A *a, const TYPE_B *b, int n) \
+{ \
+	Vector		s0 = vec_zero(); \
+	Vector		s1 = vec_zero(); \
+	Vector		s2 = vec_zero(); \
+	Vector		s3 = vec_zero(); \
+	int			i = 0; \
+\
+	for (; i + 4 * WIDTH <= n; i += 4 * WIDTH) \
+	{ \
+		STEP(s0, vec_load_##KIND_A(a + i), vec_load_##KIND_B(b + i)); \
+		STEP(s1, vec_load_##KIND_A(a + i + WIDTH), vec_load_##KIND_B(b + i + WIDTH)); \
+		STEP(s2, vec_load_##KIND_A(a + i + 2 * WIDTH), vec_load_##KIND_B(b + i + 2 * WIDTH)); \
+		STEP(s3, vec_load_##KIND_A(a + i + 3 * WIDTH), vec_load_##KIND_B(b + i + 3 * WIDTH)); \
+	} \
+	if (i + 2 * WIDTH <= n) \
+	{ \
+		STEP(s0, vec_load_##KIND_A(a + i), vec_load_##KIND_B(b + i)); \
+		STEP(s1, vec_load_##KIND_A(a + i + WIDTH), vec_load_##KIND_B(b + i + WIDTH)); \
+		i += 2 * WIDTH; \
+	} \
+	if (i + WIDTH <= n) \
+	{ \
+		STEP(s2, vec_load_##KIND_A(a + i), vec_load_##KIND_B(b + i)); \
+		i += WIDTH; \
+	} \
+	if (i < n) \
+		STEP(s3, vec_load_some_##KIND_A(a + i, n - i), vec_load_some_##KIND_B(b + i, n - i)); \
+	return vec_sum(vec_add(vec_add(s0, s1), vec_add(s2, s3))); \
+}
+
+/* Three sums at once; two registers each */
+#define STEP_COSINE(k, x, y) \
+	do \
+	{ \
+		Vector		x_ = x; \
+		Vector		y_ = y; \
+\
+		ab##k = vec_mul_add(x_, y_, ab##k); \
+		aa##k = vec_mul_add(x_, x_, aa##k); \
+		bb##k = vec_mul_add(y_, y_, bb##k); \
+	} while (0)
+
+#define DEFINE_COSINE(NAME, TYPE, KIND) \
+TARGET static CosineSums \
+NAME(const TYPE *a, const TYPE *b, int n) \
+{ \
+	Vector		ab0 = vec_zero(); \
+	Vector		aa0 = vec_zero(); \
+	Vector		bb0 = vec_zero(); \
+	Vector		ab1 = vec_zero(); \
+	Vector		aa1 = vec_zero(); \
+	Vector		bb1 = vec_zero(); \
+	CosineSums	sums; \
+	int			i = 0; \
+\
+	for (; i + 2 * WIDTH <= n; i += 2 * WIDTH) \
+	{ \
+		STEP_COSINE(0, vec_load_##KIND(a + i), vec_load_##KIND(b + i)); \
+		STEP_COSINE(1, vec_load_##KIND(a + i + WIDTH), vec_load_##KIND(b + i + WIDTH)); \
+	} \
+	if (i + WIDTH <= n) \
+	{ \
+		STEP_COSINE(0, vec_load_##KIND(a + i), vec_load_##KIND(b + i)); \
+		i += WIDTH; \
+	} \
+	if (i < n) \
+		STEP_COSINE(1, vec_load_some_##KIND(a + i, n - i), vec_load_some_##KIND(b + i, n - i)); \
+	sums.ab = vec_sum(vec_add(ab0, ab1)); \
+	sums.aa = vec_sum(vec_add(aa0, aa1)); \
+	sums.bb = vec_sum(vec_add(bb0, bb1)); \
+	return sums; \
+}
+
+DEFINE_SUM(l2sq_f32, float, f32, float, f32, STEP_L2SQ)
+DEFINE_SUM(ip_f32, float, f32, float, f32, STEP_IP)
+DEFINE_SUM(l1_f32, float, f32, float, f32, STEP_L1)
+DEFINE_COSINE(cosine_f32, float, f32)
+
+DEFINE_SUM(l2sq_f16, half, f16, half, f16, STEP_L2SQ)
+DEFINE_SUM(ip_f16, half, f16, half, f16, STEP_IP)
+DEFINE_SUM(l1_f16, half, f16, half, f16, STEP_L1)
+DEFINE_COSINE(cosine_f16, half, f16)
+
+DEFINE_SUM(l2sq_f32_f16, float, f32, half, f16, STEP_L2SQ)
+DEFINE_SUM(ip_f32_f16, float, f32, half, f16, STEP_IP)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 #
-# node.sh start|stop|psql
+# node.sh start|stop|psql [ARGUMENT OF PSQL...]
 #	  A private server with vecdb in it, for trying things and for development.
 #
 # Its directory (VECDB_DATA) holds a data directory of PostgreSQL and two files
@@ -72,6 +72,16 @@ create()
 	echo "include 'vecdb.conf'" | as_user tee -a "$DATADIR/postgresql.conf" >/dev/null
 }
 
+# Memory in MB: a share of the machine's, within bounds.
+share_of_memory()
+{
+	awk -v part="$1" -v least="$2" -v most="$3" '/^MemTotal:/ {
+		mb = int($2 / 1024 / part)
+		if (mb < least) mb = least
+		if (mb > most) mb = most
+		print mb }' /proc/meminfo
+}
+
 # Write vecdb.conf anew; 0 when it changed.
 configure()
 {
@@ -92,6 +102,8 @@ configure()
 		echo "listen_addresses = '127.0.0.1'"
 		echo "port = $PORTNO"
 		echo "unix_socket_directories = ''"
+		echo "shared_buffers = $(share_of_memory 4 128 1024)MB"
+		echo "maintenance_work_mem = $(share_of_memory 8 64 512)MB"
 		[ -z "$include" ] || echo "include '${include//\'/\'\'}'"
 	)
 	[ "$new" != "$(cat "$DATADIR/vecdb.conf" 2>/dev/null)" ] || return 1
@@ -105,18 +117,19 @@ loaded_sum()
 
 start_server()
 {
-	local out=$DATADIR/server.log
+	local out=$DATADIR/server.log before
 
+	before=$(as_user wc -l "$out" 2>/dev/null | cut -d ' ' -f 1)
 	if as_user "$PGBIN/pg_ctl" -D "$DATADIR" -l "$out" -w -t 120 start >>"$LOG" 2>&1 </dev/null; then
 		loaded_sum | as_user tee "$DATADIR/vecdb.loaded" >/dev/null
 		return 0
 	fi
-	if tail -n 20 "$out" | grep -q 'Address already in use'; then
+	if tail -n +$((${before:-0} + 1)) "$out" | grep -q 'Address already in use'; then
 		die "port $PORTNO is in use by another program" "choose another: make start PGPORT=$((PORTNO + 1))"
 	fi
 	{
 		printf 'vecdb: the server did not start; the end of %s:\n' "$out"
-		tail -n 15 "$out" | sed 's/^/  | /'
+		tail -n +$((${before:-0} + 1)) "$out" | tail -n 15 | sed 's/^/  | /'
 	} >&2
 	exit 1
 }
@@ -188,13 +201,14 @@ stop()
 
 psql()
 {
+	shift
 	attach
 	[ -n "$PGBIN" ] && running || die "no server runs in $DATADIR" 'make start starts it'
-	exec "$PGBIN/psql" -h 127.0.0.1 -p "$PORTNO" -U postgres -d vecdb
+	exec "$PGBIN/psql" -h 127.0.0.1 -p "$PORTNO" -U postgres -d vecdb "$@"
 }
 
 HINT=${VECDB_DATA:+ DATA=$VECDB_DATA}
 case ${1:-} in
-	start | stop | psql) "$1" ;;
+	start | stop | psql) "$1" "$@" ;;
 	*) die 'usage: node.sh start|stop|psql' ;;
 esac

@@ -1,9 +1,10 @@
--- Recall of hnsw on halfvec: 10,000 rows of 64 dimensions in 100 clusters.
+-- Recall of hnsw on halfvec: 10,000 rows of 64 dimensions in 50 clusters.
 \set schema hnsw_recall_halfvec
 \set seed 0.31
+\set inserts 5000
 \ir hnsw_recall.psql
 SELECT plan(80);
-CREATE TABLE data AS SELECT id, v::halfvec(64) FROM clustered(10100, 64, 100, 0.5);
+CREATE TABLE data AS SELECT id, v::halfvec(64) FROM clustered(10100, 64, 50, 0.5);
 CREATE TABLE queries AS SELECT * FROM data WHERE id > 10000;
 DELETE FROM data WHERE id > 10000;
 VACUUM ANALYZE data;

@@ -2,6 +2,7 @@
 -- 16 are not zero: 12 of its cluster's 24, and 4 of all.
 \set schema hnsw_recall_sparsevec
 \set seed 0.33
+\set inserts 4000
 \ir hnsw_recall.psql
 SELECT plan(80);
 CREATE FUNCTION sparse_clustered(n int, centres int) RETURNS TABLE (id int, v sparsevec) LANGUAGE plpgsql AS $$
@@ -21,7 +22,7 @@ BEGIN
 		RETURN NEXT;
 	END LOOP;
 END $$;
-CREATE TABLE data AS SELECT id, v::sparsevec(1000) FROM sparse_clustered(10100, 100);
+CREATE TABLE data AS SELECT id, v::sparsevec(1000) FROM sparse_clustered(10100, 50);
 CREATE TABLE queries AS SELECT * FROM data WHERE id > 10000;
 DELETE FROM data WHERE id > 10000;
 VACUUM ANALYZE data;

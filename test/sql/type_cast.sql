@@ -85,3 +85,10 @@ INSERT INTO stored SELECT n, a, a, a FROM (SELECT n, array_agg(i % 1000 ORDER BY
 SELECT i, v::real[] = r AND h::real[] = r AND v::halfvec = h AND h::vector = v AND r::vector = v AND r::halfvec = h AND v::text::vector = v AS same,
 	vector_dims(v) = i AND vector_dims(h) = i AS dims, v <-> h::vector AS distance
 FROM stored ORDER BY i;
+CREATE TEMP TABLE compressed (i int, v vector, h halfvec, r real[]);
+ALTER TABLE compressed ALTER v SET STORAGE extended, ALTER v SET COMPRESSION pglz, ALTER h SET STORAGE main, ALTER h SET COMPRESSION pglz;
+INSERT INTO compressed SELECT n, a, a, a FROM (SELECT n, array_fill(0.5::real, ARRAY[n]) AS a FROM unnest(ARRAY[1, 30, 3000, 16000]) n) s;
+SELECT i, pg_column_compression(v), pg_column_compression(h),
+	v::real[] = r AND h::real[] = r AND v = r::vector AND h = r::halfvec AS same,
+	vector_dims(v) = i AND vector_dims(h) = i AS dims, v <-> h::vector AS distance
+FROM compressed ORDER BY i;

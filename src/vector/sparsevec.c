@@ -34,6 +34,7 @@
 static SparseVector *NewSparseVector(int32 dim, int nnz);
 static SparseVector *ShrinkSparseVector(SparseVector *v, int nnz);
 static float ArrayElementAsFloat(Oid type, Datum element, int index);
+static float NumericAsFloat(Datum number, int index);
 static double SparseNorm(const SparseVector *v);
 static int	CompareSparse(const SparseVector *a, const SparseVector *b);
 
@@ -487,9 +488,7 @@ ArrayElementAsFloat(Oid type, Datum element, int index)
 			wide = DatumGetFloat8(element);
 			break;
 		case NUMERICOID:
-			/* rounds once from the decimal digits, and refuses what real refuses */
-			wide = DatumGetFloat4(DirectFunctionCall1(numeric_float4, element));
-			break;
+			return NumericAsFloat(element, index);
 		default:
 			ereport(ERROR,
 					(errcode(ERRCODE_DATA_EXCEPTION),
@@ -500,6 +499,25 @@ ArrayElementAsFloat(Oid type, Datum element, int index)
 	if (isinf(value) && !isinf(wide))
 		VectorReportOutOfRange("sparsevec", wide, index);
 	VectorCheckElement("sparsevec", value, index);
+	return value;
+}
+
+/* Rounded once from the decimal digits; by way of double it would be twice. */
+static float
+NumericAsFloat(Datum number, int index)
+{
+	char	   *digits = DatumGetCString(DirectFunctionCall1(numeric_out, number));
+	float		value;
+	size_t		used;
+	ParseError	error;
+
+	if (!parse_float(digits, strlen(digits), &used, &value, &error))
+	{
+		if (error.kind == PARSE_RANGE)
+			VectorReportOutOfRangeText("sparsevec", digits, index);
+		VectorReportBadElement("sparsevec", error.kind == PARSE_NAN ? NAN : INFINITY, index);
+	}
+	pfree(digits);
 	return value;
 }
 

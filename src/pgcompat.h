@@ -62,6 +62,13 @@ HnswVersionedRoutine(IndexAmRoutine *am)
 #endif
 }
 
+/* 18 gave vacuum_delay_point an argument. */
+#if PG_VERSION_NUM >= 180000
+#define vacuum_delay_point_compat() vacuum_delay_point(false)
+#else
+#define vacuum_delay_point_compat() vacuum_delay_point()
+#endif
+
 /* 16 renamed "relfilenode" to "relfilenumber". */
 #if PG_VERSION_NUM < 160000
 #define RelFileNumber Oid

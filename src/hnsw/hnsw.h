@@ -328,6 +328,7 @@ typedef struct HnswIndex
 	float	   *center;			/* float[dim]; NULL when not coded */
 	Rotation   *rotation;		/* NULL when not coded */
 	HnswLayout	layout[2];
+	LWLock	   *build_lock;		/* stands for the lock on the meta block while an index is built */
 	char	   *scratch;		/* for values that stand on several pages; made when first needed */
 	uint32		scratch_bytes;
 	MemoryContext context;		/* holds all of it */
@@ -484,7 +485,7 @@ extern bool hnswgettuple(IndexScanDesc scan, ScanDirection direction);
 extern void hnswendscan(IndexScanDesc scan);
 
 /* Candidates kept for each ef: see search.c */
-#define HNSW_POOL(ef) (2 * (ef))
+#define HNSW_POOL(ef) (3 * (ef))
 #define HNSW_MAX_STARTS 4
 
 /* ---------------------------------------------------------------------
@@ -517,7 +518,8 @@ typedef struct HnswStored
 extern void HnswStore(HnswIndex *index, const HnswValue *value, HnswStored *stored);
 extern int	HnswChooseNeighbors(HnswIndex *index, const HnswNeighbor *candidates, int ncandidates,
 								int most, HnswNeighbor *chosen);
-extern int	HnswPlaceLink(int n, int most, const float *distances, const float *between, float distance,
+extern int	HnswPlaceLink(int n, int most, const float *distances, float distance,
+						  float (*between) (void *arg, int i), void *arg,
 						  uint8 *occluded, bool *new_occluded);
 extern void HnswSetLink(HnswIndex *index, int kind, HnswNode *node, int at, HnswRef ref, bool occluded,
 						const float *neighbor, const float *own, uint8_t *levels);

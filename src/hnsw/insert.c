@@ -409,6 +409,28 @@ choose(HnswIndex *index, HnswSearch *search, int kind, HnswRef self_ref, HnswNei
 }
 
 /*
+ * What vacuum and the makers of new top levels wait for.  Processes of one
+ * parallel build would not conflict over a lock of the lock manager.
+ */
+static void
+lock_graph(HnswIndex *index, bool exclusive)
+{
+	if (index->build_lock != NULL)
+		LWLockAcquire(index->build_lock, exclusive ? LW_EXCLUSIVE : LW_SHARED);
+	else
+		LockPage(index->rel, HNSW_META_BLOCK, exclusive ? ExclusiveLock : ShareLock);
+}
+
+static void
+unlock_graph(HnswIndex *index, bool exclusive)
+{
+	if (index->build_lock != NULL)
+		LWLockRelease(index->build_lock);
+	else
+		UnlockPage(index->rel, HNSW_META_BLOCK, exclusive ? ExclusiveLock : ShareLock);
+}
+
+/*
  * Put a value into the graph, for row *tid; or link a node of level 0 that has
  * value and rows already (`existing`, during a build).  Memory of the current
  * context is used freely.
@@ -428,19 +450,19 @@ HnswLinkNode(HnswIndex *index, HnswSearch *search, const HnswValue *value, ItemP
 	int			entry_level;
 	int			level = HnswLevelOf(tid, index->m);
 	int			n;
-	LOCKMODE	lockmode = ShareLock;
+	bool		exclusive = false;
 
 	HnswStore(index, value, &stored);
 	search->ignore_killed = false;
 	HnswSearchSetValue(search, value);
 
-	LockPage(index->rel, HNSW_META_BLOCK, lockmode);
+	lock_graph(index, exclusive);
 	HnswReadEntry(index, &entry, &entry_level);
 	if (level > entry_level)
 	{
-		UnlockPage(index->rel, HNSW_META_BLOCK, lockmode);
-		lockmode = ExclusiveLock;
-		LockPage(index->rel, HNSW_META_BLOCK, lockmode);
+		unlock_graph(index, exclusive);
+		exclusive = true;
+		lock_graph(index, exclusive);
 	}
 
 	search->keep_values = false;
@@ -457,7 +479,7 @@ HnswLinkNode(HnswIndex *index, HnswSearch *search, const HnswValue *value, ItemP
 		HnswSearchSort(search, 0);
 		if (l == 0 && existing == HNSW_NO_REF && add_row(index, search, &stored, tid, log))
 		{
-			UnlockPage(index->rel, HNSW_META_BLOCK, lockmode);
+			unlock_graph(index, exclusive);
 			return;
 		}
 		nchosen[l] = choose(index, search, kind, existing, &chosen[l]);
@@ -522,7 +544,7 @@ HnswLinkNode(HnswIndex *index, HnswSearch *search, const HnswValue *value, ItemP
 	}
 	if (level > entry_level)
 		HnswUpdateEntry(index, below, level, HNSW_NO_REF, log);
-	UnlockPage(index->rel, HNSW_META_BLOCK, lockmode);
+	unlock_graph(index, exclusive);
 }
 
 /* What an insert of one statement keeps from row to row. */

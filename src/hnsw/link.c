@@ -118,12 +118,14 @@ HnswChooseNeighbors(HnswIndex *index, const HnswNeighbor *candidates, int ncandi
 
 /*
  * Decide about a new link of a node that has n of at most `most`: distances[]
- * are the node's own, between[] those from the new neighbour to the present
- * ones.  Returns the place of the new link (n to append), or -1 to leave it
- * out.  Updates the bitmap of the present links; *new_occluded is the new one's.
+ * are the node's own, between(arg, i) is the one from the new neighbour to the
+ * present neighbour i, asked for only where it matters.  Returns the place of
+ * the new link (n to append), or -1 to leave it out.  Updates the bitmap of the
+ * present links; *new_occluded is the new one's.
  */
 int
-HnswPlaceLink(int n, int most, const float *distances, const float *between, float distance,
+HnswPlaceLink(int n, int most, const float *distances, float distance,
+			  float (*between) (void *arg, int i), void *arg,
 			  uint8 *occluded, bool *new_occluded)
 {
 	int			farthest = -1;
@@ -132,14 +134,14 @@ HnswPlaceLink(int n, int most, const float *distances, const float *between, flo
 	*new_occluded = false;
 	for (int i = 0; i < n && !*new_occluded; i++)
 	{
-		if (!HnswBitGet(occluded, i) && distances[i] <= distance && between[i] <= distance)
+		if (!HnswBitGet(occluded, i) && distances[i] <= distance && between(arg, i) <= distance)
 			*new_occluded = true;
 	}
 	if (!*new_occluded)
 	{
 		for (int i = 0; i < n; i++)
 		{
-			if (distances[i] > distance && between[i] <= distances[i])
+			if (distances[i] > distance && !HnswBitGet(occluded, i) && between(arg, i) <= distances[i])
 				HnswBitSet(occluded, i, true);
 		}
 	}
@@ -163,6 +165,12 @@ HnswPlaceLink(int n, int most, const float *distances, const float *between, flo
 	if (*new_occluded || distance >= distances[farthest])
 		return -1;
 	return farthest;
+}
+
+static float
+known_distance(void *arg, int i)
+{
+	return ((const float *) arg)[i];
 }
 
 /*
@@ -244,7 +252,8 @@ add_link_coded(HnswIndex *index, int kind, HnswRef target, HnswRef ref,
 	code_query_init(&own_query, layout->bits, layout->dc, own, (uint8_t *) TYPEALIGN(64, room));
 	estimate_links(index, kind, node, own, distance, query, &own_query, distances, between);
 	memcpy(occluded, HnswNodeOccluded(node, layout), (layout->links + 7) / 8);
-	at = HnswPlaceLink(node->nlinks, layout->links, distances, between, distance, occluded, &new_occluded);
+	at = HnswPlaceLink(node->nlinks, layout->links, distances, distance, known_distance, between,
+					   occluded, &new_occluded);
 	if (at >= 0)
 	{
 		HnswChange	change;
@@ -337,7 +346,8 @@ add_link_plain(HnswIndex *index, int kind, HnswRef target, HnswRef ref, const Hn
 			continue;
 		}
 		memcpy(occluded, HnswNodeOccluded(node, layout), (layout->links + 7) / 8);
-		at = HnswPlaceLink(n, layout->links, distances, between, distance, occluded, &new_occluded);
+		at = HnswPlaceLink(n, layout->links, distances, distance, known_distance, between,
+						   occluded, &new_occluded);
 		if (at >= 0)
 		{
 			HnswChange	change;

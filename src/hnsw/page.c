@@ -83,10 +83,9 @@ Buffer
 HnswExtend(Relation rel, ForkNumber fork, int pages)
 {
 	Buffer		first;
-	bool		need_lock = !RELATION_IS_LOCAL(rel);
 
-	if (need_lock)
-		LockRelationForExtension(rel, ExclusiveLock);
+	/* also for a relation that is new in this transaction: parallel builds extend it */
+	LockRelationForExtension(rel, ExclusiveLock);
 	first = ReadBufferExtended(rel, fork, P_NEW, RBM_ZERO_AND_LOCK, NULL);
 	for (int i = 1; i < pages; i++)
 	{
@@ -95,8 +94,7 @@ HnswExtend(Relation rel, ForkNumber fork, int pages)
 		Assert(BufferGetBlockNumber(next) == BufferGetBlockNumber(first) + i);
 		ReleaseBuffer(next);
 	}
-	if (need_lock)
-		UnlockRelationForExtension(rel, ExclusiveLock);
+	UnlockRelationForExtension(rel, ExclusiveLock);
 	return first;
 }
 

@@ -219,17 +219,32 @@ start(IndexScanDesc scan)
 	self->search->ignore_killed = scan->ignore_killed_tuples;
 	self->search->keep_spilled = false;
 	HnswSearchSetValue(self->search, &self->value);
-	n = HnswDescend(self->search, 0, starts, HNSW_MAX_STARTS, &entry_level, &entry);
-	if (n == 0)
-	{
-		self->search->nfound = 0;
-		self->exhausted = true;
-		return;
-	}
-	self->search->keep_spilled = self->mode != HNSW_ITERATIVE_OFF;
 	self->search->spill_limit = (Size) (work_mem * 1024.0 * HnswScanMemMultiplier());
-	HnswSearchLevel(self->search, HNSW_BASE, starts, n,
-					self->index->coded ? HNSW_POOL(self->ef) : self->ef);
+	for (;;)
+	{
+		HnswRef		now;
+		int			level_now;
+
+		self->search->keep_spilled = false;
+		n = HnswDescend(self->search, 0, starts, HNSW_MAX_STARTS, &entry_level, &entry);
+		self->search->nfound = 0;
+		if (n == 0)
+		{
+			self->exhausted = true;
+			return;
+		}
+		self->search->keep_spilled = self->mode != HNSW_ITERATIVE_OFF;
+		HnswSearchLevel(self->search, HNSW_BASE, starts, n,
+						self->index->coded ? HNSW_POOL(self->ef) : self->ef);
+		if (self->search->nfound > 0)
+			break;
+
+		/* all starts went away meanwhile; with a new entry point there is a new try */
+		HnswReadEntry(self->index, &now, &level_now);
+		if (now == entry)
+			break;
+		CHECK_FOR_INTERRUPTS();
+	}
 	self->exhausted = self->mode == HNSW_ITERATIVE_OFF;
 }
 

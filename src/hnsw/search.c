@@ -342,7 +342,7 @@ expand_coded(HnswSearch *self, int kind, HnswRef ref)
 	bool		live;
 
 	if (!hash_add(self, ref))
-		return true;
+		return false;
 	buffer = HnswReadNode(index, ref, kind, BUFFER_LOCK_SHARE, &node);
 	if (node == NULL)
 		return false;

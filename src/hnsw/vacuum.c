@@ -1,0 +1,830 @@
+/*
+ * vacuum.c
+ *	  Removal of dead rows, and repair of the graph around dead nodes.
+ *
+ * Pass 1 reads all pages once: rows that the heap says are dead leave their
+ * nodes; nodes without rows are marked DEAD and remembered.  Inserts that began
+ * before may not have seen the marks, so their end is awaited (insert.c).  From
+ * then on nobody links to a dead node.
+ *
+ * Pass 2 reads all pages once more: each node with links to dead ones gets new
+ * neighbours out of those that the dead ones lead to, best estimates first, by
+ * the same heuristic as an insert; no search of the graph.  A node that keeps
+ * too few that way is offered to the graph again by a search.
+ *
+ * Pass 3 frees the slots of the dead: generation + 1, page on the free list.
+ * No search can be misled: a reference of the old generation is recognised.
+ * That is why slots need not wait for scans that are under way.
+ *
+ * Locks: one page at a time.  Pass 2 reads without a lock what it needs from
+ * other pages, then locks the node's page alone, and starts again where the
+ * node's links have changed meanwhile.
+ */
+#include "hnsw/hnsw.h"
+
+#include <float.h>
+#include <math.h>
+
+#include "commands/vacuum.h"
+#include "core/distance.h"
+#include "miscadmin.h"
+#include "storage/indexfsm.h"
+#include "storage/lmgr.h"
+#include "utils/memutils.h"
+
+/* References of dead nodes, by place; an open-addressing hash. */
+typedef struct DeadSet
+{
+	uint64		mask;
+	uint64		n;
+	HnswRef    *ref;
+} DeadSet;
+
+typedef struct VacuumState
+{
+	IndexVacuumInfo *info;
+	Relation	rel;
+	HnswIndex  *index;
+	HnswSearch *search;
+	bool		log;
+	BufferAccessStrategy strategy;
+	IndexBulkDeleteResult *stats;
+	MemoryContext context;
+	MemoryContext node_context;
+	DeadSet		dead[2];		/* by kind of node */
+	HnswRef		best;			/* live upper (or base) node of the highest level: entry point to be */
+	int			best_level;
+} VacuumState;
+
+/* What a repair knows of one possible neighbour. */
+typedef struct Candidate
+{
+	HnswRef		ref;
+	float		distance;
+} Candidate;
+
+static uint64
+hash_place(HnswRef ref)
+{
+	return (ref * UINT64CONST(0x9E3779B97F4A7C15)) >> 20;
+}
+
+static void
+dead_init(DeadSet *set, MemoryContext context)
+{
+	set->mask = 1023;
+	set->n = 0;
+	set->ref = MemoryContextAllocHuge(context, sizeof(HnswRef) * (set->mask + 1));
+	memset(set->ref, 0xFF, sizeof(HnswRef) * (set->mask + 1));
+}
+
+static bool
+dead_has(const DeadSet *set, HnswRef ref)
+{
+	uint64		at = hash_place(ref) & set->mask;
+
+	while (set->ref[at] != HNSW_NO_REF)
+	{
+		if (set->ref[at] == ref)
+			return true;
+		at = (at + 1) & set->mask;
+	}
+	return false;
+}
+
+static void
+dead_add(DeadSet *set, HnswRef ref)
+{
+	uint64		at;
+
+	if ((set->n + 1) * 2 > set->mask)
+	{
+		HnswRef    *old = set->ref;
+		uint64		size = set->mask + 1;
+
+		set->mask = 2 * size - 1;
+		set->ref = MemoryContextAllocHuge(GetMemoryChunkContext(old), sizeof(HnswRef) * 2 * size);
+		memset(set->ref, 0xFF, sizeof(HnswRef) * 2 * size);
+		for (uint64 i = 0; i < size; i++)
+		{
+			if (old[i] == HNSW_NO_REF)
+				continue;
+			at = hash_place(old[i]) & set->mask;
+			while (set->ref[at] != HNSW_NO_REF)
+				at = (at + 1) & set->mask;
+			set->ref[at] = old[i];
+		}
+		pfree(old);
+	}
+	at = hash_place(ref) & set->mask;
+	while (set->ref[at] != HNSW_NO_REF)
+	{
+		if (set->ref[at] == ref)
+			return;
+		at = (at + 1) & set->mask;
+	}
+	set->ref[at] = ref;
+	set->n++;
+}
+
+static Buffer
+read_page(VacuumState *state, BlockNumber block, int lockmode)
+{
+	Buffer		buffer;
+
+	vacuum_delay_point_compat();
+	buffer = ReadBufferExtended(state->rel, MAIN_FORKNUM, block, RBM_NORMAL, state->strategy);
+	LockBuffer(buffer, lockmode);
+	return buffer;
+}
+
+/* ---------------------------------------------------------------------
+ * Pass 1
+ * --------------------------------------------------------------------- */
+
+/* Remove dead rows of one page of level 0; remember nodes left without any. */
+static void
+remove_rows(VacuumState *state, Buffer buffer, IndexBulkDeleteCallback callback, void *arg)
+{
+	const HnswLayout *layout = &state->index->layout[HNSW_BASE];
+	BlockNumber block = BufferGetBlockNumber(buffer);
+	int			n = HnswPageSlots(BufferGetPage(buffer), layout);
+	HnswChange	change;
+	bool		changed = false;
+	Page		page = BufferGetPage(buffer);
+
+	for (int slot = 0; slot < n; slot++)
+	{
+		HnswNode   *node = HnswPageNode(page, layout, slot);
+		int			kept = 0;
+		uint16		killed = 0;
+
+		if (!(node->flags & HNSW_NODE_USED))
+			continue;
+		for (int t = 0; t < node->ntids; t++)
+		{
+			if (callback != NULL && callback(&node->tids[t], arg))
+			{
+				if (!changed)
+				{
+					/* from here on in the copy that is logged */
+					HnswChangeBegin(&change, state->rel, state->log);
+					page = HnswChangePage(&change, buffer, false);
+					node = HnswPageNode(page, layout, slot);
+					changed = true;
+				}
+				state->stats->tuples_removed += 1;
+				continue;
+			}
+			if (changed)
+				node->tids[kept] = node->tids[t];
+			if (node->killed & (1 << t))
+				killed |= 1 << kept;
+			kept++;
+		}
+		if (kept < node->ntids)
+		{
+			node->ntids = kept;
+			node->killed = killed;
+		}
+		if (kept == 0)
+		{
+			if (!(node->flags & HNSW_NODE_DEAD))
+			{
+				if (!changed)
+				{
+					HnswChangeBegin(&change, state->rel, state->log);
+					page = HnswChangePage(&change, buffer, false);
+					node = HnswPageNode(page, layout, slot);
+					changed = true;
+				}
+				node->flags |= HNSW_NODE_DEAD;
+			}
+			dead_add(&state->dead[HNSW_BASE], HnswMakeRef(block, slot, node->generation));
+		}
+		else
+			state->stats->num_index_tuples += kept;
+	}
+	if (changed)
+		HnswChangeEnd(&change);
+}
+
+/*
+ * Nodes of upper levels die with their base node.  They are found from above
+ * through their `down` links, level by level, until no more die.
+ */
+static bool
+remove_upper(VacuumState *state, Buffer buffer)
+{
+	const HnswLayout *layout = &state->index->layout[HNSW_UPPER];
+	BlockNumber block = BufferGetBlockNumber(buffer);
+	Page		page = BufferGetPage(buffer);
+	int			n = HnswPageSlots(page, layout);
+	bool		found = false;
+
+	for (int slot = 0; slot < n; slot++)
+	{
+		HnswNode   *node = HnswPageNode(page, layout, slot);
+		HnswRef		ref = HnswMakeRef(block, slot, node->generation);
+		HnswRef		down = HnswLinkGet(&node->down);
+
+		if (!(node->flags & HNSW_NODE_USED) || dead_has(&state->dead[HNSW_UPPER], ref))
+			continue;
+		if (!(node->flags & HNSW_NODE_DEAD) &&
+			dead_has(&state->dead[node->level == 1 ? HNSW_BASE : HNSW_UPPER], down))
+		{
+			HnswChange	change;
+
+			HnswChangeBegin(&change, state->rel, state->log);
+			HnswPageNode(HnswChangePage(&change, buffer, false), layout, slot)->flags |= HNSW_NODE_DEAD;
+			HnswChangeEnd(&change);
+			node = HnswPageNode(page, layout, slot);
+		}
+		if (node->flags & HNSW_NODE_DEAD)
+		{
+			dead_add(&state->dead[HNSW_UPPER], ref);
+			found = true;
+		}
+	}
+	return found;
+}
+
+static void
+mark_dead(VacuumState *state, IndexBulkDeleteCallback callback, void *arg)
+{
+	BlockNumber nblocks = RelationGetNumberOfBlocks(state->rel);
+	bool		again = false;
+	BlockNumber *upper = NULL;
+	int			nupper = 0;
+	int			upper_allocated = 0;
+
+	for (BlockNumber block = 1; block < nblocks; block++)
+	{
+		Buffer		buffer = read_page(state, block, BUFFER_LOCK_EXCLUSIVE);
+		Page		page = BufferGetPage(buffer);
+
+		if (!PageIsNew(page))
+		{
+			int			kind = HnswPageGetOpaque(page)->kind;
+
+			if (kind == HNSW_PAGE_BASE)
+				remove_rows(state, buffer, callback, arg);
+			else if (kind == HNSW_PAGE_UPPER)
+			{
+				if (nupper == upper_allocated)
+				{
+					upper_allocated = Max(1024, upper_allocated * 2);
+					upper = upper == NULL
+						? MemoryContextAllocHuge(state->context, sizeof(BlockNumber) * upper_allocated)
+						: repalloc_huge(upper, sizeof(BlockNumber) * upper_allocated);
+				}
+				upper[nupper++] = block;
+			}
+		}
+		UnlockReleaseBuffer(buffer);
+	}
+	do
+	{
+		again = false;
+		for (int i = 0; i < nupper; i++)
+		{
+			Buffer		buffer = read_page(state, upper[i], BUFFER_LOCK_EXCLUSIVE);
+
+			again = remove_upper(state, buffer) || again;
+			UnlockReleaseBuffer(buffer);
+		}
+	} while (again);
+}
+
+/* ---------------------------------------------------------------------
+ * Pass 2
+ * --------------------------------------------------------------------- */
+
+static bool
+candidate_known(const Candidate *candidates, int n, HnswRef ref)
+{
+	for (int i = 0; i < n; i++)
+	{
+		if (candidates[i].ref == ref)
+			return true;
+	}
+	return false;
+}
+
+static int
+compare_candidates(const void *a, const void *b)
+{
+	float		x = ((const Candidate *) a)->distance;
+	float		y = ((const Candidate *) b)->distance;
+
+	return x < y ? -1 : x > y ? 1 : 0;
+}
+
+/*
+ * Add what a dead neighbour leads to: live nodes, with estimates of their
+ * distance from the node under repair (coded; 0 on plain nodes).
+ */
+static int
+add_candidates(VacuumState *state, int kind, HnswRef dead, HnswRef self, const HnswValue *own,
+			   const CodeQuery *query, Candidate *candidates, int n, int most)
+{
+	HnswIndex  *index = state->index;
+	const HnswLayout *layout = &index->layout[kind];
+	HnswNode   *node;
+	Buffer		buffer = HnswReadNode(index, dead, kind, BUFFER_LOCK_SHARE, &node);
+	float		distance = 0;
+
+	if (node == NULL)
+		return n;
+	if (index->coded)
+		distance = HnswNodeDistance(index, buffer, node, kind, own);
+	for (int first = 0; first < node->nlinks; first += CODE_SLOTS)
+	{
+		float		estimates[CODE_SLOTS] = {0};
+		int			count = Min(node->nlinks - first, CODE_SLOTS);
+
+		if (index->coded)
+			code_estimate(query, HnswNodeCode(node, layout, first / CODE_SLOTS), distance,
+						  HnswNodeFAdd(node, layout) + first, HnswNodeFMul(node, layout) + first, estimates);
+		for (int i = 0; i < count && n < most; i++)
+		{
+			HnswRef		ref = HnswLinkGet(&HnswNodeLinks(node, layout)[first + i]);
+
+			if (ref == self || dead_has(&state->dead[kind], ref) || candidate_known(candidates, n, ref))
+				continue;
+			candidates[n].ref = ref;
+			candidates[n++].distance = isnan(estimates[i]) ? FLT_MAX : estimates[i];
+		}
+	}
+	UnlockReleaseBuffer(buffer);
+	return n;
+}
+
+/*
+ * Read a possible neighbour: exact distance and a copy of its value.  False
+ * where it is no longer there.
+ */
+static bool
+read_neighbor(VacuumState *state, int kind, HnswRef ref, const HnswValue *own, HnswNeighbor *neighbor)
+{
+	HnswIndex  *index = state->index;
+	HnswNode   *node;
+	Buffer		buffer = HnswReadNode(index, ref, kind, BUFFER_LOCK_SHARE, &node);
+	const char *value;
+	char	   *copy;
+
+	if (node == NULL)
+		return false;
+	if (node->flags & HNSW_NODE_DEAD)
+	{
+		UnlockReleaseBuffer(buffer);
+		return false;
+	}
+	value = HnswReadValue(index, buffer, node, kind, &neighbor->value_bytes);
+	copy = palloc(neighbor->value_bytes);
+	memcpy(copy, value, neighbor->value_bytes);
+	neighbor->ref = ref;
+	neighbor->value = copy;
+	neighbor->scale = node->scale;
+	neighbor->occluded = false;
+	UnlockReleaseBuffer(buffer);
+	neighbor->distance = HnswStoredDistance(index, own->rotated, own->raw, copy, neighbor->scale);
+	return true;
+}
+
+static int
+compare_neighbors(const void *a, const void *b)
+{
+	float		x = ((const HnswNeighbor *) a)->distance;
+	float		y = ((const HnswNeighbor *) b)->distance;
+
+	return x < y ? -1 : x > y ? 1 : 0;
+}
+
+/*
+ * By search, for a node whose surroundings are all dead: live candidates of its
+ * level.
+ */
+static int
+search_candidates(VacuumState *state, int kind, int level, HnswRef self, const HnswValue *own,
+				  Candidate *candidates, int n, int most)
+{
+	HnswSearch *search = state->search;
+	HnswRef		starts[HNSW_MAX_STARTS];
+	HnswRef		entry;
+	int			entry_level;
+	int			nstarts;
+
+	HnswSearchSetValue(search, own);
+	search->keep_values = false;
+	nstarts = HnswDescend(search, level, starts, HNSW_MAX_STARTS, &entry_level, &entry);
+	if (nstarts == 0 || entry_level < level)
+		return n;
+	HnswSearchLevel(search, kind, starts, nstarts,
+					state->index->coded ? HNSW_POOL(state->index->ef_construction) : state->index->ef_construction);
+	HnswSearchSort(search, 0);
+	for (int i = 0; i < search->nfound && n < most; i++)
+	{
+		HnswFound  *found = &search->found[i];
+
+		if ((found->flags & HNSW_NODE_DEAD) || found->ref == self || candidate_known(candidates, n, found->ref))
+			continue;
+		candidates[n].ref = found->ref;
+		candidates[n++].distance = found->distance;
+	}
+	return n;
+}
+
+/* Most candidates whose values are read for one repair. */
+#define MOST_READ(links) ((links) + (links) / 2)
+
+/*
+ * Give one node new neighbours in place of dead ones.  Returns false where the
+ * node has changed meanwhile and has to be looked at again.
+ */
+static bool
+repair_node(VacuumState *state, int kind, HnswRef self)
+{
+	HnswIndex  *index = state->index;
+	const HnswLayout *layout = &index->layout[kind];
+	HnswNode   *node;
+	Buffer		buffer = HnswReadNode(index, self, kind, BUFFER_LOCK_SHARE, &node);
+	HnswLink	before[2 * HNSW_MAX_M];
+	int			nbefore;
+	int			level;
+	uint32		bytes;
+	const char *value;
+	HnswValue	own;
+	CodeQuery	query;
+	Candidate  *candidates;
+	HnswNeighbor *neighbors;
+	HnswNeighbor *chosen;
+	int			ncandidates = 0;
+	int			nneighbors = 0;
+	int			nlive = 0;
+	int			ndead = 0;
+	int			n;
+	int			most_candidates = layout->links * (layout->links + 2);
+	bool		same;
+
+	if (node == NULL)
+		return true;
+	nbefore = node->nlinks;
+	level = node->level;
+	memcpy(before, HnswNodeLinks(node, layout), sizeof(HnswLink) * nbefore);
+	for (int i = 0; i < nbefore; i++)
+	{
+		if (dead_has(&state->dead[kind], HnswLinkGet(&before[i])))
+			ndead++;
+	}
+	if (ndead == 0)
+	{
+		UnlockReleaseBuffer(buffer);
+		return true;
+	}
+	memset(&own, 0, sizeof(own));
+	value = HnswReadValue(index, buffer, node, kind, &bytes);
+	if (index->coded)
+	{
+		own.rotated = palloc(sizeof(float) * index->padded);
+		HnswLoadF16((const half *) value, index->padded, node->scale, own.rotated);
+		own.norm = node->norm;
+	}
+	else
+	{
+		own.raw = memcpy(palloc(bytes), value, bytes);
+		own.raw_bytes = bytes;
+	}
+	UnlockReleaseBuffer(buffer);
+
+	if (index->coded)
+		code_query_init(&query, layout->bits, layout->dc, own.rotated,
+						(uint8_t *) TYPEALIGN(64, palloc(CODE_TABLE_BYTES(layout->dc) + 63)));
+
+	neighbors = palloc(sizeof(HnswNeighbor) * (layout->links + MOST_READ(layout->links) + index->ef_construction));
+	candidates = palloc(sizeof(Candidate) * (most_candidates + index->ef_construction));
+
+	/* the live ones stay candidates, then those that the dead lead to */
+	for (int i = 0; i < nbefore; i++)
+	{
+		HnswRef		ref = HnswLinkGet(&before[i]);
+
+		if (!dead_has(&state->dead[kind], ref) && read_neighbor(state, kind, ref, &own, &neighbors[nneighbors]))
+		{
+			nneighbors++;
+			candidates[ncandidates].ref = ref;
+			candidates[ncandidates++].distance = -FLT_MAX;
+		}
+	}
+	nlive = ncandidates;
+	for (int i = 0; i < nbefore; i++)
+	{
+		HnswRef		ref = HnswLinkGet(&before[i]);
+
+		if (dead_has(&state->dead[kind], ref))
+			ncandidates = add_candidates(state, kind, ref, self, &own, &query, candidates, ncandidates, most_candidates);
+	}
+	if (ncandidates < layout->links / 2)
+		ncandidates = search_candidates(state, kind, level, self, &own, candidates, ncandidates,
+										most_candidates + index->ef_construction);
+	qsort(candidates + nlive, ncandidates - nlive, sizeof(Candidate), compare_candidates);
+	for (int i = nlive; i < ncandidates && i < nlive + MOST_READ(layout->links); i++)
+	{
+		if (read_neighbor(state, kind, candidates[i].ref, &own, &neighbors[nneighbors]))
+			nneighbors++;
+	}
+	qsort(neighbors, nneighbors, sizeof(HnswNeighbor), compare_neighbors);
+	chosen = palloc(sizeof(HnswNeighbor) * layout->links);
+	n = HnswChooseNeighbors(index, neighbors, nneighbors, layout->links, chosen);
+
+	buffer = HnswReadNode(index, self, kind, BUFFER_LOCK_EXCLUSIVE, &node);
+	if (node == NULL)
+		return true;
+	same = node->nlinks == nbefore && memcmp(before, HnswNodeLinks(node, layout), sizeof(HnswLink) * nbefore) == 0;
+	if (same)
+	{
+		float	   *floats = index->coded ? palloc(sizeof(float) * index->padded) : NULL;
+		uint8_t    *levels = index->coded ? palloc(layout->dc) : NULL;
+		HnswChange	change;
+
+		HnswChangeBegin(&change, state->rel, state->log);
+		node = HnswPageNode(HnswChangePage(&change, buffer, false), layout, HnswRefSlot(self));
+		for (int i = 0; i < n; i++)
+		{
+			if (index->coded)
+				HnswLoadF16((const half *) chosen[i].value, index->padded, chosen[i].scale, floats);
+			HnswSetLink(index, kind, node, i, chosen[i].ref, chosen[i].occluded, floats, own.rotated, levels);
+		}
+		node->nlinks = n;
+		HnswChangeEnd(&change);
+	}
+	UnlockReleaseBuffer(buffer);
+	return same;
+}
+
+static void
+repair(VacuumState *state)
+{
+	HnswIndex  *index = state->index;
+	BlockNumber nblocks = RelationGetNumberOfBlocks(state->rel);
+	MemoryContext old = MemoryContextSwitchTo(state->node_context);
+
+	for (BlockNumber block = 1; block < nblocks; block++)
+	{
+		Buffer		buffer = read_page(state, block, BUFFER_LOCK_SHARE);
+		Page		page = BufferGetPage(buffer);
+		HnswRef		refs[HNSW_MAX_SLOTS];
+		int			nrefs = 0;
+		int			kind = HNSW_PAGE_META;
+
+		if (!PageIsNew(page))
+			kind = HnswPageGetOpaque(page)->kind;
+		if (kind == HNSW_PAGE_BASE || kind == HNSW_PAGE_UPPER)
+		{
+			const HnswLayout *layout = &index->layout[kind];
+			int			n = HnswPageSlots(page, layout);
+
+			for (int slot = 0; slot < n; slot++)
+			{
+				HnswNode   *node = HnswPageNode(page, layout, slot);
+				HnswRef		ref = HnswMakeRef(block, slot, node->generation);
+				bool		touched = false;
+
+				if (!(node->flags & HNSW_NODE_USED) || (node->flags & HNSW_NODE_DEAD))
+					continue;
+				for (int i = 0; i < node->nlinks && !touched; i++)
+					touched = dead_has(&state->dead[kind], HnswLinkGet(&HnswNodeLinks(node, layout)[i]));
+				if (touched)
+					refs[nrefs++] = ref;
+				if (node->level > state->best_level || state->best_level < 0)
+				{
+					state->best = ref;
+					state->best_level = node->level;
+				}
+			}
+		}
+		UnlockReleaseBuffer(buffer);
+		for (int i = 0; i < nrefs; i++)
+		{
+			while (!repair_node(state, kind, refs[i]))
+			{
+				vacuum_delay_point_compat();
+				MemoryContextReset(state->node_context);
+			}
+			MemoryContextReset(state->node_context);
+		}
+	}
+	MemoryContextSwitchTo(old);
+}
+
+/* ---------------------------------------------------------------------
+ * Entry point
+ * --------------------------------------------------------------------- */
+
+/*
+ * When the entry point is dead, the highest live node takes its place; inserts
+ * are kept out, for one of them could be making a higher one.
+ */
+static void
+replace_entry(VacuumState *state)
+{
+	HnswIndex  *index = state->index;
+	HnswRef		entry;
+	int			level;
+
+	LockPage(state->rel, HNSW_META_BLOCK, ExclusiveLock);
+	HnswReadEntry(index, &entry, &level);
+	if (level >= 0 && dead_has(&state->dead[level > 0 ? HNSW_UPPER : HNSW_BASE], entry))
+	{
+		Buffer		buffer = ReadBuffer(state->rel, HNSW_META_BLOCK);
+		HnswChange	change;
+		HnswMeta   *meta;
+
+		LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
+		HnswChangeBegin(&change, state->rel, state->log);
+		meta = HnswPageGetMeta(HnswChangePage(&change, buffer, false));
+		meta->entry = state->best_level >= 0 ? state->best : HNSW_NO_REF;
+		meta->entry_level = state->best_level;
+		HnswChangeEnd(&change);
+		UnlockReleaseBuffer(buffer);
+	}
+	UnlockPage(state->rel, HNSW_META_BLOCK, ExclusiveLock);
+}
+
+/* ---------------------------------------------------------------------
+ * Pass 3
+ * --------------------------------------------------------------------- */
+
+/* Put a page with room on its free list.  The caller holds no lock. */
+static void
+list_page(VacuumState *state, BlockNumber block, int kind)
+{
+	Buffer		meta_buffer = ReadBuffer(state->rel, HNSW_META_BLOCK);
+	Buffer		buffer;
+	Page		page;
+
+	LockBuffer(meta_buffer, BUFFER_LOCK_EXCLUSIVE);
+	buffer = ReadBuffer(state->rel, block);
+	LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
+	page = BufferGetPage(buffer);
+	if (!(HnswPageGetOpaque(page)->flags & HNSW_PAGE_ON_FREE_LIST) &&
+		HnswPageGetMeta(BufferGetPage(meta_buffer))->insert_page[kind] != block)
+	{
+		HnswChange	change;
+		HnswMeta   *meta;
+
+		HnswChangeBegin(&change, state->rel, state->log);
+		meta = HnswPageGetMeta(HnswChangePage(&change, meta_buffer, false));
+		page = HnswChangePage(&change, buffer, false);
+		HnswPageGetOpaque(page)->flags |= HNSW_PAGE_ON_FREE_LIST;
+		HnswPageGetOpaque(page)->next_free = meta->free_page[kind];
+		meta->free_page[kind] = block;
+		HnswChangeEnd(&change);
+	}
+	UnlockReleaseBuffer(buffer);
+	UnlockReleaseBuffer(meta_buffer);
+}
+
+/* Free the pieces of a value that stands on chunk pages. */
+static void
+free_chunks(VacuumState *state, ItemPointerData next)
+{
+	while (ItemPointerIsValid(&next))
+	{
+		BlockNumber block = ItemPointerGetBlockNumber(&next);
+		OffsetNumber offset = ItemPointerGetOffsetNumber(&next);
+		Buffer		buffer = read_page(state, block, BUFFER_LOCK_EXCLUSIVE);
+		Page		page = BufferGetPage(buffer);
+		HnswChange	change;
+		bool		room;
+
+		if (PageIsNew(page) || HnswPageGetOpaque(page)->kind != HNSW_PAGE_CHUNK ||
+			offset > PageGetMaxOffsetNumber(page) || !ItemIdIsUsed(PageGetItemId(page, offset)))
+		{
+			UnlockReleaseBuffer(buffer);
+			return;
+		}
+		next = ((HnswChunk *) PageGetItem(page, PageGetItemId(page, offset)))->next;
+		HnswChangeBegin(&change, state->rel, state->log);
+		page = HnswChangePage(&change, buffer, false);
+		PageIndexTupleDeleteNoCompact(page, offset);
+		room = PageGetFreeSpace(page) > HNSW_PAGE_ROOM / 2;
+		HnswChangeEnd(&change);
+		UnlockReleaseBuffer(buffer);
+		if (room)
+			list_page(state, block, HNSW_PAGE_CHUNK);
+	}
+}
+
+static void
+free_dead(VacuumState *state)
+{
+	HnswIndex  *index = state->index;
+	BlockNumber nblocks = RelationGetNumberOfBlocks(state->rel);
+
+	for (BlockNumber block = 1; block < nblocks; block++)
+	{
+		Buffer		buffer = read_page(state, block, BUFFER_LOCK_EXCLUSIVE);
+		Page		page = BufferGetPage(buffer);
+		int			kind = PageIsNew(page) ? HNSW_PAGE_META : HnswPageGetOpaque(page)->kind;
+		bool		freed = false;
+		ItemPointerData chunks[HNSW_MAX_SLOTS];
+		int			nchunks = 0;
+
+		if (kind == HNSW_PAGE_BASE || kind == HNSW_PAGE_UPPER)
+		{
+			const HnswLayout *layout = &index->layout[kind];
+			int			n = HnswPageSlots(page, layout);
+			HnswChange	change;
+
+			for (int slot = 0; slot < n; slot++)
+			{
+				HnswNode   *node = HnswPageNode(page, layout, slot);
+
+				if (!(node->flags & HNSW_NODE_USED) || !(node->flags & HNSW_NODE_DEAD) ||
+					!dead_has(&state->dead[kind], HnswMakeRef(block, slot, node->generation)))
+					continue;
+				if (!freed)
+				{
+					HnswChangeBegin(&change, state->rel, state->log);
+					page = HnswChangePage(&change, buffer, false);
+					node = HnswPageNode(page, layout, slot);
+					freed = true;
+				}
+				if (kind == HNSW_PAGE_BASE && layout->value_form == HNSW_VALUE_CHUNKS)
+					chunks[nchunks++] = ((HnswChunkRef *) HnswNodeValue(node, layout))->first;
+				node->flags = 0;
+				node->nlinks = 0;
+				node->ntids = 0;
+				node->generation = (node->generation + 1) & HNSW_GENERATION_MASK;
+			}
+			if (freed)
+				HnswChangeEnd(&change);
+		}
+		UnlockReleaseBuffer(buffer);
+		for (int i = 0; i < nchunks; i++)
+			free_chunks(state, chunks[i]);
+		if (freed)
+			list_page(state, block, kind);
+	}
+}
+
+/* ---------------------------------------------------------------------
+ * Entry points
+ * --------------------------------------------------------------------- */
+
+IndexBulkDeleteResult *
+hnswbulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,
+			   IndexBulkDeleteCallback callback, void *callback_arg)
+{
+	VacuumState state;
+
+	if (stats == NULL)
+		stats = palloc0(sizeof(IndexBulkDeleteResult));
+	stats->num_index_tuples = 0;
+
+	memset(&state, 0, sizeof(state));
+	state.info = info;
+	state.rel = info->index;
+	state.context = AllocSetContextCreate(CurrentMemoryContext, "hnsw vacuum", ALLOCSET_DEFAULT_SIZES);
+	state.node_context = AllocSetContextCreate(state.context, "hnsw vacuum node", ALLOCSET_DEFAULT_SIZES);
+	state.index = HnswOpen(info->index, state.context);
+	state.search = HnswSearchCreate(state.index, state.context);
+	state.log = RelationNeedsWAL(info->index);
+	state.strategy = info->strategy;
+	state.stats = stats;
+	state.best = HNSW_NO_REF;
+	state.best_level = -1;
+	dead_init(&state.dead[HNSW_BASE], state.context);
+	dead_init(&state.dead[HNSW_UPPER], state.context);
+
+	mark_dead(&state, callback, callback_arg);
+	if (state.dead[HNSW_BASE].n > 0 || state.dead[HNSW_UPPER].n > 0)
+	{
+		/* wait for inserts that may link to the dead */
+		LockPage(state.rel, HNSW_META_BLOCK, ExclusiveLock);
+		UnlockPage(state.rel, HNSW_META_BLOCK, ExclusiveLock);
+		repair(&state);
+		replace_entry(&state);
+		free_dead(&state);
+	}
+	MemoryContextDelete(state.context);
+	return stats;
+}
+
+IndexBulkDeleteResult *
+hnswvacuumcleanup(IndexVacuumInfo *info, IndexBulkDeleteResult *stats)
+{
+	if (info->analyze_only)
+		return stats;
+
+	/* no row was removed: the count stays the table's own estimate */
+	if (stats == NULL)
+	{
+		stats = palloc0(sizeof(IndexBulkDeleteResult));
+		stats->num_index_tuples = info->num_heap_tuples;
+		stats->estimated_count = true;
+	}
+	stats->num_pages = RelationGetNumberOfBlocks(info->index);
+	return stats;
+}

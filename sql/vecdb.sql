@@ -903,3 +903,10 @@ CREATE OPERATOR CLASS sparsevec_l1_ops
 	FOR TYPE sparsevec USING hnsw AS
 	OPERATOR 1 <+> (sparsevec, sparsevec) FOR ORDER BY float_ops,
 	FUNCTION 1 hnsw_sparsevec_l1_support(internal);
+
+-- ---------------------------------------------------------------------------
+-- Looking into an index
+
+-- A row for each inconsistency of an hnsw index; none where it is sound.
+CREATE FUNCTION hnsw_check(index regclass, OUT place text, OUT problem text) RETURNS SETOF record
+	AS 'MODULE_PATHNAME' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE COST 10000;

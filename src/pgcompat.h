@@ -62,6 +62,21 @@ HnswVersionedRoutine(IndexAmRoutine *am)
 #endif
 }
 
+#include "catalog/pg_class.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+
+/* Does the current user own this table or index? */
+static inline bool
+VecdbOwnsRelation(Oid relid)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_ownercheck(RelationRelationId, relid, GetUserId());
+#else
+	return pg_class_ownercheck(relid, GetUserId());
+#endif
+}
+
 /* 18 gave vacuum_delay_point an argument. */
 #if PG_VERSION_NUM >= 180000
 #define vacuum_delay_point_compat() vacuum_delay_point(false)

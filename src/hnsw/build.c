@@ -952,15 +952,22 @@ prepare_write(BuildState *state)
 	shared->nblocks = RelationGetNumberOfBlocks(state->rel);
 }
 
-/* The value of a node as floats: from memory where that is exact enough. */
+/*
+ * The value of a neighbour as floats: from memory where that is exact enough
+ * for the difference from the node's own.
+ */
 static void
-load_floats(BuildState *state, BuildNode *node, float *out)
+load_floats(BuildState *state, BuildNode *node, const float *own, float *out)
 {
 	HnswIndex  *index = state->index;
+	bool		near = true;
 
 	if (state->shared->scalar_bits == 8)
+	{
 		scalar_decode(8, index->padded, node_value(state, node), node->scale, out);
-	else
+		near = dist_l2sq_f32(own, out, index->padded) < 0.02 * node->norm2;
+	}
+	if (near)
 	{
 		HnswNode   *stored;
 		uint32		bytes;
@@ -1026,7 +1033,7 @@ write_links(BuildState *state, BuildNode *node, int level)
 		BuildNode  *neighbor = get_node(state, links->id[i]);
 
 		if (index->coded)
-			load_floats(state, neighbor, other);
+			load_floats(state, neighbor, own, other);
 		HnswSetLink(index, kind, image, i, level_ref(state, neighbor, level), HnswBitGet(occluded, i), other, own, levels);
 	}
 	image->nlinks = links->n;

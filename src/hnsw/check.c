@@ -1,0 +1,460 @@
+/*
+ * check.c
+ *	  hnsw_check: what is wrong with an index, a row for each inconsistency.
+ *
+ * Reads every page, then every row of the table that the caller's snapshot
+ * sees.  Changes nothing, and holds one page lock at a time, so that it may run
+ * beside other work; rows and nodes that come and go meanwhile are not
+ * reported.
+ */
+#include "hnsw/hnsw.h"
+
+#include <float.h>
+#include <math.h>
+
+#include "access/relation.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "catalog/index.h"
+#include "catalog/pg_am.h"
+#include "core/distance.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/hsearch.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+/* Of a link's coded levels, the part that may differ from a fresh encoding. */
+#define MOST_CODES_OFF 0.25
+
+typedef struct RowEntry
+{
+	ItemPointerData tid;		/* key */
+	HnswRef		ref;
+} RowEntry;
+
+typedef struct Check
+{
+	HnswIndex  *index;
+	Relation	heap;
+	ReturnSetInfo *result;
+	HTAB	   *rows;			/* tid -> node */
+	MemoryContext context;		/* of one node or row */
+} Check;
+
+static void report(Check *self, BlockNumber block, int slot, const char *format,...) pg_attribute_printf(4, 5);
+
+static void
+report(Check *self, BlockNumber block, int slot, const char *format,...)
+{
+	Datum		values[2];
+	bool		nulls[2] = {false, false};
+	StringInfoData text;
+	va_list		args;
+
+	initStringInfo(&text);
+	for (;;)
+	{
+		int			need;
+
+		va_start(args, format);
+		need = appendStringInfoVA(&text, format, args);
+		va_end(args);
+		if (need == 0)
+			break;
+		enlargeStringInfo(&text, need);
+	}
+	values[0] = CStringGetTextDatum(psprintf("(%u,%d)", block, slot));
+	values[1] = CStringGetTextDatum(text.data);
+	tuplestore_putvalues(self->result->setResult, self->result->setDesc, values, nulls);
+}
+
+/* A copy of a node and its value, unlocked; NULL for a stale reference. */
+static HnswNode *
+copy_node(Check *self, HnswRef ref, int kind, const char **value, uint32 *bytes)
+{
+	HnswNode   *node;
+	Buffer		buffer;
+	HnswNode   *copy;
+
+	if (HnswRefBlock(ref) >= RelationGetNumberOfBlocks(self->index->rel))
+		return NULL;
+	buffer = HnswReadNode(self->index, ref, kind, BUFFER_LOCK_SHARE, &node);
+	if (node == NULL)
+		return NULL;
+	copy = palloc(self->index->layout[kind].slot_bytes);
+	memcpy(copy, node, self->index->layout[kind].slot_bytes);
+	if (value != NULL)
+	{
+		const char *stored = HnswReadValue(self->index, buffer, node, kind, bytes);
+
+		*value = memcpy(palloc(*bytes), stored, *bytes);
+	}
+	UnlockReleaseBuffer(buffer);
+	return copy;
+}
+
+/* Is the node still what it was?  Otherwise what looked wrong was a change under way. */
+static bool
+unchanged(Check *self, HnswRef ref, int kind, const HnswNode *before)
+{
+	HnswNode   *now = copy_node(self, ref, kind, NULL, NULL);
+
+	return now != NULL && memcmp(now, before, self->index->layout[kind].slot_bytes) == 0;
+}
+
+/* Does the code of link `at` tell where the neighbour is? */
+static void
+check_code(Check *self, HnswRef ref, int kind, const HnswNode *node, int at,
+		   const float *own, const HnswNode *neighbor, const char *value)
+{
+	HnswIndex  *index = self->index;
+	const HnswLayout *layout = &index->layout[kind];
+	float	   *floats = palloc(sizeof(float) * index->padded);
+	uint8_t    *expected = palloc(layout->dc);
+	uint8_t    *stored = palloc(layout->dc);
+	float		f_add;
+	float		f_mul;
+	float		f_mul_stored = HnswNodeFMul(node, layout)[at];
+	int			off = 0;
+
+	HnswLoadF16((const half *) value, index->padded, neighbor->scale, floats);
+	code_encode(index->code_metric, layout->bits, layout->dc, index->padded, floats, own, expected, &f_add, &f_mul);
+	code_load(HnswNodeCode(node, layout, at / CODE_SLOTS), layout->bits, layout->dc, at % CODE_SLOTS, stored);
+	if (!isfinite(HnswNodeFAdd(node, layout)[at]) || !isfinite(f_mul_stored))
+	{
+		if (unchanged(self, ref, kind, node))
+			report(self, HnswRefBlock(ref), HnswRefSlot(ref), "link %d has a factor that is not finite", at);
+		return;
+	}
+	for (int i = 0; i < layout->dc; i++)
+	{
+		if (abs((int) expected[i] - (int) stored[i]) > (layout->bits == 4 ? 2 : 0))
+			off++;
+	}
+	if (f_mul != 0 &&
+		(off > MOST_CODES_OFF * layout->dc + 4 || fabsf(f_mul - f_mul_stored) > 0.25f * fabsf(f_mul)) &&
+		unchanged(self, ref, kind, node))
+		report(self, HnswRefBlock(ref), HnswRefSlot(ref),
+			   "code of link %d does not fit its neighbor: %d of %d dimensions differ, factor %g instead of %g",
+			   at, off, layout->dc, f_mul_stored, f_mul);
+}
+
+static void
+check_links(Check *self, HnswRef ref, int kind, const HnswNode *node, const float *own)
+{
+	HnswIndex  *index = self->index;
+	const HnswLayout *layout = &index->layout[kind];
+	BlockNumber block = HnswRefBlock(ref);
+	int			slot = HnswRefSlot(ref);
+
+	if (node->nlinks > layout->links)
+	{
+		report(self, block, slot, "node has %d links, more than %d", node->nlinks, layout->links);
+		return;
+	}
+	for (int i = 0; i < node->nlinks; i++)
+	{
+		HnswRef		other = HnswLinkGet(&HnswNodeLinks(node, layout)[i]);
+		const char *value = NULL;
+		uint32		bytes;
+		HnswNode   *neighbor;
+
+		for (int k = 0; k < i; k++)
+		{
+			if (HnswLinkGet(&HnswNodeLinks(node, layout)[k]) == other)
+				report(self, block, slot, "links %d and %d lead to the same node", k, i);
+		}
+		if (other == ref)
+		{
+			report(self, block, slot, "link %d leads to the node itself", i);
+			continue;
+		}
+		neighbor = copy_node(self, other, kind, &value, &bytes);
+		if (neighbor == NULL)
+		{
+			if (unchanged(self, ref, kind, node))
+				report(self, block, slot, "link %d leads to (%u,%d), generation %d, which holds no such node",
+					   i, HnswRefBlock(other), HnswRefSlot(other), HnswRefGeneration(other));
+			continue;
+		}
+		if (neighbor->level != node->level)
+			report(self, block, slot, "link %d leads from level %d to level %d", i, node->level, neighbor->level);
+		if (neighbor->flags & HNSW_NODE_UNLINKED)
+			report(self, block, slot, "link %d leads to a node that is not part of the graph", i);
+		if (index->coded)
+			check_code(self, ref, kind, node, i, own, neighbor, value);
+		pfree((char *) value);
+		pfree(neighbor);
+	}
+}
+
+static void
+check_node(Check *self, HnswRef ref, int kind)
+{
+	HnswIndex  *index = self->index;
+	BlockNumber block = HnswRefBlock(ref);
+	int			slot = HnswRefSlot(ref);
+	const char *value = NULL;
+	uint32		bytes;
+	HnswNode   *node = copy_node(self, ref, kind, &value, &bytes);
+	float	   *own = NULL;
+
+	if (node == NULL)
+		return;
+	if (node->flags & HNSW_NODE_UNLINKED)
+		report(self, block, slot, "node is not part of the graph");
+	if (index->coded)
+	{
+		own = palloc(sizeof(float) * index->padded);
+		HnswLoadF16((const half *) value, index->padded, node->scale, own);
+		for (int i = 0; i < index->padded; i++)
+		{
+			if (!isfinite(own[i]))
+			{
+				report(self, block, slot, "value is not finite in dimension %d", i);
+				break;
+			}
+		}
+	}
+	if (kind == HNSW_BASE)
+	{
+		if (node->level != 0)
+			report(self, block, slot, "node of level %d stands on a page of level 0", node->level);
+		if (node->ntids > HNSW_TIDS)
+			report(self, block, slot, "node has %d rows, more than %d", node->ntids, HNSW_TIDS);
+		else if (node->ntids == 0 && !(node->flags & HNSW_NODE_DEAD))
+			report(self, block, slot, "node has no row, and is not marked dead");
+		for (int t = 0; t < node->ntids && t < HNSW_TIDS; t++)
+		{
+			RowEntry   *entry;
+			bool		found;
+
+			if (!ItemPointerIsValid(&node->tids[t]))
+			{
+				report(self, block, slot, "row %d has no valid place", t);
+				continue;
+			}
+			entry = hash_search(self->rows, &node->tids[t], HASH_ENTER, &found);
+			if (found)
+				report(self, block, slot, "row (%u,%u) stands at (%u,%d) as well",
+					   ItemPointerGetBlockNumber(&node->tids[t]), ItemPointerGetOffsetNumber(&node->tids[t]),
+					   HnswRefBlock(entry->ref), HnswRefSlot(entry->ref));
+			entry->ref = ref;
+		}
+	}
+	else
+	{
+		HnswRef		down = HnswLinkGet(&node->down);
+		HnswNode   *below = copy_node(self, down, node->level == 1 ? HNSW_BASE : HNSW_UPPER, NULL, NULL);
+
+		if (node->level == 0)
+			report(self, block, slot, "node of level 0 stands on a page of the upper levels");
+		if (below == NULL)
+		{
+			/* a dead node's base may have gone before it: vacuum was interrupted */
+			if (!(node->flags & HNSW_NODE_DEAD) && unchanged(self, ref, kind, node))
+				report(self, block, slot, "node of level %d has no node below it at (%u,%d), generation %d",
+					   node->level, HnswRefBlock(down), HnswRefSlot(down), HnswRefGeneration(down));
+		}
+		else if (below->level != node->level - 1)
+			report(self, block, slot, "node of level %d has a node of level %d below it", node->level, below->level);
+	}
+	if (!(node->flags & HNSW_NODE_DEAD))
+		check_links(self, ref, kind, node, own);
+}
+
+static void
+check_pages(Check *self)
+{
+	HnswIndex  *index = self->index;
+	BlockNumber nblocks = RelationGetNumberOfBlocks(index->rel);
+
+	for (BlockNumber block = 1; block < nblocks; block++)
+	{
+		Buffer		buffer = ReadBuffer(index->rel, block);
+		Page		page;
+		HnswRef		refs[HNSW_MAX_SLOTS];
+		int			nrefs = 0;
+		int			kind = HNSW_PAGE_META;
+
+		CHECK_FOR_INTERRUPTS();
+		LockBuffer(buffer, BUFFER_LOCK_SHARE);
+		page = BufferGetPage(buffer);
+		if (!PageIsNew(page))
+		{
+			if (PageGetSpecialSize(page) != MAXALIGN(sizeof(HnswPageOpaque)) ||
+				HnswPageGetOpaque(page)->page_id != HNSW_PAGE_ID)
+				report(self, block, 0, "page is not one of an hnsw index");
+			else
+				kind = HnswPageGetOpaque(page)->kind;
+		}
+		if (kind == HNSW_PAGE_BASE || kind == HNSW_PAGE_UPPER)
+		{
+			const HnswLayout *layout = &index->layout[kind];
+			int			n = HnswPageSlots(page, layout);
+
+			if (n > layout->slots)
+				report(self, block, 0, "page has %d slots, more than %d", n, layout->slots);
+			for (int slot = 0; slot < Min(n, layout->slots); slot++)
+			{
+				HnswNode   *node = HnswPageNode(page, layout, slot);
+
+				if (node->flags & HNSW_NODE_USED)
+					refs[nrefs++] = HnswMakeRef(block, slot, node->generation);
+			}
+		}
+		UnlockReleaseBuffer(buffer);
+		for (int i = 0; i < nrefs; i++)
+		{
+			MemoryContext old = MemoryContextSwitchTo(self->context);
+
+			check_node(self, refs[i], kind);
+			MemoryContextSwitchTo(old);
+			MemoryContextReset(self->context);
+		}
+	}
+}
+
+static void
+check_entry(Check *self)
+{
+	HnswRef		entry;
+	int			level;
+	HnswNode   *node;
+
+	HnswReadEntry(self->index, &entry, &level);
+	if (level < 0)
+	{
+		if (hash_get_num_entries(self->rows) > 0)
+			report(self, HNSW_META_BLOCK, 0, "index has rows, and no entry point");
+		return;
+	}
+	node = copy_node(self, entry, level > 0 ? HNSW_UPPER : HNSW_BASE, NULL, NULL);
+	if (node == NULL)
+	{
+		HnswRef		again;
+		int			level_again;
+
+		HnswReadEntry(self->index, &again, &level_again);
+		if (again == entry)
+			report(self, HNSW_META_BLOCK, 0, "entry point (%u,%d), generation %d, is not a node",
+				   HnswRefBlock(entry), HnswRefSlot(entry), HnswRefGeneration(entry));
+	}
+	else if (node->level != level)
+		report(self, HNSW_META_BLOCK, 0, "entry point is of level %d, not %d", node->level, level);
+}
+
+/* A row of the table that should be in the index. */
+static void
+check_row(Relation rel, ItemPointer tid, Datum *values, bool *isnull, bool alive, void *arg)
+{
+	Check	   *self = (Check *) arg;
+	HnswIndex  *index = self->index;
+	MemoryContext old;
+	HnswValue	value;
+	RowEntry   *entry;
+
+	if (isnull[0])
+		return;
+	CHECK_FOR_INTERRUPTS();
+	old = MemoryContextSwitchTo(self->context);
+	if (HnswPrepareValue(index, values[0], false, &value))
+	{
+		entry = hash_search(self->rows, tid, HASH_FIND, NULL);
+		if (entry == NULL)
+			report(self, ItemPointerGetBlockNumber(tid), ItemPointerGetOffsetNumber(tid),
+				   "row of the table is not in the index");
+		else
+		{
+			const char *bytes;
+			uint32		nbytes;
+			HnswNode   *node = copy_node(self, entry->ref, HNSW_BASE, &bytes, &nbytes);
+
+			if (node != NULL && index->coded)
+			{
+				float	   *stored = palloc(sizeof(float) * index->padded);
+				double		distance;
+
+				HnswLoadF16((const half *) bytes, index->padded, node->scale, stored);
+				distance = sqrt(dist_l2sq_f32(stored, value.rotated, index->padded));
+				if (distance > node->error + 1e-5 * (value.norm + index->center_norm))
+					report(self, HnswRefBlock(entry->ref), HnswRefSlot(entry->ref),
+						   "value is %g away from the one of row (%u,%u), more than %g",
+						   distance, ItemPointerGetBlockNumber(tid), ItemPointerGetOffsetNumber(tid), node->error);
+			}
+			else if (node != NULL && (nbytes != value.raw_bytes || memcmp(bytes, value.raw, nbytes) != 0))
+				report(self, HnswRefBlock(entry->ref), HnswRefSlot(entry->ref),
+					   "value is not the one of row (%u,%u)",
+					   ItemPointerGetBlockNumber(tid), ItemPointerGetOffsetNumber(tid));
+		}
+	}
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(self->context);
+}
+
+static void
+check_rows(Check *self)
+{
+	IndexInfo  *info = BuildIndexInfo(self->index->rel);
+
+	/* rows that an ordinary snapshot sees */
+	info->ii_Concurrent = true;
+	table_index_build_scan(self->heap, self->index->rel, info, false, false, check_row, self, NULL);
+}
+
+PG_FUNCTION_INFO_V1(hnsw_check);
+Datum
+hnsw_check(PG_FUNCTION_ARGS)
+{
+	Oid			oid = PG_GETARG_OID(0);
+	Oid			heap_oid;
+	Relation	rel;
+	Check		self;
+	HASHCTL		control;
+
+	InitMaterializedSRF(fcinfo, 0);
+	memset(&self, 0, sizeof(self));
+	self.result = (ReturnSetInfo *) fcinfo->resultinfo;
+
+	/* the table first, as every user of an index locks them */
+	heap_oid = IndexGetRelation(oid, true);
+	self.heap = OidIsValid(heap_oid) ? table_open(heap_oid, AccessShareLock) : NULL;
+	rel = relation_open(oid, AccessShareLock);
+	if (rel->rd_rel->relkind != RELKIND_INDEX || rel->rd_indam == NULL || rel->rd_indam->ambuild != hnswbuild)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("\"%s\" is not an hnsw index of vecdb", RelationGetRelationName(rel)),
+				 errhint(rel->rd_rel->relkind == RELKIND_PARTITIONED_INDEX ?
+						 "Check the indexes of the partitions one by one." :
+						 "Give the name of an index, not of its table.")));
+	if (!VecdbOwnsRelation(oid))
+		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_INDEX, RelationGetRelationName(rel));
+	if (RELATION_IS_OTHER_TEMP(rel))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot check index \"%s\": it belongs to a temporary table of another session",
+						RelationGetRelationName(rel))));
+
+	self.index = HnswOpen(rel, CurrentMemoryContext);
+	self.context = AllocSetContextCreate(CurrentMemoryContext, "hnsw check", ALLOCSET_DEFAULT_SIZES);
+	memset(&control, 0, sizeof(control));
+	control.keysize = sizeof(ItemPointerData);
+	control.entrysize = sizeof(RowEntry);
+	control.hcxt = CurrentMemoryContext;
+	self.rows = hash_create("hnsw check rows", 1024, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+
+	check_pages(&self);
+	check_entry(&self);
+	if (self.heap != NULL)
+		check_rows(&self);
+
+	hash_destroy(self.rows);
+	relation_close(rel, AccessShareLock);
+	if (self.heap != NULL)
+		table_close(self.heap, AccessShareLock);
+	return (Datum) 0;
+}

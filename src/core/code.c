@@ -347,7 +347,9 @@ encode_scalar(int bits, int dc, int D, const float *y, const float *c,
 	sums->vr = vr;
 	sums->vc = vc;
 	sums->cr = cr;
-	return true;
+
+	/* products of floats may still have overflowed: past dc, or beside a huge c */
+	return rr <= SAFE_MOST && isfinite(vc) && isfinite(cr);
 }
 
 static void

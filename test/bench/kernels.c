@@ -48,6 +48,7 @@ typedef struct Operands
 	float	   *query;			/* floats, as many as dim, at least */
 	half	   *query16;
 	uint8_t    *query_code;
+	uint8_t    *levels;			/* CODE_SLOTS rows of dim */
 	float	   *out;
 	uint8_t    *out_bytes;
 	Rotation   *rotation;
@@ -190,6 +191,14 @@ store(Operands *on, const void *item)
 	return 0;
 }
 
+/* The item is what is written; the levels stay in the first cache, or nearly */
+static double
+store_all(Operands *on, const void *item)
+{
+	code_store_all((uint8_t *) item, on->bits, on->dim, CODE_SLOTS, on->levels);
+	return 0;
+}
+
 static double
 rotate(Operands *on, const void *item)
 {
@@ -237,6 +246,7 @@ static const Case cases[] = {
 	{"code_query_init", query_init, bytes_f32, code_dims, code_bits},
 	{"code_encode", encode, bytes_f32, code_dims, code_bits},
 	{"code_store", store, bytes_block, code_dims, code_bits},
+	{"code_store_all", store_all, bytes_block, code_dims, code_bits},
 	{"rotation_apply", rotate, bytes_f32, rotation_dims, no_bits},
 	{"scalar_dot8", dot8, bytes_scalar8, vector_dims, no_bits},
 	{"scalar_dot4", dot4, bytes_scalar4, vector_dims, no_bits},
@@ -382,6 +392,7 @@ run_case(const Case *c, int dim, int bits)
 	on.query = allocate(wide);
 	on.query16 = allocate(wide);
 	on.query_code = allocate(wide);
+	on.levels = allocate((size_t) CODE_SLOTS * (size_t) dim);
 	on.out = allocate(wide);
 	on.out_bytes = allocate(wide);
 	on.rotation = allocate(rotation_size(dim));
@@ -430,6 +441,7 @@ run_case(const Case *c, int dim, int bits)
 	free(on.query);
 	free(on.query16);
 	free(on.query_code);
+	free(on.levels);
 	free(on.out);
 	free(on.out_bytes);
 	free(on.rotation);

@@ -342,11 +342,12 @@ typedef enum Query
 	QUERY_EQUAL,				/* every group takes the whole range: the largest sums */
 	QUERY_HUGE,
 	QUERY_ZERO,
+	QUERY_TINY,					/* 1 / delta would overflow */
 	QUERY_BROKEN,				/* infinities and NaN: nothing asked but survival */
 	QUERIES
 } Query;
 
-static const char *const query_names[] = {"gaussian", "positive", "equal", "huge", "zero", "not finite"};
+static const char *const query_names[] = {"gaussian", "positive", "equal", "huge", "zero", "subnormal", "not finite"};
 
 static void
 make_query(Query kind, int dc, float *q)
@@ -370,6 +371,9 @@ make_query(Query kind, int dc, float *q)
 				break;
 			case QUERY_ZERO:
 				x = x > 0 ? 0.0 : -0.0;
+				break;
+			case QUERY_TINY:
+				x *= 1e-40;
 				break;
 			case QUERY_BROKEN:
 				x = i % 3 == 0 ? INFINITY : i % 3 == 1 ? -INFINITY : NAN;

@@ -145,9 +145,22 @@ code_encode(CodeMetric metric, int bits, int dc, int D,
 }
 
 /*
- * Eight coordinates, two groups, at a time: the multiplication gathers bit 0
- * of each of the eight bytes into the topmost one, in their order.
+ * Bit p of eight levels, u[0]'s lowest: two nibbles of a plane.  The
+ * multiplication gathers bit 0 of each of eight bytes into the topmost one.
  */
+static inline unsigned
+two_nibbles(const uint8_t *u, int p)
+{
+	uint64_t	eight;
+
+	memcpy(&eight, u, sizeof eight);
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+	eight = __builtin_bswap64(eight);
+#endif
+	eight = (eight >> p) & UINT64_C(0x0101010101010101);
+	return (unsigned) ((eight * UINT64_C(0x0102040810204080)) >> 56);
+}
+
 void
 code_store(uint8_t *block, int bits, int dc, int slot, const uint8_t *u)
 {
@@ -159,18 +172,33 @@ code_store(uint8_t *block, int bits, int dc, int slot, const uint8_t *u)
 	{
 		for (int i = 0; i < dc; i += 8)
 		{
-			uint64_t	eight;
-			unsigned	nibbles;
+			unsigned	nibbles = two_nibbles(u + i, p);
 
-			memcpy(&eight, u + i, sizeof eight);
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-			eight = __builtin_bswap64(eight);
-#endif
-			eight = (eight >> p) & UINT64_C(0x0101010101010101);
-			nibbles = (unsigned) ((eight * UINT64_C(0x0102040810204080)) >> 56);
 			byte[0] = (uint8_t) ((byte[0] & others) | ((nibbles & 15) << shift));
 			byte[16] = (uint8_t) ((byte[16] & others) | ((nibbles >> 4) << shift));
 			byte += 32;
+		}
+	}
+}
+
+/* Slots s and s + 16 share their bytes, so that each byte is written once. */
+void
+code_store_all(uint8_t *block, int bits, int dc, int count, const uint8_t *u)
+{
+	for (int p = 0; p < bits; p++)
+	{
+		for (int i = 0; i < dc; i += 8)
+		{
+			for (int s = 0; s < 16; s++)
+			{
+				const uint8_t *levels = u + (size_t) s * dc + i;
+				unsigned	low = s < count ? two_nibbles(levels, p) : 0;
+				unsigned	high = s + 16 < count ? two_nibbles(levels + (size_t) 16 * dc, p) : 0;
+
+				block[slot_byte(s)] = (uint8_t) ((low & 15) | (high & 15) << 4);
+				block[slot_byte(s) + 16] = (uint8_t) (low >> 4 | (high & 0xF0));
+			}
+			block += 32;
 		}
 	}
 }
@@ -347,7 +375,9 @@ encode_scalar(int bits, int dc, int D, const float *y, const float *c,
 	sums->vr = vr;
 	sums->vc = vc;
 	sums->cr = cr;
-	return true;
+
+	/* products of floats may still have overflowed: past dc, or beside a huge c */
+	return rr <= SAFE_MOST && isfinite(vc) && isfinite(cr);
 }
 
 static void

@@ -52,9 +52,18 @@ extern void code_encode(CodeMetric metric, int bits, int dc, int D,
 						const float *y, const float *c,
 						uint8_t *u, float *f_add, float *f_mul);
 
-/* Put the levels u[dc] into a slot (0..31) of a block, or take them out. */
+/*
+ * Put the levels u[dc] into a slot (0..31) of a block, or take them out.
+ * Storing changes this slot's nibbles only: others may be in use.
+ */
 extern void code_store(uint8_t *block, int bits, int dc, int slot, const uint8_t *u);
 extern void code_load(const uint8_t *block, int bits, int dc, int slot, uint8_t *u);
+
+/*
+ * The whole block at once, in a third of the time where dc is large: count rows
+ * of dc levels, row s for slot s.  The slots from count on become all zeros.
+ */
+extern void code_store_all(uint8_t *block, int bits, int dc, int count, const uint8_t *u);
 
 /* sum_i v_i x_i of the code in a slot, in float: exact use of one code */
 extern float code_dot(const uint8_t *block, int bits, int dc, int slot, const float *x);

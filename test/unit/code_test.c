@@ -105,6 +105,38 @@ test_store(void)
 	}
 }
 
+/* Against slot by slot, for every count, with rows that end where memory ends */
+static void
+test_store_all(void)
+{
+	FOR_EACH_BITS(bits)
+	{
+		bool		same = true;
+
+		for (int count = 0; count <= CODE_SLOTS; count++)
+		{
+			int			dc = 8 * (1 + random_below(40));
+			size_t		bytes = code_block_bytes(bits, dc);
+			uint8_t    *block = guarded_at_end(guard_block, bytes);
+			uint8_t    *expected = must_alloc(bytes);
+			uint8_t    *u = guarded_at_end(guard_y, (size_t) count * dc);
+
+			memset(expected, 0, bytes);
+			memset(block, 0xA5, bytes);
+			for (int slot = 0; slot < count; slot++)
+			{
+				for (int i = 0; i < dc; i++)
+					u[slot * dc + i] = (uint8_t) random_below(1 << bits);
+				code_store(expected, bits, dc, slot, u + slot * dc);
+			}
+			code_store_all(block, bits, dc, count, u);
+			same &= memcmp(block, expected, bytes) == 0;
+			free(expected);
+		}
+		ok(same, "code_store_all %d bits: as slot by slot, and zeros in the slots beyond", bits);
+	}
+}
+
 typedef enum Residual
 {
 	GAUSSIAN,
@@ -310,11 +342,12 @@ typedef enum Query
 	QUERY_EQUAL,				/* every group takes the whole range: the largest sums */
 	QUERY_HUGE,
 	QUERY_ZERO,
+	QUERY_TINY,					/* 1 / delta would overflow */
 	QUERY_BROKEN,				/* infinities and NaN: nothing asked but survival */
 	QUERIES
 } Query;
 
-static const char *const query_names[] = {"gaussian", "positive", "equal", "huge", "zero", "not finite"};
+static const char *const query_names[] = {"gaussian", "positive", "equal", "huge", "zero", "subnormal", "not finite"};
 
 static void
 make_query(Query kind, int dc, float *q)
@@ -338,6 +371,9 @@ make_query(Query kind, int dc, float *q)
 				break;
 			case QUERY_ZERO:
 				x = x > 0 ? 0.0 : -0.0;
+				break;
+			case QUERY_TINY:
+				x *= 1e-40;
 				break;
 			case QUERY_BROKEN:
 				x = i % 3 == 0 ? INFINITY : i % 3 == 1 ? -INFINITY : NAN;
@@ -607,6 +643,7 @@ main(void)
 	guard_c = guarded_new(sizeof(float) * 16000);
 	guard_u = guarded_new(65536);
 	test_store();
+	test_store_all();
 	test_encode();
 	test_scan();
 	test_unbiased();

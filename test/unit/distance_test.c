@@ -24,12 +24,13 @@ typedef enum Data
 	ALL_EXPONENTS,				/* float: 1e-45 .. 3e38; half: 6e-8 .. 65504 */
 	HUGE_VALUES,				/* near the largest; squares overflow a float */
 	TINY_VALUES,				/* subnormal; squares vanish in a float */
+	SMALL_VALUES,				/* float: squares are subnormal, and lose bits */
 	SIGNED_ZEROS,				/* both zeros, and a few values equal on both sides */
 	DATA_KINDS
 } Data;
 
 static const char *const data_names[] = {
-	"gaussian", "small integers", "all exponents", "huge", "subnormal", "signed zeros"
+	"gaussian", "small integers", "all exponents", "huge", "subnormal", "small", "signed zeros"
 };
 
 typedef enum Kernel
@@ -85,6 +86,8 @@ random_value(Data kind, bool as_half)
 		case TINY_VALUES:
 			return sign * (as_half ? ldexp(random_below(1024), -24)
 						   : ldexp(random_below(1 << 20), -149));
+		case SMALL_VALUES:
+			return random_normal() * (as_half ? 1e-3 : 0x1p-73);
 		case SIGNED_ZEROS:
 			return sign * 0.0;
 		default:

@@ -148,7 +148,8 @@ test_encode(int bits)
 
 			/*
 			 * 4 bits: as good as 15 levels on a Gaussian can be (0.013 of its
-			 * square), and never worse than with a scale that clips nothing.
+			 * square, give or take what a sample of D varies), and never
+			 * worse than with a scale that clips nothing.
 			 */
 			if (bits == 4 && norm > 0)
 			{
@@ -160,8 +161,8 @@ test_encode(int bits)
 
 					unclipped += d * d;
 				}
-				if (kind == GAUSSIAN && D >= 96)
-					worst = fmax(worst, error / norm);
+				if (kind == GAUSSIAN)
+					worst = fmax(worst, error / norm / (0.0135 * (1 + 8 / sqrt(D))));
 				close &= error <= unclipped * 1.001 + norm * 1e-6 || kind == TINY_VALUES;
 			}
 			free(x0);
@@ -170,8 +171,8 @@ test_encode(int bits)
 		}
 		ok(same, "scalar_encode %d bits, %s: all forms equal", bits, data_names[kind]);
 		ok(in_range, "scalar_encode %d bits, %s: levels and scale in range", bits, data_names[kind]);
-		if (!ok(close && worst < 0.016, "scalar_encode %d bits, %s: error as small as promised", bits, data_names[kind]))
-			diag("worst relative square %g", worst);
+		if (!ok(close && worst < 1, "scalar_encode %d bits, %s: error as small as promised", bits, data_names[kind]))
+			diag("worst relative square is %g times the bound", worst);
 	}
 }
 

@@ -96,6 +96,7 @@ copy_tree()
 		rm -rf "$BUILD"
 	fi
 	own "$BUILD" || return 1
+	rm -rf "$BUILD/tmp_check" "$BUILD/regress" "$BUILD/isolation"
 	find "$BUILD" -type f -not -name '*.o' -not -name '*.so' -not -name '*.Po' -not -path '*/bin/*' -delete
 	# shellcheck disable=SC2086
 	tar -C "$ROOT" $skip -cf - . | as_user tar -C "$BUILD" -xf - --no-same-owner || return 1

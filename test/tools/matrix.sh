@@ -71,18 +71,21 @@ packages()
 # run_in DIR: the suites, in a chroot with its own mounts and processes.
 run_in()
 {
-	local dir=$1
+	local dir=$1 propagation=private
 
+	# Where / is no mount point, as in a chroot, its propagation cannot change.
+	unshare --mount true 2>/dev/null || propagation=unchanged
 	mkdir -p "$dir/vecdb"
 	find "$dir/vecdb" -mindepth 1 -maxdepth 1 -not -name .vecdb -exec rm -rf {} +
 	tar -C "$ROOT" --exclude=./.git --exclude=./.vecdb --exclude='*.o' --exclude='*.so' -cf - . |
 		tar -C "$dir/vecdb" -xf - --no-same-owner
-	unshare --mount --pid --fork --kill-child bash -c '
+	unshare --mount --propagation "$propagation" --pid --fork --kill-child bash -c '
 		mount -t proc proc "$1/proc" &&
 		mkdir -p "$1/dev/shm" &&
 		mount -t tmpfs -o mode=1777 tmpfs "$1/dev/shm" || exit 1
-		exec chroot "$1" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root CI="$CI" VECDB_NO_PACKAGES=1 \
-			bash /vecdb/test/tools/suites.sh regress isolation pgtap tap' sh "$dir" 2>&1 </dev/null
+		chroot "$1" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root CI="$CI" VECDB_NO_PACKAGES=1 \
+			bash /vecdb/test/tools/suites.sh regress isolation pgtap tap
+		umount -l "$1/dev/shm" "$1/proc"' sh "$dir" 2>&1 </dev/null
 }
 
 # version MAJOR SUITE REQUIRED

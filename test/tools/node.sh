@@ -91,7 +91,7 @@ configure()
 	PORTNO=${PORTNO:-$default_port}
 	include=$(sed -n "s/^include '\(.*\)'$/\1/p" "$DATADIR/vecdb.conf" 2>/dev/null)
 	if [ -n "${VECDB_CONF:-}" ]; then
-		include=$(realpath -- "$VECDB_CONF") || die "there is no such file: CONF=$VECDB_CONF"
+		include=$(realpath -e -- "$VECDB_CONF" 2>/dev/null) || die "there is no such file: CONF=$VECDB_CONF"
 	fi
 	if [ -n "$include" ]; then
 		as_user test -r "$include" ||

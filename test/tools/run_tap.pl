@@ -57,7 +57,8 @@ foreach my $parser ($all->parsers)
 	my $bad = scalar $parser->failed;
 	my %aside = map { $_ => 1 } $parser->skipped, $parser->todo;
 
-	# A plan that was not kept shows up as failed assertions that never ran.
+	# A program that died or did not keep to its plan is one failure, however
+	# many assertions never ran.
 	$bad = 1 if !$bad && $parser->has_problems && !$parser->todo_passed;
 	$failed += $bad;
 	$skipped += keys %aside;

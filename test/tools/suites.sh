@@ -68,11 +68,7 @@ packages()
 	local list=perl
 
 	if wanted fuzz && any 'test/fuzz/Makefile'; then
-		if [ -n "$(apt-cache policy clang-14 2>/dev/null)" ]; then
-			list+=' clang-14 libclang-rt-14-dev'
-		else
-			list+=' clang libclang-rt-dev'
-		fi
+		list+=' clang libclang-rt-dev'
 	fi
 	if wanted pgtap && any 'test/pgtap/*.sql'; then
 		list+=" postgresql-$PGMAJOR-pgtap"
@@ -100,6 +96,7 @@ copy_tree()
 		rm -rf "$BUILD"
 	fi
 	own "$BUILD" || return 1
+	rm -rf "$BUILD/tmp_check" "$BUILD/regress" "$BUILD/isolation"
 	find "$BUILD" -type f -not -name '*.o' -not -name '*.so' -not -name '*.Po' -not -path '*/bin/*' -delete
 	# shellcheck disable=SC2086
 	tar -C "$ROOT" $skip -cf - . | as_user tar -C "$BUILD" -xf - --no-same-owner || return 1
@@ -185,19 +182,33 @@ regress_suite()
 
 unit_suite()
 {
-	any test/unit/Makefile || { say 'unit       no tests'; return; }
-	step 'build the unit tests' in_build make -C test/unit -j"$(nproc)"
-	tap_suite unit $(cd "$BUILD" && ls -d test/unit/bin/*)
+	local tests
+
+	tests=$(cd "$BUILD" && ls test/unit/*_test.c 2>/dev/null | sed 's,/\([^/]*\)\.c$,/bin/\1,')
+	[ -n "$tests" ] || { say 'unit       no tests'; return; }
+	step 'build the unit tests' in_build make -C test/unit -j"$(nproc)" WERROR=-Werror
+	# shellcheck disable=SC2086
+	tap_suite unit --jobs="$(nproc)" $tests
 }
 
+# Each target is two tests: its committed inputs, and a short hunt for new ones.
 fuzz_suite()
 {
-	local status
+	local target goal
 
-	any test/fuzz/Makefile || { say 'fuzz       no tests'; return; }
-	in_build make -C test/fuzz run SECONDS="$FUZZ_SECONDS" >"$OUT" 2>&1
-	status=$?
-	count fuzz "$status" "$(grep -c '^ok ' "$OUT")" "$(grep -c '^not ok ' "$OUT")" 0
+	any 'test/fuzz/*_fuzz.c' || { say 'fuzz       no tests'; return; }
+	step 'build the fuzzers' in_build make -C test/fuzz -j"$(nproc)"
+	for target in "$BUILD"/test/fuzz/*_fuzz.c; do
+		for goal in check run; do
+			goal=$goal-$(basename "$target" .c)
+			if in_build make -C test/fuzz "$goal" SECONDS="$FUZZ_SECONDS"; then
+				echo "ok - $goal"
+			else
+				echo "not ok - $goal"
+			fi
+		done
+	done >"$OUT" 2>&1
+	count fuzz 0 "$(grep -c '^ok ' "$OUT")" "$(grep -c '^not ok ' "$OUT")" 0
 }
 
 regress_suite_sql()
@@ -236,6 +247,7 @@ pgtap_suite()
 		return
 	fi
 	export PGHOST=$SOCKETS PGUSER=postgres VECDB_PGTAP_TEMPLATE=vecdb_pgtap
+	# shellcheck disable=SC2046
 	tap_suite pgtap $(cd "$BUILD" && ls test/pgtap/*.sql)
 	unset PGHOST PGUSER
 	stop_server
@@ -247,6 +259,7 @@ tap_suite_servers()
 	export PERL5LIB=$PGXS_SRC/test/perl:$BUILD/test/t
 	export PG_REGRESS=$PGXS_SRC/test/regress/pg_regress
 	export TESTDIR=$BUILD TESTDATADIR=$BUILD/tmp_check TESTLOGDIR=$BUILD/tmp_check/log top_builddir=$BUILD
+	# shellcheck disable=SC2046
 	tap_suite tap $(cd "$BUILD" && ls test/t/*.pl)
 }
 

@@ -14,7 +14,7 @@ use VecdbTest;
 
 my @unshare = ('unshare', '--user', '--map-current-user', '--mount', '--keep-caps');
 my $small = PostgreSQL::Test::Utils::tempdir();
-my $mount = 'mount -t tmpfs -o size=10m tmpfs "$1"';
+my $mount = 'mount -t tmpfs -o size=5m tmpfs "$1"';
 my ($out, $err);
 
 if (!IPC::Run::run([ @unshare, 'sh', '-c', $mount, 'sh', $small ], '>', \$out, '2>', \$err))
@@ -29,7 +29,7 @@ maintenance_work_mem = 256MB
 max_wal_size = 1GB
 min_parallel_table_scan_size = 0
 });
-create_items($node, 30000, 64);
+create_items($node, 12000, 64);
 $node->stop;
 
 # Start again, below the mount.

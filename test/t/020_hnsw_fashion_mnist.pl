@@ -2,8 +2,9 @@
 # the first 1,000 test images.
 #
 # fashion_mnist_exact.txt holds, for each of the queries, the squared distance of
-# its tenth neighbour: sums of squares of integers below 256, so they are exact.
-# A few are computed anew at each run; VECDB_RECOMPUTE=1 computes and prints all.
+# its tenth neighbour, a sum of squares of whole numbers, computed as such.  The
+# server's distances are float4, hence the tolerance.  A few are computed anew at
+# each run by SQL; VECDB_RECOMPUTE=1 has all of them compared.
 use strict;
 use warnings;
 use FindBin;
@@ -70,16 +71,15 @@ $node->safe_psql(
 unlink "$dir/train", "$dir/test";
 is($node->safe_psql('postgres', 'SELECT count(*) FROM images'), '60000', 'all images are loaded');
 
-my $exact = q{SELECT round(max(d) ^ 2)::int FROM (SELECT v <-> q.v AS d FROM images ORDER BY v <-> q.v LIMIT 10) t};
-if ($ENV{VECDB_RECOMPUTE})
-{
-	print STDERR $node->safe_psql('postgres', "SELECT ($exact) FROM queries q ORDER BY id"), "\n";
-}
 my @tenth = split ' ', slurp_file("$FindBin::RealBin/fashion_mnist_exact.txt");
 is(scalar @tenth, $queries, 'there is an exact answer for each query');
 $node->safe_psql('postgres', 'UPDATE queries SET tenth = (ARRAY[' . join(',', @tenth) . '])[id]');
-is($node->safe_psql('postgres', "SELECT string_agg(id::text, ' ') FROM queries q WHERE id % 100 = 0 AND tenth <> ($exact)"),
-	'', 'ten exact answers computed anew are the same');
+my $each = $ENV{VECDB_RECOMPUTE} ? 1 : 100;
+is( $node->safe_psql(
+		'postgres', qq{
+		SELECT string_agg(id::text, ' ') FROM queries q WHERE id % $each = 0 AND abs(tenth -
+			(SELECT max(d) ^ 2 FROM (SELECT v <-> q.v AS d FROM images ORDER BY v <-> q.v LIMIT 10) t)) > tenth * 1e-6}),
+	'', "exact answers computed anew are the same, of one query in $each");
 
 my $start = time;
 $node->safe_psql('postgres', 'CREATE INDEX images_v ON images USING hnsw (v vector_l2_ops) WITH (m = 16, ef_construction = 128)');
@@ -96,7 +96,7 @@ foreach my $ef (sort { $a <=> $b } keys %least)
 		CREATE TEMP TABLE answers AS
 			SELECT q.id, q.tenth, t.d, row_number() OVER () AS n FROM queries q,
 				LATERAL (SELECT i.v <-> q.v AS d FROM images i ORDER BY i.v <-> q.v LIMIT 10) t;
-		SELECT round(count(*) FILTER (WHERE d ^ 2 <= tenth + 0.5) / (10.0 * $queries), 4),
+		SELECT round(count(*) FILTER (WHERE d ^ 2 <= tenth * (1 + 1e-6)) / (10.0 * $queries), 4),
 			(SELECT count(*) FROM (SELECT id, d < lag(d) OVER (PARTITION BY id ORDER BY n) AS less FROM answers) a WHERE less)
 		FROM answers});
 	note sprintf 'ef_search %d: %.2f s for %d queries', $ef, time - $start, $queries;

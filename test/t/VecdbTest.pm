@@ -127,8 +127,10 @@ sub answers
 		FROM queries q ORDER BY q.id});
 }
 
-# Four assertions: the structure, the rows' content, that each of the newest
-# rows is the nearest to its own vector, and the recall.
+# Four assertions: the structure (that includes an entry for every row), the rows'
+# content, that the newest rows are the nearest to their own vectors, and the
+# recall.  A graph may leave a few nodes that no search comes to; 10 in 2,000 are
+# allowed.
 sub is_sound
 {
 	my ($node, $what, $least) = @_;
@@ -137,13 +139,14 @@ sub is_sound
 	is($node->safe_psql('postgres', q{SELECT * FROM hnsw_check('items_v')}), '', "$what: structure is sound");
 	is($node->safe_psql('postgres', q{SELECT count(*) FROM items WHERE note = 0 AND v <> item_vector(id)}),
 		'0', "$what: rows hold what was written");
-	is( $node->safe_psql(
-			'postgres', q{
-			SET enable_seqscan = off;
-			SET hnsw.ef_search = 100;
-			SELECT string_agg(id::text, ' ') FROM (SELECT id, v FROM items ORDER BY id DESC LIMIT 2000) r
-			WHERE (SELECT min(d) FROM (SELECT v <-> r.v AS d FROM items ORDER BY v <-> r.v LIMIT 1) t) IS DISTINCT FROM 0}),
-		'', "$what: every one of the last 2,000 rows is found");
+	my @lost = split ' ', $node->safe_psql(
+		'postgres', q{
+		SET enable_seqscan = off;
+		SET hnsw.ef_search = 100;
+		SELECT string_agg(id::text, ' ') FROM (SELECT id, v FROM items ORDER BY id DESC LIMIT 2000) r
+		WHERE (SELECT min(d) FROM (SELECT v <-> r.v AS d FROM items ORDER BY v <-> r.v LIMIT 1) t) IS DISTINCT FROM 0});
+	cmp_ok(scalar @lost, '<=', 10, "$what: searches find the last 2,000 rows but " . @lost);
+	note "not found: @lost" if @lost;
 	my $recall = recall($node);
 	cmp_ok($recall, '>=', $least // 0.99, "$what: recall\@10 at ef_search 100 is $recall");
 	return;

@@ -44,7 +44,7 @@ foreach my $preload ('', 'vecdb')
 				SHOW hnsw.ef_search;
 				SHOW hnsw.iterative_scan}),
 			"500\n99\nstrict_order", "$what, in $db: an index answers and its settings hold");
-		my ($rc, $out, $err) = $node->psql($db, q{SELECT '[1]'::vector; SET hnsw.ef_search = 0});
+		my ($rc, $out, $err) = $node->psql($db, q{SET enable_seqscan = off; SELECT id FROM t ORDER BY v <-> '[1,1,1]' LIMIT 1; SET hnsw.ef_search = 0});
 		like($err, qr/0 is outside the valid range for parameter "hnsw.ef_search" \(1 \.\. 1000\)/, "$what, in $db: settings are checked");
 		is( $node->safe_psql($db, q{SELECT count(*) FROM pg_proc p JOIN pg_depend d ON d.objid = p.oid AND d.deptype = 'e'
 				WHERE p.probin = '$libdir/} . ($db eq 'other' ? 'vecdb' : 'vector') . q{'}),

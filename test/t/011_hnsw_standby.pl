@@ -63,7 +63,7 @@ agree('rebuilt concurrently');
 
 # Every family of types takes its own way to the disk.
 foreach my $case (
-	[ 'halfvec', 'v::halfvec(32)', 'halfvec_cosine_ops' ],
+	[ 'halves', 'v::halfvec(32)', 'halfvec_cosine_ops' ],
 	[ 'bits', 'binary_quantize(v)::bit(32)', 'bit_hamming_ops' ],
 	[ 'sparse', 'v::sparsevec(32)', 'sparsevec_l2_ops' ])
 {

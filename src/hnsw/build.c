@@ -67,7 +67,7 @@
 #define SAMPLE_VALUES	2000	/* for unit and centre */
 #define WORK_BATCH		32		/* nodes taken at a time */
 
-/* Links of a node on one level: ids[most], distances[most], occluded bits. */
+/* Links of a node on one level: ids[most], distances[most], bits: occluded, pinned. */
 typedef struct BuildLinks
 {
 	uint16		n;
@@ -77,11 +77,12 @@ typedef struct BuildLinks
 
 #define LinkDistances(links, most)	((float *) ((links)->id + (most)))
 #define LinkOccluded(links, most)	((uint8 *) ((links)->id + 2 * (most)))
+#define LinkPinned(links, most)		(LinkOccluded(links, most) + ((most) + 7) / 8)
 
 static inline Size
 links_bytes(int most)
 {
-	return MAXALIGN(offsetof(BuildLinks, id) + 8 * most + (most + 7) / 8);
+	return MAXALIGN(offsetof(BuildLinks, id) + 8 * most + 2 * ((most + 7) / 8));
 }
 
 /* A node of level 0.  Its links and its value follow. */
@@ -687,9 +688,9 @@ between_nodes(void *arg, int i)
 	return nodes_distance(between->state, between->node, get_node(between->state, between->links->id[i]));
 }
 
-/* Offer node `id` to the list of `target`. */
-static void
-add_back_link(BuildState *state, uint32 target_id, int level, uint32 id, BuildNode *node, float distance)
+/* Offer node `id` to the list of `target`; returns whether it is taken. */
+static bool
+add_back_link(BuildState *state, uint32 target_id, int level, uint32 id, BuildNode *node, float distance, bool pin)
 {
 	int			most = level > 0 ? state->index->m : 2 * state->index->m;
 	BuildNode  *target = get_node(state, target_id);
@@ -701,10 +702,12 @@ add_back_link(BuildState *state, uint32 target_id, int level, uint32 id, BuildNo
 	int			at;
 
 	SpinLockAcquire(&target->lock);
-	at = HnswPlaceLink(links->n, most, distances, distance, between_nodes, &arg, occluded, &new_occluded);
+	at = HnswPlaceLink(links->n, most, distances, distance, between_nodes, &arg, occluded,
+					   LinkPinned(links, most), pin, &new_occluded);
 	if (at >= 0)
 	{
 		links->id[at] = id;
+		HnswBitSet(LinkPinned(links, most), at, pin);
 		distances[at] = distance;
 		HnswBitSet(occluded, at, new_occluded);
 		if (at == links->n)
@@ -714,6 +717,34 @@ add_back_link(BuildState *state, uint32 target_id, int level, uint32 id, BuildNo
 		}
 	}
 	SpinLockRelease(&target->lock);
+	return at >= 0;
+}
+
+/*
+ * The link to the nearest neighbour is pinned from the beginning; when another
+ * became the parent, that one is.
+ */
+static void
+pin_parent(BuildState *state, uint32 id, BuildNode *node, int level, uint32 nearest, uint32 parent, float distance)
+{
+	int			most = level > 0 ? state->index->m : 2 * state->index->m;
+	BuildLinks *links = get_links(state, node, level);
+	bool		found = false;
+
+	SpinLockAcquire(&node->lock);
+	for (int i = 0; i < links->n; i++)
+	{
+		if (links->id[i] == nearest)
+			HnswBitSet(LinkPinned(links, most), i, false);
+		if (links->id[i] == parent)
+		{
+			HnswBitSet(LinkPinned(links, most), i, true);
+			found = true;
+		}
+	}
+	SpinLockRelease(&node->lock);
+	if (!found)
+		add_back_link(state, id, level, parent, get_node(state, parent), distance, true);
 }
 
 /* Give the row of `node` to an equal node among the candidates. */
@@ -841,6 +872,8 @@ insert_node(BuildState *state, uint32 id, uint32 nnodes)
 		memcpy(links->id, chosen[l], sizeof(uint32) * nchosen[l]);
 		memcpy(LinkDistances(links, most), distance[l], sizeof(float) * nchosen[l]);
 		memcpy(LinkOccluded(links, most), occluded[l], (most + 7) / 8);
+		if (nchosen[l] > 0)
+			HnswBitSet(LinkPinned(links, most), 0, true);
 		pg_write_barrier();
 		links->n = nchosen[l];
 		SpinLockRelease(&node->lock);
@@ -848,8 +881,17 @@ insert_node(BuildState *state, uint32 id, uint32 nnodes)
 	pg_write_barrier();
 	for (int l = 0; l <= top && entry != NO_NODE; l++)
 	{
+		int			parent = 0;
+
+		while (parent < nchosen[l] && !add_back_link(state, chosen[l][parent], l, id, node, distance[l][parent], true))
+			parent++;
 		for (int i = 0; i < nchosen[l]; i++)
-			add_back_link(state, chosen[l][i], l, id, node, distance[l][i]);
+		{
+			if (i != parent)
+				add_back_link(state, chosen[l][i], l, id, node, distance[l][i], false);
+		}
+		if (parent > 0 && parent < nchosen[l])
+			pin_parent(state, id, node, l, chosen[l][0], chosen[l][parent], distance[l][parent]);
 	}
 	if (exclusive)
 	{
@@ -1034,7 +1076,8 @@ write_links(BuildState *state, BuildNode *node, int level)
 
 		if (index->coded)
 			load_floats(state, neighbor, own, other);
-		HnswSetLink(index, kind, image, i, level_ref(state, neighbor, level), HnswBitGet(occluded, i), other, own, levels);
+		HnswSetLink(index, kind, image, i, level_ref(state, neighbor, level), HnswBitGet(occluded, i),
+					HnswBitGet(LinkPinned(links, layout->links), i), other, own, levels);
 	}
 	image->nlinks = links->n;
 	if (level == 0)

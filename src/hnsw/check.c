@@ -36,12 +36,20 @@ typedef struct RowEntry
 	HnswRef		ref;
 } RowEntry;
 
+/* A node of level 0 that the walk below has to come to. */
+typedef struct NodeEntry
+{
+	HnswRef		ref;			/* key */
+	bool		reached;
+} NodeEntry;
+
 typedef struct Check
 {
 	HnswIndex  *index;
 	Relation	heap;
 	ReturnSetInfo *result;
 	HTAB	   *rows;			/* tid -> node */
+	HTAB	   *nodes;			/* nodes of level 0 */
 	MemoryContext context;		/* of one node or row */
 } Check;
 
@@ -222,6 +230,7 @@ check_node(Check *self, HnswRef ref, int kind)
 	}
 	if (kind == HNSW_BASE)
 	{
+		((NodeEntry *) hash_search(self->nodes, &ref, HASH_ENTER, NULL))->reached = false;
 		if (node->level != 0)
 			report(self, block, slot, "node of level %d stands on a page of level 0", node->level);
 		if (node->ntids > HNSW_TIDS)
@@ -348,6 +357,76 @@ check_entry(Check *self)
 		report(self, HNSW_META_BLOCK, 0, "entry point is of level %d, not %d", node->level, level);
 }
 
+/*
+ * Can every node of level 0 be reached from the entry point?  Nodes are walked
+ * in any order; self->nodes holds those that have rows.
+ */
+static void
+check_reach(Check *self)
+{
+	HnswIndex  *index = self->index;
+	const HnswLayout *layout = &index->layout[HNSW_BASE];
+	HnswRef		ref;
+	int			level;
+	HnswRef    *queue;
+	int64		n = 0;
+	int64		done = 0;
+	int64		allocated = 1024;
+	int64		missing = 0;
+	NodeEntry  *entry;
+	HASH_SEQ_STATUS status;
+
+	HnswReadEntry(index, &ref, &level);
+	for (; level > 0; level--)
+	{
+		HnswNode   *node = copy_node(self, ref, HNSW_UPPER, NULL, NULL);
+
+		if (node == NULL)
+			return;				/* reported, or replaced meanwhile */
+		ref = HnswLinkGet(&node->down);
+	}
+	if (level < 0)
+		return;
+	queue = palloc(sizeof(HnswRef) * allocated);
+	queue[n++] = ref;
+	if ((entry = hash_search(self->nodes, &ref, HASH_FIND, NULL)) != NULL)
+		entry->reached = true;
+	while (done < n)
+	{
+		MemoryContext old = MemoryContextSwitchTo(self->context);
+		HnswNode   *node = copy_node(self, queue[done++], HNSW_BASE, NULL, NULL);
+
+		MemoryContextSwitchTo(old);
+		CHECK_FOR_INTERRUPTS();
+		for (int i = 0; node != NULL && i < Min(node->nlinks, layout->links); i++)
+		{
+			HnswRef		other = HnswLinkGet(&HnswNodeLinks(node, layout)[i]);
+
+			entry = hash_search(self->nodes, &other, HASH_FIND, NULL);
+			if (entry == NULL || entry->reached)
+				continue;
+			entry->reached = true;
+			if (n == allocated)
+			{
+				allocated *= 2;
+				queue = repalloc_huge(queue, sizeof(HnswRef) * allocated);
+			}
+			queue[n++] = other;
+		}
+		MemoryContextReset(self->context);
+	}
+	hash_seq_init(&status, self->nodes);
+	while ((entry = hash_seq_search(&status)) != NULL)
+	{
+		if (entry->reached)
+			continue;
+		if (missing++ < 10)
+			report(self, HnswRefBlock(entry->ref), HnswRefSlot(entry->ref), "no path of links leads from the entry point to this node");
+	}
+	if (missing > 10)
+		report(self, HNSW_META_BLOCK, 0, "no path of links leads to " INT64_FORMAT " more nodes", missing - 10);
+}
+
 /* A row of the table that should be in the index. */
 static void
 check_row(Relation rel, ItemPointer tid, Datum *values, bool *isnull, bool alive, void *arg)
@@ -447,11 +526,17 @@ hnsw_check(PG_FUNCTION_ARGS)
 	control.hcxt = CurrentMemoryContext;
 	self.rows = hash_create("hnsw check rows", 1024, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 
+	control.keysize = sizeof(HnswRef);
+	control.entrysize = sizeof(NodeEntry);
+	self.nodes = hash_create("hnsw check nodes", 1024, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+
 	check_pages(&self);
 	check_entry(&self);
+	check_reach(&self);
 	if (self.heap != NULL)
 		check_rows(&self);
 
+	hash_destroy(self.nodes);
 	hash_destroy(self.rows);
 	relation_close(rel, AccessShareLock);
 	if (self.heap != NULL)

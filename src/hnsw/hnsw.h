@@ -125,6 +125,7 @@ typedef struct HnswLayout
 	uint16		bits;			/* of a code: 1, 2, 4 */
 	uint16		blocks;			/* code blocks of 32 links */
 	uint16		occluded;		/* offset: bitmap, one bit a link */
+	uint16		pinned;			/* offset: bitmap, one bit a link */
 	uint16		link;			/* offset: HnswLink[links] */
 	uint16		f_add;			/* offset: float[links] */
 	uint16		f_mul;			/* offset: float[links] */
@@ -132,6 +133,7 @@ typedef struct HnswLayout
 	uint16		value;			/* offset: value's first bytes */
 	uint16		value_form;		/* HnswValueForm */
 	uint16		tail_pages;		/* blocks after this one that hold the rest of the value */
+	uint16		unused;
 	uint32		value_bytes;	/* whole value */
 	uint32		value_inline;	/* of them in the slot */
 } HnswLayout;
@@ -209,6 +211,7 @@ HnswPageNode(Page page, const HnswLayout *layout, int slot)
 
 /* Parts of a slot */
 #define HnswNodeOccluded(node, layout)	((uint8 *) (node) + (layout)->occluded)
+#define HnswNodePinned(node, layout)	((uint8 *) (node) + (layout)->pinned)
 #define HnswNodeLinks(node, layout)		((HnswLink *) ((char *) (node) + (layout)->link))
 #define HnswNodeFAdd(node, layout)		((float *) ((char *) (node) + (layout)->f_add))
 #define HnswNodeFMul(node, layout)		((float *) ((char *) (node) + (layout)->f_mul))
@@ -498,6 +501,7 @@ typedef struct HnswNeighbor
 	HnswRef		ref;
 	float		distance;
 	bool		occluded;		/* a nearer neighbour is nearer to it: kept to fill the list only */
+	bool		pinned;			/* an edge of the level's spanning tree: link.c */
 	float		scale;
 	const char *value;			/* stored form */
 	uint32		value_bytes;
@@ -520,11 +524,11 @@ extern int	HnswChooseNeighbors(HnswIndex *index, const HnswNeighbor *candidates,
 								int most, HnswNeighbor *chosen);
 extern int	HnswPlaceLink(int n, int most, const float *distances, float distance,
 						  float (*between) (void *arg, int i), void *arg,
-						  uint8 *occluded, bool *new_occluded);
-extern void HnswSetLink(HnswIndex *index, int kind, HnswNode *node, int at, HnswRef ref, bool occluded,
+						  uint8 *occluded, const uint8 *pinned, bool pin, bool *new_occluded);
+extern void HnswSetLink(HnswIndex *index, int kind, HnswNode *node, int at, HnswRef ref, bool occluded, bool pinned,
 						const float *neighbor, const float *own, uint8_t *levels);
-extern void HnswAddLink(HnswIndex *index, int kind, HnswRef target, HnswRef ref,
-						const HnswStored *stored, const CodeQuery *query, bool log);
+extern bool HnswAddLink(HnswIndex *index, int kind, HnswRef target, HnswRef ref,
+						const HnswStored *stored, const CodeQuery *query, bool pin, bool log);
 extern float HnswStoredDistance(const HnswIndex *index, const float *q, const char *a, const char *b, float scale);
 
 static inline bool

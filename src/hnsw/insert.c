@@ -272,7 +272,8 @@ HnswFillNode(HnswIndex *index, int kind, HnswNode *node, int level, const HnswSt
 	{
 		if (index->coded)
 			HnswLoadF16((const half *) neighbors[i].value, index->padded, neighbors[i].scale, floats);
-		HnswSetLink(index, kind, node, i, neighbors[i].ref, neighbors[i].occluded, floats, stored->floats, levels);
+		HnswSetLink(index, kind, node, i, neighbors[i].ref, neighbors[i].occluded, neighbors[i].pinned,
+					floats, stored->floats, levels);
 	}
 	node->nlinks = nneighbors;
 	if (floats != NULL)
@@ -390,6 +391,7 @@ choose(HnswIndex *index, HnswSearch *search, int kind, HnswRef self_ref, HnswNei
 		candidates[n].ref = found->ref;
 		candidates[n].distance = found->distance;
 		candidates[n].scale = found->scale;
+		candidates[n].pinned = false;
 		candidates[n].value = search->values + found->value;
 		candidates[n].value_bytes = found->value_bytes;
 		n++;
@@ -397,6 +399,8 @@ choose(HnswIndex *index, HnswSearch *search, int kind, HnswRef self_ref, HnswNei
 	*chosen = palloc(sizeof(HnswNeighbor) * index->layout[kind].links);
 	n = HnswChooseNeighbors(index, candidates, Min(n, Max(index->ef_construction, 2 * index->m)),
 							index->layout[kind].links, *chosen);
+	if (n > 0)
+		(*chosen)[0].pinned = true; /* the parent, if it takes the node */
 	for (int i = 0; i < n; i++)
 	{
 		char	   *copy = palloc((*chosen)[i].value_bytes);
@@ -406,6 +410,51 @@ choose(HnswIndex *index, HnswSearch *search, int kind, HnswRef self_ref, HnswNei
 	}
 	pfree(candidates);
 	return n;
+}
+
+/*
+ * Offer a new node to its neighbours.  The first that takes it for good is its
+ * parent; neighbors[0] is so marked in the node.
+ */
+static void
+offer(HnswIndex *index, int kind, HnswRef ref, const HnswStored *stored, const CodeQuery *query,
+	  const HnswNeighbor *neighbors, int n, bool log)
+{
+	int			parent = 0;
+
+	while (parent < n && !HnswAddLink(index, kind, neighbors[parent].ref, ref, stored, query, true, log))
+		parent++;
+	for (int i = 0; i < n; i++)
+	{
+		if (i != parent)
+			HnswAddLink(index, kind, neighbors[i].ref, ref, stored, query, false, log);
+	}
+	if (parent > 0 && parent < n)
+	{
+		/* the pin in the node's own list is on another link */
+		HnswNode   *node;
+		Buffer		buffer = HnswReadNode(index, ref, kind, BUFFER_LOCK_EXCLUSIVE, &node);
+
+		if (node != NULL)
+		{
+			HnswChange	change;
+			const HnswLayout *layout = &index->layout[kind];
+
+			HnswChangeBegin(&change, index->rel, log);
+			node = HnswPageNode(HnswChangePage(&change, buffer, false), layout, HnswRefSlot(ref));
+			for (int i = 0; i < node->nlinks; i++)
+			{
+				HnswRef		other = HnswLinkGet(&HnswNodeLinks(node, layout)[i]);
+
+				if (other == neighbors[0].ref)
+					HnswBitSet(HnswNodePinned(node, layout), i, false);
+				else if (other == neighbors[parent].ref)
+					HnswBitSet(HnswNodePinned(node, layout), i, true);
+			}
+			HnswChangeEnd(&change);
+			UnlockReleaseBuffer(buffer);
+		}
+	}
 }
 
 /*
@@ -528,7 +577,8 @@ HnswLinkNode(HnswIndex *index, HnswSearch *search, const HnswValue *value, ItemP
 			{
 				if (index->coded)
 					HnswLoadF16((const half *) chosen[0][i].value, index->padded, chosen[0][i].scale, floats);
-				HnswSetLink(index, kind, node, i, chosen[0][i].ref, chosen[0][i].occluded, floats, stored.floats, levels);
+				HnswSetLink(index, kind, node, i, chosen[0][i].ref, chosen[0][i].occluded,
+							chosen[0][i].pinned, floats, stored.floats, levels);
 			}
 			node->nlinks = nchosen[0];
 			node->flags &= ~HNSW_NODE_UNLINKED;
@@ -538,8 +588,7 @@ HnswLinkNode(HnswIndex *index, HnswSearch *search, const HnswValue *value, ItemP
 		}
 		else
 			ref = write_node(index, l, &on_page, below, chosen[l], nchosen[l], tid, log);
-		for (int i = 0; i < nchosen[l]; i++)
-			HnswAddLink(index, kind, chosen[l][i].ref, ref, &stored, &search->code_query[kind], log);
+		offer(index, kind, ref, &stored, &search->code_query[kind], chosen[l], nchosen[l], log);
 		below = ref;
 	}
 	if (level > entry_level)

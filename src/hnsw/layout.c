@@ -43,6 +43,8 @@ place_parts(HnswLayout *layout, uint32 links, int bits, int dc, uint32 value_byt
 	layout->blocks = dc > 0 ? (links + CODE_SLOTS - 1) / CODE_SLOTS : 0;
 	layout->occluded = at;
 	at += (links + 7) / 8;
+	layout->pinned = at;
+	at += (links + 7) / 8;
 	at = (at + 1) & ~1u;
 	layout->link = at;
 	at += links * sizeof(HnswLink);

@@ -12,6 +12,14 @@
  * compared: at most one distance for each link, and on coded nodes those are
  * estimates from the codes beside the links, so that nothing but the node's own
  * page is read.  The farthest occluded link gives way, or the farthest of all.
+ *
+ * Spanning tree: nothing in the above keeps a node from losing the last link
+ * that leads to it; among equal values it is the rule.  So when a node comes in,
+ * one of its neighbours becomes its parent: the links between the two are pinned
+ * in both lists, and a pinned link never gives way.  Parents are older than
+ * their children, so the pinned links of a level form a tree, and every node can
+ * be reached from every other.  Vacuum joins what remains of the tree around
+ * dead nodes (vacuum.c).
  */
 #include "hnsw/hnsw.h"
 
@@ -120,13 +128,14 @@ HnswChooseNeighbors(HnswIndex *index, const HnswNeighbor *candidates, int ncandi
  * Decide about a new link of a node that has n of at most `most`: distances[]
  * are the node's own, between(arg, i) is the one from the new neighbour to the
  * present neighbour i, asked for only where it matters.  Returns the place of
- * the new link (n to append), or -1 to leave it out.  Updates the bitmap of the
- * present links; *new_occluded is the new one's.
+ * the new link (n to append), or -1 to leave it out; one that is to be pinned is
+ * left out only where all are pinned.  Updates the bitmap of the present links;
+ * *new_occluded is the new one's.
  */
 int
 HnswPlaceLink(int n, int most, const float *distances, float distance,
 			  float (*between) (void *arg, int i), void *arg,
-			  uint8 *occluded, bool *new_occluded)
+			  uint8 *occluded, const uint8 *pinned, bool pin, bool *new_occluded)
 {
 	int			farthest = -1;
 	int			farthest_occluded = -1;
@@ -150,6 +159,8 @@ HnswPlaceLink(int n, int most, const float *distances, float distance,
 
 	for (int i = 0; i < n; i++)
 	{
+		if (HnswBitGet(pinned, i))
+			continue;
 		if (farthest < 0 || distances[i] > distances[farthest])
 			farthest = i;
 		if (HnswBitGet(occluded, i) &&
@@ -158,11 +169,11 @@ HnswPlaceLink(int n, int most, const float *distances, float distance,
 	}
 	if (farthest_occluded >= 0)
 	{
-		if (*new_occluded && distance >= distances[farthest_occluded])
+		if (*new_occluded && distance >= distances[farthest_occluded] && !pin)
 			return -1;
 		return farthest_occluded;
 	}
-	if (*new_occluded || distance >= distances[farthest])
+	if (farthest >= 0 && !pin && (*new_occluded || distance >= distances[farthest]))
 		return -1;
 	return farthest;
 }
@@ -178,7 +189,7 @@ known_distance(void *arg, int i)
  * coded nodes; levels is room for dc bytes.
  */
 void
-HnswSetLink(HnswIndex *index, int kind, HnswNode *node, int at, HnswRef ref, bool occluded,
+HnswSetLink(HnswIndex *index, int kind, HnswNode *node, int at, HnswRef ref, bool occluded, bool pinned,
 			const float *neighbor, const float *own, uint8_t *levels)
 {
 	const HnswLayout *layout = &index->layout[kind];
@@ -186,6 +197,7 @@ HnswSetLink(HnswIndex *index, int kind, HnswNode *node, int at, HnswRef ref, boo
 	Assert(at < layout->links);
 	HnswLinkSet(&HnswNodeLinks(node, layout)[at], ref);
 	HnswBitSet(HnswNodeOccluded(node, layout), at, occluded);
+	HnswBitSet(HnswNodePinned(node, layout), at, pinned);
 	if (layout->dc > 0)
 	{
 		code_encode(index->code_metric, layout->bits, layout->dc, index->padded, neighbor, own,
@@ -220,9 +232,36 @@ estimate_links(HnswIndex *index, int kind, const HnswNode *node, const float *ow
 	}
 }
 
-static void
+/*
+ * Where the node is linked to ref already: pin that link if asked for.  The
+ * caller holds an exclusive lock.  Returns false where it is not linked.
+ */
+static bool
+pin_present(HnswIndex *index, int kind, Buffer buffer, HnswNode *node, HnswRef target, HnswRef ref, bool pin, bool log)
+{
+	const HnswLayout *layout = &index->layout[kind];
+
+	for (int i = 0; i < node->nlinks; i++)
+	{
+		if (HnswLinkGet(&HnswNodeLinks(node, layout)[i]) != ref)
+			continue;
+		if (pin && !HnswBitGet(HnswNodePinned(node, layout), i))
+		{
+			HnswChange	change;
+
+			HnswChangeBegin(&change, index->rel, log);
+			node = HnswPageNode(HnswChangePage(&change, buffer, false), layout, HnswRefSlot(target));
+			HnswBitSet(HnswNodePinned(node, layout), i, true);
+			HnswChangeEnd(&change);
+		}
+		return true;
+	}
+	return false;
+}
+
+static bool
 add_link_coded(HnswIndex *index, int kind, HnswRef target, HnswRef ref,
-			   const HnswStored *stored, const CodeQuery *query, bool log)
+			   const HnswStored *stored, const CodeQuery *query, bool pin, bool log)
 {
 	const HnswLayout *layout = &index->layout[kind];
 	float	   *own = palloc(sizeof(float) * index->padded);
@@ -240,11 +279,16 @@ add_link_coded(HnswIndex *index, int kind, HnswRef target, HnswRef ref,
 	int			at;
 
 	if (node == NULL)
-		return;
+		return false;
 	if (node->flags & HNSW_NODE_DEAD)
 	{
 		UnlockReleaseBuffer(buffer);
-		return;
+		return false;
+	}
+	if (pin_present(index, kind, buffer, node, target, ref, pin, log))
+	{
+		UnlockReleaseBuffer(buffer);
+		return true;
 	}
 	HnswLoadF16((const half *) HnswReadValue(index, buffer, node, kind, &bytes), index->padded, node->scale, own);
 	distance = index->code_metric == CODE_IP ? -(float) dist_ip_f32(own, stored->floats, index->padded)
@@ -253,7 +297,7 @@ add_link_coded(HnswIndex *index, int kind, HnswRef target, HnswRef ref,
 	estimate_links(index, kind, node, own, distance, query, &own_query, distances, between);
 	memcpy(occluded, HnswNodeOccluded(node, layout), (layout->links + 7) / 8);
 	at = HnswPlaceLink(node->nlinks, layout->links, distances, distance, known_distance, between,
-					   occluded, &new_occluded);
+					   occluded, HnswNodePinned(node, layout), pin, &new_occluded);
 	if (at >= 0)
 	{
 		HnswChange	change;
@@ -263,7 +307,7 @@ add_link_coded(HnswIndex *index, int kind, HnswRef target, HnswRef ref,
 		page = HnswChangePage(&change, buffer, false);
 		node = HnswPageNode(page, layout, HnswRefSlot(target));
 		memcpy(HnswNodeOccluded(node, layout), occluded, (layout->links + 7) / 8);
-		HnswSetLink(index, kind, node, at, ref, new_occluded, stored->floats, own, levels);
+		HnswSetLink(index, kind, node, at, ref, new_occluded, pin, stored->floats, own, levels);
 		if (at == node->nlinks)
 			node->nlinks++;
 		HnswChangeEnd(&change);
@@ -272,6 +316,7 @@ add_link_coded(HnswIndex *index, int kind, HnswRef target, HnswRef ref,
 	pfree(own);
 	pfree(levels);
 	pfree(room);
+	return at >= 0;
 }
 
 /*
@@ -279,8 +324,8 @@ add_link_coded(HnswIndex *index, int kind, HnswRef target, HnswRef ref,
  * the node's page (two inserts could wait for each other), and done again if
  * the links have changed meanwhile.
  */
-static void
-add_link_plain(HnswIndex *index, int kind, HnswRef target, HnswRef ref, const HnswStored *stored, bool log)
+static bool
+add_link_plain(HnswIndex *index, int kind, HnswRef target, HnswRef ref, const HnswStored *stored, bool pin, bool log)
 {
 	const HnswLayout *layout = &index->layout[kind];
 
@@ -302,11 +347,11 @@ add_link_plain(HnswIndex *index, int kind, HnswRef target, HnswRef ref, const Hn
 
 		CHECK_FOR_INTERRUPTS();
 		if (node == NULL)
-			return;
+			return false;
 		if (node->flags & HNSW_NODE_DEAD)
 		{
 			UnlockReleaseBuffer(buffer);
-			return;
+			return false;
 		}
 		n = node->nlinks;
 		memcpy(links, HnswNodeLinks(node, layout), sizeof(HnswLink) * n);
@@ -334,11 +379,16 @@ add_link_plain(HnswIndex *index, int kind, HnswRef target, HnswRef ref, const Hn
 
 		buffer = HnswReadNode(index, target, kind, BUFFER_LOCK_EXCLUSIVE, &node);
 		if (node == NULL)
-			return;
+			return false;
 		if (node->flags & HNSW_NODE_DEAD)
 		{
 			UnlockReleaseBuffer(buffer);
-			return;
+			return false;
+		}
+		if (pin_present(index, kind, buffer, node, target, ref, pin, log))
+		{
+			UnlockReleaseBuffer(buffer);
+			return true;
 		}
 		if (node->nlinks != n || memcmp(links, HnswNodeLinks(node, layout), sizeof(HnswLink) * n) != 0)
 		{
@@ -347,7 +397,7 @@ add_link_plain(HnswIndex *index, int kind, HnswRef target, HnswRef ref, const Hn
 		}
 		memcpy(occluded, HnswNodeOccluded(node, layout), (layout->links + 7) / 8);
 		at = HnswPlaceLink(n, layout->links, distances, distance, known_distance, between,
-						   occluded, &new_occluded);
+						   occluded, HnswNodePinned(node, layout), pin, &new_occluded);
 		if (at >= 0)
 		{
 			HnswChange	change;
@@ -357,26 +407,26 @@ add_link_plain(HnswIndex *index, int kind, HnswRef target, HnswRef ref, const Hn
 			page = HnswChangePage(&change, buffer, false);
 			node = HnswPageNode(page, layout, HnswRefSlot(target));
 			memcpy(HnswNodeOccluded(node, layout), occluded, (layout->links + 7) / 8);
-			HnswSetLink(index, kind, node, at, ref, new_occluded, NULL, NULL, NULL);
+			HnswSetLink(index, kind, node, at, ref, new_occluded, pin, NULL, NULL, NULL);
 			if (at == node->nlinks)
 				node->nlinks++;
 			HnswChangeEnd(&change);
 		}
 		UnlockReleaseBuffer(buffer);
-		return;
+		return at >= 0;
 	}
 }
 
 /*
  * Offer node `ref`, whose value is `stored`, to node `target` of the same
- * level as a neighbour.  query is prepared from stored->floats on coded nodes.
+ * level as a neighbour; pin: as one that it must keep.  query is prepared from
+ * stored->floats on coded nodes.  Returns whether target links to it now.
  */
-void
+bool
 HnswAddLink(HnswIndex *index, int kind, HnswRef target, HnswRef ref,
-			const HnswStored *stored, const CodeQuery *query, bool log)
+			const HnswStored *stored, const CodeQuery *query, bool pin, bool log)
 {
 	if (index->coded)
-		add_link_coded(index, kind, target, ref, stored, query, log);
-	else
-		add_link_plain(index, kind, target, ref, stored, log);
+		return add_link_coded(index, kind, target, ref, stored, query, pin, log);
+	return add_link_plain(index, kind, target, ref, stored, pin, log);
 }

@@ -10,7 +10,9 @@
  * Pass 2 reads all pages once more: each node with links to dead ones gets new
  * neighbours out of those that the dead ones lead to, best estimates first, by
  * the same heuristic as an insert; no search of the graph.  A node that keeps
- * too few that way is offered to the graph again by a search.
+ * too few that way is offered to the graph again by a search.  The pinned links
+ * of the dead tell which live nodes hung together through them (link.c); those
+ * are joined to a chain by new pinned links, so that a level stays connected.
  *
  * Pass 3 frees the slots of the dead: generation + 1, page on the free list.
  * No search can be misled: a reference of the old generation is recognised.
@@ -387,6 +389,7 @@ read_neighbor(VacuumState *state, int kind, HnswRef ref, const HnswValue *own, H
 	neighbor->value = copy;
 	neighbor->scale = node->scale;
 	neighbor->occluded = false;
+	neighbor->pinned = false;
 	UnlockReleaseBuffer(buffer);
 	neighbor->distance = HnswStoredDistance(index, own->rotated, own->raw, copy, neighbor->scale);
 	return true;
@@ -435,6 +438,31 @@ search_candidates(VacuumState *state, int kind, int level, HnswRef self, const H
 	return n;
 }
 
+/* Pinned neighbours that were not chosen take the places of the last that are not pinned. */
+static void
+keep_pinned(const HnswNeighbor *neighbors, int nneighbors, HnswNeighbor *chosen, int n)
+{
+	int			last = n - 1;
+
+	for (int i = 0; i < nneighbors; i++)
+	{
+		bool		present = false;
+
+		if (!neighbors[i].pinned)
+			continue;
+		for (int k = 0; k < n && !present; k++)
+			present = chosen[k].ref == neighbors[i].ref;
+		if (present)
+			continue;
+		while (last >= 0 && chosen[last].pinned)
+			last--;
+		if (last < 0)
+			return;
+		chosen[last] = neighbors[i];
+		chosen[last--].occluded = true;
+	}
+}
+
 /* Most candidates whose values are read for one repair. */
 #define MOST_READ(links) ((links) + (links) / 2)
 
@@ -450,6 +478,7 @@ repair_node(VacuumState *state, int kind, HnswRef self)
 	HnswNode   *node;
 	Buffer		buffer = HnswReadNode(index, self, kind, BUFFER_LOCK_SHARE, &node);
 	HnswLink	before[2 * HNSW_MAX_M];
+	uint8		pinned_before[(2 * HNSW_MAX_M + 7) / 8];
 	int			nbefore;
 	int			level;
 	uint32		bytes;
@@ -472,6 +501,7 @@ repair_node(VacuumState *state, int kind, HnswRef self)
 	nbefore = node->nlinks;
 	level = node->level;
 	memcpy(before, HnswNodeLinks(node, layout), sizeof(HnswLink) * nbefore);
+	memcpy(pinned_before, HnswNodePinned(node, layout), (layout->links + 7) / 8);
 	for (int i = 0; i < nbefore; i++)
 	{
 		if (dead_has(&state->dead[kind], HnswLinkGet(&before[i])))
@@ -511,6 +541,7 @@ repair_node(VacuumState *state, int kind, HnswRef self)
 
 		if (!dead_has(&state->dead[kind], ref) && read_neighbor(state, kind, ref, &own, &neighbors[nneighbors]))
 		{
+			neighbors[nneighbors].pinned = HnswBitGet(pinned_before, i);
 			nneighbors++;
 			candidates[ncandidates].ref = ref;
 			candidates[ncandidates++].distance = -FLT_MAX;
@@ -536,11 +567,13 @@ repair_node(VacuumState *state, int kind, HnswRef self)
 	qsort(neighbors, nneighbors, sizeof(HnswNeighbor), compare_neighbors);
 	chosen = palloc(sizeof(HnswNeighbor) * layout->links);
 	n = HnswChooseNeighbors(index, neighbors, nneighbors, layout->links, chosen);
+	keep_pinned(neighbors, nneighbors, chosen, n);
 
 	buffer = HnswReadNode(index, self, kind, BUFFER_LOCK_EXCLUSIVE, &node);
 	if (node == NULL)
 		return true;
-	same = node->nlinks == nbefore && memcmp(before, HnswNodeLinks(node, layout), sizeof(HnswLink) * nbefore) == 0;
+	same = node->nlinks == nbefore && memcmp(before, HnswNodeLinks(node, layout), sizeof(HnswLink) * nbefore) == 0 &&
+		memcmp(pinned_before, HnswNodePinned(node, layout), (layout->links + 7) / 8) == 0;
 	if (same)
 	{
 		float	   *floats = index->coded ? palloc(sizeof(float) * index->padded) : NULL;
@@ -553,7 +586,8 @@ repair_node(VacuumState *state, int kind, HnswRef self)
 		{
 			if (index->coded)
 				HnswLoadF16((const half *) chosen[i].value, index->padded, chosen[i].scale, floats);
-			HnswSetLink(index, kind, node, i, chosen[i].ref, chosen[i].occluded, floats, own.rotated, levels);
+			HnswSetLink(index, kind, node, i, chosen[i].ref, chosen[i].occluded, chosen[i].pinned,
+						floats, own.rotated, levels);
 		}
 		node->nlinks = n;
 		HnswChangeEnd(&change);
@@ -615,6 +649,199 @@ repair(VacuumState *state)
 		}
 	}
 	MemoryContextSwitchTo(old);
+}
+
+/* ---------------------------------------------------------------------
+ * Spanning tree
+ * --------------------------------------------------------------------- */
+
+/* A live node beside a connected group of dead ones. */
+typedef struct Border
+{
+	uint64		group;
+	HnswRef		ref;
+} Border;
+
+typedef struct Groups
+{
+	HnswRef    *ref;			/* the dead, in order */
+	uint64	   *parent;			/* union-find */
+	uint64		n;
+	Border	   *border;
+	uint64		nborder;
+	uint64		allocated;
+	MemoryContext context;
+} Groups;
+
+static int
+compare_refs(const void *a, const void *b)
+{
+	HnswRef		x = *(const HnswRef *) a;
+	HnswRef		y = *(const HnswRef *) b;
+
+	return x < y ? -1 : x > y ? 1 : 0;
+}
+
+static int
+compare_borders(const void *a, const void *b)
+{
+	const Border *x = (const Border *) a;
+	const Border *y = (const Border *) b;
+
+	if (x->group != y->group)
+		return x->group < y->group ? -1 : 1;
+	return compare_refs(&x->ref, &y->ref);
+}
+
+static uint64
+find_group(Groups *groups, uint64 i)
+{
+	while (groups->parent[i] != i)
+		i = groups->parent[i] = groups->parent[groups->parent[i]];
+	return i;
+}
+
+static uint64
+find_dead(const Groups *groups, HnswRef ref)
+{
+	HnswRef    *at = bsearch(&ref, groups->ref, groups->n, sizeof(HnswRef), compare_refs);
+
+	Assert(at != NULL);
+	return at - groups->ref;
+}
+
+/* Read the pinned links of one dead node. */
+static void
+read_pinned(VacuumState *state, int kind, Groups *groups, uint64 i)
+{
+	const HnswLayout *layout = &state->index->layout[kind];
+	HnswNode   *node;
+	Buffer		buffer = HnswReadNode(state->index, groups->ref[i], kind, BUFFER_LOCK_SHARE, &node);
+
+	if (node == NULL)
+		return;
+	for (int k = 0; k < node->nlinks; k++)
+	{
+		HnswRef		other = HnswLinkGet(&HnswNodeLinks(node, layout)[k]);
+
+		if (!HnswBitGet(HnswNodePinned(node, layout), k))
+			continue;
+		if (dead_has(&state->dead[kind], other))
+		{
+			uint64		a = find_group(groups, i);
+			uint64		b = find_group(groups, find_dead(groups, other));
+
+			groups->parent[Max(a, b)] = Min(a, b);
+			continue;
+		}
+		if (groups->nborder == groups->allocated)
+		{
+			groups->allocated = Max(1024, groups->allocated * 2);
+			groups->border = groups->border == NULL
+				? MemoryContextAllocHuge(groups->context, sizeof(Border) * groups->allocated)
+				: repalloc_huge(groups->border, sizeof(Border) * groups->allocated);
+		}
+		groups->border[groups->nborder].group = i;
+		groups->border[groups->nborder++].ref = other;
+	}
+	UnlockReleaseBuffer(buffer);
+}
+
+/* A node's value, to be offered to others; false where the node is gone. */
+static bool
+read_stored(VacuumState *state, int kind, HnswRef ref, HnswStored *stored, CodeQuery *query)
+{
+	HnswIndex  *index = state->index;
+	const HnswLayout *layout = &index->layout[kind];
+	HnswNode   *node;
+	Buffer		buffer = HnswReadNode(index, ref, kind, BUFFER_LOCK_SHARE, &node);
+	const char *value;
+
+	if (node == NULL)
+		return false;
+	memset(stored, 0, sizeof(HnswStored));
+	value = HnswReadValue(index, buffer, node, kind, &stored->nbytes);
+	stored->bytes = memcpy(palloc(stored->nbytes), value, stored->nbytes);
+	stored->scale = node->scale;
+	stored->norm = node->norm;
+	stored->error = node->error;
+	UnlockReleaseBuffer(buffer);
+	if (index->coded)
+	{
+		float	   *floats = palloc(sizeof(float) * index->padded);
+
+		HnswLoadF16((const half *) stored->bytes, index->padded, stored->scale, floats);
+		stored->floats = floats;
+		code_query_init(query, layout->bits, layout->dc, floats,
+						(uint8_t *) TYPEALIGN(64, palloc(CODE_TABLE_BYTES(layout->dc) + 63)));
+	}
+	return true;
+}
+
+/* Pin two nodes to each other. */
+static void
+join(VacuumState *state, int kind, HnswRef a, HnswRef b)
+{
+	HnswStored	stored;
+	CodeQuery	query;
+
+	if (read_stored(state, kind, a, &stored, &query))
+		HnswAddLink(state->index, kind, b, a, &stored, &query, true, state->log);
+	if (read_stored(state, kind, b, &stored, &query))
+		HnswAddLink(state->index, kind, a, b, &stored, &query, true, state->log);
+}
+
+/*
+ * Live nodes that were connected through dead ones become a chain.  A chain
+ * costs each of them two pinned links at most.
+ */
+static void
+repair_tree(VacuumState *state, int kind)
+{
+	DeadSet    *dead = &state->dead[kind];
+	Groups		groups;
+	MemoryContext old;
+
+	if (dead->n == 0)
+		return;
+	memset(&groups, 0, sizeof(groups));
+	groups.context = state->context;
+	groups.ref = MemoryContextAllocHuge(state->context, sizeof(HnswRef) * dead->n);
+	groups.parent = MemoryContextAllocHuge(state->context, sizeof(uint64) * dead->n);
+	for (uint64 at = 0; at <= dead->mask; at++)
+	{
+		if (dead->ref[at] != HNSW_NO_REF)
+			groups.ref[groups.n++] = dead->ref[at];
+	}
+	qsort(groups.ref, groups.n, sizeof(HnswRef), compare_refs);
+	for (uint64 i = 0; i < groups.n; i++)
+		groups.parent[i] = i;
+	for (uint64 i = 0; i < groups.n; i++)
+	{
+		vacuum_delay_point_compat();
+		read_pinned(state, kind, &groups, i);
+	}
+	for (uint64 i = 0; i < groups.nborder; i++)
+		groups.border[i].group = find_group(&groups, groups.border[i].group);
+	if (groups.nborder > 1)
+		qsort(groups.border, groups.nborder, sizeof(Border), compare_borders);
+
+	old = MemoryContextSwitchTo(state->node_context);
+	for (uint64 i = 1; i < groups.nborder; i++)
+	{
+		if (groups.border[i].group == groups.border[i - 1].group &&
+			groups.border[i].ref != groups.border[i - 1].ref)
+		{
+			vacuum_delay_point_compat();
+			join(state, kind, groups.border[i - 1].ref, groups.border[i].ref);
+			MemoryContextReset(state->node_context);
+		}
+	}
+	MemoryContextSwitchTo(old);
+	pfree(groups.ref);
+	pfree(groups.parent);
+	if (groups.border != NULL)
+		pfree(groups.border);
 }
 
 /* ---------------------------------------------------------------------
@@ -805,6 +1032,8 @@ hnswbulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,
 		LockPage(state.rel, HNSW_META_BLOCK, ExclusiveLock);
 		UnlockPage(state.rel, HNSW_META_BLOCK, ExclusiveLock);
 		repair(&state);
+		repair_tree(&state, HNSW_BASE);
+		repair_tree(&state, HNSW_UPPER);
 		replace_entry(&state);
 		free_dead(&state);
 	}

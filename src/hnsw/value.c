@@ -41,10 +41,10 @@ check_dim(const HnswIndex *index, int dim, bool query)
 	if (dim != index->dim)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_EXCEPTION),
-				 errmsg("different %s dimensions %d and %d",
-						index->element == HNSW_HALFVEC ? "halfvec" :
-						index->element == HNSW_BIT ? "bit" :
-						index->element == HNSW_SPARSEVEC ? "sparsevec" : "vector",
+				 errmsg("different %s %d and %d",
+						index->element == HNSW_HALFVEC ? "halfvec dimensions" :
+						index->element == HNSW_BIT ? "bit lengths" :
+						index->element == HNSW_SPARSEVEC ? "sparsevec dimensions" : "vector dimensions",
 						index->dim, dim),
 				 errdetail("Index \"%s\" holds values of %d dimensions; the %s has %d.",
 						   RelationGetRelationName(index->rel), index->dim,

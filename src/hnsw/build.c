@@ -800,6 +800,8 @@ insert_node(BuildState *state, uint32 id, uint32 nnodes)
 	uint32	   *chosen[HNSW_MAX_LEVEL + 1];
 	float	   *distance[HNSW_MAX_LEVEL + 1];
 	uint8	   *occluded[HNSW_MAX_LEVEL + 1];
+	PoolEntry  *others[HNSW_MAX_LEVEL + 1];
+	int			nothers[HNSW_MAX_LEVEL + 1];
 
 	LWLockAcquire(&shared->entry_lock, LW_SHARED);
 	if (shared->entry == NO_NODE || level > shared->entry_level)
@@ -860,6 +862,9 @@ insert_node(BuildState *state, uint32 id, uint32 nnodes)
 			return;
 		}
 		nchosen[l] = choose_neighbors(state, id, most, chosen[l], distance[l], occluded[l]);
+		nothers[l] = state->pool_size;
+		others[l] = palloc(sizeof(PoolEntry) * Max(state->pool_size, 1));
+		memcpy(others[l], state->pool, sizeof(PoolEntry) * state->pool_size);
 		new_round(state, nnodes);
 	}
 
@@ -885,6 +890,15 @@ insert_node(BuildState *state, uint32 id, uint32 nnodes)
 
 		while (parent < nchosen[l] && !add_back_link(state, chosen[l][parent], l, id, node, distance[l][parent], true))
 			parent++;
+
+		/* lists full of pins: any other that the search came by */
+		for (int i = 0; i < nothers[l] && parent == nchosen[l]; i++)
+		{
+			uint32		other = others[l][i].id & ~EXPANDED_ID;
+
+			if (other != id && add_back_link(state, other, l, id, node, others[l][i].distance, true))
+				break;
+		}
 		for (int i = 0; i < nchosen[l]; i++)
 		{
 			if (i != parent)
@@ -1007,7 +1021,7 @@ load_floats(BuildState *state, BuildNode *node, const float *own, float *out)
 	if (state->shared->scalar_bits == 8)
 	{
 		scalar_decode(8, index->padded, node_value(state, node), node->scale, out);
-		near = dist_l2sq_f32(own, out, index->padded) < 0.02 * node->norm2;
+		near = dist_l2sq_f32(own, out, index->padded) < 0.1 * node->norm2;
 	}
 	if (near)
 	{

@@ -144,7 +144,7 @@ check_code(Check *self, HnswRef ref, int kind, const HnswNode *node, int at,
 			off++;
 	}
 	if (f_mul != 0 &&
-		(off > MOST_CODES_OFF * layout->dc + 4 || fabsf(f_mul - f_mul_stored) > 0.25f * fabsf(f_mul)) &&
+		(off > MOST_CODES_OFF * layout->dc + 4 || fabsf(f_mul - f_mul_stored) > 0.4f * fabsf(f_mul)) &&
 		unchanged(self, ref, kind, node))
 		report(self, HnswRefBlock(ref), HnswRefSlot(ref),
 			   "code of link %d does not fit its neighbor: %d of %d dimensions differ, factor %g instead of %g",

@@ -414,16 +414,22 @@ choose(HnswIndex *index, HnswSearch *search, int kind, HnswRef self_ref, HnswNei
 
 /*
  * Offer a new node to its neighbours.  The first that takes it for good is its
- * parent; neighbors[0] is so marked in the node.
+ * parent; neighbors[0] is so marked in the node.  Where all have their lists
+ * full of pins (thousands of equal values), another that the search came by is.
  */
 static void
 offer(HnswIndex *index, int kind, HnswRef ref, const HnswStored *stored, const CodeQuery *query,
-	  const HnswNeighbor *neighbors, int n, bool log)
+	  const HnswNeighbor *neighbors, int n, const HnswRef *others, int nothers, bool log)
 {
 	int			parent = 0;
 
 	while (parent < n && !HnswAddLink(index, kind, neighbors[parent].ref, ref, stored, query, true, log))
 		parent++;
+	for (int i = 0; i < nothers && parent == n; i++)
+	{
+		if (HnswAddLink(index, kind, others[i], ref, stored, query, true, log))
+			break;
+	}
 	for (int i = 0; i < n; i++)
 	{
 		if (i != parent)
@@ -493,6 +499,8 @@ HnswLinkNode(HnswIndex *index, HnswSearch *search, const HnswValue *value, ItemP
 	HnswChunkRef chunks;
 	HnswNeighbor *chosen[HNSW_MAX_LEVEL + 1];
 	int			nchosen[HNSW_MAX_LEVEL + 1];
+	HnswRef    *others[HNSW_MAX_LEVEL + 1];
+	int			nothers[HNSW_MAX_LEVEL + 1];
 	HnswRef		starts[HNSW_MAX_STARTS];
 	HnswRef		entry;
 	HnswRef		below;
@@ -518,7 +526,7 @@ HnswLinkNode(HnswIndex *index, HnswSearch *search, const HnswValue *value, ItemP
 	n = HnswDescend(search, level, starts, HNSW_MAX_STARTS, &entry_level, &entry);
 	search->keep_values = true;
 	for (int l = 0; l <= level; l++)
-		nchosen[l] = 0;
+		nchosen[l] = nothers[l] = 0;
 	for (int l = Min(level, entry_level); l >= 0; l--)
 	{
 		int			kind = l > 0 ? HNSW_UPPER : HNSW_BASE;
@@ -532,6 +540,12 @@ HnswLinkNode(HnswIndex *index, HnswSearch *search, const HnswValue *value, ItemP
 			return;
 		}
 		nchosen[l] = choose(index, search, kind, existing, &chosen[l]);
+		others[l] = palloc(sizeof(HnswRef) * Max(search->nfound, 1));
+		for (int i = 0; i < search->nfound; i++)
+		{
+			if (search->found[i].ref != existing)
+				others[l][nothers[l]++] = search->found[i].ref;
+		}
 		n = Min(search->nfound, HNSW_MAX_STARTS);
 		for (int i = 0; i < n; i++)
 			starts[i] = search->found[i].down;
@@ -588,7 +602,8 @@ HnswLinkNode(HnswIndex *index, HnswSearch *search, const HnswValue *value, ItemP
 		}
 		else
 			ref = write_node(index, l, &on_page, below, chosen[l], nchosen[l], tid, log);
-		offer(index, kind, ref, &stored, &search->code_query[kind], chosen[l], nchosen[l], log);
+		offer(index, kind, ref, &stored, &search->code_query[kind], chosen[l], nchosen[l],
+			  others[l], nothers[l], log);
 		below = ref;
 	}
 	if (level > entry_level)

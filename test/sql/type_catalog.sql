@@ -9,7 +9,6 @@ WHERE deptype = 'e' AND refclassid = 'pg_extension'::regclass AND refobjid = (SE
 
 -- Types: pgvector's layout, both formats, stored out of line uncompressed
 SELECT typname, typlen, typbyval, typalign, typstorage, typcategory, typinput, typoutput, typreceive, typsend, typmodin
-<<<<<<< HEAD
 FROM pg_type WHERE oid IN (SELECT objid FROM member WHERE classid = 'pg_type'::regclass)
 	AND typname IN ('vector', 'halfvec', 'sparsevec') ORDER BY typname;
 
@@ -26,15 +25,6 @@ WHERE oid IN (SELECT objid FROM member WHERE classid = 'pg_proc'::regclass) AND 
 		OR proname ~ '_(distance|product|norm|normalize|quantize|dims)$' OR proname IN ('subvector', 'l2_norm'));
 SELECT count(*) FROM value_function;
 SELECT oid::regprocedure FROM value_function WHERE NOT (provolatile = 'i' AND proisstrict AND proparallel = 's');
-=======
-FROM pg_type WHERE oid IN (SELECT objid FROM member WHERE classid = 'pg_type'::regclass) AND typcategory <> 'A' ORDER BY typname;
-
--- Functions on values are immutable, strict and parallel safe
-SELECT p.oid::regprocedure FROM pg_proc p
-WHERE oid IN (SELECT objid FROM member WHERE classid = 'pg_proc'::regclass)
-	AND prokind = 'f' AND 'internal'::regtype::oid <> ALL (proargtypes)
-	AND NOT (provolatile = 'i' AND proisstrict AND proparallel = 's');
->>>>>>> c0d869a870d1d9a032f8d762a8070b4fa927a58c
 SELECT p.oid::regprocedure FROM pg_proc p
 WHERE oid IN (SELECT objid FROM member WHERE classid = 'pg_proc'::regclass)
 	AND prokind = 'a' AND proparallel <> 's';

@@ -17,6 +17,8 @@ FROM fashion ORDER BY embedding <-> :'query' LIMIT 10;
 CREATE TEMP TABLE answer (method text, query int, ids int[], ms float8);
 
 -- Ask every query once; the time is that of the statement inside the server.
+-- Through text the query is a value of its own, as from a client: out of the
+-- table it would be fetched out of line again for each distance.
 CREATE FUNCTION pg_temp.ask(method text) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -24,7 +26,7 @@ DECLARE
 	began timestamptz;
 	found int[];
 BEGIN
-	FOR q IN SELECT id, embedding FROM fashion_query LOOP
+	FOR q IN SELECT id, embedding::text::vector AS embedding FROM fashion_query LOOP
 		began := clock_timestamp();
 		found := ARRAY(SELECT id FROM fashion ORDER BY embedding <-> q.embedding LIMIT 10);
 		INSERT INTO answer VALUES

@@ -136,7 +136,7 @@ CREATE TABLE hv_huge (id int, v vector(2));
 INSERT INTO hv_huge VALUES (1, '[1e6,0]'), (2, '[1e12,1e12]'), (3, '[-1e12,3]'), (4, '[1e-12,0]');
 CREATE INDEX hv_huge_idx ON hv_huge USING hnsw (v vector_l2_ops);
 INSERT INTO hv_huge VALUES (5, '[2e6,0]'), (6, '[1e15,-1e15]'), (7, '[2e-12,0]');
-SELECT id FROM hv_huge ORDER BY v <-> '[1.1e6,1]' LIMIT 2;
+SELECT id FROM hv_huge ORDER BY v <-> '[1.2e6,1]' LIMIT 2;
 SELECT id FROM hv_huge ORDER BY v <-> '[1e15,-1e15]' LIMIT 1;
 SELECT id FROM hv_huge ORDER BY v <-> '[0,0]' LIMIT 3;
 SELECT count(*) AS problems FROM hnsw_check('hv_huge_idx');

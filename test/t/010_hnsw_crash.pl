@@ -131,7 +131,8 @@ $node->safe_psql(
 ok(crash_while('kill', ['CALL churn(20000)'], 'SELECT count(*) > 1000 FROM items WHERE note = 1'), 'kill among updates: it was under way');
 is_sound($node, 'kill among updates');
 
-# Vacuums; the delay makes them long enough to be met in the act.
+# Vacuums; the delay makes them long enough to be met in the act.  A graph whose
+# dead were taken out one by one may fall a little behind a fresh one.
 my $vacuum = [ 'SET vacuum_cost_limit = 20', 'SET vacuum_cost_delay = 5', 'VACUUM items' ];
 my $vacuuming = q{SELECT EXISTS (SELECT FROM pg_stat_progress_vacuum WHERE phase = 'vacuuming indexes')};
 foreach my $manner ('kill', 'stop')
@@ -140,12 +141,12 @@ foreach my $manner ('kill', 'stop')
 
 	$node->safe_psql('postgres', sprintf 'DELETE FROM items WHERE id %% 4 = %d', $manner eq 'kill' ? 1 : 2);
 	ok(crash_while($manner, $vacuum, $vacuuming), "$what: it was under way");
-	is_sound($node, $what);
+	is_sound($node, $what, 0.98);
 	$node->safe_psql('postgres', 'VACUUM items');
-	is_sound($node, "$what, and done again");
+	is_sound($node, "$what, and done again", 0.98);
 }
 $node->safe_psql('postgres', "CALL fill($first, 2000)");
-is_sound($node, 'filled up again');
+is_sound($node, 'filled up again', 0.98);
 $node->safe_psql('postgres', 'REINDEX INDEX items_v');
 is_sound($node, 'rebuilt');
 unlike(slurp_file($node->logfile), qr/PANIC|TRAP|signal 11/, 'no panic, failed assertion or segment violation');

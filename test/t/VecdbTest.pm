@@ -39,9 +39,10 @@ sub create_items
 	$dim //= 32;
 	$node->safe_psql(
 		'postgres', qq{
-		-- 50 clusters; within one, each coordinate is spread over the unit
+		-- 50 clusters that nearly touch: islands would measure how a graph gets
+		-- from one to another, which is not the matter here
 		CREATE FUNCTION item_vector(id int) RETURNS vector LANGUAGE sql IMMUTABLE PARALLEL SAFE AS \$\$
-			SELECT array_agg((hashint8((id % 50)::bigint * 1000 + j) & 65535) / 32768.0
+			SELECT array_agg((hashint8((id % 50)::bigint * 1000 + j) & 65535) / 65536.0
 				+ (hashint8(1000000 + id::bigint * 1000 + j) & 65535) / 65536.0)::vector
 			FROM generate_series(1, $dim) j
 		\$\$;

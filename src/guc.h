@@ -5,6 +5,11 @@
 #ifndef VECDB_GUC_H
 #define VECDB_GUC_H
 
+#include <stdbool.h>
+
+/* Report what each index scan has done. */
+extern bool VecdbLogScanCounters;
+
 /* Define the settings with the prefix "vecdb."; called once by _PG_init. */
 extern void VecdbDefineSettings(void);
 

@@ -488,7 +488,7 @@ extern bool hnswgettuple(IndexScanDesc scan, ScanDirection direction);
 extern void hnswendscan(IndexScanDesc scan);
 
 /* Candidates kept for each ef: see search.c */
-#define HNSW_POOL(ef) (3 * (ef))
+#define HNSW_POOL(ef) (3 * (ef) + 16)
 #define HNSW_MAX_STARTS 4
 
 /* ---------------------------------------------------------------------

@@ -23,6 +23,7 @@
 
 #include "access/relscan.h"
 #include "access/xlog.h"
+#include "guc.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "utils/float.h"
@@ -66,6 +67,9 @@ typedef struct HnswScan
 	Ranked	   *ranked;			/* of found[done..end) */
 	float		last_distance;	/* greatest returned, for strict order */
 	int64		tuples;			/* rows found, against max_scan_tuples */
+	int64		searches;		/* for the report of counters */
+	int64		returned;
+	int64		rechecked;
 
 	int			nkilled;
 	KilledTid  *killed;
@@ -210,6 +214,7 @@ start(IndexScanDesc scan)
 	self->mode = HnswIterativeScanMode();
 	self->ef = HnswEfSearch();
 	self->started = true;
+	self->searches++;
 	self->exhausted = false;
 	self->done = self->end = self->at = self->at_tid = 0;
 	self->tuples = 0;
@@ -441,6 +446,8 @@ hnswgettuple(IndexScanDesc scan, ScanDirection direction)
 				scan->xs_recheckorderby = ranked->recheck && !self->null_query;
 				scan->xs_orderbyvals[0] = Float8GetDatum(ranked->bound);
 				scan->xs_orderbynulls[0] = self->null_query;
+				self->returned++;
+				self->rechecked += scan->xs_recheckorderby;
 				return true;
 			}
 			self->at++;
@@ -455,6 +462,13 @@ hnswendscan(IndexScanDesc scan)
 	HnswScan   *self = (HnswScan *) scan->opaque;
 
 	apply_killed(scan);
+	if (VecdbLogScanCounters && self->search != NULL)
+		ereport(INFO,
+				(errmsg("hnsw scan of index \"%s\": " INT64_FORMAT " searches", RelationGetRelationName(scan->indexRelation), self->searches),
+				 errdetail("Nodes expanded: " INT64_FORMAT ", estimates: " INT64_FORMAT ", exact distances: " INT64_FORMAT
+						   ", rows returned: " INT64_FORMAT ", of them to be put in order: " INT64_FORMAT ".",
+						   self->search->expanded, self->search->estimates, self->search->distances,
+						   self->returned, self->rechecked)));
 	MemoryContextDelete(self->context);
 	pfree(self);
 	scan->opaque = NULL;

@@ -94,6 +94,7 @@ typedef struct BuildNode
 	dsa_pointer value_dsa;		/* ... or where (parallel) */
 	float		scale;			/* of the scalar code */
 	float		norm2;			/* squared norm of what the code decodes to */
+	float		error;			/* of the stored value, over all merged ones */
 	uint32		upper;			/* number of its first upper node */
 	uint32		next_equal;		/* nodes that were merged into this one, a list */
 	ItemPointerData tid;
@@ -423,6 +424,7 @@ load_row(Relation rel, ItemPointer tid, Datum *values, bool *isnull, bool alive,
 			node->hash = hash_bytes_extended((const unsigned char *) stored.bytes, stored.nbytes, 0);
 			node->tid = *tid;
 			node->level = HnswLevelOf(tid, index->m);
+			node->error = stored.error;
 			node->next_equal = NO_NODE;
 			SpinLockInit(&node->lock);
 			if (index->coded)
@@ -772,6 +774,7 @@ merge_equal(BuildState *state, uint32 id, BuildNode *node)
 			node->next_equal = other->next_equal;
 			other->next_equal = id;
 			other->nequal++;
+			other->error = Max(other->error, node->error);
 			merged = true;
 		}
 		SpinLockRelease(&other->lock);
@@ -1060,7 +1063,7 @@ write_links(BuildState *state, BuildNode *node, int level)
 		elog(ERROR, "could not find a node of index \"%s\"", RelationGetRelationName(index->rel));
 	memset(&value, 0, sizeof(value));
 	value.scale = stored->scale;
-	value.error = stored->error;
+	value.error = node->error;
 	value.norm = stored->norm;
 	if (layout->value_form == HNSW_VALUE_CHUNKS)
 	{
@@ -1474,6 +1477,12 @@ define_index(Relation rel)
 	int			most = opclass->element == HNSW_SPARSEVEC ? SPARSEVEC_MAX_DIM :
 		opclass->element == HNSW_BIT ? 64000 : VECTOR_MAX_DIM;
 
+	if (opclass->element == HNSW_BIT && TupleDescAttr(rel->rd_att, 0)->atttypid != BITOID)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("type not supported for hnsw index"),
+				 errdetail("Bit strings of varying length have no fixed dimensions."),
+				 errhint("Index an expression such as ((flags::bit(64))).")));
 	if (dim < 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

@@ -41,6 +41,7 @@ typedef struct NodeEntry
 {
 	HnswRef		ref;			/* key */
 	bool		reached;
+	bool		dead;			/* need not be reached, but may lead on */
 } NodeEntry;
 
 typedef struct Check
@@ -230,7 +231,10 @@ check_node(Check *self, HnswRef ref, int kind)
 	}
 	if (kind == HNSW_BASE)
 	{
-		((NodeEntry *) hash_search(self->nodes, &ref, HASH_ENTER, NULL))->reached = false;
+		NodeEntry  *known = hash_search(self->nodes, &ref, HASH_ENTER, NULL);
+
+		known->reached = false;
+		known->dead = (node->flags & HNSW_NODE_DEAD) != 0;
 		if (node->level != 0)
 			report(self, block, slot, "node of level %d stands on a page of level 0", node->level);
 		if (node->ntids > HNSW_TIDS)
@@ -418,7 +422,7 @@ check_reach(Check *self)
 	hash_seq_init(&status, self->nodes);
 	while ((entry = hash_seq_search(&status)) != NULL)
 	{
-		if (entry->reached)
+		if (entry->reached || entry->dead)
 			continue;
 		if (missing++ < 10)
 			report(self, HnswRefBlock(entry->ref), HnswRefSlot(entry->ref), "no path of links leads from the entry point to this node");

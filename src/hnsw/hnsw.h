@@ -25,6 +25,7 @@
 #include "access/generic_xlog.h"
 #include "access/genam.h"
 #include "access/parallel.h"
+#include "access/transam.h"
 #include "core/code.h"
 #include "core/half.h"
 #include "core/rotation.h"
@@ -164,6 +165,28 @@ StaticAssertDecl(sizeof(HnswNode) == 88, "HnswNode is stored");
 #define HNSW_NODE_USED		0x01	/* holds a node */
 #define HNSW_NODE_DEAD		0x02	/* no rows left; about to be removed: never link to it */
 #define HNSW_NODE_UNLINKED	0x04	/* has a value, and no links yet (during a build) */
+#define HNSW_NODE_REMOVED	0x08	/* dead, and no live node links to it; kept for scans under way */
+
+/*
+ * A removed node has no rows; where they stood is the transaction id from which
+ * on no scan can hold a reference to it.
+ */
+static inline FullTransactionId
+HnswNodeRemovedAt(const HnswNode *node)
+{
+	uint64		value;
+
+	memcpy(&value, node->tids, sizeof(value));
+	return FullTransactionIdFromU64(value);
+}
+
+static inline void
+HnswNodeSetRemovedAt(HnswNode *node, FullTransactionId xid)
+{
+	uint64		value = U64FromFullTransactionId(xid);
+
+	memcpy(node->tids, &value, sizeof(value));
+}
 
 /* Special space of every page. */
 typedef struct HnswPageOpaque
@@ -478,6 +501,7 @@ extern HnswSearch *HnswSearchCreate(HnswIndex *index, MemoryContext context);
 extern void HnswSearchSetValue(HnswSearch *self, const HnswValue *value);
 extern void HnswSearchLevel(HnswSearch *self, int kind, const HnswRef *starts, int nstarts, int capacity);
 extern bool HnswSearchMore(HnswSearch *self, int kind);
+extern float HnswSearchFrontier(HnswSearch *self);
 extern void HnswSearchSort(HnswSearch *self, int from);
 extern int	HnswDescend(HnswSearch *self, int to_level, HnswRef *starts, int most, int *entry_level, HnswRef *entry);
 

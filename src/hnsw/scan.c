@@ -276,7 +276,7 @@ distance_interval(const HnswScan *self, const HnswFound *found, double *low, dou
 		return;
 	}
 
-	rounding = 4e-6 + 4e-9 * index->padded;
+	rounding = 8e-6 + 4e-9 * index->padded;
 	if (index->metric == HNSW_IP)
 	{
 		margin = (double) self->value.norm * found->error + rounding * self->value.norm * found->norm;
@@ -383,9 +383,15 @@ next_batch(HnswScan *self)
 		if (self->mode == HNSW_ITERATIVE_OFF || !self->exhausted)
 		{
 			int			live = 0;
+			float		frontier = FLT_MAX;
 
+			/* Strict order: what a candidate could still come before has to wait */
+			if (self->mode == HNSW_ITERATIVE_STRICT)
+				frontier = HnswSearchFrontier(search);
 			for (limit = self->done; limit < search->nfound && live < self->ef; limit++)
 			{
+				if (search->found[limit].distance > frontier)
+					break;
 				if (search->found[limit].ntids > 0)
 					live++;
 			}

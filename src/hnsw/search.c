@@ -521,6 +521,15 @@ HnswSearchMore(HnswSearch *self, int kind)
 	return true;
 }
 
+/* Least key among candidates that wait for HnswSearchMore; FLT_MAX for none. */
+float
+HnswSearchFrontier(HnswSearch *self)
+{
+	while (self->nspilled > 0 && self->index->coded && hash_has(self, self->spilled[0].ref))
+		unspill(self);
+	return self->nspilled > 0 ? self->spilled[0].key : FLT_MAX;
+}
+
 static int
 compare_found(const void *a, const void *b)
 {

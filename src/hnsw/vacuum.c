@@ -14,9 +14,11 @@
  * of the dead tell which live nodes hung together through them (link.c); those
  * are joined to a chain by new pinned links, so that a level stays connected.
  *
- * Pass 3 frees the slots of the dead: generation + 1, page on the free list.
- * No search can be misled: a reference of the old generation is recognised.
- * That is why slots need not wait for scans that are under way.
+ * Pass 3 stamps the dead as removed, with the next transaction id.  A scan under
+ * way may hold references to them, and goes on by their links.  A later vacuum,
+ * when every snapshot of that time is gone, frees their slots in its pass 1:
+ * generation + 1, page on the free list.  A reference that is older still (on a
+ * standby) is recognised by its generation, and skipped.
  *
  * Locks: one page at a time.  Pass 2 reads without a lock what it needs from
  * other pages, then locks the node's page alone, and starts again where the
@@ -33,6 +35,7 @@
 #include "storage/indexfsm.h"
 #include "storage/lmgr.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
 
 /* References of dead nodes, by place; an open-addressing hash. */
 typedef struct DeadSet
@@ -141,8 +144,118 @@ read_page(VacuumState *state, BlockNumber block, int lockmode)
 }
 
 /* ---------------------------------------------------------------------
+ * Free room
+ * --------------------------------------------------------------------- */
+
+/* Put a page with room on its free list.  The caller holds no lock. */
+static void
+list_page(VacuumState *state, BlockNumber block, int kind)
+{
+	Buffer		meta_buffer = ReadBuffer(state->rel, HNSW_META_BLOCK);
+	Buffer		buffer;
+	Page		page;
+
+	LockBuffer(meta_buffer, BUFFER_LOCK_EXCLUSIVE);
+	buffer = ReadBuffer(state->rel, block);
+	LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
+	page = BufferGetPage(buffer);
+	if (!(HnswPageGetOpaque(page)->flags & HNSW_PAGE_ON_FREE_LIST) &&
+		HnswPageGetMeta(BufferGetPage(meta_buffer))->insert_page[kind] != block)
+	{
+		HnswChange	change;
+		HnswMeta   *meta;
+
+		HnswChangeBegin(&change, state->rel, state->log);
+		meta = HnswPageGetMeta(HnswChangePage(&change, meta_buffer, false));
+		page = HnswChangePage(&change, buffer, false);
+		HnswPageGetOpaque(page)->flags |= HNSW_PAGE_ON_FREE_LIST;
+		HnswPageGetOpaque(page)->next_free = meta->free_page[kind];
+		meta->free_page[kind] = block;
+		HnswChangeEnd(&change);
+	}
+	UnlockReleaseBuffer(buffer);
+	UnlockReleaseBuffer(meta_buffer);
+}
+
+/* Free the pieces of a value that stands on chunk pages. */
+static void
+free_chunks(VacuumState *state, ItemPointerData next)
+{
+	while (ItemPointerIsValid(&next))
+	{
+		BlockNumber block = ItemPointerGetBlockNumber(&next);
+		OffsetNumber offset = ItemPointerGetOffsetNumber(&next);
+		Buffer		buffer = read_page(state, block, BUFFER_LOCK_EXCLUSIVE);
+		Page		page = BufferGetPage(buffer);
+		HnswChange	change;
+		bool		room;
+
+		if (PageIsNew(page) || HnswPageGetOpaque(page)->kind != HNSW_PAGE_CHUNK ||
+			offset > PageGetMaxOffsetNumber(page) || !ItemIdIsUsed(PageGetItemId(page, offset)))
+		{
+			UnlockReleaseBuffer(buffer);
+			return;
+		}
+		next = ((HnswChunk *) PageGetItem(page, PageGetItemId(page, offset)))->next;
+		HnswChangeBegin(&change, state->rel, state->log);
+		page = HnswChangePage(&change, buffer, false);
+		PageIndexTupleDeleteNoCompact(page, offset);
+		room = PageGetFreeSpace(page) > HNSW_PAGE_ROOM / 2;
+		HnswChangeEnd(&change);
+		UnlockReleaseBuffer(buffer);
+		if (room)
+			list_page(state, block, HNSW_PAGE_CHUNK);
+	}
+}
+
+/* ---------------------------------------------------------------------
  * Pass 1
  * --------------------------------------------------------------------- */
+
+/* Is nobody left who could hold a reference to this removed node? */
+static bool
+can_free(const HnswNode *node)
+{
+	return (node->flags & HNSW_NODE_REMOVED) && GlobalVisCheckRemovableFullXid(NULL, HnswNodeRemovedAt(node));
+}
+
+/*
+ * Free what removed nodes of one page no scan can come to any more.  Returns
+ * whether there is room on the page; chunks[] gets the values to be freed.
+ */
+static bool
+free_removed(VacuumState *state, Buffer buffer, int kind, ItemPointerData *chunks, int *nchunks)
+{
+	const HnswLayout *layout = &state->index->layout[kind];
+	Page		page = BufferGetPage(buffer);
+	int			n = HnswPageSlots(page, layout);
+	HnswChange	change;
+	bool		freed = false;
+
+	for (int slot = 0; slot < n; slot++)
+	{
+		HnswNode   *node = HnswPageNode(page, layout, slot);
+
+		if (!(node->flags & HNSW_NODE_USED) || !can_free(node))
+			continue;
+		if (!freed)
+		{
+			HnswChangeBegin(&change, state->rel, state->log);
+			page = HnswChangePage(&change, buffer, false);
+			node = HnswPageNode(page, layout, slot);
+			freed = true;
+		}
+		if (kind == HNSW_BASE && layout->value_form == HNSW_VALUE_CHUNKS)
+			chunks[(*nchunks)++] = ((HnswChunkRef *) HnswNodeValue(node, layout))->first;
+		node->flags = 0;
+		node->nlinks = 0;
+		node->ntids = 0;
+		node->generation = (node->generation + 1) & HNSW_GENERATION_MASK;
+	}
+	if (freed)
+		HnswChangeEnd(&change);
+	return freed;
+}
 
 /* Remove dead rows of one page of level 0; remember nodes left without any. */
 static void
@@ -161,7 +274,7 @@ remove_rows(VacuumState *state, Buffer buffer, IndexBulkDeleteCallback callback,
 		int			kept = 0;
 		uint16		killed = 0;
 
-		if (!(node->flags & HNSW_NODE_USED))
+		if (!(node->flags & HNSW_NODE_USED) || (node->flags & HNSW_NODE_REMOVED))
 			continue;
 		for (int t = 0; t < node->ntids; t++)
 		{
@@ -230,7 +343,8 @@ remove_upper(VacuumState *state, Buffer buffer)
 		HnswRef		ref = HnswMakeRef(block, slot, node->generation);
 		HnswRef		down = HnswLinkGet(&node->down);
 
-		if (!(node->flags & HNSW_NODE_USED) || dead_has(&state->dead[HNSW_UPPER], ref))
+		if (!(node->flags & HNSW_NODE_USED) || (node->flags & HNSW_NODE_REMOVED) ||
+			dead_has(&state->dead[HNSW_UPPER], ref))
 			continue;
 		if (!(node->flags & HNSW_NODE_DEAD) &&
 			dead_has(&state->dead[node->level == 1 ? HNSW_BASE : HNSW_UPPER], down))
@@ -264,11 +378,16 @@ mark_dead(VacuumState *state, IndexBulkDeleteCallback callback, void *arg)
 	{
 		Buffer		buffer = read_page(state, block, BUFFER_LOCK_EXCLUSIVE);
 		Page		page = BufferGetPage(buffer);
+		ItemPointerData chunks[HNSW_MAX_SLOTS];
+		int			nchunks = 0;
+		int			kind = HNSW_PAGE_META;
+		bool		freed = false;
 
 		if (!PageIsNew(page))
 		{
-			int			kind = HnswPageGetOpaque(page)->kind;
-
+			kind = HnswPageGetOpaque(page)->kind;
+			if (kind == HNSW_PAGE_BASE || kind == HNSW_PAGE_UPPER)
+				freed = free_removed(state, buffer, kind, chunks, &nchunks);
 			if (kind == HNSW_PAGE_BASE)
 				remove_rows(state, buffer, callback, arg);
 			else if (kind == HNSW_PAGE_UPPER)
@@ -284,6 +403,10 @@ mark_dead(VacuumState *state, IndexBulkDeleteCallback callback, void *arg)
 			}
 		}
 		UnlockReleaseBuffer(buffer);
+		for (int i = 0; i < nchunks; i++)
+			free_chunks(state, chunks[i]);
+		if (freed)
+			list_page(state, block, kind);
 	}
 	do
 	{
@@ -882,87 +1005,25 @@ replace_entry(VacuumState *state)
  * Pass 3
  * --------------------------------------------------------------------- */
 
-/* Put a page with room on its free list.  The caller holds no lock. */
 static void
-list_page(VacuumState *state, BlockNumber block, int kind)
-{
-	Buffer		meta_buffer = ReadBuffer(state->rel, HNSW_META_BLOCK);
-	Buffer		buffer;
-	Page		page;
-
-	LockBuffer(meta_buffer, BUFFER_LOCK_EXCLUSIVE);
-	buffer = ReadBuffer(state->rel, block);
-	LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
-	page = BufferGetPage(buffer);
-	if (!(HnswPageGetOpaque(page)->flags & HNSW_PAGE_ON_FREE_LIST) &&
-		HnswPageGetMeta(BufferGetPage(meta_buffer))->insert_page[kind] != block)
-	{
-		HnswChange	change;
-		HnswMeta   *meta;
-
-		HnswChangeBegin(&change, state->rel, state->log);
-		meta = HnswPageGetMeta(HnswChangePage(&change, meta_buffer, false));
-		page = HnswChangePage(&change, buffer, false);
-		HnswPageGetOpaque(page)->flags |= HNSW_PAGE_ON_FREE_LIST;
-		HnswPageGetOpaque(page)->next_free = meta->free_page[kind];
-		meta->free_page[kind] = block;
-		HnswChangeEnd(&change);
-	}
-	UnlockReleaseBuffer(buffer);
-	UnlockReleaseBuffer(meta_buffer);
-}
-
-/* Free the pieces of a value that stands on chunk pages. */
-static void
-free_chunks(VacuumState *state, ItemPointerData next)
-{
-	while (ItemPointerIsValid(&next))
-	{
-		BlockNumber block = ItemPointerGetBlockNumber(&next);
-		OffsetNumber offset = ItemPointerGetOffsetNumber(&next);
-		Buffer		buffer = read_page(state, block, BUFFER_LOCK_EXCLUSIVE);
-		Page		page = BufferGetPage(buffer);
-		HnswChange	change;
-		bool		room;
-
-		if (PageIsNew(page) || HnswPageGetOpaque(page)->kind != HNSW_PAGE_CHUNK ||
-			offset > PageGetMaxOffsetNumber(page) || !ItemIdIsUsed(PageGetItemId(page, offset)))
-		{
-			UnlockReleaseBuffer(buffer);
-			return;
-		}
-		next = ((HnswChunk *) PageGetItem(page, PageGetItemId(page, offset)))->next;
-		HnswChangeBegin(&change, state->rel, state->log);
-		page = HnswChangePage(&change, buffer, false);
-		PageIndexTupleDeleteNoCompact(page, offset);
-		room = PageGetFreeSpace(page) > HNSW_PAGE_ROOM / 2;
-		HnswChangeEnd(&change);
-		UnlockReleaseBuffer(buffer);
-		if (room)
-			list_page(state, block, HNSW_PAGE_CHUNK);
-	}
-}
-
-static void
-free_dead(VacuumState *state)
+stamp_removed(VacuumState *state)
 {
 	HnswIndex  *index = state->index;
 	BlockNumber nblocks = RelationGetNumberOfBlocks(state->rel);
+	FullTransactionId xid = ReadNextFullTransactionId();
 
 	for (BlockNumber block = 1; block < nblocks; block++)
 	{
 		Buffer		buffer = read_page(state, block, BUFFER_LOCK_EXCLUSIVE);
 		Page		page = BufferGetPage(buffer);
 		int			kind = PageIsNew(page) ? HNSW_PAGE_META : HnswPageGetOpaque(page)->kind;
-		bool		freed = false;
-		ItemPointerData chunks[HNSW_MAX_SLOTS];
-		int			nchunks = 0;
 
 		if (kind == HNSW_PAGE_BASE || kind == HNSW_PAGE_UPPER)
 		{
 			const HnswLayout *layout = &index->layout[kind];
 			int			n = HnswPageSlots(page, layout);
 			HnswChange	change;
+			bool		changed = false;
 
 			for (int slot = 0; slot < n; slot++)
 			{
@@ -971,28 +1032,20 @@ free_dead(VacuumState *state)
 				if (!(node->flags & HNSW_NODE_USED) || !(node->flags & HNSW_NODE_DEAD) ||
 					!dead_has(&state->dead[kind], HnswMakeRef(block, slot, node->generation)))
 					continue;
-				if (!freed)
+				if (!changed)
 				{
 					HnswChangeBegin(&change, state->rel, state->log);
 					page = HnswChangePage(&change, buffer, false);
 					node = HnswPageNode(page, layout, slot);
-					freed = true;
+					changed = true;
 				}
-				if (kind == HNSW_PAGE_BASE && layout->value_form == HNSW_VALUE_CHUNKS)
-					chunks[nchunks++] = ((HnswChunkRef *) HnswNodeValue(node, layout))->first;
-				node->flags = 0;
-				node->nlinks = 0;
-				node->ntids = 0;
-				node->generation = (node->generation + 1) & HNSW_GENERATION_MASK;
+				node->flags |= HNSW_NODE_REMOVED;
+				HnswNodeSetRemovedAt(node, xid);
 			}
-			if (freed)
+			if (changed)
 				HnswChangeEnd(&change);
 		}
 		UnlockReleaseBuffer(buffer);
-		for (int i = 0; i < nchunks; i++)
-			free_chunks(state, chunks[i]);
-		if (freed)
-			list_page(state, block, kind);
 	}
 }
 
@@ -1035,7 +1088,7 @@ hnswbulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,
 		repair_tree(&state, HNSW_BASE);
 		repair_tree(&state, HNSW_UPPER);
 		replace_entry(&state);
-		free_dead(&state);
+		stamp_removed(&state);
 	}
 	MemoryContextDelete(state.context);
 	return stats;

@@ -415,6 +415,7 @@ typedef struct HnswFound
 	uint16		killed;
 	uint8		flags;			/* HnswNode's */
 	uint8		ntids;
+	bool		live;			/* some row of it may be returned */
 	ItemPointerData tids[HNSW_TIDS];
 } HnswFound;
 

@@ -386,7 +386,7 @@ next_batch(HnswScan *self)
 
 			for (limit = self->done; limit < search->nfound && live < self->ef; limit++)
 			{
-				if (search->found[limit].ntids > 0)
+				if (search->found[limit].live)
 					live++;
 			}
 		}

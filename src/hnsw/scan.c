@@ -41,6 +41,7 @@ typedef struct KilledTid
 {
 	HnswRef		ref;
 	ItemPointerData tid;
+	uint16		removals;		/* HnswNode's when the row was read from it */
 } KilledTid;
 
 #define MAX_KILLED 256
@@ -75,6 +76,7 @@ typedef struct HnswScan
 	KilledTid  *killed;
 	HnswRef		last_ref;		/* node of the row returned last */
 	ItemPointerData last_tid;
+	uint16		last_removals;
 } HnswScan;
 
 IndexScanDesc
@@ -95,6 +97,10 @@ hnswbeginscan(Relation rel, int nkeys, int norderbys)
  * Mark rows that the executor found dead, so that scans to come neither return
  * them nor let their nodes use up ef_search.  This is logged, or a standby's
  * pages would differ; standbys do not act upon the marks.
+ *
+ * The marks are set when the scan ends, which for a cursor may be long after
+ * the rows were read.  Where vacuum has removed rows of the node meanwhile, the
+ * same TID may belong to a new, live row with the same value: leave it alone.
  */
 static void
 apply_killed(IndexScanDesc scan)
@@ -109,7 +115,7 @@ apply_killed(IndexScanDesc scan)
 
 		if (node == NULL)
 			continue;
-		for (int t = 0; t < node->ntids; t++)
+		for (int t = 0; t < node->ntids && node->removals == self->killed[i].removals; t++)
 		{
 			if (ItemPointerEquals(&node->tids[t], &self->killed[i].tid) && !(node->killed & (1 << t)))
 				mark = t;
@@ -140,6 +146,7 @@ remember_killed(IndexScanDesc scan)
 	{
 		self->killed[self->nkilled].ref = self->last_ref;
 		self->killed[self->nkilled].tid = self->last_tid;
+		self->killed[self->nkilled].removals = self->last_removals;
 		self->nkilled++;
 	}
 }
@@ -441,6 +448,7 @@ hnswgettuple(IndexScanDesc scan, ScanDirection direction)
 					continue;
 				self->last_ref = found->ref;
 				self->last_tid = found->tids[t];
+				self->last_removals = found->removals;
 				scan->xs_heaptid = found->tids[t];
 				scan->xs_recheck = false;
 				scan->xs_recheckorderby = ranked->recheck && !self->null_query;

@@ -311,6 +311,7 @@ add_found(HnswSearch *self, HnswRef ref, float distance, bool live, Buffer buffe
 	found->flags = node->flags;
 	found->live = live;
 	found->killed = node->killed;
+	found->removals = node->removals;
 	found->ntids = kind == HNSW_BASE ? node->ntids : 0;
 	memcpy(found->tids, node->tids, sizeof(ItemPointerData) * found->ntids);
 	if (self->keep_values)

@@ -92,6 +92,7 @@ typedef struct BuildNode
 	uint64		hash;			/* of the stored value */
 	char	   *value_pointer;	/* value of its own size: where (serial) ... */
 	dsa_pointer value_dsa;		/* ... or where (parallel) */
+	float		error;			/* HnswNode's, over all rows: raised by merges under lock */
 	float		scale;			/* of the scalar code */
 	float		norm2;			/* squared norm of what the code decodes to */
 	uint32		upper;			/* number of its first upper node */
@@ -420,6 +421,7 @@ load_row(Relation rel, ItemPointer tid, Datum *values, bool *isnull, bool alive,
 			char	   *room = (char *) node + value_offset(index);
 
 			node->ref = ref;
+			node->error = stored.error;
 			node->hash = hash_bytes_extended((const unsigned char *) stored.bytes, stored.nbytes, 0);
 			node->tid = *tid;
 			node->level = HnswLevelOf(tid, index->m);
@@ -775,6 +777,7 @@ merge_equal(BuildState *state, uint32 id, BuildNode *node)
 			merged = true;
 		}
 		SpinLockRelease(&other->lock);
+			other->error = Max(other->error, node->error);
 		if (merged)
 		{
 			node->merged = true;
@@ -1060,7 +1063,7 @@ write_links(BuildState *state, BuildNode *node, int level)
 		elog(ERROR, "could not find a node of index \"%s\"", RelationGetRelationName(index->rel));
 	memset(&value, 0, sizeof(value));
 	value.scale = stored->scale;
-	value.error = stored->error;
+	value.error = node->error;
 	value.norm = stored->norm;
 	if (layout->value_form == HNSW_VALUE_CHUNKS)
 	{

@@ -102,6 +102,7 @@ allocate(HnswIndex *index, int kind, Size need, bool log, int *slot)
 	{
 		Buffer		meta_buffer = ReadBuffer(rel, HNSW_META_BLOCK);
 		Buffer		buffer;
+		Buffer		last = InvalidBuffer;
 		HnswMeta   *meta;
 		BlockNumber block;
 		HnswChange	change;
@@ -160,9 +161,22 @@ allocate(HnswIndex *index, int kind, Size need, bool log, int *slot)
 			HnswChangeBegin(&change, rel, log);
 			meta = HnswPageGetMeta(HnswChangePage(&change, meta_buffer, false));
 			HnswInitPage(HnswChangePage(&change, buffer, true), kind);
+			if (pages > 1)
+			{
+				/*
+				 * The last of the tail pages goes into the same record, so that
+				 * recovery makes room for all of them: otherwise the next to
+				 * extend the file could take them for itself.
+				 */
+				last = ReadBuffer(rel, BufferGetBlockNumber(buffer) + pages - 1);
+				LockBuffer(last, BUFFER_LOCK_EXCLUSIVE);
+				HnswInitPage(HnswChangePage(&change, last, true), HNSW_PAGE_TAIL);
+			}
 		}
 		meta->insert_page[kind] = BufferGetBlockNumber(buffer);
 		HnswChangeEnd(&change);
+		if (BufferIsValid(last))
+			UnlockReleaseBuffer(last);
 		UnlockReleaseBuffer(meta_buffer);
 		UnlockReleaseBuffer(buffer);
 		tried = InvalidBlockNumber;

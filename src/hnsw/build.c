@@ -92,9 +92,9 @@ typedef struct BuildNode
 	uint64		hash;			/* of the stored value */
 	char	   *value_pointer;	/* value of its own size: where (serial) ... */
 	dsa_pointer value_dsa;		/* ... or where (parallel) */
+	float		error;			/* HnswNode's, over all rows: raised by merges under lock */
 	float		scale;			/* of the scalar code */
 	float		norm2;			/* squared norm of what the code decodes to */
-	float		error;			/* of the stored value, over all merged ones */
 	uint32		upper;			/* number of its first upper node */
 	uint32		next_equal;		/* nodes that were merged into this one, a list */
 	ItemPointerData tid;
@@ -461,11 +461,15 @@ load_row(Relation rel, ItemPointer tid, Datum *values, bool *isnull, bool alive,
 }
 
 static void
-load(BuildState *state, TableScanDesc scan)
+load(BuildState *state, ParallelTableScanDesc parallel_scan)
 {
 	BuildShared *shared = state->shared;
+	TableScanDesc scan = NULL;
 	double		tuples;
 
+	/* begun here, for one who comes too late to load would have to end it */
+	if (parallel_scan != NULL)
+		scan = table_beginscan_parallel(state->heap, parallel_scan);
 	state->page = InvalidBuffer;
 	tuples = table_index_build_scan(state->heap, state->rel, state->info, true, state->leader,
 									load_row, state, scan);
@@ -1263,7 +1267,7 @@ reset_work(BuildState *state)
  * others are in.
  */
 static void
-participate(BuildState *state, TableScanDesc scan)
+participate(BuildState *state, ParallelTableScanDesc parallel_scan)
 {
 	BuildShared *shared = state->shared;
 
@@ -1271,7 +1275,7 @@ participate(BuildState *state, TableScanDesc scan)
 	{
 		case 0:
 			report_phase(state, HNSW_PHASE_LOAD, 0);
-			load(state, scan);
+			load(state, parallel_scan);
 			arrive(state);
 			/* FALLTHROUGH */
 		case 1:
@@ -1377,7 +1381,7 @@ HnswBuildWorker(dsm_segment *segment, shm_toc *toc)
 	info->ii_Concurrent = shared->concurrent;
 	area = dsa_attach(shared->area);
 	init_state(&state, shared, area, heap, rel, info, false);
-	participate(&state, table_beginscan_parallel(heap, scan_desc));
+	participate(&state, scan_desc);
 	MemoryContextDelete(state.context);
 	dsa_detach(area);
 	index_close(rel, shared->concurrent ? RowExclusiveLock : AccessExclusiveLock);
@@ -1666,7 +1670,7 @@ build_parallel(HnswIndex *index, Relation heap, Relation rel, IndexInfo *info, i
 	LaunchParallelWorkers(pcxt);
 	WaitForParallelWorkersToAttach(pcxt);
 	init_state(&state, shared, area, heap, rel, info, true);
-	participate(&state, table_beginscan_parallel(heap, scan_desc));
+	participate(&state, scan_desc);
 	WaitForParallelWorkersToFinish(pcxt);
 	finish_build(&state);
 	result->heap_tuples = shared->heap_tuples;

@@ -157,7 +157,7 @@ typedef struct HnswNode
 	float		norm;			/* F16: |stored| */
 	ItemPointerData tids[HNSW_TIDS];
 	uint16		killed;			/* bit i: tids[i] was dead to every snapshot of this server; standbys ignore it */
-	uint16		unused;
+	uint16		removals;		/* times that vacuum removed rows, modulo 2^16: a tid seen before may be another row's now */
 } HnswNode;
 
 StaticAssertDecl(sizeof(HnswNode) == 88, "HnswNode is stored");
@@ -436,8 +436,10 @@ typedef struct HnswFound
 	uint32		value;			/* offset in HnswSearch.values, where kept */
 	uint32		value_bytes;
 	uint16		killed;
+	uint16		removals;
 	uint8		flags;			/* HnswNode's */
 	uint8		ntids;
+	bool		live;			/* some row of it may be returned */
 	ItemPointerData tids[HNSW_TIDS];
 } HnswFound;
 

@@ -102,6 +102,7 @@ allocate(HnswIndex *index, int kind, Size need, bool log, int *slot)
 	{
 		Buffer		meta_buffer = ReadBuffer(rel, HNSW_META_BLOCK);
 		Buffer		buffer;
+		Buffer		last = InvalidBuffer;
 		HnswMeta   *meta;
 		BlockNumber block;
 		HnswChange	change;
@@ -160,9 +161,22 @@ allocate(HnswIndex *index, int kind, Size need, bool log, int *slot)
 			HnswChangeBegin(&change, rel, log);
 			meta = HnswPageGetMeta(HnswChangePage(&change, meta_buffer, false));
 			HnswInitPage(HnswChangePage(&change, buffer, true), kind);
+			if (pages > 1)
+			{
+				/*
+				 * The last of the tail pages goes into the same record, so that
+				 * recovery makes room for all of them: otherwise the next to
+				 * extend the file could take them for itself.
+				 */
+				last = ReadBuffer(rel, BufferGetBlockNumber(buffer) + pages - 1);
+				LockBuffer(last, BUFFER_LOCK_EXCLUSIVE);
+				HnswInitPage(HnswChangePage(&change, last, true), HNSW_PAGE_TAIL);
+			}
 		}
 		meta->insert_page[kind] = BufferGetBlockNumber(buffer);
 		HnswChangeEnd(&change);
+		if (BufferIsValid(last))
+			UnlockReleaseBuffer(last);
 		UnlockReleaseBuffer(meta_buffer);
 		UnlockReleaseBuffer(buffer);
 		tried = InvalidBlockNumber;
@@ -416,20 +430,20 @@ choose(HnswIndex *index, HnswSearch *search, int kind, HnswRef self_ref, HnswNei
  * Offer a new node to its neighbours.  The first that takes it for good is its
  * parent; neighbors[0] is so marked in the node.  Where all have their lists
  * full of pins (thousands of equal values), another that the search came by is.
+ * Returns whether any took it.
  */
-static void
+static bool
 offer(HnswIndex *index, int kind, HnswRef ref, const HnswStored *stored, const CodeQuery *query,
 	  const HnswNeighbor *neighbors, int n, const HnswRef *others, int nothers, bool log)
 {
 	int			parent = 0;
+	bool		taken;
 
 	while (parent < n && !HnswAddLink(index, kind, neighbors[parent].ref, ref, stored, query, true, log))
 		parent++;
-	for (int i = 0; i < nothers && parent == n; i++)
-	{
-		if (HnswAddLink(index, kind, others[i], ref, stored, query, true, log))
-			break;
-	}
+	taken = parent < n;
+	for (int i = 0; i < nothers && !taken; i++)
+		taken = HnswAddLink(index, kind, others[i], ref, stored, query, true, log);
 	for (int i = 0; i < n; i++)
 	{
 		if (i != parent)
@@ -461,6 +475,7 @@ offer(HnswIndex *index, int kind, HnswRef ref, const HnswStored *stored, const C
 			UnlockReleaseBuffer(buffer);
 		}
 	}
+	return taken;
 }
 
 /*
@@ -486,6 +501,40 @@ unlock_graph(HnswIndex *index, bool exclusive)
 }
 
 /*
+ * A new node, `ref` of level 0 and `top` of its highest level, found no live
+ * node to link to it: vacuum has marked all that the search came by.  Look again,
+ * and where there is still none, the graph begins anew with this node, for no
+ * search could come to it through the dead once they are freed.  The caller
+ * holds the graph's lock exclusively.
+ */
+static void
+adopt(HnswIndex *index, HnswSearch *search, HnswRef ref, HnswRef top, int level, const HnswStored *stored, bool log)
+{
+	HnswRef		starts[HNSW_MAX_STARTS];
+	HnswRef		entry;
+	int			entry_level;
+	int			n;
+	bool		alone = true;
+
+	search->keep_values = false;
+	n = HnswDescend(search, 0, starts, HNSW_MAX_STARTS, &entry_level, &entry);
+	HnswSearchLevel(search, HNSW_BASE, starts, n, HNSW_POOL(index->ef_construction));
+	HnswSearchSort(search, 0);
+	for (int i = 0; i < search->nfound; i++)
+	{
+		if (search->found[i].ref == ref)
+			return;
+		if (search->found[i].flags & (HNSW_NODE_DEAD | HNSW_NODE_UNLINKED))
+			continue;
+		alone = false;
+		if (HnswAddLink(index, HNSW_BASE, search->found[i].ref, ref, stored, &search->code_query[HNSW_BASE], true, log))
+			return;
+	}
+	if (alone)
+		HnswUpdateEntry(index, top, level, entry, log);
+}
+
+/*
  * Put a value into the graph, for row *tid; or link a node of level 0 that has
  * value and rows already (`existing`, during a build).  Memory of the current
  * context is used freely.
@@ -503,11 +552,13 @@ HnswLinkNode(HnswIndex *index, HnswSearch *search, const HnswValue *value, ItemP
 	int			nothers[HNSW_MAX_LEVEL + 1];
 	HnswRef		starts[HNSW_MAX_STARTS];
 	HnswRef		entry;
+	HnswRef		base;
 	HnswRef		below;
 	int			entry_level;
 	int			level = HnswLevelOf(tid, index->m);
 	int			n;
 	bool		exclusive = false;
+	bool		taken = true;
 
 	HnswStore(index, value, &stored);
 	search->ignore_killed = false;
@@ -522,6 +573,7 @@ HnswLinkNode(HnswIndex *index, HnswSearch *search, const HnswValue *value, ItemP
 		lock_graph(index, exclusive);
 	}
 
+again:
 	search->keep_values = false;
 	n = HnswDescend(search, level, starts, HNSW_MAX_STARTS, &entry_level, &entry);
 	search->keep_values = true;
@@ -550,6 +602,14 @@ HnswLinkNode(HnswIndex *index, HnswSearch *search, const HnswValue *value, ItemP
 		for (int i = 0; i < n; i++)
 			starts[i] = search->found[i].down;
 	}
+	if (entry_level >= 0 && nchosen[0] == 0 && !exclusive)
+	{
+		/* all are dead: one at a time, so that those who come now find each other */
+		unlock_graph(index, exclusive);
+		exclusive = true;
+		lock_graph(index, exclusive);
+		goto again;
+	}
 
 	on_page = stored;
 	if (index->layout[HNSW_BASE].value_form == HNSW_VALUE_CHUNKS)
@@ -571,7 +631,7 @@ HnswLinkNode(HnswIndex *index, HnswSearch *search, const HnswValue *value, ItemP
 		on_page.nbytes = sizeof(chunks);
 	}
 
-	below = HNSW_NO_REF;
+	base = below = HNSW_NO_REF;
 	for (int l = 0; l <= level; l++)
 	{
 		int			kind = l > 0 ? HNSW_UPPER : HNSW_BASE;
@@ -602,9 +662,22 @@ HnswLinkNode(HnswIndex *index, HnswSearch *search, const HnswValue *value, ItemP
 		}
 		else
 			ref = write_node(index, l, &on_page, below, chosen[l], nchosen[l], tid, log);
-		offer(index, kind, ref, &stored, &search->code_query[kind], chosen[l], nchosen[l],
-			  others[l], nothers[l], log);
+		if (!offer(index, kind, ref, &stored, &search->code_query[kind], chosen[l], nchosen[l],
+				   others[l], nothers[l], log) && l == 0)
+			taken = false;
+		if (l == 0)
+			base = ref;
 		below = ref;
+	}
+	if (!taken && entry_level >= 0)
+	{
+		if (!exclusive)
+		{
+			unlock_graph(index, exclusive);
+			exclusive = true;
+			lock_graph(index, exclusive);
+		}
+		adopt(index, search, base, below, level, &stored, log);
 	}
 	if (level > entry_level)
 		HnswUpdateEntry(index, below, level, HNSW_NO_REF, log);

@@ -11,6 +11,7 @@
 
 #include <math.h>
 
+#include "access/xloginsert.h"
 #include "miscadmin.h"
 #include "storage/indexfsm.h"
 #include "storage/lmgr.h"
@@ -61,6 +62,20 @@ HnswChangeAbort(HnswChange *change)
 	Assert(change->state != NULL || change->nbuffers == 0);
 	if (change->state != NULL)
 		GenericXLogAbort(change->state);
+}
+
+/*
+ * End a change of a page of an unlogged relation's init fork.  That one is
+ * logged, unlike the relation's main fork: a crash makes the main fork from it.
+ */
+static void
+end_init_change(HnswChange *change)
+{
+	START_CRIT_SECTION();
+	HnswChangeEnd(change);
+	for (int i = 0; i < change->nbuffers; i++)
+		log_newpage_buffer(change->buffers[i], true);
+	END_CRIT_SECTION();
 }
 
 void
@@ -114,7 +129,7 @@ HnswCreateMeta(Relation rel, ForkNumber fork, const HnswIndex *index, bool log)
 		Page		page;
 
 		Assert(BufferGetBlockNumber(buffer) == block);
-		HnswChangeBegin(&change, rel, log);
+		HnswChangeBegin(&change, rel, log && fork == MAIN_FORKNUM);
 		page = HnswChangePage(&change, buffer, true);
 		if (block == HNSW_META_BLOCK)
 		{
@@ -148,7 +163,10 @@ HnswCreateMeta(Relation rel, ForkNumber fork, const HnswIndex *index, bool log)
 			memset(PageGetContents(page), 0, HNSW_CENTER_FLOATS * sizeof(float));
 			((PageHeader) page)->pd_lower = ((PageHeader) page)->pd_upper;
 		}
-		HnswChangeEnd(&change);
+		if (log && fork == INIT_FORKNUM)
+			end_init_change(&change);
+		else
+			HnswChangeEnd(&change);
 		UnlockReleaseBuffer(buffer);
 	}
 }

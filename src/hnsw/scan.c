@@ -41,6 +41,7 @@ typedef struct KilledTid
 {
 	HnswRef		ref;
 	ItemPointerData tid;
+	uint16		removals;		/* HnswNode's when the row was read from it */
 } KilledTid;
 
 #define MAX_KILLED 256
@@ -55,6 +56,7 @@ typedef struct HnswScan
 	HnswIterativeScan mode;
 	int			ef;
 	bool		started;
+	bool		begun;			/* the first batch was made */
 	bool		null_query;
 	bool		exhausted;		/* nothing more to be searched */
 
@@ -65,7 +67,8 @@ typedef struct HnswScan
 	int			at_tid;
 	int			ranked_allocated;
 	Ranked	   *ranked;			/* of found[done..end) */
-	float		last_distance;	/* greatest returned, for strict order */
+	double		last_bound;		/* greatest bound returned, for strict order */
+	double		last_high;		/* and where the intervals of those rows end */
 	int64		tuples;			/* rows found, against max_scan_tuples */
 	int64		searches;		/* for the report of counters */
 	int64		returned;
@@ -75,6 +78,7 @@ typedef struct HnswScan
 	KilledTid  *killed;
 	HnswRef		last_ref;		/* node of the row returned last */
 	ItemPointerData last_tid;
+	uint16		last_removals;
 } HnswScan;
 
 IndexScanDesc
@@ -95,6 +99,10 @@ hnswbeginscan(Relation rel, int nkeys, int norderbys)
  * Mark rows that the executor found dead, so that scans to come neither return
  * them nor let their nodes use up ef_search.  This is logged, or a standby's
  * pages would differ; standbys do not act upon the marks.
+ *
+ * The marks are set when the scan ends, which for a cursor may be long after
+ * the rows were read.  Where vacuum has removed rows of the node meanwhile, the
+ * same TID may belong to a new, live row with the same value: leave it alone.
  */
 static void
 apply_killed(IndexScanDesc scan)
@@ -109,7 +117,7 @@ apply_killed(IndexScanDesc scan)
 
 		if (node == NULL)
 			continue;
-		for (int t = 0; t < node->ntids; t++)
+		for (int t = 0; t < node->ntids && node->removals == self->killed[i].removals; t++)
 		{
 			if (ItemPointerEquals(&node->tids[t], &self->killed[i].tid) && !(node->killed & (1 << t)))
 				mark = t;
@@ -140,6 +148,7 @@ remember_killed(IndexScanDesc scan)
 	{
 		self->killed[self->nkilled].ref = self->last_ref;
 		self->killed[self->nkilled].tid = self->last_tid;
+		self->killed[self->nkilled].removals = self->last_removals;
 		self->nkilled++;
 	}
 }
@@ -216,9 +225,10 @@ start(IndexScanDesc scan)
 	self->started = true;
 	self->searches++;
 	self->exhausted = false;
+	self->begun = false;
 	self->done = self->end = self->at = self->at_tid = 0;
 	self->tuples = 0;
-	self->last_distance = -FLT_MAX;
+	self->last_bound = self->last_high = -get_float8_infinity();
 	ItemPointerSetInvalid(&self->last_tid);
 
 	self->search->ignore_killed = scan->ignore_killed_tuples;
@@ -253,10 +263,14 @@ start(IndexScanDesc scan)
 	self->exhausted = self->mode == HNSW_ITERATIVE_OFF;
 }
 
+/* More than 16,000 products can lose that are too small for a float: 1.4e-45 each. */
+#define UNDERFLOW 1e-40
+
 /*
  * The interval that holds the operator's distance, in its own units.  Beyond
  * the stored error it allows for rounding: of the rotation, of sums over the
- * dimensions here and in the operator, and of centring.
+ * dimensions here and in the operator, and of centring; and for what the index's
+ * floats cannot hold, where products underflow or a sum overflows.
  */
 static void
 distance_interval(const HnswScan *self, const HnswFound *found, double *low, double *high)
@@ -269,17 +283,31 @@ distance_interval(const HnswScan *self, const HnswFound *found, double *low, dou
 
 	if (!index->coded)
 	{
-		double		exact = HnswUserDistance(index, found->distance);
-
-		*low = exact - fabs(exact) * 2.5e-7;
-		*high = exact + fabs(exact) * 2.5e-7;
+		/* a double rounded to float */
+		*low = found->distance - fabs(found->distance) * 1e-7 - UNDERFLOW;
+		*high = found->distance + fabs(found->distance) * 1e-7 + UNDERFLOW;
+		if (found->distance >= FLT_MAX)
+		{
+			*low = FLT_MAX;
+			*high = get_float8_infinity();
+		}
+		else if (found->distance <= -FLT_MAX)
+		{
+			*low = -get_float8_infinity();
+			*high = -FLT_MAX;
+		}
+		if (index->metric == HNSW_L2)
+		{
+			*low = sqrt(Max(*low, 0)) * (1 - 1e-7);
+			*high = sqrt(*high) * (1 + 1e-7);
+		}
 		return;
 	}
 
 	rounding = 8e-6 + 4e-9 * index->padded;
 	if (index->metric == HNSW_IP)
 	{
-		margin = (double) self->value.norm * found->error + rounding * self->value.norm * found->norm;
+		margin = (double) self->value.norm * found->error + rounding * self->value.norm * found->norm + UNDERFLOW;
 		*low = (found->distance - margin) / unit / unit;
 		*high = (found->distance + margin) / unit / unit;
 	}
@@ -287,9 +315,9 @@ distance_interval(const HnswScan *self, const HnswFound *found, double *low, dou
 	{
 		margin = found->error +
 			rounding * ((double) self->value.norm + found->norm) + 1e-6 * index->center_norm;
-		d = sqrt(Max(found->distance, 0.0f));
-		*low = Max(d - margin, 0.0);
-		*high = d + margin;
+		d = Max(found->distance, 0.0f);
+		*low = Max(sqrt(Max(d - UNDERFLOW, 0)) - margin, 0);
+		*high = sqrt(d + UNDERFLOW) + margin;
 		if (index->metric == HNSW_COSINE)
 		{
 			*low = *low * *low / 2 - rounding;
@@ -315,7 +343,7 @@ rank(HnswScan *self)
 	int			n = self->end - self->done;
 	HnswFound  *found = self->search->found + self->done;
 	double		later_low = get_float8_infinity();
-	double		earlier_high = -get_float8_infinity();
+	double		earlier_high = self->last_high;
 	double	   *highs;
 
 	if (n > self->ranked_allocated)
@@ -342,6 +370,18 @@ rank(HnswScan *self)
 			self->ranked[i].recheck = true;
 		earlier_high = Max(earlier_high, highs[i]);
 	}
+
+	/*
+	 * Strict order: later rows have bounds at or above the last one here, so
+	 * what may lie beyond that has to wait for them.
+	 */
+	if (self->mode == HNSW_ITERATIVE_STRICT)
+	{
+		self->last_bound = self->ranked[n - 1].bound;
+		self->last_high = earlier_high;
+		for (int i = 0; i < n; i++)
+			self->ranked[i].recheck |= highs[i] >= self->last_bound;
+	}
 	pfree(highs);
 }
 
@@ -355,11 +395,12 @@ next_batch(HnswScan *self)
 
 	for (;;)
 	{
-		bool		first = self->end == 0;
+		bool		first = !self->begun;
 		int			before = search->nfound;
 		int			limit;
 
 		CHECK_FOR_INTERRUPTS();
+		self->begun = true;
 		self->done = self->end;
 		if (!first)
 		{
@@ -392,19 +433,29 @@ next_batch(HnswScan *self)
 			{
 				if (search->found[limit].distance > frontier)
 					break;
-				if (search->found[limit].ntids > 0)
+				if (search->found[limit].live)
 					live++;
 			}
 		}
 		self->end = limit;
+		if (search->nfound == 0)
+			self->exhausted = true; /* the entry point leads nowhere */
 
-		/* Strict order: what comes too late does not come */
+		/* Strict order: what may belong before rows that were returned does not come */
 		if (self->mode == HNSW_ITERATIVE_STRICT)
 		{
-			while (self->done < self->end && search->found[self->done].distance < self->last_distance)
-				self->done++;
-			if (self->end > self->done)
-				self->last_distance = search->found[self->end - 1].distance;
+			int			kept = self->end;
+
+			for (int i = self->end - 1; i >= self->done; i--)
+			{
+				double		low;
+				double		high;
+
+				distance_interval(self, &search->found[i], &low, &high);
+				if (low >= self->last_bound)
+					search->found[--kept] = search->found[i];
+			}
+			self->done = kept;
 		}
 		self->at = self->done;
 		self->at_tid = 0;
@@ -447,6 +498,7 @@ hnswgettuple(IndexScanDesc scan, ScanDirection direction)
 					continue;
 				self->last_ref = found->ref;
 				self->last_tid = found->tids[t];
+				self->last_removals = found->removals;
 				scan->xs_heaptid = found->tids[t];
 				scan->xs_recheck = false;
 				scan->xs_recheckorderby = ranked->recheck && !self->null_query;

@@ -292,7 +292,7 @@ keep_value(HnswSearch *self, HnswFound *found, Buffer buffer, const HnswNode *no
 
 /* The caller holds a lock on the node's page. */
 static void
-add_found(HnswSearch *self, HnswRef ref, float distance, Buffer buffer, const HnswNode *node, int kind)
+add_found(HnswSearch *self, HnswRef ref, float distance, bool live, Buffer buffer, const HnswNode *node, int kind)
 {
 	HnswFound  *found;
 
@@ -309,7 +309,9 @@ add_found(HnswSearch *self, HnswRef ref, float distance, Buffer buffer, const Hn
 	found->norm = node->norm;
 	found->scale = node->scale;
 	found->flags = node->flags;
+	found->live = live;
 	found->killed = node->killed;
+	found->removals = node->removals;
 	found->ntids = kind == HNSW_BASE ? node->ntids : 0;
 	memcpy(found->tids, node->tids, sizeof(ItemPointerData) * found->ntids);
 	if (self->keep_values)
@@ -322,7 +324,7 @@ has_rows(const HnswSearch *self, const HnswNode *node, int kind)
 {
 	if (kind != HNSW_BASE)
 		return true;
-	return !(node->flags & HNSW_NODE_DEAD) &&
+	return !(node->flags & HNSW_NODE_DEAD) && node->ntids > 0 &&
 		!(self->ignore_killed && node->killed == (1 << node->ntids) - 1);
 }
 
@@ -350,7 +352,7 @@ expand_coded(HnswSearch *self, int kind, HnswRef ref)
 	distance = HnswNodeDistance(index, buffer, node, kind, self->value);
 	if (unlikely(isnan(distance)))
 		distance = FLT_MAX;
-	add_found(self, ref, distance, buffer, node, kind);
+	add_found(self, ref, distance, live, buffer, node, kind);
 
 	nlinks = Min(node->nlinks, layout->links);
 	for (int first = 0; first < nlinks; first += CODE_SLOTS)
@@ -423,7 +425,7 @@ expand_plain(HnswSearch *self, int kind, HnswRef ref, float distance)
 	if (node == NULL)
 		return false;
 	live = has_rows(self, node, kind);
-	add_found(self, ref, distance, buffer, node, kind);
+	add_found(self, ref, distance, live, buffer, node, kind);
 	nlinks = Min(node->nlinks, layout->links);
 	memcpy(links, HnswNodeLinks(node, layout), sizeof(HnswLink) * nlinks);
 	UnlockReleaseBuffer(buffer);

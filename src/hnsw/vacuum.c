@@ -301,6 +301,7 @@ remove_rows(VacuumState *state, Buffer buffer, IndexBulkDeleteCallback callback,
 		{
 			node->ntids = kept;
 			node->killed = killed;
+			node->removals++;
 		}
 		if (kept == 0)
 		{

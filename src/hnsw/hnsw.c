@@ -9,6 +9,7 @@
 #include <math.h>
 
 #include "access/reloptions.h"
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "commands/progress.h"
 #include "commands/vacuum.h"
@@ -49,7 +50,19 @@ HnswDefineSettings(void)
 {
 	if (settings_known)
 		return;
+
+	/*
+	 * Nothing can be set in parallel mode, so a placeholder could not pass its
+	 * value on.  A worker reads the strings that its leader gave it; a leader
+	 * comes here again.
+	 */
+	if (IsInParallelMode())
+	{
+		settings_foreign = true;
+		return;
+	}
 	settings_known = true;
+	settings_foreign = false;
 
 	/* A SET before this made a placeholder, whose value we inherit; anything else is another library's */
 	if (GetConfigOption("hnsw.ef_search", true, false) != NULL &&

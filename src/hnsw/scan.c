@@ -49,6 +49,7 @@ typedef struct KilledTid
 typedef struct HnswScan
 {
 	MemoryContext context;		/* of the scan */
+	MemoryContext index_context;	/* of index and search */
 	MemoryContext value_context;	/* of one value searched for */
 	HnswIndex  *index;
 	HnswSearch *search;
@@ -88,6 +89,7 @@ hnswbeginscan(Relation rel, int nkeys, int norderbys)
 	HnswScan   *self = palloc0(sizeof(HnswScan));
 
 	self->context = AllocSetContextCreate(CurrentMemoryContext, "hnsw scan", ALLOCSET_DEFAULT_SIZES);
+	self->index_context = AllocSetContextCreate(self->context, "hnsw scan index", ALLOCSET_DEFAULT_SIZES);
 	self->value_context = AllocSetContextCreate(self->context, "hnsw scan value", ALLOCSET_DEFAULT_SIZES);
 	scan->opaque = self;
 	scan->xs_orderbyvals = palloc0(sizeof(Datum) * Max(norderbys, 1));
@@ -207,8 +209,9 @@ start(IndexScanDesc scan)
 	/* An index that was empty may have got its centre since. */
 	if (self->index == NULL || !self->index->centred)
 	{
-		self->index = HnswOpen(scan->indexRelation, self->context);
-		self->search = HnswSearchCreate(self->index, self->context);
+		MemoryContextReset(self->index_context);
+		self->index = HnswOpen(scan->indexRelation, self->index_context);
+		self->search = HnswSearchCreate(self->index, self->index_context);
 	}
 
 	MemoryContextReset(self->value_context);
@@ -235,6 +238,13 @@ start(IndexScanDesc scan)
 	self->search->keep_spilled = false;
 	HnswSearchSetValue(self->search, &self->value);
 	self->search->spill_limit = (Size) (work_mem * 1024.0 * HnswScanMemMultiplier());
+	if (!self->index->centred)
+	{
+		/* no rows yet; those that come now are not for this scan, nor is its query prepared for them */
+		self->search->nfound = 0;
+		self->exhausted = true;
+		return;
+	}
 	for (;;)
 	{
 		HnswRef		now;

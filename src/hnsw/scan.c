@@ -434,7 +434,7 @@ next_batch(HnswScan *self)
 		if (self->mode == HNSW_ITERATIVE_OFF || !self->exhausted)
 		{
 			int			live = 0;
-			float		frontier = FLT_MAX;
+			float		frontier = get_float4_infinity();
 
 			/* Strict order: what a candidate could still come before has to wait */
 			if (self->mode == HNSW_ITERATIVE_STRICT)

@@ -25,6 +25,7 @@
 #include <math.h>
 
 #include "miscadmin.h"
+#include "utils/float.h"
 #include "utils/memutils.h"
 
 #define EXPANDED			(UINT64CONST(1) << 63)
@@ -523,13 +524,13 @@ HnswSearchMore(HnswSearch *self, int kind)
 	return true;
 }
 
-/* Least key among candidates that wait for HnswSearchMore; FLT_MAX for none. */
+/* Least key among candidates that wait for HnswSearchMore; infinity for none. */
 float
 HnswSearchFrontier(HnswSearch *self)
 {
 	while (self->nspilled > 0 && self->index->coded && hash_has(self, self->spilled[0].ref))
 		unspill(self);
-	return self->nspilled > 0 ? self->spilled[0].key : FLT_MAX;
+	return self->nspilled > 0 ? self->spilled[0].key : get_float4_infinity();
 }
 
 static int

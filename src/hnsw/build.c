@@ -604,6 +604,7 @@ search_level(BuildState *state, int level, int capacity)
 		next++;
 		links = get_links(state, get_node(state, id), level);
 		n = Min(links->n, most);
+		pg_read_barrier();		/* pairs with those before links->n grows */
 		for (int i = 0; i < n; i++)
 		{
 			uint32		other = links->id[i];
@@ -941,6 +942,27 @@ next_batch(BuildState *state, uint32 total, uint32 *from, uint32 *to)
 	return true;
 }
 
+/*
+ * Map all memory that the others filled.  Later this could happen under a spin
+ * lock, where no lock may be taken and no error be raised.
+ */
+static void
+map_nodes(BuildState *state, uint32 nnodes)
+{
+	bool		own_size = state->index->layout[HNSW_BASE].value_form == HNSW_VALUE_CHUNKS;
+	uint32		step = own_size ? 1 : 1u << state->shared->nodes.shift;
+
+	if (state->area == NULL)
+		return;
+	for (uint32 id = 0; id < nnodes; id += step)
+	{
+		BuildNode  *node = get_node(state, id);
+
+		if (own_size && node != NULL && node->present)
+			(void) node_value(state, node);
+	}
+}
+
 static void
 build_graph(BuildState *state)
 {
@@ -950,6 +972,7 @@ build_graph(BuildState *state)
 	MemoryContext old = MemoryContextSwitchTo(state->row_context);
 
 	state->seen = MemoryContextAllocExtended(state->context, sizeof(uint16) * Max(nnodes, 1), MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	map_nodes(state, nnodes);
 	state->round = 0;
 	state->pool = MemoryContextAlloc(state->context, sizeof(PoolEntry) * (HNSW_MAX_EF_CONSTRUCTION + 1));
 	while (next_batch(state, nnodes, &from, &to))

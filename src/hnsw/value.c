@@ -376,6 +376,18 @@ read_chunks(HnswIndex *index, const HnswChunkRef *ref, uint32 *bytes)
 				 errmsg("index \"%s\" has a value that ends after %u of %u bytes",
 						RelationGetRelationName(index->rel), at, ref->bytes),
 				 errhint("Rebuild it with REINDEX.")));
+
+	/*
+	 * On a standby the pieces may be another value's, when the scan came by a
+	 * reference so old that the primary has used their place again.
+	 */
+	if (ref->bytes < sizeof(int32) || *(int32 *) out < 0 ||
+		(Size) ref->bytes != sizeof(int32) + (Size) *(int32 *) out * (sizeof(int32) + sizeof(float)))
+		ereport(ERROR,
+				(errcode(ERRCODE_INDEX_CORRUPTED),
+				 errmsg("index \"%s\" has a value of %u bytes whose elements do not take as many",
+						RelationGetRelationName(index->rel), ref->bytes),
+				 errhint("Repeat the query on a standby; otherwise rebuild the index with REINDEX.")));
 	*bytes = ref->bytes;
 	return out;
 }

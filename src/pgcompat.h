@@ -77,6 +77,21 @@ VecdbOwnsRelation(Oid relid)
 #endif
 }
 
+#include "nodes/pathnodes.h"
+
+/*
+ * Keep the planner from a path that cannot be executed.  Its cost is infinite,
+ * but 18 counts disabled nodes first: beside a disabled sequential scan it would
+ * win.
+ */
+static inline void
+HnswDisablePath(IndexPath *path)
+{
+#if PG_VERSION_NUM >= 180000
+	path->path.disabled_nodes = 2;
+#endif
+}
+
 /* 18 gave vacuum_delay_point an argument. */
 #if PG_VERSION_NUM >= 180000
 #define vacuum_delay_point_compat() vacuum_delay_point(false)

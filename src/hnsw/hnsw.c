@@ -216,6 +216,7 @@ hnswcostestimate(PlannerInfo *root, IndexPath *path, double loop_count,
 		*startup_cost = *total_cost = get_float8_infinity();
 		*selectivity = 0;
 		*pages = 0;
+		HnswDisablePath(path);
 		return;
 	}
 

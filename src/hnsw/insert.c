@@ -14,8 +14,9 @@
  * wait for those that may not have seen the marks.  A node that will be above
  * all others takes it exclusively too, so that two of them find each other.
  *
- * A crash between the steps leaves a node that fewer nodes link to, never a
- * dangling link: every link is written after the node that it leads to.
+ * A crash or an error between the steps leaves a node that fewer nodes link to,
+ * or none, never a dangling link: every link is written after the node that it
+ * leads to.  The row of such a node is not committed, and vacuum removes it.
  */
 #include "hnsw/hnsw.h"
 

@@ -7,7 +7,7 @@
  *
  * A neighbour y of node c (both rotated, float[D]) is encoded as its residual
  * r = y - c on the first dc coordinates, `bits` (1, 2 or 4) bits each, plus two
- * factors.  Formulas: see "Formulas" of the index design.
+ * factors.  README.md in this folder has the formulas.
  *
  * Block layout: one block holds 32 slots; planes one after the other (plane p
  * holds bit p of every u), in each plane dc/4 groups of 16 bytes; byte b of a

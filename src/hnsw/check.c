@@ -2,10 +2,11 @@
  * check.c
  *	  hnsw_check: what is wrong with an index, a row for each inconsistency.
  *
- * Reads every page, then every row of the table that the caller's snapshot
- * sees.  Changes nothing, and holds one page lock at a time, so that it may run
- * beside other work; rows and nodes that come and go meanwhile are not
- * reported.
+ * Reads every page, then every visible row of the table.  Changes nothing, and
+ * holds one page lock at a time, so that it may run beside other work.  What
+ * looks wrong in a node's links is read again before it is reported; but rows
+ * committed, and nodes added or removed, between the pages and the rows can be
+ * reported as missing or without a path.
  */
 #include "hnsw/hnsw.h"
 

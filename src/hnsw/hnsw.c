@@ -192,7 +192,7 @@ hnswoptions(Datum reloptions, bool validate)
 
 /*
  * What a scan does is nearly all done before the first row comes out: it
- * expands about twice ef_search nodes, one page each.  Rows beyond those cost
+ * expands about HNSW_POOL(ef_search) nodes, one page each.  Rows beyond those cost
  * one expansion each.  Pages of the graph are read over and over by all
  * queries, so most are cached: a quarter of random_page_cost.
  */

@@ -12,10 +12,12 @@
  * An insert holds the page lock (lock manager) of the meta block in share mode.
  * Vacuum takes it exclusively for a moment, after it has marked the dead, to
  * wait for those that may not have seen the marks.  A node that will be above
- * all others takes it exclusively too, so that two of them find each other.
+ * all others takes it exclusively too, and so does one that finds only dead
+ * nodes, so that two of them find each other.
  *
- * A crash between the steps leaves a node that fewer nodes link to, never a
- * dangling link: every link is written after the node that it leads to.
+ * A crash or an error between the steps leaves a node that fewer nodes link to,
+ * or none, never a dangling link: every link is written after the node that it
+ * leads to.  The row of such a node is not committed, and vacuum removes it.
  */
 #include "hnsw/hnsw.h"
 

@@ -19,7 +19,7 @@
 #define MIN_CODED_BASE		320
 #define MIN_CODED_UPPER		128
 
-/* More than this gains nothing: 128 bytes a neighbour (index design, "Why a new layout"). */
+/* More than this gains nothing: 128 bytes of code a neighbour. */
 #define MAX_CODED			1024
 
 static uint32

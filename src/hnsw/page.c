@@ -3,9 +3,10 @@
  *	  Pages of an hnsw index: the meta page, slots, free lists, and the private
  *	  copy of an index's constants.
  *
- * Lock order: a page of nodes before the meta page never; the meta page (buffer
- * lock) comes first, then pages of nodes in any number, one at a time except
- * for a slot's own tail pages, which follow their head.
+ * Lock order of buffers: the meta page, then one page of nodes or chunks, then,
+ * under a page of nodes, the tail or chunk pages of its values, one at a time.
+ * Nobody asks for the meta page while holding another, nor for two pages of
+ * nodes at once.
  */
 #include "hnsw/hnsw.h"
 

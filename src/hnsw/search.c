@@ -7,9 +7,10 @@
  * links.  Candidates are ordered by estimate; the same neighbour may come in
  * from several nodes, each with an estimate of its own, and takes as many
  * places in the pool.  Only expanded nodes are hashed: a candidate that was
- * expanded before is skipped when its turn comes.  Because of those repeated
- * places, and because estimates err, the pool is twice ef_search, which keeps
- * recall at an ef_search at least where exact distances would have it.
+ * expanded before is skipped when its turn comes, and gives its place back.
+ * Because of those repeated places, and because estimates err, the pool is
+ * larger than ef_search (HNSW_POOL), which keeps recall at an ef_search at least
+ * where exact distances would have it.
  *
  * Plain nodes: each neighbour seen for the first time has its own page read
  * for its distance, as in the paper (Malkov and Yashunin, arXiv:1603.09320,

@@ -9,8 +9,8 @@
  *
  * Pass 2 reads all pages once more: each node with links to dead ones gets new
  * neighbours out of those that the dead ones lead to, best estimates first, by
- * the same heuristic as an insert; no search of the graph.  A node that keeps
- * too few that way is offered to the graph again by a search.  The pinned links
+ * the same heuristic as an insert; no search of the graph, but for a node that
+ * finds less than half a list of candidates that way.  The pinned links
  * of the dead tell which live nodes hung together through them (link.c); those
  * are joined to a chain by new pinned links, so that a level stays connected.
  *
@@ -20,9 +20,10 @@
  * generation + 1, page on the free list.  A reference that is older still (on a
  * standby) is recognised by its generation, and skipped.
  *
- * Locks: one page at a time.  Pass 2 reads without a lock what it needs from
- * other pages, then locks the node's page alone, and starts again where the
- * node's links have changed meanwhile.
+ * Locks: one page at a time, but for the meta page and then a page that goes to
+ * a free list.  Pass 2 reads what it needs from other pages, one after the
+ * other, then locks the node's page alone, and starts again where the node's
+ * links have changed meanwhile.
  */
 #include "hnsw/hnsw.h"
 

@@ -125,6 +125,9 @@ make_idx(int count, const char *path)
 		for (int j = 0; j < out.dim; j++)
 			vectors_row(&out, i)[j] = pixels[j];
 	}
+	/* Who writes the rest shall not fail. */
+	while (getchar() != EOF)
+		;
 	vectors_write(&out, path);
 }
 

@@ -512,7 +512,25 @@ sub run_recall
 {
 	my ($set) = @_;
 
-	return { map { need_index($set, $_); check_plan($set, $_); $_ => recalls($set, $_) } @SYSTEMS };
+	for my $system (@SYSTEMS)
+	{
+		need_index($set, $system);
+		check_plan($set, $system);
+		warm($set, $system);
+	}
+	return { map { $_ => recalls($set, $_) } @SYSTEMS };
+}
+
+# Into the buffers in the order of the disk, sooner than queries do it
+sub warm
+{
+	my ($set, $system) = @_;
+
+	sql(database($set, $system), 'CREATE EXTENSION IF NOT EXISTS pg_prewarm');
+	sql(database($set, $system), "
+		SELECT sum(pg_prewarm(oid::regclass)) FROM pg_class
+		WHERE oid IN ('item_hnsw'::regclass, 'item'::regclass, (SELECT reltoastrelid FROM pg_class WHERE oid = 'item'::regclass))
+			OR oid = (SELECT indexrelid FROM pg_index WHERE indrelid = (SELECT reltoastrelid FROM pg_class WHERE oid = 'item'::regclass))");
 }
 
 sub rate
@@ -520,7 +538,10 @@ sub rate
 	my ($set, $system, $view, $ef, $clients) = @_;
 	local %ENV = (%ENV, environment(database($set, $system), 'hnsw.ef_search' => $ef));
 
-	return run(600 + $SECONDS, "$PROGRAMS/client", $view, $SET{$set}{operator}, $clients, $SECONDS, set_file($set, 'query')) + 0;
+	my ($rate, $missing) = split / /,
+	  run(600 + $SECONDS, "$PROGRAMS/client", $view, $SET{$set}{operator}, $clients, $SECONDS, set_file($set, 'query'));
+	progress(sprintf '  %s at ef %d on %s: %.2f %% of the rows asked for did not come', $system, $ef, $set, 100 * $missing) if $missing > 0;
+	return ($rate + 0, $missing + 0);
 }
 
 # Rates of one and of two clients at each ef, one system after the other, again
@@ -535,12 +556,17 @@ sub run_speed
 
 	for my $ef (@EF)
 	{
-		my %rates;
+		my (%rates, %missing);
 		for my $round (1 .. $ROUNDS)
 		{
 			for my $clients (1, 2)
 			{
-				push @{ $rates{$_}{$clients} }, rate($set, $_, $view, $ef, $clients) for @SYSTEMS;
+				for my $system (@SYSTEMS)
+				{
+					my ($rate, $missing) = rate($set, $system, $view, $ef, $clients);
+					push @{ $rates{$system}{$clients} }, $rate;
+					$missing{$system} = $missing if $missing > ($missing{$system} // 0);
+				}
 			}
 			next unless $view eq 'inside';
 			my (undef, $recall, $rate) = split / /, run(600 + $SECONDS, "$PROGRAMS/yardstick", 'search', $SET{$set}{metric},
@@ -551,6 +577,7 @@ sub run_speed
 		for my $system (keys %rates)
 		{
 			my $point = { ef => $ef + 0, recall => $recall{$system}{$ef} };
+			$point->{missing} = $missing{$system} if $missing{$system};
 			for my $clients (keys %{ $rates{$system} })
 			{
 				$point->{"rate$clients"} = median(@{ $rates{$system}{$clients} });

@@ -36,7 +36,7 @@ override with_llvm = no
 NODE_DATA := $(DATA)
 override DATA = $(patsubst $(srcdir)/%,%,$(wildcard $(srcdir)/sql/vecdb--*--*.sql))
 
-COMMANDS = help start stop psql demo test unit fuzz regress isolation pgtap tap test-matrix
+COMMANDS = help start stop psql demo test unit fuzz regress isolation pgtap tap test-matrix bench
 .PHONY: $(COMMANDS) install-vector-shim uninstall-vector-shim
 
 ifneq ($(if $(MAKECMDGOALS),$(filter-out $(COMMANDS),$(MAKECMDGOALS)),all),)
@@ -67,6 +67,8 @@ help:
 	@echo '                    variables: DATA=directory (.vecdb/data) PGPORT=port (5488) CONF=file'
 	@echo 'make test           install what the tests need and run every suite'
 	@echo 'make unit|fuzz|regress|isolation|pgtap|tap      one suite; FUZZ_SECONDS=n (5)'
+	@echo 'make bench          vecdb beside pgvector, and hnswlib: queries, builds, sizes (root)'
+	@echo '                    one part of it: SET=fashion|glove|synthetic ROW=build|recall|inside|...'
 	@echo 'make test-matrix    the suites of the server on PostgreSQL 17 and 18, in chroots (root)'
 	@echo
 	@echo 'make && make install       build and install into the PostgreSQL of PG_CONFIG'
@@ -89,6 +91,10 @@ unit fuzz regress isolation pgtap tap:
 
 test-matrix:
 	@$(TOOL)/matrix.sh
+
+# SET and ROW choose; the others are told in test/bench/README.md.
+bench:
+	@$(foreach v,SET ROW SECONDS ROUNDS EF M EF_CONSTRUCTION LIMIT COLD_QUERIES,BENCH_$v='$($v)') $(TOOL)/../bench/bench.sh run
 
 # An extension named vector that holds nothing and requires vecdb.  It takes
 # the file names of pgvector, so it never replaces the real one.

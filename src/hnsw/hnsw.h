@@ -270,7 +270,7 @@ typedef struct HnswMeta
 	uint8		element;		/* HnswElement */
 	uint8		metric;			/* HnswMetric */
 	uint8		centred;		/* unit and centre are set */
-	uint8		unused;
+	uint8		removed_wait;	/* removed nodes are left for vacuum to free */
 	uint16		m;
 	uint16		ef_construction;
 	uint32		dim;			/* 0 where values have sizes of their own */

@@ -15,8 +15,9 @@
  * are joined to a chain by new pinned links, so that a level stays connected.
  *
  * Pass 3 stamps the dead as removed, with the next transaction id.  A scan under
- * way may hold references to them, and goes on by their links.  A later vacuum,
- * when every snapshot of that time is gone, frees their slots in its pass 1:
+ * way may hold references to them, and goes on by their links.  Where nobody has
+ * a snapshot, or by a later vacuum when every snapshot of that time is gone,
+ * their slots are freed:
  * generation + 1, page on the free list.  A reference that is older still (on a
  * standby) is recognised by its generation, and skipped.
  *
@@ -35,6 +36,8 @@
 #include "miscadmin.h"
 #include "storage/indexfsm.h"
 #include "storage/lmgr.h"
+#include "storage/proc.h"
+#include "storage/procarray.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
@@ -58,6 +61,8 @@ typedef struct VacuumState
 	MemoryContext context;
 	MemoryContext node_context;
 	DeadSet		dead[2];		/* by kind of node */
+	bool		no_scans;		/* nobody had a snapshot after the last node was removed */
+	int64		waiting;		/* removed nodes that could not be freed yet */
 	HnswRef		best;			/* live upper (or base) node of the highest level: entry point to be */
 	int			best_level;
 } VacuumState;
@@ -215,9 +220,9 @@ free_chunks(VacuumState *state, ItemPointerData next)
 
 /* Is nobody left who could hold a reference to this removed node? */
 static bool
-can_free(const HnswNode *node)
+can_free(VacuumState *state, const HnswNode *node)
 {
-	return (node->flags & HNSW_NODE_REMOVED) && GlobalVisCheckRemovableFullXid(NULL, HnswNodeRemovedAt(node));
+	return state->no_scans || GlobalVisCheckRemovableFullXid(NULL, HnswNodeRemovedAt(node));
 }
 
 /*
@@ -237,8 +242,13 @@ free_removed(VacuumState *state, Buffer buffer, int kind, ItemPointerData *chunk
 	{
 		HnswNode   *node = HnswPageNode(page, layout, slot);
 
-		if (!(node->flags & HNSW_NODE_USED) || !can_free(node))
+		if (!(node->flags & HNSW_NODE_USED) || !(node->flags & HNSW_NODE_REMOVED))
 			continue;
+		if (!can_free(state, node))
+		{
+			state->waiting++;
+			continue;
+		}
 		if (!freed)
 		{
 			HnswChangeBegin(&change, state->rel, state->log);
@@ -256,6 +266,26 @@ free_removed(VacuumState *state, Buffer buffer, int kind, ItemPointerData *chunk
 	if (freed)
 		HnswChangeEnd(&change);
 	return freed;
+}
+
+/* Free what can be on one page, and put it on its free list. */
+static void
+free_page(VacuumState *state, BlockNumber block)
+{
+	Buffer		buffer = read_page(state, block, BUFFER_LOCK_EXCLUSIVE);
+	Page		page = BufferGetPage(buffer);
+	int			kind = PageIsNew(page) ? HNSW_PAGE_META : HnswPageGetOpaque(page)->kind;
+	ItemPointerData chunks[HNSW_MAX_SLOTS];
+	int			nchunks = 0;
+	bool		freed = false;
+
+	if (kind == HNSW_PAGE_BASE || kind == HNSW_PAGE_UPPER)
+		freed = free_removed(state, buffer, kind, chunks, &nchunks);
+	UnlockReleaseBuffer(buffer);
+	for (int i = 0; i < nchunks; i++)
+		free_chunks(state, chunks[i]);
+	if (freed)
+		list_page(state, block, kind);
 }
 
 /* Remove dead rows of one page of level 0; remember nodes left without any. */
@@ -378,18 +408,16 @@ mark_dead(VacuumState *state, IndexBulkDeleteCallback callback, void *arg)
 
 	for (BlockNumber block = 1; block < nblocks; block++)
 	{
-		Buffer		buffer = read_page(state, block, BUFFER_LOCK_EXCLUSIVE);
-		Page		page = BufferGetPage(buffer);
-		ItemPointerData chunks[HNSW_MAX_SLOTS];
-		int			nchunks = 0;
-		int			kind = HNSW_PAGE_META;
-		bool		freed = false;
+		Buffer		buffer;
+		Page		page;
 
+		free_page(state, block);
+		buffer = read_page(state, block, BUFFER_LOCK_EXCLUSIVE);
+		page = BufferGetPage(buffer);
 		if (!PageIsNew(page))
 		{
-			kind = HnswPageGetOpaque(page)->kind;
-			if (kind == HNSW_PAGE_BASE || kind == HNSW_PAGE_UPPER)
-				freed = free_removed(state, buffer, kind, chunks, &nchunks);
+			int			kind = HnswPageGetOpaque(page)->kind;
+
 			if (kind == HNSW_PAGE_BASE)
 				remove_rows(state, buffer, callback, arg);
 			else if (kind == HNSW_PAGE_UPPER)
@@ -405,10 +433,6 @@ mark_dead(VacuumState *state, IndexBulkDeleteCallback callback, void *arg)
 			}
 		}
 		UnlockReleaseBuffer(buffer);
-		for (int i = 0; i < nchunks; i++)
-			free_chunks(state, chunks[i]);
-		if (freed)
-			list_page(state, block, kind);
 	}
 	do
 	{
@@ -1007,53 +1031,155 @@ replace_entry(VacuumState *state)
  * Pass 3
  * --------------------------------------------------------------------- */
 
-static void
-stamp_removed(VacuumState *state)
+static int
+compare_blocks(const void *a, const void *b)
 {
-	HnswIndex  *index = state->index;
-	BlockNumber nblocks = RelationGetNumberOfBlocks(state->rel);
-	FullTransactionId xid = ReadNextFullTransactionId();
+	BlockNumber x = *(const BlockNumber *) a;
+	BlockNumber y = *(const BlockNumber *) b;
 
-	for (BlockNumber block = 1; block < nblocks; block++)
+	return x < y ? -1 : x > y ? 1 : 0;
+}
+
+/* Blocks of all dead nodes, in order, each once. */
+static BlockNumber *
+dead_blocks(VacuumState *state, int64 *nblocks)
+{
+	uint64		most = state->dead[HNSW_BASE].n + state->dead[HNSW_UPPER].n;
+	BlockNumber *blocks = MemoryContextAllocHuge(state->context, sizeof(BlockNumber) * most);
+	int64		n = 0;
+	int64		unique = 0;
+
+	for (int kind = HNSW_BASE; kind <= HNSW_UPPER; kind++)
 	{
-		Buffer		buffer = read_page(state, block, BUFFER_LOCK_EXCLUSIVE);
-		Page		page = BufferGetPage(buffer);
-		int			kind = PageIsNew(page) ? HNSW_PAGE_META : HnswPageGetOpaque(page)->kind;
-
-		if (kind == HNSW_PAGE_BASE || kind == HNSW_PAGE_UPPER)
+		for (uint64 at = 0; at <= state->dead[kind].mask; at++)
 		{
-			const HnswLayout *layout = &index->layout[kind];
-			int			n = HnswPageSlots(page, layout);
-			HnswChange	change;
-			bool		changed = false;
-
-			for (int slot = 0; slot < n; slot++)
-			{
-				HnswNode   *node = HnswPageNode(page, layout, slot);
-
-				if (!(node->flags & HNSW_NODE_USED) || !(node->flags & HNSW_NODE_DEAD) ||
-					!dead_has(&state->dead[kind], HnswMakeRef(block, slot, node->generation)))
-					continue;
-				if (!changed)
-				{
-					HnswChangeBegin(&change, state->rel, state->log);
-					page = HnswChangePage(&change, buffer, false);
-					node = HnswPageNode(page, layout, slot);
-					changed = true;
-				}
-				node->flags |= HNSW_NODE_REMOVED;
-				HnswNodeSetRemovedAt(node, xid);
-			}
-			if (changed)
-				HnswChangeEnd(&change);
+			if (state->dead[kind].ref[at] != HNSW_NO_REF)
+				blocks[n++] = HnswRefBlock(state->dead[kind].ref[at]);
 		}
-		UnlockReleaseBuffer(buffer);
 	}
+	qsort(blocks, n, sizeof(BlockNumber), compare_blocks);
+	for (int64 i = 0; i < n; i++)
+	{
+		if (i == 0 || blocks[i] != blocks[unique - 1])
+			blocks[unique++] = blocks[i];
+	}
+	*nblocks = unique;
+	return blocks;
+}
+
+/* Mark the dead nodes of one page as removed. */
+static void
+stamp_page(VacuumState *state, BlockNumber block, FullTransactionId xid)
+{
+	Buffer		buffer = read_page(state, block, BUFFER_LOCK_EXCLUSIVE);
+	Page		page = BufferGetPage(buffer);
+	int			kind = PageIsNew(page) ? HNSW_PAGE_META : HnswPageGetOpaque(page)->kind;
+
+	if (kind == HNSW_PAGE_BASE || kind == HNSW_PAGE_UPPER)
+	{
+		const HnswLayout *layout = &state->index->layout[kind];
+		int			n = HnswPageSlots(page, layout);
+		HnswChange	change;
+		bool		changed = false;
+
+		for (int slot = 0; slot < n; slot++)
+		{
+			HnswNode   *node = HnswPageNode(page, layout, slot);
+
+			if (!(node->flags & HNSW_NODE_USED) || !(node->flags & HNSW_NODE_DEAD) ||
+				!dead_has(&state->dead[kind], HnswMakeRef(block, slot, node->generation)))
+				continue;
+			if (!changed)
+			{
+				HnswChangeBegin(&change, state->rel, state->log);
+				page = HnswChangePage(&change, buffer, false);
+				node = HnswPageNode(page, layout, slot);
+				changed = true;
+			}
+			node->flags |= HNSW_NODE_REMOVED;
+			HnswNodeSetRemovedAt(node, xid);
+		}
+		if (changed)
+			HnswChangeEnd(&change);
+	}
+	UnlockReleaseBuffer(buffer);
+}
+
+/*
+ * Does no other backend hold a snapshot right now?  Then nobody is in the
+ * middle of a scan.
+ */
+static bool
+nobody_scans(void)
+{
+	int			n;
+
+	pfree(GetCurrentVirtualXIDs(InvalidTransactionId, true, false, PROC_IN_VACUUM, &n));
+	return n == 0;
+}
+
+/* Mark the dead as removed, and free them at once where nobody could mind. */
+static void
+remove_dead(VacuumState *state)
+{
+	FullTransactionId xid = ReadNextFullTransactionId();
+	int64		n;
+	BlockNumber *blocks = dead_blocks(state, &n);
+
+	for (int64 i = 0; i < n; i++)
+		stamp_page(state, blocks[i], xid);
+	if (nobody_scans())
+	{
+		state->no_scans = true;
+		for (int64 i = 0; i < n; i++)
+			free_page(state, blocks[i]);
+	}
+	else
+		state->waiting += state->dead[HNSW_BASE].n + state->dead[HNSW_UPPER].n;
+	pfree(blocks);
+}
+
+/* Note in the meta page whether removed nodes wait to be freed. */
+static void
+note_waiting(VacuumState *state)
+{
+	Buffer		buffer = ReadBuffer(state->rel, HNSW_META_BLOCK);
+	uint8		waiting = state->waiting > 0;
+
+	LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
+	if (HnswPageGetMeta(BufferGetPage(buffer))->removed_wait != waiting)
+	{
+		HnswChange	change;
+
+		HnswChangeBegin(&change, state->rel, state->log);
+		HnswPageGetMeta(HnswChangePage(&change, buffer, false))->removed_wait = waiting;
+		HnswChangeEnd(&change);
+	}
+	UnlockReleaseBuffer(buffer);
 }
 
 /* ---------------------------------------------------------------------
  * Entry points
  * --------------------------------------------------------------------- */
+
+static void
+begin(VacuumState *state, IndexVacuumInfo *info, IndexBulkDeleteResult *stats)
+{
+	memset(state, 0, sizeof(*state));
+	state->info = info;
+	state->rel = info->index;
+	state->context = AllocSetContextCreate(CurrentMemoryContext, "hnsw vacuum", ALLOCSET_DEFAULT_SIZES);
+	state->node_context = AllocSetContextCreate(state->context, "hnsw vacuum node", ALLOCSET_DEFAULT_SIZES);
+	state->index = HnswOpen(info->index, state->context);
+	state->search = HnswSearchCreate(state->index, state->context);
+	state->log = RelationNeedsWAL(info->index);
+	state->strategy = info->strategy;
+	state->stats = stats;
+	state->best = HNSW_NO_REF;
+	state->best_level = -1;
+	dead_init(&state->dead[HNSW_BASE], state->context);
+	dead_init(&state->dead[HNSW_UPPER], state->context);
+}
 
 IndexBulkDeleteResult *
 hnswbulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,
@@ -1065,21 +1191,7 @@ hnswbulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,
 		stats = palloc0(sizeof(IndexBulkDeleteResult));
 	stats->num_index_tuples = 0;
 
-	memset(&state, 0, sizeof(state));
-	state.info = info;
-	state.rel = info->index;
-	state.context = AllocSetContextCreate(CurrentMemoryContext, "hnsw vacuum", ALLOCSET_DEFAULT_SIZES);
-	state.node_context = AllocSetContextCreate(state.context, "hnsw vacuum node", ALLOCSET_DEFAULT_SIZES);
-	state.index = HnswOpen(info->index, state.context);
-	state.search = HnswSearchCreate(state.index, state.context);
-	state.log = RelationNeedsWAL(info->index);
-	state.strategy = info->strategy;
-	state.stats = stats;
-	state.best = HNSW_NO_REF;
-	state.best_level = -1;
-	dead_init(&state.dead[HNSW_BASE], state.context);
-	dead_init(&state.dead[HNSW_UPPER], state.context);
-
+	begin(&state, info, stats);
 	mark_dead(&state, callback, callback_arg);
 	if (state.dead[HNSW_BASE].n > 0 || state.dead[HNSW_UPPER].n > 0)
 	{
@@ -1090,8 +1202,9 @@ hnswbulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,
 		repair_tree(&state, HNSW_BASE);
 		repair_tree(&state, HNSW_UPPER);
 		replace_entry(&state);
-		stamp_removed(&state);
+		remove_dead(&state);
 	}
+	note_waiting(&state);
 	MemoryContextDelete(state.context);
 	return stats;
 }
@@ -1105,6 +1218,26 @@ hnswvacuumcleanup(IndexVacuumInfo *info, IndexBulkDeleteResult *stats)
 	/* no row was removed: the count stays the table's own estimate */
 	if (stats == NULL)
 	{
+		VacuumState state;
+		Buffer		buffer = ReadBuffer(info->index, HNSW_META_BLOCK);
+		bool		waiting;
+
+		LockBuffer(buffer, BUFFER_LOCK_SHARE);
+		waiting = HnswPageGetMeta(BufferGetPage(buffer))->removed_wait;
+		UnlockReleaseBuffer(buffer);
+		if (waiting)
+		{
+			/* nodes that an earlier vacuum could not free */
+			BlockNumber nblocks = RelationGetNumberOfBlocks(info->index);
+
+			begin(&state, info, NULL);
+			state.no_scans = nobody_scans();
+			for (BlockNumber block = 1; block < nblocks; block++)
+				free_page(&state, block);
+			note_waiting(&state);
+			MemoryContextDelete(state.context);
+		}
+
 		stats = palloc0(sizeof(IndexBulkDeleteResult));
 		stats->num_index_tuples = info->num_heap_tuples;
 		stats->estimated_count = true;

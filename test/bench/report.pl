@@ -179,12 +179,13 @@ for my $set (@SETS)
 		rate_line('through a client', $set, $_->[0], 'rate1', $client, 'pgvector', undef) for @{ $goal->{rate} };
 		two_line('through a client', $set, $client, 1.9);
 	}
-	if (my $recall = row($set, 'recall') // speed_recall($set))
+	if (my $recall = $R->{sets}{$set}{recalls})
 	{
-		my @ef = sort { $a <=> $b } grep { /^[0-9]+$/ && defined $recall->{pgvector}{$_} } keys %{ $recall->{vecdb} };
-		my ($least) = sort { $recall->{vecdb}{$a} - $recall->{pgvector}{$a} <=> $recall->{vecdb}{$b} - $recall->{pgvector}{$b} } @ef;
-		line("recall at the same ef_search, $ef[0] to $ef[-1], where it is closest: $least", $set, number($recall->{vecdb}{$least}, 4), number($recall->{pgvector}{$least}, 4),
-			sprintf('%+.4f', $recall->{vecdb}{$least} - $recall->{pgvector}{$least}), '≥ 0', $recall->{vecdb}{$least} >= $recall->{pgvector}{$least})
+		my ($ours, $theirs) = map { $recall->{$_}{at} } qw(vecdb pgvector);
+		my @ef = sort { $a <=> $b } grep { defined $theirs->{$_} } keys %$ours;
+		my ($least) = sort { $ours->{$a} - $theirs->{$a} <=> $ours->{$b} - $theirs->{$b} } @ef;
+		line("recall at the same ef_search, $ef[0] to $ef[-1], where it is closest: $least", $set, number($ours->{$least}, 4), number($theirs->{$least}, 4),
+			sprintf('%+.4f', $ours->{$least} - $theirs->{$least}), '≥ 0', $ours->{$least} >= $theirs->{$least})
 		  if @ef;
 	}
 	for (grep { $_ } row($set, 'build')) { build_lines($set, '1 GB', $_) }
@@ -212,19 +213,6 @@ for my $set (@SETS)
 			($ours_bound ? '≤ ' : '') . number($ours), ($theirs_bound ? '≤ ' : '') . number($theirs),
 			defined $ours && defined $theirs ? number($theirs / $ours, 2) . ' × fewer' : '–', '≥ 5 × fewer', defined $ours && defined $theirs && $theirs / $ours >= 5);
 	}
-}
-
-# Recalls that a row of rates has with it
-sub speed_recall
-{
-	my ($set) = @_;
-
-	for my $name (qw(inside client))
-	{
-		my $row = $R->{sets}{$set}{rows}{$name} or next;
-		return { map { my $s = $_; $s => { map { $_->{ef} => $_->{recall} } @{ $row->{$s} } } } qw(vecdb pgvector) };
-	}
-	return;
 }
 
 # ---------------------------------------------------------------------

@@ -367,7 +367,7 @@ check_entry(Check *self)
  * in any order; self->nodes holds those that have rows.
  */
 static int64
-walk(Check *self, bool tell)
+walk(Check *self)
 {
 	HnswIndex  *index = self->index;
 	const HnswLayout *layout = &index->layout[HNSW_BASE];
@@ -442,21 +442,21 @@ walk(Check *self, bool tell)
 		node = copy_node(self, entry->ref, HNSW_BASE, NULL, NULL);
 		if (node == NULL || (node->flags & HNSW_NODE_DEAD))
 			continue;			/* it has gone meanwhile */
-		if (++missing <= 10 && tell)
-			report(self, HnswRefBlock(entry->ref), HnswRefSlot(entry->ref),
-				   "no path of links leads from the entry point to this node");
+		missing++;
 	}
-	if (missing > 10 && tell)
-		report(self, HNSW_META_BLOCK, 0, "no path of links leads to " INT64_FORMAT " more nodes", missing - 10);
 	return missing;
 }
 
-/* A walk beside writers may miss a link that moved: what three miss is reported. */
+/*
+ * A walk beside writers may miss a link that moved: what three miss has no path.
+ * A node that a crashed insert left without one is no harm, for its row was not
+ * committed; so it is check_row that reports.
+ */
 static void
 check_reach(Check *self)
 {
-	if (walk(self, false) > 0 && walk(self, false) > 0)
-		walk(self, true);
+	for (int i = 0; i < 3 && walk(self) > 0; i++)
+		CHECK_FOR_INTERRUPTS();
 }
 
 /* A row of the table that should be in the index. */
@@ -484,7 +484,12 @@ check_row(Relation rel, ItemPointer tid, Datum *values, bool *isnull, bool alive
 			const char *bytes;
 			uint32		nbytes;
 			HnswNode   *node = copy_node(self, entry->ref, HNSW_BASE, &bytes, &nbytes);
+			NodeEntry  *known = hash_search(self->nodes, &entry->ref, HASH_FIND, NULL);
 
+			if (node != NULL && !known->reached && !known->dead)
+				report(self, HnswRefBlock(entry->ref), HnswRefSlot(entry->ref),
+					   "no path of links leads from the entry point to this node, which holds row (%u,%u)",
+					   ItemPointerGetBlockNumber(tid), ItemPointerGetOffsetNumber(tid));
 			if (node != NULL && index->coded)
 			{
 				float	   *stored = palloc(sizeof(float) * index->padded);

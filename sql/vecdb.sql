@@ -910,3 +910,10 @@ CREATE OPERATOR CLASS sparsevec_l1_ops
 -- A row for each inconsistency of an hnsw index; none where it is sound.
 CREATE FUNCTION hnsw_check(index regclass, OUT place text, OUT problem text) RETURNS SETOF record
 	AS 'MODULE_PATHNAME' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE COST 10000;
+
+-- What an hnsw index is made of: a row for each level.
+CREATE FUNCTION hnsw_stats(index regclass, OUT level int, OUT nodes bigint, OUT rows bigint, OUT dead bigint,
+		OUT mean_links float8, OUT links_histogram bigint[], OUT pages bigint, OUT free_slots bigint,
+		OUT bytes bigint, OUT value_bytes bigint, OUT code_bytes bigint, OUT link_bytes bigint, OUT other_bytes bigint)
+	RETURNS SETOF record
+	AS 'MODULE_PATHNAME' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE COST 1000;

@@ -526,6 +526,29 @@ check_rows(Check *self)
 						   table_beginscan(self->heap, GetActiveSnapshot(), 0, NULL));
 }
 
+/*
+ * Refuse, with an error, what is not an hnsw index of ours that the user may
+ * look into.
+ */
+void
+HnswCheckIndex(Relation rel)
+{
+	if (rel->rd_rel->relkind != RELKIND_INDEX || rel->rd_indam == NULL || rel->rd_indam->ambuild != hnswbuild)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("\"%s\" is not an hnsw index of vecdb", RelationGetRelationName(rel)),
+				 errhint(rel->rd_rel->relkind == RELKIND_PARTITIONED_INDEX ?
+						 "Name the indexes of the partitions one by one." :
+						 "Give the name of an index, not of its table.")));
+	if (!VecdbOwnsRelation(RelationGetRelid(rel)))
+		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_INDEX, RelationGetRelationName(rel));
+	if (RELATION_IS_OTHER_TEMP(rel))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot read index \"%s\": it belongs to a temporary table of another session",
+						RelationGetRelationName(rel))));
+}
+
 PG_FUNCTION_INFO_V1(hnsw_check);
 Datum
 hnsw_check(PG_FUNCTION_ARGS)
@@ -544,20 +567,7 @@ hnsw_check(PG_FUNCTION_ARGS)
 	heap_oid = IndexGetRelation(oid, true);
 	self.heap = OidIsValid(heap_oid) ? table_open(heap_oid, AccessShareLock) : NULL;
 	rel = relation_open(oid, AccessShareLock);
-	if (rel->rd_rel->relkind != RELKIND_INDEX || rel->rd_indam == NULL || rel->rd_indam->ambuild != hnswbuild)
-		ereport(ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("\"%s\" is not an hnsw index of vecdb", RelationGetRelationName(rel)),
-				 errhint(rel->rd_rel->relkind == RELKIND_PARTITIONED_INDEX ?
-						 "Check the indexes of the partitions one by one." :
-						 "Give the name of an index, not of its table.")));
-	if (!VecdbOwnsRelation(oid))
-		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_INDEX, RelationGetRelationName(rel));
-	if (RELATION_IS_OTHER_TEMP(rel))
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("cannot check index \"%s\": it belongs to a temporary table of another session",
-						RelationGetRelationName(rel))));
+	HnswCheckIndex(rel);
 
 	self.index = HnswOpen(rel, CurrentMemoryContext);
 	self.context = AllocSetContextCreate(CurrentMemoryContext, "hnsw check", ALLOCSET_DEFAULT_SIZES);

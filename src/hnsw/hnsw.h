@@ -15,6 +15,7 @@
  *	build.c		in-memory build, serial and parallel
  *	vacuum.c	removal of dead rows, repair of the graph
  *	check.c		hnsw_check
+ *	stats.c		hnsw_stats
  */
 #ifndef HNSW_H
 #define HNSW_H
@@ -588,6 +589,9 @@ extern float HnswCenterAndUnit(const float *first, int dim, float *center);
 /* build.c */
 extern IndexBuildResult *hnswbuild(Relation heap, Relation rel, IndexInfo *info);
 extern void hnswbuildempty(Relation rel);
+
+/* check.c */
+extern void HnswCheckIndex(Relation rel);
 
 /* vacuum.c */
 extern IndexBulkDeleteResult *hnswbulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,

@@ -103,8 +103,10 @@ HnswDisablePath(IndexPath *path)
 #if PG_VERSION_NUM < 160000
 #define RelFileNumber Oid
 #define RelationGetFileNumber(rel) ((rel)->rd_node.relNode)
+#define RelationGetLocator(rel) ((rel)->rd_node)
 #else
 #define RelationGetFileNumber(rel) ((rel)->rd_locator.relNumber)
+#define RelationGetLocator(rel) ((rel)->rd_locator)
 #endif
 
 /* 18 dropped this mark, which may stand behind a declaration, for one before it. */

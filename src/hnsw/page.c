@@ -394,13 +394,44 @@ HnswFindNode(HnswIndex *index, Page page, HnswRef ref, int kind)
 }
 
 /*
+ * Searches come back to the same pages over and over.  A small table remembers
+ * where the buffer pool had a block last, which spares the look-up there while
+ * it is still true; ReadRecentBuffer checks that.
+ */
+#define RECENT_BLOCKS 8192
+
+typedef struct RecentBlock
+{
+	RelFileNumber file;
+	BlockNumber block;
+	Buffer		buffer;			/* InvalidBuffer: nothing remembered */
+} RecentBlock;
+
+static RecentBlock recent_blocks[RECENT_BLOCKS];
+
+static Buffer
+read_block(Relation rel, BlockNumber block)
+{
+	RelFileNumber file = RelationGetFileNumber(rel);
+	RecentBlock *recent = &recent_blocks[(block ^ (file * 0x9E3779B1u)) % RECENT_BLOCKS];
+
+	if (recent->buffer != InvalidBuffer && recent->block == block && recent->file == file &&
+		ReadRecentBuffer(RelationGetLocator(rel), MAIN_FORKNUM, block, recent->buffer))
+		return recent->buffer;
+	recent->buffer = ReadBuffer(rel, block);
+	recent->block = block;
+	recent->file = file;
+	return recent->buffer;
+}
+
+/*
  * Read and lock the page of a node.  *node is NULL (and the buffer invalid,
  * nothing locked) where the reference is stale.
  */
 Buffer
 HnswReadNode(HnswIndex *index, HnswRef ref, int kind, int lockmode, HnswNode **node)
 {
-	Buffer		buffer = ReadBuffer(index->rel, HnswRefBlock(ref));
+	Buffer		buffer = read_block(index->rel, HnswRefBlock(ref));
 
 	LockBuffer(buffer, lockmode);
 	*node = HnswFindNode(index, BufferGetPage(buffer), ref, kind);

@@ -927,17 +927,19 @@ read_stored(VacuumState *state, int kind, HnswRef ref, HnswStored *stored, CodeQ
 	return true;
 }
 
-/* Pin two nodes to each other. */
+/* Pin two nodes to each other, or each to one that hangs together with the other. */
 static void
 join(VacuumState *state, int kind, HnswRef a, HnswRef b)
 {
 	HnswStored	stored;
 	CodeQuery	query;
 
-	if (read_stored(state, kind, a, &stored, &query))
-		HnswAddLink(state->index, kind, b, a, &stored, &query, true, state->log);
-	if (read_stored(state, kind, b, &stored, &query))
-		HnswAddLink(state->index, kind, a, b, &stored, &query, true, state->log);
+	if (read_stored(state, kind, a, &stored, &query) &&
+		!HnswAddLink(state->index, kind, b, a, &stored, &query, true, state->log))
+		HnswFindParent(state->index, kind, b, a, &stored, &query, state->log);
+	if (read_stored(state, kind, b, &stored, &query) &&
+		!HnswAddLink(state->index, kind, a, b, &stored, &query, true, state->log))
+		HnswFindParent(state->index, kind, a, b, &stored, &query, state->log);
 }
 
 /*

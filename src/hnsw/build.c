@@ -727,6 +727,39 @@ add_back_link(BuildState *state, uint32 target_id, int level, uint32 id, BuildNo
 	return at >= 0;
 }
 
+/* As HnswFindParent() */
+static bool
+find_parent(BuildState *state, int level, uint32 at, uint32 id, BuildNode *node)
+{
+	int			most = level > 0 ? state->index->m : 2 * state->index->m;
+	uint32		from = id;
+	uint32		random = hash_bytes_uint32(id);
+
+	for (int step = 0; step < HNSW_MOST_STEPS; step++)
+	{
+		BuildNode  *present = get_node(state, at);
+		BuildLinks *links = get_links(state, present, level);
+		uint32		pinned[2 * HNSW_MAX_M];
+		int			n = 0;
+
+		SpinLockAcquire(&present->lock);
+		for (int i = 0; i < links->n; i++)
+		{
+			if (HnswBitGet(LinkPinned(links, most), i) && links->id[i] != from && links->id[i] != id)
+				pinned[n++] = links->id[i];
+		}
+		SpinLockRelease(&present->lock);
+		if (n == 0)
+			return false;
+		from = at;
+		at = pinned[(random >> 8) % n];
+		random = random * 1664525 + 1013904223;
+		if (add_back_link(state, at, level, id, node, query_distance(state, get_node(state, at)), true))
+			return true;
+	}
+	return false;
+}
+
 /*
  * The link to the nearest neighbour is pinned from the beginning; when another
  * became the parent, that one is.
@@ -895,18 +928,21 @@ insert_node(BuildState *state, uint32 id, uint32 nnodes)
 	for (int l = 0; l <= top && entry != NO_NODE; l++)
 	{
 		int			parent = 0;
+		bool		taken;
 
 		while (parent < nchosen[l] && !add_back_link(state, chosen[l][parent], l, id, node, distance[l][parent], true))
 			parent++;
 
 		/* lists full of pins: any other that the search came by */
-		for (int i = 0; i < nothers[l] && parent == nchosen[l]; i++)
+		taken = parent < nchosen[l];
+		for (int i = 0; i < nothers[l] && !taken; i++)
 		{
 			uint32		other = others[l][i].id & ~EXPANDED_ID;
 
-			if (other != id && add_back_link(state, other, l, id, node, others[l][i].distance, true))
-				break;
+			taken = other != id && add_back_link(state, other, l, id, node, others[l][i].distance, true);
 		}
+		if (!taken && nchosen[l] > 0)
+			find_parent(state, l, chosen[l][0], id, node);
 		for (int i = 0; i < nchosen[l]; i++)
 		{
 			if (i != parent)

@@ -522,6 +522,9 @@ extern void hnswendscan(IndexScanDesc scan);
  * Links and insertion
  * --------------------------------------------------------------------- */
 
+/* From pin to pin in search of a parent for a node */
+#define HNSW_MOST_STEPS 1000
+
 /* A neighbour chosen for a node. */
 typedef struct HnswNeighbor
 {
@@ -556,6 +559,8 @@ extern void HnswSetLink(HnswIndex *index, int kind, HnswNode *node, int at, Hnsw
 						const float *neighbor, const float *own, uint8_t *levels);
 extern bool HnswAddLink(HnswIndex *index, int kind, HnswRef target, HnswRef ref,
 						const HnswStored *stored, const CodeQuery *query, bool pin, bool log);
+extern bool HnswFindParent(HnswIndex *index, int kind, HnswRef at, HnswRef ref, const HnswStored *stored,
+						   const CodeQuery *query, bool log);
 extern float HnswStoredDistance(const HnswIndex *index, const float *q, const char *a, const char *b, float scale);
 
 static inline bool

@@ -446,6 +446,8 @@ offer(HnswIndex *index, int kind, HnswRef ref, const HnswStored *stored, const C
 	taken = parent < n;
 	for (int i = 0; i < nothers && !taken; i++)
 		taken = HnswAddLink(index, kind, others[i], ref, stored, query, true, log);
+	if (!taken && nothers > 0)
+		taken = HnswFindParent(index, kind, others[0], ref, stored, query, log);
 	for (int i = 0; i < n; i++)
 	{
 		if (i != parent)

@@ -26,6 +26,7 @@
 #include <float.h>
 #include <math.h>
 
+#include "common/hashfn.h"
 #include "core/distance.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
@@ -429,4 +430,47 @@ HnswAddLink(HnswIndex *index, int kind, HnswRef target, HnswRef ref,
 	if (index->coded)
 		return add_link_coded(index, kind, target, ref, stored, query, pin, log);
 	return add_link_plain(index, kind, target, ref, stored, pin, log);
+}
+
+/*
+ * Find a parent further off, where the lists of all nodes that a search came by
+ * are full of pins: thousands of equal values, of which every search stops at
+ * the same ones.  Full nodes have many children, so at random from child to
+ * child the way to one with room is short.  Returns whether a node links to ref
+ * now.
+ */
+bool
+HnswFindParent(HnswIndex *index, int kind, HnswRef at, HnswRef ref, const HnswStored *stored,
+			   const CodeQuery *query, bool log)
+{
+	const HnswLayout *layout = &index->layout[kind];
+	HnswRef		from = ref;
+	uint32		random = hash_bytes((const unsigned char *) &ref, sizeof(ref));
+
+	for (int step = 0; step < HNSW_MOST_STEPS; step++)
+	{
+		HnswRef		pinned[2 * HNSW_MAX_M];
+		int			n = 0;
+		HnswNode   *node;
+		Buffer		buffer = HnswReadNode(index, at, kind, BUFFER_LOCK_SHARE, &node);
+
+		if (node == NULL)
+			return false;
+		for (int i = 0; i < node->nlinks; i++)
+		{
+			HnswRef		other = HnswLinkGet(&HnswNodeLinks(node, layout)[i]);
+
+			if (HnswBitGet(HnswNodePinned(node, layout), i) && other != from && other != ref)
+				pinned[n++] = other;
+		}
+		UnlockReleaseBuffer(buffer);
+		if (n == 0)
+			return false;
+		from = at;
+		at = pinned[(random >> 8) % n];
+		random = random * 1664525 + 1013904223;
+		if (HnswAddLink(index, kind, at, ref, stored, query, true, log))
+			return true;
+	}
+	return false;
 }

@@ -41,7 +41,7 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
-/* References of dead nodes, by place; an open-addressing hash. */
+/* References, of dead nodes for the most part; an open-addressing hash. */
 typedef struct DeadSet
 {
 	uint64		mask;
@@ -451,17 +451,6 @@ mark_dead(VacuumState *state, IndexBulkDeleteCallback callback, void *arg)
  * Pass 2
  * --------------------------------------------------------------------- */
 
-static bool
-candidate_known(const Candidate *candidates, int n, HnswRef ref)
-{
-	for (int i = 0; i < n; i++)
-	{
-		if (candidates[i].ref == ref)
-			return true;
-	}
-	return false;
-}
-
 static int
 compare_candidates(const void *a, const void *b)
 {
@@ -477,7 +466,7 @@ compare_candidates(const void *a, const void *b)
  */
 static int
 add_candidates(VacuumState *state, int kind, HnswRef dead, HnswRef self, const HnswValue *own,
-			   const CodeQuery *query, Candidate *candidates, int n, int most)
+			   const CodeQuery *query, DeadSet *known, Candidate *candidates, int n, int most)
 {
 	HnswIndex  *index = state->index;
 	const HnswLayout *layout = &index->layout[kind];
@@ -501,8 +490,9 @@ add_candidates(VacuumState *state, int kind, HnswRef dead, HnswRef self, const H
 		{
 			HnswRef		ref = HnswLinkGet(&HnswNodeLinks(node, layout)[first + i]);
 
-			if (ref == self || dead_has(&state->dead[kind], ref) || candidate_known(candidates, n, ref))
+			if (ref == self || dead_has(&state->dead[kind], ref) || dead_has(known, ref))
 				continue;
+			dead_add(known, ref);
 			candidates[n].ref = ref;
 			candidates[n++].distance = isnan(estimates[i]) ? FLT_MAX : estimates[i];
 		}
@@ -559,7 +549,7 @@ compare_neighbors(const void *a, const void *b)
  */
 static int
 search_candidates(VacuumState *state, int kind, int level, HnswRef self, const HnswValue *own,
-				  Candidate *candidates, int n, int most)
+				  DeadSet *known, Candidate *candidates, int n, int most)
 {
 	HnswSearch *search = state->search;
 	HnswRef		starts[HNSW_MAX_STARTS];
@@ -579,8 +569,9 @@ search_candidates(VacuumState *state, int kind, int level, HnswRef self, const H
 	{
 		HnswFound  *found = &search->found[i];
 
-		if ((found->flags & HNSW_NODE_DEAD) || found->ref == self || candidate_known(candidates, n, found->ref))
+		if ((found->flags & HNSW_NODE_DEAD) || found->ref == self || dead_has(known, found->ref))
 			continue;
+		dead_add(known, found->ref);
 		candidates[n].ref = found->ref;
 		candidates[n++].distance = found->distance;
 	}
@@ -634,6 +625,7 @@ repair_node(VacuumState *state, int kind, HnswRef self)
 	const char *value;
 	HnswValue	own;
 	CodeQuery	query;
+	DeadSet		known;			/* the candidates */
 	Candidate  *candidates;
 	HnswNeighbor *neighbors;
 	HnswNeighbor *chosen;
@@ -681,6 +673,7 @@ repair_node(VacuumState *state, int kind, HnswRef self)
 						(uint8_t *) TYPEALIGN(64, palloc(CODE_TABLE_BYTES(layout->dc) + 63)));
 
 	neighbors = palloc(sizeof(HnswNeighbor) * (layout->links + MOST_READ(layout->links) + index->ef_construction));
+	dead_init(&known, state->node_context);
 	candidates = palloc(sizeof(Candidate) * (most_candidates + index->ef_construction));
 
 	/* the live ones stay candidates, then those that the dead lead to */
@@ -692,6 +685,7 @@ repair_node(VacuumState *state, int kind, HnswRef self)
 		{
 			neighbors[nneighbors].pinned = HnswBitGet(pinned_before, i);
 			nneighbors++;
+			dead_add(&known, ref);
 			candidates[ncandidates].ref = ref;
 			candidates[ncandidates++].distance = -FLT_MAX;
 		}
@@ -702,10 +696,11 @@ repair_node(VacuumState *state, int kind, HnswRef self)
 		HnswRef		ref = HnswLinkGet(&before[i]);
 
 		if (dead_has(&state->dead[kind], ref))
-			ncandidates = add_candidates(state, kind, ref, self, &own, &query, candidates, ncandidates, most_candidates);
+			ncandidates = add_candidates(state, kind, ref, self, &own, &query, &known,
+										   candidates, ncandidates, most_candidates);
 	}
 	if (ncandidates < layout->links / 2)
-		ncandidates = search_candidates(state, kind, level, self, &own, candidates, ncandidates,
+		ncandidates = search_candidates(state, kind, level, self, &own, &known, candidates, ncandidates,
 										most_candidates + index->ef_construction);
 	qsort(candidates + nlive, ncandidates - nlive, sizeof(Candidate), compare_candidates);
 	for (int i = nlive; i < ncandidates && i < nlive + MOST_READ(layout->links); i++)
@@ -927,17 +922,19 @@ read_stored(VacuumState *state, int kind, HnswRef ref, HnswStored *stored, CodeQ
 	return true;
 }
 
-/* Pin two nodes to each other. */
+/* Pin two nodes to each other, or each to one that hangs together with the other. */
 static void
 join(VacuumState *state, int kind, HnswRef a, HnswRef b)
 {
 	HnswStored	stored;
 	CodeQuery	query;
 
-	if (read_stored(state, kind, a, &stored, &query))
-		HnswAddLink(state->index, kind, b, a, &stored, &query, true, state->log);
-	if (read_stored(state, kind, b, &stored, &query))
-		HnswAddLink(state->index, kind, a, b, &stored, &query, true, state->log);
+	if (read_stored(state, kind, a, &stored, &query) &&
+		!HnswAddLink(state->index, kind, b, a, &stored, &query, true, state->log))
+		HnswFindParent(state->index, kind, b, a, &stored, &query, state->log);
+	if (read_stored(state, kind, b, &stored, &query) &&
+		!HnswAddLink(state->index, kind, a, b, &stored, &query, true, state->log))
+		HnswFindParent(state->index, kind, a, b, &stored, &query, state->log);
 }
 
 /*

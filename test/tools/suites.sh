@@ -146,6 +146,7 @@ count()
 	elif [ "$skipped" -gt 0 ]; then
 		grep -oE '# (SKIP|TODO).*' "$OUT" | sort | uniq -c | sort -rn | head -n 5 | sed 's/^ */  /'
 	fi
+	return 0
 }
 
 # tap_suite SUITE FILE...

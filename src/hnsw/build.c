@@ -1387,6 +1387,17 @@ init_state(BuildState *state, BuildShared *shared, dsa_area *area, Relation heap
 	state->upper_chunks = MemoryContextAllocZero(state->context, sizeof(char *) * MAX_CHUNKS);
 }
 
+/* Ids of tranches are never given back, so a backend takes one for all its builds. */
+static int
+build_tranche(void)
+{
+	static int	tranche = 0;
+
+	if (tranche == 0)
+		tranche = LWLockNewTrancheId();
+	return tranche;
+}
+
 static void
 init_shared(BuildShared *shared, HnswIndex *index, Relation heap, IndexInfo *info, int scalar_bits, int participants)
 {
@@ -1396,7 +1407,7 @@ init_shared(BuildShared *shared, HnswIndex *index, Relation heap, IndexInfo *inf
 	shared->concurrent = info->ii_Concurrent;
 	shared->scalar_bits = scalar_bits;
 	shared->memory_limit = (Size) maintenance_work_mem * 1024;
-	shared->tranche = LWLockNewTrancheId();
+	shared->tranche = build_tranche();
 	BarrierInit(&shared->barrier, 0);
 	LWLockInitialize(&shared->allocation, shared->tranche);
 	LWLockInitialize(&shared->entry_lock, shared->tranche);

@@ -14,7 +14,7 @@ use warnings;
 use utf8;
 use open qw(:std :encoding(UTF-8));
 use JSON::PP;
-use POSIX qw(strftime WNOHANG);
+use POSIX qw(setpgid strftime WNOHANG);
 use Time::HiRes qw(time sleep);
 
 # ---------------------------------------------------------------------
@@ -86,6 +86,10 @@ sub choice
 # Small things
 # ---------------------------------------------------------------------
 
+# Who ends this ends what it runs.
+setpgid(0, 0);
+$SIG{TERM} = sub { local $SIG{TERM} = 'IGNORE'; kill TERM => -$$; exit 143 };
+
 my $BEGAN = time;
 my $server_buffers = '';
 
@@ -119,7 +123,7 @@ sub run
 {
 	my ($seconds, @command) = @_;
 
-	open my $fh, '-|', 'timeout', '-k', 10, $seconds, @command or die "could not run $command[0]: $!\n";
+	open my $fh, '-|', 'timeout', '--foreground', '-k', 10, $seconds, @command or die "could not run $command[0]: $!\n";
 	local $/;
 	my $out = <$fh>;
 	unless (close $fh)
@@ -345,7 +349,7 @@ sub watch
 		%ENV = (%ENV, environment($database, %set), PGAPPNAME => 'bench_build');
 		open STDOUT, '>', $out;
 		open STDERR, '>', "$out.error";
-		exec 'timeout', '-k', 10, $LIMIT + 60, 'psql', '-X', '-q', '-A', '-t', '-v', 'ON_ERROR_STOP=1', map { ('-c', $_) } @$text;
+		exec 'timeout', '--foreground', '-k', 10, $LIMIT + 60, 'psql', '-X', '-q', '-A', '-t', '-v', 'ON_ERROR_STOP=1', map { ('-c', $_) } @$text;
 		exit 127;
 	}
 	while (waitpid($pid, WNOHANG) == 0)
@@ -354,11 +358,12 @@ sub watch
 		{
 			$looked = time;
 			my @line = split /\n/, eval {
-				sql('postgres', "
-					SELECT string_agg(a.pid::text, ' '), max(format('%s: %s of %s', p.phase, p.tuples_done, p.tuples_total))
+				sql($database, "
+					SELECT string_agg(a.pid::text, ' '), max(format('%s: %s of %s rows', p.phase, p.tuples_done, greatest(p.tuples_total, c.reltuples::bigint)))
 					FROM pg_stat_activity l JOIN pg_stat_activity a ON a.pid = l.pid OR a.leader_pid = l.pid
 					LEFT JOIN pg_stat_progress_create_index p ON p.pid = a.pid
-					WHERE l.application_name = 'bench_build' AND l.leader_pid IS NULL");
+					LEFT JOIN pg_class c ON c.oid = p.relid
+					WHERE l.application_name = 'bench_build' AND l.leader_pid IS NULL AND l.datname = current_database()");
 			} // '';
 			my ($pids, $phase) = split /\|/, $line[0] // '';
 			@pids = split / /, $pids // '';

@@ -14,6 +14,7 @@
 BENCH=$WORK/bench
 PROGRAMS=$ROOT/test/bench/bin
 WAIT_SECONDS=120
+WORKER=
 
 # Where the server lives: HOME_DIR as this script sees it, SEEN as the server does.
 locate()
@@ -127,6 +128,7 @@ copy_tree()
 
 finish()
 {
+	[ -z "$WORKER" ] || kill "$WORKER" 2>/dev/null
 	stop
 	rm -rf "$BENCH_SOCKETS_DIR"
 }
@@ -161,7 +163,10 @@ run()
 	step 'copy the tree' copy_tree
 	in_server bash "$SEEN/tree/test/bench/server.sh" install "$SEEN" 9>&- || exit 1
 	export BENCH_DIR=$BENCH BENCH_PROGRAMS=$PROGRAMS BENCH_ROOT=$ROOT BENCH_HOME=$HOME_DIR PG_CONFIG
-	perl "$ROOT/test/bench/bench.pl"
+	# In the background, so that a signal is not kept waiting.
+	perl "$ROOT/test/bench/bench.pl" 9>&- &
+	WORKER=$!
+	wait "$WORKER"
 }
 
 case ${1:-} in

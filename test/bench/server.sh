@@ -47,6 +47,8 @@ case $verb in
 			as_user chmod 700 "$DIR/data"
 			step 'create the data directory' as_user "$PGBIN/initdb" -D "$DIR/data" -U postgres -E UTF8 --locale=C.UTF-8 --auth=trust -N
 		fi
+		# A chroot made anew may number its users differently.
+		! am_root || [ "$(stat -c %U "$DIR/data/PG_VERSION")" = "$RUN_USER" ] || chown -R "$RUN_USER" "$DIR/data"
 		configuration | as_user tee "$DIR/data/postgresql.auto.conf" >/dev/null
 		cksum <"$("$PG_CONFIG" --pkglibdir)/vecdb.so" >"$DIR/vecdb.sum"
 		;;

@@ -8,8 +8,11 @@
  */
 #include "pgcompat.h"
 
+#include "access/xact.h"
 #include "fmgr.h"
 #include "guc.h"
+#include "hnsw/hnsw.h"
+#include "miscadmin.h"
 
 PG_MODULE_MAGIC;
 
@@ -19,4 +22,12 @@ void
 _PG_init(void)
 {
 	VecdbDefineSettings();
+
+	/*
+	 * A backend that comes here by calling one of our functions wants the
+	 * index's settings.  One that merely preloads us may be in a database where
+	 * pgvector defines them.
+	 */
+	if (!process_shared_preload_libraries_in_progress && IsTransactionState())
+		HnswDefineSettings();
 }

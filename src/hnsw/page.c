@@ -416,6 +416,7 @@ read_block(Relation rel, BlockNumber block)
 	RecentBlock *recent = &recent_blocks[(block ^ (file * 0x9E3779B1u)) % RECENT_BLOCKS];
 
 	if (recent->buffer != InvalidBuffer && recent->block == block && recent->file == file &&
+		BufferIsLocal(recent->buffer) == RelationUsesLocalBuffers(rel) &&
 		ReadRecentBuffer(RelationGetLocator(rel), MAIN_FORKNUM, block, recent->buffer))
 		return recent->buffer;
 	recent->buffer = ReadBuffer(rel, block);

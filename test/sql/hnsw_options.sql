@@ -104,6 +104,13 @@ SELECT id FROM ho ORDER BY v <-> '[1,1,1]' LIMIT 1;
 \set VERBOSITY default
 SHOW hnsw.ef_search;
 
+-- The settings are there as soon as a function of the library has run.
+\c -
+SELECT vector_dims('[1,2,3]'::vector);
+SHOW hnsw.ef_search;
+SET hnsw.ef_search = 5000;
+SET hnsw.no_such_setting = 1;
+
 -- A setting that belongs to one function
 CREATE FUNCTION ho_nearest(q vector) RETURNS int LANGUAGE sql STABLE
 	SET hnsw.ef_search = 123 AS 'SELECT current_setting(''hnsw.ef_search'')::int';

@@ -208,7 +208,8 @@ DROP TABLE hm_toast;
 -- A build that fails part of the way leaves no index behind.
 CREATE TABLE hm_fail (id int, v vector(2));
 INSERT INTO hm_fail SELECT i, ARRAY[i, 0]::vector FROM generate_series(1, 100) i;
-CREATE FUNCTION hm_shift(v vector, id int) RETURNS vector IMMUTABLE LANGUAGE plpgsql AS $$
+-- (from PostgreSQL 17 on, indexes are built with a search_path of their own)
+CREATE FUNCTION hm_shift(v vector, id int) RETURNS vector IMMUTABLE LANGUAGE plpgsql SET search_path = public AS $$
 BEGIN
 	IF id = 50 THEN
 		RAISE EXCEPTION 'row % cannot be shifted', id;

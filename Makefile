@@ -69,7 +69,7 @@ help:
 	@echo 'make unit|fuzz|regress|isolation|pgtap|tap      one suite; FUZZ_SECONDS=n (5)'
 	@echo 'make bench          vecdb beside pgvector, and hnswlib: queries, builds, sizes (root)'
 	@echo '                    one part of it: SET=fashion|glove|synthetic ROW=build|recall|inside|...'
-	@echo 'make test-matrix    the suites of the server on PostgreSQL 17 and 18, in chroots (root)'
+	@echo 'make test-matrix    the suites of the server on PostgreSQL 17 and 18, in chroots (root); VERSIONS=17 for one'
 	@echo
 	@echo 'make && make install       build and install into the PostgreSQL of PG_CONFIG'
 	@echo 'make installcheck          regression and isolation tests on a running server'

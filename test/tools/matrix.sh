@@ -10,6 +10,7 @@
 #
 # PostgreSQL 17 must be there: no chroot for it is a failure.  18 comes from a
 # release that is always in motion: no chroot for it is told and not counted.
+# VERSIONS chooses among them.
 
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 . "$ROOT/test/tools/chroot.sh"
@@ -81,5 +82,10 @@ CI=${CI:-}
 export CI
 am_root || die 'the matrix needs root, to make chroots and mounts' 'run: sudo make test-matrix'
 open_log matrix
-version 17 trixie yes
-version 18 sid no
+for wanted in ${VERSIONS:-17 18}; do
+	case $wanted in
+		17) version 17 trixie yes ;;
+		18) version 18 sid no ;;
+		*) die "there is no chroot for PostgreSQL $wanted" 'name versions out of 17 and 18 in VERSIONS' ;;
+	esac
+done

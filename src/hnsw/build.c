@@ -728,7 +728,7 @@ add_back_link(BuildState *state, uint32 target_id, int level, uint32 id, BuildNo
 }
 
 /* As HnswFindParent() */
-static bool
+static uint32
 find_parent(BuildState *state, int level, uint32 at, uint32 id, BuildNode *node)
 {
 	int			most = level > 0 ? state->index->m : 2 * state->index->m;
@@ -750,14 +750,14 @@ find_parent(BuildState *state, int level, uint32 at, uint32 id, BuildNode *node)
 		}
 		SpinLockRelease(&present->lock);
 		if (n == 0)
-			return false;
+			return NO_NODE;
 		from = at;
 		at = pinned[(random >> 8) % n];
 		random = random * 1664525 + 1013904223;
 		if (add_back_link(state, at, level, id, node, query_distance(state, get_node(state, at)), true))
-			return true;
+			return at;
 	}
-	return false;
+	return NO_NODE;
 }
 
 /*
@@ -765,7 +765,7 @@ find_parent(BuildState *state, int level, uint32 at, uint32 id, BuildNode *node)
  * became the parent, that one is.
  */
 static void
-pin_parent(BuildState *state, uint32 id, BuildNode *node, int level, uint32 nearest, uint32 parent, float distance)
+pin_parent(BuildState *state, uint32 id, BuildNode *node, int level, uint32 nearest, uint32 parent)
 {
 	int			most = level > 0 ? state->index->m : 2 * state->index->m;
 	BuildLinks *links = get_links(state, node, level);
@@ -784,7 +784,7 @@ pin_parent(BuildState *state, uint32 id, BuildNode *node, int level, uint32 near
 	}
 	SpinLockRelease(&node->lock);
 	if (!found)
-		add_back_link(state, id, level, parent, get_node(state, parent), distance, true);
+		add_back_link(state, id, level, parent, get_node(state, parent), query_distance(state, get_node(state, parent)), true);
 }
 
 /* Give the row of `node` to an equal node among the candidates. */
@@ -927,29 +927,31 @@ insert_node(BuildState *state, uint32 id, uint32 nnodes)
 	pg_write_barrier();
 	for (int l = 0; l <= top && entry != NO_NODE; l++)
 	{
-		int			parent = 0;
-		bool		taken;
+		uint32		parent = NO_NODE;
 
-		while (parent < nchosen[l] && !add_back_link(state, chosen[l][parent], l, id, node, distance[l][parent], true))
-			parent++;
+		for (int i = 0; i < nchosen[l] && parent == NO_NODE; i++)
+		{
+			if (add_back_link(state, chosen[l][i], l, id, node, distance[l][i], true))
+				parent = chosen[l][i];
+		}
 
 		/* lists full of pins: any other that the search came by */
-		taken = parent < nchosen[l];
-		for (int i = 0; i < nothers[l] && !taken; i++)
+		for (int i = 0; i < nothers[l] && parent == NO_NODE; i++)
 		{
 			uint32		other = others[l][i].id & ~EXPANDED_ID;
 
-			taken = other != id && add_back_link(state, other, l, id, node, others[l][i].distance, true);
+			if (other != id && add_back_link(state, other, l, id, node, others[l][i].distance, true))
+				parent = other;
 		}
-		if (!taken && nchosen[l] > 0)
-			find_parent(state, l, chosen[l][0], id, node);
+		if (parent == NO_NODE && nchosen[l] > 0)
+			parent = find_parent(state, l, chosen[l][0], id, node);
 		for (int i = 0; i < nchosen[l]; i++)
 		{
-			if (i != parent)
+			if (chosen[l][i] != parent)
 				add_back_link(state, chosen[l][i], l, id, node, distance[l][i], false);
 		}
-		if (parent > 0 && parent < nchosen[l])
-			pin_parent(state, id, node, l, chosen[l][0], chosen[l][parent], distance[l][parent]);
+		if (parent != NO_NODE && parent != chosen[l][0])
+			pin_parent(state, id, node, l, chosen[l][0], parent);
 	}
 	if (exclusive)
 	{

@@ -450,6 +450,12 @@ typedef struct HnswSpilled
 	HnswRef		ref;
 } HnswSpilled;
 
+typedef struct HnswSortKey
+{
+	float		distance;
+	int			at;
+} HnswSortKey;
+
 /*
  * Best-first search of one level.  The pool holds the best `capacity`
  * candidates by estimated (coded) or exact (plain) distance in order; each
@@ -484,6 +490,10 @@ typedef struct HnswSearch
 	int			nfound;
 	int			found_allocated;
 	HnswFound  *found;
+
+	int			sort_allocated;
+	HnswSortKey *sort_keys;
+	HnswFound  *sort_spare;
 
 	char	   *values;
 	Size		values_used;
@@ -559,8 +569,9 @@ extern void HnswSetLink(HnswIndex *index, int kind, HnswNode *node, int at, Hnsw
 						const float *neighbor, const float *own, uint8_t *levels);
 extern bool HnswAddLink(HnswIndex *index, int kind, HnswRef target, HnswRef ref,
 						const HnswStored *stored, const CodeQuery *query, bool pin, bool log);
-extern bool HnswFindParent(HnswIndex *index, int kind, HnswRef at, HnswRef ref, const HnswStored *stored,
-						   const CodeQuery *query, bool log);
+extern bool HnswReadStored(HnswIndex *index, int kind, HnswRef ref, HnswStored *stored, CodeQuery *query);
+extern HnswRef HnswFindParent(HnswIndex *index, int kind, HnswRef at, HnswRef ref, const HnswStored *stored,
+							  const CodeQuery *query, bool log);
 extern float HnswStoredDistance(const HnswIndex *index, const float *q, const char *a, const char *b, float scale);
 
 static inline bool

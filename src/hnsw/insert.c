@@ -428,9 +428,35 @@ choose(HnswIndex *index, HnswSearch *search, int kind, HnswRef self_ref, HnswNei
 	return n;
 }
 
+/* Take the pin off the link from one node to another. */
+static void
+unpin(HnswIndex *index, int kind, HnswRef from, HnswRef to, bool log)
+{
+	const HnswLayout *layout = &index->layout[kind];
+	HnswNode   *node;
+	Buffer		buffer = HnswReadNode(index, from, kind, BUFFER_LOCK_EXCLUSIVE, &node);
+
+	if (node == NULL)
+		return;
+	for (int i = 0; i < node->nlinks; i++)
+	{
+		if (HnswLinkGet(&HnswNodeLinks(node, layout)[i]) == to && HnswBitGet(HnswNodePinned(node, layout), i))
+		{
+			HnswChange	change;
+
+			HnswChangeBegin(&change, index->rel, log);
+			node = HnswPageNode(HnswChangePage(&change, buffer, false), layout, HnswRefSlot(from));
+			HnswBitSet(HnswNodePinned(node, layout), i, false);
+			HnswChangeEnd(&change);
+			break;
+		}
+	}
+	UnlockReleaseBuffer(buffer);
+}
+
 /*
  * Offer a new node to its neighbours.  The first that takes it for good is its
- * parent; neighbors[0] is so marked in the node.  Where all have their lists
+ * parent, and is pinned in its list as well.  Where all have their lists
  * full of pins (thousands of equal values), another that the search came by is.
  * Returns whether any took it.
  */
@@ -438,48 +464,38 @@ static bool
 offer(HnswIndex *index, int kind, HnswRef ref, const HnswStored *stored, const CodeQuery *query,
 	  const HnswNeighbor *neighbors, int n, const HnswRef *others, int nothers, bool log)
 {
-	int			parent = 0;
-	bool		taken;
+	HnswRef		parent = HNSW_NO_REF;
 
-	while (parent < n && !HnswAddLink(index, kind, neighbors[parent].ref, ref, stored, query, true, log))
-		parent++;
-	taken = parent < n;
-	for (int i = 0; i < nothers && !taken; i++)
-		taken = HnswAddLink(index, kind, others[i], ref, stored, query, true, log);
-	if (!taken && nothers > 0)
-		taken = HnswFindParent(index, kind, others[0], ref, stored, query, log);
+	for (int i = 0; i < n && parent == HNSW_NO_REF; i++)
+	{
+		if (HnswAddLink(index, kind, neighbors[i].ref, ref, stored, query, true, log))
+			parent = neighbors[i].ref;
+	}
+	for (int i = 0; i < nothers && parent == HNSW_NO_REF; i++)
+	{
+		if (HnswAddLink(index, kind, others[i], ref, stored, query, true, log))
+			parent = others[i];
+	}
+	if (parent == HNSW_NO_REF && nothers > 0)
+		parent = HnswFindParent(index, kind, others[0], ref, stored, query, log);
 	for (int i = 0; i < n; i++)
 	{
-		if (i != parent)
+		if (neighbors[i].ref != parent)
 			HnswAddLink(index, kind, neighbors[i].ref, ref, stored, query, false, log);
 	}
-	if (parent > 0 && parent < n)
+
+	/* the node's own list has its pin on the nearest: to the parent it belongs */
+	if (n > 0 && parent != neighbors[0].ref)
+		unpin(index, kind, ref, neighbors[0].ref, log);
+	if (parent != HNSW_NO_REF && (n == 0 || parent != neighbors[0].ref))
 	{
-		/* the pin in the node's own list is on another link */
-		HnswNode   *node;
-		Buffer		buffer = HnswReadNode(index, ref, kind, BUFFER_LOCK_EXCLUSIVE, &node);
+		HnswStored	parent_stored;
+		CodeQuery	parent_query;
 
-		if (node != NULL)
-		{
-			HnswChange	change;
-			const HnswLayout *layout = &index->layout[kind];
-
-			HnswChangeBegin(&change, index->rel, log);
-			node = HnswPageNode(HnswChangePage(&change, buffer, false), layout, HnswRefSlot(ref));
-			for (int i = 0; i < node->nlinks; i++)
-			{
-				HnswRef		other = HnswLinkGet(&HnswNodeLinks(node, layout)[i]);
-
-				if (other == neighbors[0].ref)
-					HnswBitSet(HnswNodePinned(node, layout), i, false);
-				else if (other == neighbors[parent].ref)
-					HnswBitSet(HnswNodePinned(node, layout), i, true);
-			}
-			HnswChangeEnd(&change);
-			UnlockReleaseBuffer(buffer);
-		}
+		if (HnswReadStored(index, kind, parent, &parent_stored, &parent_query))
+			HnswAddLink(index, kind, ref, parent, &parent_stored, &parent_query, true, log);
 	}
-	return taken;
+	return parent != HNSW_NO_REF;
 }
 
 /*

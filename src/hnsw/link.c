@@ -439,7 +439,7 @@ HnswAddLink(HnswIndex *index, int kind, HnswRef target, HnswRef ref,
  * child the way to one with room is short.  Returns whether a node links to ref
  * now.
  */
-bool
+HnswRef
 HnswFindParent(HnswIndex *index, int kind, HnswRef at, HnswRef ref, const HnswStored *stored,
 			   const CodeQuery *query, bool log)
 {
@@ -455,7 +455,7 @@ HnswFindParent(HnswIndex *index, int kind, HnswRef at, HnswRef ref, const HnswSt
 		Buffer		buffer = HnswReadNode(index, at, kind, BUFFER_LOCK_SHARE, &node);
 
 		if (node == NULL)
-			return false;
+			return HNSW_NO_REF;
 		for (int i = 0; i < node->nlinks; i++)
 		{
 			HnswRef		other = HnswLinkGet(&HnswNodeLinks(node, layout)[i]);
@@ -465,12 +465,45 @@ HnswFindParent(HnswIndex *index, int kind, HnswRef at, HnswRef ref, const HnswSt
 		}
 		UnlockReleaseBuffer(buffer);
 		if (n == 0)
-			return false;
+			return HNSW_NO_REF;
 		from = at;
 		at = pinned[(random >> 8) % n];
 		random = random * 1664525 + 1013904223;
 		if (HnswAddLink(index, kind, at, ref, stored, query, true, log))
-			return true;
+			return at;
 	}
-	return false;
+	return HNSW_NO_REF;
+}
+
+/*
+ * A node's value, to be offered to others, and a query prepared from it, in
+ * memory of the current context; false where the node is gone.
+ */
+bool
+HnswReadStored(HnswIndex *index, int kind, HnswRef ref, HnswStored *stored, CodeQuery *query)
+{
+	const HnswLayout *layout = &index->layout[kind];
+	HnswNode   *node;
+	Buffer		buffer = HnswReadNode(index, ref, kind, BUFFER_LOCK_SHARE, &node);
+	const char *value;
+
+	if (node == NULL)
+		return false;
+	memset(stored, 0, sizeof(HnswStored));
+	value = HnswReadValue(index, buffer, node, kind, &stored->nbytes);
+	stored->bytes = memcpy(palloc(stored->nbytes), value, stored->nbytes);
+	stored->scale = node->scale;
+	stored->norm = node->norm;
+	stored->error = node->error;
+	UnlockReleaseBuffer(buffer);
+	if (index->coded)
+	{
+		float	   *floats = palloc(sizeof(float) * index->padded);
+
+		HnswLoadF16((const half *) stored->bytes, index->padded, stored->scale, floats);
+		stored->floats = floats;
+		code_query_init(query, layout->bits, layout->dc, floats,
+						(uint8_t *) TYPEALIGN(64, palloc(CODE_TABLE_BYTES(layout->dc) + 63)));
+	}
+	return true;
 }

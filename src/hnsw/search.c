@@ -231,6 +231,13 @@ pool_add(HnswSearch *self, HnswRef ref, float key)
 		else
 			high = middle;
 	}
+
+	/* among equal keys (equal values) once is enough: they would fill the pool */
+	for (int i = low - 1; i >= 0 && self->key[i] == key; i--)
+	{
+		if ((self->ref[i] & ~EXPANDED) == ref)
+			return;
+	}
 	if (self->size == self->capacity)
 	{
 		HnswRef		evicted = self->ref[self->size - 1];
@@ -385,9 +392,11 @@ expand_coded(HnswSearch *self, int kind, HnswRef ref)
 
 	for (int i = 0; i < n; i++)
 	{
+		if (hash_has(self, refs[i]))
+			continue;
 		if (pool_takes(self, keys[i]))
 			pool_add(self, refs[i], keys[i]);
-		else if (!hash_has(self, refs[i]))
+		else
 			spill(self, refs[i], keys[i]);
 	}
 	return live;
@@ -535,19 +544,45 @@ HnswSearchFrontier(HnswSearch *self)
 }
 
 static int
-compare_found(const void *a, const void *b)
+compare_keys(const void *a, const void *b)
 {
-	float		x = ((const HnswFound *) a)->distance;
-	float		y = ((const HnswFound *) b)->distance;
+	const HnswSortKey *x = (const HnswSortKey *) a;
+	const HnswSortKey *y = (const HnswSortKey *) b;
 
-	return x < y ? -1 : x > y ? 1 : 0;
+	if (x->distance != y->distance)
+		return x->distance < y->distance ? -1 : 1;
+	return x->at - y->at;
 }
 
-/* Order what was found, from number `from` on, by distance. */
+/*
+ * Order what was found, from number `from` on, by distance.  Keys are sorted,
+ * for the records are large.
+ */
 void
 HnswSearchSort(HnswSearch *self, int from)
 {
-	qsort(self->found + from, self->nfound - from, sizeof(HnswFound), compare_found);
+	int			n = self->nfound - from;
+
+	if (n > self->sort_allocated)
+	{
+		if (self->sort_keys != NULL)
+		{
+			pfree(self->sort_keys);
+			pfree(self->sort_spare);
+		}
+		self->sort_allocated = Max(n, 128);
+		self->sort_keys = MemoryContextAllocHuge(self->context, sizeof(HnswSortKey) * self->sort_allocated);
+		self->sort_spare = MemoryContextAllocHuge(self->context, sizeof(HnswFound) * self->sort_allocated);
+	}
+	for (int i = 0; i < n; i++)
+	{
+		self->sort_keys[i].distance = self->found[from + i].distance;
+		self->sort_keys[i].at = i;
+	}
+	qsort(self->sort_keys, n, sizeof(HnswSortKey), compare_keys);
+	memcpy(self->sort_spare, self->found + from, sizeof(HnswFound) * n);
+	for (int i = 0; i < n; i++)
+		self->found[from + i] = self->sort_spare[self->sort_keys[i].at];
 }
 
 /*

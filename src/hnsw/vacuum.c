@@ -891,37 +891,6 @@ read_pinned(VacuumState *state, int kind, Groups *groups, uint64 i)
 	UnlockReleaseBuffer(buffer);
 }
 
-/* A node's value, to be offered to others; false where the node is gone. */
-static bool
-read_stored(VacuumState *state, int kind, HnswRef ref, HnswStored *stored, CodeQuery *query)
-{
-	HnswIndex  *index = state->index;
-	const HnswLayout *layout = &index->layout[kind];
-	HnswNode   *node;
-	Buffer		buffer = HnswReadNode(index, ref, kind, BUFFER_LOCK_SHARE, &node);
-	const char *value;
-
-	if (node == NULL)
-		return false;
-	memset(stored, 0, sizeof(HnswStored));
-	value = HnswReadValue(index, buffer, node, kind, &stored->nbytes);
-	stored->bytes = memcpy(palloc(stored->nbytes), value, stored->nbytes);
-	stored->scale = node->scale;
-	stored->norm = node->norm;
-	stored->error = node->error;
-	UnlockReleaseBuffer(buffer);
-	if (index->coded)
-	{
-		float	   *floats = palloc(sizeof(float) * index->padded);
-
-		HnswLoadF16((const half *) stored->bytes, index->padded, stored->scale, floats);
-		stored->floats = floats;
-		code_query_init(query, layout->bits, layout->dc, floats,
-						(uint8_t *) TYPEALIGN(64, palloc(CODE_TABLE_BYTES(layout->dc) + 63)));
-	}
-	return true;
-}
-
 /* Pin two nodes to each other, or each to one that hangs together with the other. */
 static void
 join(VacuumState *state, int kind, HnswRef a, HnswRef b)
@@ -929,10 +898,10 @@ join(VacuumState *state, int kind, HnswRef a, HnswRef b)
 	HnswStored	stored;
 	CodeQuery	query;
 
-	if (read_stored(state, kind, a, &stored, &query) &&
+	if (HnswReadStored(state->index, kind, a, &stored, &query) &&
 		!HnswAddLink(state->index, kind, b, a, &stored, &query, true, state->log))
 		HnswFindParent(state->index, kind, b, a, &stored, &query, state->log);
-	if (read_stored(state, kind, b, &stored, &query) &&
+	if (HnswReadStored(state->index, kind, b, &stored, &query) &&
 		!HnswAddLink(state->index, kind, a, b, &stored, &query, true, state->log))
 		HnswFindParent(state->index, kind, a, b, &stored, &query, state->log);
 }

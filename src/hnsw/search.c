@@ -6,11 +6,13 @@
  * and estimates of all its neighbours' distances from the codes beside their
  * links.  Candidates are ordered by estimate; the same neighbour may come in
  * from several nodes, each with an estimate of its own, and takes as many
- * places in the pool.  Only expanded nodes are hashed: a candidate that was
- * expanded before is skipped when its turn comes, and gives its place back.
- * Because of those repeated places, and because estimates err, the pool is
- * larger than ef_search (HNSW_POOL), which keeps recall at an ef_search at least
- * where exact distances would have it.
+ * places in the pool.  Only expanded nodes are hashed: they are not let in
+ * again, and a candidate that was expanded meanwhile is skipped when its turn
+ * comes, and gives its place back.  The same node with the same key (a crowd of
+ * equal values) is let in once, or the crowd would fill the pool.  Because of
+ * those repeated places, and because estimates err, the pool is larger than
+ * ef_search (HNSW_POOL), which keeps recall at an ef_search at least where exact
+ * distances would have it.
  *
  * Plain nodes: each neighbour seen for the first time has its own page read
  * for its distance, as in the paper (Malkov and Yashunin, arXiv:1603.09320,

@@ -565,6 +565,8 @@ HnswSearchSort(HnswSearch *self, int from)
 {
 	int			n = self->nfound - from;
 
+	if (n <= 1)
+		return;
 	if (n > self->sort_allocated)
 	{
 		if (self->sort_keys != NULL)

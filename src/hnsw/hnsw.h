@@ -376,7 +376,6 @@ typedef struct HnswChange
 extern void HnswChangeBegin(HnswChange *change, Relation rel, bool log);
 extern Page HnswChangePage(HnswChange *change, Buffer buffer, bool fresh);
 extern void HnswChangeEnd(HnswChange *change);
-extern void HnswChangeAbort(HnswChange *change);
 
 /* page.c */
 extern HnswIndex *HnswOpen(Relation rel, MemoryContext context);
@@ -388,7 +387,6 @@ extern Buffer HnswExtend(Relation rel, ForkNumber fork, int pages);
 extern Buffer HnswReadNode(HnswIndex *index, HnswRef ref, int kind, int lockmode, HnswNode **node);
 extern HnswNode *HnswFindNode(HnswIndex *index, Page page, HnswRef ref, int kind);
 extern void HnswUpdateEntry(HnswIndex *index, HnswRef entry, int level, HnswRef replaced, bool log);
-extern HnswLayout *HnswLayoutOf(HnswIndex *index, int level);
 
 /* layout.c */
 extern void HnswComputeLayout(HnswIndex *index, int code_bits);
@@ -419,7 +417,6 @@ extern void HnswLoadF16(const half *x, int n, float scale, float *out);
 extern float HnswF16Distance(const HnswIndex *index, const float *q, const half *x, int n, float scale);
 extern const char *HnswReadValue(HnswIndex *index, Buffer buffer, const HnswNode *node, int kind, uint32 *bytes);
 extern float HnswNodeDistance(HnswIndex *index, Buffer buffer, const HnswNode *node, int kind, const HnswValue *value);
-extern float HnswUserDistance(const HnswIndex *index, float distance);
 
 /* ---------------------------------------------------------------------
  * Search

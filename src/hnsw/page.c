@@ -14,7 +14,6 @@
 
 #include "access/xloginsert.h"
 #include "miscadmin.h"
-#include "storage/indexfsm.h"
 #include "storage/lmgr.h"
 #include "utils/memutils.h"
 #include "vector/vector.h"
@@ -54,15 +53,6 @@ HnswChangeEnd(HnswChange *change)
 		for (int i = 0; i < change->nbuffers; i++)
 			MarkBufferDirty(change->buffers[i]);
 	}
-}
-
-/* Give up a logged change; an unlogged one must not be begun in vain. */
-void
-HnswChangeAbort(HnswChange *change)
-{
-	Assert(change->state != NULL || change->nbuffers == 0);
-	if (change->state != NULL)
-		GenericXLogAbort(change->state);
 }
 
 /*
@@ -270,12 +260,6 @@ HnswOpen(Relation rel, MemoryContext context)
 		pfree(own);
 	MemoryContextSwitchTo(old);
 	return index;
-}
-
-HnswLayout *
-HnswLayoutOf(HnswIndex *index, int level)
-{
-	return &index->layout[level > 0 ? HNSW_UPPER : HNSW_BASE];
 }
 
 /* Current entry point; HNSW_NO_REF and level -1 in an empty index. */

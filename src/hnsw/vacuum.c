@@ -34,7 +34,6 @@
 #include "commands/vacuum.h"
 #include "core/distance.h"
 #include "miscadmin.h"
-#include "storage/indexfsm.h"
 #include "storage/lmgr.h"
 #include "storage/proc.h"
 #include "storage/procarray.h"

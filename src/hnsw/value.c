@@ -440,16 +440,3 @@ HnswNodeDistance(HnswIndex *index, Buffer buffer, const HnswNode *node, int kind
 		return HnswF16Distance(index, value->rotated, (const half *) stored, index->padded, node->scale);
 	return (float) HnswRawDistance(index, value->raw, stored);
 }
-
-/* From the index's own measure to what the operator gives. */
-float
-HnswUserDistance(const HnswIndex *index, float distance)
-{
-	if (index->metric == HNSW_L2)
-		return sqrtf(Max(distance, 0)) / index->unit;
-	if (!index->coded)
-		return distance;
-	if (index->metric == HNSW_COSINE)
-		return distance / 2;
-	return distance / index->unit / index->unit;
-}

@@ -22,6 +22,7 @@ void
 _PG_init(void)
 {
 	VecdbDefineSettings();
+	HnswHookPlanner();
 
 	/*
 	 * A backend that comes here by calling one of our functions wants the

@@ -14,6 +14,7 @@
  *	insert.c	insertion into an existing index
  *	build.c		in-memory build, serial and parallel
  *	vacuum.c	removal of dead rows, repair of the graph
+ *	plan.c		planner hook: no distances that nobody looks at
  *	check.c		hnsw_check
  *	stats.c		hnsw_stats
  */
@@ -602,6 +603,9 @@ extern float HnswCenterAndUnit(const float *first, int dim, float *center);
 /* build.c */
 extern IndexBuildResult *hnswbuild(Relation heap, Relation rel, IndexInfo *info);
 extern void hnswbuildempty(Relation rel);
+
+/* plan.c */
+extern void HnswHookPlanner(void);
 
 /* check.c */
 extern void HnswCheckIndex(Relation rel);

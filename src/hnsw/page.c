@@ -378,35 +378,36 @@ HnswFindNode(HnswIndex *index, Page page, HnswRef ref, int kind)
 }
 
 /*
- * Searches come back to the same pages over and over.  A small table remembers
- * where the buffer pool had a block last, which spares the look-up there while
- * it is still true; ReadRecentBuffer checks that.
+ * Searches come back to the same pages over and over.  A table remembers where
+ * the buffer pool had a block last, which spares the look-up there while it is
+ * still true; ReadRecentBuffer checks that, so an entry may be another block's.
  */
-#define RECENT_BLOCKS 8192
+#define RECENT_BLOCKS (1 << 17)	/* 512 kB, of which what is used is touched */
 
-typedef struct RecentBlock
-{
-	RelFileNumber file;
-	BlockNumber block;
-	Buffer		buffer;			/* InvalidBuffer: nothing remembered */
-} RecentBlock;
-
-static RecentBlock recent_blocks[RECENT_BLOCKS];
+static Buffer recent_buffers[RECENT_BLOCKS];
 
 static Buffer
 read_block(Relation rel, BlockNumber block)
 {
-	RelFileNumber file = RelationGetFileNumber(rel);
-	RecentBlock *recent = &recent_blocks[(block ^ (file * 0x9E3779B1u)) % RECENT_BLOCKS];
+	Buffer	   *recent = &recent_buffers[(block ^ (RelationGetFileNumber(rel) * 0x9E3779B1u)) % RECENT_BLOCKS];
 
-	if (recent->buffer != InvalidBuffer && recent->block == block && recent->file == file &&
-		BufferIsLocal(recent->buffer) == RelationUsesLocalBuffers(rel) &&
-		ReadRecentBuffer(RelationGetLocator(rel), MAIN_FORKNUM, block, recent->buffer))
-		return recent->buffer;
-	recent->buffer = ReadBuffer(rel, block);
-	recent->block = block;
-	recent->file = file;
-	return recent->buffer;
+	if (*recent != InvalidBuffer && BufferIsLocal(*recent) == RelationUsesLocalBuffers(rel) &&
+		ReadRecentBuffer(RelationGetLocator(rel), MAIN_FORKNUM, block, *recent))
+		return *recent;
+	*recent = ReadBuffer(rel, block);
+	return *recent;
+}
+
+/*
+ * A node is kilobytes, seldom in a cache, and all of it is about to be read: ask
+ * for it at once, into the second level.  (A quarter of the time of a search
+ * where nodes have 4 kB; into the first level, and without this, it is slower.)
+ */
+static inline void
+prefetch_slot(const char *slot, int bytes)
+{
+	for (int at = 0; at < bytes; at += 64)
+		__builtin_prefetch(slot + at, 0, 2);
 }
 
 /*
@@ -416,8 +417,10 @@ read_block(Relation rel, BlockNumber block)
 Buffer
 HnswReadNode(HnswIndex *index, HnswRef ref, int kind, int lockmode, HnswNode **node)
 {
+	const HnswLayout *layout = &index->layout[kind];
 	Buffer		buffer = read_block(index->rel, HnswRefBlock(ref));
 
+	prefetch_slot((const char *) HnswPageNode(BufferGetPage(buffer), layout, HnswRefSlot(ref)), layout->slot_bytes);
 	LockBuffer(buffer, lockmode);
 	*node = HnswFindNode(index, BufferGetPage(buffer), ref, kind);
 	if (*node == NULL)

@@ -23,7 +23,7 @@ static void query_size_scalar(int dc, const float *q, float *widest, double *tot
 static void query_table_scalar(int dc, const float *q, float scale, uint8_t *table);
 static void scan_scalar(const CodeQuery *self, const uint8_t *block, uint32_t *acc);
 static void estimate_scalar(const CodeQuery *self, const uint8_t *block, float own,
-							const float *f_add, const float *f_mul, float *est);
+							const bfloat16 *f_add, const bfloat16 *f_mul, float *est);
 
 static const CodeForms forms_scalar = {
 	.encode = encode_scalar,
@@ -298,7 +298,7 @@ code_scan(const CodeQuery *self, const uint8_t *block, uint32_t *acc)
 
 void
 code_estimate(const CodeQuery *self, const uint8_t *block, float own,
-			  const float *f_add, const float *f_mul, float *est)
+			  const bfloat16 *f_add, const bfloat16 *f_mul, float *est)
 {
 	forms_in_force()->estimate(self, block, own, f_add, f_mul, est);
 }
@@ -449,11 +449,11 @@ scan_scalar(const CodeQuery *self, const uint8_t *block, uint32_t *acc)
 
 static void
 estimate_scalar(const CodeQuery *self, const uint8_t *block, float own,
-				const float *f_add, const float *f_mul, float *est)
+				const bfloat16 *f_add, const bfloat16 *f_mul, float *est)
 {
 	uint32_t	acc[CODE_SLOTS];
 
 	scan_scalar(self, block, acc);
 	for (int s = 0; s < CODE_SLOTS; s++)
-		est[s] = own + f_add[s] + f_mul[s] * (self->delta * (float) acc[s] + self->base);
+		est[s] = own + bfloat16_to_float(f_add[s]) + bfloat16_to_float(f_mul[s]) * (self->delta * (float) acc[s] + self->base);
 }

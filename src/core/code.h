@@ -22,6 +22,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/bfloat16.h"
+
 #define CODE_SLOTS 32			/* slots of one block */
 
 typedef enum CodeMetric
@@ -88,12 +90,13 @@ extern void code_query_init(CodeQuery *self, int bits, int dc, const float *q, u
 
 /*
  * est[32] = own + f_add[s] + f_mul[s] * sum_i v_i q_i for the 32 slots of a
- * block.  own is |q-c|^2 or -q.c.  f_add and f_mul have 32 entries, unaligned.
- * est has room for 32 floats.  Slots with no neighbour give garbage that the
+ * block.  own is |q-c|^2 or -q.c.  f_add and f_mul have 32 entries, unaligned,
+ * of 16 bits: their error is far below that of the codes.  est has room for 32
+ * floats.  Slots with no neighbour give garbage that the
  * caller ignores.
  */
 extern void code_estimate(const CodeQuery *self, const uint8_t *block, float own,
-						  const float *f_add, const float *f_mul, float *est);
+						  const bfloat16 *f_add, const bfloat16 *f_mul, float *est);
 
 /* The integer sums of the same: acc[32] = sum_p 2^p sum_g T_g[nibble]; for tests. */
 extern void code_scan(const CodeQuery *self, const uint8_t *block, uint32_t *acc);

@@ -398,9 +398,15 @@ scan(const CodeQuery *self, const uint8_t *block, uint32_t *acc)
 		_mm256_storeu_si256((__m256i *) (acc + 8 * k), sums.eight[k]);
 }
 
+INLINE_AVX2 __m256
+load_factors(const bfloat16 *p)
+{
+	return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *) p)), 16));
+}
+
 TARGET_AVX2 static void
 estimate(const CodeQuery *self, const uint8_t *block, float own,
-		 const float *f_add, const float *f_mul, float *est)
+		 const bfloat16 *f_add, const bfloat16 *f_mul, float *est)
 {
 	Sums		sums = scan_block(self, block);
 	__m256		delta = _mm256_set1_ps(self->delta);
@@ -409,9 +415,9 @@ estimate(const CodeQuery *self, const uint8_t *block, float own,
 	for (int k = 0; k < 4; k++)
 	{
 		__m256		dot = _mm256_fmadd_ps(delta, _mm256_cvtepi32_ps(sums.eight[k]), base);
-		__m256		fixed = _mm256_add_ps(_mm256_set1_ps(own), _mm256_loadu_ps(f_add + 8 * k));
+		__m256		fixed = _mm256_add_ps(_mm256_set1_ps(own), load_factors(f_add + 8 * k));
 
-		_mm256_storeu_ps(est + 8 * k, _mm256_fmadd_ps(_mm256_loadu_ps(f_mul + 8 * k), dot, fixed));
+		_mm256_storeu_ps(est + 8 * k, _mm256_fmadd_ps(load_factors(f_mul + 8 * k), dot, fixed));
 	}
 }
 

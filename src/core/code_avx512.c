@@ -329,9 +329,15 @@ scan(const CodeQuery *self, const uint8_t *block, uint32_t *acc)
 	_mm512_storeu_si512(acc + 16, sums.sixteen[1]);
 }
 
+INLINE_AVX512 __m512
+load_factors(const bfloat16 *p)
+{
+	return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *) p)), 16));
+}
+
 TARGET_AVX512 static void
 estimate(const CodeQuery *self, const uint8_t *block, float own,
-		 const float *f_add, const float *f_mul, float *est)
+		 const bfloat16 *f_add, const bfloat16 *f_mul, float *est)
 {
 	Sums		sums = scan_block(self, block);
 	__m512		delta = _mm512_set1_ps(self->delta);
@@ -340,9 +346,9 @@ estimate(const CodeQuery *self, const uint8_t *block, float own,
 	for (int k = 0; k < 2; k++)
 	{
 		__m512		dot = _mm512_fmadd_ps(delta, _mm512_cvtepi32_ps(sums.sixteen[k]), base);
-		__m512		fixed = _mm512_add_ps(_mm512_set1_ps(own), _mm512_loadu_ps(f_add + 16 * k));
+		__m512		fixed = _mm512_add_ps(_mm512_set1_ps(own), load_factors(f_add + 16 * k));
 
-		_mm512_storeu_ps(est + 16 * k, _mm512_fmadd_ps(_mm512_loadu_ps(f_mul + 16 * k), dot, fixed));
+		_mm512_storeu_ps(est + 16 * k, _mm512_fmadd_ps(load_factors(f_mul + 16 * k), dot, fixed));
 	}
 }
 

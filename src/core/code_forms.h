@@ -60,7 +60,7 @@ typedef struct CodeForms
 	void		(*query_table) (int dc, const float *q, float scale, uint8_t *table);
 	void		(*scan) (const CodeQuery *self, const uint8_t *block, uint32_t *acc);
 	void		(*estimate) (const CodeQuery *self, const uint8_t *block, float own,
-							 const float *f_add, const float *f_mul, float *est);
+							 const bfloat16 *f_add, const bfloat16 *f_mul, float *est);
 } CodeForms;
 
 #ifdef CORE_X86

@@ -193,15 +193,15 @@ dist_norm_f16(const half *a, int n)
 }
 
 float
-dist_l2sq_f32_f16(const float *q, const half *x, int n)
+dist_l2sq_f32_p12(const float *q, const uint8_t *x, int n, float scale)
 {
-	return forms_in_force()->l2sq_f32_f16(q, x, n);
+	return forms_in_force()->l2sq_f32_p12(q, x, n, scale);
 }
 
 float
-dist_ip_f32_f16(const float *q, const half *x, int n)
+dist_ip_f32_p12(const float *q, const uint8_t *x, int n, float scale)
 {
-	return forms_in_force()->ip_f32_f16(q, x, n);
+	return forms_in_force()->ip_f32_p12(q, x, n, scale) * scale;
 }
 
 uint64_t

@@ -30,9 +30,12 @@ extern double dist_l1_f16(const half *a, const half *b, int n);
 extern double dist_cosine_f16(const half *a, const half *b, int n);
 extern double dist_norm_f16(const half *a, int n);
 
-/* float[n] query against half[n] stored: the index's own distance */
-extern float dist_l2sq_f32_f16(const float *q, const half *x, int n);	/* float only: inf on overflow */
-extern float dist_ip_f32_f16(const float *q, const half *x, int n);
+/*
+ * float[n] query against the packed 12-bit x[n] times scale (packed12.h): the
+ * index's own distance.  n is a multiple of 8.  Float only: infinity on overflow.
+ */
+extern float dist_l2sq_f32_p12(const float *q, const uint8_t *x, int n, float scale);
+extern float dist_ip_f32_p12(const float *q, const uint8_t *x, int n, float scale);
 
 /* packed bits, any byte count: number of differing bits; 1 - |and|/|or| (1 when |and| is 0) */
 extern uint64_t dist_hamming(const uint8_t *a, const uint8_t *b, int bytes);

@@ -75,6 +75,27 @@ vec_load_some_f16(const half *p, int n)
 	return _mm256_cvtph_ps(_mm_set_epi64x((long long) high, (long long) low));
 }
 
+#define vec_set(f) _mm256_set1_ps(f)
+#define vec_mul_sub_from(x, y, z) _mm256_fnmadd_ps(x, y, z)
+
+INLINE Vector
+vec_load_p12(const uint8_t *high, const uint8_t *low)
+{
+	uint32_t	pairs;
+	__m128i		nibbles;
+	__m128i		v;
+
+	memcpy(&pairs, low, sizeof pairs);
+	/* a byte in 16 bits, its upper nibble moved to the upper byte */
+	nibbles = _mm_cvtepu8_epi16(_mm_cvtsi32_si128((int) pairs));
+	nibbles = _mm_and_si128(_mm_or_si128(nibbles, _mm_slli_epi16(nibbles, 4)), _mm_set1_epi8(15));
+	v = _mm_slli_epi16(_mm_cvtepi8_epi16(_mm_loadl_epi64((const __m128i *) high)), 4);
+	v = _mm_or_si128(v, _mm_cvtepu8_epi16(nibbles));
+	return _mm256_cvtepi32_ps(_mm256_cvtepi16_epi32(v));
+}
+
+#define vec_load_eight_p12(high, low) vec_load_p12(high, low)
+
 #include "core/distance_sums.h"
 
 /* Bits in each 64-bit lane: a table of 16 counts, looked up for each nibble */
@@ -171,8 +192,8 @@ const DistanceForms distance_forms_avx2 = {
 	.ip_f16 = ip_f16,
 	.l1_f16 = l1_f16,
 	.cosine_f16 = cosine_f16,
-	.l2sq_f32_f16 = l2sq_f32_f16,
-	.ip_f32_f16 = ip_f32_f16,
+	.l2sq_f32_p12 = l2sq_f32_p12,
+	.ip_f32_p12 = ip_f32_p12,
 	.count_xor = count_xor,
 	.count_and_or = count_and_or,
 };

@@ -29,6 +29,27 @@ typedef __m512 Vector;
 #define vec_load_some_f32(p, n) _mm512_maskz_loadu_ps((__mmask16) FIRST(n), p)
 #define vec_load_some_f16(p, n) _mm512_cvtph_ps(_mm256_maskz_loadu_epi16((__mmask16) FIRST(n), p))
 
+#define vec_set(f) _mm512_set1_ps(f)
+#define vec_mul_sub_from(x, y, z) _mm512_fnmadd_ps(x, y, z)
+
+/* As for AVX2, for eight bytes of nibbles, or four and zeros */
+TARGET_AVX512 static inline __attribute__((always_inline)) Vector
+unpack_p12(__m128i high, __m128i low)
+{
+	__m128i		nibbles = _mm_cvtepu8_epi16(low);
+	__m256i		v;
+
+	nibbles = _mm_and_si128(_mm_or_si128(nibbles, _mm_slli_epi16(nibbles, 4)), _mm_set1_epi8(15));
+	v = _mm256_slli_epi16(_mm256_cvtepi8_epi16(high), 4);
+	v = _mm256_or_si256(v, _mm256_cvtepu8_epi16(nibbles));
+	return _mm512_cvtepi32_ps(_mm512_cvtepi16_epi32(v));
+}
+
+#define vec_load_p12(high, low) \
+	unpack_p12(_mm_loadu_si128((const __m128i *) (high)), _mm_loadl_epi64((const __m128i *) (low)))
+#define vec_load_eight_p12(high, low) \
+	unpack_p12(_mm_loadl_epi64((const __m128i *) (high)), _mm_maskz_loadu_epi8(15, low))
+
 #include "core/distance_sums.h"
 
 TARGET_AVX512 static uint64_t
@@ -79,8 +100,8 @@ const DistanceForms distance_forms_avx512 = {
 	.ip_f16 = ip_f16,
 	.l1_f16 = l1_f16,
 	.cosine_f16 = cosine_f16,
-	.l2sq_f32_f16 = l2sq_f32_f16,
-	.ip_f32_f16 = ip_f32_f16,
+	.l2sq_f32_p12 = l2sq_f32_p12,
+	.ip_f32_p12 = ip_f32_p12,
 	.count_xor = count_xor,
 	.count_and_or = count_and_or,
 };

@@ -11,6 +11,7 @@
 
 #include "core/cpu.h"
 #include "core/half.h"
+#include "core/packed12.h"
 
 /* The three sums of a cosine. */
 typedef struct CosineSums
@@ -32,8 +33,9 @@ typedef struct DistanceForms
 	float		(*l1_f16) (const half *a, const half *b, int n);
 	CosineSums	(*cosine_f16) (const half *a, const half *b, int n);
 
-	float		(*l2sq_f32_f16) (const float *q, const half *x, int n);
-	float		(*ip_f32_f16) (const float *q, const half *x, int n);
+	/* sum of (q - scale v)^2, and of q v: the latter without the scale */
+	float		(*l2sq_f32_p12) (const float *q, const uint8_t *x, int n, float scale);
+	float		(*ip_f32_p12) (const float *q, const uint8_t *x, int n, float scale);
 
 	/* bits of a xor b; bits of a and b, and of a or b */
 	uint64_t	(*count_xor) (const uint8_t *a, const uint8_t *b, int bytes);

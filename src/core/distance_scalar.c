@@ -93,8 +93,23 @@ DEFINE_SUM(ip_f16, half, half_to_float, half, half_to_float, x * y)
 DEFINE_SUM(l1_f16, half, half_to_float, half, half_to_float, fabsf(x - y))
 DEFINE_COSINE(cosine_f16, half, half_to_float)
 
-DEFINE_SUM(l2sq_f32_f16, float, AS_IS, half, half_to_float, (x - y) * (x - y))
-DEFINE_SUM(ip_f32_f16, float, AS_IS, half, half_to_float, x * y)
+#define DEFINE_SUM_P12(NAME, TERM) \
+static float \
+NAME(const float *q, const uint8_t *x, int n, float scale) \
+{ \
+	float		lane[LANES] = {0}; \
+\
+	for (int i = 0; i < n; i++) \
+	{ \
+		float		v = (float) packed12_get(x, n, i); \
+\
+		lane[i % LANES] += TERM; \
+	} \
+	return sum_lanes(lane); \
+}
+
+DEFINE_SUM_P12(l2sq_f32_p12, (q[i] - scale * v) * (q[i] - scale * v))
+DEFINE_SUM_P12(ip_f32_p12, q[i] * v)
 
 /* Eight bytes, or the last few with zeros behind them */
 static inline uint64_t
@@ -145,8 +160,8 @@ const DistanceForms distance_forms_scalar = {
 	.ip_f16 = ip_f16,
 	.l1_f16 = l1_f16,
 	.cosine_f16 = cosine_f16,
-	.l2sq_f32_f16 = l2sq_f32_f16,
-	.ip_f32_f16 = ip_f32_f16,
+	.l2sq_f32_p12 = l2sq_f32_p12,
+	.ip_f32_p12 = ip_f32_p12,
 	.count_xor = count_xor,
 	.count_and_or = count_and_or,
 };

@@ -10,6 +10,9 @@
  *	  vec_load_f32(p), vec_load_f16(p)				WIDTH elements
  *	  vec_load_some_f32(p, n), vec_load_some_f16(p, n)	0 < n < WIDTH elements,
  *					reading no other; zeros follow
+ *	  vec_set(f), vec_mul_sub_from(x, y, z)		z - x * y
+ *	  vec_load_p12(high, low)	WIDTH integers of packed12.h from their two parts
+ *	  vec_load_eight_p12(high, low)	eight of them; zeros follow
  *
  * Each sum runs in four registers, as many as hide the latency of a fused
  * multiplication.  What is left at the end of an array loads as zeros, which
@@ -113,5 +116,44 @@ DEFINE_SUM(ip_f16, half, f16, half, f16, STEP_IP)
 DEFINE_SUM(l1_f16, half, f16, half, f16, STEP_L1)
 DEFINE_COSINE(cosine_f16, half, f16)
 
-DEFINE_SUM(l2sq_f32_f16, float, f32, half, f16, STEP_L2SQ)
-DEFINE_SUM(ip_f32_f16, float, f32, half, f16, STEP_IP)
+/*
+ * A query against packed integers, whose two parts are apart.  n is a multiple
+ * of 8: with WIDTH 16, half a register may be left.
+ */
+#define STEP_L2SQ_P12(sum, y, v) \
+	do \
+	{ \
+		Vector		d_ = vec_mul_sub_from(scales, v, y); \
+\
+		sum = vec_mul_add(d_, d_, sum); \
+	} while (0)
+#define STEP_IP_P12(sum, y, v) sum = vec_mul_add(y, v, sum)
+
+#define DEFINE_SUM_P12(NAME, STEP) \
+TARGET static float \
+NAME(const float *q, const uint8_t *x, int n, float scale) \
+{ \
+	const uint8_t *low = x + n; \
+	Vector		scales = vec_set(scale); \
+	Vector		s0 = vec_zero(); \
+	Vector		s1 = vec_zero(); \
+	int			i = 0; \
+\
+	(void) scales; \
+	for (; i + 2 * WIDTH <= n; i += 2 * WIDTH) \
+	{ \
+		STEP(s0, vec_load_f32(q + i), vec_load_p12(x + i, low + i / 2)); \
+		STEP(s1, vec_load_f32(q + i + WIDTH), vec_load_p12(x + i + WIDTH, low + (i + WIDTH) / 2)); \
+	} \
+	if (i + WIDTH <= n) \
+	{ \
+		STEP(s0, vec_load_f32(q + i), vec_load_p12(x + i, low + i / 2)); \
+		i += WIDTH; \
+	} \
+	if (i < n) \
+		STEP(s1, vec_load_some_f32(q + i, 8), vec_load_eight_p12(x + i, low + i / 2)); \
+	return vec_sum(vec_add(s0, s1)); \
+}
+
+DEFINE_SUM_P12(l2sq_f32_p12, STEP_L2SQ_P12)
+DEFINE_SUM_P12(ip_f32_p12, STEP_IP_P12)

@@ -1099,7 +1099,7 @@ load_floats(BuildState *state, BuildNode *node, const float *own, float *out)
 
 		if (stored == NULL)
 			elog(ERROR, "could not find a node of index \"%s\"", RelationGetRelationName(index->rel));
-		HnswLoadF16((const half *) HnswReadValue(index, buffer, stored, HNSW_BASE, &bytes), index->padded, stored->scale, out);
+		packed12_load((const uint8 *) HnswReadValue(index, buffer, stored, HNSW_BASE, &bytes), index->padded, stored->scale, out);
 		UnlockReleaseBuffer(buffer);
 	}
 }
@@ -1148,7 +1148,7 @@ write_links(BuildState *state, BuildNode *node, int level)
 		own = palloc(sizeof(float) * index->padded);
 		other = palloc(sizeof(float) * index->padded);
 		levels = palloc(layout->dc);
-		HnswLoadF16((const half *) value.bytes, index->padded, value.scale, own);
+		packed12_load((const uint8 *) value.bytes, index->padded, value.scale, own);
 		value.floats = own;
 	}
 	HnswFillNode(index, kind, image, level, &value, level > 0 ? level_ref(state, node, level - 1) : HNSW_NO_REF, NULL, 0);
@@ -1269,7 +1269,7 @@ link_rest(BuildState *state)
 						if (index->coded)
 						{
 							value.rotated = palloc(sizeof(float) * index->padded);
-							HnswLoadF16((const half *) stored, index->padded, node->scale, value.rotated);
+							packed12_load((const uint8 *) stored, index->padded, node->scale, value.rotated);
 							value.norm = node->norm;
 						}
 						else

@@ -128,23 +128,36 @@ check_code(Check *self, HnswRef ref, int kind, const HnswNode *node, int at,
 	uint8_t    *stored = palloc(layout->dc);
 	float		f_add;
 	float		f_mul;
-	float		f_mul_stored = HnswNodeFMul(node, layout)[at];
+	float		f_mul_stored = bfloat16_to_float(HnswNodeFMul(node, layout)[at]);
+	int			steps = layout->bits / 2;
+	double		rr = 0;
+	double		vr = 0;
 	int			off = 0;
 
-	HnswLoadF16((const half *) value, index->padded, neighbor->scale, floats);
+	packed12_load((const uint8 *) value, index->padded, neighbor->scale, floats);
 	code_encode(index->code_metric, layout->bits, layout->dc, index->padded, floats, own, expected, &f_add, &f_mul);
 	code_load(HnswNodeCode(node, layout, at / CODE_SLOTS), layout->bits, layout->dc, at % CODE_SLOTS, stored);
-	if (!isfinite(HnswNodeFAdd(node, layout)[at]) || !isfinite(f_mul_stored))
+	if (!isfinite(bfloat16_to_float(HnswNodeFAdd(node, layout)[at])) || !isfinite(f_mul_stored))
 	{
 		if (unchanged(self, ref, kind, node))
 			report(self, HnswRefBlock(ref), HnswRefSlot(ref), "link %d has a factor that is not finite", at);
 		return;
 	}
-	for (int i = 0; i < layout->dc; i++)
+	for (int i = 0; i < index->padded; i++)
 	{
-		if (abs((int) expected[i] - (int) stored[i]) > (layout->bits == 4 ? 2 : 0))
+		double		r = (double) floats[i] - own[i];
+
+		rr += r * r;
+		if (i >= layout->dc)
+			continue;
+		vr += r * (stored[i] - ((1 << layout->bits) - 1) / 2.0);
+		if (abs((int) expected[i] - (int) stored[i]) > steps)
 			off++;
 	}
+
+	/* the factor that belongs to the code as it is stored: levels may differ by a rounding */
+	if (f_mul != 0 && vr > 0)
+		f_mul = (float) -(rr / vr) * (index->code_metric == CODE_L2 ? 2 : 1);
 	if (f_mul != 0 &&
 		(off > MOST_CODES_OFF * layout->dc + 4 || fabsf(f_mul - f_mul_stored) > 0.4f * fabsf(f_mul)) &&
 		unchanged(self, ref, kind, node))
@@ -220,7 +233,7 @@ check_node(Check *self, HnswRef ref, int kind)
 	if (index->coded)
 	{
 		own = palloc(sizeof(float) * index->padded);
-		HnswLoadF16((const half *) value, index->padded, node->scale, own);
+		packed12_load((const uint8 *) value, index->padded, node->scale, own);
 		for (int i = 0; i < index->padded; i++)
 		{
 			if (!isfinite(own[i]))
@@ -495,7 +508,7 @@ check_row(Relation rel, ItemPointer tid, Datum *values, bool *isnull, bool alive
 				float	   *stored = palloc(sizeof(float) * index->padded);
 				double		distance;
 
-				HnswLoadF16((const half *) bytes, index->padded, node->scale, stored);
+				packed12_load((const uint8 *) bytes, index->padded, node->scale, stored);
 				distance = sqrt(dist_l2sq_f32(stored, value.rotated, index->padded));
 				if (distance > node->error + 1e-5 * (value.norm + index->center_norm))
 					report(self, HnswRefBlock(entry->ref), HnswRefSlot(entry->ref),

@@ -29,7 +29,7 @@
 #include "access/parallel.h"
 #include "access/transam.h"
 #include "core/code.h"
-#include "core/half.h"
+#include "core/packed12.h"
 #include "core/rotation.h"
 #include "hnsw/opclass.h"
 #include "nodes/execnodes.h"
@@ -106,7 +106,7 @@ HnswLinkSet(HnswLink *link, HnswRef ref)
 
 typedef enum HnswValueForm
 {
-	HNSW_VALUE_F16 = 1,			/* rotated and centred, half[padded], times the node's scale */
+	HNSW_VALUE_PACKED12 = 1,	/* rotated and centred, core/packed12.h, times the node's scale */
 	HNSW_VALUE_RAW = 2,			/* the bytes that the distance function takes, fixed size */
 	HNSW_VALUE_CHUNKS = 3		/* a HnswChunkRef: bytes of any size on pages of their own */
 } HnswValueForm;
@@ -130,8 +130,8 @@ typedef struct HnswLayout
 	uint16		occluded;		/* offset: bitmap, one bit a link */
 	uint16		pinned;			/* offset: bitmap, one bit a link */
 	uint16		link;			/* offset: HnswLink[links] */
-	uint16		f_add;			/* offset: float[links] */
-	uint16		f_mul;			/* offset: float[links] */
+	uint16		f_add;			/* offset: bfloat16[links] */
+	uint16		f_mul;			/* offset: bfloat16[links] */
 	uint16		code;			/* offset: blocks * code_block_bytes */
 	uint16		value;			/* offset: value's first bytes */
 	uint16		value_form;		/* HnswValueForm */
@@ -154,9 +154,9 @@ typedef struct HnswNode
 	uint8		nlinks;
 	uint8		ntids;			/* level 0 only */
 	HnswLink	down;			/* level > 0: the same value one level below */
-	float		scale;			/* F16: power of two that the halves are to be multiplied by */
-	float		error;			/* F16: bound of |stored - true|, over all rows of the node */
-	float		norm;			/* F16: |stored| */
+	float		scale;			/* coded: what the integers of the value are to be multiplied by */
+	float		error;			/* coded: bound of |stored - true|, over all rows of the node */
+	float		norm;			/* coded: |stored| */
 	ItemPointerData tids[HNSW_TIDS];
 	uint16		killed;			/* bit i: tids[i] was dead to every snapshot of this server; standbys ignore it */
 	uint16		removals;		/* times that vacuum removed rows, modulo 2^16: a tid seen before may be another row's now */
@@ -238,8 +238,8 @@ HnswPageNode(Page page, const HnswLayout *layout, int slot)
 #define HnswNodeOccluded(node, layout)	((uint8 *) (node) + (layout)->occluded)
 #define HnswNodePinned(node, layout)	((uint8 *) (node) + (layout)->pinned)
 #define HnswNodeLinks(node, layout)		((HnswLink *) ((char *) (node) + (layout)->link))
-#define HnswNodeFAdd(node, layout)		((float *) ((char *) (node) + (layout)->f_add))
-#define HnswNodeFMul(node, layout)		((float *) ((char *) (node) + (layout)->f_mul))
+#define HnswNodeFAdd(node, layout)		((bfloat16 *) ((char *) (node) + (layout)->f_add))
+#define HnswNodeFMul(node, layout)		((bfloat16 *) ((char *) (node) + (layout)->f_mul))
 #define HnswNodeCode(node, layout, block) \
 	((uint8 *) (node) + (layout)->code + (block) * code_block_bytes((layout)->bits, (layout)->dc))
 #define HnswNodeValue(node, layout)		((char *) (node) + (layout)->value)
@@ -260,7 +260,7 @@ typedef struct HnswChunk
 } HnswChunk;
 
 #define HNSW_MAGIC			0x564e5357
-#define HNSW_VERSION		1
+#define HNSW_VERSION		2
 #define HNSW_META_BLOCK		0
 #define HNSW_CENTER_BLOCK	1	/* the centre's pages follow the meta page */
 #define HNSW_CENTER_FLOATS	(HNSW_PAGE_ROOM / sizeof(float))	/* on one page */
@@ -386,6 +386,7 @@ extern void HnswCreateMeta(Relation rel, ForkNumber fork, const HnswIndex *index
 extern void HnswSetCenter(HnswIndex *index, const float *center, float unit, bool log);
 extern Buffer HnswExtend(Relation rel, ForkNumber fork, int pages);
 extern Buffer HnswReadNode(HnswIndex *index, HnswRef ref, int kind, int lockmode, HnswNode **node);
+extern void HnswPrefetchRecent(HnswIndex *index, HnswRef ref);
 extern HnswNode *HnswFindNode(HnswIndex *index, Page page, HnswRef ref, int kind);
 extern void HnswUpdateEntry(HnswIndex *index, HnswRef entry, int level, HnswRef replaced, bool log);
 
@@ -412,10 +413,9 @@ extern const HnswOpclass *HnswGetOpclass(Relation rel);
 extern const float *HnswDatumFloats(const HnswIndex *index, Datum datum, double *norm);
 extern bool HnswPrepareValue(HnswIndex *index, Datum datum, bool query, HnswValue *value);
 extern double HnswRawDistance(const HnswIndex *index, const char *a, const char *b);
-extern void HnswStoreF16(const HnswIndex *index, const HnswValue *value, half *out,
-						 float *scale, float *error, float *norm);
-extern void HnswLoadF16(const half *x, int n, float scale, float *out);
-extern float HnswF16Distance(const HnswIndex *index, const float *q, const half *x, int n, float scale);
+extern void HnswPackValue(const HnswIndex *index, const HnswValue *value, uint8 *out,
+						  float *scale, float *error, float *norm);
+extern float HnswPackedDistance(const HnswIndex *index, const float *q, const uint8 *x, float scale);
 extern const char *HnswReadValue(HnswIndex *index, Buffer buffer, const HnswNode *node, int kind, uint32 *bytes);
 extern float HnswNodeDistance(HnswIndex *index, Buffer buffer, const HnswNode *node, int kind, const HnswValue *value);
 

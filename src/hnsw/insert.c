@@ -287,7 +287,7 @@ HnswFillNode(HnswIndex *index, int kind, HnswNode *node, int level, const HnswSt
 	for (int i = 0; i < nneighbors; i++)
 	{
 		if (index->coded)
-			HnswLoadF16((const half *) neighbors[i].value, index->padded, neighbors[i].scale, floats);
+			packed12_load((const uint8 *) neighbors[i].value, index->padded, neighbors[i].scale, floats);
 		HnswSetLink(index, kind, node, i, neighbors[i].ref, neighbors[i].occluded, neighbors[i].pinned,
 					floats, stored->floats, levels);
 	}
@@ -670,7 +670,7 @@ again:
 			for (int i = 0; i < nchosen[0]; i++)
 			{
 				if (index->coded)
-					HnswLoadF16((const half *) chosen[0][i].value, index->padded, chosen[0][i].scale, floats);
+					packed12_load((const uint8 *) chosen[0][i].value, index->padded, chosen[0][i].scale, floats);
 				HnswSetLink(index, kind, node, i, chosen[0][i].ref, chosen[0][i].occluded,
 							chosen[0][i].pinned, floats, stored.floats, levels);
 			}

@@ -16,8 +16,11 @@
  * One-bit codes of fewer dimensions than this estimate too roughly, so a node
  * would rather have a page more to itself (level 0, upper levels).
  */
-#define MIN_CODED_BASE		320
+#define MIN_CODED_BASE		(getenv("XMIN") ? atoi(getenv("XMIN")) : 240)
 #define MIN_CODED_UPPER		128
+
+/* With more dimensions, two bits for all of them leave too few nodes a page. */
+#define MOST_FOR_2_BITS		192
 
 /* More than this gains nothing: 128 bytes of code a neighbour. */
 #define MAX_CODED			1024
@@ -48,11 +51,10 @@ place_parts(HnswLayout *layout, uint32 links, int bits, int dc, uint32 value_byt
 	at = (at + 1) & ~1u;
 	layout->link = at;
 	at += links * sizeof(HnswLink);
-	at = (at + 3) & ~3u;
 	layout->f_add = at;
-	at += dc > 0 ? links * sizeof(float) : 0;
+	at += dc > 0 ? links * sizeof(bfloat16) : 0;
 	layout->f_mul = at;
-	at += dc > 0 ? links * sizeof(float) : 0;
+	at += dc > 0 ? links * sizeof(bfloat16) : 0;
 	at = align8(at);
 	layout->code = at;
 	at += dc > 0 ? layout->blocks * code_block_bytes(bits, dc) : 0;
@@ -94,12 +96,12 @@ dims_that_fit(uint32 fixed, uint32 value_bytes, int blocks, int bits, int n)
 static void
 coded_layout(HnswLayout *layout, int links, int padded, int wanted_bits, int min_coded)
 {
-	uint32		value_bytes = padded * sizeof(half);
-	int			bits = wanted_bits > 0 ? wanted_bits : padded <= 128 ? 4 : padded <= 256 ? 2 : 1;
+	uint32		value_bytes = packed12_bytes(padded);
+	int			bits = wanted_bits > 0 ? wanted_bits : padded <= MOST_FOR_2_BITS ? 2 : 1;
 	int			blocks = (links + CODE_SLOTS - 1) / CODE_SLOTS;
 	uint32		fixed = align8(place_parts(layout, links, bits, 8, 0, HNSW_PAGE_ROOM)) - blocks * code_block_bytes(bits, 8);
 
-	layout->value_form = HNSW_VALUE_F16;
+	layout->value_form = HNSW_VALUE_PACKED12;
 
 	/* All dimensions coded: as many bits as stand on a page together with the value */
 	for (; bits >= 1; bits /= 2)

@@ -41,13 +41,13 @@ HnswStore(HnswIndex *index, const HnswValue *value, HnswStored *stored)
 	memset(stored, 0, sizeof(HnswStored));
 	if (index->coded)
 	{
-		half	   *bytes = palloc(sizeof(half) * index->padded);
+		uint8	   *bytes = palloc(packed12_bytes(index->padded));
 		float	   *floats = palloc(sizeof(float) * index->padded);
 
-		HnswStoreF16(index, value, bytes, &stored->scale, &stored->error, &stored->norm);
-		HnswLoadF16(bytes, index->padded, stored->scale, floats);
+		HnswPackValue(index, value, bytes, &stored->scale, &stored->error, &stored->norm);
+		packed12_load(bytes, index->padded, stored->scale, floats);
 		stored->bytes = (const char *) bytes;
-		stored->nbytes = sizeof(half) * index->padded;
+		stored->nbytes = packed12_bytes(index->padded);
 		stored->floats = floats;
 	}
 	else
@@ -60,7 +60,7 @@ HnswStore(HnswIndex *index, const HnswValue *value, HnswStored *stored)
 
 /*
  * Distance of two stored values; for coded ones the first is given as floats
- * q, the second as halves b with their scale.
+ * q, the second as packed integers b with their scale.
  */
 float
 HnswStoredDistance(const HnswIndex *index, const float *q, const char *a, const char *b, float scale)
@@ -68,7 +68,7 @@ HnswStoredDistance(const HnswIndex *index, const float *q, const char *a, const 
 	float		distance;
 
 	if (index->coded)
-		distance = HnswF16Distance(index, q, (const half *) b, index->padded, scale);
+		distance = HnswPackedDistance(index, q, (const uint8 *) b, scale);
 	else
 		distance = (float) HnswRawDistance(index, a, b);
 	return isnan(distance) ? FLT_MAX : distance;
@@ -105,7 +105,7 @@ HnswChooseNeighbors(HnswIndex *index, const HnswNeighbor *candidates, int ncandi
 		if (occluded)
 			continue;
 		if (index->coded)
-			HnswLoadF16((const half *) candidate->value, index->padded, candidate->scale,
+			packed12_load((const uint8 *) candidate->value, index->padded, candidate->scale,
 						floats + (Size) nkept * index->padded);
 		chosen[nkept] = *candidate;
 		chosen[nkept++].occluded = false;
@@ -201,8 +201,13 @@ HnswSetLink(HnswIndex *index, int kind, HnswNode *node, int at, HnswRef ref, boo
 	HnswBitSet(HnswNodePinned(node, layout), at, pinned);
 	if (layout->dc > 0)
 	{
+		float		f_add;
+		float		f_mul;
+
 		code_encode(index->code_metric, layout->bits, layout->dc, index->padded, neighbor, own,
-					levels, &HnswNodeFAdd(node, layout)[at], &HnswNodeFMul(node, layout)[at]);
+					levels, &f_add, &f_mul);
+		HnswNodeFAdd(node, layout)[at] = bfloat16_from_float(f_add);
+		HnswNodeFMul(node, layout)[at] = bfloat16_from_float(f_mul);
 		code_store(HnswNodeCode(node, layout, at / CODE_SLOTS), layout->bits, layout->dc, at % CODE_SLOTS, levels);
 	}
 }
@@ -221,8 +226,8 @@ estimate_links(HnswIndex *index, int kind, const HnswNode *node, const float *ow
 	for (int first = 0; first < node->nlinks; first += CODE_SLOTS)
 	{
 		const uint8 *code = HnswNodeCode(node, layout, first / CODE_SLOTS);
-		const float *f_add = HnswNodeFAdd(node, layout) + first;
-		const float *f_mul = HnswNodeFMul(node, layout) + first;
+		const bfloat16 *f_add = HnswNodeFAdd(node, layout) + first;
+		const bfloat16 *f_mul = HnswNodeFMul(node, layout) + first;
 		float		estimates[CODE_SLOTS];
 		int			count = Min(node->nlinks - first, CODE_SLOTS);
 
@@ -291,7 +296,7 @@ add_link_coded(HnswIndex *index, int kind, HnswRef target, HnswRef ref,
 		UnlockReleaseBuffer(buffer);
 		return true;
 	}
-	HnswLoadF16((const half *) HnswReadValue(index, buffer, node, kind, &bytes), index->padded, node->scale, own);
+	packed12_load((const uint8 *) HnswReadValue(index, buffer, node, kind, &bytes), index->padded, node->scale, own);
 	distance = index->code_metric == CODE_IP ? -(float) dist_ip_f32(own, stored->floats, index->padded)
 		: (float) dist_l2sq_f32(own, stored->floats, index->padded);
 	code_query_init(&own_query, layout->bits, layout->dc, own, (uint8_t *) TYPEALIGN(64, room));
@@ -500,7 +505,7 @@ HnswReadStored(HnswIndex *index, int kind, HnswRef ref, HnswStored *stored, Code
 	{
 		float	   *floats = palloc(sizeof(float) * index->padded);
 
-		HnswLoadF16((const half *) stored->bytes, index->padded, stored->scale, floats);
+		packed12_load((const uint8 *) stored->bytes, index->padded, stored->scale, floats);
 		stored->floats = floats;
 		code_query_init(query, layout->bits, layout->dc, floats,
 						(uint8_t *) TYPEALIGN(64, palloc(CODE_TABLE_BYTES(layout->dc) + 63)));

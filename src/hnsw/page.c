@@ -386,10 +386,16 @@ HnswFindNode(HnswIndex *index, Page page, HnswRef ref, int kind)
 
 static Buffer recent_buffers[RECENT_BLOCKS];
 
+static inline Buffer *
+recent_buffer(Relation rel, BlockNumber block)
+{
+	return &recent_buffers[(block ^ (RelationGetFileNumber(rel) * 0x9E3779B1u)) % RECENT_BLOCKS];
+}
+
 static Buffer
 read_block(Relation rel, BlockNumber block)
 {
-	Buffer	   *recent = &recent_buffers[(block ^ (RelationGetFileNumber(rel) * 0x9E3779B1u)) % RECENT_BLOCKS];
+	Buffer	   *recent = recent_buffer(rel, block);
 
 	if (*recent != InvalidBuffer && BufferIsLocal(*recent) == RelationUsesLocalBuffers(rel) &&
 		ReadRecentBuffer(RelationGetLocator(rel), MAIN_FORKNUM, block, *recent))
@@ -429,4 +435,11 @@ HnswReadNode(HnswIndex *index, HnswRef ref, int kind, int lockmode, HnswNode **n
 		return InvalidBuffer;
 	}
 	return buffer;
+}
+
+/* Ask for what HnswReadNode looks at first, for a node that it may be asked for soon. */
+void
+HnswPrefetchRecent(HnswIndex *index, HnswRef ref)
+{
+	__builtin_prefetch(recent_buffer(index->rel, HnswRefBlock(ref)), 0, 2);
 }

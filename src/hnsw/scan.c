@@ -245,13 +245,13 @@ start(IndexScanDesc scan)
 		self->exhausted = true;
 		return;
 	}
-	for (;;)
+	for (int most = 1;; most = HNSW_MAX_STARTS)
 	{
 		HnswRef		now;
 		int			level_now;
 
 		self->search->keep_spilled = false;
-		n = HnswDescend(self->search, 0, starts, HNSW_MAX_STARTS, &entry_level, &entry);
+		n = HnswDescend(self->search, 0, starts, most, &entry_level, &entry);
 		self->search->nfound = 0;
 		if (n == 0)
 		{
@@ -264,9 +264,9 @@ start(IndexScanDesc scan)
 		if (self->search->nfound > 0)
 			break;
 
-		/* all starts went away meanwhile; with a new entry point there is a new try */
+		/* all starts went away meanwhile; with more of them or a new entry point there is a new try */
 		HnswReadEntry(self->index, &now, &level_now);
-		if (now == entry)
+		if (now == entry && most > 1)
 			break;
 		CHECK_FOR_INTERRUPTS();
 	}

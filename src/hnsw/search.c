@@ -217,13 +217,13 @@ pool_takes(const HnswSearch *self, float key)
 	return self->size < self->capacity || key < self->key[self->size - 1];
 }
 
-static void
-pool_add(HnswSearch *self, HnswRef ref, float key)
+/* The place after all keys that are not above `key`: of equal ones the earlier come first. */
+static inline int
+pool_place(const HnswSearch *self, float key)
 {
 	int			low = 0;
 	int			high = self->size;
 
-	/* after equal keys, so that the earlier come first */
 	while (low < high)
 	{
 		int			middle = (low + high) / 2;
@@ -233,28 +233,87 @@ pool_add(HnswSearch *self, HnswRef ref, float key)
 		else
 			high = middle;
 	}
+	return low;
+}
 
-	/* among equal keys (equal values) once is enough: they would fill the pool */
-	for (int i = low - 1; i >= 0 && self->key[i] == key; i--)
-	{
-		if ((self->ref[i] & ~EXPANDED) == ref)
-			return;
-	}
-	if (self->size == self->capacity)
-	{
-		HnswRef		evicted = self->ref[self->size - 1];
+/*
+ * Merge up to CODE_SLOTS candidates into the pool, so that what stands in it
+ * moves once for all of them.  Whoever finds no room, or loses it, goes to the
+ * spilled.  refs and keys are sorted on the way.
+ */
+static void
+pool_merge(HnswSearch *self, HnswRef *refs, float *keys, int n)
+{
+	int			place[CODE_SLOTS];
+	int			kept = 0;
+	int			end;
 
-		if (!(evicted & EXPANDED))
-			spill(self, evicted, self->key[self->size - 1]);
-		self->size--;
+	for (int i = 1; i < n; i++)
+	{
+		HnswRef		ref = refs[i];
+		float		key = keys[i];
+		int			at = i;
+
+		for (; at > 0 && keys[at - 1] > key; at--)
+		{
+			refs[at] = refs[at - 1];
+			keys[at] = keys[at - 1];
+		}
+		refs[at] = ref;
+		keys[at] = key;
 	}
-	memmove(self->key + low + 1, self->key + low, sizeof(float) * (self->size - low));
-	memmove(self->ref + low + 1, self->ref + low, sizeof(HnswRef) * (self->size - low));
-	self->key[low] = key;
-	self->ref[low] = ref;
-	self->size++;
-	if (low < self->next)
-		self->next = low;
+
+	for (int i = 0; i < n; i++)
+	{
+		int			low = pool_place(self, keys[i]);
+		bool		present = false;
+
+		/* among equal keys (equal values) once is enough: they would fill the pool */
+		for (int k = low - 1; k >= 0 && self->key[k] == keys[i] && !present; k--)
+			present = (self->ref[k] & ~EXPANDED) == refs[i];
+		for (int k = kept - 1; k >= 0 && keys[k] == keys[i] && !present; k--)
+			present = refs[k] == refs[i];
+		if (present)
+			continue;
+		refs[kept] = refs[i];
+		keys[kept] = keys[i];
+		place[kept++] = low;
+	}
+
+	while (self->size + kept > self->capacity)
+	{
+		if (place[kept - 1] == self->size)
+		{
+			kept--;
+			spill(self, refs[kept], keys[kept]);
+		}
+		else
+		{
+			self->size--;
+			if (!(self->ref[self->size] & EXPANDED))
+				spill(self, self->ref[self->size], self->key[self->size]);
+		}
+	}
+	if (kept == 0)
+		return;
+
+	end = self->size;
+	self->size += kept;
+	for (int i = kept - 1; i >= 0; i--)
+	{
+		memmove(self->key + place[i] + i + 1, self->key + place[i], sizeof(float) * (end - place[i]));
+		memmove(self->ref + place[i] + i + 1, self->ref + place[i], sizeof(HnswRef) * (end - place[i]));
+		self->key[place[i] + i] = keys[i];
+		self->ref[place[i] + i] = refs[i];
+		end = place[i];
+	}
+	self->next = Min(self->next, place[0]);
+}
+
+static void
+pool_add(HnswSearch *self, HnswRef ref, float key)
+{
+	pool_merge(self, &ref, &key, 1);
 }
 
 static void
@@ -392,14 +451,24 @@ expand_coded(HnswSearch *self, int kind, HnswRef ref)
 	self->distances++;
 	self->estimates += nlinks;
 
-	for (int i = 0; i < n; i++)
+	/* without those that were expanded already, and those that earlier ones left no room for */
+	for (int i = 0, batch = 0; i < n; i++)
 	{
 		if (hash_has(self, refs[i]))
-			continue;
-		if (pool_takes(self, keys[i]))
-			pool_add(self, refs[i], keys[i]);
-		else
+			;
+		else if (!pool_takes(self, keys[i]))
 			spill(self, refs[i], keys[i]);
+		else
+		{
+			HnswPrefetchRecent(self->index, refs[i]);
+			refs[batch] = refs[i];
+			keys[batch++] = keys[i];
+		}
+		if (batch == CODE_SLOTS || (i == n - 1 && batch > 0))
+		{
+			pool_merge(self, refs, keys, batch);
+			batch = 0;
+		}
 	}
 	return live;
 }
@@ -591,7 +660,8 @@ HnswSearchSort(HnswSearch *self, int from)
 
 /*
  * From the entry point down to the best nodes of the level above to_level;
- * starts[] gets where to begin on to_level, at most `most` of them.  Returns
+ * starts[] gets where to begin on to_level, at most `most` of them.  One is
+ * enough for a search whose pool is large: more cost time and find no more.  Returns
  * their number: 0 in an empty index.  *entry_level is -1 there.  When the entry
  * point is not above to_level, it is itself the start, and the caller searches
  * from *entry_level.

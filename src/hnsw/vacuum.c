@@ -657,7 +657,7 @@ repair_node(VacuumState *state, int kind, HnswRef self)
 	if (index->coded)
 	{
 		own.rotated = palloc(sizeof(float) * index->padded);
-		HnswLoadF16((const half *) value, index->padded, node->scale, own.rotated);
+		packed12_load((const uint8 *) value, index->padded, node->scale, own.rotated);
 		own.norm = node->norm;
 	}
 	else
@@ -728,7 +728,7 @@ repair_node(VacuumState *state, int kind, HnswRef self)
 		for (int i = 0; i < n; i++)
 		{
 			if (index->coded)
-				HnswLoadF16((const half *) chosen[i].value, index->padded, chosen[i].scale, floats);
+				packed12_load((const uint8 *) chosen[i].value, index->padded, chosen[i].scale, floats);
 			HnswSetLink(index, kind, node, i, chosen[i].ref, chosen[i].occluded, chosen[i].pinned,
 						floats, own.rotated, levels);
 		}

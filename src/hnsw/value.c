@@ -3,7 +3,7 @@
  *	  From a datum to what the index stores and compares, and back from pages.
  *
  * Coded nodes (L2, inner product, cosine of vector and halfvec) hold the value
- * centred and rotated, as half floats times a power of two.  Centring keeps the
+ * centred and rotated, as integers of 12 bits times a scale.  Centring keeps the
  * precision where all values share an offset; it leaves Euclidean distances
  * alone.  For inner products the centre is zero.  Cosine is Euclidean distance
  * of normalised values: d^2 = 2 (1 - cos).
@@ -245,81 +245,35 @@ HnswRawDistance(const HnswIndex *index, const char *a, const char *b)
 }
 
 /*
- * The stored form of a coded value: half[padded] times *scale.  *error bounds
- * |stored - true|.
+ * The stored form of a coded value: packed12_bytes(padded) at out, times *scale.
+ * *error bounds |stored - true|.
  */
 void
-HnswStoreF16(const HnswIndex *index, const HnswValue *value, half *out,
-			 float *scale, float *error, float *norm)
+HnswPackValue(const HnswIndex *index, const HnswValue *value, uint8 *out,
+			  float *scale, float *error, float *norm)
 {
-	int			n = index->padded;
-	const float *x = value->rotated;
-	float		most = 0;
-	float		inverse;
 	double		lost = 0;
 	double		sum = 0;
 
-	for (int i = 0; i < n; i++)
-		most = Max(most, fabsf(x[i]));
-
-	/* Between 2^-6 and 2^15 the halves have their full precision as they are */
-	*scale = 1;
-	if (most > 0 && (most < 0.015625f || most >= 32768.0f))
+	*scale = packed12_store(value->rotated, index->padded, out);
+	for (int i = 0; i < index->padded; i++)
 	{
-		int			exponent;
+		float		stored = packed12_get(out, index->padded, i) * *scale;
 
-		frexpf(most, &exponent);
-		*scale = ldexpf(1.0f, Max(exponent - 15, -120));
-	}
-	inverse = 1 / *scale;
-	for (int i = 0; i < n; i++)
-	{
-		float		stored;
-
-		out[i] = half_from_float(x[i] * inverse);
-		stored = half_to_float(out[i]) * *scale;
-		lost += ((double) stored - x[i]) * ((double) stored - x[i]);
+		lost += ((double) stored - value->rotated[i]) * ((double) stored - value->rotated[i]);
 		sum += (double) stored * stored;
 	}
 	*error = value->clamped ? get_float4_infinity() : (float) (sqrt(lost) * 1.000001);
 	*norm = (float) sqrt(sum);
 }
 
-void
-HnswLoadF16(const half *x, int n, float scale, float *out)
-{
-	half_to_float_array(out, x, n);
-	if (scale != 1)
-	{
-		for (int i = 0; i < n; i++)
-			out[i] *= scale;
-	}
-}
-
-/*
- * Squared Euclidean distance, or negative inner product, of n coordinates.
- * Sums of parts give the whole.
- */
+/* Squared Euclidean distance, or negative inner product, of a query and a stored value. */
 float
-HnswF16Distance(const HnswIndex *index, const float *q, const half *x, int n, float scale)
+HnswPackedDistance(const HnswIndex *index, const float *q, const uint8 *x, float scale)
 {
-	float		sum = 0;
-
-	if (likely(scale == 1))
-		return index->code_metric == CODE_IP ? -dist_ip_f32_f16(q, x, n) : dist_l2sq_f32_f16(q, x, n);
-
-	while (n > 0)
-	{
-		float		part[256];
-		int			count = Min(n, 256);
-
-		HnswLoadF16(x, count, scale, part);
-		sum += (float) (index->code_metric == CODE_IP ? -dist_ip_f32(q, part, count) : dist_l2sq_f32(q, part, count));
-		q += count;
-		x += count;
-		n -= count;
-	}
-	return sum;
+	if (index->code_metric == CODE_IP)
+		return -dist_ip_f32_p12(q, x, index->padded, scale);
+	return dist_l2sq_f32_p12(q, x, index->padded, scale);
 }
 
 static char *
@@ -437,6 +391,6 @@ HnswNodeDistance(HnswIndex *index, Buffer buffer, const HnswNode *node, int kind
 	const char *stored = HnswReadValue(index, buffer, node, kind, &bytes);
 
 	if (index->coded)
-		return HnswF16Distance(index, value->rotated, (const half *) stored, index->padded, node->scale);
+		return HnswPackedDistance(index, value->rotated, (const uint8 *) stored, node->scale);
 	return (float) HnswRawDistance(index, value->raw, stored);
 }

@@ -28,6 +28,7 @@
 #include "core/cpu.h"
 #include "core/distance.h"
 #include "core/half.h"
+#include "core/packed12.h"
 #include "core/rotation.h"
 #include "core/scalar_code.h"
 
@@ -53,8 +54,8 @@ typedef struct Operands
 	uint8_t    *out_bytes;
 	Rotation   *rotation;
 	CodeQuery	code_query;
-	float		f_add[CODE_SLOTS];
-	float		f_mul[CODE_SLOTS];
+	bfloat16	f_add[CODE_SLOTS];
+	bfloat16	f_mul[CODE_SLOTS];
 } Operands;
 
 /* The result goes to a sum that main prints, so that no call is optimised away. */
@@ -79,6 +80,12 @@ static size_t
 bytes_f16(int dim, int bits)
 {
 	return sizeof(half) * (size_t) dim;
+}
+
+static size_t
+bytes_packed12(int dim, int bits)
+{
+	return packed12_bytes(dim);
 }
 
 static size_t
@@ -112,8 +119,6 @@ NAME(Operands *on, const void *item) \
 	return dist_##NAME(on->QUERY, item, on->dim); \
 }
 
-DISTANCE(l2sq_f32_f16, query)
-DISTANCE(ip_f32_f16, query)
 DISTANCE(l2sq_f32, query)
 DISTANCE(ip_f32, query)
 DISTANCE(l1_f32, query)
@@ -149,6 +154,18 @@ half_to_float_each(Operands *on, const void *item)
 }
 
 static double
+l2sq_f32_p12(Operands *on, const void *item)
+{
+	return dist_l2sq_f32_p12(on->query, item, on->dim, 1);
+}
+
+static double
+ip_f32_p12(Operands *on, const void *item)
+{
+	return dist_ip_f32_p12(on->query, item, on->dim, 1);
+}
+
+static double
 half_from_float_each(Operands *on, const void *item)
 {
 	half_from_float_array((half *) on->out, item, on->dim);
@@ -179,9 +196,11 @@ query_init(Operands *on, const void *item)
 static double
 encode(Operands *on, const void *item)
 {
-	code_encode(CODE_L2, on->bits, on->dim, on->dim, item, on->query, on->out_bytes,
-				&on->f_add[0], &on->f_mul[0]);
-	return on->f_mul[0];
+	float		f_add;
+	float		f_mul;
+
+	code_encode(CODE_L2, on->bits, on->dim, on->dim, item, on->query, on->out_bytes, &f_add, &f_mul);
+	return f_mul;
 }
 
 static double
@@ -239,8 +258,8 @@ static const int no_bits[] = {32, 0};
 static const int code_bits[] = {1, 2, 4, 0};
 
 static const Case cases[] = {
-	{"dist_l2sq_f32_f16", l2sq_f32_f16, bytes_f16, vector_dims, no_bits},
-	{"dist_ip_f32_f16", ip_f32_f16, bytes_f16, vector_dims, no_bits},
+	{"dist_l2sq_f32_p12", l2sq_f32_p12, bytes_packed12, vector_dims, no_bits},
+	{"dist_ip_f32_p12", ip_f32_p12, bytes_packed12, vector_dims, no_bits},
 	{"code_estimate", estimate, bytes_block, code_dims, code_bits},
 	{"code_scan", scan, bytes_block, code_dims, code_bits},
 	{"code_query_init", query_init, bytes_f32, code_dims, code_bits},

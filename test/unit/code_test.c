@@ -442,6 +442,8 @@ test_scan(void)
 				uint32_t	expected[CODE_SLOTS] = {0};
 				float		f_add[CODE_SLOTS];
 				float		f_mul[CODE_SLOTS];
+				bfloat16	stored_add[CODE_SLOTS];
+				bfloat16	stored_mul[CODE_SLOTS];
 				CodeQuery	first;
 
 				/* a multiple of 64 below the end, and what follows must not matter */
@@ -455,8 +457,10 @@ test_scan(void)
 					if (kind == QUERY_EQUAL && slot % 3 != 1)
 						memset(levels[slot], (1 << bits) - 1, dim);
 					code_store(block, bits, dc, slot, levels[slot]);
-					f_add[slot] = (float) random_normal();
-					f_mul[slot] = (float) random_normal();
+					stored_add[slot] = bfloat16_from_float((float) random_normal());
+					stored_mul[slot] = bfloat16_from_float((float) random_normal());
+					f_add[slot] = bfloat16_to_float(stored_add[slot]);
+					f_mul[slot] = bfloat16_to_float(stored_mul[slot]);
 				}
 				memset(&first, 0, sizeof first);
 				FOR_EACH_LEVEL(level)
@@ -495,7 +499,7 @@ test_scan(void)
 					code_scan(&query, block, acc);
 					right_sums &= memcmp(acc, expected, sizeof acc) == 0;
 
-					code_estimate(&query, block, 3, f_add, f_mul, est);
+					code_estimate(&query, block, 3, stored_add, stored_mul, est);
 					for (int slot = 0; slot < CODE_SLOTS; slot++)
 					{
 						double		sum = (double) query.delta * expected[slot] + query.base;
@@ -579,8 +583,10 @@ test_unbiased(void)
 
 			for (int trial = 0; trial < TRIALS; trial++)
 			{
-				float		f_add[CODE_SLOTS] = {0};
-				float		f_mul[CODE_SLOTS] = {0};
+				bfloat16	f_add[CODE_SLOTS] = {0};
+				bfloat16	f_mul[CODE_SLOTS] = {0};
+				float		add;
+				float		mul;
 				float		est[CODE_SLOTS];
 				int			slot = trial % CODE_SLOTS;
 				CodeQuery	query;
@@ -597,7 +603,9 @@ test_unbiased(void)
 						raw[i] = (float) (exp(random_normal()) * (i % 10 == 0 ? 3 : 0.3));
 					rotation_apply(rotation, raw, which == 0 ? y : which == 1 ? c : q);
 				}
-				code_encode(metric, bits, dc, D, y, c, u, &f_add[slot], &f_mul[slot]);
+				code_encode(metric, bits, dc, D, y, c, u, &add, &mul);
+				f_add[slot] = bfloat16_from_float(add);
+				f_mul[slot] = bfloat16_from_float(mul);
 				code_store(block, bits, dc, slot, u);
 				code_query_init(&query, bits, dc, q, table);
 				for (int i = 0; i < D; i++)

@@ -16,7 +16,7 @@
  * One-bit codes of fewer dimensions than this estimate too roughly, so a node
  * would rather have a page more to itself (level 0, upper levels).
  */
-#define MIN_CODED_BASE		(getenv("XMIN") ? atoi(getenv("XMIN")) : 240)
+#define MIN_CODED_BASE		240
 #define MIN_CODED_UPPER		128
 
 /* With more dimensions, two bits for all of them leave too few nodes a page. */

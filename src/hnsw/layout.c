@@ -16,11 +16,14 @@
  * One-bit codes of fewer dimensions than this estimate too roughly, so a node
  * would rather have a page more to itself (level 0, upper levels).
  */
-#define MIN_CODED_BASE		240
+#define MIN_CODED_BASE		152
 #define MIN_CODED_UPPER		128
 
-/* With more dimensions, two bits for all of them leave too few nodes a page. */
+/* With more dimensions, two bits for each leave too few nodes a page. */
 #define MOST_FOR_2_BITS		192
+
+/* Of its dimensions, what a code of several bits may leave out for one more node a page. */
+#define MOST_LEFT_OUT(padded) ((padded) / 10)
 
 /* More than this gains nothing: 128 bytes of code a neighbour. */
 #define MAX_CODED			1024
@@ -93,8 +96,19 @@ dims_that_fit(uint32 fixed, uint32 value_bytes, int blocks, int bits, int n)
 	return room <= 0 ? 0 : room / (blocks * bits * 4) & ~7;
 }
 
+/*
+ * Nodes that would share a page if they held floats and links alone.  One more
+ * than these is what a page is to hold: an index of codes need not be larger
+ * than one without, and beyond that codes are better spent on speed.
+ */
+static int
+floats_on_a_page(int dim, int links)
+{
+	return HNSW_PAGE_ROOM / (sizeof(HnswNode) + links * sizeof(HnswLink) + dim * sizeof(float));
+}
+
 static void
-coded_layout(HnswLayout *layout, int links, int padded, int wanted_bits, int min_coded)
+coded_layout(HnswLayout *layout, int links, int padded, int wanted_bits, int min_coded, int most_nodes)
 {
 	uint32		value_bytes = packed12_bytes(padded);
 	int			bits = wanted_bits > 0 ? wanted_bits : padded <= MOST_FOR_2_BITS ? 2 : 1;
@@ -103,21 +117,26 @@ coded_layout(HnswLayout *layout, int links, int padded, int wanted_bits, int min
 
 	layout->value_form = HNSW_VALUE_PACKED12;
 
-	/* All dimensions coded: as many bits as stand on a page together with the value */
+	/* All dimensions coded, or almost: as many bits as stand on a page together with the value */
 	for (; bits >= 1; bits /= 2)
 	{
-		int			nmost = HNSW_PAGE_ROOM / (fixed + value_bytes + blocks * code_block_bytes(bits, padded));
-
-		if (nmost >= 1 && (bits > 1 || padded <= MIN_CODED_BASE))
+		if (bits == 1 && padded > min_coded)
+			break;
+		for (int n = HNSW_PAGE_ROOM / (fixed + value_bytes + 1); n >= 1; n--)
 		{
-			finish(layout, place_parts(layout, links, bits, padded, value_bytes, HNSW_PAGE_ROOM));
-			return;
+			int			dc = Min(dims_that_fit(fixed, value_bytes, blocks, bits, n), padded);
+
+			if (dc >= padded - MOST_LEFT_OUT(padded))
+			{
+				finish(layout, place_parts(layout, links, bits, dc, value_bytes, HNSW_PAGE_ROOM));
+				return;
+			}
 		}
 	}
 
 	/* One bit: the first dc dimensions, so that nodes fill their page */
 	min_coded = Min(min_coded, padded);
-	for (int n = HNSW_PAGE_ROOM / (fixed + value_bytes + 1); n >= 1; n--)
+	for (int n = Min(HNSW_PAGE_ROOM / (fixed + value_bytes + 1), most_nodes); n >= 1; n--)
 	{
 		int			dc = Min(dims_that_fit(fixed, value_bytes, blocks, 1, n), padded);
 
@@ -171,8 +190,9 @@ HnswComputeLayout(HnswIndex *index, int code_bits)
 	memset(index->layout, 0, sizeof(index->layout));
 	if (index->coded)
 	{
-		coded_layout(&index->layout[HNSW_BASE], 2 * index->m, index->padded, code_bits, MIN_CODED_BASE);
-		coded_layout(&index->layout[HNSW_UPPER], index->m, index->padded, code_bits, MIN_CODED_UPPER);
+		coded_layout(&index->layout[HNSW_BASE], 2 * index->m, index->padded, code_bits, MIN_CODED_BASE,
+					 floats_on_a_page(index->dim, 2 * index->m) + 1);
+		coded_layout(&index->layout[HNSW_UPPER], index->m, index->padded, code_bits, MIN_CODED_UPPER, HNSW_MAX_SLOTS);
 	}
 	else
 	{

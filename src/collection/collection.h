@@ -16,6 +16,7 @@
 #include "pgcompat.h"
 
 #include "executor/spi.h"
+#include "storage/block.h"
 #include "storage/lock.h"
 #include "utils/array.h"
 #include "vector/vector.h"
@@ -103,6 +104,9 @@ extern Statement *StatementFind(const Collection *collection, StatementKind kind
 extern Statement *StatementPrepare(const Collection *collection, StatementKind kind, int limit, const char *filter,
 								   const char *text, int nargs, Oid *types, int options);
 extern int	StatementExecute(Statement *self, Datum *values, bool read_only, int64 count);
+
+/* Size of a table that the caller has locked. */
+extern BlockNumber CollectionBlocks(Oid relid);
 
 /* The facts about a table, or about all, changed: drop what was made from them. */
 extern void StatementForget(Oid relid);

@@ -2,12 +2,13 @@
  * query.c
  *	  vecdb.search(): the nearest rows of a collection.
  *
- * The first statement gives rows in the order of the index, by an iterative
- * scan that goes on past ef_search when the filter, a policy or dead rows leave
- * fewer than k.  It may still fall short: it ends at hnsw.max_scan_tuples or at
- * the end of its memory, and zero vectors are not in an index of cosine distance.
- * Then a second statement looks at every row; unless the first plan did not use
- * the index, for then it was exact.
+ * Rows come in the order of the index.  Without a filter one round of the
+ * search is tried first, as to go on costs something even when it is not needed.
+ * With a filter, or when a policy or dead rows left fewer than k, an iterative
+ * scan goes on past ef_search.  That may fall short too: it ends at
+ * hnsw.max_scan_tuples or at the end of its memory, and zero vectors are not in
+ * an index of cosine distance.  Then a second statement looks at every row.  A
+ * plan that did not use the index was exact, and nothing comes after it.
  *
  * The scan's order is relaxed, so that the best of what was seen comes out; the
  * few rows are sorted here.
@@ -31,6 +32,9 @@
 #include "utils/guc.h"
 
 #define DEFAULT_K 10
+
+/* To look at every row of a table this small is as cheap as another scan. */
+#define SMALL_TABLE_BLOCKS 64
 
 typedef struct Search
 {
@@ -132,18 +136,18 @@ run_statement(const Search *self, StatementKind kind)
 }
 
 /*
- * Run the search through the index, with ef_search and an iterative scan set for
- * this one statement.
+ * Run the search through the index, with ef_search and the mode of the scan set
+ * for this one statement.
  */
 static bool
-run_index_search(const Search *self)
+run_index_search(const Search *self, HnswIterativeScan mode)
 {
 	bool		set_ef = HnswEfSearch() != self->ef_search;
-	bool		set_iterative = HnswIterativeScanMode() == HNSW_ITERATIVE_OFF;
+	bool		set_mode = HnswIterativeScanMode() != mode;
 	int			nest = 0;
 	bool		used;
 
-	if (set_ef || set_iterative)
+	if (set_ef || set_mode)
 		nest = NewGUCNestLevel();
 	if (set_ef)
 	{
@@ -152,8 +156,8 @@ run_index_search(const Search *self)
 		snprintf(number, sizeof(number), "%d", self->ef_search);
 		set_config_option("hnsw.ef_search", number, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	}
-	if (set_iterative)
-		set_config_option("hnsw.iterative_scan", "relaxed_order", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	if (set_mode)
+		set_config_option("hnsw.iterative_scan", mode == HNSW_ITERATIVE_OFF ? "off" : "relaxed_order", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	used = run_statement(self, STATEMENT_SEARCH);
 	if (nest > 0)
 		AtEOXact_GUC(true, nest);
@@ -164,9 +168,24 @@ run_index_search(const Search *self)
 static void
 run_search(const Search *self, bool exact)
 {
-	if (!exact && self->collection.hnsw)
+	bool		iterative = self->filter.sql != NULL || self->k > self->ef_search;
+	bool		small = false;
+
+	if (exact || !self->collection.hnsw)
 	{
-		if (!run_index_search(self) || SPI_processed >= (uint64) self->k)
+		run_statement(self, STATEMENT_EXACT);
+		return;
+	}
+	if (!iterative)
+	{
+		if (!run_index_search(self, HNSW_ITERATIVE_OFF) || SPI_processed >= (uint64) self->k)
+			return;
+		SPI_freetuptable(SPI_tuptable);
+		small = CollectionBlocks(self->collection.relid) <= SMALL_TABLE_BLOCKS;
+	}
+	if (!small)
+	{
+		if (!run_index_search(self, HNSW_ITERATIVE_RELAXED) || SPI_processed >= (uint64) self->k)
 			return;
 		SPI_freetuptable(SPI_tuptable);
 	}

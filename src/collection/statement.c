@@ -82,8 +82,8 @@ free_dropped(void)
 	}
 }
 
-static BlockNumber
-table_blocks(Oid relid)
+BlockNumber
+CollectionBlocks(Oid relid)
 {
 	Relation	rel = relation_open(relid, NoLock);
 	BlockNumber blocks = RELKIND_HAS_STORAGE(rel->rd_rel->relkind) ? RelationGetNumberOfBlocks(rel) : 0;
@@ -100,7 +100,7 @@ table_blocks(Oid relid)
 static bool
 outgrown(const Statement *self)
 {
-	BlockNumber blocks = table_blocks(self->relid);
+	BlockNumber blocks = CollectionBlocks(self->relid);
 
 	return blocks > 10 + 2 * (uint64) self->blocks || self->blocks > 10 + 2 * (uint64) blocks;
 }
@@ -159,7 +159,7 @@ StatementPrepare(const Collection *collection, StatementKind kind, int limit, co
 	self->kind = kind;
 	self->limit = limit;
 	self->filter = kept_filter;
-	self->blocks = table_blocks(relid);
+	self->blocks = CollectionBlocks(relid);
 	SPI_keepplan(plan);
 	self->plan = plan;
 	dlist_push_head(&statements, &self->node);

@@ -231,21 +231,24 @@ static void
 return_rows(const Search *self, ReturnSetInfo *result, bool has_threshold, double threshold)
 {
 	SPITupleTable *table = SPI_tuptable;
-	uint64		n = SPI_processed;
-	Found	   *found = palloc(sizeof(Found) * Max(n, 1));
+	Found	   *found = palloc(sizeof(Found) * Max(SPI_processed, 1));
+	int			n = 0;
 
-	for (uint64 i = 0; i < n; i++)
+	for (uint64 i = 0; i < SPI_processed; i++)
 	{
+		Datum		distance;
 		bool		isnull;
 
-		found[i].id = SPI_getbinval(table->vals[i], table->tupdesc, 1, &found[i].id_null);
-		found[i].distance = DatumGetFloat8(SPI_getbinval(table->vals[i], table->tupdesc, 2, &isnull));
+		distance = SPI_getbinval(table->vals[i], table->tupdesc, 2, &isnull);
 		if (isnull)
-			found[i].distance = get_float8_nan();
-		found[i].metadata = SPI_getbinval(table->vals[i], table->tupdesc, 3, &found[i].metadata_null);
+			continue;			/* a row without a vector is as far as can be */
+		found[n].distance = DatumGetFloat8(distance);
+		found[n].id = SPI_getbinval(table->vals[i], table->tupdesc, 1, &found[n].id_null);
+		found[n].metadata = SPI_getbinval(table->vals[i], table->tupdesc, 3, &found[n].metadata_null);
+		n++;
 	}
 	qsort(found, n, sizeof(Found), compare_found);
-	for (uint64 i = 0; i < n && i < (uint64) self->k; i++)
+	for (int i = 0; i < Min(n, self->k); i++)
 	{
 		double		score = score_of(self->collection.metric, found[i].distance);
 		Datum		values[3];

@@ -15,7 +15,6 @@
 #include "utils/fmgrprotos.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
-#include "vector/check.h"
 
 typedef struct Placed
 {
@@ -263,7 +262,8 @@ vector_from_jsonb(JsonbContainer *array, int place)
 	int			dim = JsonContainerSize(array);
 	Vector	   *result;
 
-	VectorCheckDim("vector", dim, VECTOR_MAX_DIM);
+	if (dim < 1 || dim > VECTOR_MAX_DIM)
+		report_bad_item(place, psprintf("has %d elements of data, not 1 to %d", dim, VECTOR_MAX_DIM));
 	result = NewVector(dim);
 	for (int i = 0; i < dim; i++)
 	{
@@ -276,7 +276,7 @@ vector_from_jsonb(JsonbContainer *array, int place)
 			report_bad_item(place, psprintf("has something else than a number as element %d of data", i + 1));
 		digits = DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(element->val.numeric)));
 		if (!parse_float(digits, strlen(digits), &used, &result->x[i], &error))
-			VectorReportOutOfRangeText("vector", digits, i);
+			report_bad_item(place, psprintf("has a number as element %d of data that is out of range", i + 1));
 		pfree(digits);
 		pfree(element);
 	}

@@ -82,16 +82,8 @@ like($original, qr/^hnsw_cosine\|8\|cosine\|hnsw\|vector\|16\|200\|500\|ann\|t$/
 like($original, qr/^unindexed\|2\|l2\|flat\|/m, 'one that lost its index has its metric');
 foreach my $format (qw(custom directory plain))
 {
-	my $db = "restored_$format";
-	my $file = "$dir/dump_$format";
+	my ($db) = dump_and_restore($node, $format);
 
-	$node->command_ok([ 'pg_dump', "--format=$format", '-f', $file, $node->connstr('postgres') ], "pg_dump as $format");
-	$node->safe_psql('postgres', "CREATE DATABASE $db TEMPLATE template0");
-	$node->command_ok(
-		$format eq 'plain'
-		? [ 'psql', '-Xq', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr($db), '-f', $file ]
-		: [ 'pg_restore', '--exit-on-error', '-d', $node->connstr($db), $file ],
-		"restore from $format");
 	is(content($db), $original, "$format: all is as it was");
 	is( $node->safe_psql($db, q{SELECT c.relname, p.* FROM pg_class c JOIN pg_am a ON a.oid = relam, LATERAL hnsw_check(c.oid::regclass) p WHERE amname = 'hnsw'}),
 		'', "$format: indexes are sound");

@@ -283,6 +283,23 @@ forget(Datum arg, Oid relid)
 		entry->valid = false;
 }
 
+/* Tables that were dropped leave an entry behind: in a long session they may become many. */
+#define MANY_ENTRIES 1000
+
+static void
+remove_invalid(void)
+{
+	HASH_SEQ_STATUS status;
+	Collection *entry;
+
+	hash_seq_init(&status, known);
+	while ((entry = hash_seq_search(&status)) != NULL)
+	{
+		if (!entry->valid)
+			hash_search(known, &entry->relid, HASH_REMOVE, NULL);
+	}
+}
+
 bool
 CollectionFacts(Oid relid, Collection *collection)
 {
@@ -311,6 +328,8 @@ CollectionFacts(Oid relid, Collection *collection)
 	rel = try_relation_open(relid, NoLock);
 	if (rel == NULL)
 		return false;
+	if (hash_get_num_entries(known) >= MANY_ENTRIES)
+		remove_invalid();
 	entry = hash_search(known, &relid, HASH_ENTER, &found);
 
 	/* Marked before it is read: a change that comes meanwhile takes the mark away. */

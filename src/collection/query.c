@@ -279,30 +279,52 @@ int_argument(FunctionCallInfo fcinfo, int n, int otherwise, const char *what, in
 	return value;
 }
 
+static bool
+is_zero(const Collection *collection, Datum query)
+{
+	if (collection->half)
+	{
+		HalfVector *value = DatumGetHalfVector(query);
+
+		for (int i = 0; i < value->dim; i++)
+		{
+			if (!HalfIsZero(value->x[i]))
+				return false;
+		}
+	}
+	else
+	{
+		Vector	   *vector = DatumGetVector(query);
+
+		for (int i = 0; i < vector->dim; i++)
+		{
+			if (vector->x[i] != 0)
+				return false;
+		}
+	}
+	return true;
+}
+
 /* Check the query against the collection, and make it what the operator takes. */
 static Datum
 query_argument(FunctionCallInfo fcinfo, int n, const Collection *collection)
 {
-	Vector	   *query = PG_GETARG_VECTOR_P(n);
+	Vector	   *vector = PG_GETARG_VECTOR_P(n);
+	Datum		query = PointerGetDatum(vector);
 
-	if (query->dim != collection->dimensions)
+	if (vector->dim != collection->dimensions)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_EXCEPTION),
-				 errmsg("query has %d dimensions, collection \"%s\" has %d", query->dim, collection->name, collection->dimensions)));
-	if (collection->metric == COLLECTION_COSINE)
-	{
-		bool		zero = true;
+				 errmsg("query has %d dimensions, collection \"%s\" has %d", vector->dim, collection->name, collection->dimensions)));
+	if (collection->half)
+		query = DirectFunctionCall3(vector_to_halfvec, query, Int32GetDatum(-1), BoolGetDatum(false));
 
-		for (int i = 0; i < query->dim && zero; i++)
-			zero = query->x[i] == 0;
-		if (zero)
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("query must not be a zero vector, as collection \"%s\" compares by cosine", collection->name)));
-	}
-	if (!collection->half)
-		return PointerGetDatum(query);
-	return DirectFunctionCall3(vector_to_halfvec, PointerGetDatum(query), Int32GetDatum(-1), BoolGetDatum(false));
+	/* what is too small for a halfvec is zero in it */
+	if (collection->metric == COLLECTION_COSINE && is_zero(collection, query))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("query must not be a zero vector, as collection \"%s\" compares by cosine", collection->name)));
+	return query;
 }
 
 /* vecdb.search(collection, query, k, threshold, filter, exact, ef_search) */

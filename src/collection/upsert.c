@@ -111,6 +111,11 @@ CollectionUpsert(const char *name, int n, Datum *ids, Datum *vectors, Datum *met
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					 errmsg("an id must not be empty"),
 					 report_item(n, i)));
+		if (DatumGetPointer(metadata[i]) != NULL && !JB_ROOT_IS_OBJECT(DatumGetJsonbP(metadata[i])))
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("metadata must be a JSON object"),
+					 report_item(n, i)));
 	}
 	if (n == 0)
 		return;

@@ -112,7 +112,7 @@ COMMENT ON FUNCTION vecdb.collection_info(text) IS 'the row of vecdb.collections
 CREATE FUNCTION vecdb.stats(OUT collections integer, OUT total_vectors bigint,
 		OUT storage_size_bytes bigint, OUT index_size_bytes bigint, OUT dimensions integer[],
 		OUT hnsw_collections integer, OUT flat_collections integer,
-		OUT dead_rows bigint, OUT searches bigint, OUT version text) RETURNS record
+		OUT dead_rows bigint, OUT scans bigint, OUT version text) RETURNS record
 	LANGUAGE sql STABLE PARALLEL RESTRICTED
 	BEGIN ATOMIC
 		SELECT count(*)::integer, coalesce(sum(c.rows), 0)::bigint,

@@ -8,7 +8,7 @@
 EXTENSION = vecdb
 EXTVERSION = 0.1.0
 MODULE_big = vecdb
-OBJS = $(patsubst %.c,%.o,$(sort $(wildcard $(srcdir)/src/*.c $(srcdir)/src/core/*.c $(srcdir)/src/vector/*.c $(srcdir)/src/hnsw/*.c)))
+OBJS = $(patsubst %.c,%.o,$(sort $(wildcard $(srcdir)/src/*.c $(srcdir)/src/core/*.c $(srcdir)/src/vector/*.c $(srcdir)/src/hnsw/*.c $(srcdir)/src/collection/*.c)))
 DATA_built = sql/vecdb--$(EXTVERSION).sql
 EXTRA_CLEAN = sql/vecdb--$(EXTVERSION).sql
 
@@ -47,9 +47,9 @@ endif
 include $(PGXS)
 endif
 
-sql/vecdb--$(EXTVERSION).sql: sql/vecdb.sql
+sql/vecdb--$(EXTVERSION).sql: sql/vecdb.sql sql/collection.sql
 	mkdir -p sql
-	cp $< $@
+	cat $^ > $@
 
 # ---------------------------------------------------------------------------
 # Commands

@@ -10,6 +10,12 @@
 /* Report what each index scan has done. */
 extern bool VecdbLogScanCounters;
 
+/* What a collection gets where its creator does not say. */
+extern char *VecdbDefaultMetric;
+extern char *VecdbDefaultIndexType;
+extern int	VecdbDefaultM;
+extern int	VecdbDefaultEfConstruction;
+
 /* Define the settings with the prefix "vecdb."; called once by _PG_init. */
 extern void VecdbDefineSettings(void);
 

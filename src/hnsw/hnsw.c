@@ -75,7 +75,7 @@ HnswDefineSettings(void)
 	DefineCustomIntVariable("hnsw.ef_search",
 							"Sets the number of candidates that a search keeps.",
 							"More give better recall and slower queries.",
-							&ef_search, HNSW_DEFAULT_EF_SEARCH, 1, 1000,
+							&ef_search, HNSW_DEFAULT_EF_SEARCH, 1, HNSW_MAX_EF_SEARCH,
 							PGC_USERSET, 0, NULL, NULL, NULL);
 	DefineCustomEnumVariable("hnsw.iterative_scan",
 							 "Sets whether a scan goes on when more rows are asked for than hnsw.ef_search found.",

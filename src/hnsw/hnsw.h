@@ -301,6 +301,7 @@ typedef struct HnswMeta
 #define HNSW_MIN_EF_CONSTRUCTION 4
 #define HNSW_MAX_EF_CONSTRUCTION 1000
 #define HNSW_DEFAULT_EF_SEARCH 40
+#define HNSW_MAX_EF_SEARCH 1000
 #define HNSW_MAX_LEVEL 30
 
 typedef struct HnswOptions
@@ -324,6 +325,9 @@ extern int	HnswEfSearch(void);
 extern HnswIterativeScan HnswIterativeScanMode(void);
 extern int	HnswMaxScanTuples(void);
 extern double HnswScanMemMultiplier(void);
+
+/* scan.c: scans of any hnsw index that this backend has begun */
+extern int64 HnswScansBegun;
 
 /* Phases in pg_stat_progress_create_index; 1 is "initializing" */
 #define HNSW_PHASE_LOAD 2

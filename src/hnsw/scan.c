@@ -82,6 +82,8 @@ typedef struct HnswScan
 	uint16		last_removals;
 } HnswScan;
 
+int64		HnswScansBegun = 0;
+
 IndexScanDesc
 hnswbeginscan(Relation rel, int nkeys, int norderbys)
 {
@@ -227,6 +229,7 @@ start(IndexScanDesc scan)
 	self->ef = HnswEfSearch();
 	self->started = true;
 	self->searches++;
+	HnswScansBegun++;
 	self->exhausted = false;
 	self->begun = false;
 	self->done = self->end = self->at = self->at_tid = 0;

@@ -68,6 +68,9 @@ HalfIsZero(half h)
 extern Vector *NewVector(int dim);
 extern HalfVector *NewHalfVector(int dim);
 
+/* cast.c: the cast of vector to halfvec, for DirectFunctionCall3 with a type modifier and whether the cast is explicit */
+extern PGDLLEXPORT Datum vector_to_halfvec(PG_FUNCTION_ARGS);
+
 /* To nearest, ties to even, rounded once; overflow gives infinity. */
 extern half HalfFromDouble(double value);
 

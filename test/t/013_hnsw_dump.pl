@@ -75,16 +75,8 @@ my $dir = $node->basedir;
 indexes_are_sound('postgres');
 foreach my $format (qw(custom directory plain))
 {
-	my $db = "restored_$format";
-	my $file = "$dir/dump_$format";
+	my ($db) = dump_and_restore($node, $format);
 
-	$node->command_ok([ 'pg_dump', "--format=$format", '-f', $file, $node->connstr('postgres') ], "pg_dump as $format");
-	$node->safe_psql('postgres', "CREATE DATABASE $db TEMPLATE template0");
-	$node->command_ok(
-		$format eq 'plain'
-		? [ 'psql', '-Xq', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr($db), '-f', $file ]
-		: [ 'pg_restore', '--exit-on-error', '-d', $node->connstr($db), $file ],
-		"restore from $format");
 	is(content($db), $original, "$format: all is as it was");
 	indexes_are_sound($db);
 }

@@ -15,7 +15,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-our @EXPORT = qw(new_node create_items item_index wait_until wait_for_line start_psql is_sound recall answers);
+our @EXPORT = qw(new_node dump_and_restore create_items item_index wait_until wait_for_line start_psql is_sound recall answers);
 
 # A server that is ready for use; the options are appended to its configuration.
 sub new_node
@@ -28,6 +28,25 @@ sub new_node
 	$node->start;
 	$node->safe_psql('postgres', 'CREATE EXTENSION vecdb');
 	return $node;
+}
+
+# Dump the database postgres in a format of pg_dump and restore it into another.
+# Two assertions; gives the database and the file.
+sub dump_and_restore
+{
+	my ($node, $format) = @_;
+	my $db = "restored_$format";
+	my $file = $node->basedir . "/dump_$format";
+
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	$node->command_ok([ 'pg_dump', "--format=$format", '-f', $file, $node->connstr('postgres') ], "pg_dump as $format");
+	$node->safe_psql('postgres', "CREATE DATABASE $db TEMPLATE template0");
+	$node->command_ok(
+		$format eq 'plain'
+		? [ 'psql', '-Xq', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr($db), '-f', $file ]
+		: [ 'pg_restore', '--exit-on-error', '-d', $node->connstr($db), $file ],
+		"restore from $format");
+	return ($db, $file);
 }
 
 # Table items with the given number of rows, and table queries with 100 points

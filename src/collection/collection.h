@@ -1,0 +1,125 @@
+/*
+ * collection.h
+ *	  Collections: what one is, the facts about it, statements kept for it.
+ *
+ * A collection is a table of the schema "collections" with the columns id text,
+ * data vector(n) or halfvec(n) and metadata jsonb.  vecdb keeps no catalog of
+ * its own: every fact is read from PostgreSQL's, so that what ALTER TABLE, DROP
+ * TABLE or a restored dump has done is never contradicted by a row of ours.
+ *
+ * Facts and prepared statements live for the session, in their own contexts
+ * below CacheMemoryContext; relation cache invalidation drops them.
+ */
+#ifndef VECDB_COLLECTION_H
+#define VECDB_COLLECTION_H
+
+#include "pgcompat.h"
+
+#include "executor/spi.h"
+#include "storage/block.h"
+#include "storage/lock.h"
+#include "utils/array.h"
+#include "vector/vector.h"
+
+#define COLLECTION_SCHEMA "collections"
+
+#define COLLECTION_MAX_DIM 16000
+
+/* Most that one search returns: its rows are held in memory and sorted. */
+#define COLLECTION_MAX_K 10000
+
+typedef enum CollectionMetric
+{
+	COLLECTION_COSINE,
+	COLLECTION_L2,
+	COLLECTION_IP,
+	COLLECTION_L1
+} CollectionMetric;
+
+/* What is known of a collection. */
+typedef struct Collection
+{
+	Oid			relid;			/* key of the cache */
+	bool		valid;
+	char		name[NAMEDATALEN];
+	int			dimensions;
+	CollectionMetric metric;
+	bool		half;			/* data is halfvec */
+	bool		hnsw;			/* an index of access method hnsw serves the metric */
+	int			m;				/* of that index */
+	int			ef_construction;
+	bool		filter_index;	/* a GIN index on metadata */
+	Oid			vector_type;	/* vector, whatever data is */
+	Oid			data_type;
+	char		home[NAMEDATALEN];	/* schema of types and operators */
+} Collection;
+
+/* A kept statement.  All of a kind with equal limit and filter are the same. */
+typedef enum StatementKind
+{
+	STATEMENT_SEARCH,			/* in the order of the index: limit, filter */
+	STATEMENT_EXACT,			/* every row is looked at: filter */
+	STATEMENT_UPSERT
+} StatementKind;
+
+typedef struct Statement Statement;
+
+/*
+ * facts.c
+ */
+
+/*
+ * The collection of that name, locked until the end of the transaction; an
+ * error when there is none.  A copy: what is remembered may change while
+ * statements run.
+ */
+extern void CollectionOpen(const char *name, LOCKMODE lockmode, Collection *collection);
+
+/* The facts of a table that the caller has locked; false where it is no collection. */
+extern bool CollectionFacts(Oid relid, Collection *collection);
+
+/* Metrics by name (also the long words) and their names; false for an unknown one. */
+extern bool CollectionMetricByName(const char *name, CollectionMetric *metric);
+extern const char *CollectionMetricName(CollectionMetric metric);
+extern const char *CollectionMetricOperator(CollectionMetric metric);
+
+/* The schema that holds the types of the extension. */
+extern char *CollectionHome(void);
+
+/* The argument of a function as a C string; an error that names it where it is NULL. */
+extern char *CollectionTextArgument(FunctionCallInfo fcinfo, int n, const char *what);
+
+/* collections."name", quoted as need be */
+extern char *CollectionQualified(const char *name);
+
+/*
+ * statement.c
+ */
+
+/*
+ * The kept statement, or NULL; and a new one, which is kept.  SPI must be
+ * connected.  Executing gives what SPI_execute_plan does.
+ */
+extern Statement *StatementFind(const Collection *collection, StatementKind kind, int limit, const char *filter);
+extern Statement *StatementPrepare(const Collection *collection, StatementKind kind, int limit, const char *filter,
+								   const char *text, int nargs, Oid *types, int options);
+extern int	StatementExecute(Statement *self, Datum *values, bool read_only, int64 count);
+
+/* Size of a table that the caller has locked. */
+extern BlockNumber CollectionBlocks(Oid relid);
+
+/* The facts about a table, or about all, changed: drop what was made from them. */
+extern void StatementForget(Oid relid);
+
+/*
+ * upsert.c
+ */
+
+/*
+ * Insert rows, or replace those of the same id; the last of equal ids wins.
+ * ids[n] are texts, or NULL pointers, which UUIDs replace; vectors[n] are not
+ * NULL; metadata[n] are jsonb, or 0 for an empty object.
+ */
+extern void CollectionUpsert(const char *name, int n, Datum *ids, Datum *vectors, Datum *metadata);
+
+#endif							/* VECDB_COLLECTION_H */

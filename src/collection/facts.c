@@ -1,0 +1,450 @@
+/*
+ * facts.c
+ *	  What a collection is, read from PostgreSQL's catalogs and remembered.
+ *
+ * Dimensions and storage are the type of the column data; index, m and
+ * ef_construction those of an hnsw index on it; the metric is named by the
+ * constraint CHECK (vecdb.uses_metric('...')), which a dump carries over and
+ * which only the owner can change, or else by the index's operator class.
+ *
+ * Facts are read under a lock of the table.  The callback of the relation cache
+ * only marks them: it may be called while they are read.
+ */
+#include "collection/collection.h"
+
+#include "access/genam.h"
+#include "access/relation.h"
+#include "access/table.h"
+#include "catalog/dependency.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_am.h"
+#include "catalog/pg_extension.h"
+#include "catalog/pg_namespace.h"
+#include "catalog/pg_type.h"
+#include "commands/extension.h"
+#include "hnsw/hnsw.h"
+#include "nodes/makefuncs.h"
+#include "nodes/primnodes.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/hsearch.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
+#include "utils/varlena.h"
+
+static HTAB *known = NULL;
+
+static const struct
+{
+	const char *name;
+	CollectionMetric metric;
+} metric_names[] = {
+	{"cosine", COLLECTION_COSINE},
+	{"l2", COLLECTION_L2},
+	{"ip", COLLECTION_IP},
+	{"l1", COLLECTION_L1},
+	{"euclidean", COLLECTION_L2},
+	{"dot_product", COLLECTION_IP},
+	{"manhattan", COLLECTION_L1},
+};
+
+bool
+CollectionMetricByName(const char *name, CollectionMetric *metric)
+{
+	for (int i = 0; i < lengthof(metric_names); i++)
+	{
+		if (pg_strcasecmp(name, metric_names[i].name) == 0)
+		{
+			*metric = metric_names[i].metric;
+			return true;
+		}
+	}
+	return false;
+}
+
+const char *
+CollectionMetricName(CollectionMetric metric)
+{
+	return metric_names[metric].name;
+}
+
+const char *
+CollectionMetricOperator(CollectionMetric metric)
+{
+	static const char *const operators[] = {"<=>", "<->", "<#>", "<+>"};
+
+	return operators[metric];
+}
+
+char *
+CollectionTextArgument(FunctionCallInfo fcinfo, int n, const char *what)
+{
+	if (PG_ARGISNULL(n))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("%s must not be null", what)));
+	return text_to_cstring(PG_GETARG_TEXT_PP(n));
+}
+
+char *
+CollectionQualified(const char *name)
+{
+	return quote_qualified_identifier(COLLECTION_SCHEMA, name);
+}
+
+/* pg_extension has no cache by oid; this is called once for each table read. */
+char *
+CollectionHome(void)
+{
+	Relation	rel = table_open(ExtensionRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	char	   *name = NULL;
+
+	ScanKeyInit(&key, Anum_pg_extension_extname, BTEqualStrategyNumber, F_NAMEEQ, CStringGetDatum("vecdb"));
+	scan = systable_beginscan(rel, ExtensionNameIndexId, true, NULL, 1, &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+		name = get_namespace_name(((Form_pg_extension) GETSTRUCT(tuple))->extnamespace);
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	if (name == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("extension \"vecdb\" does not exist")));
+	return name;
+}
+
+/* ---------------------------------------------------------------------
+ * Reading the catalogs
+ * --------------------------------------------------------------------- */
+
+/* The metric that a constraint CHECK (vecdb.uses_metric('...')) names. */
+static bool
+metric_of_constraint(Relation rel, CollectionMetric *metric)
+{
+	TupleConstr *constraints = RelationGetDescr(rel)->constr;
+	bool		found = false;
+
+	for (int i = 0; constraints != NULL && i < constraints->num_check && !found; i++)
+	{
+		Node	   *node = stringToNode(constraints->check[i].ccbin);
+		FuncExpr   *call = (FuncExpr *) node;
+		Const	   *argument;
+		char	   *name;
+		char	   *schema;
+
+		if (!IsA(node, FuncExpr) || list_length(call->args) != 1 || !IsA(linitial(call->args), Const))
+			continue;
+		argument = linitial_node(Const, call->args);
+		name = get_func_name(call->funcid);
+		schema = get_namespace_name(get_func_namespace(call->funcid));
+		found = name != NULL && schema != NULL && strcmp(name, "uses_metric") == 0 && strcmp(schema, "vecdb") == 0 &&
+			argument->consttype == TEXTOID && !argument->constisnull &&
+			CollectionMetricByName(TextDatumGetCString(argument->constvalue), metric);
+	}
+	return found;
+}
+
+/* The metric that an index of ours serves on this column; false for any other index. */
+static bool
+metric_of_index(Relation index, AttrNumber column, CollectionMetric *metric)
+{
+	HnswOpclass *opclass;
+
+	if (index->rd_indam == NULL || index->rd_indam->ambuild != hnswbuild ||
+		!index->rd_index->indisvalid ||
+		index->rd_index->indnatts != 1 || index->rd_index->indkey.values[0] != column ||
+		!heap_attisnull(index->rd_indextuple, Anum_pg_index_indpred, NULL))
+		return false;
+
+	opclass = (HnswOpclass *) DatumGetPointer(FunctionCall1(index_getprocinfo(index, 1, HNSW_SUPPORT_PROC), (Datum) 0));
+	switch (opclass->metric)
+	{
+		case HNSW_COSINE:
+			*metric = COLLECTION_COSINE;
+			return true;
+		case HNSW_L2:
+			*metric = COLLECTION_L2;
+			return true;
+		case HNSW_IP:
+			*metric = COLLECTION_IP;
+			return true;
+		case HNSW_L1:
+			*metric = COLLECTION_L1;
+			return true;
+		default:
+			return false;
+	}
+}
+
+static void
+read_indexes(Relation rel, AttrNumber data, AttrNumber metadata, bool metric_known, Collection *self, bool *has_metric)
+{
+	List	   *indexes = RelationGetIndexList(rel);
+	ListCell   *cell;
+
+	*has_metric = metric_known;
+	foreach(cell, indexes)
+	{
+		Relation	index = index_open(lfirst_oid(cell), AccessShareLock);
+		CollectionMetric metric;
+
+		if (index->rd_rel->relam == GIN_AM_OID && index->rd_index->indisvalid &&
+			index->rd_index->indkey.values[0] == metadata)
+			self->filter_index = true;
+		else if (!self->hnsw && metric_of_index(index, data, &metric) &&
+				 (!*has_metric || metric == self->metric))
+		{
+			HnswOptions *options = (HnswOptions *) index->rd_options;
+
+			self->hnsw = true;
+			self->metric = metric;
+			self->m = options != NULL ? options->m : HNSW_DEFAULT_M;
+			self->ef_construction = options != NULL ? options->ef_construction : HNSW_DEFAULT_EF_CONSTRUCTION;
+			*has_metric = true;
+		}
+		index_close(index, AccessShareLock);
+	}
+	list_free(indexes);
+}
+
+/* The number of a column of this type, or InvalidAttrNumber. */
+static AttrNumber
+column_of_type(Relation rel, const char *name, Oid type)
+{
+	AttrNumber	attnum = get_attnum(RelationGetRelid(rel), name);
+
+	if (attnum <= 0 || TupleDescAttr(RelationGetDescr(rel), attnum - 1)->atttypid != type)
+		return InvalidAttrNumber;
+	return attnum;
+}
+
+/* Fill in the facts; false where the table is no collection. */
+static bool
+read_facts(Relation rel, Collection *self)
+{
+	AttrNumber	data = get_attnum(RelationGetRelid(rel), "data");
+	AttrNumber	metadata = column_of_type(rel, "metadata", JSONBOID);
+	Form_pg_attribute column;
+	char	   *home = CollectionHome();
+	Oid			home_oid = get_namespace_oid(home, false);
+	Oid			half_type;
+	bool		has_metric;
+
+	if (rel->rd_rel->relkind != RELKIND_RELATION && rel->rd_rel->relkind != RELKIND_PARTITIONED_TABLE)
+		return false;
+	if (data <= 0 || metadata == InvalidAttrNumber || column_of_type(rel, "id", TEXTOID) == InvalidAttrNumber)
+		return false;
+
+	self->vector_type = GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid, CStringGetDatum("vector"), ObjectIdGetDatum(home_oid));
+	half_type = GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid, CStringGetDatum("halfvec"), ObjectIdGetDatum(home_oid));
+	column = TupleDescAttr(RelationGetDescr(rel), data - 1);
+	if ((column->atttypid != self->vector_type && column->atttypid != half_type) || column->atttypmod < 1)
+		return false;
+
+	strlcpy(self->name, RelationGetRelationName(rel), NAMEDATALEN);
+	strlcpy(self->home, home, NAMEDATALEN);
+	self->data_type = column->atttypid;
+	self->half = column->atttypid == half_type;
+	self->dimensions = column->atttypmod;
+	self->hnsw = false;
+	self->m = self->ef_construction = 0;
+	self->filter_index = false;
+	has_metric = metric_of_constraint(rel, &self->metric);
+	read_indexes(rel, data, metadata, has_metric, self, &has_metric);
+	return has_metric;
+}
+
+/* ---------------------------------------------------------------------
+ * Remembering
+ * --------------------------------------------------------------------- */
+
+static void
+forget(Datum arg, Oid relid)
+{
+	HASH_SEQ_STATUS status;
+	Collection *entry;
+
+	StatementForget(relid);
+	if (OidIsValid(relid))
+	{
+		entry = hash_search(known, &relid, HASH_FIND, NULL);
+		if (entry != NULL)
+			entry->valid = false;
+		return;
+	}
+	hash_seq_init(&status, known);
+	while ((entry = hash_seq_search(&status)) != NULL)
+		entry->valid = false;
+}
+
+/* Tables that were dropped leave an entry behind: in a long session they may become many. */
+#define MANY_ENTRIES 1000
+
+static void
+remove_invalid(void)
+{
+	HASH_SEQ_STATUS status;
+	Collection *entry;
+
+	hash_seq_init(&status, known);
+	while ((entry = hash_seq_search(&status)) != NULL)
+	{
+		if (!entry->valid)
+			hash_search(known, &entry->relid, HASH_REMOVE, NULL);
+	}
+}
+
+bool
+CollectionFacts(Oid relid, Collection *collection)
+{
+	Collection *entry;
+	Relation	rel;
+	bool		found;
+
+	if (known == NULL)
+	{
+		HASHCTL		control = {0};
+
+		control.keysize = sizeof(Oid);
+		control.entrysize = sizeof(Collection);
+		control.hcxt = AllocSetContextCreate(CacheMemoryContext, "vecdb collections", ALLOCSET_SMALL_SIZES);
+		known = hash_create("vecdb collections", 32, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+		CacheRegisterRelcacheCallback(forget, (Datum) 0);
+	}
+
+	entry = hash_search(known, &relid, HASH_FIND, NULL);
+	if (entry != NULL && entry->valid)
+	{
+		*collection = *entry;
+		return true;
+	}
+
+	rel = try_relation_open(relid, NoLock);
+	if (rel == NULL)
+		return false;
+	if (hash_get_num_entries(known) >= MANY_ENTRIES)
+		remove_invalid();
+	entry = hash_search(known, &relid, HASH_ENTER, &found);
+
+	/* Marked before it is read: a change that comes meanwhile takes the mark away. */
+	entry->valid = true;
+	PG_TRY();
+	{
+		found = read_facts(rel, entry);
+	}
+	PG_CATCH();
+	{
+		entry->valid = false;
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	relation_close(rel, NoLock);
+	*collection = *entry;
+	if (!found)
+		hash_search(known, &relid, HASH_REMOVE, NULL);
+	return found;
+}
+
+/* ---------------------------------------------------------------------
+ * By name
+ * --------------------------------------------------------------------- */
+
+#define MOST_NEAR_NAMES 3
+
+/* The names of collections that the caller may read and that are nearly this one, as a list; or NULL. */
+static char *
+near_names(const char *name)
+{
+	StringInfoData list;
+	int			length = (int) strlen(name);
+	int			allowed = Max(2, length / 3);
+	int			count = 0;
+	struct
+	{
+		char	   *name;
+		int			distance;
+	}			near[MOST_NEAR_NAMES];
+
+	if (length >= NAMEDATALEN)
+		return NULL;
+	SPI_connect();
+	SPI_execute("SELECT relname::pg_catalog.text FROM pg_catalog.pg_class"
+				" WHERE relnamespace OPERATOR(pg_catalog.=) '" COLLECTION_SCHEMA "'::pg_catalog.regnamespace"
+				" AND relkind OPERATOR(pg_catalog.=) ANY ('{r,p}') AND pg_catalog.has_table_privilege(oid, 'SELECT')"
+				" ORDER BY relname LIMIT 1000", true, 0);
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		char	   *other = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1);
+		int			distance = varstr_levenshtein_less_equal(name, length, other, (int) strlen(other), 1, 1, 1, allowed, true);
+		int			place;
+
+		if (distance > allowed)
+			continue;
+		if (count < MOST_NEAR_NAMES)
+			count++;
+		else if (near[count - 1].distance <= distance)
+			continue;
+		for (place = count - 1; place > 0 && near[place - 1].distance > distance; place--)
+			near[place] = near[place - 1];
+		near[place].name = other;
+		near[place].distance = distance;
+	}
+	initStringInfo(&list);
+	for (int i = 0; i < count; i++)
+		appendStringInfo(&list, "%s\"%s\"", i == 0 ? "" : i == count - 1 ? " or " : ", ", near[i].name);
+	if (count > 0)
+	{
+		char	   *result = SPI_palloc(list.len + 1);
+
+		memcpy(result, list.data, list.len + 1);
+		SPI_finish();
+		return result;
+	}
+	SPI_finish();
+	return NULL;
+}
+
+static void pg_attribute_noreturn()
+report_unknown(const char *name)
+{
+	char	   *near = near_names(name);
+
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_TABLE),
+			 errmsg("collection \"%s\" does not exist", name),
+			 near != NULL ? errhint("Perhaps you meant %s.", near)
+			 : errhint("vecdb.create_collection() makes one; the view vecdb.collections lists those that you may read.")));
+}
+
+void
+CollectionOpen(const char *name, LOCKMODE lockmode, Collection *collection)
+{
+	Oid			relid = InvalidOid;
+
+	/* No name of a table is longer, and the lookup would cut it without a word. */
+	if (strlen(name) < NAMEDATALEN)
+	{
+		RangeVar	range = {T_RangeVar};
+
+		range.schemaname = COLLECTION_SCHEMA;
+		range.relname = unconstify(char *, name);
+		range.relpersistence = RELPERSISTENCE_PERMANENT;
+		range.inh = true;
+		range.location = -1;
+		relid = RangeVarGetRelid(&range, lockmode, true);
+	}
+	if (!OidIsValid(relid))
+		report_unknown(name);
+	if (!CollectionFacts(relid, collection))
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("\"%s\" is not a collection", name),
+				 errdetail("A collection is a table with the columns id text, data vector(n) or halfvec(n) and metadata jsonb, "
+						   "and with a metric: that of an hnsw index on data, or the constraint CHECK (vecdb.uses_metric('cosine')).")));
+}

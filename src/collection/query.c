@@ -1,0 +1,367 @@
+/*
+ * query.c
+ *	  vecdb.search(): the nearest rows of a collection.
+ *
+ * Rows come in the order of the index.  Without a filter one round of the
+ * search is tried first, as to go on costs something even when it is not needed.
+ * With a filter, or when a policy or dead rows left fewer than k, an iterative
+ * scan goes on past ef_search.  That may fall short too: it ends at
+ * hnsw.max_scan_tuples or at the end of its memory, and zero vectors are not in
+ * an index of cosine distance.  Then a second statement looks at every row.  A
+ * plan that did not use the index was exact, and nothing comes after it.
+ *
+ * The scan's order is relaxed, so that the best of what was seen comes out; the
+ * few rows are sorted here.
+ *
+ * A statement with a filter is planned for the values that it is given: whether
+ * the index of vectors, that of metadata or none is best depends on how many
+ * rows match.
+ */
+#include "collection/collection.h"
+
+#include <math.h>
+
+#include "catalog/pg_collation.h"
+#include "catalog/pg_type.h"
+#include "collection/filter_jsonb.h"
+#include "funcapi.h"
+#include "hnsw/hnsw.h"
+#include "utils/builtins.h"
+#include "utils/float.h"
+#include "utils/fmgrprotos.h"
+#include "utils/guc.h"
+
+#define DEFAULT_K 10
+
+/* To look at every row of a table this small is as cheap as another scan. */
+#define SMALL_TABLE_BLOCKS 64
+
+typedef struct Search
+{
+	Collection	collection;
+	Datum		query;			/* of the type of the column data */
+	int			k;
+	int			ef_search;
+	CompiledFilter filter;
+} Search;
+
+/* Columns of a table that was made by hand may be NULL. */
+typedef struct Found
+{
+	Datum		id;
+	Datum		metadata;
+	double		distance;
+	bool		id_null;
+	bool		metadata_null;
+} Found;
+
+/* ---------------------------------------------------------------------
+ * Statements
+ * --------------------------------------------------------------------- */
+
+/* "t.data <op> $1", with the operator of the metric */
+static char *
+distance_sql(const Collection *collection)
+{
+	return psprintf("t.data OPERATOR(%s.%s) $1", quote_identifier(collection->home),
+					CollectionMetricOperator(collection->metric));
+}
+
+/* The rows' limit that the text names: few different texts for many values of k. */
+static int
+limit_class(int k)
+{
+	int			limit = 16;
+
+	while (limit < k)
+		limit *= 2;
+	return limit;
+}
+
+static Statement *
+search_statement(const Search *self, StatementKind kind)
+{
+	const Collection *collection = &self->collection;
+	const char *filter = self->filter.sql;
+	int			limit = kind == STATEMENT_SEARCH ? limit_class(self->k) : 0;
+	int			nargs = 2 + self->filter.nparameters;
+	Statement  *statement = StatementFind(collection, kind, limit, filter);
+	StringInfoData text;
+	char	   *distance;
+	Oid		   *types;
+
+	if (statement != NULL)
+		return statement;
+
+	distance = distance_sql(collection);
+	types = palloc(sizeof(Oid) * nargs);
+	types[0] = collection->data_type;
+	types[1] = INT4OID;
+	memcpy(types + 2, self->filter.types, sizeof(Oid) * self->filter.nparameters);
+	initStringInfo(&text);
+
+	/* The sum is what no index is ordered by; it is the distance all the same. */
+	if (kind == STATEMENT_SEARCH)
+		appendStringInfo(&text, "SELECT t.id, %s, t.metadata FROM %s AS t", distance, CollectionQualified(collection->name));
+	else
+		appendStringInfo(&text, "SELECT t.id, (%s) OPERATOR(pg_catalog.+) 0::pg_catalog.float8, t.metadata FROM %s AS t",
+						 distance, CollectionQualified(collection->name));
+	if (filter != NULL)
+		appendStringInfo(&text, " WHERE %s", filter);
+	if (kind == STATEMENT_SEARCH)
+		appendStringInfo(&text, " ORDER BY %s LIMIT %d", distance, limit);
+	else
+		appendStringInfoString(&text, " ORDER BY 2, 1 LIMIT $2");
+	return StatementPrepare(collection, kind, limit, filter, text.data, nargs, types,
+							CURSOR_OPT_PARALLEL_OK | (filter != NULL ? CURSOR_OPT_CUSTOM_PLAN : CURSOR_OPT_GENERIC_PLAN));
+}
+
+/* Run a statement; its rows are in SPI_tuptable.  Tells whether an hnsw index was read. */
+static bool
+run_statement(const Search *self, StatementKind kind)
+{
+	Statement  *statement = search_statement(self, kind);
+	int			nargs = 2 + self->filter.nparameters;
+	Datum	   *values = palloc(sizeof(Datum) * nargs);
+	int64		scans = HnswScansBegun;
+
+	values[0] = self->query;
+	values[1] = Int32GetDatum(self->k);
+	memcpy(values + 2, self->filter.values, sizeof(Datum) * self->filter.nparameters);
+
+	/* A count of rows would keep parallel workers from the exact search, which has its own limit. */
+	if (StatementExecute(statement, values, true, kind == STATEMENT_SEARCH ? self->k : 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not execute the search of collection \"%s\"", self->collection.name);
+	return HnswScansBegun != scans;
+}
+
+/*
+ * Run the search through the index, with ef_search and the mode of the scan set
+ * for this one statement.
+ */
+static bool
+run_index_search(const Search *self, HnswIterativeScan mode)
+{
+	bool		set_ef = HnswEfSearch() != self->ef_search;
+	bool		set_mode = HnswIterativeScanMode() != mode;
+	int			nest = 0;
+	bool		used;
+
+	if (set_ef || set_mode)
+		nest = NewGUCNestLevel();
+	if (set_ef)
+	{
+		char		number[12];
+
+		snprintf(number, sizeof(number), "%d", self->ef_search);
+		set_config_option("hnsw.ef_search", number, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	}
+	if (set_mode)
+		set_config_option("hnsw.iterative_scan", mode == HNSW_ITERATIVE_OFF ? "off" : "relaxed_order", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	used = run_statement(self, STATEMENT_SEARCH);
+	if (nest > 0)
+		AtEOXact_GUC(true, nest);
+	return used;
+}
+
+/* Leave k rows in SPI_tuptable where so many match. */
+static void
+run_search(const Search *self, bool exact)
+{
+	bool		iterative = self->filter.sql != NULL || self->k > self->ef_search;
+	bool		small = false;
+
+	if (exact || !self->collection.hnsw)
+	{
+		run_statement(self, STATEMENT_EXACT);
+		return;
+	}
+	if (!iterative)
+	{
+		if (!run_index_search(self, HNSW_ITERATIVE_OFF) || SPI_processed >= (uint64) self->k)
+			return;
+		SPI_freetuptable(SPI_tuptable);
+		small = CollectionBlocks(self->collection.relid) <= SMALL_TABLE_BLOCKS;
+	}
+	if (!small)
+	{
+		if (!run_index_search(self, HNSW_ITERATIVE_RELAXED) || SPI_processed >= (uint64) self->k)
+			return;
+		SPI_freetuptable(SPI_tuptable);
+	}
+	run_statement(self, STATEMENT_EXACT);
+}
+
+/* ---------------------------------------------------------------------
+ * Rows
+ * --------------------------------------------------------------------- */
+
+/* More is better; -1 is the score of a vector without a direction. */
+static double
+score_of(CollectionMetric metric, double distance)
+{
+	switch (metric)
+	{
+		case COLLECTION_COSINE:
+			return isnan(distance) ? -1 : 1 - distance;
+		case COLLECTION_IP:
+			return -distance;
+		case COLLECTION_L2:
+		case COLLECTION_L1:
+			return 1 / (1 + distance);
+	}
+	pg_unreachable();
+}
+
+/* By distance, NaN last; equal ones by id. */
+static int
+compare_found(const void *a, const void *b)
+{
+	const Found *x = a;
+	const Found *y = b;
+	int			order = float8_cmp_internal(x->distance, y->distance);
+
+	if (order == 0 && !x->id_null && !y->id_null)
+		order = DatumGetInt32(DirectFunctionCall2Coll(bttextcmp, C_COLLATION_OID, x->id, y->id));
+	return order;
+}
+
+/* Put what was found into the result, best first. */
+static void
+return_rows(const Search *self, ReturnSetInfo *result, bool has_threshold, double threshold)
+{
+	SPITupleTable *table = SPI_tuptable;
+	Found	   *found = palloc(sizeof(Found) * Max(SPI_processed, 1));
+	int			n = 0;
+
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		Datum		distance;
+		bool		isnull;
+
+		distance = SPI_getbinval(table->vals[i], table->tupdesc, 2, &isnull);
+		if (isnull)
+			continue;			/* a row without a vector is as far as can be */
+		found[n].distance = DatumGetFloat8(distance);
+		found[n].id = SPI_getbinval(table->vals[i], table->tupdesc, 1, &found[n].id_null);
+		found[n].metadata = SPI_getbinval(table->vals[i], table->tupdesc, 3, &found[n].metadata_null);
+		n++;
+	}
+	qsort(found, n, sizeof(Found), compare_found);
+	for (int i = 0; i < Min(n, self->k); i++)
+	{
+		double		score = score_of(self->collection.metric, found[i].distance);
+		Datum		values[3];
+		bool		nulls[3] = {found[i].id_null, false, found[i].metadata_null};
+
+		if (has_threshold && !(score >= threshold))
+			break;
+		values[0] = found[i].id;
+		values[1] = Float8GetDatum(score);
+		values[2] = found[i].metadata;
+		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	}
+}
+
+/* ---------------------------------------------------------------------
+ * Arguments
+ * --------------------------------------------------------------------- */
+
+static int
+int_argument(FunctionCallInfo fcinfo, int n, int otherwise, const char *what, int most)
+{
+	int			value = PG_ARGISNULL(n) ? otherwise : PG_GETARG_INT32(n);
+
+	if (value < 1 || value > most)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s must be between 1 and %d, not %d", what, most, value)));
+	return value;
+}
+
+static bool
+is_zero(const Collection *collection, Datum query)
+{
+	if (collection->half)
+	{
+		HalfVector *value = DatumGetHalfVector(query);
+
+		for (int i = 0; i < value->dim; i++)
+		{
+			if (!HalfIsZero(value->x[i]))
+				return false;
+		}
+	}
+	else
+	{
+		Vector	   *vector = DatumGetVector(query);
+
+		for (int i = 0; i < vector->dim; i++)
+		{
+			if (vector->x[i] != 0)
+				return false;
+		}
+	}
+	return true;
+}
+
+/* Check the query against the collection, and make it what the operator takes. */
+static Datum
+query_argument(FunctionCallInfo fcinfo, int n, const Collection *collection)
+{
+	Vector	   *vector = PG_GETARG_VECTOR_P(n);
+	Datum		query = PointerGetDatum(vector);
+
+	if (vector->dim != collection->dimensions)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_EXCEPTION),
+				 errmsg("query has %d dimensions, collection \"%s\" has %d", vector->dim, collection->name, collection->dimensions)));
+	if (collection->half)
+		query = DirectFunctionCall3(vector_to_halfvec, query, Int32GetDatum(-1), BoolGetDatum(false));
+
+	/* what is too small for a halfvec is zero in it */
+	if (collection->metric == COLLECTION_COSINE && is_zero(collection, query))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("query must not be a zero vector, as collection \"%s\" compares by cosine", collection->name)));
+	return query;
+}
+
+/* vecdb.search(collection, query, k, threshold, filter, exact, ef_search) */
+PG_FUNCTION_INFO_V1(vecdb_search);
+Datum
+vecdb_search(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	char	   *name = CollectionTextArgument(fcinfo, 0, "the name of a collection");
+	bool		has_threshold = !PG_ARGISNULL(3);
+	double		threshold = has_threshold ? PG_GETARG_FLOAT8(3) : 0;
+	Search		self = {{0}};
+
+	HnswDefineSettings();
+	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
+	self.k = int_argument(fcinfo, 2, DEFAULT_K, "k", COLLECTION_MAX_K);
+	if (has_threshold && isnan(threshold))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("threshold must not be NaN")));
+
+	/* Fewer candidates than rows asked for would be of no use; more than the index takes, neither. */
+	self.ef_search = int_argument(fcinfo, 6, HnswEfSearch(), "ef_search", HNSW_MAX_EF_SEARCH);
+	self.ef_search = Min(Max(self.ef_search, self.k), HNSW_MAX_EF_SEARCH);
+
+	CollectionOpen(name, AccessShareLock, &self.collection);
+	if (PG_ARGISNULL(1))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("query must not be null")));
+	self.query = query_argument(fcinfo, 1, &self.collection);
+	if (!PG_ARGISNULL(4))
+		CompileFilter(PG_GETARG_JSONB_P(4), 3, &self.filter);
+
+	SPI_connect();
+	run_search(&self, !PG_ARGISNULL(5) && PG_GETARG_BOOL(5));
+	return_rows(&self, result, has_threshold, threshold);
+	SPI_finish();
+	return (Datum) 0;
+}

@@ -196,7 +196,7 @@ hnswoptions(Datum reloptions, bool validate)
  * one expansion each.  Pages of the graph are read over and over by all
  * queries, so most are cached: a quarter of random_page_cost.
  */
-static void
+void
 hnswcostestimate(PlannerInfo *root, IndexPath *path, double loop_count,
 				 Cost *startup_cost, Cost *total_cost, Selectivity *selectivity,
 				 double *correlation, double *pages)

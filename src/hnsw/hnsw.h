@@ -33,6 +33,7 @@
 #include "core/rotation.h"
 #include "hnsw/opclass.h"
 #include "nodes/execnodes.h"
+#include "nodes/pathnodes.h"
 #include "storage/bufmgr.h"
 #include "storage/itemptr.h"
 #include "utils/rel.h"
@@ -318,6 +319,11 @@ typedef enum HnswIterativeScan
 	HNSW_ITERATIVE_RELAXED,
 	HNSW_ITERATIVE_STRICT
 } HnswIterativeScan;
+
+/* hnsw.c */
+extern void hnswcostestimate(PlannerInfo *root, IndexPath *path, double loop_count,
+							 Cost *startup_cost, Cost *total_cost, Selectivity *selectivity,
+							 double *correlation, double *pages);
 
 /* hnsw.c: the settings of this backend; defined when first asked for */
 extern void HnswDefineSettings(void);

@@ -22,8 +22,20 @@
 typedef struct HnswCache
 {
 	HnswMeta	meta;
-	float		center[FLEXIBLE_ARRAY_MEMBER];
+	float		center[FLEXIBLE_ARRAY_MEMBER];	/* where values are coded; the rotation follows */
 } HnswCache;
+
+static inline Size
+cache_rotation_offset(const HnswMeta *meta)
+{
+	return MAXALIGN(offsetof(HnswCache, center) + sizeof(float) * (meta->padded > 0 ? meta->dim : 0));
+}
+
+static inline Size
+cache_size(const HnswMeta *meta)
+{
+	return cache_rotation_offset(meta) + (meta->padded > 0 ? rotation_size(meta->dim) : 0);
+}
 
 void
 HnswChangeBegin(HnswChange *change, Relation rel, bool log)
@@ -217,18 +229,19 @@ HnswOpen(Relation rel, MemoryContext context)
 		HnswMeta	fresh;
 
 		read_meta(rel, &fresh);
-		own = palloc(offsetof(HnswCache, center) + sizeof(float) * (fresh.padded > 0 ? fresh.dim : 0));
+		own = palloc(cache_size(&fresh));
 		own->meta = fresh;
 		if (fresh.padded > 0)
+		{
 			read_center(rel, &fresh, own->center);
+			rotation_init((Rotation *) ((char *) own + cache_rotation_offset(&fresh)), fresh.dim, fresh.seed);
+		}
 
 		/* Everything but the centre is constant from the beginning */
 		if (fresh.centred)
 		{
-			Size		size = offsetof(HnswCache, center) + sizeof(float) * (fresh.padded > 0 ? fresh.dim : 0);
-
-			rel->rd_amcache = MemoryContextAlloc(rel->rd_indexcxt, size);
-			memcpy(rel->rd_amcache, own, size);
+			rel->rd_amcache = MemoryContextAlloc(rel->rd_indexcxt, cache_size(&fresh));
+			memcpy(rel->rd_amcache, own, cache_size(&fresh));
 		}
 		cache = own;
 	}
@@ -253,8 +266,8 @@ HnswOpen(Relation rel, MemoryContext context)
 	{
 		index->center = palloc(sizeof(float) * index->dim);
 		memcpy(index->center, cache->center, sizeof(float) * index->dim);
-		index->rotation = palloc(rotation_size(index->dim));
-		rotation_init(index->rotation, index->dim, meta->seed);
+		index->rotation = memcpy(palloc(rotation_size(index->dim)), (const char *) cache + cache_rotation_offset(meta),
+								 rotation_size(index->dim));
 	}
 	if (own != NULL)
 		pfree(own);

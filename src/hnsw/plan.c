@@ -6,112 +6,114 @@
  * a sort to read.  Where an index scan already gives the order there is no sort,
  * but the executor computes the column for each row all the same, which means to
  * fetch the vector from TOAST: a quarter of the time of a statement for ten
- * rows.  So after planning, where a scan of our index is the top of its query
- * (but for a LIMIT), the junk column becomes a NULL.  The scan itself computes
- * distances where it needs them, from indexorderbyorig, which stays.
+ * rows.  So when the paths of a query are complete, and one of them is a scan of
+ * our index with nothing above it but a LIMIT, the junk column of that path
+ * becomes a NULL.  The scan itself computes distances where it needs them, from
+ * indexorderbys, which stay.
+ *
+ * The hook is the last one of planning: a backend that loads the library because
+ * it plans its first statement with such an index comes by here in time.
  */
 #include "hnsw/hnsw.h"
 
-#include "access/amapi.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
+#include "nodes/pathnodes.h"
 #include "optimizer/planner.h"
+#include "optimizer/tlist.h"
 #include "utils/lsyscache.h"
-#include "utils/syscache.h"
 
-static planner_hook_type previous_planner;
+static create_upper_paths_hook_type previous_hook;
 
 static bool
-is_ours(Oid index)
+scans_our_index(Path *path)
 {
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(index));
-	IndexAmRoutine *routine;
-	Oid			am;
+	IndexPath  *scan;
 
-	if (!HeapTupleIsValid(tuple))
-		return false;
-	am = ((Form_pg_class) GETSTRUCT(tuple))->relam;
-	ReleaseSysCache(tuple);
-	routine = GetIndexAmRoutineByAmId(am, true);
-	return routine != NULL && routine->amgettuple == hnswgettuple;
+	if (IsA(path, ProjectionPath))
+		path = ((ProjectionPath *) path)->subpath;
+	scan = (IndexPath *) path;
+	return IsA(path, IndexPath) && list_length(scan->indexorderbys) == 1 &&
+		(void *) scan->indexinfo->amcostestimate == (void *) hnswcostestimate;
 }
 
-/* `plan` is the top of its query, or right below the LIMIT that is. */
-static void
-drop_junk_distance(Plan *plan)
+/* The planner turns q <-> v into v <-> q for the index. */
+static bool
+is_same_distance(Node *node, Node *distance)
 {
-	IndexScan  *scan = (IndexScan *) plan;
-	ListCell   *lc;
+	OpExpr	   *a = (OpExpr *) node;
+	OpExpr	   *b = (OpExpr *) distance;
 
-	if (plan == NULL || !IsA(plan, IndexScan) || list_length(scan->indexorderbyorig) != 1 || !is_ours(scan->indexid))
-		return;
-	foreach(lc, plan->targetlist)
+	if (equal(node, distance))
+		return true;
+	return IsA(node, OpExpr) && IsA(distance, OpExpr) && list_length(a->args) == 2 && list_length(b->args) == 2 &&
+		equal(linitial(a->args), lsecond(b->args)) && equal(lsecond(a->args), linitial(b->args)) &&
+		get_commutator(a->opno) == b->opno;
+}
+
+/* The junk columns of a target that are the distance ordered by; NULL where there are none. */
+static PathTarget *
+without_junk_distance(PlannerInfo *root, PathTarget *target, Node *distance)
+{
+	PathTarget *changed = NULL;
+
+	if (list_length(target->exprs) != list_length(root->processed_tlist))
+		return NULL;
+	for (int i = 0; i < list_length(target->exprs); i++)
 	{
-		TargetEntry *entry = lfirst_node(TargetEntry, lc);
+		Node	   *node = (Node *) list_nth(target->exprs, i);
 
-		if (entry->resjunk && equal(entry->expr, linitial(scan->indexorderbyorig)))
-			entry->expr = (Expr *) makeNullConst(exprType((Node *) entry->expr), -1, InvalidOid);
+		if (!list_nth_node(TargetEntry, root->processed_tlist, i)->resjunk || !is_same_distance(node, distance))
+			continue;
+		if (changed == NULL)
+			changed = copy_pathtarget(target);
+		lfirst(list_nth_cell(changed->exprs, i)) = makeNullConst(exprType(node), -1, InvalidOid);
 	}
+	return changed;
 }
 
 static void
-walk(Plan *plan, bool top)
+drop_junk_distance(PlannerInfo *root, Path *path)
 {
-	List	   *children = NIL;
-	ListCell   *lc;
+	LimitPath  *limit = NULL;
+	IndexPath  *scan;
+	PathTarget *target;
 
-	if (plan == NULL)
-		return;
-	check_stack_depth();
-	switch (nodeTag(plan))
+	if (IsA(path, LimitPath))
 	{
-		case T_Limit:
-
-			/* the last of the steps of a query; WITH TIES compares the column */
-			if (((Limit *) plan)->limitOption == LIMIT_OPTION_COUNT)
-				drop_junk_distance(outerPlan(plan));
-			break;
-		case T_IndexScan:
-			if (top)
-				drop_junk_distance(plan);
-			break;
-		case T_SubqueryScan:
-			walk(((SubqueryScan *) plan)->subplan, true);
-			break;
-		case T_Append:
-			children = ((Append *) plan)->appendplans;
-			break;
-		case T_MergeAppend:
-			children = ((MergeAppend *) plan)->mergeplans;
-			break;
-		case T_CustomScan:
-			children = ((CustomScan *) plan)->custom_plans;
-			break;
-		default:
-			break;
+		limit = (LimitPath *) path;
+		/* WITH TIES compares the column */
+		if (limit->limitOption != LIMIT_OPTION_COUNT)
+			return;
+		path = limit->subpath;
 	}
-	foreach(lc, children)
-		walk((Plan *) lfirst(lc), false);
-	walk(outerPlan(plan), false);
-	walk(innerPlan(plan), false);
+	if (!scans_our_index(path))
+		return;
+	scan = (IndexPath *) (IsA(path, ProjectionPath) ? ((ProjectionPath *) path)->subpath : path);
+	target = without_junk_distance(root, path->pathtarget, (Node *) linitial(scan->indexorderbys));
+	if (target == NULL)
+		return;
+	path->pathtarget = target;
+	if (limit != NULL)
+		limit->path.pathtarget = target;
 }
 
-static PlannedStmt *
-plan_statement(Query *parse, const char *query_string, int cursor_options, ParamListInfo params)
+static void
+paths_complete(PlannerInfo *root, UpperRelationKind stage, RelOptInfo *input_rel, RelOptInfo *output_rel, void *extra)
 {
-	planner_hook_type planner_below = previous_planner != NULL ? previous_planner : standard_planner;
-	PlannedStmt *stmt = planner_below(parse, query_string, cursor_options, params);
 	ListCell   *lc;
 
-	walk(stmt->planTree, true);
-	foreach(lc, stmt->subplans)
-		walk((Plan *) lfirst(lc), true);
-	return stmt;
+	if (previous_hook != NULL)
+		previous_hook(root, stage, input_rel, output_rel, extra);
+	if (stage != UPPERREL_FINAL)
+		return;
+	foreach(lc, output_rel->pathlist)
+		drop_junk_distance(root, (Path *) lfirst(lc));
 }
 
 void
 HnswHookPlanner(void)
 {
-	previous_planner = planner_hook;
-	planner_hook = plan_statement;
+	previous_hook = create_upper_paths_hook;
+	create_upper_paths_hook = paths_complete;
 }

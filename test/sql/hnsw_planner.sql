@@ -59,4 +59,22 @@ SET min_parallel_table_scan_size = 0;
 PREPARE hp_parallel(vector) AS SELECT id FROM hp ORDER BY v <-> $1 LIMIT 10;
 EXPLAIN (COSTS OFF) EXECUTE hp_parallel('[1]');
 DEALLOCATE ALL;
-DROP TABLE hp;
+-- Where the index gives the order nobody reads the distance that ORDER BY asks
+-- for: it is not computed, in the first statement of a session neither.
+CREATE TABLE hp_query AS SELECT id, v FROM hp WHERE id <= 3;
+\c
+SET enable_seqscan = off;
+EXPLAIN (COSTS OFF, VERBOSE) SELECT q.id, r.id FROM hp_query q CROSS JOIN LATERAL
+	(SELECT id FROM hp ORDER BY hp.v <-> q.v LIMIT 2) r;
+EXPLAIN (COSTS OFF, VERBOSE) SELECT q.id, r.id FROM hp_query q CROSS JOIN LATERAL
+	(SELECT id FROM hp ORDER BY q.v <-> hp.v OFFSET 0) r;
+-- Who asks for it, or has it compared, gets it.
+EXPLAIN (COSTS OFF, VERBOSE) SELECT q.id, r.d FROM hp_query q CROSS JOIN LATERAL
+	(SELECT hp.v <-> q.v AS d FROM hp ORDER BY hp.v <-> q.v LIMIT 2) r;
+EXPLAIN (COSTS OFF, VERBOSE) SELECT q.id, r.id FROM hp_query q CROSS JOIN LATERAL
+	(SELECT id FROM hp ORDER BY hp.v <-> q.v FETCH FIRST 2 ROWS WITH TIES) r;
+SELECT q.id, r.id, r.d = 0 AS itself FROM hp_query q CROSS JOIN LATERAL
+	(SELECT id, hp.v <-> q.v AS d FROM hp ORDER BY d LIMIT 1) r ORDER BY q.id;
+SELECT q.id, r.id FROM hp_query q CROSS JOIN LATERAL
+	(SELECT id FROM hp ORDER BY hp.v <-> q.v FETCH FIRST 1 ROWS WITH TIES) r ORDER BY q.id;
+DROP TABLE hp, hp_query;

@@ -19,6 +19,12 @@ PG_CFLAGS = -std=gnu11 -O3 -fno-math-errno -fvisibility=hidden \
 	-Wno-unused-parameter -Wno-missing-field-initializers -Wno-sign-compare $(WERROR)
 SHLIB_LINK = -lm -Wl,-Bsymbolic
 
+# The HTTP workers are a library of their own, so that no backend loads what
+# they link.  Of the core it has what it calls, which keeps no state.
+HTTP_OBJS = $(patsubst %.c,%.o,$(sort $(wildcard $(srcdir)/src/http/*.c))) $(srcdir)/src/core/parse.o $(srcdir)/src/core/half.o $(srcdir)/src/core/cpu.o
+HTTP_LIBS = -lmicrohttpd
+EXTRA_CLEAN += vecdb_http.so $(HTTP_OBJS)
+
 REGRESS = $(sort $(notdir $(basename $(wildcard $(srcdir)/test/sql/*.sql))))
 REGRESS_OPTS = --inputdir=$(srcdir)/test --load-extension=vecdb
 ISOLATION = $(sort $(notdir $(basename $(wildcard $(srcdir)/test/specs/*.spec))))
@@ -45,6 +51,22 @@ ifeq ($(wildcard $(PGXS)),)
 $(error $(PG_CONFIG) gives no PGXS: install the server headers (postgresql-server-dev-NN) or name the right one with PG_CONFIG=; "make start" and "make test" install what they need)
 endif
 include $(PGXS)
+endif
+
+ifdef PGXS
+all: vecdb_http.so
+
+vecdb_http.so: $(HTTP_OBJS)
+	$(CC) $(CFLAGS) -shared -o $@ $(HTTP_OBJS) $(LDFLAGS) $(LDFLAGS_SL) -Wl,-Bsymbolic $(HTTP_LIBS)
+
+install: install-http
+install-http: vecdb_http.so installdirs
+	$(INSTALL_SHLIB) vecdb_http.so '$(DESTDIR)$(pkglibdir)/vecdb_http.so'
+
+uninstall: uninstall-http
+uninstall-http:
+	rm -f '$(DESTDIR)$(pkglibdir)/vecdb_http.so'
+.PHONY: install-http uninstall-http
 endif
 
 sql/vecdb--$(EXTVERSION).sql: sql/vecdb.sql sql/collection.sql

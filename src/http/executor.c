@@ -545,7 +545,7 @@ answer_error_data(ApiAnswer *answer, ErrorData *error)
 {
 	resetStringInfo(&answer->body);
 	resetStringInfo(&answer->headers);
-	answer->status = ApiErrorStatus != 0 ? ApiErrorStatus : ApiStatusOfSqlState(error->sqlerrcode, true);
+	answer->status = NativeApiErrorStatus(error->sqlerrcode);
 	appendStringInfoChar(&answer->body, '{');
 	error_field(&answer->body, "code", unpack_sql_state(error->sqlerrcode));
 	appendStringInfoChar(&answer->body, ',');

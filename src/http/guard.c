@@ -134,7 +134,7 @@ check_headers(const GuardRequest *request, const GuardLimits *limits, GuardResul
 
 	if (request->stray_bytes)
 	{
-		refuse(result, 400, "the headers hold a NUL", NULL);
+		refuse(result, 400, "the request line or the headers hold a NUL or a line that does not end in CR LF", NULL);
 		return false;
 	}
 	if (request->nheaders > GUARD_MAX_HEADERS)

@@ -29,12 +29,22 @@ typedef struct Connection
 		HTTP_PHASE_STARTED,
 		HTTP_PHASE_BODY
 	}			phase;
+	const char *uri;			/* where it stood; not to be read any more */
+	size_t		uri_len;
 } Connection;
 
+/*
+ * Before 1.0 the library cuts lines at CR LF or LF, puts NULs there, and takes
+ * what it finds up to the first NUL for the whole: a NUL that a client sent, a
+ * line that ends in a bare LF and a header of several lines go unseen.  But its
+ * strings then lie in the buffer as the bytes came, each two bytes behind the
+ * one before, for CR LF; what lies otherwise is refused.  Later versions look
+ * after that themselves.
+ */
 typedef struct Collector
 {
 	GuardRequest *request;
-	const char *end;			/* of the header before */
+	const char *expected;		/* where the next string must begin; NULL: not known */
 } Collector;
 
 static void (*panic_hook) (const char *file, unsigned line, const char *reason);
@@ -99,15 +109,19 @@ on_uri(void *arg, const char *uri, struct MHD_Connection *conn)
 	if (self)
 	{
 		self->phase = HTTP_PHASE_STARTED;
+		self->uri = uri;
+		self->uri_len = uri ? strlen(uri) : 0;
 		server->hooks->started(self->client, uri ? uri : "");
 	}
 	return self;
 }
 
-/*
- * Headers are NUL-terminated in place.  A NUL that came over the wire cuts a
- * value short and shows as bytes between that value and the header after it.
- */
+static bool
+library_is_strict(void)
+{
+	return atoi(MHD_get_version()) >= 1;
+}
+
 static enum MHD_Result
 collect_header(void *arg, enum MHD_ValueKind kind, const char *name, size_t name_len, const char *value, size_t value_len)
 {
@@ -115,17 +129,10 @@ collect_header(void *arg, enum MHD_ValueKind kind, const char *name, size_t name
 	GuardRequest *r = self->request;
 
 	(void) kind;
-	if (self->end && name > self->end && name - self->end <= 8)
-	{
-		for (const char *p = self->end; p < name; p++)
-		{
-			if (*p != '\0' && *p != ' ' && *p != '\t')
-				r->stray_bytes = true;
-		}
-	}
-	else if (self->end && name > self->end + 8)
+	if (self->expected && name != self->expected)
 		r->stray_bytes = true;
-	self->end = value ? value + value_len : NULL;
+	if (self->expected)
+		self->expected = value ? value + value_len + 2 : NULL;
 
 	if (r->nheaders < GUARD_MAX_HEADERS)
 	{
@@ -159,7 +166,16 @@ on_request(void *arg, struct MHD_Connection *conn, const char *url, const char *
 		memset(&request, 0, offsetof(GuardRequest, headers));
 		request.method = method;
 		request.version = version;
+		if (!library_is_strict() && version[0] != '\0')
+		{
+			request.stray_bytes = self->uri != method + strlen(method) + 1 || version != self->uri + self->uri_len + 1;
+			collector.expected = version + strlen(version) + 2;
+		}
 		MHD_get_connection_values_n(conn, MHD_HEADER_KIND, collect_header, &collector);
+
+		/* Behind the last header, its CR LF and that of the empty line. */
+		if (collector.expected && !request.stray_bytes)
+			request.stray_bytes = memcmp(collector.expected - 2, "\0\0\0", 4) != 0;
 		self->phase = HTTP_PHASE_BODY;
 		verdict = server->hooks->headers(self->client, &request);
 	}
@@ -211,6 +227,7 @@ http_server_start(int listen_fd, size_t pool_bytes, unsigned max_connections, un
 									MHD_OPTION_CONNECTION_LIMIT, max_connections,
 									MHD_OPTION_PER_IP_CONNECTION_LIMIT, max_per_address,
 									MHD_OPTION_CONNECTION_TIMEOUT, 0U,
+									MHD_OPTION_STRICT_FOR_CLIENT, library_is_strict() ? 1 : 0,
 									MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1,
 									MHD_OPTION_URI_LOG_CALLBACK, on_uri, self,
 									MHD_OPTION_NOTIFY_CONNECTION, on_connection, self,

@@ -184,6 +184,28 @@ ApiStatusOfSqlState(int sqlerrcode, bool anonymous)
 	return 400;
 }
 
+int
+NativeApiErrorStatus(int sqlerrcode)
+{
+	if (ApiErrorStatus != 0)
+		return ApiErrorStatus;
+	switch (sqlerrcode)
+	{
+		case ERRCODE_DUPLICATE_TABLE:
+			return 409;
+		case ERRCODE_INVALID_NAME:
+			return 422;
+		case ERRCODE_CHARACTER_NOT_IN_REPERTOIRE:
+		case ERRCODE_UNTRANSLATABLE_CHARACTER:
+		case ERRCODE_INVALID_TEXT_REPRESENTATION:
+			return 400;
+	}
+	/* The JSON was right, its values are not. */
+	if (ERRCODE_TO_CATEGORY(sqlerrcode) == ERRCODE_DATA_EXCEPTION)
+		return 422;
+	return ApiStatusOfSqlState(sqlerrcode, true);
+}
+
 /* ---------------------------------------------------------------------------
  * Statements
  */

@@ -41,8 +41,9 @@ typedef struct ApiAnswer
 extern void NativeApiRun(const ApiRequest *request, ApiAnswer *answer);
 extern int	ApiErrorStatus;
 
-/* The SQLSTATE's HTTP status. */
+/* A SQLSTATE's HTTP status in general, and for the last error of this API. */
 extern int	ApiStatusOfSqlState(int sqlerrcode, bool anonymous);
+extern int	NativeApiErrorStatus(int sqlerrcode);
 
 /* The part of /metrics about collections; as the executor's own role. */
 extern void NativeApiMetrics(ApiAnswer *answer);

@@ -78,7 +78,7 @@ sql/vecdb--$(EXTVERSION).sql: sql/vecdb.sql sql/collection.sql
 
 # What the scripts are told; PG_CONFIG only when the caller chose one.
 TOOL = $(if $(filter command% environment%,$(origin PG_CONFIG)),PG_CONFIG='$(PG_CONFIG)') \
-	VECDB_DATA='$(NODE_DATA)' VECDB_PORT='$(PGPORT)' VECDB_CONF='$(CONF)' \
+	VECDB_DATA='$(NODE_DATA)' VECDB_PORT='$(PGPORT)' VECDB_HTTP_PORT='$(PORT)' VECDB_CONF='$(CONF)' \
 	bash test/tools
 
 help:
@@ -86,7 +86,7 @@ help:
 	@echo 'make stop           stop that server; its data stay'
 	@echo 'make psql           open psql on it'
 	@echo 'make demo           load 60,000 images, index them, search, report recall and times'
-	@echo '                    variables: DATA=directory (.vecdb/data) PGPORT=port (5488) CONF=file'
+	@echo '                    variables: DATA=directory (.vecdb/data) PGPORT=port (5488) PORT=port of HTTP (8080) CONF=file'
 	@echo 'make test           install what the tests need and run every suite'
 	@echo 'make unit|fuzz|regress|isolation|pgtap|tap      one suite; FUZZ_SECONDS=n (5)'
 	@echo 'make bench          vecdb beside pgvector, and hnswlib: queries, builds, sizes (root)'
@@ -98,7 +98,7 @@ help:
 	@echo 'make install-vector-shim   let CREATE EXTENSION vector stand for vecdb'
 	@echo 'make uninstall, make uninstall-vector-shim, make clean'
 
-# PORT, P2P_PORT and BOOTSTRAP are accepted and have no effect yet.
+# P2P_PORT and BOOTSTRAP are accepted and have no effect yet.
 start stop psql:
 	@$(TOOL)/node.sh $@
 

@@ -51,6 +51,12 @@ PGDLLEXPORT void VecdbHttpFrontMain(Datum arg);
 /* A listening socket that could not be had is tried again after so long. */
 #define LISTEN_RETRY_MS			2000
 
+/*
+ * A client is watched for hanging up once its request has run so long: the
+ * common request is done before, and two system calls are saved.
+ */
+#define WATCH_AFTER_MS			5
+
 /* After an early answer what the client still sends is read so long. */
 #define LINGER_MS				1000
 #define MAX_LINGERING			64
@@ -69,6 +75,7 @@ typedef struct Server
 	ServerKind	kind;
 	int			fd;				/* the listening socket; the library's */
 	int			connections;
+	bool		to_run;			/* it has something to do without an event */
 	char	   *address;		/* what it was started with */
 	int			port;
 	size_t		pool_bytes;
@@ -140,7 +147,9 @@ struct Client
 	int64		deadline_ms;
 	pairingheap_node deadline_node;
 	dlist_node	node;			/* in its server's list */
-	dlist_node	idle_node;		/* in idle_clients, while CLIENT_IDLE */
+	dlist_node	phase_node;		/* in idle_clients or unwatched_clients */
+	bool		to_watch;		/* in unwatched_clients */
+	int64		waiting_since_ms;
 	Request    *request;
 	char		address[INET6_ADDRSTRLEN];
 };
@@ -183,9 +192,11 @@ static Worker *workers;
 static bool *worker_busy;
 static int	nworkers;
 static dlist_head queue;
-static dlist_head idle_clients;
+static dlist_head idle_clients;	/* the longest idle first */
+static dlist_head unwatched_clients;	/* that wait, the longest waiting first */
 static pairingheap *deadlines;
 static Lingering lingering[MAX_LINGERING];
+static int	nlingering;
 static int	watch_fd = -1;
 static WaitEventSet *wait_set;
 static bool wait_set_stale = true;
@@ -233,10 +244,10 @@ enter_phase(Client *c, ClientPhase phase, int64 timeout_ms)
 {
 	clear_deadline(c);
 	if (c->phase == CLIENT_IDLE)
-		dlist_delete(&c->idle_node);
+		dlist_delete(&c->phase_node);
 	c->phase = phase;
 	if (phase == CLIENT_IDLE)
-		dlist_push_tail(&idle_clients, &c->idle_node);
+		dlist_push_tail(&idle_clients, &c->phase_node);
 	if (timeout_ms >= 0)
 	{
 		c->deadline_ms = now_ms + timeout_ms;
@@ -451,8 +462,34 @@ watch(Client *c)
 }
 
 static void
+watch_soon(Client *c)
+{
+	c->waiting_since_ms = now_ms;
+	c->to_watch = true;
+	dlist_push_tail(&unwatched_clients, &c->phase_node);
+}
+
+static void
+watch_due(void)
+{
+	while (!dlist_is_empty(&unwatched_clients))
+	{
+		Client	   *c = dlist_container(Client, phase_node, dlist_head_node(&unwatched_clients));
+
+		if (now_ms - c->waiting_since_ms < WATCH_AFTER_MS)
+			break;
+		dlist_delete(&c->phase_node);
+		c->to_watch = false;
+		watch(c);
+	}
+}
+
+static void
 unwatch(Client *c)
 {
+	if (c->to_watch)
+		dlist_delete(&c->phase_node);
+	c->to_watch = false;
 	if (c->watched)
 		epoll_ctl(watch_fd, EPOLL_CTL_DEL, c->fd, NULL);
 	c->watched = false;
@@ -464,6 +501,7 @@ resume(Client *c)
 {
 	unwatch(c);
 	clear_deadline(c);
+	c->server->to_run = true;
 	http_resume(c->conn);
 }
 
@@ -539,7 +577,9 @@ linger(int fd)
 		{
 			close(l->fd);
 			l->fd = -1;
+			return;
 		}
+		nlingering++;
 		return;
 	}
 }
@@ -550,6 +590,7 @@ end_linger(Lingering *l)
 	epoll_ctl(watch_fd, EPOLL_CTL_DEL, l->fd, NULL);
 	close(l->fd);
 	l->fd = -1;
+	nlingering--;
 }
 
 static void
@@ -597,7 +638,7 @@ on_accepted(void *server_arg, HttpConnection *conn, int fd, const struct sockadd
 	/* With no place left, whoever has been idle for longest makes room. */
 	if (server->kind == SERVER_MAIN && server->connections + 1 >= server->max_connections && !dlist_is_empty(&idle_clients))
 	{
-		Client	   *oldest = dlist_container(Client, idle_node, dlist_head_node(&idle_clients));
+		Client	   *oldest = dlist_container(Client, phase_node, dlist_head_node(&idle_clients));
 
 		counters.rejected[ADMIN_REJECT_CONNECTIONS]++;
 		shutdown(oldest->fd, SHUT_RDWR);
@@ -913,7 +954,7 @@ on_complete(void *client)
 	else
 		dlist_push_tail(&queue, &r->node);
 	enter_phase(c, CLIENT_WAITING, r->route == ROUTE_METRICS ? METRICS_WAIT_MS : -1);
-	watch(c);
+	watch_soon(c);
 	return HTTP_WAIT;
 }
 
@@ -945,7 +986,7 @@ on_closed(void *client)
 	unwatch(c);
 	clear_deadline(c);
 	if (c->phase == CLIENT_IDLE)
-		dlist_delete(&c->idle_node);
+		dlist_delete(&c->phase_node);
 	dlist_delete(&c->node);
 	c->server->connections--;
 	if (c->server->kind != SERVER_ADMIN)
@@ -1073,7 +1114,7 @@ send_request(Worker *w)
 			{r->headers, w->head.headers_len}
 		};
 
-		result = shm_mq_sendv(w->out, iov, 3, true, true);
+		result = shm_mq_sendv(w->out, iov, 3, true, w->head.body_len == 0);
 		if (result != SHM_MQ_SUCCESS)
 			return result == SHM_MQ_WOULD_BLOCK;
 		w->phase = WORKER_BODY;
@@ -1083,7 +1124,7 @@ send_request(Worker *w)
 	{
 		size_t		n = Min(w->head.body_len - w->sent, IPC_PIECE);
 
-		result = shm_mq_send(w->out, n, r->body + w->sent, true, true);
+		result = shm_mq_send(w->out, n, r->body + w->sent, true, w->sent + n == w->head.body_len);
 		if (result != SHM_MQ_SUCCESS)
 			return result == SHM_MQ_WOULD_BLOCK;
 		w->sent += n;
@@ -1155,8 +1196,14 @@ pump(int i)
 			return;
 		}
 	}
-	/* An idle one is asked too: that is how its end shows. */
-	while (w->in)
+
+	/*
+	 * Nothing is received from an idle one: to find its queue empty would free
+	 * what was read before, and wake the executor to tell it so.
+	 */
+	if (w->phase == WORKER_IDLE && shared->slots[i].state != IPC_ATTACHED)
+		worker_lost(i);
+	while (w->phase != WORKER_IDLE && w->in)
 	{
 		Size		n;
 		void	   *data;
@@ -1225,7 +1272,8 @@ dispatch(void)
 		};
 		w->phase = WORKER_HEAD;
 		worker_busy[i] = true;
-		pump(i);
+		if (!send_request(w))
+			worker_lost(i);
 	}
 }
 
@@ -1314,7 +1362,7 @@ expire_deadlines(void)
 			break;
 		expire(c);
 	}
-	for (int i = 0; i < MAX_LINGERING; i++)
+	for (int i = 0; i < MAX_LINGERING && nlingering > 0; i++)
 	{
 		if (lingering[i].fd >= 0 && lingering[i].deadline_ms <= now_ms)
 			end_linger(&lingering[i]);
@@ -1412,6 +1460,7 @@ start_server(Server *s, int fd, const char *host, int port)
 	s->max_connections = admin ? 16 : VecdbHttpMaxConnections;
 	s->max_per_address = admin ? 0 : VecdbHttpMaxPerAddress;
 	s->connections = 0;
+	s->to_run = true;
 	dlist_init(&s->clients);
 	s->http = http_server_start(fd, s->pool_bytes, s->max_connections, s->max_per_address, &hooks, s);
 	if (!s->http)
@@ -1560,11 +1609,11 @@ build_wait_set(void)
 	wait_set = CreateSessionWaitEventSet(3 + NSERVERS);
 	AddWaitEventToSet(wait_set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
 	AddWaitEventToSet(wait_set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
-	AddWaitEventToSet(wait_set, WL_SOCKET_READABLE, watch_fd, NULL, NULL);
+	AddWaitEventToSet(wait_set, WL_SOCKET_READABLE, watch_fd, NULL, &watch_fd);
 	for (int i = 0; i < NSERVERS; i++)
 	{
 		if (servers[i].http)
-			AddWaitEventToSet(wait_set, WL_SOCKET_READABLE, http_server_fd(servers[i].http), NULL, NULL);
+			AddWaitEventToSet(wait_set, WL_SOCKET_READABLE, http_server_fd(servers[i].http), NULL, &servers[i]);
 	}
 	wait_set_stale = false;
 }
@@ -1578,7 +1627,9 @@ time_to_wait(void)
 #define AT_MOST(ms) do { int64 ms_ = Max(ms, 0); next = next < 0 ? ms_ : Min(next, ms_); } while (0)
 	if (!pairingheap_is_empty(deadlines))
 		AT_MOST(pairingheap_container(Client, deadline_node, pairingheap_first(deadlines))->deadline_ms - now_ms);
-	for (int i = 0; i < MAX_LINGERING; i++)
+	if (!dlist_is_empty(&unwatched_clients))
+		AT_MOST(dlist_container(Client, phase_node, dlist_head_node(&unwatched_clients))->waiting_since_ms + WATCH_AFTER_MS - now_ms);
+	for (int i = 0; i < MAX_LINGERING && nlingering > 0; i++)
 	{
 		if (lingering[i].fd >= 0)
 			AT_MOST(lingering[i].deadline_ms - now_ms);
@@ -1665,6 +1716,7 @@ front_init(void)
 	deadlines = pairingheap_allocate(compare_deadlines, NULL);
 	dlist_init(&queue);
 	dlist_init(&idle_clients);
+	dlist_init(&unwatched_clients);
 	for (int i = 0; i < NSERVERS; i++)
 	{
 		servers[i].kind = i;
@@ -1690,14 +1742,23 @@ VecdbHttpFrontMain(Datum arg)
 	adjust_servers();
 	for (;;)
 	{
-		WaitEvent	event;
+		WaitEvent	events[3 + NSERVERS];
 		int64		wait_ms = time_to_wait();
+		int			n;
+		bool		watch_fired = false;
 
 		if (wait_set_stale)
 			build_wait_set();
-		WaitEventSetWait(wait_set, wait_ms > INT_MAX ? INT_MAX : (long) wait_ms, &event, 1, PG_WAIT_EXTENSION);
+		n = WaitEventSetWait(wait_set, wait_ms > INT_MAX ? INT_MAX : (long) wait_ms, events, lengthof(events), PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
 		now_ms = monotonic_us() / 1000;
+		for (int i = 0; i < n; i++)
+		{
+			if (events[i].user_data == &watch_fd)
+				watch_fired = true;
+			else if (events[i].user_data)
+				((Server *) events[i].user_data)->to_run = true;
+		}
 
 		if (ConfigReloadPending)
 		{
@@ -1715,15 +1776,20 @@ VecdbHttpFrontMain(Datum arg)
 			adjust_servers();
 
 		serve_slots();
-		watch_events();
+		if (watch_fired)
+			watch_events();
+		watch_due();
 		for (int i = 0; i < nworkers; i++)
 			pump(i);
 		check_workers();
 		expire_deadlines();
 		for (int i = 0; i < NSERVERS; i++)
 		{
-			if (servers[i].http)
+			if (servers[i].http && (servers[i].to_run || http_server_timeout_ms(servers[i].http) == 0))
+			{
+				servers[i].to_run = false;
 				http_server_run(servers[i].http);
+			}
 		}
 		if (servers[SERVER_DRAINING].http && servers[SERVER_DRAINING].connections == 0)
 			stop_server(&servers[SERVER_DRAINING]);

@@ -57,6 +57,9 @@ PGDLLEXPORT void VecdbHttpFrontMain(Datum arg);
  */
 #define WATCH_AFTER_MS			5
 
+/* At shutdown, the time that cancelled requests have to say so. */
+#define STOP_CANCEL_MS			1000
+
 /* After an early answer what the client still sends is read so long. */
 #define LINGER_MS				1000
 #define MAX_LINGERING			64
@@ -205,6 +208,7 @@ static uint64 last_request_id;
 static int64 now_ms;
 static int64 listen_retry_ms;
 static int64 stop_ms;			/* when to stop at the latest; 0: not stopping */
+static bool cancelled_running;
 static char *collections_text;	/* of /metrics, the last there was */
 static size_t collections_text_len;
 
@@ -989,6 +993,9 @@ on_closed(void *client)
 		dlist_delete(&c->phase_node);
 	dlist_delete(&c->node);
 	c->server->connections--;
+
+	/* At its limit of connections the library listens again in its next run only. */
+	c->server->to_run = true;
 	if (c->server->kind != SERVER_ADMIN)
 		counters.connections--;
 	if (c->linger && stop_ms == 0)
@@ -1571,6 +1578,9 @@ front_exit(int code, Datum arg)
 {
 	for (int i = 0; i < nworkers; i++)
 	{
+		/* Nobody is left to take the answer. */
+		if (workers[i].request)
+			cancel(i);
 		if (workers[i].out)
 			shm_mq_detach(workers[i].out);
 		if (workers[i].in)
@@ -1636,7 +1646,7 @@ time_to_wait(void)
 	}
 	for (int i = 0; i < NSERVERS; i++)
 	{
-		int64		ms = servers[i].http ? http_server_timeout_ms(servers[i].http) : -1;
+		int64		ms = !servers[i].http ? -1 : servers[i].to_run ? 0 : http_server_timeout_ms(servers[i].http);
 
 		if (ms >= 0)
 			AT_MOST(ms);
@@ -1687,10 +1697,25 @@ begin_stop(void)
 	}
 }
 
+/* Time is up for requests that still run: cancel them, and wait for the answers. */
+static void
+cancel_running(void)
+{
+	for (int i = 0; i < nworkers; i++)
+	{
+		if (workers[i].request)
+			cancel(i);
+	}
+	stop_ms = now_ms + STOP_CANCEL_MS;
+	cancelled_running = true;
+}
+
 static bool
 stopped(void)
 {
-	if (now_ms >= stop_ms)
+	if (now_ms >= stop_ms && !cancelled_running)
+		cancel_running();
+	else if (now_ms >= stop_ms)
 		return true;
 	for (int i = 0; i < NSERVERS; i++)
 	{

@@ -181,13 +181,14 @@ wait_for_http()
 
 	query vecdb 'SELECT pg_reload_conf()' >/dev/null
 	for tries in $(seq 200); do
-		! http_ready 2>/dev/null || return 0
-		# The latest word of the front about its port.
-		if grep -E 'HTTP( administration)? listens|could not listen for HTTP' "$DATADIR/server.log" | tail -n 2 |
-			grep -q 'could not listen'; then
-			die "port $HTTPNO or $((HTTPNO + 1)), for HTTP and its administration, is in use by another program" \
-				"choose another: make start PORT=$((HTTPNO + 10))"
-		fi
+		# Another server's front may answer: the latest word of ours counts.
+		case $(as_user grep -E 'HTTP( administration)? listens|could not listen for HTTP' "$DATADIR/server.log" | tail -n 2) in
+			*'could not listen'*)
+				die "port $HTTPNO or $((HTTPNO + 1)), for HTTP and its administration, is in use by another program" \
+					"choose another: make start PORT=$((HTTPNO + 10))"
+				;;
+			*'listens on'*) ! http_ready 2>/dev/null || return 0 ;;
+		esac
 		sleep 0.1
 	done
 	{

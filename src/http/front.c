@@ -146,6 +146,7 @@ struct Client
 	bool		timed;			/* in the heap of deadlines */
 	bool		watched;		/* in watch_fd */
 	bool		gone;			/* it hung up, or we gave it up */
+	bool		refused;		/* answered on the socket, before the body was through */
 	bool		linger;
 	int64		deadline_ms;
 	pairingheap_node deadline_node;
@@ -904,12 +905,18 @@ on_body(void *client, const char *data, size_t len)
 	if (!r || c->gone)
 		return HTTP_CLOSE;
 	r->body_seen += len;
+	if (c->refused)
+		return HTTP_GO_ON;
 	if (r->body_seen > (uint64) VecdbHttpMaxBody_kb * 1024)
 	{
+		/* The answer goes out now; what still comes is thrown away for a moment. */
 		counters.rejected[ADMIN_REJECT_GUARD]++;
-		c->linger = true;
 		answer_raw(c, 413, "Content Too Large", "the body is too large", "The limit is the setting vecdb.http_max_body.");
-		return HTTP_CLOSE;
+		shutdown(c->fd, SHUT_WR);
+		drop_body(r);
+		c->refused = true;
+		enter_phase(c, CLIENT_BODY, LINGER_MS);
+		return HTTP_GO_ON;
 	}
 	if (r->state != REQUEST_ANSWERED && r->method == HTTP_POST && !keep_body(r, data, len))
 	{
@@ -943,7 +950,7 @@ on_complete(void *client)
 	Client	   *c = client;
 	Request    *r = c->request;
 
-	if (!r || c->gone)
+	if (!r || c->gone || c->refused)
 		return HTTP_CLOSE;
 	if (r->state == REQUEST_ANSWERED && r->route == ROUTE_METRICS)
 		compose_metrics(r);
@@ -1347,6 +1354,8 @@ expire(Client *c)
 			break;
 		case CLIENT_HEADER:
 		case CLIENT_BODY:
+			if (c->refused)
+				break;
 			answer_raw(c, 408, "Request Timeout", "the request did not arrive in time",
 					   "Limits are the settings vecdb.http_header_timeout and vecdb.http_body_timeout.");
 			/* FALLTHROUGH */

@@ -74,14 +74,15 @@ on_connection(void *arg, struct MHD_Connection *conn, void **context, enum MHD_C
 
 	if (code == MHD_CONNECTION_NOTIFY_STARTED)
 	{
-		const union MHD_ConnectionInfo *fd = MHD_get_connection_info(conn, MHD_CONNECTION_INFO_CONNECTION_FD);
-		const union MHD_ConnectionInfo *peer = MHD_get_connection_info(conn, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+		/* Each answer may be overwritten by the next one. */
+		int			fd = MHD_get_connection_info(conn, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+		const struct sockaddr *peer = MHD_get_connection_info(conn, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr;
 
 		self = calloc(1, sizeof(*self));
 		if (self)
 		{
 			self->server = server;
-			self->client = server->hooks->accepted(server->arg, conn, fd->connect_fd, peer->client_addr);
+			self->client = server->hooks->accepted(server->arg, conn, fd, peer);
 			if (!self->client)
 			{
 				free(self);
@@ -89,7 +90,7 @@ on_connection(void *arg, struct MHD_Connection *conn, void **context, enum MHD_C
 			}
 		}
 		if (!self)
-			shutdown(fd->connect_fd, SHUT_RDWR);
+			shutdown(fd, SHUT_RDWR);
 		*context = self;
 	}
 	else if (self)

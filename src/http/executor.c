@@ -61,9 +61,6 @@ PGDLLEXPORT void VecdbHttpExecutorMain(Datum arg);
 /* After connections that failed, the next is tried after 1, 2, 4, ... seconds. */
 #define MAX_BACKOFF_MS			30000
 
-/* The memory that a request took stays with the process up to this. */
-#define KEEP_REQUEST_BYTES		(8 * 1024 * 1024)
-
 static IpcShared *shared;
 static IpcSlot *slot;
 static int	slot_number;

@@ -994,6 +994,8 @@ on_closed(void *client)
 {
 	Client	   *c = client;
 
+	if (c->request)
+		on_finished(c, false);
 	unwatch(c);
 	clear_deadline(c);
 	if (c->phase == CLIENT_IDLE)

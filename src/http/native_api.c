@@ -30,6 +30,7 @@
 #include "http/native_api.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/catcache.h"
@@ -93,7 +94,9 @@ static FixedStatement drop_statement = {
 	"SELECT vecdb.drop_collection($1)", 1, "t"
 };
 static FixedStatement list_statement = {
-	"SELECT c.name, c.dimensions FROM vecdb.collections c ORDER BY c.name", 0, ""
+	"SELECT c.oid, c.relname, d.dimensions FROM pg_catalog.pg_class c, LATERAL vecdb.describe(c.oid) d "
+	"WHERE c.relnamespace OPERATOR(pg_catalog.=) 'collections'::pg_catalog.regnamespace "
+	"AND c.relkind OPERATOR(pg_catalog.=) ANY ('{r,p}'::pg_catalog.\"char\"[]) ORDER BY c.relname", 0, ""
 };
 static FixedStatement describe_statement = {
 	"SELECT pg_catalog.row_to_json(c)::pg_catalog.text FROM vecdb.collection_info($1) c", 1, "t"
@@ -693,29 +696,84 @@ collection_dimensions(const char *name)
 	return Max(typmod, 0);
 }
 
+/*
+ * The collections there are, whoever may read them.  Requests that name none
+ * need them each time, and to describe every table takes longer than to search
+ * one; so the list is kept until the relation cache hears of any change.
+ */
 typedef struct Named
 {
-	char	   *name;
+	Oid			relid;
+	char		name[NAMEDATALEN];
 	int			dimensions;
 } Named;
+
+static Named *known;
+static int	nknown;
+static uint64 known_as_of;		/* changes when the list was made */
+static uint64 changes = 1;		/* heard of; 0 is before all of them */
+
+static void
+hear_change(Datum arg, Oid relid)
+{
+	changes++;
+}
+
+static void
+learn_collections(void)
+{
+	uint64		as_of;
+	Named	   *list;
+	int			n;
+
+	/*
+	 * Whoever commits is visible before the change is heard of.  So a snapshot
+	 * that is taken after hearing shows all that was heard, and what commits
+	 * later is heard later.  The statement is not called read only, to have
+	 * such a snapshot.
+	 */
+	AcceptInvalidationMessages();
+	as_of = changes;
+	run_fixed(&list_statement, NULL, NULL, false);
+	n = (int) SPI_processed;
+	list = MemoryContextAlloc(TopMemoryContext, sizeof(Named) * Max(n, 1));
+	for (int i = 0; i < n; i++)
+	{
+		bool		isnull;
+
+		list[i].relid = DatumGetObjectId(column(i, 1, &isnull));
+		strlcpy(list[i].name, NameStr(*DatumGetName(column(i, 2, &isnull))), NAMEDATALEN);
+		list[i].dimensions = DatumGetInt32(column(i, 3, &isnull));
+	}
+	SPI_freetuptable(SPI_tuptable);
+	if (known)
+		pfree(known);
+	known = list;
+	nknown = n;
+
+	/* With a snapshot for the whole transaction none of that holds. */
+	known_as_of = IsolationUsesXactSnapshot() ? 0 : as_of;
+}
 
 /* The collections that the caller may read. */
 static int
 list_collections(Named **list)
 {
-	int			n;
+	int			n = 0;
+	Oid			schema = get_namespace_oid(COLLECTION_SCHEMA, true);
 
-	run_fixed(&list_statement, NULL, NULL, true);
-	n = (int) SPI_processed;
-	*list = palloc(sizeof(Named) * Max(n, 1));
-	for (int i = 0; i < n; i++)
+	find_types();
+	if (!OidIsValid(schema) ||
+		!DatumGetBool(DirectFunctionCall2(has_schema_privilege_id, ObjectIdGetDatum(schema), CStringGetTextDatum("USAGE"))))
+		return 0;
+	if (known_as_of != changes)
+		learn_collections();
+	*list = palloc(sizeof(Named) * Max(nknown, 1));
+	for (int i = 0; i < nknown; i++)
 	{
-		bool		isnull;
-
-		(*list)[i].name = TextDatumGetCString(column(i, 1, &isnull));
-		(*list)[i].dimensions = DatumGetInt32(column(i, 2, &isnull));
+		if (pg_class_aclcheck(known[i].relid, GetUserId(), ACL_SELECT) == ACLCHECK_OK)
+			(*list)[n++] = known[i];
 	}
-	SPI_freetuptable(SPI_tuptable);
 	return n;
 }
 
@@ -1470,5 +1528,6 @@ NativeApiInit(void)
 	HASHCTL		ctl = {.keysize = sizeof(TablePlanKey),.entrysize = sizeof(TablePlan)};
 
 	table_plans = hash_create("vecdb http plans", 64, &ctl, HASH_ELEM | HASH_BLOBS);
+	CacheRegisterRelcacheCallback(hear_change, (Datum) 0);
 	CacheRegisterSyscacheCallback(PROCOID, forget_types, (Datum) 0);
 }

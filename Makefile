@@ -19,6 +19,12 @@ PG_CFLAGS = -std=gnu11 -O3 -fno-math-errno -fvisibility=hidden \
 	-Wno-unused-parameter -Wno-missing-field-initializers -Wno-sign-compare $(WERROR)
 SHLIB_LINK = -lm -Wl,-Bsymbolic
 
+# The HTTP workers are a library of their own, so that no backend loads what
+# they link.  Of the core it has what it calls, which keeps no state.
+HTTP_OBJS = $(patsubst %.c,%.o,$(sort $(wildcard $(srcdir)/src/http/*.c))) $(srcdir)/src/core/parse.o $(srcdir)/src/core/half.o $(srcdir)/src/core/cpu.o
+HTTP_LIBS = -lmicrohttpd
+EXTRA_CLEAN += vecdb_http.so $(HTTP_OBJS)
+
 REGRESS = $(sort $(notdir $(basename $(wildcard $(srcdir)/test/sql/*.sql))))
 REGRESS_OPTS = --inputdir=$(srcdir)/test --load-extension=vecdb
 ISOLATION = $(sort $(notdir $(basename $(wildcard $(srcdir)/test/specs/*.spec))))
@@ -47,6 +53,22 @@ endif
 include $(PGXS)
 endif
 
+ifdef PGXS
+all: vecdb_http.so
+
+vecdb_http.so: $(HTTP_OBJS)
+	$(CC) $(CFLAGS) -shared -o $@ $(HTTP_OBJS) $(LDFLAGS) $(LDFLAGS_SL) -Wl,-Bsymbolic $(HTTP_LIBS)
+
+install: install-http
+install-http: vecdb_http.so installdirs
+	$(INSTALL_SHLIB) vecdb_http.so '$(DESTDIR)$(pkglibdir)/vecdb_http.so'
+
+uninstall: uninstall-http
+uninstall-http:
+	rm -f '$(DESTDIR)$(pkglibdir)/vecdb_http.so'
+.PHONY: install-http uninstall-http
+endif
+
 sql/vecdb--$(EXTVERSION).sql: sql/vecdb.sql sql/collection.sql
 	mkdir -p sql
 	cat $^ > $@
@@ -56,7 +78,7 @@ sql/vecdb--$(EXTVERSION).sql: sql/vecdb.sql sql/collection.sql
 
 # What the scripts are told; PG_CONFIG only when the caller chose one.
 TOOL = $(if $(filter command% environment%,$(origin PG_CONFIG)),PG_CONFIG='$(PG_CONFIG)') \
-	VECDB_DATA='$(NODE_DATA)' VECDB_PORT='$(PGPORT)' VECDB_CONF='$(CONF)' \
+	VECDB_DATA='$(NODE_DATA)' VECDB_PORT='$(PGPORT)' VECDB_HTTP_PORT='$(PORT)' VECDB_CONF='$(CONF)' \
 	bash test/tools
 
 help:
@@ -64,7 +86,7 @@ help:
 	@echo 'make stop           stop that server; its data stay'
 	@echo 'make psql           open psql on it'
 	@echo 'make demo           load 60,000 images, index them, search, report recall and times'
-	@echo '                    variables: DATA=directory (.vecdb/data) PGPORT=port (5488) CONF=file'
+	@echo '                    variables: DATA=directory (.vecdb/data) PGPORT=port (5488) PORT=port of HTTP (8080) CONF=file'
 	@echo 'make test           install what the tests need and run every suite'
 	@echo 'make unit|fuzz|regress|isolation|pgtap|tap      one suite; FUZZ_SECONDS=n (5)'
 	@echo 'make bench          vecdb beside pgvector, and hnswlib: queries, builds, sizes (root)'
@@ -76,7 +98,7 @@ help:
 	@echo 'make install-vector-shim   let CREATE EXTENSION vector stand for vecdb'
 	@echo 'make uninstall, make uninstall-vector-shim, make clean'
 
-# PORT, P2P_PORT and BOOTSTRAP are accepted and have no effect yet.
+# P2P_PORT and BOOTSTRAP are accepted and have no effect yet.
 start stop psql:
 	@$(TOOL)/node.sh $@
 

@@ -5,6 +5,7 @@
 #include "pgcompat.h"
 
 #include "guc.h"
+#include "miscadmin.h"
 #include "utils/guc.h"
 
 bool		VecdbLogScanCounters = false;
@@ -37,9 +38,128 @@ DefineCollectionSettings(void)
 							&VecdbDefaultEfConstruction, 200, 4, 1000, PGC_USERSET, 0, NULL, NULL, NULL);
 }
 
+int			VecdbHttpExecutors = 2;
+char	   *VecdbHttpListen;
+int			VecdbHttpPort = 8080;
+int			VecdbHttpAdminPort = 8081;
+bool		VecdbHttpAllowRemote = false;
+char	   *VecdbHttpDatabase;
+char	   *VecdbHttpRole;
+char	   *VecdbHttpAnonRole;
+int			VecdbHttpMaxBody_kb = 64 * 1024;
+int			VecdbHttpMaxAnswer_kb = 256 * 1024;
+int			VecdbHttpMaxBuffered_kb = 512 * 1024;
+int			VecdbHttpMaxUri = 8192;
+int			VecdbHttpMaxHeaders = 16384;
+int			VecdbHttpMaxConnections = 2048;
+int			VecdbHttpMaxPerAddress = 1024;
+int			VecdbHttpMaxQueue = 256;
+int			VecdbHttpHeaderTimeout_ms = 10 * 1000;
+int			VecdbHttpBodyTimeout_ms = 30 * 1000;
+int			VecdbHttpIdleTimeout_ms = 75 * 1000;
+int			VecdbHttpShutdownTimeout_ms = 10 * 1000;
+int			VecdbHttpAccessLogs = HTTP_ACCESS_LOG_ALL;
+
+static const struct config_enum_entry access_log_options[] = {
+	{"off", HTTP_ACCESS_LOG_OFF, false},
+	{"errors", HTTP_ACCESS_LOG_ERRORS, false},
+	{"all", HTTP_ACCESS_LOG_ALL, false},
+	{NULL, 0, false}
+};
+
+/*
+ * Settings of the HTTP workers.  All but the number of executors follow a
+ * reload.  A backend that loads the library by itself defines them too, though
+ * it has no use for them: a configuration file that names them is then no
+ * reason for a warning.
+ */
+static void
+DefineHttpSettings(void)
+{
+	DefineCustomIntVariable("vecdb.http_executors",
+							"Number of processes that execute HTTP requests.",
+							"0 switches HTTP off.",
+							&VecdbHttpExecutors, 2, 0, 64,
+							process_shared_preload_libraries_in_progress ? PGC_POSTMASTER : PGC_SIGHUP,
+							0, NULL, NULL, NULL);
+	DefineCustomStringVariable("vecdb.http_listen",
+							   "Address that the HTTP front listens on.",
+							   "An IPv4 or IPv6 address; 0.0.0.0 or :: for all. One beyond this machine needs vecdb.http_allow_remote.",
+							   &VecdbHttpListen, "127.0.0.1", PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("vecdb.http_port",
+							"TCP port that the HTTP front listens on.", NULL,
+							&VecdbHttpPort, 8080, 1, 65535, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("vecdb.http_admin_port",
+							"TCP port, on 127.0.0.1, of /live, /ready and /metrics.",
+							"0 means none.",
+							&VecdbHttpAdminPort, 8081, 0, 65535, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable("vecdb.http_allow_remote",
+							 "Lets the HTTP front listen on an address beyond this machine.",
+							 "Whoever reaches the port then acts as vecdb.http_anon_role.",
+							 &VecdbHttpAllowRemote, false, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("vecdb.http_database",
+							   "Database that HTTP serves.", NULL,
+							   &VecdbHttpDatabase, "postgres", PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("vecdb.http_role",
+							   "Role as which the executors connect.",
+							   "It needs LOGIN and membership in the roles that requests act as, nothing else; a superuser is refused.",
+							   &VecdbHttpRole, "vecdb_http", PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("vecdb.http_anon_role",
+							   "Role that a request without a token acts as.",
+							   "Empty: such requests are refused.",
+							   &VecdbHttpAnonRole, "vecdb_anon", PGC_SIGHUP, 0, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("vecdb.http_max_body",
+							"Largest body of an HTTP request.", NULL,
+							&VecdbHttpMaxBody_kb, 64 * 1024, 1, 512 * 1024, PGC_SIGHUP, GUC_UNIT_KB, NULL, NULL, NULL);
+	DefineCustomIntVariable("vecdb.http_max_answer",
+							"Largest body of an HTTP answer.", NULL,
+							&VecdbHttpMaxAnswer_kb, 256 * 1024, 64, 512 * 1024, PGC_SIGHUP, GUC_UNIT_KB, NULL, NULL, NULL);
+	DefineCustomIntVariable("vecdb.http_max_buffered",
+							"Memory of the HTTP front for all bodies together.",
+							"Requests beyond it are answered with status 503.",
+							&VecdbHttpMaxBuffered_kb, 512 * 1024, 1024, MAX_KILOBYTES, PGC_SIGHUP, GUC_UNIT_KB, NULL, NULL, NULL);
+	DefineCustomIntVariable("vecdb.http_max_uri",
+							"Longest path and query of an HTTP request.", NULL,
+							&VecdbHttpMaxUri, 8192, 256, 65536, PGC_SIGHUP, GUC_UNIT_BYTE, NULL, NULL, NULL);
+	DefineCustomIntVariable("vecdb.http_max_headers",
+							"Most bytes of headers of an HTTP request.", NULL,
+							&VecdbHttpMaxHeaders, 16384, 1024, 65536, PGC_SIGHUP, GUC_UNIT_BYTE, NULL, NULL, NULL);
+	DefineCustomIntVariable("vecdb.http_max_connections",
+							"Most connections of HTTP clients at a time.", NULL,
+							&VecdbHttpMaxConnections, 2048, 1, 65536, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("vecdb.http_max_connections_per_address",
+							"Most connections of HTTP clients from one address at a time.",
+							"0 means no limit but that of all connections.",
+							&VecdbHttpMaxPerAddress, 1024, 0, 65536, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("vecdb.http_max_queue",
+							"Most HTTP requests that wait for an executor.",
+							"Requests beyond it are answered with status 503.",
+							&VecdbHttpMaxQueue, 256, 1, 65536, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("vecdb.http_header_timeout",
+							"Time an HTTP client has to send a request's headers.", NULL,
+							&VecdbHttpHeaderTimeout_ms, 10 * 1000, 100, INT_MAX, PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("vecdb.http_body_timeout",
+							"Time an HTTP client has to send a request's body, or to take an answer.",
+							"For an answer, a second more for every 64 kB.",
+							&VecdbHttpBodyTimeout_ms, 30 * 1000, 100, INT_MAX, PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("vecdb.http_idle_timeout",
+							"Time after which an HTTP connection without a request is closed.", NULL,
+							&VecdbHttpIdleTimeout_ms, 75 * 1000, 100, INT_MAX, PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("vecdb.http_shutdown_timeout",
+							"Time that running HTTP requests have to finish when the server shuts down.", NULL,
+							&VecdbHttpShutdownTimeout_ms, 10 * 1000, 0, INT_MAX, PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomEnumVariable("vecdb.http_access_log",
+							 "HTTP requests that are written to the server's log.",
+							 "all, errors (status 400 and above) or off.",
+							 &VecdbHttpAccessLogs, HTTP_ACCESS_LOG_ALL, access_log_options,
+							 PGC_SIGHUP, 0, NULL, NULL, NULL);
+}
+
 void
 VecdbDefineSettings(void)
 {
+	DefineHttpSettings();
 	DefineCustomBoolVariable("vecdb.log_scan_counters",
 							 "Reports what each scan of an hnsw index has done, at its end.",
 							 "Searches, nodes expanded, estimates, exact distances and rows.",

@@ -7,8 +7,47 @@
 
 #include <stdbool.h>
 
+/*
+ * vecdb_http.so reads its settings here: the only symbols, beside the
+ * functions known to SQL, that vecdb.so lets others see.
+ */
+#define VECDB_SETTING extern __attribute__((visibility("default")))
+
 /* Report what each index scan has done. */
 extern bool VecdbLogScanCounters;
+
+/* Which requests the HTTP front writes to the log. */
+typedef enum VecdbHttpAccessLog
+{
+	HTTP_ACCESS_LOG_OFF,
+	HTTP_ACCESS_LOG_ERRORS,		/* status 400 and above */
+	HTTP_ACCESS_LOG_ALL
+} VecdbHttpAccessLog;
+
+/* HTTP: where it listens, what it connects to. */
+VECDB_SETTING int VecdbHttpExecutors;	/* 0: no HTTP at all */
+VECDB_SETTING char *VecdbHttpListen;
+VECDB_SETTING int VecdbHttpPort;
+VECDB_SETTING int VecdbHttpAdminPort;	/* 0: none */
+VECDB_SETTING bool VecdbHttpAllowRemote;
+VECDB_SETTING char *VecdbHttpDatabase;
+VECDB_SETTING char *VecdbHttpRole;
+VECDB_SETTING char *VecdbHttpAnonRole;	/* "": none may come without a token */
+
+/* HTTP: limits. */
+VECDB_SETTING int VecdbHttpMaxBody_kb;
+VECDB_SETTING int VecdbHttpMaxAnswer_kb;
+VECDB_SETTING int VecdbHttpMaxBuffered_kb;
+VECDB_SETTING int VecdbHttpMaxUri;	/* bytes */
+VECDB_SETTING int VecdbHttpMaxHeaders;	/* bytes */
+VECDB_SETTING int VecdbHttpMaxConnections;
+VECDB_SETTING int VecdbHttpMaxPerAddress;
+VECDB_SETTING int VecdbHttpMaxQueue;
+VECDB_SETTING int VecdbHttpHeaderTimeout_ms;
+VECDB_SETTING int VecdbHttpBodyTimeout_ms;
+VECDB_SETTING int VecdbHttpIdleTimeout_ms;
+VECDB_SETTING int VecdbHttpShutdownTimeout_ms;
+VECDB_SETTING int VecdbHttpAccessLogs;	/* a VecdbHttpAccessLog */
 
 /* What a collection gets where its creator does not say. */
 extern char *VecdbDefaultMetric;

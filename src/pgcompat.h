@@ -114,4 +114,16 @@ HnswDisablePath(IndexPath *path)
 #define pg_attribute_noreturn() __attribute__((noreturn))
 #endif
 
+/* 17 hands wait event sets to a resource owner; ours live as long as the process. */
+#include "storage/latch.h"
+#if PG_VERSION_NUM >= 180000
+#include "storage/waiteventset.h"
+#endif
+#if PG_VERSION_NUM >= 170000
+#define CreateSessionWaitEventSet(nevents) CreateWaitEventSet(NULL, nevents)
+#else
+#include "utils/memutils.h"
+#define CreateSessionWaitEventSet(nevents) CreateWaitEventSet(TopMemoryContext, nevents)
+#endif
+
 #endif							/* VECDB_PGCOMPAT_H */

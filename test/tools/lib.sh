@@ -171,6 +171,7 @@ need_pg()
 	if ! command -v gcc >/dev/null || ! command -v make >/dev/null || [ ! -f /usr/include/stdlib.h ]; then
 		need_packages gcc libc6-dev make
 	fi
+	[ -f /usr/include/microhttpd.h ] || need_packages libmicrohttpd-dev
 }
 
 # private_pg DIR: copy the PostgreSQL of PG_CONFIG to DIR and use the copy.

@@ -11,6 +11,7 @@
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 default_port=5488
+default_http_port=8080
 
 # The data directory and its owner; nothing is created here.
 locate()
@@ -87,6 +88,8 @@ configure()
 {
 	local include new
 
+	HTTPNO=${VECDB_HTTP_PORT:-$(conf_value vecdb.http_port)}
+	HTTPNO=${HTTPNO:-$default_http_port}
 	PORTNO=${VECDB_PORT:-$(conf_value port)}
 	PORTNO=${PORTNO:-$default_port}
 	include=$(sed -n "s/^include '\(.*\)'$/\1/p" "$DATADIR/vecdb.conf" 2>/dev/null)
@@ -104,6 +107,10 @@ configure()
 		echo "unix_socket_directories = ''"
 		echo "shared_buffers = $(share_of_memory 4 128 1024)MB"
 		echo "maintenance_work_mem = $(share_of_memory 8 64 512)MB"
+		echo "shared_preload_libraries = 'vecdb'"
+		echo "vecdb.http_port = $HTTPNO"
+		echo "vecdb.http_admin_port = $((HTTPNO + 1))"
+		echo "vecdb.http_database = 'vecdb'"
 		[ -z "$include" ] || echo "include '${include//\'/\'\'}'"
 	)
 	[ "$new" != "$(cat "$DATADIR/vecdb.conf" 2>/dev/null)" ] || return 1
@@ -112,7 +119,10 @@ configure()
 
 loaded_sum()
 {
-	cksum <"$("$PG_CONFIG" --pkglibdir)/vecdb.so"
+	local dir
+
+	dir=$("$PG_CONFIG" --pkglibdir)
+	cat "$dir/vecdb.so" "$dir/vecdb_http.so" | cksum
 }
 
 start_server()
@@ -134,11 +144,66 @@ start_server()
 	exit 1
 }
 
+# The role that the HTTP workers connect as, which may nothing but act as the
+# other one; and that one, as which requests without a token act: it owns what
+# it creates, and may read and write what "postgres" creates among the collections.
+create_roles()
+{
+	[ "$(query postgres "SELECT count(*) FROM pg_roles WHERE rolname IN ('vecdb_http', 'vecdb_anon')")" = 2 ] || {
+		query postgres "DO \$\$ BEGIN
+			IF to_regrole('vecdb_anon') IS NULL THEN CREATE ROLE vecdb_anon NOLOGIN; END IF;
+			IF to_regrole('vecdb_http') IS NULL THEN CREATE ROLE vecdb_http LOGIN NOINHERIT; END IF;
+			END \$\$" &&
+			query postgres 'GRANT vecdb_anon TO vecdb_http'
+	} &&
+		query vecdb 'GRANT USAGE, CREATE ON SCHEMA collections TO vecdb_anon' &&
+		query vecdb 'ALTER DEFAULT PRIVILEGES IN SCHEMA collections GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO vecdb_anon'
+}
+
+# What the admin port says of itself, by bash alone.
+http_ready()
+{
+	local line=
+
+	exec 3<>"/dev/tcp/127.0.0.1/$((HTTPNO + 1))" || return 1
+	printf 'GET /ready HTTP/1.0\r\n\r\n' >&3
+	IFS= read -r -t 5 line <&3
+	exec 3>&-
+	case $line in *' 200 '*) return 0 ;; esac
+	return 1
+}
+
+# The workers may have begun before there was a database: a reload has them try
+# again at once.
+wait_for_http()
+{
+	local tries
+
+	query vecdb 'SELECT pg_reload_conf()' >/dev/null
+	for tries in $(seq 200); do
+		# Another server's front may answer: the latest word of ours counts.
+		case $(as_user grep -E 'HTTP( administration)? listens|could not listen for HTTP' "$DATADIR/server.log" | tail -n 2) in
+			*'could not listen'*)
+				die "port $HTTPNO or $((HTTPNO + 1)), for HTTP and its administration, is in use by another program" \
+					"choose another: make start PORT=$((HTTPNO + 10))"
+				;;
+			*'listens on'*) ! http_ready 2>/dev/null || return 0 ;;
+		esac
+		sleep 0.1
+	done
+	{
+		printf 'vecdb: HTTP did not become ready; the end of %s:\n' "$DATADIR/server.log"
+		tail -n 15 "$DATADIR/server.log" | sed 's/^/  | /'
+	} >&2
+	exit 1
+}
+
 start()
 {
-	local changed=no installed version
+	local changed=no installed version base
 
 	case ${VECDB_PORT:-1} in *[!0-9]* | '') die "PGPORT=$VECDB_PORT is not a port number" 'give one from 1024 to 65535' ;; esac
+	case ${VECDB_HTTP_PORT:-1} in *[!0-9]* | '') die "PORT=$VECDB_HTTP_PORT is not a port number" 'give one from 1024 to 65534' ;; esac
 	[ -w "$ROOT" ] || die "cannot write in $ROOT, where vecdb is built" 'run as the owner of the tree, or as root'
 	open_log start
 	need_pg
@@ -151,6 +216,8 @@ start()
 		[ "$version" = "$PGMAJOR" ] ||
 			die "$DATADIR was made by PostgreSQL $version, this is PostgreSQL $PGMAJOR" 'name the right PG_CONFIG=, or another directory with DATA='
 	fi
+	# What is printed at the end is to work.
+	command -v curl >/dev/null || ! am_root || need_packages curl
 	build_and_install
 
 	[ -f "$DATADIR/PG_VERSION" ] || create
@@ -171,9 +238,17 @@ start()
 	installed=$(query vecdb "SELECT count(*) FROM pg_extension e JOIN pg_available_extensions a ON a.name = e.extname WHERE e.extname = 'vecdb' AND e.extversion <> a.default_version")
 	[ "$installed" = 0 ] || step 'update the extension' query vecdb 'ALTER EXTENSION vecdb UPDATE'
 
+	step 'create the roles of HTTP' create_roles
+	wait_for_http
+
 	version=$(query vecdb "SELECT extversion FROM pg_extension WHERE extname = 'vecdb'")
 	say "vecdb $version on PostgreSQL $PGMAJOR: 127.0.0.1:$PORTNO, database vecdb, user postgres, no password"
 	say "  next: make demo$HINT, make psql$HINT, make stop$HINT"
+	base=http://127.0.0.1:$HTTPNO
+	say "HTTP: $base, administration on port $((HTTPNO + 1)). Try"
+	say "  curl -s --json '{\"name\":\"demo\",\"dimensions\":3}' $base/collections"
+	say "  curl -s --json '{\"vectors\":[{\"id\":\"a\",\"collection\":\"demo\",\"data\":[1,2,3],\"metadata\":{\"tag\":\"x\"}}]}' $base/vectors"
+	say "  curl -s --json '{\"vector\":[1,2,2],\"k\":3}' $base/collections/demo/search"
 }
 
 # stop and psql must work without building anything; the server itself tells

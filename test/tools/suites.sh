@@ -74,7 +74,7 @@ packages()
 		list+=" postgresql-$PGMAJOR-pgtap"
 	fi
 	if wanted tap && any 'test/t/*.pl'; then
-		list+=' libipc-run-perl dataset-fashion-mnist'
+		list+=' libipc-run-perl dataset-fashion-mnist curl'
 	fi
 	# shellcheck disable=SC2086
 	[ -n "${VECDB_NO_PACKAGES:-}" ] || need_packages $list

@@ -1,0 +1,777 @@
+/*
+ * executor.c
+ *	  An HTTP executor: the process that runs requests in the database.
+ *
+ * It never sees a socket.  A request comes from the front through shared memory
+ * (see ipc.h), runs in one transaction as the role it acts as, is committed,
+ * and only then answered.  Nothing that it did to the session outlives it.
+ *
+ * How it ends matters, as a crash would restart the whole server:
+ *
+ *	  SIGTERM from the postmaster	shutdown: the running request is finished
+ *	  SIGTERM from anybody else		the request is given up, the process starts anew
+ *	  SIGINT						pg_cancel_backend: the running query is cancelled
+ *	  SIGUSR2						the front: likewise, if that request still runs
+ */
+#include "pgcompat.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/indexing.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_db_role_setting.h"
+#include "commands/async.h"
+#include "commands/prepare.h"
+#include "commands/sequence.h"
+#include "commands/trigger.h"
+#include "executor/spi.h"
+#include "guc.h"
+#include "http/answer.h"
+#include "http/ipc.h"
+#include "http/native_api.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/lock.h"
+#include "storage/proc.h"
+#include "storage/procarray.h"
+#include "storage/sinval.h"
+#include "tcop/tcopprot.h"
+#include "utils/acl.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/guc.h"
+#include "utils/json.h"
+#include "utils/memutils.h"
+#include "utils/portal.h"
+#include "utils/snapmgr.h"
+#include "utils/timeout.h"
+
+PGDLLEXPORT void VecdbHttpExecutorMain(Datum arg);
+
+/* After connections that failed, the next is tried after 1, 2, 4, ... seconds. */
+#define MAX_BACKOFF_MS			30000
+
+static IpcShared *shared;
+static IpcSlot *slot;
+static int	slot_number;
+static shm_mq_handle *in;
+static shm_mq_handle *out;
+static MemoryContext queue_context;
+static MemoryContext request_context;
+static char *connected_database;
+static char *connected_role;
+
+/* The request that runs now; 0: none.  Read by signal handlers. */
+static volatile uint64 current_id;
+
+/* ---------------------------------------------------------------------------
+ * Signals
+ */
+
+static void
+on_cancel(SIGNAL_ARGS)
+{
+	int			save_errno = errno;
+
+	if (current_id != 0 && pg_atomic_read_u64(&slot->cancel_id) == current_id && !proc_exit_inprogress)
+	{
+		InterruptPending = true;
+		QueryCancelPending = true;
+	}
+	SetLatch(MyLatch);
+	errno = save_errno;
+}
+
+static void
+on_sigterm(int signo, siginfo_t *info, void *context)
+{
+	int			save_errno = errno;
+
+	if (info->si_pid == PostmasterPid && shared->front_latch != NULL)
+	{
+		ShutdownRequestPending = true;
+		SetLatch(MyLatch);
+	}
+	else
+		die(signo);
+	errno = save_errno;
+}
+
+static void
+set_signals(void)
+{
+	struct sigaction action;
+
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGUSR2, on_cancel);
+
+	/* Only the extended form tells who sent the signal. */
+	memset(&action, 0, sizeof(action));
+	action.sa_sigaction = on_sigterm;
+	action.sa_flags = SA_RESTART | SA_SIGINFO;
+	sigemptyset(&action.sa_mask);
+	sigaction(SIGTERM, &action, NULL);
+}
+
+/* ---------------------------------------------------------------------------
+ * The slot and its queues
+ */
+
+static void
+drop_queues(void)
+{
+	if (in)
+		shm_mq_detach(in);
+	if (out)
+		shm_mq_detach(out);
+	in = out = NULL;
+	MemoryContextReset(queue_context);
+}
+
+static void
+leave_slot(int code, Datum arg)
+{
+	drop_queues();
+	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
+	slot->state = IPC_FREE;
+	slot->pid = 0;
+	slot->latch = NULL;
+	slot->connected = false;
+	if (shared->front_latch)
+		SetLatch(shared->front_latch);
+	LWLockRelease(&shared->lock);
+}
+
+static void
+enter_slot(void)
+{
+	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
+	slot->state = IPC_FREE;
+	slot->pid = MyProcPid;
+	slot->latch = MyLatch;
+	slot->connected = false;
+	pg_atomic_write_u64(&slot->cancel_id, 0);
+	LWLockRelease(&shared->lock);
+	before_shmem_exit(leave_slot, (Datum) 0);
+}
+
+/* Ask the front for queues, or take those it has made; true when we have them. */
+static bool
+attach_queues(void)
+{
+	bool		ready = false;
+
+	if (in)
+		return true;
+	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
+	if (slot->state == IPC_READY)
+	{
+		shm_mq	   *requests = (shm_mq *) IpcRing(shared, slot_number, 0);
+		shm_mq	   *answers = (shm_mq *) IpcRing(shared, slot_number, 1);
+		MemoryContext old = MemoryContextSwitchTo(queue_context);
+
+		shm_mq_set_receiver(requests, MyProc);
+		shm_mq_set_sender(answers, MyProc);
+		in = shm_mq_attach(requests, NULL, NULL);
+		out = shm_mq_attach(answers, NULL, NULL);
+		MemoryContextSwitchTo(old);
+		slot->state = IPC_ATTACHED;
+		ready = true;
+	}
+	else
+		slot->state = IPC_WANTED;
+	if (shared->front_latch)
+		SetLatch(shared->front_latch);
+	LWLockRelease(&shared->lock);
+	return ready;
+}
+
+/* The front is gone; another one will make new queues. */
+static void
+lose_queues(void)
+{
+	drop_queues();
+	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
+	slot->state = IPC_WANTED;
+	if (shared->front_latch)
+		SetLatch(shared->front_latch);
+	LWLockRelease(&shared->lock);
+}
+
+static void
+wait_for_latch(long timeout_ms)
+{
+	WaitLatch(MyLatch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH | (timeout_ms >= 0 ? WL_TIMEOUT : 0),
+			  timeout_ms, PG_WAIT_EXTENSION);
+	ResetLatch(MyLatch);
+	CHECK_FOR_INTERRUPTS();
+}
+
+/* Wait for one message; false when the front is gone. */
+static bool
+receive(Size *n, void **data)
+{
+	for (;;)
+	{
+		switch (shm_mq_receive(in, n, data, true))
+		{
+			case SHM_MQ_SUCCESS:
+				return true;
+			case SHM_MQ_DETACHED:
+				return false;
+			case SHM_MQ_WOULD_BLOCK:
+				wait_for_latch(-1);
+		}
+	}
+}
+
+/*
+ * Take a request, if there is one, into the request's memory.  *got tells
+ * whether; false when the front is gone.
+ */
+static bool
+receive_request(IpcRequest *head, ApiRequest *request, bool *got)
+{
+	Size		n;
+	void	   *data;
+	char	   *copy;
+	char	   *body = NULL;
+	uint64		have = 0;
+
+	*got = false;
+	switch (shm_mq_receive(in, &n, &data, true))
+	{
+		case SHM_MQ_WOULD_BLOCK:
+			return true;
+		case SHM_MQ_DETACHED:
+			return false;
+		case SHM_MQ_SUCCESS:
+			break;
+	}
+	if (n < sizeof(*head))
+		elog(FATAL, "HTTP request of %zu bytes has no head", n);
+	memcpy(head, data, sizeof(*head));
+	if (n != sizeof(*head) + head->target_len + head->headers_len)
+		elog(FATAL, "HTTP request of %zu bytes does not have the length it tells", n);
+
+	memset(request, 0, sizeof(*request));
+	copy = MemoryContextAlloc(request_context, n - sizeof(*head) + 1);
+	memcpy(copy, (char *) data + sizeof(*head), n - sizeof(*head));
+	copy[n - sizeof(*head)] = '\0';
+	request->method = head->method;
+	request->target = copy;
+	request->target_len = head->target_len;
+	request->headers = copy + head->target_len;
+	request->headers_len = head->headers_len;
+	if (head->body_len > 0)
+		body = MemoryContextAllocHuge(request_context, head->body_len + 1);
+	while (have < head->body_len)
+	{
+		if (!receive(&n, &data))
+			return false;
+		if (n > head->body_len - have)
+			elog(FATAL, "HTTP request has more body than it tells");
+		memcpy(body + have, data, n);
+		have += n;
+	}
+	if (body)
+		body[have] = '\0';
+	request->body = body ? body : "";
+	request->body_len = have;
+	*got = true;
+	return true;
+}
+
+/* false when the front is gone. */
+static bool
+send_answer(uint64 id, ApiAnswer *answer)
+{
+	IpcAnswer	head = {
+		.id = id,
+		.status = answer->status,
+		.headers_len = answer->headers.len,
+		.body_len = answer->body.len
+	};
+	shm_mq_iovec iov[2] = {
+		{(char *) &head, sizeof(head)},
+		{answer->headers.data, answer->headers.len}
+	};
+
+	if (shm_mq_sendv(out, iov, 2, false, answer->body.len == 0) != SHM_MQ_SUCCESS)
+		return false;
+	for (int sent = 0; sent < answer->body.len;)
+	{
+		Size		n = Min(answer->body.len - sent, IPC_PIECE);
+
+		if (shm_mq_send(out, n, answer->body.data + sent, false, true) != SHM_MQ_SUCCESS)
+			return false;
+		sent += n;
+	}
+	return true;
+}
+
+/* ---------------------------------------------------------------------------
+ * Role and settings of a request
+ */
+
+static void
+set_local(const char *name, const char *value)
+{
+	(void) set_config_option(name, value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, ERROR, false);
+}
+
+/* What ALTER ROLE ... SET gives the role, in this database or all of them. */
+static void
+apply_role_settings(Oid role)
+{
+	Relation	rel = table_open(DbRoleSettingRelationId, AccessShareLock);
+	Oid			databases[] = {InvalidOid, MyDatabaseId};
+
+	for (int i = 0; i < 2; i++)
+	{
+		ScanKeyData key[2];
+		SysScanDesc scan;
+		HeapTuple	tuple;
+
+		ScanKeyInit(&key[0], Anum_pg_db_role_setting_setdatabase, BTEqualStrategyNumber, F_OIDEQ,
+					ObjectIdGetDatum(databases[i]));
+		ScanKeyInit(&key[1], Anum_pg_db_role_setting_setrole, BTEqualStrategyNumber, F_OIDEQ,
+					ObjectIdGetDatum(role));
+		scan = systable_beginscan(rel, DbRoleSettingDatidRolidIndexId, true, NULL, 2, key);
+		while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+		{
+			bool		isnull;
+			Datum		value = heap_getattr(tuple, Anum_pg_db_role_setting_setconfig, RelationGetDescr(rel), &isnull);
+			Datum	   *items;
+			int			nitems;
+
+			if (isnull)
+				continue;
+			deconstruct_array(DatumGetArrayTypeP(value), TEXTOID, -1, false, TYPALIGN_INT, &items, NULL, &nitems);
+			for (int j = 0; j < nitems; j++)
+			{
+				char	   *name,
+						   *setting;
+
+				ParseLongOption(TextDatumGetCString(items[j]), &name, &setting);
+
+				/*
+				 * A superuser has allowed them when they were given.  Those that
+				 * only a new connection can take are passed over.
+				 */
+				if (setting)
+					(void) set_config_option(name, setting, PGC_SUSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, DEBUG1, false);
+			}
+		}
+		systable_endscan(scan);
+	}
+	table_close(rel, AccessShareLock);
+}
+
+static bool
+is_ascii(const char *s)
+{
+	while (*s && !IS_HIGHBIT_SET(*s))
+		s++;
+	return *s == '\0';
+}
+
+/* For functions and policies: current_setting('request.headers')::json and the like. */
+static void
+set_request_settings(const ApiRequest *request)
+{
+	StringInfoData json;
+	const char *h = request->headers;
+	const char *end = h + request->headers_len;
+	const char *mark = memchr(request->target, '?', request->target_len);
+
+	set_local("request.method", guard_method_name(request->method));
+	set_local("request.path", pnstrdup(request->target, mark ? (size_t) (mark - request->target) : request->target_len));
+	initStringInfo(&json);
+	while (h < end)
+	{
+		const char *value = h + strlen(h) + 1;
+		char	   *name = pstrdup(h);
+
+		/* What clients send need not be valid in the database's encoding. */
+		for (char *p = name; *p; p++)
+			*p = pg_tolower((unsigned char) *p);
+		if (is_ascii(value) && strcmp(name, "authorization") != 0)
+		{
+			appendStringInfoChar(&json, json.len == 0 ? '{' : ',');
+			escape_json(&json, name);
+			appendStringInfoChar(&json, ':');
+			escape_json(&json, value);
+		}
+		h = value + strlen(value) + 1;
+	}
+	appendStringInfoString(&json, json.len == 0 ? "{}" : "}");
+	set_local("request.headers", json.data);
+}
+
+/*
+ * Become the role that the request acts as, with no way back for SQL: not even
+ * RESET ROLE is allowed while the user id is marked as set by a function.
+ */
+static void
+assume_role(const char *name)
+{
+	Oid			role;
+
+	if (name[0] == '\0')
+	{
+		ApiErrorStatus = 401;
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
+				 errmsg("requests without a token are not accepted"),
+				 errhint("The setting vecdb.http_anon_role names the role they would act as.")));
+	}
+	role = get_role_oid(name, true);
+	if (!OidIsValid(role) || superuser_arg(role))
+	{
+		ApiErrorStatus = 503;
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_ROLE_SPECIFICATION),
+				 OidIsValid(role) ? errmsg("role \"%s\" is a superuser, which HTTP requests cannot act as", name) :
+				 errmsg("role \"%s\" does not exist", name),
+				 errhint("The setting vecdb.http_anon_role names the role that requests act as.")));
+	}
+	apply_role_settings(role);
+	set_local("role", name);
+	SetUserIdAndSecContext(GetUserId(), SECURITY_LOCAL_USERID_CHANGE);
+}
+
+/* ---------------------------------------------------------------------------
+ * A request
+ */
+
+/*
+ * What a commit would still run as the role runs here, before the way back is
+ * opened: deferred triggers, cursors that outlive the transaction.  What would
+ * outlive it otherwise goes as well.
+ */
+static void
+settle(void)
+{
+	ConstraintsSetStmt all = {.type = T_ConstraintsSetStmt,.constraints = NIL,.deferred = false};
+
+	AfterTriggerSetState(&all);
+	PortalHashTableDeleteAll();
+	Async_UnlistenAll();
+	if (MyXactFlags & XACT_FLAGS_ACCESSEDTEMPNAMESPACE)
+		ResetTempTableNamespace();
+}
+
+static void
+reset_session(void)
+{
+	ResetAllOptions();
+	DropAllPreparedStatements();
+	LockReleaseAll(USER_LOCKMETHOD, true);
+	ResetSequenceCaches();
+}
+
+static void
+disarm(void)
+{
+	if (get_timeout_active(STATEMENT_TIMEOUT))
+		disable_timeout(STATEMENT_TIMEOUT, false);
+}
+
+static void
+run_request(const IpcRequest *head, const ApiRequest *request, ApiAnswer *answer)
+{
+	bool		internal = head->route == ROUTE_METRICS;
+
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	if (request->method == HTTP_GET || request->method == HTTP_HEAD)
+		XactReadOnly = true;
+	PushActiveSnapshot(GetTransactionSnapshot());
+	if (!internal)
+	{
+		assume_role(VecdbHttpAnonRole);
+		set_request_settings(request);
+	}
+	if (StatementTimeout > 0)
+		enable_timeout_after(STATEMENT_TIMEOUT, StatementTimeout);
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "could not connect to SPI");
+	if (internal)
+		NativeApiMetrics(answer);
+	else
+		NativeApiRun(request, answer);
+	SPI_finish();
+	PopActiveSnapshot();
+	settle();
+	disarm();
+	SetUserIdAndSecContext(GetUserId(), 0);
+	CommitTransactionCommand();
+}
+
+static void
+add_header(ApiAnswer *answer, const char *name, const char *value)
+{
+	appendBinaryStringInfo(&answer->headers, name, strlen(name) + 1);
+	appendBinaryStringInfo(&answer->headers, value, strlen(value) + 1);
+}
+
+static void
+error_field(StringInfo out_json, const char *name, const char *value)
+{
+	appendStringInfo(out_json, "\"%s\":", name);
+	if (value)
+		escape_json(out_json, value);
+	else
+		appendStringInfoString(out_json, "null");
+}
+
+/* An error becomes the answer, after the transaction is gone. */
+static void
+answer_error_data(ApiAnswer *answer, ErrorData *error)
+{
+	resetStringInfo(&answer->body);
+	resetStringInfo(&answer->headers);
+	answer->status = NativeApiErrorStatus(error->sqlerrcode);
+	appendStringInfoChar(&answer->body, '{');
+	error_field(&answer->body, "code", unpack_sql_state(error->sqlerrcode));
+	appendStringInfoChar(&answer->body, ',');
+	error_field(&answer->body, "message", error->message);
+	appendStringInfoChar(&answer->body, ',');
+	error_field(&answer->body, "details", error->detail);
+	appendStringInfoChar(&answer->body, ',');
+	error_field(&answer->body, "hint", error->hint);
+	appendStringInfoString(&answer->body, "}\n");
+	add_header(answer, "Content-Type", ANSWER_JSON);
+	if (answer->status == 401)
+		add_header(answer, "WWW-Authenticate", "Bearer");
+	if (answer->status == 503)
+		add_header(answer, "Retry-After", "1");
+}
+
+/* Errors that are the server's, not the client's, belong in its log as well. */
+static bool
+is_servers_fault(const ErrorData *error)
+{
+	int			category = ERRCODE_TO_CATEGORY(error->sqlerrcode);
+
+	return category == ERRCODE_TO_CATEGORY(ERRCODE_INTERNAL_ERROR) ||
+		category == ERRCODE_TO_CATEGORY(ERRCODE_INSUFFICIENT_RESOURCES) ||
+		category == ERRCODE_TO_CATEGORY(ERRCODE_SYSTEM_ERROR);
+}
+
+/* Run a request and have its answer; raises nothing. */
+static void
+serve(const IpcRequest *head, ApiRequest *request, ApiAnswer *answer)
+{
+	MemoryContext old = MemoryContextSwitchTo(request_context);
+	char		activity[128];
+
+	initStringInfo(&answer->headers);
+	initStringInfo(&answer->body);
+	answer->status = 200;
+	ApiErrorStatus = 0;
+
+	/* A cancel that was meant for the request before must not hit this one. */
+	QueryCancelPending = false;
+	current_id = head->id;
+	if (pg_atomic_read_u64(&slot->cancel_id) == head->id)
+	{
+		InterruptPending = true;
+		QueryCancelPending = true;
+	}
+	snprintf(activity, sizeof(activity), "%s %.*s", guard_method_name(request->method),
+			 (int) Min(request->target_len, 100), request->target);
+	pgstat_report_activity(STATE_RUNNING, activity);
+
+	PG_TRY();
+	{
+		char	   *param = palloc(request->target_len + 1);
+
+		route_find(request->target, request->target_len, param, &request->route);
+		request->param = param;
+		if (request->body_len > 0)
+		{
+			if (memchr(request->body, '\0', request->body_len))
+				ereport(ERROR, (errcode(ERRCODE_INVALID_TEXT_REPRESENTATION), errmsg("the body holds a NUL")));
+			/* Verifies, too. */
+			request->body = pg_any_to_server(request->body, request->body_len, PG_UTF8);
+			request->body_len = strlen(request->body);
+		}
+		if (request->route.param_len > 0)
+			request->param = pg_any_to_server(param, request->route.param_len, PG_UTF8);
+		run_request(head, request, answer);
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		HOLD_INTERRUPTS();
+		disarm();
+		QueryCancelPending = false;
+		MemoryContextSwitchTo(request_context);
+		error = CopyErrorData();
+		if (is_servers_fault(error))
+			EmitErrorReport();
+		FlushErrorState();
+		AbortCurrentTransaction();
+		MemoryContextSwitchTo(request_context);
+		answer_error_data(answer, error);
+		RESUME_INTERRUPTS();
+	}
+	PG_END_TRY();
+
+	current_id = 0;
+	QueryCancelPending = false;
+	if (GetDatabaseEncoding() != PG_UTF8 && answer->body.len > 0)
+	{
+		char	   *converted = pg_server_to_any(answer->body.data, answer->body.len, PG_UTF8);
+
+		if (converted != answer->body.data)
+		{
+			answer->body.data = converted;
+			answer->body.len = strlen(converted);
+		}
+	}
+	if (answer->body.len > VecdbHttpMaxAnswer_kb * INT64CONST(1024))
+	{
+		ErrorData	error = {
+			.sqlerrcode = ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+			.message = "the answer is too large",
+			.hint = "The limit is the setting vecdb.http_max_answer."
+		};
+
+		answer_error_data(answer, &error);
+	}
+	MemoryContextSwitchTo(old);
+}
+
+/* ---------------------------------------------------------------------------
+ * The process
+ */
+
+/* After a failure, wait before the next attempt, or until somebody asks for it. */
+static void
+back_off(void)
+{
+	while (slot->failures > 0 && !slot->retry)
+	{
+		long		ms = 1000L << Min(slot->failures - 1, 5);
+		TimestampTz due = TimestampTzPlusMilliseconds(slot->last_failure, Min(ms, MAX_BACKOFF_MS));
+		TimestampTz now = GetCurrentTimestamp();
+
+		if (now >= due)
+			break;
+		wait_for_latch(TimestampDifferenceMilliseconds(now, due));
+		if (ConfigReloadPending)
+		{
+			ConfigReloadPending = false;
+			ProcessConfigFile(PGC_SIGHUP);
+			break;
+		}
+		if (ShutdownRequestPending)
+			proc_exit(1);
+	}
+	slot->retry = false;
+}
+
+/* Connect; does not come back when that is impossible. */
+static void
+connect_database(void)
+{
+	/* The attempt counts as failed until it has not. */
+	slot->failures++;
+	slot->last_failure = GetCurrentTimestamp();
+	connected_database = MemoryContextStrdup(TopMemoryContext, VecdbHttpDatabase);
+	connected_role = MemoryContextStrdup(TopMemoryContext, VecdbHttpRole);
+	BackgroundWorkerInitializeConnection(connected_database, connected_role, 0);
+
+	StartTransactionCommand();
+	if (superuser_arg(GetSessionUserId()))
+		ereport(FATAL,
+				(errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
+				 errmsg("role \"%s\" of vecdb.http_role is a superuser", connected_role),
+				 errhint("Give a role that may log in and is a member of the roles that requests act as.")));
+	NativeApiInit();
+	CommitTransactionCommand();
+	slot->failures = 0;
+	slot->connected = true;
+	pgstat_report_activity(STATE_IDLE, NULL);
+}
+
+static void
+reload(void)
+{
+	ConfigReloadPending = false;
+	ProcessConfigFile(PGC_SIGHUP);
+	if (strcmp(connected_database, VecdbHttpDatabase) != 0 || strcmp(connected_role, VecdbHttpRole) != 0)
+	{
+		ereport(LOG, (errmsg("HTTP executor starts anew to connect to database \"%s\" as \"%s\"",
+							 VecdbHttpDatabase, VecdbHttpRole)));
+		proc_exit(1);
+	}
+}
+
+void
+VecdbHttpExecutorMain(Datum arg)
+{
+	long		stats_due_ms = -1;
+
+	slot_number = DatumGetInt32(arg);
+	shared = IpcAttach();
+	slot = &shared->slots[slot_number];
+	set_signals();
+	enter_slot();
+	BackgroundWorkerUnblockSignals();
+	queue_context = AllocSetContextCreate(TopMemoryContext, "vecdb http queues", ALLOCSET_SMALL_SIZES);
+	request_context = AllocSetContextCreate(TopMemoryContext, "vecdb http request", ALLOCSET_DEFAULT_SIZES);
+
+	back_off();
+	connect_database();
+
+	for (;;)
+	{
+		IpcRequest	head;
+		ApiRequest	request;
+		ApiAnswer	answer;
+		bool		got = false;
+
+		CHECK_FOR_INTERRUPTS();
+		if (ConfigReloadPending)
+			reload();
+		if (attach_queues() && !receive_request(&head, &request, &got))
+			lose_queues();
+		if (got)
+		{
+			serve(&head, &request, &answer);
+			if (!send_answer(head.id, &answer))
+				lose_queues();
+			reset_session();
+			MemoryContextReset(request_context);
+			pgstat_report_activity(STATE_IDLE, NULL);
+			stats_due_ms = pgstat_report_stat(false);
+			if (stats_due_ms == 0)
+				stats_due_ms = -1;
+			continue;
+		}
+		MemoryContextReset(request_context);
+		if (ShutdownRequestPending)
+			break;
+		if (catchupInterruptPending)
+			ProcessCatchupInterrupt();
+		wait_for_latch(stats_due_ms);
+		if (stats_due_ms > 0)
+			stats_due_ms = pgstat_report_stat(true) > 0 ? stats_due_ms : -1;
+	}
+	proc_exit(1);
+}

@@ -1,0 +1,1533 @@
+/*
+ * native_api.c
+ *	  The native API: what each route does in the database.
+ *
+ * Bodies are read with the reader of json.h, straight into the values that
+ * SQL takes; answers are built as text, metadata without being taken apart.
+ * Whatever touches a collection goes through the functions of schema vecdb, or
+ * through statements on its table whose names are quoted and whose values are
+ * parameters.
+ *
+ * Plans are kept for the life of the process; PostgreSQL renews them when what
+ * they depend on changes.
+ */
+#include "pgcompat.h"
+
+#include <ctype.h>
+#include <math.h>
+
+#include "access/htup_details.h"
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_proc.h"
+#include "catalog/pg_type.h"
+#include "collection/collection.h"
+#include "commands/dbcommands.h"
+#include "common/shortest_dec.h"
+#include "executor/spi.h"
+#include "http/answer.h"
+#include "http/json.h"
+#include "http/native_api.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/catcache.h"
+#include "utils/float.h"
+#include "utils/fmgrprotos.h"
+#include "utils/hsearch.h"
+#include "utils/inval.h"
+#include "utils/json.h"
+#include "utils/jsonb.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/syscache.h"
+#include "utils/uuid.h"
+
+#define DEFAULT_COLLECTION	"default"
+#define DEFAULT_K			10
+
+/* Plans of statements that name a table, one for each collection and kind. */
+#define MAX_TABLE_PLANS		512
+
+int			ApiErrorStatus;
+
+/* A statement without a table's name in it, and its plan once it has one. */
+typedef struct FixedStatement
+{
+	const char *sql;
+	int			nargs;
+	const char *types;			/* a letter for each argument, see argument_type */
+	SPIPlanPtr	plan;
+} FixedStatement;
+
+typedef enum TableStatementKind
+{
+	TABLE_READ,
+	TABLE_EXISTS,
+	TABLE_DELETE
+} TableStatementKind;
+
+typedef struct TablePlanKey
+{
+	char		name[NAMEDATALEN];
+	int32		kind;
+} TablePlanKey;
+
+typedef struct TablePlan
+{
+	TablePlanKey key;
+	SPIPlanPtr	plan;
+} TablePlan;
+
+static FixedStatement search_statement = {
+	"SELECT s.id, s.score, s.metadata FROM vecdb.search($1, $2, $3, $4, $5, $6, $7) s", 7, "tvifjbi"
+};
+static FixedStatement upsert_statement = {
+	"SELECT u FROM vecdb.upsert_batch($1, $2, $3, $4) u", 4, "tTVJ"
+};
+static FixedStatement create_statement = {
+	"SELECT vecdb.create_collection($1, $2, $3, $4, $5, $6, $7, $8)", 8, "tittiitb"
+};
+static FixedStatement drop_statement = {
+	"SELECT vecdb.drop_collection($1)", 1, "t"
+};
+static FixedStatement list_statement = {
+	"SELECT c.oid, c.relname, d.dimensions FROM pg_catalog.pg_class c, LATERAL vecdb.describe(c.oid) d "
+	"WHERE c.relnamespace OPERATOR(pg_catalog.=) 'collections'::pg_catalog.regnamespace "
+	"AND c.relkind OPERATOR(pg_catalog.=) ANY ('{r,p}'::pg_catalog.\"char\"[]) ORDER BY c.relname", 0, ""
+};
+static FixedStatement describe_statement = {
+	"SELECT pg_catalog.row_to_json(c)::pg_catalog.text FROM vecdb.collection_info($1) c", 1, "t"
+};
+static FixedStatement describe_all_statement = {
+	"SELECT pg_catalog.row_to_json(c)::pg_catalog.text FROM vecdb.collections c ORDER BY c.name", 0, ""
+};
+static FixedStatement stats_statement = {
+	"SELECT pg_catalog.row_to_json(s)::pg_catalog.text FROM vecdb.stats() s", 0, ""
+};
+static FixedStatement metrics_statement = {
+	"SELECT c.relname::pg_catalog.text, pg_catalog.int8(greatest(c.reltuples, 0)), pg_catalog.pg_indexes_size(c.oid) "
+	"FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace "
+	"WHERE n.nspname OPERATOR(pg_catalog.=) 'collections' AND c.relkind OPERATOR(pg_catalog.=) 'r' ORDER BY 1", 0, ""
+};
+
+static HTAB *table_plans;
+static Oid	vector_oid;
+static Oid	vector_array_oid;
+static bool types_valid;
+
+/* ---------------------------------------------------------------------------
+ * Errors
+ */
+
+static void refuse(int status, int sqlstate, const char *format,...) pg_attribute_printf(3, 4) pg_attribute_noreturn();
+
+static void
+refuse(int status, int sqlstate, const char *format,...)
+{
+	char		message[1024];
+	va_list		args;
+
+	va_start(args, format);
+	vsnprintf(message, sizeof(message), format, args);
+	va_end(args);
+
+	/* A value that was shown may have been cut within a character. */
+	message[pg_mbcliplen(message, strlen(message), sizeof(message) - 1)] = '\0';
+	ApiErrorStatus = status;
+	ereport(ERROR, (errcode(sqlstate), errmsg_internal("%s", message)));
+}
+
+#define wrong_shape(...) refuse(422, ERRCODE_INVALID_PARAMETER_VALUE, __VA_ARGS__)
+
+static void pg_attribute_noreturn()
+malformed(const JsonReader *json)
+{
+	if (json->error_pos >= json->len)
+		refuse(400, ERRCODE_INVALID_TEXT_REPRESENTATION, "invalid JSON at its end, byte %zu: %s", json->error_pos + 1, json->error);
+	refuse(400, ERRCODE_INVALID_TEXT_REPRESENTATION, "invalid JSON at byte %zu: %s", json->error_pos + 1, json->error);
+}
+
+int
+ApiStatusOfSqlState(int sqlerrcode, bool anonymous)
+{
+	const char *state = unpack_sql_state(sqlerrcode);
+
+	if (state[0] == 'P' && state[1] == 'T')
+	{
+		int			status = atoi(state + 2);
+
+		return status >= 200 && status <= 599 ? status : 500;
+	}
+	switch (sqlerrcode)
+	{
+		case ERRCODE_FOREIGN_KEY_VIOLATION:
+		case ERRCODE_UNIQUE_VIOLATION:
+			return 409;
+		case ERRCODE_READ_ONLY_SQL_TRANSACTION:
+			return 405;
+		case ERRCODE_INSUFFICIENT_PRIVILEGE:
+			return anonymous ? 401 : 403;
+		case ERRCODE_UNDEFINED_FUNCTION:
+		case ERRCODE_UNDEFINED_TABLE:
+			return 404;
+		case ERRCODE_RAISE_EXCEPTION:
+			return 400;
+	}
+	if (strncmp(state, "08", 2) == 0 || strncmp(state, "53", 2) == 0)
+		return 503;
+	if (strncmp(state, "28", 2) == 0 || strncmp(state, "0L", 2) == 0 || strncmp(state, "0P", 2) == 0)
+		return 403;
+	if (strncmp(state, "25", 2) == 0 || strncmp(state, "40", 2) == 0 || strncmp(state, "54", 2) == 0 ||
+		strncmp(state, "55", 2) == 0 || strncmp(state, "57", 2) == 0 || strncmp(state, "58", 2) == 0 ||
+		strncmp(state, "XX", 2) == 0)
+		return 500;
+	return 400;
+}
+
+int
+NativeApiErrorStatus(int sqlerrcode)
+{
+	if (ApiErrorStatus != 0)
+		return ApiErrorStatus;
+	switch (sqlerrcode)
+	{
+		case ERRCODE_DUPLICATE_TABLE:
+			return 409;
+		case ERRCODE_INVALID_NAME:
+			return 422;
+		case ERRCODE_CHARACTER_NOT_IN_REPERTOIRE:
+		case ERRCODE_UNTRANSLATABLE_CHARACTER:
+		case ERRCODE_INVALID_TEXT_REPRESENTATION:
+			return 400;
+	}
+	/* The JSON was right, its values are not. */
+	if (ERRCODE_TO_CATEGORY(sqlerrcode) == ERRCODE_DATA_EXCEPTION)
+		return 422;
+	return ApiStatusOfSqlState(sqlerrcode, true);
+}
+
+/* ---------------------------------------------------------------------------
+ * Statements
+ */
+
+static void
+forget_types(Datum arg, int cacheid, uint32 hashvalue)
+{
+	types_valid = false;
+}
+
+/* The extension's type vector, wherever it is: upsert_batch takes an array of it. */
+static void
+find_types(void)
+{
+	Oid			schema;
+	CatCList   *list;
+
+	if (types_valid)
+		return;
+	vector_oid = vector_array_oid = InvalidOid;
+	schema = get_namespace_oid("vecdb", true);
+	list = SearchSysCacheList1(PROCNAMEARGSNSP, CStringGetDatum("upsert_batch"));
+	for (int i = 0; i < list->n_members; i++)
+	{
+		Form_pg_proc proc = (Form_pg_proc) GETSTRUCT(&list->members[i]->tuple);
+
+		if (OidIsValid(schema) && proc->pronamespace == schema && proc->pronargs == 4)
+			vector_array_oid = proc->proargtypes.values[2];
+	}
+	ReleaseSysCacheList(list);
+	if (OidIsValid(vector_array_oid))
+		vector_oid = get_element_type(vector_array_oid);
+	if (!OidIsValid(vector_oid))
+	{
+		ApiErrorStatus = 503;
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("extension \"vecdb\" is not installed in database \"%s\"", get_database_name(MyDatabaseId)),
+				 errhint("Run CREATE EXTENSION vecdb there, or name another database in vecdb.http_database.")));
+	}
+	types_valid = true;
+}
+
+static Oid
+argument_type(char letter)
+{
+	switch (letter)
+	{
+		case 't':
+			return TEXTOID;
+		case 'T':
+			return TEXTARRAYOID;
+		case 'i':
+			return INT4OID;
+		case 'f':
+			return FLOAT8OID;
+		case 'b':
+			return BOOLOID;
+		case 'j':
+			return JSONBOID;
+		case 'J':
+			return JSONBARRAYOID;
+		case 'v':
+			return vector_oid;
+		case 'V':
+			return vector_array_oid;
+	}
+	elog(ERROR, "unknown letter of an argument: %c", letter);
+}
+
+static void
+execute(SPIPlanPtr plan, Datum *values, const char *nulls, bool read_only)
+{
+	int			result = SPI_execute_plan(plan, values, nulls, read_only, 0);
+
+	if (result < 0)
+		elog(ERROR, "could not execute a statement: %s", SPI_result_code_string(result));
+}
+
+static void
+run_fixed(FixedStatement *self, Datum *values, const char *nulls, bool read_only)
+{
+	static Oid	planned_for;
+
+	find_types();
+	if (planned_for != vector_oid)
+	{
+		/* The extension was made anew; its type has another number now. */
+		FixedStatement *const typed[] = {&search_statement, &upsert_statement};
+
+		for (int i = 0; i < lengthof(typed); i++)
+		{
+			if (typed[i]->plan)
+				SPI_freeplan(typed[i]->plan);
+			typed[i]->plan = NULL;
+		}
+		planned_for = vector_oid;
+	}
+	if (!self->plan)
+	{
+		Oid			types[8];
+
+		for (int i = 0; i < self->nargs; i++)
+			types[i] = argument_type(self->types[i]);
+		self->plan = SPI_prepare(self->sql, self->nargs, types);
+		if (!self->plan)
+			elog(ERROR, "could not prepare a statement: %s", SPI_result_code_string(SPI_result));
+		SPI_keepplan(self->plan);
+	}
+	execute(self->plan, values, nulls, read_only);
+}
+
+static void
+forget_table_plans(void)
+{
+	HASH_SEQ_STATUS scan;
+	TablePlan  *plan;
+
+	hash_seq_init(&scan, table_plans);
+	while ((plan = hash_seq_search(&scan)) != NULL)
+	{
+		if (plan->plan)
+			SPI_freeplan(plan->plan);
+		hash_search(table_plans, &plan->key, HASH_REMOVE, NULL);
+	}
+}
+
+/* Run a statement on the row of a collection that has this id. */
+static void
+run_on_row(const char *collection, TableStatementKind kind, const char *id)
+{
+	TablePlanKey key = {.kind = kind};
+	TablePlan  *plan;
+	bool		found;
+	Datum		value = CStringGetTextDatum(id);
+
+	strlcpy(key.name, collection, NAMEDATALEN);
+	if (hash_get_num_entries(table_plans) >= MAX_TABLE_PLANS)
+		forget_table_plans();
+	plan = hash_search(table_plans, &key, HASH_ENTER, &found);
+	if (!found)
+		plan->plan = NULL;
+	if (!plan->plan)
+	{
+		char	   *table = quote_qualified_identifier(COLLECTION_SCHEMA, collection);
+		const char *where = "WHERE t.id OPERATOR(pg_catalog.=) $1";
+		Oid			type = TEXTOID;
+		char	   *sql;
+		SPIPlanPtr	made;
+
+		if (kind == TABLE_READ)
+			sql = psprintf("SELECT t.data::pg_catalog.text, t.metadata, pg_catalog.to_json(t.created_at)::pg_catalog.text, "
+						   "pg_catalog.to_json(t.updated_at)::pg_catalog.text FROM %s t %s", table, where);
+		else if (kind == TABLE_EXISTS)
+			sql = psprintf("SELECT FROM %s t %s", table, where);
+		else
+			sql = psprintf("DELETE FROM %s t %s", table, where);
+		made = SPI_prepare(sql, 1, &type);
+		if (!made)
+			elog(ERROR, "could not prepare a statement: %s", SPI_result_code_string(SPI_result));
+		SPI_keepplan(made);
+		plan->plan = made;
+	}
+	execute(plan->plan, &value, NULL, kind != TABLE_DELETE);
+}
+
+static void
+run_named(FixedStatement *statement, const char *name, bool read_only)
+{
+	Datum		value = CStringGetTextDatum(name);
+
+	run_fixed(statement, &value, NULL, read_only);
+}
+
+/* ---------------------------------------------------------------------------
+ * Building answers
+ */
+
+static void
+add_header(ApiAnswer *answer, const char *name, const char *value)
+{
+	appendBinaryStringInfo(&answer->headers, name, strlen(name) + 1);
+	appendBinaryStringInfo(&answer->headers, value, strlen(value) + 1);
+}
+
+/* JSON has no word for what is not finite. */
+static void
+append_double(StringInfo out, double value)
+{
+	char		digits[DOUBLE_SHORTEST_DECIMAL_LEN];
+
+	if (!isfinite(value))
+		appendStringInfoString(out, "null");
+	else
+	{
+		double_to_shortest_decimal_buf(value, digits);
+		appendStringInfoString(out, digits);
+	}
+}
+
+static void
+append_jsonb(StringInfo out, Datum value, bool isnull)
+{
+	Jsonb	   *jsonb;
+
+	if (isnull)
+	{
+		appendStringInfoString(out, "{}");
+		return;
+	}
+	jsonb = DatumGetJsonbP(value);
+	JsonbToCString(out, &jsonb->root, VARSIZE(jsonb));
+}
+
+static Datum
+column(uint64 row, int number, bool *isnull)
+{
+	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, number, isnull);
+}
+
+/* ---------------------------------------------------------------------------
+ * Reading bodies
+ */
+
+/* A member of an object: its name in messages, like vectors[3].data. */
+typedef struct Place
+{
+	const char *array;			/* NULL: not within one */
+	int			index;
+} Place;
+
+static const char *
+place_name(const Place *place, const char *field)
+{
+	if (!place || !place->array)
+		return field;
+	if (!field)
+		return psprintf("%s[%d]", place->array, place->index);
+	return psprintf("%s[%d].%s", place->array, place->index, field);
+}
+
+/* The next value must be of this kind; null is as if it were not there. */
+static bool
+expect(JsonReader *json, JsonKind kind, const Place *place, const char *field, const char *what)
+{
+	JsonKind	is = json_peek(json);
+	JsonSpan	span;
+
+	if (is == JSON_NULL || (is != kind && is != JSON_NONE))
+	{
+		if (!json_value(json, &span))
+			malformed(json);
+		if (is == JSON_NULL)
+			return false;
+		wrong_shape("%s must be %s, not %s", place_name(place, field), what, json_kind_name(is));
+	}
+	if (is == JSON_NONE)
+		malformed(json);
+	return true;
+}
+
+static char *
+read_text(JsonReader *json, const Place *place, const char *field)
+{
+	JsonSpan	span;
+	char	   *text;
+
+	if (!expect(json, JSON_STRING, place, field, "a string"))
+		return NULL;
+	if (!json_value(json, &span))
+		malformed(json);
+	text = palloc(span.len);
+	if (json_string(json, span, text) < 0)
+		malformed(json);
+	/* Escapes give UTF-8. */
+	return pg_any_to_server(text, strlen(text), PG_UTF8);
+}
+
+static bool
+read_double(JsonReader *json, const char *field, double *value)
+{
+	JsonSpan	span;
+
+	if (!expect(json, JSON_NUMBER, NULL, field, "a number"))
+		return false;
+	if (!json_value(json, &span))
+		malformed(json);
+	*value = strtod(pnstrdup(json->data + span.pos, span.len), NULL);
+	if (!isfinite(*value))
+		wrong_shape("%s is out of range", field);
+	return true;
+}
+
+static bool
+read_int(JsonReader *json, const char *field, int *value)
+{
+	double		number;
+
+	if (!read_double(json, field, &number))
+		return false;
+	if (number != floor(number) || number < PG_INT32_MIN || number > PG_INT32_MAX)
+		wrong_shape("%s must be a whole number, not %g", field, number);
+	*value = (int) number;
+	return true;
+}
+
+static bool
+read_bool(JsonReader *json, const char *field, bool *value)
+{
+	JsonKind	kind = json_peek(json);
+	JsonSpan	span;
+
+	if (!json_value(json, &span))
+		malformed(json);
+	if (kind == JSON_NULL)
+		return false;
+	if (kind != JSON_TRUE && kind != JSON_FALSE)
+		wrong_shape("%s must be true or false, not %s", field, json_kind_name(kind));
+	*value = kind == JSON_TRUE;
+	return true;
+}
+
+/* Elements go from the text right into the value. */
+static Vector *
+read_vector(JsonReader *json, const Place *place, const char *field)
+{
+	size_t		bound;
+	Vector	   *vector;
+	int			n;
+
+	if (!expect(json, JSON_ARRAY, place, field, "an array of numbers"))
+		return NULL;
+	bound = Min(json_floats_bound(json), VECTOR_MAX_DIM);
+	vector = palloc0(VECTOR_SIZE(bound));
+	switch (json_floats(json, vector->x, bound, &n))
+	{
+		case JSON_FLOATS_OK:
+			break;
+		case JSON_FLOATS_SYNTAX:
+			malformed(json);
+		case JSON_FLOATS_NOT_NUMBER:
+			wrong_shape("%s[%d] must be a number, not %s", place_name(place, field), n, json_kind_name(json_peek(json)));
+		case JSON_FLOATS_NOT_FINITE:
+			wrong_shape("%s[%d] is not a finite number", place_name(place, field), n);
+		case JSON_FLOATS_RANGE:
+			wrong_shape("%s[%d] is out of range for single precision", place_name(place, field), n);
+		case JSON_FLOATS_TOO_MANY:
+			wrong_shape("%s has more than %d dimensions", place_name(place, field), VECTOR_MAX_DIM);
+	}
+	if (n == 0)
+		wrong_shape("%s must have at least one element", place_name(place, field));
+	vector->dim = n;
+	SET_VARSIZE(vector, VECTOR_SIZE(n));
+	return vector;
+}
+
+/* An object as jsonb; 0 when it is null. */
+static Datum
+read_jsonb(JsonReader *json, const Place *place, const char *field)
+{
+	JsonSpan	span;
+
+	if (!expect(json, JSON_OBJECT, place, field, "an object"))
+		return (Datum) 0;
+	if (!json_value(json, &span))
+		malformed(json);
+	return DirectFunctionCall1(jsonb_in, CStringGetDatum(pnstrdup(json->data + span.pos, span.len)));
+}
+
+static void
+begin_body(const ApiRequest *request, JsonReader *json)
+{
+	json_begin(json, request->body, request->body_len);
+	if (request->body_len == 0)
+		refuse(400, ERRCODE_INVALID_TEXT_REPRESENTATION, "the body is empty; it must be a JSON object");
+	if (json_peek(json) == JSON_NONE)
+		malformed(json);
+	if (json_peek(json) != JSON_OBJECT)
+	{
+		JsonKind	kind = json_peek(json);
+		JsonSpan	span;
+
+		if (!json_value(json, &span) || !json_end(json))
+			malformed(json);
+		wrong_shape("the body must be an object, not %s", json_kind_name(kind));
+	}
+	json_enter(json);
+}
+
+/* Which field the next member is, by its place in names; -1 at the end. */
+static int
+next_field(JsonReader *json, bool *first, const char *const *names, unsigned *seen, const Place *place)
+{
+	JsonSpan	span;
+
+	if (!json_member(json, first, &span))
+	{
+		if (json->error)
+			malformed(json);
+		return -1;
+	}
+	for (int i = 0; names[i]; i++)
+	{
+		if (!json_is(json, span, names[i]))
+			continue;
+		if (*seen & (1U << i))
+			wrong_shape("%s is given twice", place_name(place, names[i]));
+		*seen |= 1U << i;
+		return i;
+	}
+	{
+		StringInfoData known;
+
+		initStringInfo(&known);
+		for (int i = 0; names[i]; i++)
+			appendStringInfo(&known, "%s%s", i ? ", " : "", names[i]);
+		ApiErrorStatus = 422;
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("unknown field %.*s%s%s", (int) Min(span.len, 100), json->data + span.pos,
+						place && place->array ? " in " : "", place && place->array ? place_name(place, NULL) : ""),
+				 errhint("Fields are %s.", known.data)));
+	}
+}
+
+static void
+end_body(JsonReader *json)
+{
+	if (!json_end(json))
+		malformed(json);
+}
+
+/* The parameter collection= of the query, or NULL; others are refused. */
+static char *
+collection_of_query(const ApiRequest *request)
+{
+	const char *query = request->route.query;
+	size_t		len = request->route.query_len;
+	char	   *key = palloc(len + 1);
+	char	   *value = palloc(len + 1);
+	char	   *collection = NULL;
+	bool		bad;
+
+	while (route_query_next(&query, &len, key, value, &bad))
+	{
+		if (bad)
+			refuse(400, ERRCODE_INVALID_TEXT_REPRESENTATION, "the query is not well percent-encoded");
+		if (strcmp(key, "collection") != 0 || request->route.id != ROUTE_VECTOR)
+			refuse(400, ERRCODE_INVALID_PARAMETER_VALUE, "unknown parameter \"%.100s\"",
+				   pg_any_to_server(key, strlen(key), PG_UTF8));
+		if (collection)
+			refuse(400, ERRCODE_INVALID_PARAMETER_VALUE, "parameter \"collection\" is given twice");
+		collection = pstrdup(pg_any_to_server(value, strlen(value), PG_UTF8));
+	}
+	return collection;
+}
+
+/* ---------------------------------------------------------------------------
+ * Collections
+ */
+
+static Oid
+collection_relid(const char *name)
+{
+	Oid			schema = get_namespace_oid(COLLECTION_SCHEMA, true);
+
+	if (!OidIsValid(schema) || strlen(name) >= NAMEDATALEN)
+		return InvalidOid;
+	return get_relname_relid(name, schema);
+}
+
+/* Dimensions of a collection by its column's type; 0 when there is no such table. */
+static int
+collection_dimensions(const char *name)
+{
+	Oid			relid = collection_relid(name);
+	AttrNumber	number = OidIsValid(relid) ? get_attnum(relid, "data") : InvalidAttrNumber;
+	Oid			type,
+				collation;
+	int32		typmod;
+
+	if (number == InvalidAttrNumber)
+		return 0;
+	get_atttypetypmodcoll(relid, number, &type, &typmod, &collation);
+	return Max(typmod, 0);
+}
+
+/*
+ * The collections there are, whoever may read them.  Requests that name none
+ * need them each time, and to describe every table takes longer than to search
+ * one; so the list is kept until the relation cache hears of any change.
+ */
+typedef struct Named
+{
+	Oid			relid;
+	char		name[NAMEDATALEN];
+	int			dimensions;
+} Named;
+
+static Named *known;
+static int	nknown;
+static uint64 known_as_of;		/* changes when the list was made */
+static uint64 changes = 1;		/* heard of; 0 is before all of them */
+
+static void
+hear_change(Datum arg, Oid relid)
+{
+	changes++;
+}
+
+static void
+learn_collections(void)
+{
+	uint64		as_of;
+	Named	   *list;
+	int			n;
+
+	/*
+	 * Whoever commits is visible before the change is heard of.  So a snapshot
+	 * that is taken after hearing shows all that was heard, and what commits
+	 * later is heard later.  The statement is not called read only, to have
+	 * such a snapshot.
+	 */
+	AcceptInvalidationMessages();
+	as_of = changes;
+	run_fixed(&list_statement, NULL, NULL, false);
+	n = (int) SPI_processed;
+	list = MemoryContextAlloc(TopMemoryContext, sizeof(Named) * Max(n, 1));
+	for (int i = 0; i < n; i++)
+	{
+		bool		isnull;
+
+		list[i].relid = DatumGetObjectId(column(i, 1, &isnull));
+		strlcpy(list[i].name, NameStr(*DatumGetName(column(i, 2, &isnull))), NAMEDATALEN);
+		list[i].dimensions = DatumGetInt32(column(i, 3, &isnull));
+	}
+	SPI_freetuptable(SPI_tuptable);
+	if (known)
+		pfree(known);
+	known = list;
+	nknown = n;
+
+	/* With a snapshot for the whole transaction none of that holds. */
+	known_as_of = IsolationUsesXactSnapshot() ? 0 : as_of;
+}
+
+/* The collections that the caller may read. */
+static int
+list_collections(Named **list)
+{
+	int			n = 0;
+	Oid			schema = get_namespace_oid(COLLECTION_SCHEMA, true);
+
+	find_types();
+	if (!OidIsValid(schema) ||
+		!DatumGetBool(DirectFunctionCall2(has_schema_privilege_id, ObjectIdGetDatum(schema), CStringGetTextDatum("USAGE"))))
+		return 0;
+	if (known_as_of != changes)
+		learn_collections();
+	*list = palloc(sizeof(Named) * Max(nknown, 1));
+	for (int i = 0; i < nknown; i++)
+	{
+		if (pg_class_aclcheck(known[i].relid, GetUserId(), ACL_SELECT) == ACLCHECK_OK)
+			(*list)[n++] = known[i];
+	}
+	return n;
+}
+
+static void
+get_collections(ApiAnswer *answer)
+{
+	run_fixed(&describe_all_statement, NULL, NULL, true);
+	appendStringInfoString(&answer->body, "{\"collections\":[");
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		bool		isnull;
+
+		if (i > 0)
+			appendStringInfoChar(&answer->body, ',');
+		appendStringInfoString(&answer->body, TextDatumGetCString(column(i, 1, &isnull)));
+	}
+	appendStringInfoString(&answer->body, "]}\n");
+}
+
+static void
+get_collection(const char *name, ApiAnswer *answer, bool read_only)
+{
+	bool		isnull;
+
+	run_named(&describe_statement, name, read_only);
+	if (SPI_processed == 0)
+		refuse(404, ERRCODE_UNDEFINED_TABLE, "collection \"%s\" does not exist", name);
+	appendStringInfo(&answer->body, "%s\n", TextDatumGetCString(column(0, 1, &isnull)));
+}
+
+static void
+create(const char *name, int dimensions, const char *metric, const char *index_type, int *m, int *ef_construction,
+	   const char *storage, bool filter_index)
+{
+	Datum		values[8];
+	char		nulls[9] = "        ";
+
+	values[0] = CStringGetTextDatum(name);
+	values[1] = Int32GetDatum(dimensions);
+	values[2] = metric ? CStringGetTextDatum(metric) : (Datum) 0;
+	values[3] = index_type ? CStringGetTextDatum(index_type) : (Datum) 0;
+	values[4] = Int32GetDatum(m ? *m : 0);
+	values[5] = Int32GetDatum(ef_construction ? *ef_construction : 0);
+	values[6] = CStringGetTextDatum(storage ? storage : "vector");
+	values[7] = BoolGetDatum(filter_index);
+	nulls[2] = metric ? ' ' : 'n';
+	nulls[3] = index_type ? ' ' : 'n';
+	nulls[4] = m ? ' ' : 'n';
+	nulls[5] = ef_construction ? ' ' : 'n';
+	run_fixed(&create_statement, values, nulls, false);
+	CommandCounterIncrement();
+}
+
+static void
+post_collection(const ApiRequest *request, ApiAnswer *answer)
+{
+	static const char *const fields[] = {
+		"name", "dimensions", "metric", "index_type", "m", "ef_construction", "storage", "filter_index", NULL
+	};
+	JsonReader	json;
+	unsigned	seen = 0;
+	bool		first = true;
+	int			field;
+	char	   *name = NULL;
+	char	   *metric = NULL;
+	char	   *index_type = NULL;
+	char	   *storage = NULL;
+	int			dimensions = 0;
+	int			m = 0;
+	int			ef_construction = 0;
+	bool		has_dimensions = false;
+	bool		has_m = false;
+	bool		has_ef = false;
+	bool		filter_index = false;
+	StringInfoData location;
+
+	begin_body(request, &json);
+	while ((field = next_field(&json, &first, fields, &seen, NULL)) >= 0)
+	{
+		switch (field)
+		{
+			case 0:
+				name = read_text(&json, NULL, "name");
+				break;
+			case 1:
+				has_dimensions = read_int(&json, "dimensions", &dimensions);
+				break;
+			case 2:
+				metric = read_text(&json, NULL, "metric");
+				break;
+			case 3:
+				index_type = read_text(&json, NULL, "index_type");
+				break;
+			case 4:
+				has_m = read_int(&json, "m", &m);
+				break;
+			case 5:
+				has_ef = read_int(&json, "ef_construction", &ef_construction);
+				break;
+			case 6:
+				storage = read_text(&json, NULL, "storage");
+				break;
+			case 7:
+				read_bool(&json, "filter_index", &filter_index);
+				break;
+		}
+	}
+	end_body(&json);
+	if (!name)
+		wrong_shape("name is missing");
+	if (!has_dimensions)
+		wrong_shape("dimensions is missing");
+	create(name, dimensions, metric, index_type, has_m ? &m : NULL, has_ef ? &ef_construction : NULL, storage, filter_index);
+
+	answer->status = 201;
+	initStringInfo(&location);
+	appendStringInfoString(&location, "/collections/");
+	for (const char *p = pg_server_to_any(name, strlen(name), PG_UTF8); *p; p++)
+	{
+		if (isalnum((unsigned char) *p) || strchr("-._~", *p))
+			appendStringInfoChar(&location, *p);
+		else
+			appendStringInfo(&location, "%%%02X", (unsigned char) *p);
+	}
+	add_header(answer, "Location", location.data);
+	/* Not read only: the statement is to see what was just made. */
+	get_collection(name, answer, false);
+}
+
+static void
+delete_collection(const char *name, ApiAnswer *answer)
+{
+	run_named(&drop_statement, name, false);
+	appendStringInfoString(&answer->body, "{\"name\":");
+	escape_json(&answer->body, name);
+	appendStringInfoString(&answer->body, ",\"deleted\":true}\n");
+}
+
+/* ---------------------------------------------------------------------------
+ * Vectors
+ */
+
+typedef struct BatchItem
+{
+	char	   *id;
+	Vector	   *data;
+	Datum		metadata;		/* 0: none */
+	int			collection;		/* in the list of names */
+} BatchItem;
+
+typedef struct Batch
+{
+	BatchItem	   *items;
+	int			n;
+	int			size;
+	char	  **names;			/* the distinct collections */
+	int			nnames;
+	int			names_size;
+} Batch;
+
+static char *
+new_id(void)
+{
+	uint8		bytes[UUID_LEN];
+	static const char digits[] = "0123456789abcdef";
+	char	   *id = palloc(37);
+	char	   *out = id;
+
+	if (!pg_strong_random(bytes, sizeof(bytes)))
+		elog(ERROR, "could not generate random values");
+	bytes[6] = (bytes[6] & 0x0f) | 0x40;	/* RFC 9562: version 4 */
+	bytes[8] = (bytes[8] & 0x3f) | 0x80;
+	for (int i = 0; i < UUID_LEN; i++)
+	{
+		if (i == 4 || i == 6 || i == 8 || i == 10)
+			*out++ = '-';
+		*out++ = digits[bytes[i] >> 4];
+		*out++ = digits[bytes[i] & 0x0f];
+	}
+	*out = '\0';
+	return id;
+}
+
+/* The place of a collection's name in the batch's list; rows mostly repeat the last. */
+static int
+batch_collection(Batch *batch, char *name)
+{
+	for (int i = batch->nnames - 1; i >= 0; i--)
+	{
+		if (strcmp(batch->names[i], name) == 0)
+			return i;
+	}
+	if (batch->nnames == batch->names_size)
+	{
+		batch->names_size = Max(batch->names_size * 2, 8);
+		batch->names = batch->names ? repalloc(batch->names, sizeof(char *) * batch->names_size) :
+			palloc(sizeof(char *) * batch->names_size);
+	}
+	batch->names[batch->nnames] = name;
+	return batch->nnames++;
+}
+
+static void
+read_item(JsonReader *json, Batch *batch)
+{
+	static const char *const fields[] = {"id", "data", "metadata", "collection", NULL};
+	static char default_name[] = DEFAULT_COLLECTION;
+	Place		place = {"vectors", batch->n};
+	BatchItem	   *item;
+	char	   *collection = NULL;
+	unsigned	seen = 0;
+	bool		first = true;
+	int			field;
+
+	if (batch->n == batch->size)
+	{
+		batch->size = Max(batch->size * 2, 64);
+		batch->items = batch->items ? repalloc_huge(batch->items, sizeof(BatchItem) * batch->size) :
+			palloc(sizeof(BatchItem) * batch->size);
+	}
+	item = &batch->items[batch->n];
+	memset(item, 0, sizeof(*item));
+	if (!expect(json, JSON_OBJECT, &place, NULL, "an object"))
+		wrong_shape("%s must be an object, not null", place_name(&place, NULL));
+	json_enter(json);
+	while ((field = next_field(json, &first, fields, &seen, &place)) >= 0)
+	{
+		switch (field)
+		{
+			case 0:
+				item->id = read_text(json, &place, "id");
+				if (item->id && item->id[0] == '\0')
+					wrong_shape("%s must not be empty", place_name(&place, "id"));
+				break;
+			case 1:
+				item->data = read_vector(json, &place, "data");
+				break;
+			case 2:
+				item->metadata = read_jsonb(json, &place, "metadata");
+				break;
+			case 3:
+				collection = read_text(json, &place, "collection");
+				break;
+		}
+	}
+	if (!item->data)
+		wrong_shape("%s is missing", place_name(&place, "data"));
+	if (!item->id)
+		item->id = new_id();
+	item->collection = batch_collection(batch, collection ? collection : default_name);
+	batch->n++;
+}
+
+/*
+ * The collection's dimensions must be those of every vector that goes there; one
+ * that does not exist is made to fit the first of them.
+ */
+static void
+fit_collection(const Batch *batch, int number)
+{
+	const char *name = batch->names[number];
+	int			dimensions = collection_dimensions(name);
+	bool		created = false;
+
+	for (int i = 0; i < batch->n; i++)
+	{
+		const BatchItem *item = &batch->items[i];
+
+		if (item->collection != number)
+			continue;
+		if (dimensions == 0)
+		{
+			dimensions = item->data->dim;
+			created = true;
+		}
+		if (item->data->dim != dimensions)
+			wrong_shape("vectors[%d].data has %d dimensions, collection \"%s\" has %d", i, item->data->dim, name, dimensions);
+	}
+	if (created && !OidIsValid(collection_relid(name)))
+		create(name, dimensions, NULL, NULL, NULL, NULL, NULL, false);
+}
+
+static void
+upsert_collection(const Batch *batch, int number)
+{
+	Datum	   *ids = palloc(sizeof(Datum) * batch->n);
+	Datum	   *data = palloc(sizeof(Datum) * batch->n);
+	Datum	   *metadata = palloc(sizeof(Datum) * batch->n);
+	bool	   *no_metadata = palloc(sizeof(bool) * batch->n);
+	Datum		values[4];
+	int			n = 0;
+	int			lower = 1;
+	int16		typlen;
+	bool		typbyval;
+	char		typalign;
+
+	for (int i = 0; i < batch->n; i++)
+	{
+		const BatchItem *item = &batch->items[i];
+
+		if (item->collection != number)
+			continue;
+		ids[n] = CStringGetTextDatum(item->id);
+		data[n] = PointerGetDatum(item->data);
+		metadata[n] = item->metadata;
+		no_metadata[n] = item->metadata == (Datum) 0;
+		n++;
+	}
+	find_types();
+	values[0] = CStringGetTextDatum(batch->names[number]);
+	values[1] = PointerGetDatum(construct_array(ids, n, TEXTOID, -1, false, TYPALIGN_INT));
+	get_typlenbyvalalign(vector_oid, &typlen, &typbyval, &typalign);
+	values[2] = PointerGetDatum(construct_array(data, n, vector_oid, typlen, typbyval, typalign));
+	values[3] = PointerGetDatum(construct_md_array(metadata, no_metadata, 1, &n, &lower, JSONBOID, -1, false, TYPALIGN_INT));
+	run_fixed(&upsert_statement, values, NULL, false);
+	SPI_freetuptable(SPI_tuptable);
+}
+
+static void
+post_vectors(const ApiRequest *request, ApiAnswer *answer)
+{
+	static const char *const fields[] = {"vectors", NULL};
+	JsonReader	json;
+	Batch		batch = {0};
+	unsigned	seen = 0;
+	bool		first = true;
+	bool		given = false;
+
+	begin_body(request, &json);
+	while (next_field(&json, &first, fields, &seen, NULL) >= 0)
+	{
+		bool		first_item = true;
+
+		if (!expect(&json, JSON_ARRAY, NULL, "vectors", "an array"))
+			continue;
+		given = true;
+		json_enter(&json);
+		while (json_element(&json, &first_item))
+			read_item(&json, &batch);
+		if (json.error)
+			malformed(&json);
+	}
+	end_body(&json);
+	if (!given)
+		wrong_shape("vectors is missing");
+
+	for (int i = 0; i < batch.nnames; i++)
+	{
+		fit_collection(&batch, i);
+		upsert_collection(&batch, i);
+	}
+	answer->status = 201;
+	appendStringInfoString(&answer->body, "{\"ids\":[");
+	for (int i = 0; i < batch.n; i++)
+	{
+		if (i > 0)
+			appendStringInfoChar(&answer->body, ',');
+		escape_json(&answer->body, batch.items[i].id);
+	}
+	appendStringInfoString(&answer->body, "]}\n");
+}
+
+/* The one collection that has this id, among those the caller may read. */
+static char *
+find_vector(const char *id, const char *collection)
+{
+	Named	   *list;
+	int			n;
+	int			found = 0;
+	char	   *name = NULL;
+	StringInfoData names;
+
+	if (collection)
+	{
+		if (!OidIsValid(collection_relid(collection)))
+			refuse(404, ERRCODE_UNDEFINED_TABLE, "collection \"%s\" does not exist", collection);
+		run_on_row(collection, TABLE_EXISTS, id);
+		if (SPI_processed == 0)
+			refuse(404, ERRCODE_NO_DATA_FOUND, "collection \"%s\" has no vector with id \"%s\"", collection, id);
+		return pstrdup(collection);
+	}
+	initStringInfo(&names);
+	n = list_collections(&list);
+	for (int i = 0; i < n; i++)
+	{
+		run_on_row(list[i].name, TABLE_EXISTS, id);
+		if (SPI_processed == 0)
+			continue;
+		appendStringInfo(&names, "%s\"%s\"", found++ ? ", " : "", list[i].name);
+		name = list[i].name;
+	}
+	if (found == 0)
+		refuse(404, ERRCODE_NO_DATA_FOUND, "there is no vector with id \"%s\"", id);
+	if (found > 1)
+	{
+		ApiErrorStatus = 409;
+		ereport(ERROR,
+				(errcode(ERRCODE_CARDINALITY_VIOLATION),
+				 errmsg("several collections have a vector with id \"%s\": %s", id, names.data),
+				 errhint("Name one of them: ?collection=NAME.")));
+	}
+	return name;
+}
+
+static void
+get_vector(const ApiRequest *request, ApiAnswer *answer)
+{
+	StringInfo	out = &answer->body;
+	char	   *collection = collection_of_query(request);
+	bool		isnull;
+	Datum		value;
+
+	collection = find_vector(request->param, collection);
+	run_on_row(collection, TABLE_READ, request->param);
+	if (SPI_processed == 0)
+		refuse(404, ERRCODE_NO_DATA_FOUND, "there is no vector with id \"%s\"", request->param);
+	appendStringInfoString(out, "{\"id\":");
+	escape_json(out, request->param);
+	appendStringInfoString(out, ",\"collection\":");
+	escape_json(out, collection);
+	value = column(0, 1, &isnull);
+	appendStringInfo(out, ",\"data\":%s,\"metadata\":", isnull ? "null" : TextDatumGetCString(value));
+	value = column(0, 2, &isnull);
+	append_jsonb(out, value, isnull);
+	value = column(0, 3, &isnull);
+	appendStringInfo(out, ",\"created_at\":%s", isnull ? "null" : TextDatumGetCString(value));
+	value = column(0, 4, &isnull);
+	appendStringInfo(out, ",\"updated_at\":%s}\n", isnull ? "null" : TextDatumGetCString(value));
+}
+
+static void
+delete_vector(const ApiRequest *request, ApiAnswer *answer)
+{
+	char	   *collection = collection_of_query(request);
+
+	collection = find_vector(request->param, collection);
+	run_on_row(collection, TABLE_DELETE, request->param);
+	if (SPI_processed == 0)
+		refuse(404, ERRCODE_NO_DATA_FOUND, "there is no vector with id \"%s\"", request->param);
+	appendStringInfoString(&answer->body, "{\"id\":");
+	escape_json(&answer->body, request->param);
+	appendStringInfoString(&answer->body, ",\"collection\":");
+	escape_json(&answer->body, collection);
+	appendStringInfoString(&answer->body, ",\"deleted\":true}\n");
+}
+
+/* ---------------------------------------------------------------------------
+ * Search
+ */
+
+typedef struct SearchBody
+{
+	Vector	   *vector;
+	int			k;
+	double		threshold;
+	bool		has_threshold;
+	Datum		filter;
+	char	   *collection;
+	bool		exact;
+	int			ef_search;
+	bool		has_ef_search;
+} SearchBody;
+
+typedef struct Hit
+{
+	const char *id;
+	double		score;
+	Datum		metadata;
+	bool		no_metadata;
+	const char *collection;
+} Hit;
+
+static void
+read_search(const ApiRequest *request, SearchBody *body)
+{
+	static const char *const fields[] = {
+		"vector", "k", "threshold", "filter", "exact", "ef_search", "collection", NULL
+	};
+	JsonReader	json;
+	unsigned	seen = 0;
+	bool		first = true;
+	int			field;
+
+	memset(body, 0, sizeof(*body));
+	body->k = DEFAULT_K;
+	begin_body(request, &json);
+	while ((field = next_field(&json, &first, fields, &seen, NULL)) >= 0)
+	{
+		switch (field)
+		{
+			case 0:
+				body->vector = read_vector(&json, NULL, "vector");
+				break;
+			case 1:
+				read_int(&json, "k", &body->k);
+				break;
+			case 2:
+				body->has_threshold = read_double(&json, "threshold", &body->threshold);
+				break;
+			case 3:
+				body->filter = read_jsonb(&json, NULL, "filter");
+				break;
+			case 4:
+				read_bool(&json, "exact", &body->exact);
+				break;
+			case 5:
+				body->has_ef_search = read_int(&json, "ef_search", &body->ef_search);
+				break;
+			case 6:
+				body->collection = read_text(&json, NULL, "collection");
+				break;
+		}
+	}
+	end_body(&json);
+	if (!body->vector)
+		wrong_shape("vector is missing");
+	if (request->route.id == ROUTE_COLLECTION_SEARCH)
+	{
+		if (body->collection && strcmp(body->collection, request->param) != 0)
+			wrong_shape("collection is \"%s\" in the body and \"%s\" in the path", body->collection, request->param);
+		body->collection = pstrdup(request->param);
+	}
+}
+
+/* Search one collection; its rows are in SPI_tuptable. */
+static void
+search_collection(const SearchBody *body, const char *collection)
+{
+	Datum		values[7];
+	char		nulls[8] = "       ";
+
+	values[0] = CStringGetTextDatum(collection);
+	values[1] = PointerGetDatum(body->vector);
+	values[2] = Int32GetDatum(body->k);
+	values[3] = Float8GetDatum(body->threshold);
+	values[4] = body->filter;
+	values[5] = BoolGetDatum(body->exact);
+	values[6] = Int32GetDatum(body->ef_search);
+	nulls[3] = body->has_threshold ? ' ' : 'n';
+	nulls[4] = body->filter ? ' ' : 'n';
+	nulls[6] = body->has_ef_search ? ' ' : 'n';
+	run_fixed(&search_statement, values, nulls, true);
+}
+
+static Hit *
+collect_hits(Hit *hits, int *n, const char *collection)
+{
+	int			found = (int) SPI_processed;
+
+	hits = hits ? repalloc_huge(hits, sizeof(Hit) * Max(*n + found, 1)) : palloc(sizeof(Hit) * Max(found, 1));
+	for (int i = 0; i < found; i++)
+	{
+		Hit		   *hit = &hits[(*n)++];
+		bool		isnull;
+		Datum		value = column(i, 1, &isnull);
+
+		hit->id = isnull ? NULL : TextDatumGetCString(value);
+		hit->score = DatumGetFloat8(column(i, 2, &isnull));
+		hit->metadata = column(i, 3, &hit->no_metadata);
+		hit->collection = collection;
+	}
+	return hits;
+}
+
+static int
+compare_hits(const void *a, const void *b)
+{
+	const Hit  *x = a;
+	const Hit  *y = b;
+
+	if (x->score != y->score)
+		return x->score > y->score ? -1 : 1;
+	return strcmp(x->collection, y->collection);
+}
+
+/* Every collection of the vector's dimensions that the caller may read. */
+static Hit *
+search_all(const SearchBody *body, int *nhits)
+{
+	Named	   *list;
+	int			n = list_collections(&list);
+	Hit		   *hits = NULL;
+	int			searched = 0;
+	StringInfoData others;
+
+	initStringInfo(&others);
+	for (int i = 0; i < n; i++)
+	{
+		if (list[i].dimensions == body->vector->dim)
+		{
+			search_collection(body, list[i].name);
+			hits = collect_hits(hits, nhits, list[i].name);
+			searched++;
+		}
+		else if (others.len < 200)
+			appendStringInfo(&others, "%s\"%s\" has %d", others.len ? ", " : "", list[i].name, list[i].dimensions);
+	}
+	if (searched == 0 && n > 0)
+	{
+		ApiErrorStatus = 422;
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("vector has %d dimensions, which no collection has", body->vector->dim),
+				 errdetail("Collection %s.", others.data)));
+	}
+	if (searched > 1)
+		qsort(hits, *nhits, sizeof(Hit), compare_hits);
+	*nhits = Min(*nhits, body->k);
+	return hits;
+}
+
+static void
+post_search(const ApiRequest *request, ApiAnswer *answer)
+{
+	StringInfo	out = &answer->body;
+	SearchBody	body;
+	Hit		   *hits;
+	int			n = 0;
+
+	read_search(request, &body);
+	if (body.collection)
+	{
+		int			dimensions = collection_dimensions(body.collection);
+
+		if (dimensions > 0 && dimensions != body.vector->dim)
+			wrong_shape("vector has %d dimensions, collection \"%s\" has %d", body.vector->dim, body.collection, dimensions);
+		search_collection(&body, body.collection);
+		hits = collect_hits(NULL, &n, body.collection);
+	}
+	else
+		hits = search_all(&body, &n);
+
+	appendStringInfoString(out, "{\"results\":[");
+	for (int i = 0; i < n; i++)
+	{
+		appendStringInfoString(out, i > 0 ? ",{\"id\":" : "{\"id\":");
+		if (hits[i].id)
+			escape_json(out, hits[i].id);
+		else
+			appendStringInfoString(out, "null");
+		appendStringInfoString(out, ",\"score\":");
+		append_double(out, hits[i].score);
+		appendStringInfoString(out, ",\"metadata\":");
+		append_jsonb(out, hits[i].metadata, hits[i].no_metadata);
+		appendStringInfoString(out, ",\"collection\":");
+		escape_json(out, hits[i].collection);
+		appendStringInfoChar(out, '}');
+	}
+	appendStringInfoString(out, "]}\n");
+}
+
+/* ---------------------------------------------------------------------------
+ * The rest
+ */
+
+static void
+get_stats(ApiAnswer *answer)
+{
+	bool		isnull;
+
+	run_fixed(&stats_statement, NULL, NULL, true);
+	if (SPI_processed == 0)
+		elog(ERROR, "vecdb.stats() gave no row");
+	appendStringInfo(&answer->body, "%s\n", TextDatumGetCString(column(0, 1, &isnull)));
+}
+
+void
+NativeApiRun(const ApiRequest *request, ApiAnswer *answer)
+{
+	HttpMethod	method = request->method == HTTP_HEAD ? HTTP_GET : request->method;
+
+	add_header(answer, "Content-Type", ANSWER_JSON);
+	if (request->route.query_len > 0 && request->route.id != ROUTE_VECTOR)
+		collection_of_query(request);
+	switch (request->route.id)
+	{
+		case ROUTE_STATS:
+			get_stats(answer);
+			return;
+		case ROUTE_VECTORS:
+			post_vectors(request, answer);
+			return;
+		case ROUTE_VECTOR:
+			if (method == HTTP_DELETE)
+				delete_vector(request, answer);
+			else
+				get_vector(request, answer);
+			return;
+		case ROUTE_SEARCH:
+		case ROUTE_COLLECTION_SEARCH:
+			post_search(request, answer);
+			return;
+		case ROUTE_COLLECTIONS:
+			if (method == HTTP_POST)
+				post_collection(request, answer);
+			else
+				get_collections(answer);
+			return;
+		case ROUTE_COLLECTION:
+			if (method == HTTP_DELETE)
+				delete_collection(request->param, answer);
+			else
+				get_collection(request->param, answer, true);
+			return;
+		default:
+			refuse(404, ERRCODE_UNDEFINED_OBJECT, "there is no such path");
+	}
+}
+
+/* A label's value in Prometheus' text. */
+static void
+append_label(StringInfo out, const char *value)
+{
+	for (const char *p = value; *p; p++)
+	{
+		if (*p == '\\' || *p == '"')
+			appendStringInfoChar(out, '\\');
+		if (*p == '\n')
+			appendStringInfoString(out, "\\n");
+		else
+			appendStringInfoChar(out, *p);
+	}
+}
+
+void
+NativeApiMetrics(ApiAnswer *answer)
+{
+	StringInfo	out = &answer->body;
+	static const char *const names[] = {"vecdb_collection_vectors", "vecdb_collection_index_bytes"};
+	static const char *const helps[] = {
+		"Rows of a collection, as last estimated.", "Bytes of a collection's indexes."
+	};
+
+	run_fixed(&metrics_statement, NULL, NULL, true);
+	for (int i = 0; i < 2; i++)
+	{
+		appendStringInfo(out, "# HELP %s %s\n# TYPE %s gauge\n", names[i], helps[i], names[i]);
+		for (uint64 row = 0; row < SPI_processed; row++)
+		{
+			bool		isnull;
+
+			appendStringInfo(out, "%s{collection=\"", names[i]);
+			append_label(out, TextDatumGetCString(column(row, 1, &isnull)));
+			appendStringInfo(out, "\"} " INT64_FORMAT "\n", DatumGetInt64(column(row, 2 + i, &isnull)));
+		}
+	}
+}
+
+void
+NativeApiInit(void)
+{
+	HASHCTL		ctl = {.keysize = sizeof(TablePlanKey),.entrysize = sizeof(TablePlan)};
+
+	table_plans = hash_create("vecdb http plans", 64, &ctl, HASH_ELEM | HASH_BLOBS);
+	CacheRegisterRelcacheCallback(hear_change, (Datum) 0);
+	CacheRegisterSyscacheCallback(PROCOID, forget_types, (Datum) 0);
+}

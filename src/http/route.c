@@ -1,0 +1,173 @@
+/*
+ * route.c
+ *	  Paths of the native API.
+ */
+#include "http/route.h"
+
+#include <string.h>
+
+#define M(method)		(1U << HTTP_##method)
+#define READ			(M(GET) | M(HEAD))
+
+typedef struct RouteDef
+{
+	RouteId		id;
+	const char *first;
+	bool		has_param;
+	const char *last;
+	unsigned	methods;
+	const char *allow;
+} RouteDef;
+
+static const RouteDef routes[] = {
+	{ROUTE_HEALTH, "health", false, NULL, READ, "GET, HEAD, OPTIONS"},
+	{ROUTE_STATS, "stats", false, NULL, READ, "GET, HEAD, OPTIONS"},
+	{ROUTE_VECTORS, "vectors", false, NULL, M(POST), "POST, OPTIONS"},
+	{ROUTE_VECTOR, "vectors", true, NULL, READ | M(DELETE), "GET, HEAD, DELETE, OPTIONS"},
+	{ROUTE_SEARCH, "search", false, NULL, M(POST), "POST, OPTIONS"},
+	{ROUTE_COLLECTIONS, "collections", false, NULL, READ | M(POST), "GET, HEAD, POST, OPTIONS"},
+	{ROUTE_COLLECTION, "collections", true, NULL, READ | M(DELETE), "GET, HEAD, DELETE, OPTIONS"},
+	{ROUTE_COLLECTION_SEARCH, "collections", true, "search", M(POST), "POST, OPTIONS"},
+};
+
+#define NROUTES (sizeof(routes) / sizeof(routes[0]))
+
+static int
+hex(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	if (c >= 'A' && c <= 'F')
+		return c - 'A' + 10;
+	return -1;
+}
+
+long
+route_decode(const char *in, size_t len, bool plus_is_space, char *out)
+{
+	size_t		n = 0;
+
+	for (size_t i = 0; i < len; i++)
+	{
+		char		c = in[i];
+
+		if (c == '%')
+		{
+			int			high,
+						low;
+
+			if (len - i < 3 || (high = hex(in[i + 1])) < 0 || (low = hex(in[i + 2])) < 0 || high + low == 0)
+				return -1;
+			c = (char) (high * 16 + low);
+			i += 2;
+		}
+		else if (c == '+' && plus_is_space)
+			c = ' ';
+		out[n++] = c;
+	}
+	out[n] = '\0';
+	return (long) n;
+}
+
+/* The segment after a "/", up to the next one or the end; NULL past the end. */
+static const char *
+segment(const char **pos, const char *end, size_t *len)
+{
+	const char *start,
+			   *next;
+
+	if (*pos >= end)
+		return NULL;
+	start = *pos + 1;
+	next = start < end ? memchr(start, '/', (size_t) (end - start)) : NULL;
+	*pos = next ? next : end;
+	*len = (size_t) (*pos - start);
+	return start;
+}
+
+static bool
+is(const char *s, size_t len, const char *word)
+{
+	return s && len == strlen(word) && memcmp(s, word, len) == 0;
+}
+
+void
+route_find(const char *target, size_t target_len, char *param, Route *route)
+{
+	const char *end = target + target_len;
+	const char *mark = memchr(target, '?', target_len);
+	const char *pos = target;
+	const char *s[4];
+	size_t		len[4] = {0};
+	int			n = 0;
+
+	memset(route, 0, sizeof(*route));
+	param[0] = '\0';
+	if (mark)
+	{
+		route->query = mark + 1;
+		route->query_len = (size_t) (end - mark - 1);
+		end = mark;
+	}
+	while (n < 4 && (s[n] = segment(&pos, end, &len[n])) != NULL)
+		n++;
+	for (size_t i = 0; i < NROUTES; i++)
+	{
+		const RouteDef *def = &routes[i];
+
+		if (n != 1 + def->has_param + (def->last != NULL) || !is(s[0], len[0], def->first))
+			continue;
+		if (def->last && !is(s[2], len[2], def->last))
+			continue;
+		if (def->has_param)
+		{
+			long		decoded;
+
+			if (len[1] == 0)
+				continue;
+			decoded = route_decode(s[1], len[1], false, param);
+			route->malformed = decoded < 0;
+			route->param_len = decoded < 0 ? 0 : (size_t) decoded;
+		}
+		route->id = def->id;
+		route->methods = def->methods;
+		return;
+	}
+}
+
+const char *
+route_allow(RouteId id)
+{
+	for (size_t i = 0; i < NROUTES; i++)
+	{
+		if (routes[i].id == id)
+			return routes[i].allow;
+	}
+	return "GET, HEAD, POST, DELETE, OPTIONS";
+}
+
+bool
+route_query_next(const char **query, size_t *query_len, char *key, char *value, bool *malformed)
+{
+	*malformed = false;
+	while (*query_len > 0)
+	{
+		const char *pair = *query;
+		const char *amp = memchr(pair, '&', *query_len);
+		size_t		len = amp ? (size_t) (amp - pair) : *query_len;
+		const char *equal = memchr(pair, '=', len);
+		size_t		key_len = equal ? (size_t) (equal - pair) : len;
+
+		*query += amp ? len + 1 : len;
+		*query_len -= amp ? len + 1 : len;
+		if (len == 0)
+			continue;
+		value[0] = '\0';
+		*malformed = route_decode(pair, key_len, true, key) < 0 ||
+			(equal && route_decode(equal + 1, len - key_len - 1, true, value) < 0);
+		return true;
+	}
+	return false;
+}

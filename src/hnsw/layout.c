@@ -23,7 +23,7 @@
 #define MOST_FOR_2_BITS		192
 
 /* Of its dimensions, what a code of several bits may leave out for one more node a page. */
-#define MOST_LEFT_OUT(padded) ((padded) / 10)
+#define MOST_LEFT_OUT(padded) ((padded) / 16)
 
 /* More than this gains nothing: 128 bytes of code a neighbour. */
 #define MAX_CODED			1024

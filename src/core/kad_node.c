@@ -835,18 +835,30 @@ refresh(KadNode *self, CoreClock clock)
 	}
 }
 
-/* Ping a few of those long silent in the table, and those absent whose time it is. */
+/*
+ * Ping a few of those long silent in the table, and those absent whose time it
+ * is.  And with the silent the one heard last: if it answers our line is up,
+ * and those who do not have failed.
+ */
 static void
 sweep(KadNode *self, CoreClock clock)
 {
 	uint32_t	cursor = 0;
 	KadEntry   *entry;
+	KadEntry   *latest = NULL;
 	int			sent = 0;
 
 	self->sweep_ms = clock.tick_ms + SWEEP_MS;
-	while (sent < SWEEP_PINGS && (entry = kad_table_next(&self->table, &cursor)) != NULL)
-		if (entry->answered_ms + self->refresh_ms < clock.tick_ms && ping(self, clock, entry->record))
+	while ((entry = kad_table_next(&self->table, &cursor)) != NULL)
+	{
+		if (latest == NULL || entry->answered_ms > latest->answered_ms)
+			latest = entry;
+		if (sent < SWEEP_PINGS && entry->answered_ms + self->refresh_ms < clock.tick_ms &&
+			ping(self, clock, entry->record))
 			sent++;
+	}
+	if (sent > 0)
+		ping(self, clock, latest->record);
 	for (int i = self->n_absent - 1; i >= 0; i--)
 	{
 		KadAbsent  *absent = &self->absent[i];

@@ -48,6 +48,25 @@ extern void kad_id_text(const KadId *id, char *text);
 /* The reverse; len must be 64.  False, with id undefined, for anything else. */
 extern bool kad_id_parse(const char *text, size_t len, KadId *id);
 
+/*
+ * The first 64 bits of the distance: where these differ, they tell who is
+ * nearer; where not, kad_id_nearer() does.
+ */
+static inline uint64_t
+kad_id_distance(const KadId *a, const KadId *b)
+{
+	uint64_t	x;
+	uint64_t	y;
+
+	memcpy(&x, a->b, sizeof x);
+	memcpy(&y, b->b, sizeof y);
+	x ^= y;
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+	x = __builtin_bswap64(x);
+#endif
+	return x;
+}
+
 /* Its first eight bytes: enough to tell nodes of one neighbourhood apart. */
 static inline uint64_t
 kad_id_short(const KadId *id)

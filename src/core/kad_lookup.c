@@ -6,6 +6,7 @@
 
 #define NO_SOURCE 255
 
+static inline int compare(const KadLookup *self, const KadCandidate *c, uint64_t distance, const KadId *id);
 static int	place_of(const KadLookup *self, const KadId *id);
 static void offer(KadLookup *self, NodeRecord *record, int source, int hops);
 static int	free_place(KadLookup *self);
@@ -224,16 +225,28 @@ next_place(const KadLookup *self, bool *waiting)
 static int
 place_of(const KadLookup *self, const KadId *id)
 {
+	uint64_t	distance = kad_id_distance(&self->target, id);
+
 	for (int i = 0; i < self->n; i++)
-		if (kad_id_equal(&self->candidate[self->order[i]].record->id, id))
+		if (compare(self, &self->candidate[self->order[i]], distance, id) == 0)
 			return self->order[i];
 	return -1;
+}
+
+/* Is an id, whose distance is known, nearer than a candidate (below 0), the same, or farther? */
+static inline int
+compare(const KadLookup *self, const KadCandidate *c, uint64_t distance, const KadId *id)
+{
+	if (distance != c->distance)
+		return distance < c->distance ? -1 : 1;
+	return kad_id_nearer(&self->target, id, &c->record->id);
 }
 
 /* Take a node into the shortlist, if it is new and near enough. */
 static void
 offer(KadLookup *self, NodeRecord *record, int source, int hops)
 {
+	uint64_t	distance = kad_id_distance(&self->target, &record->id);
 	int			at;
 	int			place;
 
@@ -243,7 +256,7 @@ offer(KadLookup *self, NodeRecord *record, int source, int hops)
 	for (at = self->n; at > 0; at--)
 	{
 		KadCandidate *c = &self->candidate[self->order[at - 1]];
-		int			nearer = kad_id_nearer(&self->target, &record->id, &c->record->id);
+		int			nearer = compare(self, c, distance, &record->id);
 
 		if (nearer == 0)
 		{
@@ -268,13 +281,14 @@ offer(KadLookup *self, NodeRecord *record, int source, int hops)
 		return;
 	/* making room may have taken one before this position */
 	for (at = self->n; at > 0; at--)
-		if (kad_id_nearer(&self->target, &record->id, &self->candidate[self->order[at - 1]].record->id) > 0)
+		if (compare(self, &self->candidate[self->order[at - 1]], distance, &record->id) > 0)
 			break;
 	memmove(&self->order[at + 1], &self->order[at], (size_t) (self->n - at));
 	self->order[at] = (uint8_t) place;
 	self->n++;
 	self->candidate[place] = (KadCandidate) {
 		.record = node_record_keep(record),
+		.distance = distance,
 		.state = KAD_NEW,
 		.hops = (uint8_t) hops,
 		.source = (uint8_t) source,

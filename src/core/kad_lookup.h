@@ -44,6 +44,7 @@ typedef enum KadCandidateState
 typedef struct KadCandidate
 {
 	NodeRecord *record;
+	uint64_t	distance;		/* kad_id_distance() to the target */
 	int64_t		asked_ms;
 	uint8_t		state;			/* KadCandidateState */
 	uint8_t		hops;			/* 1: from the own table; else one more than who named it */

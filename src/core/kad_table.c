@@ -17,7 +17,8 @@ static void wait_in(KadTable *self, KadBucket *bucket, KadEntry entry);
 static void promote(KadTable *self, KadBucket *bucket);
 static void drop_entry(KadTable *self, KadBucket *bucket, int i);
 static void drop_waiting(KadBucket *bucket, int i);
-static int	gather(const KadBucket *bucket, const KadId *target, bool failing, NodeRecord **out, int n, int max);
+static int	gather(const KadBucket *bucket, const KadId *target, bool failing, NodeRecord **out,
+				   uint64_t *distance, int n, int max);
 
 void
 kad_table_init(KadTable *self, const CoreMemory *memory, RecordPool *pool,
@@ -210,17 +211,20 @@ kad_table_closest(const KadTable *self, const KadId *target, int n, bool failing
 {
 	int			c = kad_id_prefix(&self->self, target);
 	int			found = 0;
+	uint64_t	distance[KAD_CLOSEST_MAX];
 
+	if (n > KAD_CLOSEST_MAX)
+		n = KAD_CLOSEST_MAX;
 	if (c < self->n_buckets)
-		found = gather(self->bucket[c], target, failing, out, found, n);
+		found = gather(self->bucket[c], target, failing, out, distance, found, n);
 	if (found < n)
 	{
 		/* of equal rank among each other: all of them compete */
 		for (int b = self->n_buckets - 1; b > c; b--)
-			found = gather(self->bucket[b], target, failing, out, found, n);
+			found = gather(self->bucket[b], target, failing, out, distance, found, n);
 	}
 	for (int b = (c < self->n_buckets ? c : self->n_buckets) - 1; b >= 0 && found < n; b--)
-		found = gather(self->bucket[b], target, failing, out, found, n);
+		found = gather(self->bucket[b], target, failing, out, distance, found, n);
 	return found;
 }
 
@@ -441,23 +445,28 @@ drop_waiting(KadBucket *bucket, int i)
 
 /* Insert a bucket's nodes in out[n], sorted by distance, of which max are kept. */
 static int
-gather(const KadBucket *bucket, const KadId *target, bool failing, NodeRecord **out, int n, int max)
+gather(const KadBucket *bucket, const KadId *target, bool failing, NodeRecord **out,
+	   uint64_t *distance, int n, int max)
 {
 	for (int i = 0; bucket != NULL && i < bucket->n; i++)
 	{
 		const KadEntry *entry = &bucket->entry[i];
+		uint64_t	d = kad_id_distance(target, &entry->id);
 		int			at = n;
 
 		if (entry->failures > 0 && !failing)
 			continue;
-		while (at > 0 && kad_id_nearer(target, &entry->id, &out[at - 1]->id) < 0)
+		while (at > 0 && (d < distance[at - 1] ||
+						  (d == distance[at - 1] && kad_id_nearer(target, &entry->id, &out[at - 1]->id) < 0)))
 			at--;
 		if (at == max)
 			continue;
 		if (n < max)
 			n++;
 		memmove(&out[at + 1], &out[at], (size_t) (n - 1 - at) * sizeof *out);
+		memmove(&distance[at + 1], &distance[at], (size_t) (n - 1 - at) * sizeof *distance);
 		out[at] = entry->record;
+		distance[at] = d;
 	}
 	return n;
 }

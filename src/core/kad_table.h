@@ -30,6 +30,7 @@
 #define KAD_SUBNET_BUCKET 2
 #define KAD_SUBNET_TABLE 3
 #define KAD_FAILURES 3
+#define KAD_CLOSEST_MAX 64		/* most that kad_table_closest() gives */
 
 typedef struct KadEntry
 {
@@ -108,7 +109,7 @@ extern bool kad_table_wants(const KadTable *self, const NodeRecord *record, int6
 extern KadEntry *kad_table_oldest(const KadTable *self, const KadId *id, int64_t silent_ms);
 
 /*
- * The up to n nodes nearest to target into out[], nearest first,
+ * The up to n (<= KAD_CLOSEST_MAX) nodes nearest to target into out[], nearest first,
  * not referenced.  Who has failed last time is left out, unless `failing`
  * (for the owner's own lookups, when there are no others).  Returns how many.
  */

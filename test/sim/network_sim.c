@@ -493,7 +493,7 @@ main(int argc, char **argv)
 	if (churn_minutes < 0)
 		churn_minutes = large ? 4 : 30;
 	settle_ms = (large ? 1 : nodes > 2000 ? 3 : 11) * WORLD_MINUTE;
-	idle_ms = (large ? 1 : nodes > 2000 ? 3 : 10) * WORLD_MINUTE;
+	idle_ms = (large ? 1 : 10) * WORLD_MINUTE;
 	apart_ms = (large ? 4 : nodes > 2000 ? 15 : 30) * WORLD_MINUTE;
 	heal_ms = (large ? 4 : 11) * WORLD_MINUTE;
 	ideal = find_expected();
@@ -517,8 +517,8 @@ main(int argc, char **argv)
 		 (double) (world->requests - before) / joiners);
 	ok(count_not_joined() == 0, "every node has joined");
 	hold_collections();
-	/* one refresh from everybody's first lookups on */
-	world_run(world, settle_ms);
+	/* one refresh from everybody's first lookups on; ideal tables need none */
+	world_run(world, large ? settle_ms : 11 * WORLD_MINUTE);
 	before = world->messages;
 	world_run(world, idle_ms);
 	table_sizes(&table, &least);

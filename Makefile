@@ -42,7 +42,7 @@ override with_llvm = no
 NODE_DATA := $(DATA)
 override DATA = $(patsubst $(srcdir)/%,%,$(wildcard $(srcdir)/sql/vecdb--*--*.sql))
 
-COMMANDS = help start stop psql demo test unit fuzz regress isolation pgtap tap test-matrix bench
+COMMANDS = help start stop psql demo test unit fuzz sim regress isolation pgtap tap test-matrix bench
 .PHONY: $(COMMANDS) install-vector-shim uninstall-vector-shim
 
 ifneq ($(if $(MAKECMDGOALS),$(filter-out $(COMMANDS),$(MAKECMDGOALS)),all),)
@@ -88,7 +88,8 @@ help:
 	@echo 'make demo           load 60,000 images, index them, search, report recall and times'
 	@echo '                    variables: DATA=directory (.vecdb/data) PGPORT=port (5488) PORT=port of HTTP (8080) CONF=file'
 	@echo 'make test           install what the tests need and run every suite'
-	@echo 'make unit|fuzz|regress|isolation|pgtap|tap      one suite; FUZZ_SECONDS=n (5)'
+	@echo 'make unit|fuzz|sim|regress|isolation|pgtap|tap  one suite; FUZZ_SECONDS=n (5)'
+	@echo 'make sim NODES=n    the network of n nodes in simulation; SEED=n PARTS=rest,dead,liars,partition,churn'
 	@echo 'make bench          vecdb beside pgvector, and hnswlib: queries, builds, sizes (root)'
 	@echo '                    one part of it: SET=fashion|glove|synthetic ROW=build|recall|inside|...'
 	@echo 'make test-matrix    the suites of the server on PostgreSQL 17 and 18, in chroots (root); VERSIONS=17 for one'
@@ -106,10 +107,14 @@ demo:
 	@$(TOOL)/demo.sh
 
 test:
-	@$(TOOL)/suites.sh unit fuzz regress isolation pgtap tap
+	@$(TOOL)/suites.sh unit fuzz sim regress isolation pgtap tap
 
 unit fuzz regress isolation pgtap tap:
 	@$(TOOL)/suites.sh $@
+
+# Larger networks are simulated in place, with what is installed.
+sim:
+	@$(if $(NODES),$(MAKE) -C test/sim run NODES='$(NODES)' SEED='$(or $(SEED),1)' PARTS='$(PARTS)',$(TOOL)/suites.sh sim)
 
 test-matrix:
 	@$(TOOL)/matrix.sh

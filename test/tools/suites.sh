@@ -2,7 +2,7 @@
 #
 # suites.sh SUITE...
 #	  Build with -Werror, install, run test suites, count; the last line is
-#	  "N passed, N failed".  Suites: unit fuzz regress isolation pgtap tap.
+#	  "N passed, N failed".  Suites: unit fuzz sim regress isolation pgtap tap.
 #
 # All of it happens in a copy of the tree and a copy of PostgreSQL that belong
 # to the ordinary user who runs the servers: the tree keeps its owner, what is
@@ -67,6 +67,9 @@ packages()
 {
 	local list=perl
 
+	if wanted unit || wanted fuzz || wanted sim; then
+		list+=' libsodium-dev'
+	fi
 	if wanted fuzz && any 'test/fuzz/Makefile'; then
 		list+=' clang libclang-rt-dev'
 	fi
@@ -87,7 +90,7 @@ copy_tree()
 	local key skip
 
 	skip='--exclude=./.git --exclude=./.vecdb --exclude=*.o --exclude=*.so --exclude=*.a
-		--exclude=./.deps --exclude=./test/unit/bin --exclude=./test/fuzz/bin --exclude=./sql/vecdb--[0-9.]*[0-9].sql'
+		--exclude=./.deps --exclude=./test/unit/bin --exclude=./test/fuzz/bin --exclude=./test/sim/bin --exclude=./sql/vecdb--[0-9.]*[0-9].sql'
 	# shellcheck disable=SC2086
 	key=$( (tar -C "$ROOT" $skip -cf - . | tar -tf - | LC_ALL=C sort
 		find "$ROOT" -path "$WORK" -prune -o -name Makefile -exec cat {} +
@@ -212,6 +215,19 @@ fuzz_suite()
 	count fuzz 0 "$(grep -c '^ok ' "$OUT")" "$(grep -c '^not ok ' "$OUT")" 0
 }
 
+# A thousand nodes; larger networks by "make sim NODES=".
+sim_suite()
+{
+	local sims
+
+	sims=$(cd "$BUILD" && ls test/sim/*_sim.c 2>/dev/null | sed 's,/\([^/]*\)\.c$,/bin/\1,')
+	[ -n "$sims" ] || { say 'sim        no tests'; return; }
+	step 'build the simulators' in_build make -C test/sim -j"$(nproc)" WERROR=-Werror
+	# shellcheck disable=SC2086
+	tap_suite sim $sims
+	grep -E '^# ' "$OUT" | sed 's/^# /  /'
+}
+
 regress_suite_sql()
 {
 	any 'test/sql/*.sql' || { say 'regress    no tests'; return; }
@@ -267,7 +283,7 @@ tap_suite_servers()
 # ---------------------------------------------------------------------------
 
 SUITES=$*
-[ $# -gt 0 ] || die 'usage: suites.sh unit|fuzz|regress|isolation|pgtap|tap ...'
+[ $# -gt 0 ] || die 'usage: suites.sh unit|fuzz|sim|regress|isolation|pgtap|tap ...'
 open_log test
 need_pg
 choose_user
@@ -284,6 +300,7 @@ for s in $SUITES; do
 	case $s in
 		unit) unit_suite ;;
 		fuzz) fuzz_suite ;;
+		sim) sim_suite ;;
 		regress) regress_suite_sql ;;
 		isolation) isolation_suite ;;
 		pgtap) pgtap_suite ;;

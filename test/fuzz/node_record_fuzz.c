@@ -1,0 +1,84 @@
+/*
+ * node_record_fuzz.c
+ *	  Node records, and provider records: the first byte says which.
+ */
+#include "core/provider.h"
+
+#include "net_fuzz.h"
+
+static void
+try_record(const uint8_t *bytes, size_t size)
+{
+	NodeRecord *record;
+	NodeRecord *again;
+	DecodeStatus status = record_pool_take(&pool, bytes, size, NOW, &record);
+
+	REQUIRE((status == DECODE_OK) == (record != NULL));
+	if (record == NULL)
+		return;
+	REQUIRE(size <= NODE_RECORD_MAX && record->len == size && memcmp(record->bytes, bytes, size) == 0);
+	REQUIRE(record->n_addresses >= 1 && record->n_addresses <= NODE_RECORD_ADDRESSES);
+	for (int i = 0; i < record->n_addresses; i++)
+	{
+		REQUIRE(net_address_usable(&record->addresses[i]));
+		net_address_private(&record->addresses[i]);
+		net_address_subnet(&record->addresses[i]);
+	}
+	REQUIRE(node_record_current(record, NOW, SKEW));
+	REQUIRE(record_pool_take(&pool, bytes, size, NOW, &again) == DECODE_OK && again == record);
+	record_pool_release(&pool, again);
+	record_pool_release(&pool, record);
+}
+
+static void
+try_provider(const uint8_t *bytes, size_t size)
+{
+	NodeRecordFields fields = {.network = pool.network, .seq = 1, .expires_ms = NOW + 1000, .n_addresses = 1,
+	.addresses = {{{[15] = 1}, 1}}};
+	uint8_t		secret[CORE_SECRET_BYTES] = {0};
+	uint8_t		of_node[NODE_RECORD_MAX];
+	size_t		len;
+	NodeRecord *record;
+	Provider   *provider;
+	ProviderStore store;
+	Provider   *out[4];
+
+	/* the node that it says has signed it, so that the rest is looked at */
+	if (size >= 72)
+		memcpy(secret + CORE_SEED_BYTES, bytes + 40, CORE_KEY_BYTES);
+	REQUIRE(node_record_sign(&crypto, secret, &fields, of_node, &len) == DECODE_OK);
+	of_node[len - 1] = 0;
+	REQUIRE(record_pool_take(&pool, of_node, len, NOW, &record) == DECODE_OK);
+	if (provider_decode(&pool, bytes, size, record, NOW, &provider) == DECODE_OK)
+	{
+		ProviderAdded added;
+
+		REQUIRE(size == PROVIDER_BYTES && provider->expires_ms - provider->issued_ms <= PROVIDER_LIFE_MS);
+		provider_store_init(&store, &pool, &fuzz_random, true, 4);
+		added = provider_store_add(&store, provider, NOW);
+		REQUIRE(added == (bytes[size - 1] & 1 ? PROVIDER_FORGED : PROVIDER_NEW));
+		REQUIRE(provider_store_list(&store, &provider->collection, NOW, out, 4) ==
+				(added == PROVIDER_NEW && !provider->withdrawn && provider->expires_ms > NOW));
+		provider_store_reset(&store);
+		provider_release(&pool, provider);
+	}
+	record_pool_release(&pool, record);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	uint8_t    *bytes;
+
+	if (size == 0)
+		return 0;
+	bytes = exact_copy(data + 1, size - 1);
+	fuzz_begin();
+	if (data[0] & 1)
+		try_provider(bytes, size - 1);
+	else
+		try_record(bytes, size - 1);
+	fuzz_end();
+	free(bytes);
+	return 0;
+}

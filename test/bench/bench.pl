@@ -62,7 +62,7 @@ sub option
 }
 
 my $count = [ 'a number', qr/^[1-9][0-9]*$/ ];
-my $SECONDS = option('SECONDS', 2, [ 'seconds', qr/^[0-9]+(\.[0-9]+)?$/ ]);
+my $SECONDS = option('SECONDS', 3, [ 'seconds', qr/^[0-9]+(\.[0-9]+)?$/ ]);
 my $ROUNDS = option('ROUNDS', 3, $count);
 my $M = option('M', 16, $count);
 my $EF_CONSTRUCTION = option('EF_CONSTRUCTION', 128, $count);

@@ -63,7 +63,8 @@
 
 #define NO_NODE			PG_UINT32_MAX
 #define MAX_CHUNKS		65536
-#define CHUNK_BYTES		(2 * 1024 * 1024)
+#define LEAST_CHUNK		(32 * 1024)	/* bytes; a 64th of the memory between them */
+#define MOST_CHUNK		(256 * 1024)
 #define SAMPLE_VALUES	2000	/* for unit and centre */
 #define WORK_BATCH		32		/* nodes taken at a time */
 
@@ -120,6 +121,7 @@ typedef struct BuildShared
 	bool		concurrent;
 	int			scalar_bits;	/* of codes in memory: 8 or 4 */
 	Size		memory_limit;
+	Size		area_limit;		/* of the DSA area; under allocation */
 	dsa_handle	area;
 	int			tranche;
 
@@ -216,12 +218,20 @@ node_bytes(const HnswIndex *index, int scalar_bits)
 	return MAXALIGN(value_offset(index) + value_bytes(index, scalar_bits));
 }
 
+/*
+ * Chunks are small beside the segments of a DSA area, which double in size, so
+ * that little of a segment is left over; and as large as it takes for the
+ * table to span the memory.
+ */
 static void
-init_table(ChunkTable *table, Size stride)
+init_table(ChunkTable *table, Size stride, Size memory_limit)
 {
+	Size		most = Min(Max(memory_limit / 64, LEAST_CHUNK), MOST_CHUNK);
+
+	most = Max(most, memory_limit / (MAX_CHUNKS / 4));
 	table->stride = stride;
 	table->shift = 4;
-	while ((stride << (table->shift + 1)) <= CHUNK_BYTES)
+	while ((stride << (table->shift + 1)) <= most)
 		table->shift++;
 }
 
@@ -232,8 +242,19 @@ chunk_bytes(const ChunkTable *table)
 }
 
 /*
- * Entry number `id`; its chunk is made when it does not exist.  Returns NULL
- * when there is no room for another chunk.
+ * Whether another chunk may be made.  Upper nodes cannot do without theirs, and
+ * are few.
+ */
+static bool
+chunk_fits(BuildShared *shared, const ChunkTable *table)
+{
+	return table != &shared->nodes ||
+		pg_atomic_read_u64(&shared->memory) + chunk_bytes(table) <= shared->memory_limit;
+}
+
+/*
+ * Entry number `id`.  Its chunk is made, if so asked, when it does not exist;
+ * NULL when there is none, or no room for another.
  */
 static char *
 table_entry(BuildState *state, ChunkTable *table, char **chunks, uint32 id, bool make)
@@ -243,23 +264,33 @@ table_entry(BuildState *state, ChunkTable *table, char **chunks, uint32 id, bool
 	if (unlikely(chunks[c] == NULL))
 	{
 		BuildShared *shared = state->shared;
-		bool		ok = true;
+		bool		ok;
 
 		if (c >= MAX_CHUNKS - 1)
 			return NULL;
 		if (state->area == NULL)
 		{
-			Assert(make);
+			if (!make || !chunk_fits(shared, table))
+				return NULL;
 			pg_atomic_fetch_add_u64(&shared->memory, chunk_bytes(table));
 			chunks[c] = MemoryContextAllocExtended(state->context, chunk_bytes(table), MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
 		}
 		else
 		{
 			LWLockAcquire(&shared->allocation, LW_EXCLUSIVE);
-			if (!DsaPointerIsValid(table->chunk[c]))
+			ok = DsaPointerIsValid(table->chunk[c]);
+			if (!ok && make && chunk_fits(shared, table))
 			{
-				table->chunk[c] = dsa_allocate_extended(state->area, chunk_bytes(table),
-														DSA_ALLOC_HUGE | DSA_ALLOC_ZERO | DSA_ALLOC_NO_OOM);
+				int			flags = DSA_ALLOC_HUGE | DSA_ALLOC_ZERO | DSA_ALLOC_NO_OOM;
+
+				table->chunk[c] = dsa_allocate_extended(state->area, chunk_bytes(table), flags);
+				if (!DsaPointerIsValid(table->chunk[c]) && table != &shared->nodes)
+				{
+					/* all is loaded: the limit need not hold the nodes back any more */
+					shared->area_limit += Max(shared->memory_limit / 16, 2 * chunk_bytes(table));
+					dsa_set_size_limit(state->area, shared->area_limit);
+					table->chunk[c] = dsa_allocate_extended(state->area, chunk_bytes(table), flags);
+				}
 				ok = DsaPointerIsValid(table->chunk[c]);
 				if (ok)
 					pg_atomic_fetch_add_u64(&shared->memory, chunk_bytes(table));
@@ -329,7 +360,7 @@ take_node(BuildState *state, Size own_bytes, BuildNode **node)
 
 	if (pg_atomic_read_u32(&shared->full))
 		return NO_NODE;
-	if (pg_atomic_read_u64(&shared->memory) + own_bytes > shared->memory_limit)
+	if (own_bytes > 0 && pg_atomic_read_u64(&shared->memory) + own_bytes > shared->memory_limit)
 	{
 		pg_atomic_write_u32(&shared->full, 1);
 		return NO_NODE;
@@ -409,11 +440,21 @@ load_row(Relation rel, ItemPointer tid, Datum *values, bool *isnull, bool alive,
 		HnswRef		ref;
 		BuildNode  *node;
 		uint32		id;
+		dsa_pointer own_room = InvalidDsaPointer;
 		bool		own_size = index->layout[HNSW_BASE].value_form == HNSW_VALUE_CHUNKS;
 
 		HnswStore(index, &value, &stored);
 		ref = write_value(state, &stored, tid);
 		id = take_node(state, own_size ? value.raw_bytes : 0, &node);
+		if (id != NO_NODE && own_size && state->area != NULL)
+		{
+			own_room = dsa_allocate_extended(state->area, value.raw_bytes, DSA_ALLOC_NO_OOM);
+			if (!DsaPointerIsValid(own_room))
+			{
+				pg_atomic_write_u32(&shared->full, 1);
+				id = NO_NODE;
+			}
+		}
 		if (id == NO_NODE)
 			pg_atomic_fetch_add_u64(&shared->rest, 1);
 		else
@@ -444,8 +485,8 @@ load_row(Relation rel, ItemPointer tid, Datum *values, bool *isnull, bool alive,
 					copy = node->value_pointer = MemoryContextAlloc(state->context, value.raw_bytes);
 				else
 				{
-					node->value_dsa = dsa_allocate(state->area, value.raw_bytes);
-					copy = dsa_get_address(state->area, node->value_dsa);
+					node->value_dsa = own_room;
+					copy = dsa_get_address(state->area, own_room);
 				}
 				memcpy(copy, value.raw, value.raw_bytes);
 				pg_atomic_fetch_add_u64(&shared->memory, value.raw_bytes + 32);
@@ -1425,8 +1466,8 @@ init_shared(BuildShared *shared, HnswIndex *index, Relation heap, IndexInfo *inf
 	SpinLockInit(&shared->mutex);
 	shared->entry = NO_NODE;
 	shared->entry_level = -1;
-	init_table(&shared->nodes, node_bytes(index, scalar_bits));
-	init_table(&shared->uppers, MAXALIGN(sizeof(uint32)) + links_bytes(index->m));
+	init_table(&shared->nodes, node_bytes(index, scalar_bits), shared->memory_limit);
+	init_table(&shared->uppers, MAXALIGN(sizeof(uint32)) + links_bytes(index->m), shared->memory_limit);
 }
 
 PGDLLEXPORT void HnswBuildWorker(dsm_segment *segment, shm_toc *toc);
@@ -1659,8 +1700,8 @@ finish_build(BuildState *state)
 
 	if (rest > 0)
 		ereport(NOTICE,
-				(errmsg("hnsw graph no longer fits into maintenance_work_mem after %u of %.0f values",
-						pg_atomic_read_u32(&shared->nnodes), shared->index_tuples),
+				(errmsg("hnsw graph no longer fits into maintenance_work_mem after %.0f of %.0f values",
+						shared->index_tuples - rest, shared->index_tuples),
 				 errdetail("The other " UINT64_FORMAT " were added on disk, which is slower.", rest),
 				 errhint("Increase maintenance_work_mem to about %.0f MB to speed up builds.",
 						 ceil(shared->index_tuples * 1.1 * (node_bytes(state->index, 4) + 16) / (1024 * 1024)))));
@@ -1726,6 +1767,9 @@ build_parallel(HnswIndex *index, Relation heap, Relation rel, IndexInfo *info, i
 	init_shared(shared, index, heap, info, scalar_bits, workers + 1);
 	LWLockRegisterTranche(shared->tranche, "hnsw build");
 	area = dsa_create(shared->tranche);
+	/* segments are set aside whole: without a limit they hold up to twice what is used */
+	shared->area_limit = shared->memory_limit;
+	dsa_set_size_limit(area, shared->area_limit);
 	shared->area = dsa_get_handle(area);
 	scan_desc = shm_toc_allocate(pcxt->toc, scan_bytes);
 	table_parallelscan_initialize(heap, scan_desc, snapshot);

@@ -47,3 +47,88 @@ REINDEX INDEX CONCURRENTLY hl_small_idx;
 SELECT count(*) AS problems FROM hnsw_check('hl_small_idx');
 DROP TABLE hl, hl_small;
 DROP FUNCTION hl_near;
+
+-- Every way to a build has workers, shows its progress, and keeps to
+-- maintenance_work_mem.  The expression's function tells so from within, when
+-- the first row of a table is loaded: a worker waits until its leader says what
+-- it does, the leader until a worker is there.
+CREATE FUNCTION hl_seen(id int, v vector) RETURNS vector IMMUTABLE PARALLEL SAFE LANGUAGE plpgsql AS $$
+DECLARE
+	leader int;
+	told record;
+BEGIN
+	IF id % 10000 <> 1 THEN
+		RETURN v;
+	END IF;
+	FOR i IN 1 .. 3000 LOOP
+		PERFORM pg_stat_clear_snapshot();
+		SELECT leader_pid INTO leader FROM pg_stat_activity WHERE pid = pg_backend_pid();
+		SELECT p.command, p.phase, c.relname,
+			EXISTS (SELECT FROM pg_stat_activity a WHERE a.leader_pid = p.pid) AS worker INTO told
+			FROM pg_stat_progress_create_index p JOIN pg_class c ON c.oid = p.relid
+			WHERE p.pid = coalesce(leader, pg_backend_pid());
+		IF told.phase IS NULL OR (leader IS NULL AND told.phase <> 'building index: loading tuples') THEN
+			RETURN v;	-- an insert; the sample, or the validation of an index built concurrently
+		END IF;
+		EXIT WHEN told.phase = 'building index: loading tuples' AND told.worker;
+		PERFORM pg_sleep(0.01);
+	END LOOP;
+	RAISE NOTICE '% of %, %, with a worker: %', told.command, told.relname, told.phase, told.worker;
+	RETURN v;
+END $$;
+CREATE TABLE hl_one (id int, v vector(2)) WITH (parallel_workers = 1);
+INSERT INTO hl_one SELECT i, ARRAY[i, 0]::vector FROM generate_series(1, 300) i;
+CREATE INDEX hl_one_idx ON hl_one USING hnsw ((hl_seen(id, v)::vector(2)) vector_l2_ops);
+REINDEX INDEX hl_one_idx;
+REINDEX TABLE hl_one;
+REINDEX INDEX CONCURRENTLY hl_one_idx;
+REINDEX TABLE CONCURRENTLY hl_one;
+SELECT count(*) AS problems FROM hnsw_check('hl_one_idx');
+DROP INDEX hl_one_idx;
+CREATE INDEX CONCURRENTLY hl_one_idx ON hl_one USING hnsw ((hl_seen(id, v)::vector(2)) vector_l2_ops);
+SELECT count(*) AS problems FROM hnsw_check('hl_one_idx');
+
+-- partitions
+CREATE TABLE hl_parted (id int, v vector(2)) PARTITION BY RANGE (id);
+CREATE TABLE hl_part_a PARTITION OF hl_parted FOR VALUES FROM (0) TO (10000) WITH (parallel_workers = 1);
+CREATE TABLE hl_part_b PARTITION OF hl_parted FOR VALUES FROM (10000) TO (20000) WITH (parallel_workers = 1);
+INSERT INTO hl_parted SELECT p * 10000 + i, ARRAY[i, p]::vector FROM generate_series(0, 1) p, generate_series(1, 300) i;
+CREATE INDEX hl_parted_idx ON hl_parted USING hnsw ((hl_seen(id, v)::vector(2)) vector_l2_ops);
+REINDEX INDEX hl_parted_idx;
+REINDEX TABLE hl_parted;
+REINDEX INDEX CONCURRENTLY hl_parted_idx;
+REINDEX TABLE CONCURRENTLY hl_parted;
+DROP INDEX hl_parted_idx;
+CREATE INDEX hl_parted_idx ON ONLY hl_parted USING hnsw ((hl_seen(id, v)::vector(2)) vector_l2_ops);
+CREATE INDEX hl_part_a_idx ON hl_part_a USING hnsw ((hl_seen(id, v)::vector(2)) vector_l2_ops);
+ALTER INDEX hl_parted_idx ATTACH PARTITION hl_part_a_idx;
+CREATE INDEX CONCURRENTLY hl_part_b_idx ON hl_part_b USING hnsw ((hl_seen(id, v)::vector(2)) vector_l2_ops);
+ALTER INDEX hl_parted_idx ATTACH PARTITION hl_part_b_idx;
+SELECT indexrelid::regclass, indisvalid FROM pg_index WHERE indexrelid::regclass::text LIKE 'hl_part%idx' ORDER BY indexrelid::regclass::text COLLATE "C";
+CREATE TABLE hl_part_c (LIKE hl_parted) WITH (parallel_workers = 1);
+INSERT INTO hl_part_c SELECT 20000 + i, ARRAY[i, 2]::vector FROM generate_series(1, 300) i;
+ALTER TABLE hl_parted ATTACH PARTITION hl_part_c FOR VALUES FROM (20000) TO (30000);
+SELECT count(*) AS indexes, sum((SELECT count(*) FROM hnsw_check(relid))) AS problems FROM pg_partition_tree('hl_parted_idx') WHERE isleaf;
+-- the first of each partition, found by its index
+SET enable_seqscan = off;
+SET enable_sort = off;
+SET max_parallel_workers_per_gather = 0;
+SELECT id FROM hl_parted ORDER BY hl_seen(id, v)::vector(2) <-> '[0,0.1]' LIMIT 4;
+
+-- memory: some values are beyond it; how many is not the matter here
+DROP INDEX hl_parted_idx;
+INSERT INTO hl_parted SELECT i, ARRAY[i / 100, i % 100]::vector FROM generate_series(301, 3500) i;
+SET maintenance_work_mem = '1MB';
+\set VERBOSITY sqlstate
+CREATE INDEX hl_parted_idx ON hl_parted USING hnsw (v vector_l2_ops);
+REINDEX INDEX hl_part_a_v_idx;
+REINDEX INDEX CONCURRENTLY hl_part_a_v_idx;
+REINDEX TABLE hl_parted;
+\set VERBOSITY default
+SELECT count(*) AS problems FROM hnsw_check('hl_part_a_v_idx');
+-- and none when there is twice as much
+SET maintenance_work_mem = '2MB';
+REINDEX INDEX hl_part_a_v_idx;
+SELECT count(*) AS problems FROM hnsw_check('hl_part_a_v_idx');
+DROP TABLE hl_one, hl_parted;
+DROP FUNCTION hl_seen;

@@ -134,6 +134,7 @@ typedef struct BuildShared
 	pg_atomic_uint32 nupper;
 	pg_atomic_uint32 next;		/* of the phase's work */
 	pg_atomic_uint64 memory;	/* bytes in use */
+	pg_atomic_uint64 own_bytes; /* those of values of their own size */
 	pg_atomic_uint64 done;		/* nodes done in this phase, for the progress report */
 	pg_atomic_uint32 full;		/* memory used up */
 	pg_atomic_uint64 rest;		/* values beyond it */
@@ -490,6 +491,7 @@ load_row(Relation rel, ItemPointer tid, Datum *values, bool *isnull, bool alive,
 				}
 				memcpy(copy, value.raw, value.raw_bytes);
 				pg_atomic_fetch_add_u64(&shared->memory, value.raw_bytes + 32);
+				pg_atomic_fetch_add_u64(&shared->own_bytes, value.raw_bytes + 32);
 			}
 			else
 				memcpy(room, value.raw, value.raw_bytes);
@@ -1459,6 +1461,7 @@ init_shared(BuildShared *shared, HnswIndex *index, Relation heap, IndexInfo *inf
 	pg_atomic_init_u32(&shared->nupper, 0);
 	pg_atomic_init_u32(&shared->next, 0);
 	pg_atomic_init_u64(&shared->memory, 0);
+	pg_atomic_init_u64(&shared->own_bytes, 0);
 	pg_atomic_init_u64(&shared->done, 0);
 	pg_atomic_init_u32(&shared->full, 0);
 	pg_atomic_init_u64(&shared->rest, 0);
@@ -1699,12 +1702,17 @@ finish_build(BuildState *state)
 	uint64		rest = pg_atomic_read_u64(&shared->rest);
 
 	if (rest > 0)
+	{
+		double		loaded = shared->index_tuples - rest;
+		double		bytes = node_bytes(state->index, 4) + 16 + pg_atomic_read_u64(&shared->own_bytes) / Max(loaded, 1);
+
 		ereport(NOTICE,
 				(errmsg("hnsw graph no longer fits into maintenance_work_mem after %.0f of %.0f values",
-						shared->index_tuples - rest, shared->index_tuples),
+						loaded, shared->index_tuples),
 				 errdetail("The other " UINT64_FORMAT " were added on disk, which is slower.", rest),
 				 errhint("Increase maintenance_work_mem to about %.0f MB to speed up builds.",
-						 ceil(shared->index_tuples * 1.1 * (node_bytes(state->index, 4) + 16) / (1024 * 1024)))));
+						 ceil(shared->index_tuples * 1.1 * bytes / (1024 * 1024)))));
+	}
 	if (pg_atomic_read_u32(&shared->merged) > 0)
 		list_free_slots(state->index);
 }

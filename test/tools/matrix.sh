@@ -39,6 +39,9 @@ run_in()
 	find "$dir/vecdb" -mindepth 1 -maxdepth 1 -not -name .vecdb -exec rm -rf {} +
 	tar -C "$ROOT" --exclude=./.git --exclude=./.vecdb --exclude='*.o' --exclude='*.so' -cf - . |
 		tar -C "$dir/vecdb" -xf - --no-same-owner
+	# what "make test" fetched; there is no npm inside
+	mkdir -p "$dir/vecdb/.vecdb/words"
+	cp -u "$WORK"/words/[0-9]* "$dir/vecdb/.vecdb/words/" 2>/dev/null
 	unshare --mount --propagation "$propagation" --pid --fork --kill-child bash -c '
 		mount -t proc proc "$1/proc" &&
 		mkdir -p "$1/dev/shm" &&

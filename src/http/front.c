@@ -888,6 +888,10 @@ on_headers(void *client, const GuardRequest *request)
 		r->target_len = guard.target_len;
 	}
 	r->body_expected = guard.chunked ? 0 : (size_t) guard.body_len;
+
+	/* What its framing hides from the library must not become a request. */
+	if (guard.chunked && !http_chunks_are_strict())
+		r->last = true;
 	if (c->server->kind == SERVER_ADMIN)
 		admin_headers(r);
 	else

@@ -1409,9 +1409,13 @@ is_loopback(const struct sockaddr *address)
 	return false;
 }
 
-/* A listening socket, or -1 after a line in the log. */
+/*
+ * A listening socket, or -1 after a line in the log.  The server that it is to
+ * replace, if any, lets go of the same port first: one address may include the
+ * other.
+ */
 static int
-open_listener(const char *host, int port, bool remote_allowed)
+open_listener(const char *host, int port, bool remote_allowed, Server *replaces)
 {
 	struct addrinfo hint = {.ai_family = AF_UNSPEC,.ai_socktype = SOCK_STREAM,.ai_flags = AI_PASSIVE};
 	struct addrinfo *found = NULL;
@@ -1434,6 +1438,16 @@ open_listener(const char *host, int port, bool remote_allowed)
 				 errhint("Whoever reaches it would act as role \"%s\". Set vecdb.http_allow_remote if that is wanted.", VecdbHttpAnonRole)));
 		freeaddrinfo(found);
 		return -1;
+	}
+	if (replaces && replaces->http && replaces->port == port)
+	{
+		int			old = http_server_quiesce(replaces->http);
+
+		if (old >= 0)
+			close(old);
+		/* With no address it counts as moved, until another one listens. */
+		free(replaces->address);
+		replaces->address = NULL;
 	}
 	fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0 ||
@@ -1520,7 +1534,7 @@ adjust_servers(void)
 
 		if (moved)
 		{
-			fd = open_listener(VecdbHttpListen, VecdbHttpPort, VecdbHttpAllowRemote);
+			fd = open_listener(VecdbHttpListen, VecdbHttpPort, VecdbHttpAllowRemote, s);
 			if (fd < 0)
 				listen_retry_ms = now_ms + LISTEN_RETRY_MS;
 		}
@@ -1562,7 +1576,7 @@ adjust_servers(void)
 		stop_server(s);
 	if (!s->http && VecdbHttpAdminPort != 0)
 	{
-		int			fd = open_listener("127.0.0.1", VecdbHttpAdminPort, false);
+		int			fd = open_listener("127.0.0.1", VecdbHttpAdminPort, false, NULL);
 
 		if (fd >= 0)
 			start_server(s, fd, "127.0.0.1", VecdbHttpAdminPort);

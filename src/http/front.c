@@ -943,6 +943,10 @@ compose_metrics(Request *r)
 		r->answer = NULL;
 	}
 	free(r->answer);
+
+	/* What is told of buffers is not to have this request in it. */
+	counters.buffered -= r->counted;
+	r->counted = 0;
 	r->answer = AdminMetrics(&counters, shared, worker_busy, collections_text, collections_text_len, &r->answer_len);
 	r->status = r->answer ? 200 : 503;
 	set_headers(r, (const char *const[]) {"Content-Type", "text/plain; version=0.0.4; charset=utf-8", NULL});

@@ -694,40 +694,6 @@ on_started(void *client, const char *uri)
 	c->request = r;
 }
 
-/* Media type of a body: JSON in UTF-8, or unsaid. */
-static bool
-is_json(const GuardHeader *type)
-{
-	const char *v,
-			   *end,
-			   *semicolon;
-	size_t		len;
-
-	if (!type || type->value_len == 0)
-		return true;
-	v = type->value;
-	end = v + type->value_len;
-	semicolon = memchr(v, ';', type->value_len);
-	len = (size_t) ((semicolon ? semicolon : end) - v);
-	while (len > 0 && (v[len - 1] == ' ' || v[len - 1] == '\t'))
-		len--;
-	if (!(len == 16 && pg_strncasecmp(v, "application/json", 16) == 0) &&
-		!(len > 17 && pg_strncasecmp(v, "application/", 12) == 0 && pg_strncasecmp(v + len - 5, "+json", 5) == 0))
-		return false;
-	for (const char *p = semicolon; p && p + 8 < end; p++)
-	{
-		if (pg_strncasecmp(p, "charset=", 8) == 0)
-		{
-			p += 8;
-			if (*p == '"')
-				p++;
-			return end - p >= 5 && pg_strncasecmp(p, "utf-8", 5) == 0 &&
-				(end - p == 5 || p[5] == '"' || p[5] == ' ' || p[5] == ';');
-		}
-	}
-	return true;
-}
-
 /* The header lines, for the executor: name NUL value NUL ... */
 static bool
 keep_headers(Request *r, const GuardRequest *request)
@@ -841,7 +807,7 @@ public_headers(Request *r, const GuardRequest *request)
 		set_text(r, 200, ANSWER_TEXT, "OK");
 	else if (r->method == HTTP_POST && guard_header(request, "Content-Encoding"))
 		set_error(r, 415, NULL, "a body must not be compressed", NULL);
-	else if (r->method == HTTP_POST && !is_json(guard_header(request, "Content-Type")))
+	else if (r->method == HTTP_POST && !guard_is_json(guard_header(request, "Content-Type")))
 		set_error(r, 415, NULL, "the body must be JSON in UTF-8",
 				  "Send the header \"Content-Type: application/json\"; curl does with --json.");
 	else if (stop_ms != 0)

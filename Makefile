@@ -42,7 +42,7 @@ override with_llvm = no
 NODE_DATA := $(DATA)
 override DATA = $(patsubst $(srcdir)/%,%,$(wildcard $(srcdir)/sql/vecdb--*--*.sql))
 
-COMMANDS = help start stop psql demo test unit fuzz sim regress isolation pgtap tap test-matrix bench
+COMMANDS = help start stop psql demo test unit fuzz sim regress isolation pgtap tap http soak-http test-matrix bench bench-http
 .PHONY: $(COMMANDS) install-vector-shim uninstall-vector-shim
 
 ifneq ($(if $(MAKECMDGOALS),$(filter-out $(COMMANDS),$(MAKECMDGOALS)),all),)
@@ -88,10 +88,12 @@ help:
 	@echo 'make demo           load 60,000 images, index them, search, report recall and times'
 	@echo '                    variables: DATA=directory (.vecdb/data) PGPORT=port (5488) PORT=port of HTTP (8080) CONF=file'
 	@echo 'make test           install what the tests need and run every suite'
-	@echo 'make unit|fuzz|sim|regress|isolation|pgtap|tap  one suite; FUZZ_SECONDS=n (5)'
+	@echo 'make unit|fuzz|sim|regress|isolation|pgtap|tap|http  one suite; FUZZ_SECONDS=n (5)'
 	@echo 'make sim NODES=n    the network of n nodes in simulation; SEED=n PARTS=rest,dead,liars,partition,churn'
 	@echo 'make bench          vecdb beside pgvector, and hnswlib: queries, builds, sizes (root)'
 	@echo '                    one part of it: SET=fashion|glove|synthetic ROW=build|recall|inside|...'
+	@echo 'make bench-http     requests a second and times through HTTP, beside the same through libpq; SECONDS=n CLIENTS="n n"'
+	@echo 'make soak-http      memory over 200,000 requests through HTTP; REQUESTS=n'
 	@echo 'make test-matrix    the suites of the server on PostgreSQL 17 and 18, in chroots (root); VERSIONS=17 for one'
 	@echo
 	@echo 'make && make install       build and install into the PostgreSQL of PG_CONFIG'
@@ -107,14 +109,18 @@ demo:
 	@$(TOOL)/demo.sh
 
 test:
-	@$(TOOL)/suites.sh unit fuzz sim regress isolation pgtap tap
+	@$(TOOL)/suites.sh unit fuzz sim regress isolation pgtap tap http
 
-unit fuzz regress isolation pgtap tap:
+unit fuzz regress isolation pgtap tap http:
 	@$(TOOL)/suites.sh $@
 
 # Larger networks are simulated in place, with what is installed.
 sim:
 	@$(if $(NODES),$(MAKE) -C test/sim run NODES='$(NODES)' SEED='$(or $(SEED),1)' PARTS='$(PARTS)',$(TOOL)/suites.sh sim)
+
+# Memory after many requests: the suite has a few thousand of them.
+soak-http:
+	@SUITE_LIMIT=7200 VECDB_HTTP_REQUESTS=$(or $(REQUESTS),200000) VECDB_HTTP_ONLY=090_memory $(TOOL)/suites.sh http
 
 test-matrix:
 	@$(TOOL)/matrix.sh
@@ -122,6 +128,10 @@ test-matrix:
 # SET and ROW choose; the others are told in test/bench/README.md.
 bench:
 	@$(foreach v,SET ROW SECONDS ROUNDS EF M EF_CONSTRUCTION LIMIT COLD_QUERIES,BENCH_$v='$($v)') $(TOOL)/../bench/bench.sh run
+
+# SECONDS and CLIENTS choose; see test/bench/README.md.
+bench-http:
+	@$(foreach v,SECONDS CLIENTS,BENCH_$v='$($v)') $(TOOL)/../bench/http.sh
 
 # An extension named vector that holds nothing and requires vecdb.  It takes
 # the file names of pgvector, so it never replaces the real one.

@@ -694,40 +694,6 @@ on_started(void *client, const char *uri)
 	c->request = r;
 }
 
-/* Media type of a body: JSON in UTF-8, or unsaid. */
-static bool
-is_json(const GuardHeader *type)
-{
-	const char *v,
-			   *end,
-			   *semicolon;
-	size_t		len;
-
-	if (!type || type->value_len == 0)
-		return true;
-	v = type->value;
-	end = v + type->value_len;
-	semicolon = memchr(v, ';', type->value_len);
-	len = (size_t) ((semicolon ? semicolon : end) - v);
-	while (len > 0 && (v[len - 1] == ' ' || v[len - 1] == '\t'))
-		len--;
-	if (!(len == 16 && pg_strncasecmp(v, "application/json", 16) == 0) &&
-		!(len > 17 && pg_strncasecmp(v, "application/", 12) == 0 && pg_strncasecmp(v + len - 5, "+json", 5) == 0))
-		return false;
-	for (const char *p = semicolon; p && p + 8 < end; p++)
-	{
-		if (pg_strncasecmp(p, "charset=", 8) == 0)
-		{
-			p += 8;
-			if (*p == '"')
-				p++;
-			return end - p >= 5 && pg_strncasecmp(p, "utf-8", 5) == 0 &&
-				(end - p == 5 || p[5] == '"' || p[5] == ' ' || p[5] == ';');
-		}
-	}
-	return true;
-}
-
 /* The header lines, for the executor: name NUL value NUL ... */
 static bool
 keep_headers(Request *r, const GuardRequest *request)
@@ -841,7 +807,7 @@ public_headers(Request *r, const GuardRequest *request)
 		set_text(r, 200, ANSWER_TEXT, "OK");
 	else if (r->method == HTTP_POST && guard_header(request, "Content-Encoding"))
 		set_error(r, 415, NULL, "a body must not be compressed", NULL);
-	else if (r->method == HTTP_POST && !is_json(guard_header(request, "Content-Type")))
+	else if (r->method == HTTP_POST && !guard_is_json(guard_header(request, "Content-Type")))
 		set_error(r, 415, NULL, "the body must be JSON in UTF-8",
 				  "Send the header \"Content-Type: application/json\"; curl does with --json.");
 	else if (stop_ms != 0)
@@ -888,6 +854,10 @@ on_headers(void *client, const GuardRequest *request)
 		r->target_len = guard.target_len;
 	}
 	r->body_expected = guard.chunked ? 0 : (size_t) guard.body_len;
+
+	/* What its framing hides from the library must not become a request. */
+	if (guard.chunked && !http_chunks_are_strict())
+		r->last = true;
 	if (c->server->kind == SERVER_ADMIN)
 		admin_headers(r);
 	else
@@ -939,6 +909,10 @@ compose_metrics(Request *r)
 		r->answer = NULL;
 	}
 	free(r->answer);
+
+	/* What is told of buffers is not to have this request in it. */
+	counters.buffered -= r->counted;
+	r->counted = 0;
 	r->answer = AdminMetrics(&counters, shared, worker_busy, collections_text, collections_text_len, &r->answer_len);
 	r->status = r->answer ? 200 : 503;
 	set_headers(r, (const char *const[]) {"Content-Type", "text/plain; version=0.0.4; charset=utf-8", NULL});
@@ -1405,9 +1379,13 @@ is_loopback(const struct sockaddr *address)
 	return false;
 }
 
-/* A listening socket, or -1 after a line in the log. */
+/*
+ * A listening socket, or -1 after a line in the log.  The server that it is to
+ * replace, if any, lets go of the same port first: one address may include the
+ * other.
+ */
 static int
-open_listener(const char *host, int port, bool remote_allowed)
+open_listener(const char *host, int port, bool remote_allowed, Server *replaces)
 {
 	struct addrinfo hint = {.ai_family = AF_UNSPEC,.ai_socktype = SOCK_STREAM,.ai_flags = AI_PASSIVE};
 	struct addrinfo *found = NULL;
@@ -1430,6 +1408,16 @@ open_listener(const char *host, int port, bool remote_allowed)
 				 errhint("Whoever reaches it would act as role \"%s\". Set vecdb.http_allow_remote if that is wanted.", VecdbHttpAnonRole)));
 		freeaddrinfo(found);
 		return -1;
+	}
+	if (replaces && replaces->http && replaces->port == port)
+	{
+		int			old = http_server_quiesce(replaces->http);
+
+		if (old >= 0)
+			close(old);
+		/* With no address it counts as moved, until another one listens. */
+		free(replaces->address);
+		replaces->address = NULL;
 	}
 	fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0 ||
@@ -1516,7 +1504,7 @@ adjust_servers(void)
 
 		if (moved)
 		{
-			fd = open_listener(VecdbHttpListen, VecdbHttpPort, VecdbHttpAllowRemote);
+			fd = open_listener(VecdbHttpListen, VecdbHttpPort, VecdbHttpAllowRemote, s);
 			if (fd < 0)
 				listen_retry_ms = now_ms + LISTEN_RETRY_MS;
 		}
@@ -1558,7 +1546,7 @@ adjust_servers(void)
 		stop_server(s);
 	if (!s->http && VecdbHttpAdminPort != 0)
 	{
-		int			fd = open_listener("127.0.0.1", VecdbHttpAdminPort, false);
+		int			fd = open_listener("127.0.0.1", VecdbHttpAdminPort, false, NULL);
 
 		if (fd >= 0)
 			start_server(s, fd, "127.0.0.1", VecdbHttpAdminPort);

@@ -69,6 +69,39 @@ guard_header(const GuardRequest *request, const char *name)
 	return NULL;
 }
 
+bool
+guard_is_json(const GuardHeader *type)
+{
+	const char *v,
+			   *end,
+			   *semicolon;
+	size_t		len;
+
+	if (!type || type->value_len == 0)
+		return true;
+	v = type->value;
+	end = v + type->value_len;
+	semicolon = memchr(v, ';', type->value_len);
+	len = (size_t) ((semicolon ? semicolon : end) - v);
+	while (len > 0 && (v[len - 1] == ' ' || v[len - 1] == '\t'))
+		len--;
+	if (!(len == 16 && strncasecmp(v, "application/json", 16) == 0) &&
+		!(len > 17 && strncasecmp(v, "application/", 12) == 0 && strncasecmp(v + len - 5, "+json", 5) == 0))
+		return false;
+	for (const char *p = semicolon; p && p + 8 < end; p++)
+	{
+		if (strncasecmp(p, "charset=", 8) == 0)
+		{
+			p += 8;
+			if (*p == '"')
+				p++;
+			return end - p >= 5 && strncasecmp(p, "utf-8", 5) == 0 &&
+				(end - p == 5 || p[5] == '"' || p[5] == ' ' || p[5] == ';');
+		}
+	}
+	return true;
+}
+
 /* Digits only, saturated; a sign, a space or a list is no length. */
 static bool
 read_length(const GuardHeader *h, uint64_t *length)

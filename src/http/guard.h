@@ -72,6 +72,9 @@ extern void guard_check(const GuardRequest *request, const char *uri, size_t uri
 /* A header's value by its name, in any case; NULL when there is none. */
 extern const GuardHeader *guard_header(const GuardRequest *request, const char *name);
 
+/* Whether a Content-Type, NULL where there is none, says JSON in UTF-8, or nothing. */
+extern bool guard_is_json(const GuardHeader *type);
+
 extern HttpMethod guard_method(const char *name);
 extern const char *guard_method_name(HttpMethod method);
 

@@ -279,6 +279,12 @@ http_server_stop(HttpServer *self)
 	free(self);
 }
 
+bool
+http_chunks_are_strict(void)
+{
+	return library_is_strict();
+}
+
 void
 http_resume(HttpConnection *conn)
 {

@@ -71,6 +71,12 @@ extern int	http_server_quiesce(HttpServer *server);
 /* Close every connection; none may be suspended. */
 extern void http_server_stop(HttpServer *server);
 
+/*
+ * Whether the library refuses chunks whose lines do not end in CR LF.  One that
+ * does not may see a body end where a proxy before it does not.
+ */
+extern bool http_chunks_are_strict(void);
+
 extern void http_resume(HttpConnection *conn);
 
 /*

@@ -59,7 +59,10 @@ route_decode(const char *in, size_t len, bool plus_is_space, char *out)
 						low;
 
 			if (len - i < 3 || (high = hex(in[i + 1])) < 0 || (low = hex(in[i + 2])) < 0 || high + low == 0)
+			{
+				out[0] = '\0';
 				return -1;
+			}
 			c = (char) (high * 16 + low);
 			i += 2;
 		}

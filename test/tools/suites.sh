@@ -2,7 +2,7 @@
 #
 # suites.sh SUITE...
 #	  Build with -Werror, install, run test suites, count; the last line is
-#	  "N passed, N failed".  Suites: unit fuzz sim regress isolation pgtap tap.
+#	  "N passed, N failed".  Suites: unit fuzz sim regress isolation pgtap tap http.
 #
 # All of it happens in a copy of the tree and a copy of PostgreSQL that belong
 # to the ordinary user who runs the servers: the tree keeps its owner, what is
@@ -82,6 +82,9 @@ packages()
 	fi
 	if wanted tap && any 'test/t/*.pl'; then
 		list+=' libipc-run-perl dataset-fashion-mnist curl'
+	fi
+	if wanted http && any 'test/http/*.pl'; then
+		list+=' libipc-run-perl curl'
 	fi
 	# shellcheck disable=SC2086
 	[ -n "${VECDB_NO_PACKAGES:-}" ] || need_packages $list
@@ -332,11 +335,12 @@ pgtap_suite()
 	stop_server
 }
 
-tap_suite_servers()
+# server_tests SUITE DIR: programs that start servers of their own.
+server_tests()
 {
-	any 'test/t/*.pl' || { say 'tap        no tests'; return; }
+	any "$2/*.pl" || { printf '%-10s no tests\n' "$1"; return; }
 	unset VECDB_WORDS
-	if any 'test/t/*_glove.pl'; then
+	if any "$2/*_glove.pl"; then
 		if words; then
 			export VECDB_WORDS=$STATE/words/$WORDS_ROWS-$WORDS_SEED
 		else
@@ -347,14 +351,14 @@ tap_suite_servers()
 	export PG_REGRESS=$PGXS_SRC/test/regress/pg_regress
 	export TESTDIR=$BUILD TESTDATADIR=$BUILD/tmp_check TESTLOGDIR=$BUILD/tmp_check/log top_builddir=$BUILD
 	# shellcheck disable=SC2046
-	tap_suite tap $(cd "$BUILD" && ls test/t/*.pl)
+	tap_suite "$1" $(cd "$BUILD" && ls "$2"/${VECDB_HTTP_ONLY:-*}.pl)
 }
 
 # ---------------------------------------------------------------------------
 
 SUITES=$*
 [[ $WORDS_SEED =~ ^[0-9]+$ ]] || die "VECDB_WORDS_SEED is a number, not $WORDS_SEED"
-[ $# -gt 0 ] || die 'usage: suites.sh unit|fuzz|sim|regress|isolation|pgtap|tap ...'
+[ $# -gt 0 ] || die 'usage: suites.sh unit|fuzz|sim|regress|isolation|pgtap|tap|http ...'
 open_log test
 need_pg
 choose_user
@@ -375,7 +379,8 @@ for s in $SUITES; do
 		regress) regress_suite_sql ;;
 		isolation) isolation_suite ;;
 		pgtap) pgtap_suite ;;
-		tap) tap_suite_servers ;;
+		tap) server_tests tap test/t ;;
+		http) server_tests http test/http ;;
 		*) die "there is no suite $s" ;;
 	esac
 done

@@ -1,0 +1,194 @@
+#!/usr/bin/env bash
+#
+# http.sh
+#	  What HTTP costs: requests a second and times of insert, search and point
+#	  read at several numbers of clients, beside the same statements through
+#	  libpq with as many backends as there are executors; and a batch of 1,000
+#	  vectors beside COPY.  Prints figures and how they stand to the goals; never
+#	  fails because of one.
+#
+# BENCH_SECONDS is the length of a point (3), BENCH_CLIENTS the numbers of
+# clients (1 8 64).  What it makes is below .vecdb/bench-http, or where the
+# server's user can reach it; results.txt there is the table.
+
+. "$(dirname "${BASH_SOURCE[0]}")/../tools/lib.sh"
+
+SECS=${BENCH_SECONDS:-3}
+CLIENTS=${BENCH_CLIENTS:-1 8 64}
+EXECUTORS=2
+ROWS=10000
+DIM=768
+BATCH=1000
+ROUNDS=5
+
+case $SECS$CLIENTS in *[!0-9\ ]*) die 'SECONDS and CLIENTS are numbers' ;; esac
+open_log bench-http
+need_pg
+choose_user
+if [ -z "${VECDB_NO_PACKAGES:-}" ]; then
+	need_packages wrk curl libpq-dev
+fi
+DIR=$STATE/bench-http
+SERVER_UP=no
+
+finish()
+{
+	[ $SERVER_UP = no ] || as_user "$PGBIN/pg_ctl" -D "$DIR/data" -m fast -w stop >/dev/null 2>&1
+}
+trap finish EXIT
+trap 'exit 130' INT TERM
+
+# A port that nobody listens on, from the given one on.
+free_port()
+{
+	local port=$1
+
+	while (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do port=$((port + 1)); done
+	echo "$port"
+}
+
+query()
+{
+	"$PGBIN/psql" -X -q -A -t -v ON_ERROR_STOP=1 -h 127.0.0.1 -p "$PG" -U postgres -d postgres "$@"
+}
+
+prepare_server()
+{
+	own "$DIR" || return 1
+	private_pg "$DIR/pg" || return 1
+	make -C "$ROOT" -j"$(nproc)" PG_CONFIG="$PG_CONFIG" && make -C "$ROOT" install PG_CONFIG="$PG_CONFIG" || return 1
+	# An earlier run that was killed may have left its server.
+	[ ! -f "$DIR/data/postmaster.pid" ] || as_user "$PGBIN/pg_ctl" -D "$DIR/data" -m immediate -w stop
+	rm -rf "$DIR/data"
+	own "$DIR/data" && as_user chmod 700 "$DIR/data" || return 1
+	as_user "$PGBIN/initdb" -D "$DIR/data" -U postgres -E UTF8 --locale=C.UTF-8 --auth=trust -N || return 1
+	as_user tee "$DIR/data/postgresql.auto.conf" <<-CONF
+		listen_addresses = '127.0.0.1'
+		port = $PG
+		unix_socket_directories = ''
+		shared_buffers = 512MB
+		max_wal_size = 8GB
+		checkpoint_timeout = 1h
+		autovacuum = off
+		shared_preload_libraries = 'vecdb'
+		vecdb.http_port = $HTTP
+		vecdb.http_admin_port = $((HTTP + 1))
+		vecdb.http_executors = $EXECUTORS
+		vecdb.http_access_log = off
+	CONF
+	as_user "$PGBIN/pg_ctl" -D "$DIR/data" -l "$DIR/server.log" -w -t 60 start
+}
+
+# Any vectors will do: what counts is that both sides search the same.
+load()
+{
+	query <<-SQL || return 1
+		SET client_min_messages = warning;
+		CREATE EXTENSION vecdb;
+		CREATE ROLE vecdb_anon NOLOGIN; CREATE ROLE vecdb_http LOGIN NOINHERIT; GRANT vecdb_anon TO vecdb_http;
+		GRANT USAGE, CREATE ON SCHEMA collections TO vecdb_anon;
+		GRANT USAGE, CREATE ON SCHEMA public TO vecdb_anon;
+		SET ROLE vecdb_anon;
+		SELECT setseed(0.5);
+		SELECT vecdb.create_collection(n, $DIM) FROM unnest('{bench,bench_http,bench_libpq}'::text[]) n;
+		SELECT vecdb.create_collection('batch_flat', $DIM, index_type => 'flat'), vecdb.create_collection('batch_hnsw', $DIM);
+		CREATE TABLE source AS SELECT i, (SELECT array_agg(round((random() - 0.5)::numeric, 6)) FROM generate_series(1, $DIM) WHERE i > 0)::vector AS v
+			FROM generate_series(1, $ROWS + 1000) i;
+		INSERT INTO collections.bench (id, data, metadata) SELECT 'r' || i, v, jsonb_build_object('n', i % 10) FROM source WHERE i <= $ROWS;
+		ANALYZE;
+		RESET ROLE;
+		SELECT pg_reload_conf();
+		CHECKPOINT;
+	SQL
+	query -c "SELECT v FROM source WHERE i > $ROWS ORDER BY i" >"$DIR/vectors"
+	query -c "SELECT id FROM collections.bench ORDER BY random()" >"$DIR/ids"
+	query -c "SELECT 'b' || i || E'\t' || v || E'\t' || '{\"n\": 1}' FROM source WHERE i <= $BATCH ORDER BY i" >"$DIR/batch.copy"
+	for kind in flat hnsw; do
+		query -c "SELECT '{\"vectors\":[' || string_agg('{\"id\":\"b' || i || '\",\"collection\":\"batch_$kind\",\"data\":' || v || ',\"metadata\":{\"n\":1}}', ',' ORDER BY i) || ']}' FROM source WHERE i <= $BATCH" >"$DIR/batch_$kind.json"
+	done
+	for _ in $(seq 100); do
+		[ "$(curl -s "http://127.0.0.1:$((HTTP + 1))/ready")" != OK ] || return 0
+		sleep 0.1
+	done
+	return 1
+}
+
+# through_http KIND CLIENTS, through_libpq KIND CLIENTS: "rate p50 p99"
+through_http()
+{
+	local out file=$DIR/vectors threads=1
+
+	[ "$1" != read ] || file=$DIR/ids
+	[ "$2" -lt 8 ] || threads=2
+	out=$(wrk -t "$threads" -c "$2" -d "${SECS}s" -s "$ROOT/test/bench/http.lua" "http://127.0.0.1:$HTTP" -- "$1" "$file" 2>&1)
+	printf '%s\n' "$out" >>"$LOG"
+	printf '%s\n' "$out" | awk '/^result / { if ($5 > 0) print "wrk: " $5 " errors" >"/dev/stderr"; print $2, $3, $4 }'
+}
+
+through_libpq()
+{
+	local file=$DIR/vectors
+
+	[ "$1" != read ] || file=$DIR/ids
+	PGHOST=127.0.0.1 PGPORT=$PG PGUSER=postgres PGDATABASE=postgres \
+		"$DIR/pool" "$1" "$2" "$(($2 < EXECUTORS ? $2 : EXECUTORS))" "$SECS" "$file"
+}
+
+median()
+{
+	sort -n | awk '{ x[NR] = $1 } END { print x[int((NR + 1) / 2)] }'
+}
+
+milliseconds()
+{
+	local began
+
+	began=$(date +%s%N)
+	"$@" >>"$LOG" 2>&1 || die "could not run: $*"
+	echo "$((($(date +%s%N) - began) / 1000)) " | awk '{ printf "%.3f\n", $1 / 1000 }'
+}
+
+batch_http()
+{
+	[ "$(curl -sS -o /dev/null -w '%{http_code}' -H 'Content-Type: application/json' -H 'Expect:' --data-binary "@$DIR/batch_$1.json" "http://127.0.0.1:$HTTP/vectors")" = 201 ]
+}
+
+batch_copy()
+{
+	query -c "\\copy collections.batch_$1 (id, data, metadata) FROM '$DIR/batch.copy'"
+}
+
+PG=$(free_port 5590)
+HTTP=$(free_port 8590)
+say "Making a server with $ROWS vectors of $DIM dimensions"
+step 'make a server' prepare_server
+SERVER_UP=yes
+step 'build the client of libpq' gcc -std=gnu11 -O2 -Wall -Wextra -Wshadow -I"$("$PG_CONFIG" --includedir)" \
+	-o "$DIR/pool" "$ROOT/test/bench/pool.c" -L"$("$PG_CONFIG" --libdir)" -lpq -lpthread
+step 'load it' load
+
+{
+	printf '%s, %s processors, %s executors or backends, %s s a point\n\n' "$("$PG_CONFIG" --version)" "$(nproc)" "$EXECUTORS" "$SECS"
+	printf '%-8s %7s | %9s %8s %8s | %9s %8s %8s | %6s %9s\n' '' clients HTTP/s 'p50 ms' 'p99 ms' libpq/s 'p50 ms' 'p99 ms' ratio 'p50 more'
+	for kind in search read insert; do
+		for n in $CLIENTS; do
+			printf '%-8s %7s | %9s %8s %8s | %9s %8s %8s | ' "$kind" "$n" $(through_http "$kind" "$n" | tee "$DIR/http") $(through_libpq "$kind" "$n" | tee "$DIR/libpq")
+			paste -d ' ' "$DIR/http" "$DIR/libpq" | awk -v kind="$kind" -v n="$n" '{
+				goal = ""
+				if (kind == "search") goal = ($1 / $4 >= 0.8 ? "  rate: met" : "  rate: missed") (n == 1 ? ($2 - $5 <= 0.15 ? ", median: met" : ", median: missed") : "")
+				printf "%6.2f %+9.3f%s\n", $1 / $4, $2 - $5, goal }'
+		done
+	done
+	printf '\nBatch of %s vectors of %s dimensions, median of %s, ms\n' "$BATCH" "$DIM" "$ROUNDS"
+	for kind in flat hnsw; do
+		: >"$DIR/http" && : >"$DIR/copy"
+		for _ in $(seq $ROUNDS); do
+			query -c "TRUNCATE collections.batch_$kind" && milliseconds batch_http $kind >>"$DIR/http"
+			query -c "TRUNCATE collections.batch_$kind" && milliseconds batch_copy $kind >>"$DIR/copy"
+		done
+		printf '%s %s %s\n' "$kind" "$(median <"$DIR/http")" "$(median <"$DIR/copy")" |
+			awk '{ printf "%-8s HTTP %8.1f   COPY %8.1f   rate %.2f of that of COPY: %s\n", $1, $2, $3, $3 / $2, $3 / $2 >= 0.5 ? "met" : "missed" }'
+	done
+	printf '\nGoals: search at least 0.80 of the rate, at most 0.150 ms more at the median of one client; batch at least 0.50 of the rate.\n'
+} | tee "$DIR/results.txt"
+say "Kept in $DIR/results.txt"

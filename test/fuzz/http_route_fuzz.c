@@ -1,0 +1,105 @@
+/*
+ * http_route_fuzz.c
+ *	  Paths, percent-encoding and queries; and that the form of an error holds
+ *	  whatever text it is given.
+ */
+#include "fuzz.h"
+
+#include "http/answer.h"
+#include "http/json.h"
+#include "http/route.h"
+
+/* What was decoded, encoded and decoded again, is the same. */
+static void
+check_again(const char *decoded, size_t len)
+{
+	char	   *encoded = fuzz_alloc(3 * len + 1);
+	char	   *again = fuzz_alloc(3 * len + 1);
+
+	for (size_t i = 0; i < len; i++)
+		sprintf(encoded + 3 * i, "%%%02X", (unsigned char) decoded[i]);
+	REQUIRE(route_decode(encoded, 3 * len, len % 2 == 1, again) == (long) len);
+	REQUIRE(memcmp(again, decoded, len) == 0);
+	free(encoded);
+	free(again);
+}
+
+static void
+check_error_form(const Text *text)
+{
+	char	   *message = fuzz_alloc(text->len + 1);
+	size_t		len = 0;
+	char	   *answer;
+	char	   *exact;
+	JsonReader	json;
+	JsonSpan	span;
+	bool		first = true;
+	int			members = 0;
+
+	memcpy(message, text->bytes, text->len);
+	message[text->len] = '\0';
+	answer = answer_error("PT400", message, text->len % 2 ? message : NULL, NULL, &len);
+	REQUIRE(answer != NULL);
+	exact = fuzz_alloc(len);
+	memcpy(exact, answer, len);
+	json_begin(&json, exact, len);
+	REQUIRE(json_peek(&json) == JSON_OBJECT && json_enter(&json));
+	while (json_member(&json, &first, &span))
+	{
+		if (json_is(&json, span, "message"))
+		{
+			char	   *back;
+
+			REQUIRE(json_value(&json, &span));
+			back = fuzz_alloc(span.len);
+			REQUIRE(json_string(&json, span, back) == (long) strlen(message));
+			REQUIRE(strcmp(back, message) == 0);
+			free(back);
+		}
+		else
+			REQUIRE(json_value(&json, &span));
+		members++;
+	}
+	REQUIRE(members == 4 && json_end(&json));
+	free(exact);
+	free(answer);
+	free(message);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	Text		text = text_new(data, size);
+	char	   *param = fuzz_alloc(size + 1);
+	char	   *key = fuzz_alloc(size + 1);
+	char	   *value = fuzz_alloc(size + 1);
+	Route		route;
+	const char *query;
+	size_t		left;
+	bool		bad;
+	size_t		pairs = 0;
+
+	route_find(text.bytes, text.len, param, &route);
+	REQUIRE(route_allow(route.id) != NULL);
+	REQUIRE((route.id == ROUTE_NONE) == (route.methods == 0));
+	REQUIRE(route.param_len <= size && param[route.param_len] == '\0');
+	REQUIRE(memchr(param, '\0', route.param_len) == NULL);
+	REQUIRE(!route.malformed || route.param_len == 0);
+	if (route.id != ROUTE_NONE)
+		check_again(param, route.param_len);
+	query = route.query;
+	left = route.query_len;
+	REQUIRE(left == 0 || (query > text.bytes && query + left == text.bytes + size));
+	while (route_query_next(&query, &left, key, value, &bad))
+	{
+		REQUIRE(query + left == text.bytes + size);
+		REQUIRE(bad || strlen(key) + strlen(value) <= size);
+		REQUIRE(++pairs <= size);
+	}
+	check_error_form(&text);
+	free(param);
+	free(key);
+	free(value);
+	text_destroy(&text);
+	return 0;
+}

@@ -1,0 +1,217 @@
+# 020_errors.pl
+#	  What bad input gets: the status, an error in the one form, and a server
+#	  and connection that go on.
+use strict;
+use warnings;
+use FindBin;
+use lib $FindBin::RealBin;
+use Test::More;
+use VecdbHttp;
+
+my $node = http_node('errors', "vecdb.http_max_body = 4MB\nvecdb.http_max_answer = 1MB\n");
+my $c = VecdbHttp::Client->new($node->{http});
+my @executors = executors($node);
+my $front = worker_pid($node, 'vecdb http front');
+
+call($node, 'POST', '/collections', { name => 'film', dimensions => 3 });
+
+sub post { my ($path, $body, %h) = @_; return $c->request('POST', $path, $body, 'Content-Type' => 'application/json', %h) }
+
+# --- malformed JSON
+my %malformed = (
+	'' => qr/the body is empty/,
+	' ' => qr/byte 2: expected a value/,
+	'{' => qr/at its end, byte 2: expected a name/,
+	'{"vectors"' => qr/expected ":"/,
+	'{"vectors":' => qr/expected a value/,
+	'{"vectors":[' => qr/byte 13/,
+	'{"vectors":[{"data":[1,2' => qr/byte 25/,
+	'{"vectors":[{"data":[1,2,]}]}' => qr/byte 26/,
+	'{"vectors":[{"data":[1 2]}]}' => qr/byte 24/,
+	'{"vectors":[{"data":[.5]}]}' => qr/byte 22/,
+	'{"vectors":[{"data":[+1]}]}' => qr/byte 22/,
+	'{"vectors":[{"data":[1.]}]}' => qr/byte 24/,
+	'{"vectors":[{"data":[1e]}]}' => qr/byte 24/,
+	'{"vectors":[{"data":[0x10]}]}' => qr/byte 23/,
+	'{"vectors":[{"data":[01]}]}' => qr/byte 23/,
+	'{"vectors":[],}' => qr/byte 15/,
+	'{"vectors":[]} x' => qr/byte 16: expected the end/,
+	'{"vectors":[]}{}' => qr/byte 15/,
+	'{vectors:[]}' => qr/byte 2/,
+	"{'vectors':[]}" => qr/byte 2/,
+	'{"vectors":[{"id":"a' => qr/end of a string/,
+	"{\"vectors\":[{\"id\":\"a\nb\",\"data\":[1]}]}" => qr/control character/,
+	'{"vectors":[{"id":"\x","data":[1]}]}' => qr/unknown escape/,
+	'{"vectors":[{"id":"\u12g4","data":[1]}]}' => qr/hexadecimal/,
+	'{"vectors":[{"id":"\ud800","data":[1]}]}' => qr/surrogate/,
+	'{"vectors":[{"id":"\u0000","data":[1]}]}' => qr/u0000/,
+	"{\"vectors\":[{\"id\":\"\xff\xfe\",\"data\":[1]}]}" => qr/UTF8/,
+	"{\"vectors\":[{\"id\":\"\xed\xa0\x80\",\"data\":[1]}]}" => qr/UTF8/,
+	"{\"vectors\":[{\"id\":\"\xc0\xaf\",\"data\":[1]}]}" => qr/UTF8/,
+	"{\"vectors\":\0[]}" => qr/NUL/,
+	"\xef\xbb\xbf{\"vectors\":[]}" => qr/byte 1/,
+	'nul' => qr/expected a value/,
+	'truefalse' => qr/byte 5/,
+	'{"vectors":[/* none */]}' => qr/byte 13/,
+	"\x1f\x8b\x08" => qr/./);
+is_error(post('/vectors', $_), 400, $malformed{$_}, 'malformed: ' . s/[^ -~]/?/gr) for sort keys %malformed;
+is_error(post('/search', '{"vector":[1,2,3],"filter":{"a":{"$gt":"\u0000"}}}'), 400, qr/./, 'NUL within a filter');
+is_error(post('/vectors', '{"vectors":[{"data":[1,2,3],"collection":"film","metadata":{"a":"\ud800"}}]}'), 400, qr/./, 'half a surrogate pair within metadata');
+
+# --- wrong shape
+my @shapes = (
+	[ '/vectors', '[]', qr/the body must be an object, not an array/ ],
+	[ '/vectors', '"x"', qr/the body must be an object, not a string/ ],
+	[ '/vectors', '7', qr/the body must be an object, not a number/ ],
+	[ '/vectors', 'null', qr/the body must be an object, not null/ ],
+	[ '/vectors', '{}', qr/vectors is missing/ ],
+	[ '/vectors', '{"vectors":null}', qr/vectors is missing/ ],
+	[ '/vectors', '{"vectors":{}}', qr/vectors must be an array, not an object/ ],
+	[ '/vectors', '{"vectors":[1]}', qr/vectors\[0\] must be an object, not a number/ ],
+	[ '/vectors', '{"vectors":[null]}', qr/vectors\[0\] must be an object, not null/ ],
+	[ '/vectors', '{"vectors":[],"vectors":[]}', qr/vectors is given twice/ ],
+	[ '/vectors', '{"vectors":[],"extra":1}', qr/unknown field "extra"/ ],
+	[ '/vectors', '{"vectors":[{"data":[1,2,3],"vector":[1]}]}', qr/unknown field "vector" in vectors\[0\]/ ],
+	[ '/vectors', '{"vectors":[{}]}', qr/vectors\[0\]\.data is missing/ ],
+	[ '/vectors', '{"vectors":[{"data":[1,2,3]},{"id":"x"}]}', qr/vectors\[1\]\.data is missing/ ],
+	[ '/vectors', '{"vectors":[{"data":[]}]}', qr/vectors\[0\]\.data must have at least one element/ ],
+	[ '/vectors', '{"vectors":[{"data":"[1,2,3]"}]}', qr/vectors\[0\]\.data must be an array of numbers, not a string/ ],
+	[ '/vectors', '{"vectors":[{"data":{"0":1}}]}', qr/vectors\[0\]\.data must be an array of numbers, not an object/ ],
+	[ '/vectors', '{"vectors":[{"data":[1,"2",3]}]}', qr/vectors\[0\]\.data\[1\] must be a number, not a string/ ],
+	[ '/vectors', '{"vectors":[{"data":[1,null,3]}]}', qr/vectors\[0\]\.data\[1\] must be a number, not null/ ],
+	[ '/vectors', '{"vectors":[{"data":[1,true]}]}', qr/vectors\[0\]\.data\[1\] must be a number, not true/ ],
+	[ '/vectors', '{"vectors":[{"data":[[1,2,3]]}]}', qr/vectors\[0\]\.data\[0\] must be a number, not an array/ ],
+	[ '/vectors', '{"vectors":[{"data":[1,NaN]}]}', qr/vectors\[0\]\.data\[1\] is not a finite number/ ],
+	[ '/vectors', '{"vectors":[{"data":[Infinity]}]}', qr/vectors\[0\]\.data\[0\] is not a finite number/ ],
+	[ '/vectors', '{"vectors":[{"data":[1,2,-Infinity]}]}', qr/vectors\[0\]\.data\[2\] is not a finite number/ ],
+	[ '/vectors', '{"vectors":[{"data":[1,1e39]}]}', qr/vectors\[0\]\.data\[1\] is out of range/ ],
+	[ '/vectors', '{"vectors":[{"data":[1,-1e999999999]}]}', qr/vectors\[0\]\.data\[1\] is out of range/ ],
+	[ '/vectors', '{"vectors":[{"id":1,"data":[1,2,3]}]}', qr/vectors\[0\]\.id must be a string, not a number/ ],
+	[ '/vectors', '{"vectors":[{"id":"","data":[1,2,3]}]}', qr/vectors\[0\]\.id must not be empty/ ],
+	[ '/vectors', '{"vectors":[{"id":"a","id":"b","data":[1,2,3]}]}', qr/vectors\[0\]\.id is given twice/ ],
+	[ '/vectors', '{"vectors":[{"data":[1,2,3],"metadata":[]}]}', qr/vectors\[0\]\.metadata must be an object, not an array/ ],
+	[ '/vectors', '{"vectors":[{"data":[1,2,3],"metadata":"x"}]}', qr/vectors\[0\]\.metadata must be an object, not a string/ ],
+	[ '/vectors', '{"vectors":[{"data":[1,2,3],"collection":7}]}', qr/vectors\[0\]\.collection must be a string, not a number/ ],
+	[ '/vectors', '{"vectors":[{"data":[1,2],"collection":"film"}]}', qr/vectors\[0\]\.data has 2 dimensions, collection "film" has 3/ ],
+	[ '/vectors', '{"vectors":[{"data":[1,2],"collection":""}]}', qr/name/ ],
+	[ '/vectors', '{"vectors":[{"data":[1,2],"collection":"' . 'x' x 64 . '"}]}', qr/name/ ],
+	[ '/vectors', '{"vectors":[{"data":[' . join(',', (1) x 16001) . ']}]}', qr/vectors\[0\]\.data has more than 16000 dimensions/ ],
+	[ '/collections', '{}', qr/name is missing/ ],
+	[ '/collections', '{"name":"x"}', qr/dimensions is missing/ ],
+	[ '/collections', '{"name":7,"dimensions":3}', qr/name must be a string, not a number/ ],
+	[ '/collections', '{"name":"","dimensions":3}', qr/name/ ],
+	[ '/collections', '{"name":"' . 'n' x 64 . '","dimensions":3}', qr/invalid name of a collection/ ],
+	[ '/collections', '{"name":"x","dimensions":"3"}', qr/dimensions must be a number, not a string/ ],
+	[ '/collections', '{"name":"x","dimensions":2.5}', qr/dimensions must be a whole number, not 2\.5/ ],
+	[ '/collections', '{"name":"x","dimensions":0}', qr/dimensions/ ],
+	[ '/collections', '{"name":"x","dimensions":-1}', qr/dimensions/ ],
+	[ '/collections', '{"name":"x","dimensions":16001}', qr/16001|16000/ ],
+	[ '/collections', '{"name":"x","dimensions":1e99}', qr/dimensions/ ],
+	[ '/collections', '{"name":"x","dimensions":1e999}', qr/dimensions is out of range/ ],
+	[ '/collections', '{"name":"x","dimensions":3,"metric":"hamming"}', qr/hamming/ ],
+	[ '/collections', '{"name":"x","dimensions":3,"metric":""}', qr/metric/ ],
+	[ '/collections', '{"name":"x","dimensions":3,"index_type":"ivf"}', qr/ivf/ ],
+	[ '/collections', '{"name":"x","dimensions":3,"storage":"bit"}', qr/bit/ ],
+	[ '/collections', '{"name":"x","dimensions":3,"m":1}', qr/m\b/ ],
+	[ '/collections', '{"name":"x","dimensions":3,"m":101}', qr/m\b/ ],
+	[ '/collections', '{"name":"x","dimensions":3,"ef_construction":3}', qr/ef_construction/ ],
+	[ '/collections', '{"name":"x","dimensions":3,"filter_index":"yes"}', qr/filter_index must be true or false, not a string/ ],
+	[ '/collections', '{"name":"x","dimensions":3,"shards":1}', qr/unknown field "shards"/ ],
+	[ '/search', '{}', qr/vector is missing/ ],
+	[ '/search', '{"vector":[1,2,3],"k":0}', qr/k\b/ ],
+	[ '/search', '{"vector":[1,2,3],"k":-1}', qr/k\b/ ],
+	[ '/search', '{"vector":[1,2,3],"k":1.5}', qr/k must be a whole number, not 1\.5/ ],
+	[ '/search', '{"vector":[1,2,3],"k":"10"}', qr/k must be a number, not a string/ ],
+	[ '/search', '{"vector":[1,2,3],"k":1e10}', qr/k must be a whole number/ ],
+	[ '/search', '{"vector":[1,2,3],"threshold":"high"}', qr/threshold must be a number, not a string/ ],
+	[ '/search', '{"vector":[1,2,3],"filter":[]}', qr/filter must be an object, not an array/ ],
+	[ '/search', '{"vector":[1,2,3],"filter":{"a":{"$near":1}}}', qr/invalid filter/ ],
+	[ '/search', '{"vector":[1,2,3],"exact":1}', qr/exact must be true or false, not a number/ ],
+	[ '/search', '{"vector":[1,2,3],"ef_search":0}', qr/ef_search/ ],
+	[ '/search', '{"vector":[1,2,3],"ef_search":100000}', qr/ef_search/ ],
+	[ '/search', '{"vector":[1,2]}', qr/vector has 2 dimensions/ ],
+	[ '/search', '{"vector":[1,2],"collection":"film"}', qr/vector has 2 dimensions, collection "film" has 3/ ],
+	[ '/collections/film/search', '{"vector":[1,2]}', qr/vector has 2 dimensions, collection "film" has 3/ ],
+	[ '/collections/film/search', '{"vector":[1,2,3],"collection":"other"}', qr/"other" in the body and "film" in the path/ ],
+	[ '/collections/film/search', '{"vector":[1,"NaN",3]}', qr/vector\[1\] must be a number, not a string/ ],
+	[ '/collections/film/search', '{"vector":[0,0,NaN]}', qr/vector\[2\] is not a finite number/ ]);
+is_error(post($_->[0], $_->[1]), 422, $_->[2], "wrong shape: $_->[0] " . substr($_->[1], 0, 60)) for @shapes;
+same_json(post('/search', '{"vector":[1,2,3]}'), 200, { results => [] }, 'none of them left anything behind');
+is($node->safe_psql('postgres', q{SELECT string_agg(relname, ' ') FROM pg_class WHERE relnamespace = 'collections'::regnamespace AND relkind = 'r'}),
+	'film', 'nor made a collection');
+
+# --- conflicts, and what is not there
+is_error(post('/collections', { name => 'film', dimensions => 3 }), 409, qr/"film" already exists/, 'a name that is taken');
+is_error($c->request('GET', '/collections/none'), 404, qr/collection "none" does not exist/, 'no such collection');
+is_error($c->request('DELETE', '/collections/none'), 404, qr/collection "none" does not exist/, 'to delete');
+is_error(post('/collections/none/search', { vector => [1] }), 404, qr/collection "none" does not exist/, 'to search');
+is_error(post('/search', { vector => [1], collection => 'none' }), 404, qr/collection "none" does not exist/, 'by name');
+is_error($c->request('GET', '/vectors/none'), 404, qr/vector with id "none"/, 'no such vector');
+is_error($c->request('GET', '/vectors/none?collection=none'), 404, qr/collection "none" does not exist/, 'in no such collection');
+is_error($c->request('GET', '/collections/' . 'n' x 64), 404, qr/does not exist/, 'a name that cannot be');
+for my $path ('/', '/x', '/healthy', '/health/', '/Health', '/vectors/', '/vectors/a/b', '/collections/', '/collections/a/b', '/collections//search', '/collections/film/search/', '//health', '/health%2f', '/../health', '/stats/..', '/pg_catalog')
+{
+	is_error($c->request('GET', $path), 404, qr/there is no such path/, "no such path: $path");
+}
+is_error($c->request('GET', $_), 400, qr/percent-encoded/, "not well percent-encoded: $_") for '/vectors/%', '/vectors/%4', '/vectors/%zz', '/vectors/a%00b', '/vectors/x?collection=%', '/collections/%e';
+is_error($c->request('GET', $_), 400, qr/UTF8/, "not UTF-8: $_") for '/vectors/%ff', '/collections/%c3%28', '/vectors/x?collection=%ff';
+is_error($c->request('GET', $_), 400, qr/unknown parameter/, "unknown parameter: $_") for '/stats?x=1', '/vectors/x?colection=film', '/collections?limit=5', '/collections/film?x';
+is_error($c->request('GET', '/vectors/x?collection=film&collection=film'), 400, qr/given twice/, 'a parameter twice');
+is_error(post('/search?k=3', { vector => [ 1, 2, 3 ] }), 400, qr/unknown parameter "k"/, 'a parameter of another place');
+
+# --- media types
+is_error($c->request('POST', '/search', '{"vector":[1,2,3]}', 'Content-Type' => $_), 415, qr/JSON in UTF-8/, "Content-Type: $_")
+  for 'text/plain', 'application/x-www-form-urlencoded', 'application/jsonx', 'application/json; charset=latin1', 'multipart/form-data; boundary=x', 'x', ';', 'application/json;charset="iso-8859-1"';
+is($c->request('POST', '/search', '{"vector":[1,2,3]}', 'Content-Type' => $_)->{status}, 200, "Content-Type: $_")
+  for 'application/json', 'application/JSON; charset=UTF-8', 'application/json;charset="utf-8"', 'application/vnd.api+json', '';
+is($c->request('POST', '/search', '{"vector":[1,2,3]}')->{status}, 200, 'no Content-Type');
+is_error(post('/search', "\x1f\x8b\x08", 'Content-Encoding' => 'gzip'), 415, qr/compressed/, 'a compressed body');
+is_kept($c, 'one connection took all of that');
+
+# --- limits
+is_error($c->request('GET', '/vectors/' . 'a' x 8000), 404, qr/no vector/, 'a long path');
+is_refused($node, 'GET /vectors/' . 'a' x 8200 . " HTTP/1.1\r\nHost: x\r\n\r\n", 414, qr/too long/, 'a path over the limit');
+is_refused($node, 'GET /vectors/x?' . 'a' x 8200 . " HTTP/1.1\r\nHost: x\r\n\r\n", 414, qr/too long/, 'a query over the limit');
+is_refused($node, "GET /health HTTP/1.1\r\nHost: x\r\nX: " . 'a' x 16400 . "\r\n\r\n", 431, qr/headers are too large/, 'headers over the limit');
+is_refused($node, "GET /health HTTP/1.1\r\nHost: x\r\n" . join('', map { "X$_: y\r\n" } 1 .. 120) . "\r\n", 431, qr/too many headers/, 'too many headers');
+is_refused($node, "POST /vectors HTTP/1.1\r\nHost: x\r\nContent-Length: 4194305\r\n\r\n", 413, qr/body is too large/, 'a body over the limit, before it is sent');
+is_refused($node, "POST /vectors HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" . ("80000\r\n" . ' ' x 524288 . "\r\n") x 9, 413, qr/body is too large/, 'a chunked body over the limit');
+{
+	# What is far beyond every buffer gets an answer or is cut off, and nobody else notices.
+	for my $bytes ('GET /' . 'a' x 4_000_000, "GET / HTTP/1.1\r\nHost: x\r\nX: " . 'b' x 4_000_000, 'X' x 4_000_000)
+	{
+		my $huge = VecdbHttp::Client->new($node->{http});
+		$huge->send($bytes);
+		my $answer = $huge->answer;
+		like($answer ? $answer->{status} : 'closed', qr/^(?:400|414|431|413|closed)$/, substr($bytes, 0, 8) . '... without an end');
+		ok($huge->closed || $huge->{eof}, 'it is closed');
+		$huge->close;
+	}
+}
+is(post('/search', '{"vector":[1,2,3]' . ' ' x 4_000_000 . '}')->{status}, 200, 'a body just below the limit');
+
+# --- deep and huge JSON
+for my $n (150, 201, 100_000, 2_000_000)
+{
+	my $deep = '[' x $n;
+	is_error(post('/vectors', $deep), 400, qr/nested too deeply|byte/, "$n brackets");
+	is_error(post('/vectors', '{"vectors":' . $deep . ']' x $n . '}'), $n <= 201 ? 422 : 400, qr/vectors\[0\] must be an object|nested too deeply/, "$n brackets for vectors");
+	my $answer = post('/vectors', '{"vectors":[{"data":[1,2,3],"collection":"film","metadata":' . '{"a":' x $n . '1' . '}' x $n . '}]}');
+	$n <= 200 ? is($answer->{status}, 201, "metadata $n deep") : is_error($answer, $n > 700_000 ? 413 : 400, qr/nested too deeply|too large/, "metadata $n deep");
+	$c = VecdbHttp::Client->new($node->{http}) if $answer->{status} == 413;
+	is_error(post('/search', '{"vector":[1,2,3],"filter":' . '{"$not":' x $n . '{}' . '}' x $n . '}'), $n > 200 ? 400 : 422, qr/./, "a filter $n deep") if $n < 200_000;
+}
+is_error(post('/vectors', '{"vectors":[' . '0,' x 1_000_000 . '0]}'), 422, qr/vectors\[0\] must be an object/, 'a million numbers for vectors');
+is_error(post('/vectors', '{"' . 'k' x 3_000_000 . '":1}'), 422, qr/unknown field "k+/, 'a name of 3 MB');
+cmp_ok(length post('/vectors', '{"' . 'k' x 3_000_000 . '":1}')->{body}, '<', 2000, 'of which the error shows the beginning');
+is_error(post('/vectors', { vectors => [ { id => 'i' x 3_000_000, data => [ 1, 2, 3 ], collection => 'film' } ] }), 500, qr/index row|exceeds/, 'an id of 3 MB');
+is_error(post('/vectors', '{"vectors":[{"data":[1,2,3],"collection":"film","metadata":{"n":1' . '0' x 200_000 . '}}]}'), 422, qr/./, 'a number beyond numeric');
+is(post('/vectors', '{"vectors":[{"id":"digits","data":[1' . '0' x 30 . ',0.' . '1' x 100_000 . ',3],"collection":"film"}]}')->{status}, 201, 'a number of 100,000 digits');
+is(post('/vectors', { vectors => [ map { { id => "big$_", data => [ 1, 2, 3 ], collection => 'film', metadata => { text => 'x' x 600_000 } } } 1 .. 3 ] })->{status}, 201, 'large metadata');
+is_error(post('/collections/film/search', { vector => [ 1, 2, 3 ], k => 1000 }), 500, qr/answer is too large/, 'an answer over the limit');
+is_kept($c, 'the connection is still good');
+
+is_deeply([ executors($node) ], \@executors, 'no executor ended on the way');
+is(worker_pid($node, 'vecdb http front'), $front, 'nor did the front');
+$node->stop;
+done_testing();

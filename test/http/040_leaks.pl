@@ -1,0 +1,118 @@
+# 040_leaks.pl
+#	  Nothing that one request does to the session is there for the next.
+#
+# One executor, so that the next request finds the same session; a request runs
+# SQL through the trigger of the collection "lab".
+use strict;
+use warnings;
+use FindBin;
+use lib $FindBin::RealBin;
+use Test::More;
+use VecdbHttp;
+
+my $node = http_node('leaks', "vecdb.http_executors = 1\n", lab => 1);
+$node->safe_psql('postgres', q{
+	CREATE SEQUENCE public.numbers;
+	GRANT ALL ON SEQUENCE public.numbers TO vecdb_anon;
+	GRANT CREATE ON SCHEMA public TO vecdb_anon;
+	CREATE ROLE other NOLOGIN;
+	GRANT other TO vecdb_http;
+	CREATE TABLE public.who (who text);
+	GRANT ALL ON public.who TO vecdb_anon;
+});
+
+my ($executor) = executors($node);
+my $c = VecdbHttp::Client->new($node->{http});
+my $fail = q{DO $$ BEGIN RAISE EXCEPTION 'on purpose'; END $$};
+
+# What a request does, and a question whose answer must be as in a fresh session.
+# Each is done thrice: with success, with failure after it, and on the next
+# connection.
+my @leaks = (
+	[ 'a setting', q{SELECT set_config('work_mem', '77MB', false)}, q{SELECT current_setting('work_mem')} ],
+	[ 'SET', q{SET work_mem = '77MB'}, q{SELECT current_setting('work_mem')} ],
+	[ 'SET search_path', q{SET search_path = pg_temp, collections}, q{SELECT current_setting('search_path')} ],
+	[ 'SET TimeZone', q{SET TimeZone = 'Asia/Tokyo'}, q{SELECT current_setting('TimeZone')} ],
+	[ 'SET DateStyle', q{SET DateStyle = 'German'}, q{SELECT current_setting('DateStyle')} ],
+	[ 'SET extra_float_digits', q{SET extra_float_digits = -5}, q{SELECT 1.0::float8 / 3} ],
+	[ 'SET statement_timeout', q{SET statement_timeout = '1ms'}, q{SELECT current_setting('statement_timeout')} ],
+	[ 'SET default_transaction_read_only', q{SET default_transaction_read_only = on}, q{SELECT current_setting('transaction_read_only')} ],
+	[ 'SET default_transaction_isolation', q{SET default_transaction_isolation = 'serializable'}, q{SELECT current_setting('transaction_isolation')} ],
+	[ 'SET row_security', q{SET row_security = off}, q{SELECT current_setting('row_security')} ],
+	[ 'SET hnsw.ef_search', q{SET hnsw.ef_search = 777}, q{SELECT current_setting('hnsw.ef_search', true)} ],
+	[ 'a setting of the client\'s own', q{SELECT set_config('my.secret', 'x', false)}, q{SELECT coalesce(current_setting('my.secret', true), '')} ],
+	[ 'request.headers', q{SELECT set_config('request.headers', '{"x":"forged"}', false)}, q{SELECT current_setting('request.headers')::json->>'x'} ],
+	[ 'request.jwt.claims', q{SELECT set_config('request.jwt.claims', '{"role":"other"}', false)}, q{SELECT coalesce(current_setting('request.jwt.claims', true), '')} ],
+	[ 'a temporary table', q{CREATE TEMP TABLE left_over AS SELECT 1 AS x}, q{SELECT to_regclass('pg_temp.left_over')} ],
+	[ 'a temporary table in the way of another', q{CREATE TEMP TABLE pg_class AS SELECT 1 AS x}, q{SELECT count(*) > 100 FROM pg_class} ],
+	[ 'a temporary table to be kept', q{CREATE TEMP TABLE kept (x int) ON COMMIT PRESERVE ROWS; INSERT INTO kept VALUES (1)}, q{SELECT to_regclass('pg_temp.kept')} ],
+	[ 'a temporary function', q{CREATE FUNCTION pg_temp.f() RETURNS int LANGUAGE sql AS 'SELECT 1'}, q{SELECT to_regprocedure('pg_temp.f()')} ],
+	[ 'a temporary view', q{CREATE TEMP VIEW v AS SELECT 1}, q{SELECT to_regclass('pg_temp.v')} ],
+	[ 'an advisory lock', q{SELECT pg_advisory_lock(42)}, q{SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'} ],
+	[ 'an advisory lock, shared, twice', q{SELECT pg_advisory_lock_shared(42), pg_advisory_lock_shared(42)}, q{SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'} ],
+	[ 'a prepared statement', q{PREPARE p AS SELECT 1}, q{SELECT count(*) FROM pg_prepared_statements} ],
+	[ 'a cursor', q{DO $$ DECLARE c refcursor := 'mine'; BEGIN OPEN c FOR SELECT 1; END $$}, q{SELECT count(*) FROM pg_cursors WHERE name = 'mine'} ],
+	[ 'a sequence\'s value', q{SELECT nextval('public.numbers')}, q{SELECT lastval()} ],
+	[ 'the value of another sequence', q{SELECT nextval('public.numbers')}, q{SELECT currval('public.numbers')} ],
+	[ 'a deferred trigger', q{SET CONSTRAINTS ALL DEFERRED}, q{SELECT count(*) FROM pg_cursors} ],
+	[ 'a failed savepoint', q{DO $$ BEGIN PERFORM 1/0; EXCEPTION WHEN division_by_zero THEN PERFORM pg_advisory_lock(43); END $$}, q{SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'} ]);
+
+for my $leak (@leaks)
+{
+	my ($name, $do, $question) = @$leak;
+	my $fresh = lab_ask($node, $question, $c);
+	my $done = lab_run($node, $do, $c);
+
+	is($done->{status}, 201, "$name: is done") or diag($done->{body});
+	is(lab_ask($node, $question, $c), $fresh, "$name: is not there for the next request");
+	is(lab_run($node, "$do; $fail", $c)->{status}, 400, "$name: is done, and the request fails");
+	is(lab_ask($node, $question, $c), $fresh, "$name: is not there then either");
+	my ($free) = split /\|/, $node->safe_psql('postgres', 'SELECT pg_try_advisory_lock(42) AND pg_try_advisory_lock(43)');
+	is($free, 't', "$name: leaves no lock");
+	is((call($node, 'GET', '/stats') // {})->{status}, 200, "$name: another client does not notice");
+}
+
+# --- the way back to another role
+for my $escape ('RESET ROLE', 'SET ROLE NONE', 'SET ROLE other', 'SET ROLE postgres', 'SET LOCAL ROLE other', 'SET SESSION AUTHORIZATION postgres',
+	'SET SESSION AUTHORIZATION DEFAULT', 'RESET SESSION AUTHORIZATION', q{SELECT set_config('role', 'other', false)}, q{SELECT set_config('role', 'none', true)},
+	q{SELECT set_config('session_authorization', 'vecdb_http', false)}, 'RESET ALL', 'DISCARD ALL')
+{
+	my $answer = lab_run($node, "$escape; INSERT INTO public.who SELECT current_user", $c);
+	my $became = $node->safe_psql('postgres', q{SELECT string_agg(DISTINCT who, ' ') FROM public.who});
+	ok($became eq '' || $became eq 'vecdb_anon', "$escape: the request stays the role it is")
+	  or diag("became $became");
+	cmp_ok($answer->{status}, '>=', 400, "$escape: is an error") unless $escape eq 'RESET ALL';
+	is(lab_ask($node, 'SELECT current_user', $c), 'vecdb_anon', "$escape: so does the next");
+	$node->safe_psql('postgres', 'TRUNCATE public.who');
+}
+is_error(lab_run($node, 'LISTEN channel', $c), 400, qr/LISTEN/, 'LISTEN is refused', '0A000');
+is(lab_ask($node, 'SELECT session_user', $c), 'vecdb_http', 'the session is that of vecdb.http_role');
+
+# What is left for the end of the transaction runs as the role, too
+is(lab_run($node, q{
+	CREATE TABLE public.deferred (x int);
+	CREATE FUNCTION public.note_who() RETURNS trigger LANGUAGE plpgsql AS $f$ BEGIN INSERT INTO public.who SELECT current_user; RETURN NULL; END $f$;
+	CREATE CONSTRAINT TRIGGER late AFTER INSERT ON public.deferred DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.note_who();
+}, $c)->{status}, 201, 'a deferred trigger of the role\'s own');
+is(lab_run($node, q{INSERT INTO public.deferred VALUES (1)}, $c)->{status}, 201, 'which a request fires');
+is($node->safe_psql('postgres', 'SELECT who FROM public.who'), 'vecdb_anon', 'runs as the role');
+is_error(lab_run($node, q{CREATE FUNCTION public.escape() RETURNS trigger LANGUAGE plpgsql AS $f$ BEGIN RESET ROLE; RETURN NULL; END $f$;
+	CREATE TABLE public.deferred2 (x int);
+	CREATE CONSTRAINT TRIGGER late AFTER INSERT ON public.deferred2 DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.escape();
+	INSERT INTO public.deferred2 VALUES (1)}, $c), 401, qr/role/, 'and cannot leave it either', '42501');
+
+# --- what a request knows of itself
+same_json($c->request('POST', '/vectors', { vectors => [ { id => 'q', collection => 'lab', data => [ 1, 2, 3 ],
+				metadata => { ask => q{SELECT concat_ws(' ', current_setting('request.method'), current_setting('request.path'), current_setting('request.headers')::json->>'x-mine',
+					coalesce(current_setting('request.headers')::json->>'authorization', 'none'))} } } ] },
+		'X-Mine' => 'a "quoted" one', Authorization => 'Bearer secret'), 201, { ids => ['q'] }, 'a request that asks for its own');
+is_deeply(decode_raw($c->request('GET', '/vectors/q'))->{metadata}, { answer => 'POST /vectors a "quoted" one none' }, 'method, path and headers, but no token');
+is(lab_ask($node, q{SELECT coalesce(current_setting('request.headers')::json->>'x-mine', 'none')}, $c), 'none', 'headers do not go over to the next');
+
+# --- bodies
+$c->request('POST', '/vectors', '{"vectors":[{"id":"cut","collection":"lab","data":[1,2,3],"metadata":{"run":"SELECT 1"');
+same_json($c->request('POST', '/search', { vector => [ 1, 1, 1 ], k => 1, collection => 'lab', filter => { none => 1 } }), 200, { results => [] }, 'a body does not go on in the next');
+is_deeply([ executors($node) ], [$executor], 'all of it was one session');
+
+$node->stop;
+done_testing();

@@ -68,6 +68,11 @@ route_decode(const char *in, size_t len, bool plus_is_space, char *out)
 		}
 		else if (c == '+' && plus_is_space)
 			c = ' ';
+		else if (c == '\0')
+		{
+			out[0] = '\0';
+			return -1;
+		}
 		out[n++] = c;
 	}
 	out[n] = '\0';

@@ -56,7 +56,7 @@ extern bool route_query_next(const char **query, size_t *query_len, char *key, c
 
 /*
  * Percent-decode into out, which has room for len + 1 bytes, and terminate it.
- * The length, or -1 for a bad escape or an encoded NUL.
+ * The length, or -1 for a bad escape or a NUL, encoded or not.
  */
 extern long route_decode(const char *in, size_t len, bool plus_is_space, char *out);
 

@@ -174,9 +174,14 @@ on_request(void *arg, struct MHD_Connection *conn, const char *url, const char *
 		}
 		MHD_get_connection_values_n(conn, MHD_HEADER_KIND, collect_header, &collector);
 
-		/* Behind the last header, its CR LF and that of the empty line. */
+		/* Behind the last header, its CR LF and that of the empty line: the end of what the library took for the head. */
 		if (collector.expected && !request.stray_bytes)
-			request.stray_bytes = memcmp(collector.expected - 2, "\0\0\0", 4) != 0;
+		{
+			const union MHD_ConnectionInfo *info = MHD_get_connection_info(conn, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+
+			request.stray_bytes = memcmp(collector.expected - 2, "\0\0\0", 4) != 0 ||
+				info == NULL || (size_t) (collector.expected + 2 - method) != info->header_size;
+		}
 		self->phase = HTTP_PHASE_BODY;
 		verdict = server->hooks->headers(self->client, &request);
 	}

@@ -30,7 +30,7 @@ my %SET = (
 	fashion => { dim => 784, metric => 'l2', operator => '<->', opclass => 'vector_l2_ops' },
 	glove => {
 		dim => 100, metric => 'cosine', operator => '<=>', opclass => 'vector_cosine_ops',
-		code_bits => [ 2, 1 ],    # to be tried for their size
+		code_bits => [1],    # to be tried for its size
 	},
 	synthetic => { dim => 1536, metric => 'cosine', operator => '<=>', opclass => 'vector_cosine_ops' });
 my @SETS = qw(fashion glove synthetic);

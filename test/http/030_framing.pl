@@ -150,6 +150,7 @@ is(call($node, 'GET', '/health', undef, Host => $_)->{status}, 200, "Host: $_") 
 
 # --- control characters, line ends
 refused("GET /health HTTP/1.1\r\nHost: x\r\nX: a$_->[0]b\r\n\r\n$kill", 400, "$_->[1] in a value") for [ "\0", 'NUL' ], [ "\x01", '0x01' ], [ "\x08", '0x08' ], [ "\x1b", 'ESC' ], [ "\x7f", 'DEL' ], [ "\r", 'CR' ], [ "\x0b", '0x0b' ];
+refused("GET /health HTTP/1.1\r\nHost: x\r\nX: a$_->[0]\r\n\r\n$kill", 400, "$_->[1] at the end of the last value") for [ "\0", 'NUL' ], [ "\0\0", 'two NULs' ], [ "\x01", '0x01' ];
 refused("GET /health HTTP/1.1\r\nHost: x\r\nX$_->[0]: b\r\n\r\n$kill", 400, "$_->[1] in a name") for [ "\0", 'NUL' ], [ "\x01", '0x01' ], [ ' ', 'space' ], [ "\t", 'tab' ], [ '(', '(' ], [ "\xe9", 'a high byte' ], [ '"', 'a quote' ], [ "\x7f", 'DEL' ];
 refused("GET /health$_->[0]x HTTP/1.1\r\nHost: x\r\n\r\n$kill", 400, "$_->[1] in a target") for [ "\0", 'NUL' ], [ "\x01", '0x01' ], [ "\t", 'tab' ], [ "\x7f", 'DEL' ], [ "\xc3\xa9", 'high bytes' ], [ "\r", 'CR' ], [ ' ', 'space' ];
 refused("GET /health HTTP/1.1\nHost: x\r\n\r\n$kill", 400, 'bare LF behind the request line');

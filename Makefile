@@ -88,7 +88,7 @@ help:
 	@echo 'make demo           load 60,000 images, index them, search, report recall and times'
 	@echo '                    variables: DATA=directory (.vecdb/data) PGPORT=port (5488) PORT=port of HTTP (8080) CONF=file'
 	@echo 'make test           install what the tests need and run every suite'
-	@echo 'make unit|fuzz|sim|regress|isolation|pgtap|tap|http  one suite; FUZZ_SECONDS=n (5)'
+	@echo 'make unit|fuzz|sim|regress|isolation|pgtap|tap|http  one suite; FUZZ_SECONDS=n (5) FUZZ_SEED=n (1)'
 	@echo 'make sim NODES=n    the network of n nodes in simulation; SEED=n PARTS=rest,dead,liars,partition,churn'
 	@echo 'make bench          vecdb beside pgvector, and hnswlib: queries, builds, sizes (root)'
 	@echo '                    one part of it: SET=fashion|glove|synthetic ROW=build|recall|inside|...'

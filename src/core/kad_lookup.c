@@ -291,6 +291,7 @@ offer(KadLookup *self, NodeRecord *record, int source, int hops)
 		.distance = distance,
 		.state = KAD_NEW,
 		.hops = (uint8_t) hops,
+		.first_hops = (uint8_t) hops,
 		.source = (uint8_t) source,
 		.confirmed = source == NO_SOURCE
 	};

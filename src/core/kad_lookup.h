@@ -47,7 +47,8 @@ typedef struct KadCandidate
 	uint64_t	distance;		/* kad_id_distance() to the target */
 	int64_t		asked_ms;
 	uint8_t		state;			/* KadCandidateState */
-	uint8_t		hops;			/* 1: from the own table; else one more than who named it */
+	uint8_t		hops;			/* 1: from the own table; else one more than who named it, the least of those */
+	uint8_t		first_hops;		/* the same of who named it first */
 	uint8_t		source;			/* place of who named it, or NO_SOURCE */
 	bool		confirmed;		/* named by two or more, or by the own table */
 	uint8_t		named_answered; /* of those that it named first */

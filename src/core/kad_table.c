@@ -15,6 +15,8 @@ static KadEntry entry_of(const KadTable *self, NodeRecord *record, int address, 
 static void replace_record(KadTable *self, KadEntry *entry, NodeRecord *record, int address);
 static void wait_in(KadTable *self, KadBucket *bucket, KadEntry entry);
 static void promote(KadTable *self, KadBucket *bucket);
+static int	part_of(const KadId *id, int index);
+static int	yielding(const KadBucket *bucket, int index, const KadId *id);
 static void drop_entry(KadTable *self, KadBucket *bucket, int i);
 static void drop_waiting(KadBucket *bucket, int i);
 static int	gather(const KadBucket *bucket, const KadId *target, bool failing, NodeRecord **out,
@@ -106,8 +108,10 @@ kad_table_answered(KadTable *self, NodeRecord *record, int address, int64_t tick
 				worst = j;
 		if (worst < 0)
 		{
-			wait_in(self, bucket, newcomer);
-			return KAD_WAITS;
+			worst = yielding(bucket, prefix, &record->id);
+			wait_in(self, bucket, worst < 0 ? newcomer : bucket->entry[worst]);
+			if (worst < 0)
+				return KAD_WAITS;
 		}
 		record_pool_release(self->pool, bucket->entry[worst].record);
 		drop_entry(self, bucket, worst);
@@ -185,7 +189,8 @@ kad_table_wants(const KadTable *self, const NodeRecord *record, int64_t silent_m
 	for (int i = 0; i < bucket->n; i++)
 		if (bucket->entry[i].answered_ms < silent_ms || bucket->entry[i].failures > 0)
 			return true;
-	return bucket->n_waiting == 0;
+	return bucket->n_waiting == 0 ||
+		yielding(bucket, kad_id_prefix(&self->self, &record->id), &record->id) >= 0;
 }
 
 KadEntry *
@@ -424,6 +429,42 @@ promote(KadTable *self, KadBucket *bucket)
 			self->n++;
 			drop_waiting(bucket, i);
 		}
+}
+
+/* Of which part of a bucket's ids is it: the bits behind the one that differs from the owner's. */
+static int
+part_of(const KadId *id, int index)
+{
+	int			first = index + 1;
+	unsigned	bits;
+
+	if (first / 8 >= KAD_ID_BYTES)
+		return 0;
+	bits = (unsigned) id->b[first / 8] << 8;
+	if (first / 8 + 1 < KAD_ID_BYTES)
+		bits |= id->b[first / 8 + 1];
+	return (int) (bits >> (16 - KAD_PART_BITS - first % 8) & (KAD_PARTS - 1));
+}
+
+/*
+ * Who of a full bucket yields its place to a living newcomer, or -1: one of the
+ * largest part, when nobody is of the newcomer's.
+ */
+static int
+yielding(const KadBucket *bucket, int index, const KadId *id)
+{
+	int			n[KAD_PARTS] = {0};
+	int			last = 0;
+
+	for (int i = 0; i < bucket->n; i++)
+		n[part_of(&bucket->entry[i].id, index)]++;
+	if (n[part_of(id, index)] > 0)
+		return -1;
+	/* more entries than parts: the largest has two or more */
+	for (int i = 1; i < bucket->n; i++)
+		if (n[part_of(&bucket->entry[i].id, index)] >= n[part_of(&bucket->entry[last].id, index)])
+			last = i;
+	return last;
 }
 
 /* The reference passes to the caller. */

@@ -10,6 +10,11 @@
  *	  - A full bucket keeps whom it has, for who has been there long stays long;
  *		a newcomer waits in the bucket's replacement cache until one of them
  *		fails.  kad_table_oldest() names whom to ping.
+ *	  - Unless it stands for a part of the bucket's ids, a sixteenth, for which
+ *		nobody does: then one of the part that has most waits in its place.
+ *		Lookups into a bucket find neighbours of each other, and a bucket of
+ *		neighbours is near to few targets (seen at 10,000 nodes: 2.8 hops in
+ *		place of 2.4).
  *	  - At most 2 nodes of a subnet in a bucket and 3 in the table, so that who
  *		owns a few networks cannot own the table (private addresses may be
  *		exempt; they all count as one subnet else).
@@ -27,6 +32,8 @@
 
 #define KAD_K 20				/* nodes of a bucket, and of an answer */
 #define KAD_WAITING 8			/* nodes of a replacement cache */
+#define KAD_PART_BITS 4			/* of an id, behind those of its bucket */
+#define KAD_PARTS (1 << KAD_PART_BITS)
 #define KAD_SUBNET_BUCKET 2
 #define KAD_SUBNET_TABLE 3
 #define KAD_FAILURES 3

@@ -6,12 +6,29 @@
 
 #include "node_fixture.h"
 
-/* Records of nodes whose ids share `prefix` bits with the owner's. */
+/* Of a node whose id shares `prefix` bits with the owner's; the next but one and three more are `part`. */
+static NodeRecord *
+record_of_part(const KadId *owner, int prefix, int part, NetAddress address)
+{
+	for (;;)
+	{
+		Key			key = new_key();
+		KadId		id = kad_id_of_key(&crypto, key.public);
+		int			found = 0;
+
+		for (int bit = prefix + 1; bit <= prefix + KAD_PART_BITS; bit++)
+			found = 2 * found + (id.b[bit / 8] >> (7 - bit % 8) & 1);
+		if (found == part && kad_id_prefix(owner, &id) == prefix)
+			return record_of(&key, address, 1);
+	}
+}
+
+/* Nodes of one part of the first bucket: who came first stays. */
 static void
-make(const KadId *owner, int prefix, int first, int n, NodeRecord **out)
+make(const KadId *owner, int first, int n, NodeRecord **out)
 {
 	for (int i = 0; i < n; i++)
-		out[i] = record_with_prefix(owner, prefix, nth_address(first + i), NULL);
+		out[i] = record_of_part(owner, 0, 5, nth_address(first + i));
 }
 
 static void
@@ -65,7 +82,7 @@ test_bucket(void)
 	int			waits = 0;
 
 	kad_table_init(&table, &memory, &pool, &own->id, false);
-	make(&own->id, 0, 0, n, r);
+	make(&own->id, 0, n, r);
 	ok(kad_table_answered(&table, own, 0, 1) == KAD_SELF && table.n == 0, "the owner does not enter its own table");
 	ok(kad_table_wants(&table, r[0], 0) && !kad_table_wants(&table, own, 0), "an empty bucket wants anybody but the owner");
 	for (int i = 0; i < KAD_K; i++)
@@ -115,6 +132,69 @@ test_bucket(void)
 	kad_table_reset(&table);
 	release(r, n);
 	record_pool_release(&pool, own);
+}
+
+/* How many of a bucket are of each part; how many parts there are. */
+static int
+count_parts(const KadBucket *bucket, int index, int n[KAD_PARTS])
+{
+	int			parts = 0;
+
+	memset(n, 0, KAD_PARTS * sizeof *n);
+	for (int i = 0; i < bucket->n; i++)
+	{
+		int			part = 0;
+
+		for (int bit = index + 1; bit <= index + KAD_PART_BITS; bit++)
+			part = 2 * part + (bucket->entry[i].id.b[bit / 8] >> (7 - bit % 8) & 1);
+		parts += n[part]++ == 0;
+	}
+	return parts;
+}
+
+/* A full bucket of neighbours makes room for what is far from them, and for nothing else. */
+static void
+test_parts(int prefix)
+{
+	KadTable	table;
+	KadId		owner = random_id();
+	NodeRecord *near[KAD_K + 1];
+	NodeRecord *first[KAD_PARTS];
+	NodeRecord *second[KAD_PARTS];
+	int			n[KAD_PARTS];
+	int			wanted = 0;
+	int			added = 0;
+	int			again = 0;
+	int			parts;
+
+	kad_table_init(&table, &memory, &pool, &owner, false);
+	for (int i = 0; i <= KAD_K; i++)
+	{
+		near[i] = record_of_part(&owner, prefix, i % 2 == 0 ? 3 : 4, nth_address(i));
+		added += kad_table_answered(&table, near[i], 0, 100) == KAD_ADDED;
+	}
+	ok(added == KAD_K && count_parts(table.bucket[prefix], prefix, n) == 2, "bucket %d is full of nodes of two parts", prefix);
+	added = 0;
+	for (int part = 0; part < KAD_PARTS; part++)
+	{
+		first[part] = record_of_part(&owner, prefix, part, nth_address(100 + part));
+		second[part] = record_of_part(&owner, prefix, part, nth_address(200 + part));
+		wanted += kad_table_wants(&table, first[part], 0);
+		added += kad_table_answered(&table, first[part], 0, 200) == KAD_ADDED;
+	}
+	ok(wanted == KAD_PARTS - 2 && added == KAD_PARTS - 2, "one of each other part is wanted (%d) and gets a place (%d)",
+	   wanted, added);
+	parts = count_parts(table.bucket[prefix], prefix, n);
+	ok(table.n == KAD_K && parts == KAD_PARTS && n[3] == 3 && n[4] == 3, "of those who were many, equally many stay (%d and %d)",
+	   n[3], n[4]);
+	ok(table.bucket[prefix]->n_waiting == KAD_WAITING, "and who yielded waits, as many as can");
+	for (int part = 0; part < KAD_PARTS; part++)
+		again += kad_table_wants(&table, second[part], 0) + (kad_table_answered(&table, second[part], 0, 300) == KAD_ADDED);
+	ok(again == 0, "a second of a part has no claim");
+	kad_table_reset(&table);
+	release(near, KAD_K + 1);
+	release(first, KAD_PARTS);
+	release(second, KAD_PARTS);
 }
 
 static void
@@ -189,14 +269,14 @@ test_subnets(void)
 	n = 0;
 	for (int i = 0; i < KAD_K; i++)
 	{
-		NodeRecord *other = record_with_prefix(&owner, 0, nth_address(100 + i), NULL);
+		NodeRecord *other = record_of_part(&owner, 0, 5, nth_address(100 + i));
 
 		kad_table_answered(&table, other, 0, 1);
 		record_pool_release(&pool, other);
 	}
 	for (int i = 0; i < 6; i++)
 	{
-		NodeRecord *waiting = record_with_prefix(&owner, 0, net_address_v4(7, 7, 7, (uint8_t) (i + 1), 1), NULL);
+		NodeRecord *waiting = record_of_part(&owner, 0, 5, net_address_v4(7, 7, 7, (uint8_t) (i + 1), 1));
 
 		kad_table_answered(&table, waiting, 0, 1);
 		record_pool_release(&pool, waiting);
@@ -320,7 +400,7 @@ test_memory(void)
 	NodeRecord *r[KAD_K + 2];
 	int			refused = 0;
 
-	make(&owner, 0, 0, KAD_K + 2, r);
+	make(&owner, 0, KAD_K + 2, r);
 	kad_table_init(&table, &memory, &pool, &owner, false);
 	for (int i = 0; i < 2; i++)
 	{
@@ -345,6 +425,8 @@ main(void)
 	fixture_begin(10000);
 	test_empty();
 	test_bucket();
+	test_parts(0);
+	test_parts(5);
 	test_subnets();
 	test_versions();
 	test_closest();

@@ -5,6 +5,10 @@
  * Events hang in a wheel of one slot for each millisecond, in the order they
  * were made.  A node's ticks are at most 10 s away and messages less, so the
  * wheel needs no second level.
+ *
+ * With 100,000 nodes nothing that an event touches is in a cache: what the next
+ * event will need is fetched while this one is delivered.  Records live as long
+ * as the world, so events do not count references to them.
  */
 #include "world.h"
 
@@ -34,9 +38,11 @@ typedef struct Event
 	uint8_t		n_avoid;
 	uint64_t	request;
 	KadId		target;
-	uint64_t	avoid[WIRE_AVOID];
-	void	   *item[];			/* records, then providers */
+	void	   *item[];			/* records, not referenced; providers; then of avoid[] what is used */
 } Event;
+
+#define EVENT_CLASSES 4			/* of room for items: none, 20, 40, 60 */
+#define EVENT_STEP 20
 
 struct WorldParts
 {
@@ -50,12 +56,14 @@ struct WorldParts
 	RecordPool	pool;
 	Event	   *head[WHEEL];
 	Event	   *tail[WHEEL];
+	Event	   *unused[EVENT_CLASSES];
 	int			n_sorted;
 	int		   *sorted;
 	int			n_liars;
 	int		   *liars;
-	int			n_lies;
-	NodeRecord **lies;			/* sorted by id */
+	int			n_lies;			/* in use: of those made, the first */
+	int			made_lies;
+	NodeRecord **lies;			/* those in use sorted by id */
 	uint64_t	coded_turn;
 	int			acting;			/* the node whose code runs */
 };
@@ -145,16 +153,35 @@ world_new(uint64_t seed, bool ed25519, int codec_every, int room)
 	return self;
 }
 
+static int
+items_of(const Event *event)
+{
+	return event->n_records + event->n_providers + event->n_avoid;
+}
+
+static Event *
+new_event(World *self, int items)
+{
+	int			class = (items + EVENT_STEP - 1) / EVENT_STEP;
+	Event	   *event = self->parts->unused[class];
+
+	if (event != NULL)
+		self->parts->unused[class] = event->next;
+	else
+		event = must(malloc(sizeof *event + (size_t) (class * EVENT_STEP) * sizeof event->item[0]));
+	memset(event, 0, sizeof *event);
+	return event;
+}
+
 static void
 drop_event(World *self, Event *event)
 {
-	RecordPool *pool = &self->parts->pool;
+	int			class = (items_of(event) + EVENT_STEP - 1) / EVENT_STEP;
 
-	for (int i = 0; i < event->n_records; i++)
-		record_pool_release(pool, event->item[i]);
 	for (int i = 0; i < event->n_providers; i++)
-		provider_release(pool, event->item[event->n_records + i]);
-	free(event);
+		provider_release(&self->parts->pool, event->item[event->n_records + i]);
+	event->next = self->parts->unused[class];
+	self->parts->unused[class] = event;
 }
 
 void
@@ -176,8 +203,16 @@ world_destroy(World **self_p)
 		kad_node_destroy(&self->node[i].node);
 		record_pool_release(&parts->pool, self->node[i].record);
 	}
-	for (int i = 0; i < parts->n_lies; i++)
+	for (int i = 0; i < parts->made_lies; i++)
 		record_pool_release(&parts->pool, parts->lies[i]);
+	for (int i = 0; i < EVENT_CLASSES; i++)
+		while (parts->unused[i] != NULL)
+		{
+			Event	   *event = parts->unused[i];
+
+			parts->unused[i] = event->next;
+			free(event);
+		}
 	if (parts->pool.n > 0 || parts->node_memory_state.blocks > 0)
 	{
 		fprintf(stderr, "the core has lost %u records and %zu blocks\n", parts->pool.n, parts->node_memory_state.blocks);
@@ -244,7 +279,7 @@ schedule_tick(World *self, WorldNode *node)
 	if (at >= node->tick_at)
 		return;
 	node->tick_at = at;
-	event = must(calloc(1, sizeof *event));
+	event = new_event(self, 0);
 	event->from = -1;
 	event->to = node->index;
 	push(self, event, at);
@@ -530,18 +565,15 @@ world_make_liars(World *self, double share, int made_up)
 		self->node[i].liar = false;
 	for (int i = 0; i < self->n; i++)
 		self->node[i].liar = self->node[i].up && (double) world_below(self, 1000000) < share * 1e6;
-	for (int i = 0; i < parts->n_lies; i++)
-		record_pool_release(&parts->pool, parts->lies[i]);
-	free(parts->lies);
-	parts->lies = must(malloc(sizeof *parts->lies * (size_t) (made_up + 1)));
-	parts->n_lies = 0;
-	while (parts->n_lies < made_up)
+	if (made_up > parts->made_lies)
+		parts->lies = must(realloc(parts->lies, sizeof *parts->lies * (size_t) made_up));
+	for (; parts->made_lies < made_up; parts->made_lies++)
 	{
 		uint8_t		secret[CORE_SECRET_BYTES];
 
-		parts->lies[parts->n_lies] = make_record(self, LIE_SUBNET + (uint32_t) parts->n_lies, secret);
-		parts->n_lies++;
+		parts->lies[parts->made_lies] = make_record(self, LIE_SUBNET + (uint32_t) parts->made_lies, secret);
 	}
+	parts->n_lies = made_up;
 	qsort(parts->lies, (size_t) parts->n_lies, sizeof *parts->lies, compare_lies);
 	self->made_up = (uint64_t) made_up;
 	world_sort(self);
@@ -607,7 +639,7 @@ post(World *self, int from, int to, const WireMessage *m)
 	self->requests += !m->response;
 	if (to < 0 || self->node[from].side != self->node[to].side)
 		return;
-	event = must(malloc(sizeof *event + (size_t) n * sizeof event->item[0]));
+	event = new_event(self, n + m->n_avoid);
 	event->from = from;
 	event->to = to;
 	event->type = m->type;
@@ -619,9 +651,9 @@ post(World *self, int from, int to, const WireMessage *m)
 	event->n_providers = (uint8_t) m->n_providers;
 	event->n_avoid = (uint8_t) m->n_avoid;
 	if (m->n_avoid > 0)
-		memcpy(event->avoid, m->avoid, (size_t) m->n_avoid * sizeof m->avoid[0]);
+		memcpy(&event->item[n], m->avoid, (size_t) m->n_avoid * sizeof m->avoid[0]);
 	for (int i = 0; i < m->n_records; i++)
-		event->item[i] = node_record_keep(m->record[i]);
+		event->item[i] = m->record[i];
 	for (int i = 0; i < m->n_providers; i++)
 		event->item[m->n_records + i] = provider_keep(m->provider[i]);
 	push(self, event, self->now_ms + DELAY_LEAST + (int64_t) world_below(self, DELAY_SPREAD));
@@ -698,6 +730,10 @@ deliver(World *self, Event *event)
 	WorldNode  *to = &self->node[event->to];
 	WireMessage m = {.version = WIRE_VERSION_MAX};
 
+	self->digest = (self->digest ^ (uint64_t) self->now_ms ^ (uint64_t) event->type << 32 ^
+					(uint64_t) (uint32_t) event->from << 40 ^ (uint64_t) (uint32_t) event->to << 20 ^ event->request) *
+		UINT64_C(0x9E3779B97F4A7C15);
+	self->digest ^= self->digest >> 29;
 	if (!to->up)
 		return;
 	if (event->from < 0)
@@ -725,13 +761,34 @@ deliver(World *self, Event *event)
 	m.n_providers = event->n_providers;
 	m.n_avoid = event->n_avoid;
 	if (m.n_avoid > 0)
-		memcpy(m.avoid, event->avoid, (size_t) m.n_avoid * sizeof m.avoid[0]);
+		memcpy(m.avoid, &event->item[event->n_records + event->n_providers], (size_t) m.n_avoid * sizeof m.avoid[0]);
 	for (int i = 0; i < event->n_records; i++)
 		m.record[i] = event->item[i];
 	for (int i = 0; i < event->n_providers; i++)
 		m.provider[i] = event->item[event->n_records + i];
 	kad_node_receive(to->node, world_clock(self), self->node[event->from].record, 0, &m);
 	schedule_tick(self, to);
+}
+
+/* What the delivery of an event will read first, in two steps, for the second needs the first. */
+static void
+fetch_node(const World *self, const Event *event)
+{
+	__builtin_prefetch(&self->node[event->to]);
+	if (event->from >= 0)
+		__builtin_prefetch(&self->node[event->from]);
+	for (int i = 0; i < event->n_records; i++)
+		__builtin_prefetch(event->item[i]);
+}
+
+static void
+fetch_state(const World *self, const Event *event)
+{
+	const char *node = (const char *) self->node[event->to].node;
+
+	/* the head of a node and of its table, and the deadlines at its end */
+	for (int line = 0; node != NULL && line < 8; line++)
+		__builtin_prefetch(node + 64 * line);
 }
 
 bool
@@ -749,6 +806,12 @@ world_run_until(World *self, int64_t ms, bool (*condition) (void *), void *conte
 			Event	   *event = parts->head[slot];
 
 			parts->head[slot] = event->next;
+			if (event->next != NULL)
+			{
+				fetch_state(self, event->next);
+				if (event->next->next != NULL)
+					fetch_node(self, event->next->next);
+			}
 			deliver(self, event);
 			drop_event(self, event);
 		}

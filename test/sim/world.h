@@ -55,6 +55,7 @@ struct World
 	/* counters, of the whole network */
 	uint64_t	messages;		/* delivered or lost */
 	uint64_t	requests;
+	uint64_t	digest;			/* of every event: when, between whom, what */
 	uint64_t	coded;			/* went through bytes */
 	uint64_t	coded_bytes;
 	uint64_t	coded_wrong;	/* came out differently */

@@ -22,8 +22,8 @@ static bool encode_scalar(int bits, int dc, int D, const float *y, const float *
 static void query_size_scalar(int dc, const float *q, float *widest, double *total);
 static void query_table_scalar(int dc, const float *q, float scale, uint8_t *table);
 static void scan_scalar(const CodeQuery *self, const uint8_t *block, uint32_t *acc);
-static void estimate_scalar(const CodeQuery *self, const uint8_t *block, float own,
-							const bfloat16 *f_add, const bfloat16 *f_mul, float *est);
+static uint32_t estimate_scalar(const CodeQuery *self, const uint8_t *block, float own,
+								const bfloat16 *f_add, const bfloat16 *f_mul, float limit, float *est);
 
 static const CodeForms forms_scalar = {
 	.encode = encode_scalar,
@@ -296,11 +296,11 @@ code_scan(const CodeQuery *self, const uint8_t *block, uint32_t *acc)
 	forms_in_force()->scan(self, block, acc);
 }
 
-void
+uint32_t
 code_estimate(const CodeQuery *self, const uint8_t *block, float own,
-			  const bfloat16 *f_add, const bfloat16 *f_mul, float *est)
+			  const bfloat16 *f_add, const bfloat16 *f_mul, float limit, float *est)
 {
-	forms_in_force()->estimate(self, block, own, f_add, f_mul, est);
+	return forms_in_force()->estimate(self, block, own, f_add, f_mul, limit, est);
 }
 
 /* ---- scalar forms ---- */
@@ -447,13 +447,18 @@ scan_scalar(const CodeQuery *self, const uint8_t *block, uint32_t *acc)
 	}
 }
 
-static void
+static uint32_t
 estimate_scalar(const CodeQuery *self, const uint8_t *block, float own,
-				const bfloat16 *f_add, const bfloat16 *f_mul, float *est)
+				const bfloat16 *f_add, const bfloat16 *f_mul, float limit, float *est)
 {
 	uint32_t	acc[CODE_SLOTS];
+	uint32_t	below = 0;
 
 	scan_scalar(self, block, acc);
 	for (int s = 0; s < CODE_SLOTS; s++)
+	{
 		est[s] = own + bfloat16_to_float(f_add[s]) + bfloat16_to_float(f_mul[s]) * (self->delta * (float) acc[s] + self->base);
+		below |= (uint32_t) !(est[s] >= limit) << s;
+	}
+	return below;
 }

@@ -93,10 +93,10 @@ extern void code_query_init(CodeQuery *self, int bits, int dc, const float *q, u
  * block.  own is |q-c|^2 or -q.c.  f_add and f_mul have 32 entries, unaligned,
  * of 16 bits: their error is far below that of the codes.  est has room for 32
  * floats.  Slots with no neighbour give garbage that the
- * caller ignores.
+ * caller ignores.  Bit s of the result tells that est[s] is below limit, or NaN.
  */
-extern void code_estimate(const CodeQuery *self, const uint8_t *block, float own,
-						  const bfloat16 *f_add, const bfloat16 *f_mul, float *est);
+extern uint32_t code_estimate(const CodeQuery *self, const uint8_t *block, float own,
+							  const bfloat16 *f_add, const bfloat16 *f_mul, float limit, float *est);
 
 /* The integer sums of the same: acc[32] = sum_p 2^p sum_g T_g[nibble]; for tests. */
 extern void code_scan(const CodeQuery *self, const uint8_t *block, uint32_t *acc);

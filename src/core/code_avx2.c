@@ -404,10 +404,11 @@ load_factors(const bfloat16 *p)
 	return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *) p)), 16));
 }
 
-TARGET_AVX2 static void
+TARGET_AVX2 static uint32_t
 estimate(const CodeQuery *self, const uint8_t *block, float own,
-		 const bfloat16 *f_add, const bfloat16 *f_mul, float *est)
+		 const bfloat16 *f_add, const bfloat16 *f_mul, float limit, float *est)
 {
+	uint32_t	below = 0;
 	Sums		sums = scan_block(self, block);
 	__m256		delta = _mm256_set1_ps(self->delta);
 	__m256		base = _mm256_set1_ps(self->base);
@@ -417,8 +418,12 @@ estimate(const CodeQuery *self, const uint8_t *block, float own,
 		__m256		dot = _mm256_fmadd_ps(delta, _mm256_cvtepi32_ps(sums.eight[k]), base);
 		__m256		fixed = _mm256_add_ps(_mm256_set1_ps(own), load_factors(f_add + 8 * k));
 
-		_mm256_storeu_ps(est + 8 * k, _mm256_fmadd_ps(load_factors(f_mul + 8 * k), dot, fixed));
+		__m256		all = _mm256_fmadd_ps(load_factors(f_mul + 8 * k), dot, fixed);
+
+		_mm256_storeu_ps(est + 8 * k, all);
+		below |= (uint32_t) _mm256_movemask_ps(_mm256_cmp_ps(all, _mm256_set1_ps(limit), _CMP_NGE_UQ)) << 8 * k;
 	}
+	return below;
 }
 
 const CodeForms code_forms_avx2 = {

@@ -335,10 +335,11 @@ load_factors(const bfloat16 *p)
 	return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *) p)), 16));
 }
 
-TARGET_AVX512 static void
+TARGET_AVX512 static uint32_t
 estimate(const CodeQuery *self, const uint8_t *block, float own,
-		 const bfloat16 *f_add, const bfloat16 *f_mul, float *est)
+		 const bfloat16 *f_add, const bfloat16 *f_mul, float limit, float *est)
 {
+	uint32_t	below = 0;
 	Sums		sums = scan_block(self, block);
 	__m512		delta = _mm512_set1_ps(self->delta);
 	__m512		base = _mm512_set1_ps(self->base);
@@ -348,8 +349,12 @@ estimate(const CodeQuery *self, const uint8_t *block, float own,
 		__m512		dot = _mm512_fmadd_ps(delta, _mm512_cvtepi32_ps(sums.sixteen[k]), base);
 		__m512		fixed = _mm512_add_ps(_mm512_set1_ps(own), load_factors(f_add + 16 * k));
 
-		_mm512_storeu_ps(est + 16 * k, _mm512_fmadd_ps(load_factors(f_mul + 16 * k), dot, fixed));
+		__m512		all = _mm512_fmadd_ps(load_factors(f_mul + 16 * k), dot, fixed);
+
+		_mm512_storeu_ps(est + 16 * k, all);
+		below |= (uint32_t) _mm512_cmp_ps_mask(all, _mm512_set1_ps(limit), _CMP_NGE_UQ) << 16 * k;
 	}
+	return below;
 }
 
 const CodeForms code_forms_avx512 = {

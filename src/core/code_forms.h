@@ -59,8 +59,8 @@ typedef struct CodeForms
 	void		(*query_size) (int dc, const float *q, float *widest, double *total);
 	void		(*query_table) (int dc, const float *q, float scale, uint8_t *table);
 	void		(*scan) (const CodeQuery *self, const uint8_t *block, uint32_t *acc);
-	void		(*estimate) (const CodeQuery *self, const uint8_t *block, float own,
-							 const bfloat16 *f_add, const bfloat16 *f_mul, float *est);
+	uint32_t	(*estimate) (const CodeQuery *self, const uint8_t *block, float own,
+							 const bfloat16 *f_add, const bfloat16 *f_mul, float limit, float *est);
 } CodeForms;
 
 #ifdef CORE_X86

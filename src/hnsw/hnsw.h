@@ -29,6 +29,7 @@
 #include "access/parallel.h"
 #include "access/transam.h"
 #include "core/code.h"
+#include "core/pool.h"
 #include "core/packed12.h"
 #include "core/rotation.h"
 #include "hnsw/opclass.h"
@@ -367,6 +368,7 @@ typedef struct HnswIndex
 	Rotation   *rotation;		/* NULL when not coded */
 	HnswLayout	layout[2];
 	LWLock	   *build_lock;		/* stands for the lock on the meta block while an index is built */
+	HnswRef		prefetched;		/* HnswReadNode need not ask for its memory: that was done */
 	char	   *scratch;		/* for values that stand on several pages; made when first needed */
 	uint32		scratch_bytes;
 	MemoryContext context;		/* holds all of it */
@@ -396,6 +398,7 @@ extern void HnswCreateMeta(Relation rel, ForkNumber fork, const HnswIndex *index
 extern void HnswSetCenter(HnswIndex *index, const float *center, float unit, bool log);
 extern Buffer HnswExtend(Relation rel, ForkNumber fork, int pages);
 extern Buffer HnswReadNode(HnswIndex *index, HnswRef ref, int kind, int lockmode, HnswNode **node);
+extern void HnswPrefetchNode(HnswIndex *index, HnswRef ref, int kind);
 extern void HnswPrefetchRecent(HnswIndex *index, HnswRef ref);
 extern HnswNode *HnswFindNode(HnswIndex *index, Page page, HnswRef ref, int kind);
 extern void HnswUpdateEntry(HnswIndex *index, HnswRef entry, int level, HnswRef replaced, bool log);
@@ -482,13 +485,9 @@ typedef struct HnswSearch
 
 	CodeQuery	code_query[2];	/* by kind of node */
 
-	/* candidates, ascending by key; top bit of ref: expanded */
-	int			capacity;
-	int			allocated;
-	int			size;
-	int			next;			/* no candidate before this one is unexpanded */
-	float	   *key;
-	HnswRef    *ref;
+	Pool		pool;
+	int			pool_allocated; /* capacity that pool_memory has room for */
+	void	   *pool_memory;
 
 	/* open-addressing hash of the expanded (coded) or seen (plain) */
 	uint32		hash_mask;

@@ -231,9 +231,9 @@ estimate_links(HnswIndex *index, int kind, const HnswNode *node, const float *ow
 		float		estimates[CODE_SLOTS];
 		int			count = Min(node->nlinks - first, CODE_SLOTS);
 
-		code_estimate(query, code, distance, f_add, f_mul, estimates);
+		code_estimate(query, code, distance, f_add, f_mul, 0, estimates);
 		memcpy(between + first, estimates, sizeof(float) * count);
-		code_estimate(own_query, code, itself, f_add, f_mul, estimates);
+		code_estimate(own_query, code, itself, f_add, f_mul, 0, estimates);
 		memcpy(distances + first, estimates, sizeof(float) * count);
 	}
 }

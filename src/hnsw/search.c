@@ -28,10 +28,10 @@
 #include <math.h>
 
 #include "miscadmin.h"
+#include "port/pg_bitutils.h"
 #include "utils/float.h"
 #include "utils/memutils.h"
 
-#define EXPANDED			(UINT64CONST(1) << 63)
 #define INITIAL_HASH		512
 
 /* The caller may search many values, one after the other, with one HnswSearch. */
@@ -211,128 +211,30 @@ unspill(HnswSearch *self)
  * Pool
  * --------------------------------------------------------------------- */
 
-static inline bool
-pool_takes(const HnswSearch *self, float key)
-{
-	return self->size < self->capacity || key < self->key[self->size - 1];
-}
-
-/* The place after all keys that are not above `key`: of equal ones the earlier come first. */
-static inline int
-pool_place(const HnswSearch *self, float key)
-{
-	int			low = 0;
-	int			high = self->size;
-
-	while (low < high)
-	{
-		int			middle = (low + high) / 2;
-
-		if (self->key[middle] <= key)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
-}
-
-/*
- * Merge up to CODE_SLOTS candidates into the pool, so that what stands in it
- * moves once for all of them.  Whoever finds no room, or loses it, goes to the
- * spilled.  refs and keys are sorted on the way.
- */
-static void
-pool_merge(HnswSearch *self, HnswRef *refs, float *keys, int n)
-{
-	int			place[CODE_SLOTS];
-	int			kept = 0;
-	int			end;
-
-	for (int i = 1; i < n; i++)
-	{
-		HnswRef		ref = refs[i];
-		float		key = keys[i];
-		int			at = i;
-
-		for (; at > 0 && keys[at - 1] > key; at--)
-		{
-			refs[at] = refs[at - 1];
-			keys[at] = keys[at - 1];
-		}
-		refs[at] = ref;
-		keys[at] = key;
-	}
-
-	for (int i = 0; i < n; i++)
-	{
-		int			low = pool_place(self, keys[i]);
-		bool		present = false;
-
-		/* among equal keys (equal values) once is enough: they would fill the pool */
-		for (int k = low - 1; k >= 0 && self->key[k] == keys[i] && !present; k--)
-			present = (self->ref[k] & ~EXPANDED) == refs[i];
-		for (int k = kept - 1; k >= 0 && keys[k] == keys[i] && !present; k--)
-			present = refs[k] == refs[i];
-		if (present)
-			continue;
-		refs[kept] = refs[i];
-		keys[kept] = keys[i];
-		place[kept++] = low;
-	}
-
-	while (self->size + kept > self->capacity)
-	{
-		if (place[kept - 1] == self->size)
-		{
-			kept--;
-			spill(self, refs[kept], keys[kept]);
-		}
-		else
-		{
-			self->size--;
-			if (!(self->ref[self->size] & EXPANDED))
-				spill(self, self->ref[self->size], self->key[self->size]);
-		}
-	}
-	if (kept == 0)
-		return;
-
-	end = self->size;
-	self->size += kept;
-	for (int i = kept - 1; i >= 0; i--)
-	{
-		memmove(self->key + place[i] + i + 1, self->key + place[i], sizeof(float) * (end - place[i]));
-		memmove(self->ref + place[i] + i + 1, self->ref + place[i], sizeof(HnswRef) * (end - place[i]));
-		self->key[place[i] + i] = keys[i];
-		self->ref[place[i] + i] = refs[i];
-		end = place[i];
-	}
-	self->next = Min(self->next, place[0]);
-}
-
-static void
-pool_add(HnswSearch *self, HnswRef ref, float key)
-{
-	pool_merge(self, &ref, &key, 1);
-}
-
 static void
 pool_reset(HnswSearch *self, int capacity)
 {
-	if (capacity > self->allocated)
+	if (capacity > self->pool_allocated)
 	{
-		if (self->key != NULL)
-		{
-			pfree(self->key);
-			pfree(self->ref);
-		}
-		self->allocated = capacity;
-		self->key = MemoryContextAlloc(self->context, sizeof(float) * capacity);
-		self->ref = MemoryContextAlloc(self->context, sizeof(HnswRef) * capacity);
+		if (self->pool_memory != NULL)
+			pfree(self->pool_memory);
+		self->pool_allocated = capacity;
+		self->pool_memory = MemoryContextAlloc(self->context, pool_bytes(capacity));
 	}
-	self->capacity = capacity;
-	self->size = 0;
-	self->next = 0;
+	pool_init(&self->pool, capacity, self->pool_memory);
+}
+
+static void
+pool_offer(HnswSearch *self, int n, const HnswRef *refs, const float *keys)
+{
+	Pool	   *pool = &self->pool;
+
+	pool_merge(pool, n, refs, keys);
+	if (self->keep_spilled)
+	{
+		for (int i = 0; i < pool->nspilled; i++)
+			spill(self, pool->spilled[i], pool->spilled_key[i]);
+	}
 }
 
 /* ---------------------------------------------------------------------
@@ -409,6 +311,7 @@ expand_coded(HnswSearch *self, int kind, HnswRef ref)
 	float		distance;
 	HnswRef		refs[2 * HNSW_MAX_M];
 	float		keys[2 * HNSW_MAX_M];
+	float		limit = self->keep_spilled ? get_float4_infinity() : pool_limit(&self->pool);
 	int			n = 0;
 	int			nlinks;
 	bool		live;
@@ -429,21 +332,19 @@ expand_coded(HnswSearch *self, int kind, HnswRef ref)
 	{
 		float		estimates[CODE_SLOTS];
 		int			count = Min(nlinks - first, CODE_SLOTS);
+		uint32		all = count == 32 ? PG_UINT32_MAX : ((uint32) 1 << count) - 1;
 		HnswLink   *links = HnswNodeLinks(node, layout) + first;
+		uint32		below = code_estimate(&self->code_query[kind], HnswNodeCode(node, layout, first / CODE_SLOTS), distance,
+										  HnswNodeFAdd(node, layout) + first, HnswNodeFMul(node, layout) + first,
+										  limit, estimates);
 
-		code_estimate(&self->code_query[kind], HnswNodeCode(node, layout, first / CODE_SLOTS), distance,
-					  HnswNodeFAdd(node, layout) + first, HnswNodeFMul(node, layout) + first, estimates);
-		for (int i = 0; i < count; i++)
+		/* one that is infinite is let in while there is room */
+		for (uint32 left = isinf(limit) ? all : below & all; left != 0; left &= left - 1)
 		{
-			float		key = estimates[i];
+			int			i = pg_rightmost_one_pos32(left);
 
-			if (unlikely(isnan(key)))
-				key = FLT_MAX;
-			if (pool_takes(self, key) || self->keep_spilled)
-			{
-				refs[n] = HnswLinkGet(&links[i]);
-				keys[n++] = key;
-			}
+			refs[n] = HnswLinkGet(&links[i]);
+			keys[n++] = unlikely(isnan(estimates[i])) ? FLT_MAX : estimates[i];
 		}
 	}
 	UnlockReleaseBuffer(buffer);
@@ -454,19 +355,15 @@ expand_coded(HnswSearch *self, int kind, HnswRef ref)
 	/* without those that were expanded already, and those that earlier ones left no room for */
 	for (int i = 0, batch = 0; i < n; i++)
 	{
-		if (hash_has(self, refs[i]))
-			;
-		else if (!pool_takes(self, keys[i]))
-			spill(self, refs[i], keys[i]);
-		else
+		if (!hash_has(self, refs[i]))
 		{
 			HnswPrefetchRecent(self->index, refs[i]);
 			refs[batch] = refs[i];
 			keys[batch++] = keys[i];
 		}
-		if (batch == CODE_SLOTS || (i == n - 1 && batch > 0))
+		if (batch == POOL_BATCH || (i == n - 1 && batch > 0))
 		{
-			pool_merge(self, refs, keys, batch);
+			pool_offer(self, batch, refs, keys);
 			batch = 0;
 		}
 	}
@@ -488,10 +385,7 @@ offer_plain(HnswSearch *self, int kind, HnswRef ref)
 		distance = FLT_MAX;
 	UnlockReleaseBuffer(buffer);
 	self->distances++;
-	if (pool_takes(self, distance))
-		pool_add(self, ref, distance);
-	else
-		spill(self, ref, distance);
+	pool_offer(self, 1, &ref, &distance);
 }
 
 static bool
@@ -530,35 +424,30 @@ expand_plain(HnswSearch *self, int kind, HnswRef ref, float distance)
 static void
 run(HnswSearch *self, int kind)
 {
-	while (self->next < self->size)
+	Pool	   *pool = &self->pool;
+	HnswRef		ahead = HNSW_NO_REF;
+	uint64_t	entry;
+	HnswRef		ref;
+
+	while (pool_take(pool, &entry, &ref))
 	{
-		int			at = self->next++;
-		HnswRef		ref = self->ref[at];
 		bool		keep;
 
-		if (ref & EXPANDED)
-			continue;
 		CHECK_FOR_INTERRUPTS();
-
-		self->ref[at] |= EXPANDED;
 		if (self->index->coded)
-			keep = expand_coded(self, kind, ref);
-		else
-			keep = expand_plain(self, kind, ref, self->key[at]);
-		if (!keep)
 		{
-			/* its place may have moved to the right by what came in, or out of the pool */
-			while (at < self->size && self->ref[at] != (ref | EXPANDED))
-				at++;
-			if (at < self->size)
-			{
-				memmove(self->key + at, self->key + at + 1, sizeof(float) * (self->size - at - 1));
-				memmove(self->ref + at, self->ref + at + 1, sizeof(HnswRef) * (self->size - at - 1));
-				self->size--;
-				if (self->next > at)
-					self->next--;
-			}
+			/* what seems to come next travels while this one is worked on */
+			if (ref != ahead)
+				HnswPrefetchNode(self->index, ref, kind);
+			if (pool_peek(pool, &ahead))
+				HnswPrefetchNode(self->index, ahead, kind);
+			self->index->prefetched = ref;
+			keep = expand_coded(self, kind, ref);
 		}
+		else
+			keep = expand_plain(self, kind, ref, pool_key(entry));
+		if (!keep)
+			pool_remove(pool, entry);
 	}
 }
 
@@ -577,7 +466,11 @@ HnswSearchLevel(HnswSearch *self, int kind, const HnswRef *starts, int nstarts, 
 	for (int i = 0; i < nstarts; i++)
 	{
 		if (self->index->coded)
-			pool_add(self, starts[i], -FLT_MAX);
+		{
+			const float nearest = -FLT_MAX;
+
+			pool_offer(self, 1, &starts[i], &nearest);
+		}
 		else if (hash_add(self, starts[i]))
 			offer_plain(self, kind, starts[i]);
 	}
@@ -591,15 +484,15 @@ HnswSearchLevel(HnswSearch *self, int kind, const HnswRef *starts, int nstarts, 
 bool
 HnswSearchMore(HnswSearch *self, int kind)
 {
-	pool_reset(self, self->capacity);
-	while (self->nspilled > 0 && self->size < self->capacity)
+	pool_reset(self, self->pool.capacity);
+	while (self->nspilled > 0 && self->pool.size < self->pool.capacity)
 	{
 		HnswSpilled candidate = unspill(self);
 
 		if (!self->index->coded || !hash_has(self, candidate.ref))
-			pool_add(self, candidate.ref, candidate.key);
+			pool_offer(self, 1, &candidate.ref, &candidate.key);
 	}
-	if (self->size == 0)
+	if (self->pool.size == 0)
 		return false;
 	run(self, kind);
 	return true;
@@ -614,16 +507,12 @@ HnswSearchFrontier(HnswSearch *self)
 	return self->nspilled > 0 ? self->spilled[0].key : get_float4_infinity();
 }
 
-static int
-compare_keys(const void *a, const void *b)
-{
-	const HnswSortKey *x = (const HnswSortKey *) a;
-	const HnswSortKey *y = (const HnswSortKey *) b;
-
-	if (x->distance != y->distance)
-		return x->distance < y->distance ? -1 : 1;
-	return x->at - y->at;
-}
+#define ST_SORT sort_keys
+#define ST_ELEMENT_TYPE HnswSortKey
+#define ST_COMPARE(a, b) ((a)->distance != (b)->distance ? ((a)->distance < (b)->distance ? -1 : 1) : (a)->at - (b)->at)
+#define ST_SCOPE static
+#define ST_DEFINE
+#include "lib/sort_template.h"
 
 /*
  * Order what was found, from number `from` on, by distance.  Keys are sorted,
@@ -652,7 +541,7 @@ HnswSearchSort(HnswSearch *self, int from)
 		self->sort_keys[i].distance = self->found[from + i].distance;
 		self->sort_keys[i].at = i;
 	}
-	qsort(self->sort_keys, n, sizeof(HnswSortKey), compare_keys);
+	sort_keys(self->sort_keys, n);
 	memcpy(self->sort_spare, self->found + from, sizeof(HnswFound) * n);
 	for (int i = 0; i < n; i++)
 		self->found[from + i] = self->sort_spare[self->sort_keys[i].at];

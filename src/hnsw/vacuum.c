@@ -484,7 +484,7 @@ add_candidates(VacuumState *state, int kind, HnswRef dead, HnswRef self, const H
 
 		if (index->coded)
 			code_estimate(query, HnswNodeCode(node, layout, first / CODE_SLOTS), distance,
-						  HnswNodeFAdd(node, layout) + first, HnswNodeFMul(node, layout) + first, estimates);
+						  HnswNodeFAdd(node, layout) + first, HnswNodeFMul(node, layout) + first, 0, estimates);
 		for (int i = 0; i < count && n < most; i++)
 		{
 			HnswRef		ref = HnswLinkGet(&HnswNodeLinks(node, layout)[first + i]);

@@ -175,7 +175,7 @@ half_from_float_each(Operands *on, const void *item)
 static double
 estimate(Operands *on, const void *item)
 {
-	code_estimate(&on->code_query, item, 1, on->f_add, on->f_mul, on->out);
+	code_estimate(&on->code_query, item, 1, on->f_add, on->f_mul, 1, on->out);
 	return on->out[5];
 }
 

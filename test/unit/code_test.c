@@ -429,6 +429,7 @@ test_scan(void)
 			bool		right_table = true;
 			bool		same_query = true;
 			bool		right_sums = true;
+			bool		right_below = true;
 			bool		near = true;
 
 			FOR_EACH_DIM(dim)
@@ -469,6 +470,8 @@ test_scan(void)
 					CodeQuery	query;
 					uint32_t	acc[CODE_SLOTS];
 					float		est[CODE_SLOTS];
+					float		limit = 3 + f_add[7];
+					uint32_t	below;
 
 					memset(table, 0xFF, (table_bytes + 63) / 64 * 64);
 					code_query_init(&query, bits, dc, q, table);
@@ -499,7 +502,7 @@ test_scan(void)
 					code_scan(&query, block, acc);
 					right_sums &= memcmp(acc, expected, sizeof acc) == 0;
 
-					code_estimate(&query, block, 3, stored_add, stored_mul, est);
+					below = code_estimate(&query, block, 3, stored_add, stored_mul, limit, est);
 					for (int slot = 0; slot < CODE_SLOTS; slot++)
 					{
 						double		sum = (double) query.delta * expected[slot] + query.base;
@@ -509,6 +512,7 @@ test_scan(void)
 						double		slack = 1e-6 * (4 + fabs(f_add[slot]) + fabs(f_mul[slot]) * size);
 
 						near &= !isnan(est[slot]);
+						right_below &= (below >> slot & 1) == (est[slot] < limit);
 						if (fabs(right) < FLT_MAX)
 							near &= fabs(est[slot] - right) <= slack;
 						if (query.delta == 0 && kind != QUERY_ZERO)
@@ -524,6 +528,7 @@ test_scan(void)
 			ok(right_table, "code_query_init %d bits, %s query: entries are right to half a unit", bits, query_names[kind]);
 			ok(same_query, "code_query_init %d bits, %s query: all forms equal", bits, query_names[kind]);
 			ok(right_sums, "code_scan %d bits, %s query: sums exact in all forms", bits, query_names[kind]);
+			ok(right_below, "code_estimate %d bits, %s query: those below the limit", bits, query_names[kind]);
 			ok(near, "code_estimate %d bits, %s query: from the exact sums, and near code_dot",
 			   bits, query_names[kind]);
 		}
@@ -617,7 +622,7 @@ test_unbiased(void)
 					own += metric == CODE_L2 ? ((double) q[i] - c[i]) * ((double) q[i] - c[i])
 						: -(double) q[i] * c[i];
 				}
-				code_estimate(&query, block, (float) own, f_add, f_mul, est);
+				code_estimate(&query, block, (float) own, f_add, f_mul, 0, est);
 				error = (est[slot] - truth) / sqrt(rr * qq / dc) / (metric == CODE_L2 ? 2 : 1);
 				sum += error;
 				squares += error * error;

@@ -489,6 +489,14 @@ typedef struct HnswSearch
 	int			pool_allocated; /* capacity that pool_memory has room for */
 	void	   *pool_memory;
 
+	/* when to stop, where ef is not 0 */
+	int			ef;
+	int			nnearest;
+	int			nearest_allocated;
+	float	   *nearest;		/* heap of the distances of the ef nearest found, the farthest first */
+	int			nerrors;
+	double		squared_errors; /* of the estimates of nodes that were expanded */
+
 	/* open-addressing hash of the expanded (coded) or seen (plain) */
 	uint32		hash_mask;
 	uint32		hash_used;
@@ -519,7 +527,8 @@ typedef struct HnswSearch
 
 extern HnswSearch *HnswSearchCreate(HnswIndex *index, MemoryContext context);
 extern void HnswSearchSetValue(HnswSearch *self, const HnswValue *value);
-extern void HnswSearchLevel(HnswSearch *self, int kind, const HnswRef *starts, int nstarts, int capacity);
+extern void HnswSearchLevel(HnswSearch *self, int kind, const HnswRef *starts, int nstarts, int capacity,
+							int ef);
 extern bool HnswSearchMore(HnswSearch *self, int kind);
 extern float HnswSearchFrontier(HnswSearch *self);
 extern void HnswSearchSort(HnswSearch *self, int from);
@@ -531,8 +540,9 @@ extern void hnswrescan(IndexScanDesc scan, ScanKey keys, int nkeys, ScanKey orde
 extern bool hnswgettuple(IndexScanDesc scan, ScanDirection direction);
 extern void hnswendscan(IndexScanDesc scan);
 
-/* Candidates kept for each ef: see search.c */
+/* Candidates kept for each ef where all of them are expanded, and where a search may stop: see search.c */
 #define HNSW_POOL(ef) (3 * (ef) + 16)
+#define HNSW_STOPPING_POOL(ef) (4 * (ef) + 16)
 #define HNSW_MAX_STARTS 4
 
 /* ---------------------------------------------------------------------

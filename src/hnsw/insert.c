@@ -538,7 +538,7 @@ adopt(HnswIndex *index, HnswSearch *search, HnswRef ref, HnswRef top, int level,
 
 	search->keep_values = false;
 	n = HnswDescend(search, 0, starts, HNSW_MAX_STARTS, &entry_level, &entry);
-	HnswSearchLevel(search, HNSW_BASE, starts, n, HNSW_POOL(index->ef_construction));
+	HnswSearchLevel(search, HNSW_BASE, starts, n, HNSW_POOL(index->ef_construction), 0);
 	HnswSearchSort(search, 0);
 	for (int i = 0; i < search->nfound; i++)
 	{
@@ -604,7 +604,7 @@ again:
 		int			kind = l > 0 ? HNSW_UPPER : HNSW_BASE;
 
 		HnswSearchLevel(search, kind, starts, n,
-						index->coded ? HNSW_POOL(index->ef_construction) : index->ef_construction);
+						index->coded ? HNSW_POOL(index->ef_construction) : index->ef_construction, 0);
 		HnswSearchSort(search, 0);
 		if (l == 0 && existing == HNSW_NO_REF && add_row(index, search, &stored, tid, log))
 		{

@@ -262,8 +262,12 @@ start(IndexScanDesc scan)
 			return;
 		}
 		self->search->keep_spilled = self->mode != HNSW_ITERATIVE_OFF;
-		HnswSearchLevel(self->search, HNSW_BASE, starts, n,
-						self->index->coded ? HNSW_POOL(self->ef) : self->ef);
+		if (!self->index->coded)
+			HnswSearchLevel(self->search, HNSW_BASE, starts, n, self->ef, 0);
+		else if (self->mode == HNSW_ITERATIVE_OFF)
+			HnswSearchLevel(self->search, HNSW_BASE, starts, n, HNSW_STOPPING_POOL(self->ef), self->ef);
+		else
+			HnswSearchLevel(self->search, HNSW_BASE, starts, n, HNSW_POOL(self->ef), 0);
 		if (self->search->nfound > 0)
 			break;
 

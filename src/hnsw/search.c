@@ -11,8 +11,9 @@
  * comes, and gives its place back.  The same node with the same key (a crowd of
  * equal values) is let in once, or the crowd would fill the pool.  Because of
  * those repeated places, and because estimates err, the pool is larger than
- * ef_search (HNSW_POOL), which keeps recall at an ef_search at least where exact
- * distances would have it.
+ * ef_search, which keeps recall at an ef_search at least where exact distances
+ * would have it.  A scan that ends with its first ef_search rows has a larger one
+ * still, and does not expand it all: see is_too_far().
  *
  * Plain nodes: each neighbour seen for the first time has its own page read
  * for its distance, as in the paper (Malkov and Yashunin, arXiv:1603.09320,
@@ -33,6 +34,13 @@
 #include "utils/memutils.h"
 
 #define INITIAL_HASH		512
+
+/* The key of where a search begins, in place of an estimate */
+#define FROM_START			(-FLT_MAX)
+
+/* When to stop: see is_too_far() */
+#define STOP_SLACK			0.6
+#define LEAST_ERRORS		5
 
 /* The caller may search many values, one after the other, with one HnswSearch. */
 HnswSearch *
@@ -418,8 +426,61 @@ expand_plain(HnswSearch *self, int kind, HnswRef ref, float distance)
 }
 
 /*
- * Expand candidates until all in the pool are.  Nodes without rows are passed
- * through, and leave the pool, so that they cost no part of ef.
+ * The ef nearest of what was found, as a heap with the farthest first; and how
+ * far the estimates of what was expanded are off.
+ */
+static void
+note_distance(HnswSearch *self, float distance, float estimate)
+{
+	float	   *heap = self->nearest;
+	int			at;
+
+	if (estimate != FROM_START)
+	{
+		self->squared_errors += ((double) distance - estimate) * ((double) distance - estimate);
+		self->nerrors++;
+	}
+	if (self->nnearest < self->ef)
+	{
+		at = self->nnearest++;
+		for (; at > 0 && heap[(at - 1) / 2] < distance; at = (at - 1) / 2)
+			heap[at] = heap[(at - 1) / 2];
+	}
+	else if (distance < heap[0])
+	{
+		int			child;
+
+		at = 0;
+		for (; (child = 2 * at + 1) < self->ef; at = child)
+		{
+			if (child + 1 < self->ef && heap[child + 1] > heap[child])
+				child++;
+			if (heap[child] <= distance)
+				break;
+			heap[at] = heap[child];
+		}
+	}
+	else
+		return;
+	heap[at] = distance;
+}
+
+/*
+ * The paper's rule for when to stop: the best candidate is beyond the ef nearest
+ * found.  An estimate may be too large, so that it has to be beyond by as much
+ * as estimates of this search are usually off, times a factor.  With more, what
+ * is found more takes longer than by a larger ef: measured in README.md.
+ */
+static bool
+is_too_far(const HnswSearch *self, float estimate)
+{
+	return self->nnearest == self->ef && self->nerrors >= LEAST_ERRORS &&
+		estimate > self->nearest[0] + STOP_SLACK * sqrt(self->squared_errors / self->nerrors);
+}
+
+/*
+ * Expand candidates until all in the pool are, or are too far.  Nodes without
+ * rows are passed through, and leave the pool, so that they cost no part of ef.
  */
 static void
 run(HnswSearch *self, int kind)
@@ -431,11 +492,15 @@ run(HnswSearch *self, int kind)
 
 	while (pool_take(pool, &entry, &ref))
 	{
+		float		key = pool_key(entry);
 		bool		keep;
 
 		CHECK_FOR_INTERRUPTS();
 		if (self->index->coded)
 		{
+			if (self->ef > 0 && is_too_far(self, key))
+				break;
+
 			/* what seems to come next travels while this one is worked on */
 			if (ref != ahead)
 				HnswPrefetchNode(self->index, ref, kind);
@@ -443,9 +508,11 @@ run(HnswSearch *self, int kind)
 				HnswPrefetchNode(self->index, ahead, kind);
 			self->index->prefetched = ref;
 			keep = expand_coded(self, kind, ref);
+			if (keep && self->ef > 0)
+				note_distance(self, self->found[self->nfound - 1].distance, key);
 		}
 		else
-			keep = expand_plain(self, kind, ref, pool_key(entry));
+			keep = expand_plain(self, kind, ref, key);
 		if (!keep)
 			pool_remove(pool, entry);
 	}
@@ -454,20 +521,34 @@ run(HnswSearch *self, int kind)
 /*
  * Search one level from `starts`.  self->found holds all expanded nodes
  * afterwards, in no order; everything of an earlier search is gone.
+ *
+ * ef > 0: end when what is left is too far to be among the ef nearest (coded
+ * nodes); what was not expanded by then is forgotten.  0: expand all of the pool.
  */
 void
-HnswSearchLevel(HnswSearch *self, int kind, const HnswRef *starts, int nstarts, int capacity)
+HnswSearchLevel(HnswSearch *self, int kind, const HnswRef *starts, int nstarts, int capacity, int ef)
 {
 	pool_reset(self, Max(capacity, nstarts));
 	hash_reset(self);
 	self->nfound = 0;
 	self->values_used = 0;
 	self->nspilled = 0;
+	self->ef = ef;
+	self->nnearest = 0;
+	self->nerrors = 0;
+	self->squared_errors = 0;
+	if (ef > self->nearest_allocated)
+	{
+		if (self->nearest != NULL)
+			pfree(self->nearest);
+		self->nearest_allocated = ef;
+		self->nearest = MemoryContextAlloc(self->context, sizeof(float) * ef);
+	}
 	for (int i = 0; i < nstarts; i++)
 	{
 		if (self->index->coded)
 		{
-			const float nearest = -FLT_MAX;
+			const float nearest = FROM_START;
 
 			pool_offer(self, 1, &starts[i], &nearest);
 		}
@@ -570,7 +651,7 @@ HnswDescend(HnswSearch *self, int to_level, HnswRef *starts, int most, int *entr
 		starts[0] = *entry;
 		for (; level > to_level; level--)
 		{
-			HnswSearchLevel(self, HNSW_UPPER, starts, n, 2 * most);
+			HnswSearchLevel(self, HNSW_UPPER, starts, n, 2 * most, 0);
 			if (self->nfound == 0)
 				break;
 			HnswSearchSort(self, 0);

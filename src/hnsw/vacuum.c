@@ -562,7 +562,7 @@ search_candidates(VacuumState *state, int kind, int level, HnswRef self, const H
 	if (nstarts == 0 || entry_level < level)
 		return n;
 	HnswSearchLevel(search, kind, starts, nstarts,
-					state->index->coded ? HNSW_POOL(state->index->ef_construction) : state->index->ef_construction);
+					state->index->coded ? HNSW_POOL(state->index->ef_construction) : state->index->ef_construction, 0);
 	HnswSearchSort(search, 0);
 	for (int i = 0; i < search->nfound && n < most; i++)
 	{

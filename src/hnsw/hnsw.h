@@ -489,11 +489,11 @@ typedef struct HnswSearch
 	int			pool_allocated; /* capacity that pool_memory has room for */
 	void	   *pool_memory;
 
-	/* when to stop, where ef is not 0 */
-	int			ef;
+	/* when to stop; stop_places 0: when all in the pool are expanded */
+	int			stop_places;
 	int			nnearest;
 	int			nearest_allocated;
-	float	   *nearest;		/* heap of the distances of the ef nearest found, the farthest first */
+	float	   *nearest;		/* heap of the distances of the stop_places nearest found, the farthest first */
 	int			nerrors;
 	double		squared_errors; /* of the estimates of nodes that were expanded */
 

@@ -39,7 +39,8 @@
 #define FROM_START			(-FLT_MAX)
 
 /* When to stop: see is_too_far() */
-#define STOP_SLACK			0.6
+#define STOP_SLACK			0.4
+#define STOP_PLACES(ef)		((ef) + (ef) / 4)
 #define LEAST_ERRORS		5
 
 /* The caller may search many values, one after the other, with one HnswSearch. */
@@ -426,8 +427,8 @@ expand_plain(HnswSearch *self, int kind, HnswRef ref, float distance)
 }
 
 /*
- * The ef nearest of what was found, as a heap with the farthest first; and how
- * far the estimates of what was expanded are off.
+ * The nearest of what was found, as a heap with the farthest first; and how far
+ * the estimates of what was expanded are off.
  */
 static void
 note_distance(HnswSearch *self, float distance, float estimate)
@@ -440,7 +441,7 @@ note_distance(HnswSearch *self, float distance, float estimate)
 		self->squared_errors += ((double) distance - estimate) * ((double) distance - estimate);
 		self->nerrors++;
 	}
-	if (self->nnearest < self->ef)
+	if (self->nnearest < self->stop_places)
 	{
 		at = self->nnearest++;
 		for (; at > 0 && heap[(at - 1) / 2] < distance; at = (at - 1) / 2)
@@ -451,9 +452,9 @@ note_distance(HnswSearch *self, float distance, float estimate)
 		int			child;
 
 		at = 0;
-		for (; (child = 2 * at + 1) < self->ef; at = child)
+		for (; (child = 2 * at + 1) < self->stop_places; at = child)
 		{
-			if (child + 1 < self->ef && heap[child + 1] > heap[child])
+			if (child + 1 < self->stop_places && heap[child + 1] > heap[child])
 				child++;
 			if (heap[child] <= distance)
 				break;
@@ -467,14 +468,16 @@ note_distance(HnswSearch *self, float distance, float estimate)
 
 /*
  * The paper's rule for when to stop: the best candidate is beyond the ef nearest
- * found.  An estimate may be too large, so that it has to be beyond by as much
- * as estimates of this search are usually off, times a factor.  With more, what
- * is found more takes longer than by a larger ef: measured in README.md.
+ * found; a quarter more of them, so that codes that are almost exact find no less
+ * than exact distances would.  An estimate may be too large, so the candidate has
+ * to be beyond by a part of what estimates of this search are usually off.  With
+ * more of either, what is found more takes longer than by a larger ef: measured
+ * in README.md.
  */
 static bool
 is_too_far(const HnswSearch *self, float estimate)
 {
-	return self->nnearest == self->ef && self->nerrors >= LEAST_ERRORS &&
+	return self->nnearest == self->stop_places && self->nerrors >= LEAST_ERRORS &&
 		estimate > self->nearest[0] + STOP_SLACK * sqrt(self->squared_errors / self->nerrors);
 }
 
@@ -498,7 +501,7 @@ run(HnswSearch *self, int kind)
 		CHECK_FOR_INTERRUPTS();
 		if (self->index->coded)
 		{
-			if (self->ef > 0 && is_too_far(self, key))
+			if (self->stop_places > 0 && is_too_far(self, key))
 				break;
 
 			/* what seems to come next travels while this one is worked on */
@@ -508,7 +511,7 @@ run(HnswSearch *self, int kind)
 				HnswPrefetchNode(self->index, ahead, kind);
 			self->index->prefetched = ref;
 			keep = expand_coded(self, kind, ref);
-			if (keep && self->ef > 0)
+			if (keep && self->stop_places > 0)
 				note_distance(self, self->found[self->nfound - 1].distance, key);
 		}
 		else
@@ -533,16 +536,16 @@ HnswSearchLevel(HnswSearch *self, int kind, const HnswRef *starts, int nstarts, 
 	self->nfound = 0;
 	self->values_used = 0;
 	self->nspilled = 0;
-	self->ef = ef;
+	self->stop_places = STOP_PLACES(ef);
 	self->nnearest = 0;
 	self->nerrors = 0;
 	self->squared_errors = 0;
-	if (ef > self->nearest_allocated)
+	if (self->stop_places > self->nearest_allocated)
 	{
 		if (self->nearest != NULL)
 			pfree(self->nearest);
-		self->nearest_allocated = ef;
-		self->nearest = MemoryContextAlloc(self->context, sizeof(float) * ef);
+		self->nearest_allocated = self->stop_places;
+		self->nearest = MemoryContextAlloc(self->context, sizeof(float) * self->stop_places);
 	}
 	for (int i = 0; i < nstarts; i++)
 	{

@@ -187,7 +187,7 @@ step 'load it' load
 			query -c "TRUNCATE collections.batch_$kind" && milliseconds batch_copy $kind >>"$DIR/copy"
 		done
 		printf '%s %s %s\n' "$kind" "$(median <"$DIR/http")" "$(median <"$DIR/copy")" |
-			awk '{ printf "%-8s HTTP %8.1f   COPY %8.1f   rate %.2f of that of COPY: %s\n", $1, $2, $3, $3 / $2, $3 / $2 >= 0.5 ? "met" : "missed" }'
+			awk '{ printf "%-8s HTTP %8.1f   COPY %8.1f   rate %.2f of that of COPY: %s\n", $1, $2, $3, $3 / $2, ($3 / $2 >= 0.5 ? "met" : "missed") }'
 	done
 	printf '\nGoals: search at least 0.80 of the rate, at most 0.150 ms more at the median of one client; batch at least 0.50 of the rate.\n'
 } | tee "$DIR/results.txt"

@@ -73,6 +73,14 @@ create()
 	echo "include 'vecdb.conf'" | as_user tee -a "$DATADIR/postgresql.conf" >/dev/null
 }
 
+# What HTTP's workers connect to, before they are there for the first time: they
+# would try, and fail, until it is.
+seed()
+{
+	printf '%s\n' 'CREATE DATABASE vecdb' 'CREATE ROLE vecdb_anon NOLOGIN' 'CREATE ROLE vecdb_http LOGIN NOINHERIT' \
+		'GRANT vecdb_anon TO vecdb_http' | as_user "$PGBIN/postgres" --single -D "$DATADIR" postgres
+}
+
 # Memory in MB: a share of the machine's, within bounds.
 share_of_memory()
 {
@@ -220,7 +228,11 @@ start()
 	command -v curl >/dev/null || ! am_root || need_packages curl
 	build_and_install
 
-	[ -f "$DATADIR/PG_VERSION" ] || create
+	if [ ! -f "$DATADIR/PG_VERSION" ]; then
+		create
+		configure
+		step 'create the database and the roles of HTTP' seed
+	fi
 	configure && changed=yes
 	if running; then
 		if [ $changed = yes ] || [ "$(cat "$DATADIR/vecdb.loaded" 2>/dev/null)" != "$(loaded_sum)" ]; then

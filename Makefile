@@ -89,7 +89,7 @@ help:
 	@echo '                    variables: DATA=directory (.vecdb/data) PGPORT=port (5488) PORT=port of HTTP (8080) CONF=file'
 	@echo 'make test           install what the tests need and run every suite'
 	@echo 'make unit|fuzz|sim|regress|isolation|pgtap|tap|http  one suite; FUZZ_SECONDS=n (5) FUZZ_SEED=n (1)'
-	@echo 'make sim NODES=n    the network of n nodes in simulation; SEED=n PARTS=rest,dead,liars,partition,churn'
+	@echo 'make sim NODES=n    the network of n nodes in simulation; SEED=n PARTS=ideal,rest,dead,liars,partition,churn LONG=1'
 	@echo 'make bench          vecdb beside pgvector, and hnswlib: queries, builds, sizes (root)'
 	@echo '                    one part of it: SET=fashion|glove|synthetic ROW=build|recall|inside|...'
 	@echo 'make bench-http     requests a second and times through HTTP, beside the same through libpq; SECONDS=n CLIENTS="n n"'
@@ -116,7 +116,7 @@ unit fuzz regress isolation pgtap tap http:
 
 # Larger networks are simulated in place, with what is installed.
 sim:
-	@$(if $(NODES),$(MAKE) -C test/sim run NODES='$(NODES)' SEED='$(or $(SEED),1)' PARTS='$(PARTS)',$(TOOL)/suites.sh sim)
+	@$(if $(NODES),$(MAKE) -C test/sim run NODES='$(NODES)' SEED='$(or $(SEED),1)' PARTS='$(PARTS)' LONG='$(LONG)',$(TOOL)/suites.sh sim)
 
 # Memory after many requests: the suite has a few thousand of them.
 soak-http:

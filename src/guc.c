@@ -162,7 +162,7 @@ VecdbDefineSettings(void)
 	DefineHttpSettings();
 	DefineCustomBoolVariable("vecdb.log_scan_counters",
 							 "Reports what each scan of an hnsw index has done, at its end.",
-							 "Searches, nodes expanded, estimates, exact distances and rows.",
+							 "Searches, nodes expanded, pages, estimates, exact distances and rows.",
 							 &VecdbLogScanCounters, false, PGC_USERSET, 0, NULL, NULL, NULL);
 	DefineCollectionSettings();
 	MarkGUCPrefixReserved("vecdb");

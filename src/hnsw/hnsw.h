@@ -369,6 +369,7 @@ typedef struct HnswIndex
 	HnswLayout	layout[2];
 	LWLock	   *build_lock;		/* stands for the lock on the meta block while an index is built */
 	HnswRef		prefetched;		/* HnswReadNode need not ask for its memory: that was done */
+	int64		pages_read;		/* for nodes and the rest of their values, the same one each time anew */
 	char	   *scratch;		/* for values that stand on several pages; made when first needed */
 	uint32		scratch_bytes;
 	MemoryContext context;		/* holds all of it */

@@ -455,6 +455,7 @@ HnswReadNode(HnswIndex *index, HnswRef ref, int kind, int lockmode, HnswNode **n
 	if (index->prefetched != ref)
 		HnswPrefetchNode(index, ref, kind);
 	buffer = read_block(index->rel, HnswRefBlock(ref));
+	index->pages_read++;
 	LockBuffer(buffer, lockmode);
 	*node = HnswFindNode(index, BufferGetPage(buffer), ref, kind);
 	if (*node == NULL)

@@ -540,10 +540,11 @@ hnswendscan(IndexScanDesc scan)
 	if (VecdbLogScanCounters && self->search != NULL)
 		ereport(INFO,
 				(errmsg("hnsw scan of index \"%s\": " INT64_FORMAT " searches", RelationGetRelationName(scan->indexRelation), self->searches),
-				 errdetail("Nodes expanded: " INT64_FORMAT ", estimates: " INT64_FORMAT ", exact distances: " INT64_FORMAT
-						   ", rows returned: " INT64_FORMAT ", of them to be put in order: " INT64_FORMAT ".",
-						   self->search->expanded, self->search->estimates, self->search->distances,
-						   self->returned, self->rechecked)));
+				 errdetail("Nodes expanded: " INT64_FORMAT ", pages read: " INT64_FORMAT ", estimates: " INT64_FORMAT
+						   ", exact distances: " INT64_FORMAT ", rows returned: " INT64_FORMAT
+						   ", of them to be put in order: " INT64_FORMAT ".",
+						   self->search->expanded, self->index->pages_read, self->search->estimates,
+						   self->search->distances, self->returned, self->rechecked)));
 	MemoryContextDelete(self->context);
 	pfree(self);
 	scan->opaque = NULL;

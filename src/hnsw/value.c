@@ -307,6 +307,7 @@ read_chunks(HnswIndex *index, const HnswChunkRef *ref, uint32 *bytes)
 		HnswChunk  *chunk;
 		uint32		count;
 
+		index->pages_read++;
 		LockBuffer(buffer, BUFFER_LOCK_SHARE);
 		page = BufferGetPage(buffer);
 		if (PageIsNew(page) || HnswPageGetOpaque(page)->kind != HNSW_PAGE_CHUNK ||
@@ -372,6 +373,7 @@ HnswReadValue(HnswIndex *index, Buffer buffer, const HnswNode *node, int kind, u
 		Buffer		tail = ReadBuffer(index->rel, BufferGetBlockNumber(buffer) + i);
 		uint32		count = Min(layout->value_bytes - at, HNSW_PAGE_ROOM);
 
+		index->pages_read++;
 		LockBuffer(tail, BUFFER_LOCK_SHARE);
 		memcpy(out + at, PageGetContents(BufferGetPage(tail)), count);
 		UnlockReleaseBuffer(tail);

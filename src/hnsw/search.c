@@ -39,8 +39,8 @@
 #define FROM_START			(-FLT_MAX)
 
 /* When to stop: see is_too_far() */
-#define STOP_SLACK			0.4
-#define STOP_PLACES(ef)		((ef) + (ef) / 4)
+#define STOP_SLACK			0.25
+#define STOP_PLACES(ef)		((ef) + (ef) / 2)
 #define LEAST_ERRORS		5
 
 /* The caller may search many values, one after the other, with one HnswSearch. */
@@ -468,7 +468,7 @@ note_distance(HnswSearch *self, float distance, float estimate)
 
 /*
  * The paper's rule for when to stop: the best candidate is beyond the ef nearest
- * found; a quarter more of them, so that codes that are almost exact find no less
+ * found; a half more of them, so that codes that are almost exact find no less
  * than exact distances would.  An estimate may be too large, so the candidate has
  * to be beyond by a part of what estimates of this search are usually off.  With
  * more of either, what is found more takes longer than by a larger ef: measured

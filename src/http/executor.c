@@ -70,6 +70,7 @@ static MemoryContext queue_context;
 static MemoryContext request_context;
 static char *connected_database;
 static char *connected_role;
+static bool connecting;			/* to end now is to have failed at it */
 
 /* The request that runs now; 0: none.  Read by signal handlers. */
 static volatile uint64 current_id;
@@ -147,6 +148,11 @@ leave_slot(int code, Datum arg)
 	slot->pid = 0;
 	slot->latch = NULL;
 	slot->connected = false;
+	if (connecting)
+	{
+		slot->failures++;
+		slot->last_failure = GetCurrentTimestamp();
+	}
 	if (shared->front_latch)
 		SetLatch(shared->front_latch);
 	LWLockRelease(&shared->lock);
@@ -689,9 +695,7 @@ back_off(void)
 static void
 connect_database(void)
 {
-	/* The attempt counts as failed until it has not. */
-	slot->failures++;
-	slot->last_failure = GetCurrentTimestamp();
+	connecting = true;
 	connected_database = MemoryContextStrdup(TopMemoryContext, VecdbHttpDatabase);
 	connected_role = MemoryContextStrdup(TopMemoryContext, VecdbHttpRole);
 	BackgroundWorkerInitializeConnection(connected_database, connected_role, 0);
@@ -704,6 +708,7 @@ connect_database(void)
 				 errhint("Give a role that may log in and is a member of the roles that requests act as.")));
 	NativeApiInit();
 	CommitTransactionCommand();
+	connecting = false;
 	slot->failures = 0;
 	slot->connected = true;
 	pgstat_report_activity(STATE_IDLE, NULL);

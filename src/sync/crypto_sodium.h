@@ -1,0 +1,3 @@
+#include "core/host.h"
+extern CoreCrypto crypto_sodium(void);
+extern CoreRandom crypto_sodium_random(void);

@@ -76,6 +76,9 @@ packages()
 	if wanted unit || wanted fuzz || wanted sim; then
 		list+=' libsodium-dev'
 	fi
+	if wanted unit; then
+		list+=' libzmq3-dev'
+	fi
 	if wanted fuzz && any 'test/fuzz/Makefile'; then
 		list+=' clang libclang-rt-dev'
 	fi
@@ -157,7 +160,7 @@ copy_tree()
 	local key skip
 
 	skip='--exclude=./.git --exclude=./.vecdb --exclude=*.o --exclude=*.so --exclude=*.a
-		--exclude=./.deps --exclude=./test/unit/bin --exclude=./test/fuzz/bin --exclude=./test/sim/bin --exclude=./sql/vecdb--[0-9.]*[0-9].sql'
+		--exclude=./.deps --exclude=./test/unit/bin --exclude=./test/net_unit/bin --exclude=./test/fuzz/bin --exclude=./test/sim/bin --exclude=./sql/vecdb--[0-9.]*[0-9].sql'
 	# shellcheck disable=SC2086
 	key=$( (tar -C "$ROOT" $skip -cf - . | tar -tf - | LC_ALL=C sort
 		find "$ROOT" -path "$WORK" -prune -o -name Makefile -exec cat {} +
@@ -255,9 +258,10 @@ unit_suite()
 {
 	local tests
 
-	tests=$(cd "$BUILD" && ls test/unit/*_test.c 2>/dev/null | sed 's,/\([^/]*\)\.c$,/bin/\1,')
+	tests=$(cd "$BUILD" && ls test/unit/*_test.c test/net_unit/*_test.c 2>/dev/null | sed 's,/\([^/]*\)\.c$,/bin/\1,')
 	[ -n "$tests" ] || { say 'unit       no tests'; return; }
 	step 'build the unit tests' in_build make -C test/unit -j"$(nproc)" WERROR=-Werror
+	step 'build the unit tests of links' in_build make -C test/net_unit -j"$(nproc)" WERROR=-Werror
 	# shellcheck disable=SC2086
 	tap_suite unit --jobs="$(nproc)" $tests
 }

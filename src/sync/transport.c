@@ -1,0 +1,1965 @@
+/*
+ * transport.c
+ *	  The ROUTER, the DEALERs and the ZAP handler behind transport.h.
+ *
+ * What libzmq keeps from its user is kept here instead: which connection a frame
+ * came over, when it ended, how many bytes wait in it.
+ *
+ * - Our ZAP handler numbers the handshakes it admits and gives back
+ *	 "KEY.NUMBER" as User-Id, which libzmq attaches to every frame of that
+ *	 connection.  So key and connection of a frame are authentic; a routing id,
+ *	 which a peer may choose, only says where an answer goes.
+ * - A monitor tells of connections by descriptor; a frame names its descriptor
+ *	 too (ZMQ_SRCFD).  By that the two are matched, and a connection can be cut:
+ *	 shutdown() on it is noticed by libzmq's thread as the end of the stream.
+ * - The listening socket is ours.  When no more may come a filter on it drops
+ *	 what arrives: a listener of libzmq without descriptors would spin.
+ * - Each DEALER is for one connection and does not reconnect: the next attempt
+ *	 is ours to make, with a new one.
+ * - Frames are handed over with a function that libzmq calls when it has
+ *	 encrypted them: bytes not yet sent are counted by that.
+ *
+ * libzmq's threads call nothing of ours but frame_free().
+ */
+#include "sync/transport.h"
+
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/tcp.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <sodium.h>
+#include <zmq.h>
+
+#ifndef ZMQ_ZAP_ENFORCE_DOMAIN	/* 4.3.4 has it, its header only among drafts */
+#define ZMQ_ZAP_ENFORCE_DOMAIN 93
+#endif
+
+#define DOMAIN_NAME "vecdb"
+#define INBOUND_SPARE 64		/* connections above the limit, about to be cut */
+#define INBOUND_SLOTS (TRANSPORT_INBOUND_MAX + INBOUND_SPARE)
+#define ADMITTED_MAX 2048		/* admitted, no frame yet */
+#define RECEIVE_MESSAGES 16		/* of a connection, in libzmq, complete */
+#define WAITING_FRAMES 64		/* of a link that is not up yet */
+#define FRAME_OVERHEAD 192		/* what a queued frame costs besides its bytes */
+#define WIRE_OVERHEAD 42		/* of a frame: ZMTP's and CURVE's */
+
+#define HANDSHAKE_MS 5000
+#define ATTEMPT_MS 6000			/* connect and handshake, at one address */
+#define HEARTBEAT_MS 10000
+#define HEARTBEAT_TIMEOUT_MS 30000
+#define RETRY_FIRST_MS 100
+#define RETRY_LAST_MS 60000
+#define LINGER_MS 200
+#define SILENT_MS 15000			/* an inbound connection without a frame */
+#define SWEEP_MS 100
+#define INBOUND_IDLE_MS 60000	/* may be closed to make room for another */
+
+/* Descriptors: mailbox, monitor's two ends, connection; another of each that lingers. */
+#define DESCRIPTORS_PER_LINK 5
+#define DESCRIPTORS_BASE 48
+
+/* A socket of libzmq in the epoll set. */
+typedef struct Port
+{
+	void	   *socket;
+	bool		ready;			/* its events must be read again */
+} Port;
+
+/* Bytes handed to libzmq and not yet encrypted. */
+typedef struct Account
+{
+	_Atomic size_t bytes;
+	_Atomic int references;
+} Account;
+
+typedef struct Frame
+{
+	struct Frame *next;			/* while it waits for a link */
+	Account    *account;
+	size_t		len;
+	uint8_t		data[];
+} Frame;
+
+typedef struct Outbound
+{
+	bool		used;
+	bool		up;
+	bool		failed;			/* this attempt */
+	uint8_t		key[CORE_KEY_BYTES];
+	uint64_t	serial;			/* another for each connection */
+	NetAddress	addresses[TRANSPORT_ADDRESSES];
+	int			n_addresses;
+	int			at;				/* the address tried or connected to */
+	int			tried;			/* in this round */
+	Port		dealer;
+	Port		monitor;
+	int			fd;				/* of the connection, libzmq's; -1: none */
+	int64_t		since_ms;
+	int64_t		deadline_ms;	/* of the attempt; of the pause when there is no socket */
+	int64_t		retry_ms;
+	int64_t		used_ms;
+	int64_t		heard_ms;
+	Account    *account;
+	Frame	   *first;			/* waiting for the link */
+	Frame	  **last;
+	int			waiting;
+	uint64_t	frames_in;
+	uint64_t	frames_out;
+	uint64_t	bytes_in;
+	uint64_t	bytes_out;
+	uint64_t	dropped;
+	uint64_t	wire_in;		/* of this connection: as TCP counts */
+} Outbound;
+
+typedef struct Inbound
+{
+	bool		used;
+	bool		cut;
+	bool		speaks;			/* a frame has come; all below is known */
+	int			fd;				/* libzmq's */
+	uint64_t	accepted;		/* order of events */
+	uint64_t	serial;
+	int64_t		since_ms;
+	int64_t		heard_ms;
+	NetAddress	address;
+	uint8_t		key[CORE_KEY_BYTES];
+	uint8_t		routing_id[255];
+	uint8_t		routing_id_len;
+	Account    *account;
+	uint64_t	frames_in;
+	uint64_t	frames_out;
+	uint64_t	bytes_in;
+	uint64_t	bytes_out;
+	uint64_t	dropped;
+	uint64_t	wire_in;
+} Inbound;
+
+/* What the ZAP handler let in, until its first frame tells which connection it is. */
+typedef struct Admitted
+{
+	uint64_t	serial;			/* 0: free */
+	uint64_t	order;
+	int64_t		since_ms;
+	uint8_t		key[CORE_KEY_BYTES];
+	uint8_t		ip[16];
+} Admitted;
+
+struct Transport
+{
+	TransportConfig config;
+	uint16_t	port;
+	void	   *context;
+	Port		router;
+	Port		monitor;		/* of the router */
+	Port		zap;
+	int			epoll;
+	int			wake;			/* readable while something is ready that epoll does not know */
+	bool		woken;
+	int			listener;		/* our own descriptor of the listening socket */
+	int			spare;			/* given up to get at a connection when there is none left */
+	bool		closed;			/* the filter is on */
+	int64_t		open_ms;		/* when to look again */
+	int64_t		now_ms;
+	int64_t		sweep_ms;
+	uint64_t	order;			/* of events */
+	uint64_t	serial;
+	int			turn;			/* of the links */
+	bool		polling;
+	char		why_not[96];
+
+	Outbound	out[TRANSPORT_LINKS_MAX];
+	uint8_t		pins[TRANSPORT_LINKS_MAX][CORE_KEY_BYTES];
+	int			n_pins;
+
+	Inbound		in[INBOUND_SLOTS];
+	int			n_in;
+	int			in_top;			/* slots in use are below */
+	int16_t    *by_fd;			/* slot of a descriptor, -1: none */
+	int			by_fd_room;
+	Admitted	admitted[ADMITTED_MAX];
+	int			n_admitted;
+
+	uint8_t		(*banned)[CORE_KEY_BYTES];	/* sorted */
+	int			n_banned;
+	TransportStats stats;
+};
+
+static void out_close_socket(Transport *self, Outbound *link, int linger_ms);
+static void out_forget(Transport *self, Outbound *link, bool tell);
+static void in_cut(Transport *self, Inbound *link);
+static void in_forget(Transport *self, Inbound *link);
+
+/* ---- small things ---- */
+
+static void
+wake(Transport *self)
+{
+	if (!self->woken)
+	{
+		uint64_t	one = 1;
+
+		self->woken = write(self->wake, &one, sizeof one) == sizeof one;
+	}
+}
+
+static bool
+port_add(Transport *self, Port *port)
+{
+	int			fd;
+	size_t		size = sizeof fd;
+	struct epoll_event event = {.events = EPOLLIN, .data.ptr = port};
+
+	if (zmq_getsockopt(port->socket, ZMQ_FD, &fd, &size) != 0)
+		return false;
+	port->ready = true;
+	wake(self);
+	return epoll_ctl(self->epoll, EPOLL_CTL_ADD, fd, &event) == 0;
+}
+
+static void
+port_close(Transport *self, Port *port, int linger_ms)
+{
+	int			fd;
+	size_t		size = sizeof fd;
+
+	if (port->socket == NULL)
+		return;
+	if (zmq_getsockopt(port->socket, ZMQ_FD, &fd, &size) == 0)
+		epoll_ctl(self->epoll, EPOLL_CTL_DEL, fd, NULL);
+	zmq_setsockopt(port->socket, ZMQ_LINGER, &linger_ms, sizeof linger_ms);
+	zmq_close(port->socket);
+	port->socket = NULL;
+	port->ready = false;
+}
+
+/* ZMQ_EVENTS, which also makes libzmq do what its threads ask of this socket. */
+static int
+port_events(Port *port)
+{
+	int			events = 0;
+	size_t		size = sizeof events;
+
+	if (zmq_getsockopt(port->socket, ZMQ_EVENTS, &events, &size) != 0)
+		return 0;
+	return events;
+}
+
+/* After a send: what came in meanwhile gave its only signal then. */
+static void
+port_sent(Transport *self, Port *port)
+{
+	if (!port->ready && (port_events(port) & ZMQ_POLLIN) != 0)
+	{
+		port->ready = true;
+		wake(self);
+	}
+}
+
+static bool
+set_int(void *socket, int option, int value)
+{
+	return zmq_setsockopt(socket, option, &value, sizeof value) == 0;
+}
+
+static void
+account_release(Account *account)
+{
+	if (account != NULL && atomic_fetch_sub(&account->references, 1) == 1)
+		free(account);
+}
+
+static Account *
+account_new(void)
+{
+	Account    *account = malloc(sizeof *account);
+
+	if (account != NULL)
+	{
+		atomic_init(&account->bytes, 0);
+		atomic_init(&account->references, 1);
+	}
+	return account;
+}
+
+static Frame *
+frame_new(Account *account, const uint8_t *bytes, size_t len)
+{
+	Frame	   *frame = malloc(sizeof *frame + len);
+
+	if (frame == NULL)
+		return NULL;
+	frame->next = NULL;
+	frame->account = account;
+	frame->len = len;
+	memcpy(frame->data, bytes, len);
+	atomic_fetch_add(&account->references, 1);
+	atomic_fetch_add(&account->bytes, len + FRAME_OVERHEAD);
+	return frame;
+}
+
+/* Called by libzmq's thread too. */
+static void
+frame_free(void *data, void *hint)
+{
+	Frame	   *frame = hint;
+
+	atomic_fetch_sub(&frame->account->bytes, frame->len + FRAME_OVERHEAD);
+	account_release(frame->account);
+	free(frame);
+}
+
+static size_t
+queued(const Account *account)
+{
+	return account != NULL ? atomic_load(&account->bytes) : 0;
+}
+
+static bool
+has_room(const Account *account, size_t len)
+{
+	size_t		bytes = queued(account);
+
+	/* an empty queue takes a frame of any size */
+	return bytes == 0 || bytes + len + FRAME_OVERHEAD <= TRANSPORT_QUEUE_BYTES;
+}
+
+static int
+banned_find(const Transport *self, const uint8_t *key, bool *found)
+{
+	int			low = 0;
+	int			high = self->n_banned;
+
+	*found = false;
+	while (low < high)
+	{
+		int			mid = (low + high) / 2;
+		int			order = memcmp(self->banned[mid], key, CORE_KEY_BYTES);
+
+		if (order == 0)
+		{
+			*found = true;
+			return mid;
+		}
+		if (order < 0)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
+static bool
+is_banned(const Transport *self, const uint8_t *key)
+{
+	bool		found;
+
+	banned_find(self, key, &found);
+	return found;
+}
+
+static int
+pin_find(const Transport *self, const uint8_t *key)
+{
+	for (int i = 0; i < self->n_pins; i++)
+		if (memcmp(self->pins[i], key, CORE_KEY_BYTES) == 0)
+			return i;
+	return -1;
+}
+
+static NetAddress
+address_of(const struct sockaddr_storage *from)
+{
+	NetAddress	address = {.port = 0};
+
+	if (from->ss_family == AF_INET)
+	{
+		const struct sockaddr_in *in = (const struct sockaddr_in *) from;
+		uint8_t		ip[4];
+
+		memcpy(ip, &in->sin_addr, 4);
+		address = net_address_v4(ip[0], ip[1], ip[2], ip[3], ntohs(in->sin_port));
+	}
+	else if (from->ss_family == AF_INET6)
+	{
+		const struct sockaddr_in6 *in = (const struct sockaddr_in6 *) from;
+
+		memcpy(address.ip, &in->sin6_addr, 16);
+		address.port = ntohs(in->sin6_port);
+	}
+	return address;
+}
+
+/* ---- the listening socket ---- */
+
+/* Drop what arrives at the listening socket, or no longer. */
+static void
+listener_close(Transport *self, bool closed)
+{
+	struct sock_filter drop = BPF_STMT(BPF_RET | BPF_K, 0);
+	struct sock_fprog program = {1, &drop};
+
+	if (closed == self->closed)
+		return;
+	if (closed)
+		self->closed = setsockopt(self->listener, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) == 0;
+	else
+		self->closed = setsockopt(self->listener, SOL_SOCKET, SO_DETACH_FILTER, NULL, 0) != 0;
+}
+
+/* Take the connections that wait and hang up: with no descriptor left libzmq cannot. */
+static void
+listener_hang_up(Transport *self)
+{
+	int			fd;
+
+	if (self->spare >= 0)
+		close(self->spare);
+	while ((fd = accept(self->listener, NULL, NULL)) >= 0)
+	{
+		self->stats.refused_room++;
+		close(fd);
+	}
+	self->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+static int
+open_descriptors(void)
+{
+	DIR		   *dir = opendir("/proc/self/fd");
+	int			n = 0;
+
+	if (dir == NULL)
+		return 64;
+	while (readdir(dir) != NULL)
+		n++;
+	closedir(dir);
+	return n;
+}
+
+static bool
+refuse(char *error, size_t room, const char *format,...)
+{
+	va_list		args;
+
+	if (room > 0)
+	{
+		va_start(args, format);
+		vsnprintf(error, room, format, args);
+		va_end(args);
+	}
+	return false;
+}
+
+static bool
+listen_on(Transport *self, char *error, size_t room)
+{
+	struct addrinfo hints = {.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE,
+	.ai_socktype = SOCK_STREAM};
+	struct addrinfo *found = NULL;
+	struct sockaddr_storage bound;
+	socklen_t	size = sizeof bound;
+	char		service[8];
+	int			status;
+	int			on = 1;
+	int			off = 0;
+
+	snprintf(service, sizeof service, "%u", self->config.port);
+	status = getaddrinfo(self->config.listen, service, &hints, &found);
+	if (status != 0)
+		return refuse(error, room, "cannot listen on \"%s\": %s", self->config.listen,
+					  status == EAI_NONAME ? "not a numeric address" : gai_strerror(status));
+	self->listener = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (self->listener < 0 ||
+		setsockopt(self->listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
+		(found->ai_family == AF_INET6 &&
+		 setsockopt(self->listener, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off) != 0) ||
+		bind(self->listener, found->ai_addr, found->ai_addrlen) != 0 ||
+		listen(self->listener, 100) != 0 ||
+		getsockname(self->listener, (struct sockaddr *) &bound, &size) != 0)
+	{
+		int			why = errno;
+
+		freeaddrinfo(found);
+		return refuse(error, room, "could not listen on %s port %u: %s", self->config.listen,
+					  self->config.port, strerror(why));
+	}
+	freeaddrinfo(found);
+	self->port = address_of(&bound).port;
+	return true;
+}
+
+/* ---- start and end ---- */
+
+static bool
+descriptors_suffice(const Transport *self, char *error, size_t room)
+{
+	struct rlimit limit;
+	long		needed = DESCRIPTORS_BASE + DESCRIPTORS_PER_LINK * self->config.max_links +
+		self->config.max_inbound + INBOUND_SPARE;
+	long		open = open_descriptors();
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
+		return true;
+	if ((long) limit.rlim_cur - open >= needed)
+		return true;
+	return refuse(error, room, "the limit of open files is %ld, %ld are open, and %d links and %d connections of others need %ld: it is too low by %ld",
+				  (long) limit.rlim_cur, open, self->config.max_links, self->config.max_inbound, needed,
+				  needed + open - (long) limit.rlim_cur);
+}
+
+static bool
+zmq_failed(char *error, size_t room, const char *what)
+{
+	return refuse(error, room, "could not %s: %s", what, zmq_strerror(zmq_errno()));
+}
+
+static bool
+start_sockets(Transport *self, char *error, size_t room)
+{
+	void	   *router;
+	int			given;
+	char		endpoint[32];
+	unsigned	seed;
+
+	self->context = zmq_ctx_new();
+	if (self->context == NULL)
+		return zmq_failed(error, room, "start libzmq");
+	zmq_ctx_set(self->context, ZMQ_IO_THREADS, 1);
+	zmq_ctx_set(self->context, ZMQ_IPV6, 1);
+
+	self->zap.socket = zmq_socket(self->context, ZMQ_REP);
+	if (self->zap.socket == NULL || !set_int(self->zap.socket, ZMQ_LINGER, 0) ||
+		zmq_bind(self->zap.socket, "inproc://zeromq.zap.01") != 0 || !port_add(self, &self->zap))
+		return zmq_failed(error, room, "start the authentication handler");
+
+	/* Routing ids are counted from rand(), which libzmq seeds with the time. */
+	randombytes_buf(&seed, sizeof seed);
+	srand(seed);
+	router = self->router.socket = zmq_socket(self->context, ZMQ_ROUTER);
+	if (router == NULL)
+		return zmq_failed(error, room, "make a socket");
+	if (!set_int(router, ZMQ_CURVE_SERVER, 1) ||
+		zmq_setsockopt(router, ZMQ_CURVE_SECRETKEY, self->config.curve_secret, CORE_KEY_BYTES) != 0 ||
+		zmq_setsockopt(router, ZMQ_ZAP_DOMAIN, DOMAIN_NAME, strlen(DOMAIN_NAME)) != 0 ||
+		!set_int(router, ZMQ_ZAP_ENFORCE_DOMAIN, 1) ||
+		!set_int(router, ZMQ_ROUTER_MANDATORY, 1) ||
+		!set_int(router, ZMQ_LINGER, LINGER_MS) ||
+		zmq_setsockopt(router, ZMQ_MAXMSGSIZE, &(int64_t) {TRANSPORT_FRAME_MAX + 64}, sizeof(int64_t)) != 0 ||
+		!set_int(router, ZMQ_RCVHWM, RECEIVE_MESSAGES) ||
+		!set_int(router, ZMQ_SNDHWM, 0) ||
+		!set_int(router, ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS) ||
+		!set_int(router, ZMQ_HEARTBEAT_IVL, HEARTBEAT_MS) ||
+		!set_int(router, ZMQ_HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS) ||
+		!set_int(router, ZMQ_HEARTBEAT_TTL, HEARTBEAT_TIMEOUT_MS))
+		return zmq_failed(error, room, "set up a socket with this libzmq");
+
+	/* Before the first connection: what has come in must all be seen. */
+	if (zmq_socket_monitor(router, "inproc://router.monitor",
+						   ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_ACCEPT_FAILED | ZMQ_EVENT_DISCONNECTED |
+						   ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL |
+						   ZMQ_EVENT_HANDSHAKE_FAILED_AUTH) != 0)
+		return zmq_failed(error, room, "watch a socket");
+	self->monitor.socket = zmq_socket(self->context, ZMQ_PAIR);
+	if (self->monitor.socket == NULL || !set_int(self->monitor.socket, ZMQ_LINGER, 0) ||
+		!set_int(self->monitor.socket, ZMQ_RCVHWM, 20000) ||
+		zmq_connect(self->monitor.socket, "inproc://router.monitor") != 0 || !port_add(self, &self->monitor))
+		return zmq_failed(error, room, "watch a socket");
+
+	/* libzmq closes the descriptor that it is given; the other is ours. */
+	given = fcntl(self->listener, F_DUPFD_CLOEXEC, 0);
+	if (given < 0)
+		return refuse(error, room, "could not duplicate a descriptor: %s", strerror(errno));
+	snprintf(endpoint, sizeof endpoint, "tcp://127.0.0.1:%u", self->port);
+	if (!set_int(router, ZMQ_USE_FD, given) || zmq_bind(router, endpoint) != 0)
+	{
+		int			why = zmq_errno();
+
+		close(given);
+		return refuse(error, room, "could not bind a socket: %s", zmq_strerror(why));
+	}
+	return port_add(self, &self->router) || zmq_failed(error, room, "watch a socket");
+}
+
+Transport *
+transport_new(const TransportConfig *config, char *error, size_t room)
+{
+	Transport  *self;
+	struct epoll_event event = {.events = EPOLLIN};
+	sigset_t	all;
+	sigset_t	before;
+	bool		ok;
+
+	if (config->max_links < 1 || config->max_links > TRANSPORT_LINKS_MAX ||
+		config->max_inbound < 1 || config->max_inbound > TRANSPORT_INBOUND_MAX)
+	{
+		refuse(error, room, "%d links and %d connections of others are not within 1 to %d and 1 to %d",
+			   config->max_links, config->max_inbound, TRANSPORT_LINKS_MAX, TRANSPORT_INBOUND_MAX);
+		return NULL;
+	}
+	self = calloc(1, sizeof *self);
+	if (self == NULL)
+	{
+		refuse(error, room, "out of memory");
+		return NULL;
+	}
+	self->config = *config;
+	self->epoll = self->wake = self->listener = self->spare = -1;
+	if (sodium_init() < 0)
+		ok = refuse(error, room, "libsodium cannot be initialised");
+	else
+		ok = descriptors_suffice(self, error, room) && listen_on(self, error, room);
+	if (ok)
+	{
+		self->epoll = epoll_create1(EPOLL_CLOEXEC);
+		self->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+		self->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
+		event.data.ptr = NULL;
+		if (self->epoll < 0 || self->wake < 0 || epoll_ctl(self->epoll, EPOLL_CTL_ADD, self->wake, &event) != 0)
+			ok = refuse(error, room, "could not make a set of descriptors: %s", strerror(errno));
+	}
+	if (ok)
+	{
+		sigfillset(&all);
+		pthread_sigmask(SIG_SETMASK, &all, &before);
+		ok = start_sockets(self, error, room);
+		pthread_sigmask(SIG_SETMASK, &before, NULL);
+	}
+	if (!ok)
+		transport_destroy(&self);
+	return self;
+}
+
+void
+transport_destroy(Transport **pointer)
+{
+	Transport  *self = *pointer;
+
+	*pointer = NULL;
+	if (self == NULL)
+		return;
+	if (self->listener >= 0)
+		listener_close(self, true);
+	for (int i = 0; i < TRANSPORT_LINKS_MAX; i++)
+		if (self->out[i].used)
+			out_forget(self, &self->out[i], false);
+	if (self->monitor.socket != NULL)
+	{
+		/* Full, it would hold libzmq's thread, and that a lock which the next call wants. */
+		zmq_msg_t	msg;
+
+		zmq_msg_init(&msg);
+		while (zmq_msg_recv(&msg, self->monitor.socket, ZMQ_DONTWAIT) >= 0)
+			;
+		zmq_msg_close(&msg);
+		zmq_socket_monitor(self->router.socket, NULL, 0);
+	}
+	port_close(self, &self->monitor, 0);
+	port_close(self, &self->router, LINGER_MS);
+	port_close(self, &self->zap, 0);
+	if (self->context != NULL)
+		while (zmq_ctx_term(self->context) != 0 && zmq_errno() == EINTR)
+			;
+	for (int i = 0; i < INBOUND_SLOTS; i++)
+		account_release(self->in[i].account);
+	if (self->epoll >= 0)
+		close(self->epoll);
+	if (self->wake >= 0)
+		close(self->wake);
+	if (self->spare >= 0)
+		close(self->spare);
+	if (self->listener >= 0)
+		close(self->listener);
+	free(self->by_fd);
+	free(self->banned);
+	sodium_memzero(self->config.curve_secret, sizeof self->config.curve_secret);
+	free(self);
+}
+
+uint16_t
+transport_port(const Transport *self)
+{
+	return self->port;
+}
+
+int
+transport_descriptors(const Transport *self, int *fds, int room)
+{
+	if (room > 0)
+		fds[0] = self->epoll;
+	return 1;
+}
+
+uint32_t
+transport_generation(const Transport *self)
+{
+	return 1;
+}
+
+/* ---- inbound connections ---- */
+
+#define VIA_INBOUND 4096		/* slots of outbound links are below */
+
+static TransportVia
+in_via(const Transport *self, const Inbound *link)
+{
+	return (TransportVia) {link->serial * 8192 + VIA_INBOUND + (uint64_t) (link - self->in)};
+}
+
+static TransportVia
+out_via(const Transport *self, const Outbound *link)
+{
+	return (TransportVia) {link->serial * 8192 + (uint64_t) (link - self->out)};
+}
+
+static Inbound *
+in_of_via(const Transport *self, TransportVia via)
+{
+	uint64_t	slot = via.link % 8192;
+	Inbound    *link;
+
+	if (slot < VIA_INBOUND || slot >= VIA_INBOUND + INBOUND_SLOTS)
+		return NULL;
+	link = (Inbound *) &self->in[slot - VIA_INBOUND];
+	return link->used && link->speaks && !link->cut && link->serial == via.link / 8192 ? link : NULL;
+}
+
+static Outbound *
+out_of_via(const Transport *self, TransportVia via)
+{
+	uint64_t	slot = via.link % 8192;
+	Outbound   *link;
+
+	if (slot >= TRANSPORT_LINKS_MAX)
+		return NULL;
+	link = (Outbound *) &self->out[slot];
+	return link->used && link->up && link->serial == via.link / 8192 ? link : NULL;
+}
+
+static Inbound *
+in_of_fd(const Transport *self, int fd)
+{
+	if (fd < 0 || fd >= self->by_fd_room || self->by_fd[fd] < 0)
+		return NULL;
+	return (Inbound *) &self->in[self->by_fd[fd]];
+}
+
+static bool
+by_fd_grow(Transport *self, int fd)
+{
+	int			room = self->by_fd_room > 0 ? self->by_fd_room : 256;
+	int16_t    *grown;
+
+	if (fd < self->by_fd_room)
+		return true;
+	while (room <= fd)
+		room *= 2;
+	grown = realloc(self->by_fd, (size_t) room * sizeof *grown);
+	if (grown == NULL)
+		return false;
+	for (int i = self->by_fd_room; i < room; i++)
+		grown[i] = -1;
+	self->by_fd = grown;
+	self->by_fd_room = room;
+	return true;
+}
+
+/* Is it still a connection that our listener accepted?  Then from whom? */
+static bool
+is_ours(const Transport *self, int fd, NetAddress *peer)
+{
+	struct sockaddr_storage name;
+	socklen_t	size = sizeof name;
+
+	if (getsockname(fd, (struct sockaddr *) &name, &size) != 0 || address_of(&name).port != self->port)
+		return false;
+	size = sizeof name;
+	if (getpeername(fd, (struct sockaddr *) &name, &size) != 0)
+		return false;
+	*peer = address_of(&name);
+	return true;
+}
+
+/*
+ * End a connection.  Its descriptor is libzmq's: by now it may be closed, and its
+ * number may be another's, which then is a younger one of our listener's.
+ */
+static void
+in_cut(Transport *self, Inbound *link)
+{
+	NetAddress	peer;
+
+	link->cut = true;
+	if (is_ours(self, link->fd, &peer) && net_address_equal(&peer, &link->address))
+		shutdown(link->fd, SHUT_RDWR);
+}
+
+static void
+in_forget(Transport *self, Inbound *link)
+{
+	self->by_fd[link->fd] = -1;
+	account_release(link->account);
+	memset(link, 0, sizeof *link);
+	self->n_in--;
+	while (self->in_top > 0 && !self->in[self->in_top - 1].used)
+		self->in_top--;
+}
+
+/*
+ * Whom to hang up on so that another may stay: of those that have said nothing
+ * yet one of the subnet that has most of them, the newcomer among them; else who
+ * has been silent for longest, if for long enough.
+ */
+static Inbound *
+in_victim(Transport *self, Inbound *newcomer)
+{
+	Inbound    *victim = NULL;
+	int			most = 0;
+
+	for (int i = 0; i < self->in_top; i++)
+	{
+		Inbound    *link = &self->in[i];
+
+		if (!link->used || link->cut || !link->speaks || self->now_ms - link->heard_ms < INBOUND_IDLE_MS ||
+			pin_find(self, link->key) >= 0)
+			continue;
+		if (victim == NULL || link->heard_ms < victim->heard_ms)
+			victim = link;
+	}
+	if (victim != NULL)
+		return victim;
+	for (int i = 0; i < self->in_top; i++)
+	{
+		Inbound    *link = &self->in[i];
+		int			same = 0;
+
+		if (!link->used || link->cut || link->speaks)
+			continue;
+		for (int j = 0; j < self->in_top; j++)
+			same += self->in[j].used && !self->in[j].cut && !self->in[j].speaks &&
+				net_address_subnet(&self->in[j].address) == net_address_subnet(&link->address);
+		if (same > most)
+		{
+			most = same;
+			victim = link;
+		}
+	}
+	return most > 1 ? victim : newcomer;
+}
+
+static void
+in_accepted(Transport *self, int fd)
+{
+	Inbound    *link = in_of_fd(self, fd);
+	NetAddress	peer;
+	int			live = 0;
+
+	self->stats.accepted++;
+	if (link != NULL)
+		in_forget(self, link);
+	if (!is_ours(self, fd, &peer))
+		return;					/* it has ended; that event follows */
+	for (int i = 0; i < INBOUND_SLOTS && link == NULL; i++)
+		if (!self->in[i].used)
+			link = &self->in[i];
+	if (link == NULL || !by_fd_grow(self, fd))
+	{
+		self->stats.refused_room++;
+		shutdown(fd, SHUT_RDWR);
+		return;
+	}
+	memset(link, 0, sizeof *link);
+	link->used = true;
+	link->fd = fd;
+	link->accepted = ++self->order;
+	link->since_ms = self->now_ms;
+	link->address = peer;
+	self->by_fd[fd] = (int16_t) (link - self->in);
+	self->n_in++;
+	if (self->in_top <= link - self->in)
+		self->in_top = (int) (link - self->in) + 1;
+	for (int i = 0; i < self->in_top; i++)
+		live += self->in[i].used && !self->in[i].cut;
+	if (live > self->config.max_inbound)
+	{
+		Inbound    *victim = in_victim(self, link);
+
+		if (victim->speaks)
+			self->stats.evicted++;
+		else
+			self->stats.refused_room++;
+		in_cut(self, victim);
+	}
+}
+
+static void
+router_event(Transport *self, uint16_t event, uint32_t value)
+{
+	Inbound    *link;
+
+	switch (event)
+	{
+		case ZMQ_EVENT_ACCEPTED:
+			in_accepted(self, (int) value);
+			break;
+		case ZMQ_EVENT_DISCONNECTED:
+			link = in_of_fd(self, (int) value);
+			if (link != NULL)
+				in_forget(self, link);
+			break;
+		case ZMQ_EVENT_ACCEPT_FAILED:
+			self->stats.accept_failed++;
+			if (value == EMFILE || value == ENFILE || value == ENOMEM || value == ENOBUFS)
+			{
+				listener_close(self, true);
+				listener_hang_up(self);
+				self->open_ms = self->now_ms + 1000;
+			}
+			break;
+		case ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL:
+			if (value == ZMQ_PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH)
+				self->stats.refused_mechanism++;
+			else if (value == ZMQ_PROTOCOL_ERROR_ZMTP_CRYPTOGRAPHIC || value == ZMQ_PROTOCOL_ERROR_ZMTP_KEY_EXCHANGE)
+				self->stats.refused_crypto++;
+			else
+				self->stats.refused_protocol++;
+			break;
+		case ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL:
+			self->stats.refused_protocol++;
+			break;
+		default:				/* what our own handler refused it has counted */
+			break;
+	}
+}
+
+/* One event of a monitor; false when there is none. */
+static bool
+monitor_event(Port *monitor, uint16_t *event, uint32_t *value)
+{
+	zmq_msg_t	msg;
+	bool		got = false;
+
+	zmq_msg_init(&msg);
+	while (zmq_msg_recv(&msg, monitor->socket, ZMQ_DONTWAIT) >= 0)
+	{
+		if (!got && zmq_msg_size(&msg) == sizeof *event + sizeof *value)
+		{
+			memcpy(event, zmq_msg_data(&msg), sizeof *event);
+			memcpy(value, (uint8_t *) zmq_msg_data(&msg) + sizeof *event, sizeof *value);
+			got = true;
+		}
+		if (!zmq_msg_more(&msg))
+			break;
+	}
+	zmq_msg_close(&msg);
+	return got;
+}
+
+/* True when there may be more. */
+static bool
+router_events(Transport *self, int most)
+{
+	uint16_t	event;
+	uint32_t	value;
+
+	while (monitor_event(&self->monitor, &event, &value))
+	{
+		router_event(self, event, value);
+		if (--most <= 0)
+			return true;
+	}
+	return false;
+}
+
+/* ---- ZAP (RFC 27) ---- */
+
+#define ZAP_PARTS 7				/* version, request, domain, address, routing id, mechanism, key */
+
+static Admitted *
+admit(Transport *self, const uint8_t *key, const char *ip)
+{
+	struct in6_addr v6;
+	struct in_addr v4;
+	Admitted   *oldest = NULL;
+	Admitted   *slot = NULL;
+
+	for (int i = 0; i < ADMITTED_MAX && slot == NULL; i++)
+	{
+		Admitted   *at = &self->admitted[i];
+
+		if (at->serial == 0)
+			slot = at;
+		else if (oldest == NULL || at->serial < oldest->serial)
+			oldest = at;
+	}
+	if (slot == NULL)
+		slot = oldest;
+	else
+		self->n_admitted++;
+	memset(slot, 0, sizeof *slot);
+	slot->serial = ++self->serial;
+	slot->order = ++self->order;
+	slot->since_ms = self->now_ms;
+	memcpy(slot->key, key, CORE_KEY_BYTES);
+	if (inet_pton(AF_INET6, ip, &v6) == 1)
+		memcpy(slot->ip, &v6, 16);
+	else if (inet_pton(AF_INET, ip, &v4) == 1)
+	{
+		uint8_t		b[4];
+		NetAddress	mapped;
+
+		memcpy(b, &v4, 4);
+		mapped = net_address_v4(b[0], b[1], b[2], b[3], 0);
+		memcpy(slot->ip, mapped.ip, 16);
+	}
+	return slot;
+}
+
+static void
+zap_reply(Transport *self, const uint8_t *request, size_t len, const char *status, const char *text, const char *user)
+{
+	void	   *zap = self->zap.socket;
+
+	if (zmq_send(zap, "1.0", 3, ZMQ_DONTWAIT | ZMQ_SNDMORE) >= 0 &&
+		zmq_send(zap, request, len, ZMQ_DONTWAIT | ZMQ_SNDMORE) >= 0 &&
+		zmq_send(zap, status, 3, ZMQ_DONTWAIT | ZMQ_SNDMORE) >= 0 &&
+		zmq_send(zap, text, strlen(text), ZMQ_DONTWAIT | ZMQ_SNDMORE) >= 0 &&
+		zmq_send(zap, user, strlen(user), ZMQ_DONTWAIT | ZMQ_SNDMORE) >= 0)
+		zmq_send(zap, "", 0, ZMQ_DONTWAIT);
+}
+
+/* One handshake; false when none waits. */
+static bool
+zap_answer(Transport *self)
+{
+	uint8_t		part[ZAP_PARTS][256];
+	size_t		len[ZAP_PARTS] = {0};
+	int			n = 0;
+	bool		fits = true;
+	zmq_msg_t	msg;
+	char		user[CORE_KEY_BYTES * 2 + 24] = "";
+
+	zmq_msg_init(&msg);
+	while (zmq_msg_recv(&msg, self->zap.socket, ZMQ_DONTWAIT) >= 0)
+	{
+		size_t		size = zmq_msg_size(&msg);
+
+		if (n < ZAP_PARTS && size < sizeof part[n])
+		{
+			memcpy(part[n], zmq_msg_data(&msg), size);
+			part[n][size] = 0;
+			len[n] = size;
+		}
+		else
+			fits = false;
+		n++;
+		if (!zmq_msg_more(&msg))
+			break;
+	}
+	zmq_msg_close(&msg);
+	if (n == 0)
+		return false;
+
+	/* whoever asks here was accepted before: that must be known first */
+	router_events(self, INT32_MAX);
+	if (!fits || n != ZAP_PARTS || len[0] != 3 || memcmp(part[0], "1.0", 3) != 0 ||
+		len[2] != strlen(DOMAIN_NAME) || memcmp(part[2], DOMAIN_NAME, len[2]) != 0)
+		zap_reply(self, part[1], fits ? len[1] : 0, "500", "not understood", "");
+	else if (len[5] != 5 || memcmp(part[5], "CURVE", 5) != 0 || len[6] != CORE_KEY_BYTES)
+	{
+		self->stats.refused_mechanism++;
+		zap_reply(self, part[1], len[1], "400", "CURVE only", "");
+	}
+	else if (is_banned(self, part[6]) || memcmp(part[6], self->config.curve_public, CORE_KEY_BYTES) == 0)
+	{
+		self->stats.refused_banned++;
+		zap_reply(self, part[1], len[1], "400", "not welcome", "");
+	}
+	else
+	{
+		Admitted   *slot = admit(self, part[6], (const char *) part[3]);
+
+		self->stats.admitted++;
+		sodium_bin2hex(user, sizeof user, slot->key, CORE_KEY_BYTES);
+		snprintf(user + CORE_KEY_BYTES * 2, sizeof user - CORE_KEY_BYTES * 2, ".%016llx",
+				 (unsigned long long) slot->serial);
+		zap_reply(self, part[1], len[1], "200", "OK", user);
+	}
+	return true;
+}
+
+/* The other way round: who is it that libzmq says sent this message? */
+static bool
+whose(zmq_msg_t *msg, uint8_t key[CORE_KEY_BYTES], uint64_t *serial)
+{
+	const char *user = zmq_msg_gets(msg, "User-Id");
+	char	   *end;
+	size_t		len;
+
+	if (user == NULL || strlen(user) != CORE_KEY_BYTES * 2 + 17 || user[CORE_KEY_BYTES * 2] != '.' ||
+		sodium_hex2bin(key, CORE_KEY_BYTES, user, CORE_KEY_BYTES * 2, NULL, &len, NULL) != 0 ||
+		len != CORE_KEY_BYTES)
+		return false;
+	*serial = strtoull(user + CORE_KEY_BYTES * 2 + 1, &end, 16);
+	return *end == 0 && *serial != 0;
+}
+
+/* The connection with this number; NULL when it has ended. */
+static Inbound *
+in_of_frame(Transport *self, zmq_msg_t *msg, const uint8_t *key, uint64_t serial, zmq_msg_t *routing_id)
+{
+	Inbound    *link = in_of_fd(self, zmq_msg_get(msg, ZMQ_SRCFD));
+
+	if (link != NULL && link->speaks)
+		return link->serial == serial ? link : NULL;
+	for (int i = 0; i < ADMITTED_MAX; i++)
+	{
+		Admitted   *slot = &self->admitted[i];
+
+		if (slot->serial != serial)
+			continue;
+		slot->serial = 0;
+		self->n_admitted--;
+		/* a descriptor accepted after the handshake is another's */
+		if (link == NULL || link->accepted > slot->order || zmq_msg_size(routing_id) > sizeof link->routing_id)
+			return NULL;
+		link->account = account_new();
+		if (link->account == NULL)
+			return NULL;
+		link->speaks = true;
+		link->serial = serial;
+		link->since_ms = self->now_ms;
+		memcpy(link->key, key, CORE_KEY_BYTES);
+		link->routing_id_len = (uint8_t) zmq_msg_size(routing_id);
+		memcpy(link->routing_id, zmq_msg_data(routing_id), link->routing_id_len);
+		return link;
+	}
+	return NULL;
+}
+
+/* ---- outbound links ---- */
+
+static Outbound *
+out_find(const Transport *self, const uint8_t *key)
+{
+	for (int i = 0; i < TRANSPORT_LINKS_MAX; i++)
+		if (self->out[i].used && memcmp(self->out[i].key, key, CORE_KEY_BYTES) == 0)
+			return (Outbound *) &self->out[i];
+	return NULL;
+}
+
+static void
+out_close_socket(Transport *self, Outbound *link, int linger_ms)
+{
+	if (link->dealer.socket != NULL)
+		zmq_socket_monitor(link->dealer.socket, NULL, 0);
+	port_close(self, &link->monitor, 0);
+	port_close(self, &link->dealer, linger_ms);
+	link->up = false;
+	link->fd = -1;
+}
+
+static void
+out_drop_waiting(Outbound *link)
+{
+	while (link->first != NULL)
+	{
+		Frame	   *frame = link->first;
+
+		link->first = frame->next;
+		frame_free(NULL, frame);
+	}
+	link->last = &link->first;
+	link->waiting = 0;
+}
+
+static void
+out_forget(Transport *self, Outbound *link, bool tell)
+{
+	uint8_t		key[CORE_KEY_BYTES];
+
+	memcpy(key, link->key, sizeof key);
+	out_close_socket(self, link, LINGER_MS);
+	out_drop_waiting(link);
+	account_release(link->account);
+	memset(link, 0, sizeof *link);
+	link->fd = -1;
+	if (tell)
+	{
+		self->stats.unreachable++;
+		if (self->config.unreachable != NULL)
+			self->config.unreachable(self->config.context, key);
+	}
+}
+
+/* A DEALER to the address at hand. */
+static bool
+out_attempt(Transport *self, Outbound *link)
+{
+	const NetAddress *address = &link->addresses[link->at];
+	static const uint8_t v4_prefix[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF};
+	char		ip[INET6_ADDRSTRLEN];
+	char		endpoint[80];
+	char		monitor[48];
+	void	   *dealer;
+
+	link->serial = ++self->serial;
+	link->failed = false;
+	link->fd = -1;
+	link->wire_in = 0;
+	link->deadline_ms = self->now_ms + ATTEMPT_MS;
+	link->tried++;
+	if (memcmp(address->ip, v4_prefix, sizeof v4_prefix) == 0)
+	{
+		inet_ntop(AF_INET, address->ip + 12, ip, sizeof ip);
+		snprintf(endpoint, sizeof endpoint, "tcp://%s:%u", ip, address->port);
+	}
+	else
+	{
+		inet_ntop(AF_INET6, address->ip, ip, sizeof ip);
+		snprintf(endpoint, sizeof endpoint, "tcp://[%s]:%u", ip, address->port);
+	}
+	snprintf(monitor, sizeof monitor, "inproc://dealer.monitor.%llu", (unsigned long long) link->serial);
+
+	dealer = link->dealer.socket = zmq_socket(self->context, ZMQ_DEALER);
+	if (dealer == NULL)
+		return false;
+	if (zmq_setsockopt(dealer, ZMQ_CURVE_SERVERKEY, link->key, CORE_KEY_BYTES) != 0 ||
+		zmq_setsockopt(dealer, ZMQ_CURVE_PUBLICKEY, self->config.curve_public, CORE_KEY_BYTES) != 0 ||
+		zmq_setsockopt(dealer, ZMQ_CURVE_SECRETKEY, self->config.curve_secret, CORE_KEY_BYTES) != 0 ||
+		!set_int(dealer, ZMQ_IPV6, 1) ||
+		!set_int(dealer, ZMQ_IMMEDIATE, 1) ||
+		!set_int(dealer, ZMQ_LINGER, LINGER_MS) ||
+		zmq_setsockopt(dealer, ZMQ_MAXMSGSIZE, &(int64_t) {TRANSPORT_FRAME_MAX + 64}, sizeof(int64_t)) != 0 ||
+		!set_int(dealer, ZMQ_RCVHWM, RECEIVE_MESSAGES) ||
+		!set_int(dealer, ZMQ_SNDHWM, 0) ||
+		!set_int(dealer, ZMQ_RECONNECT_IVL, -1) ||
+		!set_int(dealer, ZMQ_CONNECT_TIMEOUT, HANDSHAKE_MS) ||
+		!set_int(dealer, ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS) ||
+		!set_int(dealer, ZMQ_HEARTBEAT_IVL, HEARTBEAT_MS) ||
+		!set_int(dealer, ZMQ_HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS) ||
+		!set_int(dealer, ZMQ_HEARTBEAT_TTL, HEARTBEAT_TIMEOUT_MS) ||
+		zmq_socket_monitor(dealer, monitor, ZMQ_EVENT_CONNECTED | ZMQ_EVENT_CLOSED | ZMQ_EVENT_DISCONNECTED |
+						   ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |
+						   ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH) != 0)
+		return false;
+	link->monitor.socket = zmq_socket(self->context, ZMQ_PAIR);
+	return link->monitor.socket != NULL && set_int(link->monitor.socket, ZMQ_LINGER, 0) &&
+		zmq_connect(link->monitor.socket, monitor) == 0 && port_add(self, &link->monitor) &&
+		zmq_connect(dealer, endpoint) == 0 && port_add(self, &link->dealer);
+}
+
+/* The attempt or the link has failed: the next address, a pause, or the end. */
+static void
+out_failed(Transport *self, Outbound *link)
+{
+	if (!link->up)
+		self->stats.outbound_failed++;
+	else
+	{
+		link->tried = 0;
+		link->at = -1;
+		link->since_ms = self->now_ms;
+	}
+	out_close_socket(self, link, 0);
+	if (is_banned(self, link->key))
+		out_forget(self, link, false);
+	else if (link->tried < link->n_addresses)
+	{
+		link->at = (link->at + 1) % link->n_addresses;
+		link->deadline_ms = self->now_ms + (link->tried == 0 ? RETRY_FIRST_MS : 0);
+	}
+	else if (pin_find(self, link->key) < 0)
+		out_forget(self, link, true);
+	else
+	{
+		out_drop_waiting(link);
+		link->tried = 0;
+		link->at = 0;
+		link->deadline_ms = self->now_ms + link->retry_ms + (int64_t) randombytes_uniform((uint32_t) link->retry_ms / 4 + 1);
+		link->retry_ms = link->retry_ms * 2 < RETRY_LAST_MS ? link->retry_ms * 2 : RETRY_LAST_MS;
+		self->stats.unreachable++;
+		if (self->config.unreachable != NULL)
+			self->config.unreachable(self->config.context, link->key);
+	}
+}
+
+/* Give libzmq what waits, as far as it takes it. */
+static void
+out_flush(Transport *self, Outbound *link)
+{
+	if (link->dealer.socket == NULL)
+		return;
+	while (link->up && link->first != NULL && (port_events(&link->dealer) & ZMQ_POLLOUT) != 0)
+	{
+		Frame	   *frame = link->first;
+		size_t		len = frame->len;
+		zmq_msg_t	msg;
+
+		link->first = frame->next;
+		if (link->first == NULL)
+			link->last = &link->first;
+		link->waiting--;
+		if (zmq_msg_init_data(&msg, frame->data, len, frame_free, frame) != 0)
+		{
+			frame_free(NULL, frame);
+			self->stats.dropped++;
+		}
+		else if (zmq_msg_send(&msg, link->dealer.socket, ZMQ_DONTWAIT) < 0)
+		{
+			zmq_msg_close(&msg);
+			self->stats.dropped++;
+		}
+		else
+		{
+			link->frames_out++;
+			link->bytes_out += len;
+			self->stats.frames_out++;
+			self->stats.bytes_out += len;
+		}
+	}
+	port_sent(self, &link->dealer);
+}
+
+static void
+out_events(Transport *self, Outbound *link)
+{
+	uint16_t	event;
+	uint32_t	value;
+
+	while (monitor_event(&link->monitor, &event, &value))
+		switch (event)
+		{
+			case ZMQ_EVENT_CONNECTED:
+				link->fd = (int) value;
+				break;
+			case ZMQ_EVENT_HANDSHAKE_SUCCEEDED:
+				link->up = true;
+				link->retry_ms = RETRY_FIRST_MS;
+				link->since_ms = self->now_ms;
+				self->stats.outbound_made++;
+				break;
+			default:
+				link->failed = true;
+				link->fd = -1;
+				break;
+		}
+}
+
+/* Whom to give up for another: idle, unpinned, the least recently used. */
+static Outbound *
+out_slot(Transport *self)
+{
+	Outbound   *slot = NULL;
+	Outbound   *idle = NULL;
+	int			n = 0;
+
+	for (int i = 0; i < TRANSPORT_LINKS_MAX; i++)
+	{
+		Outbound   *link = &self->out[i];
+
+		if (!link->used)
+		{
+			if (slot == NULL)
+				slot = link;
+			continue;
+		}
+		n++;
+		if (queued(link->account) == 0 && link->up && pin_find(self, link->key) < 0 &&
+			(idle == NULL || link->used_ms < idle->used_ms))
+			idle = link;
+	}
+	if (n < self->config.max_links)
+		return slot;
+	if (idle == NULL)
+		return NULL;
+	self->stats.evicted++;
+	out_forget(self, idle, false);
+	return idle;
+}
+
+static bool
+out_addresses(Outbound *link, const NetAddress *addresses, int n)
+{
+	link->n_addresses = 0;
+	for (int i = 0; i < n && link->n_addresses < TRANSPORT_ADDRESSES; i++)
+		if (net_address_usable(&addresses[i]))
+			link->addresses[link->n_addresses++] = addresses[i];
+	return link->n_addresses > 0;
+}
+
+/* ---- sending ---- */
+
+static TransportSent
+in_send(Transport *self, Inbound *link, const uint8_t *bytes, size_t len)
+{
+	Frame	   *frame;
+	zmq_msg_t	msg;
+
+	if (!has_room(link->account, len))
+	{
+		link->dropped++;
+		self->stats.dropped++;
+		return TRANSPORT_FULL;
+	}
+	frame = frame_new(link->account, bytes, len);
+	if (frame == NULL)
+		return TRANSPORT_NO_ROOM;
+	if (zmq_msg_init_data(&msg, frame->data, len, frame_free, frame) != 0)
+	{
+		frame_free(NULL, frame);
+		return TRANSPORT_NO_ROOM;
+	}
+	if (zmq_send(self->router.socket, link->routing_id, link->routing_id_len, ZMQ_DONTWAIT | ZMQ_SNDMORE) < 0 ||
+		zmq_msg_send(&msg, self->router.socket, ZMQ_DONTWAIT) < 0)
+	{
+		bool		full = zmq_errno() == EAGAIN;
+
+		zmq_msg_close(&msg);
+		port_sent(self, &self->router);
+		return full ? TRANSPORT_FULL : TRANSPORT_ERROR;
+	}
+	link->frames_out++;
+	link->bytes_out += len;
+	self->stats.frames_out++;
+	self->stats.bytes_out += len;
+	port_sent(self, &self->router);
+	return TRANSPORT_SENT;
+}
+
+static TransportSent
+out_send(Transport *self, Outbound *link, const uint8_t *bytes, size_t len)
+{
+	Frame	   *frame;
+
+	if (!has_room(link->account, len) || (!link->up && link->waiting >= WAITING_FRAMES))
+	{
+		link->dropped++;
+		self->stats.dropped++;
+		return TRANSPORT_FULL;
+	}
+	frame = frame_new(link->account, bytes, len);
+	if (frame == NULL)
+		return TRANSPORT_NO_ROOM;
+	*link->last = frame;
+	link->last = &frame->next;
+	link->waiting++;
+	link->used_ms = self->now_ms;
+	if (link->up)
+		out_flush(self, link);
+	return TRANSPORT_SENT;
+}
+
+TransportSent
+transport_send(Transport *self, int64_t tick_ms, const uint8_t curve_key[CORE_KEY_BYTES],
+			   const NetAddress *addresses, int n, const uint8_t *frame, size_t len)
+{
+	Outbound   *link;
+	Inbound    *other = NULL;
+
+	self->now_ms = tick_ms;
+	if (len > TRANSPORT_FRAME_MAX || is_banned(self, curve_key) ||
+		memcmp(curve_key, self->config.curve_public, CORE_KEY_BYTES) == 0)
+		return TRANSPORT_ERROR;
+	link = out_find(self, curve_key);
+	if (link != NULL)
+	{
+		NetAddress	now = link->addresses[link->at];
+
+		if (!link->up && n > 0 && link->dealer.socket == NULL && out_addresses(link, addresses, n))
+			link->at = link->tried = 0;
+		else if (!link->up && n > 0 && out_addresses(link, addresses, n))
+		{
+			/* the one being tried stays what it is until it has failed */
+			memmove(link->addresses + 1, link->addresses, sizeof now * (TRANSPORT_ADDRESSES - 1));
+			link->addresses[0] = now;
+			link->at = 0;
+			link->tried = 1;
+			link->n_addresses = link->n_addresses < TRANSPORT_ADDRESSES ? link->n_addresses + 1 : TRANSPORT_ADDRESSES;
+		}
+		return out_send(self, link, frame, len);
+	}
+	for (int i = 0; i < self->in_top; i++)
+	{
+		Inbound    *at = &self->in[i];
+
+		if (at->used && at->speaks && !at->cut && memcmp(at->key, curve_key, CORE_KEY_BYTES) == 0 &&
+			(other == NULL || at->serial > other->serial))
+			other = at;
+	}
+	if (n > 0)
+	{
+		Outbound	fresh = {.used = true, .fd = -1, .retry_ms = RETRY_FIRST_MS};
+
+		if (!out_addresses(&fresh, addresses, n))
+			return other != NULL ? in_send(self, other, frame, len) : TRANSPORT_ERROR;
+		link = out_slot(self);
+		if (link == NULL && other == NULL)
+			return TRANSPORT_NO_ROOM;
+		if (link != NULL)
+		{
+			fresh.account = account_new();
+			if (fresh.account == NULL)
+				return TRANSPORT_NO_ROOM;
+			memcpy(fresh.key, curve_key, CORE_KEY_BYTES);
+			fresh.since_ms = tick_ms;
+			*link = fresh;
+			link->last = &link->first;
+			if (!out_attempt(self, link))
+				link->failed = true;
+			wake(self);
+			return out_send(self, link, frame, len);
+		}
+	}
+	return other != NULL ? in_send(self, other, frame, len) : TRANSPORT_ERROR;
+}
+
+TransportSent
+transport_answer(Transport *self, TransportVia via, const uint8_t *frame, size_t len)
+{
+	Inbound    *in;
+	Outbound   *out;
+
+	if (len > TRANSPORT_FRAME_MAX)
+		return TRANSPORT_ERROR;
+	/* a link that has ended must not be sent to: its routing id may be another's by now */
+	router_events(self, INT32_MAX);
+	in = in_of_via(self, via);
+	if (in != NULL)
+		return in_send(self, in, frame, len);
+	out = out_of_via(self, via);
+	return out != NULL ? out_send(self, out, frame, len) : TRANSPORT_ERROR;
+}
+
+/* ---- receiving ---- */
+
+/* The rest of a message that is not what it should be; its bytes on the wire. */
+static uint64_t
+drain_message(zmq_msg_t *msg, void *socket)
+{
+	uint64_t	bytes = zmq_msg_size(msg) + WIRE_OVERHEAD;
+
+	while (zmq_msg_more(msg) && zmq_msg_recv(msg, socket, ZMQ_DONTWAIT) >= 0)
+		bytes += zmq_msg_size(msg) + WIRE_OVERHEAD;
+	return bytes;
+}
+
+/* One message of the ROUTER; false when there is none. */
+static bool
+router_receive(Transport *self, TransportReceive receive, void *context)
+{
+	zmq_msg_t	id;
+	zmq_msg_t	msg;
+	uint8_t		key[CORE_KEY_BYTES];
+	uint64_t	serial;
+	Inbound    *link;
+	TransportVia via = {0};
+
+	zmq_msg_init(&id);
+	if (zmq_msg_recv(&id, self->router.socket, ZMQ_DONTWAIT) < 0)
+	{
+		zmq_msg_close(&id);
+		return false;
+	}
+	zmq_msg_init(&msg);
+	if (!zmq_msg_more(&id) || zmq_msg_recv(&msg, self->router.socket, ZMQ_DONTWAIT) < 0 || zmq_msg_more(&msg) ||
+		zmq_msg_size(&msg) > TRANSPORT_FRAME_MAX || !whose(&msg, key, &serial))
+	{
+		uint64_t	bytes;
+
+		link = whose(&msg, key, &serial) ? in_of_frame(self, &msg, key, serial, &id) : NULL;
+		bytes = drain_message(&msg, self->router.socket);
+		if (link != NULL)
+			link->wire_in += bytes;
+		self->stats.malformed++;
+	}
+	else if (!is_banned(self, key))
+	{
+		size_t		len = zmq_msg_size(&msg);
+
+		link = in_of_frame(self, &msg, key, serial, &id);
+		self->stats.frames_in++;
+		self->stats.bytes_in += len;
+		if (link != NULL)
+		{
+			link->heard_ms = self->now_ms;
+			link->frames_in++;
+			link->bytes_in += len;
+			link->wire_in += len + WIRE_OVERHEAD;
+			via = in_via(self, link);
+		}
+		if (receive != NULL && (link == NULL || !link->cut))
+			receive(context, key, via, zmq_msg_data(&msg), len);
+	}
+	zmq_msg_close(&msg);
+	zmq_msg_close(&id);
+	return true;
+}
+
+static bool
+out_receive(Transport *self, Outbound *link, TransportReceive receive, void *context)
+{
+	zmq_msg_t	msg;
+	uint8_t		key[CORE_KEY_BYTES];
+
+	zmq_msg_init(&msg);
+	if (zmq_msg_recv(&msg, link->dealer.socket, ZMQ_DONTWAIT) < 0)
+	{
+		zmq_msg_close(&msg);
+		return false;
+	}
+	if (zmq_msg_more(&msg) || zmq_msg_size(&msg) > TRANSPORT_FRAME_MAX)
+	{
+		self->stats.malformed++;
+		link->wire_in += drain_message(&msg, link->dealer.socket);
+	}
+	else
+	{
+		size_t		len = zmq_msg_size(&msg);
+
+		link->wire_in += len + WIRE_OVERHEAD;
+		memcpy(key, link->key, sizeof key);
+		link->heard_ms = link->used_ms = self->now_ms;
+		link->frames_in++;
+		link->bytes_in += len;
+		self->stats.frames_in++;
+		self->stats.bytes_in += len;
+		if (receive != NULL)
+			receive(context, key, out_via(self, link), zmq_msg_data(&msg), len);
+	}
+	zmq_msg_close(&msg);
+	return true;
+}
+
+/* ---- the loop ---- */
+
+static void
+links_step(Transport *self)
+{
+	for (int i = 0; i < TRANSPORT_LINKS_MAX; i++)
+	{
+		Outbound   *link = &self->out[i];
+
+		if (!link->used)
+			continue;
+		if (link->monitor.socket != NULL && link->monitor.ready)
+		{
+			link->monitor.ready = false;
+			out_events(self, link);
+		}
+		/* what came before the end is read first */
+		if (link->failed && link->up && (port_events(&link->dealer) & ZMQ_POLLIN) != 0)
+		{
+			link->dealer.ready = true;
+			continue;
+		}
+		if (link->failed || (link->dealer.socket != NULL && !link->up && self->now_ms >= link->deadline_ms))
+		{
+			link->failed = false;
+			out_failed(self, link);
+		}
+		if (!link->used)
+			continue;
+		if (link->dealer.socket == NULL && self->now_ms >= link->deadline_ms && !out_attempt(self, link))
+			link->failed = true;
+		if (link->up && link->first != NULL)
+			out_flush(self, link);
+	}
+}
+
+static void
+sweep(Transport *self)
+{
+	self->sweep_ms = self->now_ms;
+	self->router.ready = self->monitor.ready = self->zap.ready = true;
+	for (int i = 0; i < TRANSPORT_LINKS_MAX; i++)
+		self->out[i].dealer.ready = self->out[i].monitor.ready = self->out[i].dealer.socket != NULL;
+	for (int i = 0; i < self->in_top; i++)
+	{
+		Inbound    *link = &self->in[i];
+
+		if (link->used && !link->cut && !link->speaks && self->now_ms - link->since_ms >= SILENT_MS)
+		{
+			self->stats.cut++;
+			in_cut(self, link);
+		}
+	}
+	for (int i = 0; i < ADMITTED_MAX && self->n_admitted > 0; i++)
+		if (self->admitted[i].serial != 0 && self->now_ms - self->admitted[i].since_ms > 2 * SILENT_MS)
+		{
+			self->admitted[i].serial = 0;
+			self->n_admitted--;
+		}
+	if (self->closed && self->now_ms >= self->open_ms)
+		listener_close(self, false);
+}
+
+bool
+transport_poll(Transport *self, int64_t tick_ms, int slice, TransportReceive receive, void *context)
+{
+	struct epoll_event events[64];
+	int			n;
+	bool		more = false;
+
+	self->now_ms = tick_ms;
+	while ((n = epoll_wait(self->epoll, events, 64, 0)) > 0)
+	{
+		bool		news = false;
+
+		for (int i = 0; i < n; i++)
+		{
+			Port	   *port = events[i].data.ptr;
+
+			if (port == NULL)
+			{
+				uint64_t	count;
+
+				news |= read(self->wake, &count, sizeof count) > 0;
+				self->woken = false;
+			}
+			else
+			{
+				news |= !port->ready;
+				port->ready = true;
+			}
+		}
+		if (n < 64 || !news)
+			break;
+	}
+	if (tick_ms - self->sweep_ms >= SWEEP_MS || tick_ms < self->sweep_ms)
+		sweep(self);
+
+	if (self->monitor.ready)
+	{
+		port_events(&self->monitor);
+		self->monitor.ready = router_events(self, 2000);
+		more |= self->monitor.ready;
+	}
+	if (self->zap.ready)
+	{
+		int			left = 64;
+
+		port_events(&self->zap);
+		while (left > 0 && zap_answer(self))
+			left--;
+		self->zap.ready = left == 0;
+		more |= self->zap.ready;
+		port_sent(self, &self->zap);
+	}
+	links_step(self);
+
+	/* Turns: eight of the ROUTER, which takes turns itself, two of each DEALER. */
+	while (slice > 0)
+	{
+		bool		any = false;
+
+		for (int i = 0; i < 8 && slice > 0 && self->router.ready; i++)
+		{
+			if (router_receive(self, receive, context))
+			{
+				any = true;
+				slice--;
+			}
+			else if ((port_events(&self->router) & ZMQ_POLLIN) == 0)
+				self->router.ready = false;
+		}
+		for (int i = 0; i < TRANSPORT_LINKS_MAX && slice > 0; i++)
+		{
+			Outbound   *link = &self->out[(self->turn + i) % TRANSPORT_LINKS_MAX];
+			uint64_t	serial = link->serial;
+
+			for (int j = 0; j < 2 && slice > 0 && link->used && link->serial == serial && link->dealer.ready &&
+				 link->dealer.socket != NULL; j++)
+			{
+				if (out_receive(self, link, receive, context))
+				{
+					any = true;
+					slice--;
+				}
+				else if ((port_events(&link->dealer) & ZMQ_POLLIN) == 0)
+					link->dealer.ready = false;
+			}
+		}
+		self->turn = (self->turn + 1) % TRANSPORT_LINKS_MAX;
+		if (!any)
+			break;
+	}
+	more |= self->router.ready;
+	for (int i = 0; i < TRANSPORT_LINKS_MAX; i++)
+		more |= self->out[i].used && self->out[i].dealer.ready;
+	if (more)
+		wake(self);
+	return more;
+}
+
+/* ---- who may, who stays ---- */
+
+bool
+transport_pin(Transport *self, const uint8_t curve_key[CORE_KEY_BYTES], bool pinned)
+{
+	int			at = pin_find(self, curve_key);
+
+	if (pinned && at < 0)
+	{
+		if (self->n_pins == TRANSPORT_LINKS_MAX)
+			return false;
+		memcpy(self->pins[self->n_pins++], curve_key, CORE_KEY_BYTES);
+	}
+	else if (!pinned && at >= 0)
+		memcpy(self->pins[at], self->pins[--self->n_pins], CORE_KEY_BYTES);
+	return true;
+}
+
+void
+transport_drop(Transport *self, const uint8_t curve_key[CORE_KEY_BYTES])
+{
+	Outbound   *out = out_find(self, curve_key);
+
+	if (out != NULL)
+		out_forget(self, out, false);
+	router_events(self, INT32_MAX);
+	for (int i = 0; i < self->in_top; i++)
+	{
+		Inbound    *link = &self->in[i];
+
+		if (link->used && !link->cut && link->speaks && memcmp(link->key, curve_key, CORE_KEY_BYTES) == 0)
+			in_cut(self, link);
+	}
+	/* One that has not spoken yet is not known by key: then all from there who have not. */
+	for (int i = 0; i < ADMITTED_MAX && self->n_admitted > 0; i++)
+	{
+		Admitted   *slot = &self->admitted[i];
+
+		if (slot->serial == 0 || memcmp(slot->key, curve_key, CORE_KEY_BYTES) != 0)
+			continue;
+		for (int j = 0; j < self->in_top; j++)
+		{
+			Inbound    *link = &self->in[j];
+
+			if (link->used && !link->cut && !link->speaks && link->accepted < slot->order &&
+				memcmp(link->address.ip, slot->ip, 16) == 0)
+				in_cut(self, link);
+		}
+		slot->serial = 0;
+		self->n_admitted--;
+	}
+}
+
+bool
+transport_ban(Transport *self, const uint8_t curve_key[CORE_KEY_BYTES], bool banned)
+{
+	bool		found;
+	int			at = banned_find(self, curve_key, &found);
+
+	if (banned && !found)
+	{
+		if (self->n_banned == TRANSPORT_BANNED_MAX)
+			return false;
+		if (self->n_banned % 64 == 0)
+		{
+			void	   *grown = realloc(self->banned, (size_t) (self->n_banned + 64) * CORE_KEY_BYTES);
+
+			if (grown == NULL)
+				return false;
+			self->banned = grown;
+		}
+		memmove(self->banned[at + 1], self->banned[at], (size_t) (self->n_banned - at) * CORE_KEY_BYTES);
+		memcpy(self->banned[at], curve_key, CORE_KEY_BYTES);
+		self->n_banned++;
+		transport_drop(self, curve_key);
+	}
+	else if (!banned && found)
+	{
+		self->n_banned--;
+		memmove(self->banned[at], self->banned[at + 1], (size_t) (self->n_banned - at) * CORE_KEY_BYTES);
+	}
+	return true;
+}
+
+/* ---- what there is ---- */
+
+static void
+out_info(const Transport *self, const Outbound *link, TransportLinkInfo *out)
+{
+	memset(out, 0, sizeof *out);
+	memcpy(out->curve_key, link->key, CORE_KEY_BYTES);
+	out->address = link->addresses[link->at > 0 ? link->at : 0];
+	out->outbound = true;
+	out->pinned = pin_find(self, link->key) >= 0;
+	out->state = link->up ? TRANSPORT_UP : TRANSPORT_CONNECTING;
+	out->since_ms = link->since_ms;
+	out->heard_ms = link->heard_ms;
+	out->frames_in = link->frames_in;
+	out->frames_out = link->frames_out;
+	out->bytes_in = link->bytes_in;
+	out->bytes_out = link->bytes_out;
+	out->dropped = link->dropped;
+	out->queued_bytes = queued(link->account);
+}
+
+static void
+in_info(const Transport *self, const Inbound *link, TransportLinkInfo *out)
+{
+	memset(out, 0, sizeof *out);
+	memcpy(out->curve_key, link->key, CORE_KEY_BYTES);
+	out->address = link->address;
+	out->pinned = pin_find(self, link->key) >= 0;
+	out->state = TRANSPORT_UP;
+	out->since_ms = link->since_ms;
+	out->heard_ms = link->heard_ms;
+	out->frames_in = link->frames_in;
+	out->frames_out = link->frames_out;
+	out->bytes_in = link->bytes_in;
+	out->bytes_out = link->bytes_out;
+	out->dropped = link->dropped;
+	out->queued_bytes = queued(link->account);
+}
+
+int
+transport_links(const Transport *self, TransportLinkInfo *out, int room)
+{
+	int			n = 0;
+
+	for (int i = 0; i < TRANSPORT_LINKS_MAX; i++)
+		if (self->out[i].used && n++ < room)
+			out_info(self, &self->out[i], &out[n - 1]);
+	for (int i = 0; i < self->in_top; i++)
+		if (self->in[i].used && self->in[i].speaks && !self->in[i].cut && n++ < room)
+			in_info(self, &self->in[i], &out[n - 1]);
+	return n;
+}
+
+bool
+transport_link(const Transport *self, TransportVia via, TransportLinkInfo *out)
+{
+	const Inbound *in = in_of_via(self, via);
+	const Outbound *to = out_of_via(self, via);
+
+	if (in != NULL)
+		in_info(self, in, out);
+	else if (to != NULL)
+		out_info(self, to, out);
+	return in != NULL || to != NULL;
+}
+
+TransportStats
+transport_stats(const Transport *self)
+{
+	return self->stats;
+}

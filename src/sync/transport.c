@@ -453,6 +453,8 @@ open_descriptors(void)
 	return n;
 }
 
+static bool refuse(char *error, size_t room, const char *format,...) __attribute__((format(printf, 3, 4)));
+
 static bool
 refuse(char *error, size_t room, const char *format,...)
 {

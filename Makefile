@@ -8,7 +8,10 @@
 EXTENSION = vecdb
 EXTVERSION = 0.1.0
 MODULE_big = vecdb
-OBJS = $(patsubst %.c,%.o,$(sort $(wildcard $(srcdir)/src/*.c $(srcdir)/src/core/*.c $(srcdir)/src/vector/*.c $(srcdir)/src/hnsw/*.c $(srcdir)/src/collection/*.c)))
+# What only the network of nodes uses of the core; what backends need of src/sync.
+NET_CORE = $(patsubst %,$(srcdir)/src/core/%.c,beacon decode grant invitation kad_id kad_lookup kad_node kad_table membership mesh net_address node_record provider wire)
+SYNC_BACKEND = $(patsubst %,$(srcdir)/src/sync/%.c,sync_ipc sync_sql)
+OBJS = $(patsubst %.c,%.o,$(sort $(filter-out $(NET_CORE),$(wildcard $(srcdir)/src/*.c $(srcdir)/src/core/*.c $(srcdir)/src/vector/*.c $(srcdir)/src/hnsw/*.c $(srcdir)/src/collection/*.c)) $(SYNC_BACKEND)))
 DATA_built = sql/vecdb--$(EXTVERSION).sql
 EXTRA_CLEAN = sql/vecdb--$(EXTVERSION).sql
 
@@ -24,6 +27,11 @@ SHLIB_LINK = -lm -Wl,-Bsymbolic
 HTTP_OBJS = $(patsubst %.c,%.o,$(sort $(wildcard $(srcdir)/src/http/*.c))) $(srcdir)/src/core/parse.o $(srcdir)/src/core/half.o $(srcdir)/src/core/cpu.o
 HTTP_LIBS = -lmicrohttpd
 EXTRA_CLEAN += vecdb_http.so $(HTTP_OBJS)
+
+# So is the network: the launcher, a worker for each node, and their core.
+SYNC_OBJS = $(patsubst %.c,%.o,$(sort $(filter-out $(srcdir)/src/sync/sync_sql.c,$(wildcard $(srcdir)/src/sync/*.c)) $(NET_CORE)))
+SYNC_LIBS = -lzmq -lsodium -lpthread
+EXTRA_CLEAN += vecdb_sync.so $(SYNC_OBJS)
 
 REGRESS = $(sort $(notdir $(basename $(wildcard $(srcdir)/test/sql/*.sql))))
 REGRESS_OPTS = --inputdir=$(srcdir)/test --load-extension=vecdb
@@ -54,22 +62,26 @@ include $(PGXS)
 endif
 
 ifdef PGXS
-all: vecdb_http.so
+all: vecdb_http.so vecdb_sync.so
 
 vecdb_http.so: $(HTTP_OBJS)
 	$(CC) $(CFLAGS) -shared -o $@ $(HTTP_OBJS) $(LDFLAGS) $(LDFLAGS_SL) -Wl,-Bsymbolic $(HTTP_LIBS)
 
-install: install-http
-install-http: vecdb_http.so installdirs
-	$(INSTALL_SHLIB) vecdb_http.so '$(DESTDIR)$(pkglibdir)/vecdb_http.so'
+vecdb_sync.so: $(SYNC_OBJS)
+	$(CC) $(CFLAGS) -shared -o $@ $(SYNC_OBJS) $(LDFLAGS) $(LDFLAGS_SL) -Wl,-Bsymbolic $(SYNC_LIBS)
 
-uninstall: uninstall-http
-uninstall-http:
-	rm -f '$(DESTDIR)$(pkglibdir)/vecdb_http.so'
-.PHONY: install-http uninstall-http
+install: install-workers
+install-workers: vecdb_http.so vecdb_sync.so installdirs
+	$(INSTALL_SHLIB) vecdb_http.so '$(DESTDIR)$(pkglibdir)/vecdb_http.so'
+	$(INSTALL_SHLIB) vecdb_sync.so '$(DESTDIR)$(pkglibdir)/vecdb_sync.so'
+
+uninstall: uninstall-workers
+uninstall-workers:
+	rm -f '$(DESTDIR)$(pkglibdir)/vecdb_http.so' '$(DESTDIR)$(pkglibdir)/vecdb_sync.so'
+.PHONY: install-workers uninstall-workers
 endif
 
-sql/vecdb--$(EXTVERSION).sql: sql/vecdb.sql sql/collection.sql
+sql/vecdb--$(EXTVERSION).sql: sql/vecdb.sql sql/collection.sql sql/sync.sql
 	mkdir -p sql
 	cat $^ > $@
 
@@ -79,14 +91,17 @@ sql/vecdb--$(EXTVERSION).sql: sql/vecdb.sql sql/collection.sql
 # What the scripts are told; PG_CONFIG only when the caller chose one.
 TOOL = $(if $(filter command% environment%,$(origin PG_CONFIG)),PG_CONFIG='$(PG_CONFIG)') \
 	VECDB_DATA='$(NODE_DATA)' VECDB_PORT='$(PGPORT)' VECDB_HTTP_PORT='$(PORT)' VECDB_CONF='$(CONF)' \
+	VECDB_P2P_PORT='$(P2P_PORT)' VECDB_P2P_LISTEN='$(P2P_LISTEN)' VECDB_BOOTSTRAP='$(BOOTSTRAP)' \
 	bash test/tools
 
 help:
 	@echo 'make start          install what is missing, build, run a private server with vecdb'
+	@echo '                    again with other DATA, PGPORT, PORT, P2P_PORT and BOOTSTRAP=host:port: another node beside it'
 	@echo 'make stop           stop that server; its data stay'
 	@echo 'make psql           open psql on it'
 	@echo 'make demo           load 60,000 images, index them, search, report recall and times'
 	@echo '                    variables: DATA=directory (.vecdb/data) PGPORT=port (5488) PORT=port of HTTP (8080) CONF=file'
+	@echo '                    P2P_PORT=port for other nodes (7777) P2P_LISTEN=address (127.0.0.1) BOOTSTRAP=host:port,...'
 	@echo 'make test           install what the tests need and run every suite'
 	@echo 'make unit|fuzz|sim|regress|isolation|pgtap|tap|http  one suite; FUZZ_SECONDS=n (5) FUZZ_SEED=n (1)'
 	@echo 'make sim NODES=n    the network of n nodes in simulation; SEED=n PARTS=ideal,rest,dead,liars,partition,churn LONG=1'
@@ -101,7 +116,6 @@ help:
 	@echo 'make install-vector-shim   let CREATE EXTENSION vector stand for vecdb'
 	@echo 'make uninstall, make uninstall-vector-shim, make clean'
 
-# P2P_PORT and BOOTSTRAP are accepted and have no effect yet.
 start stop psql:
 	@$(TOOL)/node.sh $@
 

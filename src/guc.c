@@ -156,10 +156,76 @@ DefineHttpSettings(void)
 							 PGC_SIGHUP, 0, NULL, NULL, NULL);
 }
 
+char	   *VecdbNodeDatabases;
+char	   *VecdbListen;
+int			VecdbP2pPort = 7777;
+char	   *VecdbAdvertise;
+char	   *VecdbBootstrap;
+bool		VecdbLanDiscovery = false;
+char	   *VecdbNetworkId;
+char	   *VecdbKeyFile;
+int			VecdbMaxPeers = 50;
+int			VecdbMeshDegree = 6;
+int			VecdbMaxClockSkew_s = 300;
+bool		VecdbLimitPrivateSubnets = false;
+
+/*
+ * Settings of the nodes.  All follow a reload, some by a restart of the node's
+ * worker.  As with HTTP's, every backend defines them.
+ */
+static void
+DefineSyncSettings(void)
+{
+	DefineCustomStringVariable("vecdb.node_databases",
+							   "Databases that are nodes of the network.",
+							   "Names separated by commas, each with \":port\" behind it where it is not vecdb.p2p_port. Empty: none, and nothing listens.",
+							   &VecdbNodeDatabases, "", PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("vecdb.listen",
+							   "Address that nodes listen on.",
+							   "An IPv4 or IPv6 address; 0.0.0.0 for all of IPv4, :: for all of both.",
+							   &VecdbListen, "0.0.0.0", PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("vecdb.p2p_port",
+							"Port that nodes listen on: TCP, and UDP for those who ask for its keys.", NULL,
+							&VecdbP2pPort, 7777, 1, 65535, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("vecdb.advertise",
+							   "Addresses under which other nodes can reach this one.",
+							   "host:port, up to four, separated by commas. Empty: what is listened on.",
+							   &VecdbAdvertise, "", PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("vecdb.bootstrap",
+							   "Nodes that are asked when no other is known.",
+							   "host:port, up to sixteen, separated by commas.",
+							   &VecdbBootstrap, "", PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable("vecdb.lan_discovery",
+							 "Announces the node to its local network, and hears others that do.", NULL,
+							 &VecdbLanDiscovery, false, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("vecdb.network_id",
+							   "Name of the network; nodes of different names do not meet.", NULL,
+							   &VecdbNetworkId, "vecdb", PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("vecdb.key_file",
+							   "File with the node's keys, made when it is not there.",
+							   "%d in it is the name of the database. Empty: vecdb/OID/node.key below the data directory.",
+							   &VecdbKeyFile, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
+	DefineCustomIntVariable("vecdb.max_peers",
+							"Most nodes that a node connects to at a time.", NULL,
+							&VecdbMaxPeers, 50, 4, 64, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("vecdb.mesh_degree",
+							"Members of a collection that a node exchanges its news with at once.", NULL,
+							&VecdbMeshDegree, 6, 4, 12, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("vecdb.max_clock_skew",
+							"How far the clock of another node may be off.",
+							"Signed statements from further in the future are refused.",
+							&VecdbMaxClockSkew_s, 300, 1, 86400, PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+	DefineCustomBoolVariable("vecdb.limit_private_subnets",
+							 "Counts private addresses towards the limits for each subnet.",
+							 "Without it a LAN or a test on one machine may have any number of nodes.",
+							 &VecdbLimitPrivateSubnets, false, PGC_SIGHUP, 0, NULL, NULL, NULL);
+}
+
 void
 VecdbDefineSettings(void)
 {
 	DefineHttpSettings();
+	DefineSyncSettings();
 	DefineCustomBoolVariable("vecdb.log_scan_counters",
 							 "Reports what each scan of an hnsw index has done, at its end.",
 							 "Searches, nodes expanded, pages, estimates, exact distances and rows.",

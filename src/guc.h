@@ -49,6 +49,20 @@ VECDB_SETTING int VecdbHttpIdleTimeout_ms;
 VECDB_SETTING int VecdbHttpShutdownTimeout_ms;
 VECDB_SETTING int VecdbHttpAccessLogs;	/* a VecdbHttpAccessLog */
 
+/* Nodes: which databases are one, where they listen, whom they ask. */
+VECDB_SETTING char *VecdbNodeDatabases;	/* name or name:port, separated by commas; "": no node */
+VECDB_SETTING char *VecdbListen;
+VECDB_SETTING int VecdbP2pPort;
+VECDB_SETTING char *VecdbAdvertise; /* "": what is listened on */
+VECDB_SETTING char *VecdbBootstrap;
+VECDB_SETTING bool VecdbLanDiscovery;
+VECDB_SETTING char *VecdbNetworkId;
+VECDB_SETTING char *VecdbKeyFile;	/* "": below the data directory */
+VECDB_SETTING int VecdbMaxPeers;
+VECDB_SETTING int VecdbMeshDegree;
+VECDB_SETTING int VecdbMaxClockSkew_s;
+VECDB_SETTING bool VecdbLimitPrivateSubnets;
+
 /* What a collection gets where its creator does not say. */
 extern char *VecdbDefaultMetric;
 extern char *VecdbDefaultIndexType;

@@ -77,6 +77,19 @@ VecdbOwnsRelation(Oid relid)
 #endif
 }
 
+#include "catalog/pg_namespace.h"
+
+/* May the current user create in this schema? */
+static inline AclResult
+VecdbSchemaCreateCheck(Oid schema)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_aclcheck(NamespaceRelationId, schema, GetUserId(), ACL_CREATE);
+#else
+	return pg_namespace_aclcheck(schema, GetUserId(), ACL_CREATE);
+#endif
+}
+
 #include "nodes/pathnodes.h"
 
 /*

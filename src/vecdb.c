@@ -16,6 +16,7 @@
 #include "miscadmin.h"
 #include "postmaster/bgworker.h"
 #include "storage/ipc.h"
+#include "sync/sync_ipc.h"
 
 PG_MODULE_MAGIC;
 
@@ -28,20 +29,23 @@ request_shmem(void)
 {
 	if (prev_shmem_request_hook)
 		prev_shmem_request_hook();
-	RequestAddinShmemSpace(IpcSize(VecdbHttpExecutors));
+	if (VecdbHttpExecutors > 0)
+		RequestAddinShmemSpace(IpcSize(VecdbHttpExecutors));
+	RequestAddinShmemSpace(MAXALIGN(sizeof(SyncShared)));
 }
 
 static void
-register_http_worker(const char *name, const char *function, int flags, int number)
+register_worker(const char *library, const char *name, const char *function, BgWorkerStartTime when,
+				int flags, int number)
 {
 	BackgroundWorker worker = {
 		.bgw_flags = BGWORKER_SHMEM_ACCESS | flags,
-		.bgw_start_time = BgWorkerStart_ConsistentState,
+		.bgw_start_time = when,
 		.bgw_restart_time = 1,
-		.bgw_library_name = "vecdb_http",
 		.bgw_main_arg = Int32GetDatum(number)
 	};
 
+	strlcpy(worker.bgw_library_name, library, sizeof(worker.bgw_library_name));
 	strlcpy(worker.bgw_name, name, BGW_MAXLEN);
 	strlcpy(worker.bgw_type, name, BGW_MAXLEN);
 	strlcpy(worker.bgw_function_name, function, BGW_MAXLEN);
@@ -54,16 +58,26 @@ register_http(void)
 {
 	if (VecdbHttpExecutors == 0)
 		return;
-	prev_shmem_request_hook = shmem_request_hook;
-	shmem_request_hook = request_shmem;
-	register_http_worker("vecdb http front", "VecdbHttpFrontMain", 0, 0);
+	register_worker("vecdb_http", "vecdb http front", "VecdbHttpFrontMain", BgWorkerStart_ConsistentState, 0, 0);
 	for (int i = 0; i < VecdbHttpExecutors; i++)
 	{
 		char		name[BGW_MAXLEN];
 
 		snprintf(name, sizeof(name), "vecdb http executor %d", i);
-		register_http_worker(name, "VecdbHttpExecutorMain", BGWORKER_BACKEND_DATABASE_CONNECTION, i);
+		register_worker("vecdb_http", name, "VecdbHttpExecutorMain", BgWorkerStart_ConsistentState,
+						BGWORKER_BACKEND_DATABASE_CONNECTION, i);
 	}
+}
+
+/*
+ * It starts a worker for each database that is a node; with none it sleeps.  A
+ * node writes, so a standby has none until it is promoted.
+ */
+static void
+register_launcher(void)
+{
+	register_worker("vecdb_sync", "vecdb node launcher", "VecdbSyncLauncherMain", BgWorkerStart_RecoveryFinished,
+					BGWORKER_BACKEND_DATABASE_CONNECTION, 0);
 }
 
 void
@@ -72,7 +86,13 @@ _PG_init(void)
 	VecdbDefineSettings();
 	HnswHookPlanner();
 	if (process_shared_preload_libraries_in_progress)
+	{
+		prev_shmem_request_hook = shmem_request_hook;
+		shmem_request_hook = request_shmem;
 		register_http();
+		register_launcher();
+		SyncPreloaded = true;
+	}
 
 	/*
 	 * A backend that comes here by calling one of our functions wants the

@@ -60,7 +60,7 @@ static const Shape shapes[WIRE_TYPES][2] = {
 		{.exists = true, .numbered = true, .of_collection = true,
 		.required = HAS(GRANT) | HAS(REDEMPTION), .grants = 1, .fewest_grants = 1},
 		{.exists = true, .numbered = true, .of_collection = true,
-		.required = HAS(GRANT), .grants = WIRE_GRANTS, .fewest_grants = 1}
+		.required = HAS(GRANT), .optional = HAS(TEXT), .grants = WIRE_GRANTS, .fewest_grants = 1}
 	},
 	[WIRE_GRAFT] = {
 		{.exists = true, .of_collection = true},

@@ -44,7 +44,7 @@ make_chroot()
 # pgvector is there for the test that runs both in one server, and for the benchmark.
 packages()
 {
-	echo "gcc,make,libc6-dev,libmicrohttpd-dev,perl,libipc-run-perl,curl,postgresql-$1,postgresql-server-dev-$1,postgresql-$1-pgtap,postgresql-$1-pgvector"
+	echo "gcc,make,libc6-dev,libmicrohttpd-dev,libzmq3-dev,libsodium-dev,perl,libipc-run-perl,curl,postgresql-$1,postgresql-server-dev-$1,postgresql-$1-pgtap,postgresql-$1-pgvector"
 }
 
 # need_chroot MAJOR SUITE: set CHROOT to a directory with Debian SUITE and

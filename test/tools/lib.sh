@@ -172,6 +172,8 @@ need_pg()
 		need_packages gcc libc6-dev make
 	fi
 	[ -f /usr/include/microhttpd.h ] || need_packages libmicrohttpd-dev
+	[ -f /usr/include/zmq.h ] || need_packages libzmq3-dev
+	[ -f /usr/include/sodium.h ] || need_packages libsodium-dev
 }
 
 # private_pg DIR: copy the PostgreSQL of PG_CONFIG to DIR and use the copy.

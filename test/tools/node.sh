@@ -12,6 +12,7 @@
 
 default_port=5488
 default_http_port=8080
+default_p2p_port=7777
 
 # The data directory and its owner; nothing is created here.
 locate()
@@ -100,6 +101,11 @@ configure()
 	HTTPNO=${HTTPNO:-$default_http_port}
 	PORTNO=${VECDB_PORT:-$(conf_value port)}
 	PORTNO=${PORTNO:-$default_port}
+	P2PNO=${VECDB_P2P_PORT:-$(conf_value vecdb.p2p_port)}
+	P2PNO=${P2PNO:-$default_p2p_port}
+	P2PHOST=${VECDB_P2P_LISTEN:-$(conf_value vecdb.listen | tr -d \')}
+	P2PHOST=${P2PHOST:-127.0.0.1}
+	BOOTSTRAP=${VECDB_BOOTSTRAP:-$(conf_value vecdb.bootstrap | tr -d \')}
 	include=$(sed -n "s/^include '\(.*\)'$/\1/p" "$DATADIR/vecdb.conf" 2>/dev/null)
 	if [ -n "${VECDB_CONF:-}" ]; then
 		include=$(realpath -e -- "$VECDB_CONF" 2>/dev/null) || die "there is no such file: CONF=$VECDB_CONF"
@@ -119,6 +125,10 @@ configure()
 		echo "vecdb.http_port = $HTTPNO"
 		echo "vecdb.http_admin_port = $((HTTPNO + 1))"
 		echo "vecdb.http_database = 'vecdb'"
+		echo "vecdb.node_databases = 'vecdb'"
+		echo "vecdb.listen = '$P2PHOST'"
+		echo "vecdb.p2p_port = $P2PNO"
+		echo "vecdb.bootstrap = '$BOOTSTRAP'"
 		[ -z "$include" ] || echo "include '${include//\'/\'\'}'"
 	)
 	[ "$new" != "$(cat "$DATADIR/vecdb.conf" 2>/dev/null)" ] || return 1
@@ -130,7 +140,7 @@ loaded_sum()
 	local dir
 
 	dir=$("$PG_CONFIG" --pkglibdir)
-	cat "$dir/vecdb.so" "$dir/vecdb_http.so" | cksum
+	cat "$dir/vecdb.so" "$dir/vecdb_http.so" "$dir/vecdb_sync.so" | cksum
 }
 
 start_server()
@@ -206,12 +216,38 @@ wait_for_http()
 	exit 1
 }
 
+# The node listens within seconds of the extension's creation; what keeps it
+# from that stands in vecdb.stat_workers.
+wait_for_node()
+{
+	local tries reason
+
+	for tries in $(seq 200); do
+		reason=$(query vecdb "SELECT state || ' ' || coalesce(reason, '') FROM vecdb.stat_workers WHERE database = 'vecdb'")
+		case $reason in
+			'running '*) return 0 ;;
+			*'in use'*)
+				die "port $P2PNO, for other nodes, is in use by another program" \
+					"choose another: make start P2P_PORT=$((P2PNO + 1))"
+				;;
+		esac
+		sleep 0.1
+	done
+	die "the node did not start: ${reason:-it is not known to the server}" "the log is $DATADIR/server.log"
+}
+
 start()
 {
 	local changed=no installed version base
 
 	case ${VECDB_PORT:-1} in *[!0-9]* | '') die "PGPORT=$VECDB_PORT is not a port number" 'give one from 1024 to 65535' ;; esac
 	case ${VECDB_HTTP_PORT:-1} in *[!0-9]* | '') die "PORT=$VECDB_HTTP_PORT is not a port number" 'give one from 1024 to 65534' ;; esac
+	case ${VECDB_P2P_PORT:-1} in *[!0-9]* | '') die "P2P_PORT=$VECDB_P2P_PORT is not a port number" 'give one from 1024 to 65535' ;; esac
+	case ${VECDB_BOOTSTRAP:-}${VECDB_P2P_LISTEN:-} in *[!]A-Za-z0-9.:,_[-]*)
+		die "BOOTSTRAP=${VECDB_BOOTSTRAP:-} or P2P_LISTEN=${VECDB_P2P_LISTEN:-} holds a character that no address has" \
+			'give BOOTSTRAP=host:port, several separated by commas, and P2P_LISTEN=address'
+		;;
+	esac
 	[ -w "$ROOT" ] || die "cannot write in $ROOT, where vecdb is built" 'run as the owner of the tree, or as root'
 	open_log start
 	need_pg
@@ -252,6 +288,7 @@ start()
 
 	step 'create the roles of HTTP' create_roles
 	wait_for_http
+	wait_for_node
 
 	version=$(query vecdb "SELECT extversion FROM pg_extension WHERE extname = 'vecdb'")
 	say "vecdb $version on PostgreSQL $PGMAJOR: 127.0.0.1:$PORTNO, database vecdb, user postgres, no password"
@@ -261,6 +298,19 @@ start()
 	say "  curl -s --json '{\"name\":\"demo\",\"dimensions\":3}' $base/collections"
 	say "  curl -s --json '{\"vectors\":[{\"id\":\"a\",\"collection\":\"demo\",\"data\":[1,2,3],\"metadata\":{\"tag\":\"x\"}}]}' $base/vectors"
 	say "  curl -s --json '{\"vector\":[1,2,2],\"k\":3}' $base/collections/demo/search"
+	say "Node: $P2PHOST:$P2PNO, id $(query vecdb 'SELECT vecdb.node_id()'). Another beside it:"
+	say "  make start DATA=.vecdb/node$((P2PNO + 1)) PGPORT=$((PORTNO + 1)) PORT=$((HTTPNO + 10)) P2P_PORT=$((P2PNO + 1)) BOOTSTRAP=$(reachable_host):$P2PNO"
+}
+
+# Where another node on this machine finds this one.
+reachable_host()
+{
+	case $P2PHOST in
+		0.0.0.0) echo 127.0.0.1 ;;
+		::) echo '[::1]' ;;
+		*:*) echo "[$P2PHOST]" ;;
+		*) echo "$P2PHOST" ;;
+	esac
 }
 
 # stop and psql must work without building anything; the server itself tells

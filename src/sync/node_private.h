@@ -1,0 +1,214 @@
+/*
+ * node_private.h
+ *	  What node.c (links, greetings, the core's messages) and node_group.c
+ *	  (collections) share.
+ */
+#ifndef SYNC_NODE_PRIVATE_H
+#define SYNC_NODE_PRIVATE_H
+
+#include "sync/node.h"
+
+#define NODE_PEER_SLOTS 256		/* a power of two */
+#define NODE_REFUSALS 256		/* remembered, so that each is logged once */
+#define NODE_OWN_REQUEST (UINT64_C(1) << 63)	/* set in request ids of ours, never in the core's */
+#define NODE_CALL_TIMEOUT_MS 5000
+
+/* One at the other end of a link, known by its CURVE key. */
+typedef struct NodePeer
+{
+	uint8_t		curve[CORE_KEY_BYTES];
+	NodeRecord *record;			/* referenced; NULL until we know one */
+	bool		greeted;		/* its HELLO holds: it is heard and answered */
+	bool		welcomed;		/* it has answered ours since the link came up */
+	bool		told;			/* that it has to greet first */
+	bool		up;				/* our link to it is up ... */
+	int64_t		up_since_ms;
+	bool		inbound;		/* it has a link to us */
+	int64_t		hello_ms;		/* tick of our last HELLO to it, or 0 */
+	int64_t		heard_ms;
+	int64_t		complained_ms;	/* tick of the last error sent for a malformed message */
+	struct NodePeer *next;
+} NodePeer;
+
+typedef enum CallPurpose
+{
+	CALL_NONE,
+	CALL_HELLO,
+	CALL_GRANTS,
+	CALL_REDEEM
+} CallPurpose;
+
+/* A request of ours beside the core's, until its answer or its end. */
+typedef struct NodeCall
+{
+	CallPurpose purpose;
+	uint64_t	request;
+	int64_t		until_ms;
+	uint8_t		curve[CORE_KEY_BYTES];
+	KadId		collection;
+} NodeCall;
+
+typedef struct NodeRefusal
+{
+	uint64_t	key;			/* of peer and reason; 0: free */
+	int64_t		logged_ms;
+	uint32_t	times;			/* since then */
+} NodeRefusal;
+
+/* The statements of one collection are compared with one peer at a time. */
+typedef struct GroupCompare
+{
+	uint8_t		curve[CORE_KEY_BYTES];
+	bool		active;
+	uint32_t	cursor;			/* of membership_next() */
+	int			sent;			/* messages with statements */
+	int64_t		until_ms;
+} GroupCompare;
+
+/* What another asks of ours in several messages: where it stands. */
+typedef struct GroupServe
+{
+	uint8_t		curve[CORE_KEY_BYTES];
+	uint32_t	cursor;
+	int64_t		at_ms;
+} GroupServe;
+
+#define GROUP_SERVES 8
+
+typedef struct NodeGroup
+{
+	Membership	membership;
+	Mesh		mesh;
+	KadId		id;
+	bool		has_root;
+	uint8_t		root_secret[CORE_SECRET_BYTES];
+	uint32_t	tag;			/* 0: no table */
+	char		name[NODE_NAME];
+	bool		leaving;		/* until somebody knows */
+	bool		leave_told;
+	bool		held;			/* announced */
+	GrantRole	role;			/* our own, as last told */
+	int64_t		find_ms;		/* ticks at which each is due */
+	int64_t		compare_ms;
+	int64_t		retry_ms;		/* between looks for members while there are few */
+	GroupCompare compare;
+	GroupServe	serve[GROUP_SERVES];
+	size_t		description_len;
+	uint8_t		description[NODE_DESCRIPTION];
+} NodeGroup;
+
+#define NODE_JOINS 8
+
+typedef struct NodeJoin
+{
+	bool		active;
+	bool		asked;			/* REDEEM was sent */
+	uint64_t	tag;
+	int64_t		until_ms;
+	Invitation	invitation;
+} NodeJoin;
+
+typedef struct NodeLookup
+{
+	uint64_t	tag;			/* of the caller; 0: ours, for a group */
+	int64_t		started_ms;
+	bool		active;
+	KadId		target;
+} NodeLookup;
+
+struct Node
+{
+	NodeConfig	config;
+	CoreMemory	memory;
+	CoreRandom	random;
+	CoreCrypto	crypto;
+	size_t		allocated;
+	CoreClock	now;
+	Transport  *transport;
+	RecordPool	pool;
+	bool		has_pool;
+	KadNode    *kad;
+	NodeRecord *own;
+	uint64_t	network;
+	uint64_t	seq;
+	uint8_t		key[CORE_KEY_BYTES];
+	KadId		id;
+	int			n_addresses;
+	NetAddress	addresses[NODE_RECORD_ADDRESSES];
+	int64_t		sign_ms;		/* unix, when to sign anew */
+
+	bool		cloned;
+	bool		alarmed;		/* has signed above the other's number once */
+	int			adopted;		/* times a record of our own past was signed over */
+	NetAddress	clone_at;
+
+	int			n_peers;
+	NodePeer   *peer[NODE_PEER_SLOTS];
+	uint64_t	next_call;
+	NodeCall	call[NODE_CALLS];
+	NodeRefusal refusal[NODE_REFUSALS];
+	uint64_t	refused;
+	int64_t		lines_ms;		/* tick of the minute of ... */
+	int			lines;			/* ... so many lines about refusals */
+
+	int64_t		links_ms;		/* tick of the next look at the links */
+	int			n_links;
+	TransportLinkInfo link[TRANSPORT_LINKS_MAX + TRANSPORT_INBOUND_MAX];
+	int64_t		pin_ms;
+
+	/* the message being handled, so that its answer takes the same link */
+	bool		handling;
+	TransportVia via;
+	NodePeer   *from;
+
+	int			n_groups;
+	NodeGroup  *group[NODE_COLLECTIONS];
+	NodeJoin	join[NODE_JOINS];
+	NodeLookup	lookup[KAD_LOOKUPS];
+	uint8_t		frame[WIRE_FRAME_MAX];
+};
+
+/* node.c */
+
+extern void node_say(Node *self, NodeLevel level, const char *format,...) __attribute__((format(printf, 3, 4)));
+
+/* Count a refusal and log it, once for each peer and reason within an hour. */
+extern void node_refuse(Node *self, const uint8_t *curve, const char *reason);
+
+extern NodePeer *node_peer(Node *self, const uint8_t curve[CORE_KEY_BYTES], bool create);
+
+/* Send to whom this record or these addresses name, greeting first where need be. */
+extern bool node_send(Node *self, NodePeer *peer, const WireMessage *message);
+extern void node_send_to(Node *self, NodePeer *peer, const NetAddress *addresses, int n, const WireMessage *message);
+extern void node_greet(Node *self, NodePeer *peer, const NetAddress *addresses, int n);
+extern void node_answer(Node *self, const WireMessage *message);
+extern void node_answer_error(Node *self, uint64_t request, const KadId *collection, WireCode code, const char *text);
+
+/* Begin a request of ours: its id, or 0 when too many are open. */
+extern uint64_t node_call(Node *self, CallPurpose purpose, const uint8_t curve[CORE_KEY_BYTES],
+						  const KadId *collection, int64_t timeout_ms);
+
+extern bool node_start_lookup(Node *self, const KadId *target, bool for_providers, uint64_t tag);
+
+/* Is there an open link with this peer? */
+static inline bool
+node_connected(const NodePeer *peer)
+{
+	return peer->up || peer->inbound;
+}
+
+/* node_group.c */
+extern NodeGroup *group_find(const Node *self, const KadId *id);
+extern void group_receive(Node *self, NodePeer *from, const WireMessage *message);
+extern void group_answered(Node *self, NodePeer *from, const NodeCall *call, const WireMessage *message);
+extern void group_call_failed(Node *self, const NodeCall *call);
+extern void group_greeted(Node *self, NodePeer *peer);
+extern void group_gone(Node *self, const KadId *id);
+extern void group_lookup_done(Node *self, const KadId *target, const KadLookup *lookup);
+extern void group_tick(Node *self);
+extern int64_t group_next_tick(const Node *self);
+extern void group_reset(Node *self);
+extern void group_announce_all(Node *self);
+extern void group_unreachable(Node *self, const uint8_t curve[CORE_KEY_BYTES]);
+
+#endif							/* SYNC_NODE_PRIVATE_H */

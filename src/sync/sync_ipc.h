@@ -1,0 +1,150 @@
+/*
+ * sync_ipc.h
+ *	  What the launcher, the node workers and the backends that ask them share.
+ *
+ * A slot for each database that is a node: the launcher gives and takes it, its
+ * worker writes how it does.  In a slot, places for requests by backends.  A
+ * place passes through these states, always under the lock:
+ *
+ *	  FREE -> POSTED		the backend; its memory (a DSM segment) is ready
+ *	  POSTED -> TAKEN		the worker, which has attached to it
+ *	  TAKEN -> DONE			the worker, which has written the answer and detached
+ *	  POSTED, TAKEN -> LOST	the worker, which ends or could not attach
+ *	  POSTED, DONE, LOST -> FREE	the backend
+ *	  TAKEN -> ABANDONED	the backend, which waits no longer
+ *	  ABANDONED -> FREE		the worker
+ *
+ * The segment is the backend's: it goes with it, whatever the worker does.
+ */
+#ifndef VECDB_SYNC_IPC_H
+#define VECDB_SYNC_IPC_H
+
+#include "pgcompat.h"
+
+#include "datatype/timestamp.h"
+#include "port/atomics.h"
+#include "storage/dsm.h"
+#include "storage/latch.h"
+#include "storage/lwlock.h"
+
+#define SYNC_NODES 16			/* databases of one server */
+#define SYNC_REQUESTS 32		/* of one node at a time */
+#define SYNC_REASON 256
+#define SYNC_ADDRESS 64			/* bytes of an address as text, with its port */
+
+typedef enum SyncPlaceState
+{
+	SYNC_PLACE_FREE,
+	SYNC_PLACE_POSTED,
+	SYNC_PLACE_TAKEN,
+	SYNC_PLACE_DONE,
+	SYNC_PLACE_LOST,
+	SYNC_PLACE_ABANDONED
+} SyncPlaceState;
+
+typedef struct SyncPlace
+{
+	int			state;
+	Latch	   *latch;			/* of the backend, set at the end */
+	dsm_handle	segment;
+} SyncPlace;
+
+/* What is asked.  Arguments and answers are strings, one after another. */
+typedef enum SyncOp
+{
+	SYNC_PEERS,
+	SYNC_TABLE,
+	SYNC_LOOKUP,				/* id of a node */
+	SYNC_PROVIDERS,				/* id of a collection */
+	SYNC_INVITE,				/* table, its name, role, life in ms */
+	SYNC_JOIN,					/* invitation */
+	SYNC_LEAVE,					/* table */
+	SYNC_EVICT,					/* table, id of the node or its beginning */
+	SYNC_MEMBERS				/* table */
+} SyncOp;
+
+/*
+ * The head of a request's segment.  The answer takes the arguments' place: rows
+ * of strings, of a width that both sides know, each behind a byte that is 1 or,
+ * for NULL, 0; a time is a TimestampTz in digits.  For an error: its SQLSTATE,
+ * message, detail and hint.
+ */
+typedef struct SyncCall
+{
+	uint32		op;				/* a SyncOp */
+	uint32		room;			/* of data */
+	uint32		len;			/* used */
+	int32		sqlstate;		/* of the answer; 0: no error */
+	bool		cut;			/* there was no room for all rows */
+	char		data[FLEXIBLE_ARRAY_MEMBER];
+} SyncCall;
+
+typedef enum SyncNodeState
+{
+	SYNC_NODE_DOWN,				/* no process */
+	SYNC_NODE_STARTING,			/* the launcher has asked for one */
+	SYNC_NODE_WAITING,			/* there is one, and something is missing: see reason */
+	SYNC_NODE_RUNNING,
+	SYNC_NODE_STOPPING
+} SyncNodeState;
+
+/* All under the lock. */
+typedef struct SyncNode
+{
+	bool		used;
+	bool		wanted;			/* vecdb.node_databases names it */
+	char		name[NAMEDATALEN];	/* of the database */
+	Oid			database;		/* InvalidOid: there is none of that name */
+	int			port;
+	bool		own_key_file;	/* false: another node uses the one of vecdb.key_file */
+
+	int			state;			/* SyncNodeState */
+	pid_t		pid;			/* of the worker, 0 when there is none */
+	Latch	   *latch;			/* of the worker */
+	bool		reload;			/* a transaction has changed what the worker read from its tables */
+	TimestampTz started;		/* the worker, or the last attempt */
+	int			failures;		/* attempts in a row that came to nothing */
+	uint64		starts;
+	char		reason[SYNC_REASON];	/* why it does not run, or "" */
+
+	bool		has_id;
+	uint8		id[32];
+	char		listen[SYNC_ADDRESS];
+	char		advertised[4 * SYNC_ADDRESS];
+	char		clone[SYNC_ADDRESS];	/* where another node with our key is; "": nowhere */
+	int32		peers;
+	int32		known;			/* nodes in the routing table */
+	int64		sent;			/* messages */
+	int64		received;
+	int64		refused;		/* messages, handshakes */
+	int64		lookups;
+	int64		memory_bytes;	/* of the node, without PostgreSQL's */
+
+	SyncPlace	place[SYNC_REQUESTS];
+} SyncNode;
+
+typedef struct SyncShared
+{
+	LWLock		lock;
+	pid_t		launcher_pid;	/* 0 when there is none */
+	Latch	   *launcher_latch;
+	TimestampTz launcher_started;
+	SyncNode	node[SYNC_NODES];
+} SyncShared;
+
+/* Did the postmaster load vecdb, so that there is shared memory and a launcher?  Set in vecdb.so only. */
+extern bool SyncPreloaded;
+
+/* Shared state; made by the first process that asks for it. */
+extern SyncShared *SyncAttach(void);
+
+/* "down", "starting", ... */
+extern const char *SyncStateName(int state);
+
+/* Append a string to a call's data; false where there is no room.  NULL is NULL. */
+extern bool SyncPut(SyncCall *call, const char *text);
+
+/* The next string of data[0 .. len), *at being where it is; false at the end. */
+extern bool SyncTake(const SyncCall *call, uint32 *at, const char **text);
+
+#endif							/* VECDB_SYNC_IPC_H */

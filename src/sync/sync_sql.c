@@ -1,0 +1,772 @@
+/*
+ * sync_sql.c
+ *	  The SQL functions about nodes: a backend asks the worker of its database
+ *	  (sync_ipc.h) and waits for the answer.
+ *
+ * What the worker does, it does at once and for good: rolling back the
+ * transaction that asked undoes nothing in the network.  The table of a
+ * collection that is joined is the transaction's own, and so is the note that
+ * ties it to the collection; joining again makes up for one that was rolled back.
+ */
+#include "collection/collection.h"
+#include "sync/sync_ipc.h"
+
+#include "access/htup_details.h"
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_authid.h"
+#include "catalog/pg_type.h"
+#include "commands/dbcommands.h"
+#include "funcapi.h"
+#include "guc.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "storage/ipc.h"
+#include "tcop/utility.h"
+#include "utils/acl.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+#include "utils/timestamp.h"
+
+PG_FUNCTION_INFO_V1(vecdb_node_id);
+PG_FUNCTION_INFO_V1(vecdb_node_workers);
+PG_FUNCTION_INFO_V1(vecdb_node_links);
+PG_FUNCTION_INFO_V1(vecdb_node_table);
+PG_FUNCTION_INFO_V1(vecdb_lookup);
+PG_FUNCTION_INFO_V1(vecdb_providers);
+PG_FUNCTION_INFO_V1(vecdb_invite);
+PG_FUNCTION_INFO_V1(vecdb_join);
+PG_FUNCTION_INFO_V1(vecdb_leave);
+PG_FUNCTION_INFO_V1(vecdb_evict);
+PG_FUNCTION_INFO_V1(vecdb_members);
+
+/* The worker answers within seconds; after this it is taken for hung. */
+#define ANSWER_LIMIT_MS 60000
+#define SMALL_ROOM (64 * 1024)
+#define LARGE_ROOM (2 * 1024 * 1024)
+#define WORKER_COLUMNS 18
+#define MAX_COLUMNS 18
+
+/* ---------------------------------------------------------------------------
+ * The node of this database
+ */
+
+static void
+not_preloaded(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("this server runs no nodes"),
+			 errdetail("The library vecdb is not in shared_preload_libraries."),
+			 errhint("Add it there, restart the server, and name this database in vecdb.node_databases.")));
+}
+
+/* The slot of this database; NULL when it has none.  Lock held. */
+static SyncNode *
+own_slot(SyncShared *shared)
+{
+	for (int i = 0; i < SYNC_NODES; i++)
+		if (shared->node[i].used && shared->node[i].database == MyDatabaseId)
+			return &shared->node[i];
+	return NULL;
+}
+
+/* The name of this database, for messages. */
+static const char *
+database_name(void)
+{
+	char	   *name = get_database_name(MyDatabaseId);
+
+	return name ? name : "?";
+}
+
+/* Why there is no worker to ask.  A copy of its reason, or NULL for no slot. */
+static void
+no_worker(const char *reason, int state)
+{
+	if (!reason)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("database \"%s\" is no node", database_name()),
+				 errhint("Name it in vecdb.node_databases and reload the server's configuration.")));
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("the node of database \"%s\" is not running", database_name()),
+			 reason[0] ? errdetail("It is %s: %s.", SyncStateName(state), reason) : errdetail("It is %s.", SyncStateName(state)),
+			 errhint("See the view vecdb.stat_workers and the server's log.")));
+}
+
+/* ---------------------------------------------------------------------------
+ * Asking
+ */
+
+typedef struct Question
+{
+	SyncShared *shared;
+	SyncNode   *slot;
+	SyncPlace  *place;
+	dsm_segment *segment;
+	SyncCall   *call;
+	uint32		at;				/* what was read of the answer */
+} Question;
+
+/* The backend waits no longer, whatever happened to it. */
+static void
+give_up(int code, Datum arg)
+{
+	Question   *question = (Question *) DatumGetPointer(arg);
+	SyncPlace  *place = question->place;
+
+	LWLockAcquire(&question->shared->lock, LW_EXCLUSIVE);
+	if (place->state == SYNC_PLACE_TAKEN)
+	{
+		place->state = SYNC_PLACE_ABANDONED;
+		if (question->slot->latch)
+			SetLatch(question->slot->latch);
+	}
+	else if (place->state != SYNC_PLACE_ABANDONED)
+		place->state = SYNC_PLACE_FREE;
+	LWLockRelease(&question->shared->lock);
+}
+
+/* Put the question into a free place of the worker. */
+static void
+post(Question *question)
+{
+	SyncShared *shared = question->shared;
+	char		reason[SYNC_REASON];
+	int			state = SYNC_NODE_DOWN;
+	bool		has_slot;
+
+	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
+	question->slot = own_slot(shared);
+	question->place = NULL;
+	has_slot = question->slot != NULL;
+	if (has_slot)
+	{
+		state = question->slot->state;
+		strlcpy(reason, question->slot->reason, SYNC_REASON);
+	}
+	for (int i = 0; has_slot && state == SYNC_NODE_RUNNING && i < SYNC_REQUESTS; i++)
+	{
+		SyncPlace  *place = &question->slot->place[i];
+
+		if (place->state != SYNC_PLACE_FREE)
+			continue;
+		place->latch = MyLatch;
+		place->segment = dsm_segment_handle(question->segment);
+		place->state = SYNC_PLACE_POSTED;
+		question->place = place;
+		SetLatch(question->slot->latch);
+		break;
+	}
+	LWLockRelease(&shared->lock);
+	if (question->place)
+		return;
+	if (has_slot && state == SYNC_NODE_RUNNING)
+		ereport(ERROR,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("the node is busy"),
+				 errdetail("%d sessions ask it already.", SYNC_REQUESTS),
+				 errhint("Try again in a few seconds.")));
+	no_worker(has_slot ? reason : NULL, state);
+}
+
+static int
+state_of(Question *question)
+{
+	int			state;
+
+	LWLockAcquire(&question->shared->lock, LW_SHARED);
+	state = question->place->state;
+	LWLockRelease(&question->shared->lock);
+	return state;
+}
+
+/* Raise the error that the worker has answered. */
+static void
+throw_answer(Question *question)
+{
+	const char *text[3] = {NULL, NULL, NULL};
+	char	   *copy[3] = {NULL, NULL, NULL};
+	int			sqlstate = question->call->sqlstate;
+
+	question->at = 0;
+	for (int i = 0; i < 3 && SyncTake(question->call, &question->at, &text[i]); i++)
+		copy[i] = text[i] ? pstrdup(text[i]) : NULL;
+	ereport(ERROR,
+			(errcode(sqlstate),
+			 errmsg("%s", copy[0] ? copy[0] : "the node could not answer"),
+			 copy[1] ? errdetail("%s", copy[1]) : 0,
+			 copy[2] ? errhint("%s", copy[2]) : 0));
+}
+
+/*
+ * Ask; comes back with an answer without error, or raises one.  The answer lives
+ * as long as the segment, which goes with the transaction or by done().
+ */
+static void
+ask(Question *question, SyncOp op, uint32 room, const char *const *arguments, int n)
+{
+	TimestampTz began = GetCurrentTimestamp();
+
+	if (!SyncPreloaded)
+		not_preloaded();
+	memset(question, 0, sizeof(*question));
+	question->shared = SyncAttach();
+	question->segment = dsm_create(sizeof(SyncCall) + room, 0);
+	question->call = dsm_segment_address(question->segment);
+	memset(question->call, 0, sizeof(SyncCall));
+	question->call->op = op;
+	question->call->room = room;
+	for (int i = 0; i < n; i++)
+		if (!SyncPut(question->call, arguments[i]))
+			ereport(ERROR,
+					(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+					 errmsg("argument of %zu bytes is too long", strlen(arguments[i]))));
+	post(question);
+	PG_ENSURE_ERROR_CLEANUP(give_up, PointerGetDatum(question));
+	{
+		for (;;)
+		{
+			int			state = state_of(question);
+
+			if (state == SYNC_PLACE_DONE)
+				break;
+			if (state != SYNC_PLACE_POSTED && state != SYNC_PLACE_TAKEN)
+				ereport(ERROR,
+						(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						 errmsg("the node of database \"%s\" has stopped before it answered", database_name()),
+						 errhint("See the view vecdb.stat_workers and the server's log.")));
+			if (TimestampDifferenceExceeds(began, GetCurrentTimestamp(), ANSWER_LIMIT_MS))
+				ereport(ERROR,
+						(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						 errmsg("the node of database \"%s\" did not answer within %d seconds", database_name(), ANSWER_LIMIT_MS / 1000),
+						 errhint("See the view vecdb.stat_workers and the server's log.")));
+			(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 1000, PG_WAIT_EXTENSION);
+			ResetLatch(MyLatch);
+			CHECK_FOR_INTERRUPTS();
+		}
+	}
+	PG_END_ENSURE_ERROR_CLEANUP(give_up, PointerGetDatum(question));
+	give_up(0, PointerGetDatum(question));
+	if (question->call->sqlstate != 0)
+		throw_answer(question);
+	question->at = 0;
+}
+
+static void
+done(Question *question)
+{
+	dsm_detach(question->segment);
+}
+
+/* The next string of the answer; false at its end. */
+static bool
+next(Question *question, const char **text)
+{
+	return SyncTake(question->call, &question->at, text);
+}
+
+/* ---------------------------------------------------------------------------
+ * Answers as rows
+ */
+
+static Datum
+column_value(Oid type, const char *text)
+{
+	switch (type)
+	{
+		case TEXTOID:
+			return CStringGetTextDatum(text);
+		case BOOLOID:
+			return BoolGetDatum(text[0] == 't');
+		case INT4OID:
+			return Int32GetDatum((int32) strtol(text, NULL, 10));
+		case INT8OID:
+		case TIMESTAMPTZOID:	/* an int64 in a Datum, too */
+			return Int64GetDatum(strtoll(text, NULL, 10));
+		case TEXTARRAYOID:
+			return OidInputFunctionCall(F_ARRAY_IN, (char *) text, TEXTOID, -1);
+	}
+	elog(ERROR, "no column of type %u comes from a node", type);
+}
+
+/* All rows of the answer into the function's result. */
+static void
+return_rows(FunctionCallInfo fcinfo, Question *question)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	TupleDesc	desc;
+	const char *text;
+
+	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
+	desc = rsinfo->setDesc;
+	while (next(question, &text))
+	{
+		Datum		values[MAX_COLUMNS];
+		bool		nulls[MAX_COLUMNS];
+
+		for (int i = 0; i < desc->natts; i++)
+		{
+			if (i > 0 && !next(question, &text))
+				elog(ERROR, "the node's answer ends within a row");
+			nulls[i] = text == NULL;
+			values[i] = text ? column_value(TupleDescAttr(desc, i)->atttypid, text) : (Datum) 0;
+		}
+		tuplestore_putvalues(rsinfo->setResult, desc, values, nulls);
+	}
+	if (question->call->cut)
+		ereport(WARNING, (errmsg("the node knows more than one answer holds; the rest is left out")));
+}
+
+static void
+ask_for_rows(FunctionCallInfo fcinfo, SyncOp op, const char *const *arguments, int n)
+{
+	Question	question;
+
+	ask(&question, op, LARGE_ROOM, arguments, n);
+	return_rows(fcinfo, &question);
+	done(&question);
+}
+
+/* ---------------------------------------------------------------------------
+ * This node
+ */
+
+static char *
+hex_id(const uint8 *id)
+{
+	char	   *text = palloc(65);
+
+	for (int i = 0; i < 32; i++)
+		snprintf(text + 2 * i, 3, "%02x", id[i]);
+	return text;
+}
+
+Datum
+vecdb_node_id(PG_FUNCTION_ARGS)
+{
+	SyncShared *shared;
+	SyncNode   *slot;
+	char		reason[SYNC_REASON];
+	uint8		id[32];
+	bool		has_id = false;
+	int			state = SYNC_NODE_DOWN;
+
+	if (!SyncPreloaded)
+		not_preloaded();
+	shared = SyncAttach();
+	LWLockAcquire(&shared->lock, LW_SHARED);
+	slot = own_slot(shared);
+	if (slot)
+	{
+		has_id = slot->has_id;
+		memcpy(id, slot->id, sizeof(id));
+		state = slot->state;
+		strlcpy(reason, slot->reason, SYNC_REASON);
+	}
+	LWLockRelease(&shared->lock);
+	if (!has_id)
+		no_worker(slot ? reason : NULL, state);
+	PG_RETURN_TEXT_P(cstring_to_text(hex_id(id)));
+}
+
+static Datum
+text_or_null(const char *text, bool *isnull)
+{
+	*isnull = text[0] == '\0';
+	return *isnull ? (Datum) 0 : CStringGetTextDatum(text);
+}
+
+static void
+worker_row(ReturnSetInfo *rsinfo, const SyncNode *node)
+{
+	Datum		values[WORKER_COLUMNS];
+	bool		nulls[WORKER_COLUMNS] = {false};
+	bool		running = node->state == SYNC_NODE_RUNNING;
+
+	values[0] = CStringGetTextDatum(node->name);
+	values[1] = CStringGetTextDatum("node");
+	values[2] = Int32GetDatum(node->pid);
+	nulls[2] = node->pid == 0;
+	values[3] = CStringGetTextDatum(SyncStateName(node->state));
+	values[4] = text_or_null(node->reason, &nulls[4]);
+	values[5] = TimestampTzGetDatum(node->started);
+	nulls[5] = node->started == 0;
+	values[6] = Int64GetDatum((int64) node->starts);
+	values[7] = node->has_id ? CStringGetTextDatum(hex_id(node->id)) : (Datum) 0;
+	nulls[7] = !node->has_id;
+	values[8] = text_or_null(node->listen, &nulls[8]);
+	nulls[9] = node->advertised[0] == '\0';
+	values[9] = nulls[9] ? (Datum) 0 : column_value(TEXTARRAYOID, node->advertised);
+	values[10] = text_or_null(node->clone, &nulls[10]);
+	values[11] = Int32GetDatum(node->peers);
+	values[12] = Int32GetDatum(node->known);
+	values[13] = Int64GetDatum(node->sent);
+	values[14] = Int64GetDatum(node->received);
+	values[15] = Int64GetDatum(node->refused);
+	values[16] = Int64GetDatum(node->lookups);
+	values[17] = Int64GetDatum(node->memory_bytes);
+	for (int i = 11; i < WORKER_COLUMNS; i++)
+		nulls[i] = !running;
+	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+}
+
+/* A row for the launcher, and one for each node of the server. */
+Datum
+vecdb_node_workers(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	SyncShared *copy;
+	SyncShared *shared;
+	Datum		values[WORKER_COLUMNS] = {0};
+	bool		nulls[WORKER_COLUMNS];
+
+	InitMaterializedSRF(fcinfo, 0);
+	if (!SyncPreloaded)
+		PG_RETURN_VOID();
+	shared = SyncAttach();
+	copy = palloc(sizeof(*copy));
+	LWLockAcquire(&shared->lock, LW_SHARED);
+	memcpy(copy, shared, sizeof(*copy));
+	LWLockRelease(&shared->lock);
+	memset(nulls, true, sizeof(nulls));
+	nulls[1] = nulls[3] = false;
+	values[1] = CStringGetTextDatum("launcher");
+	values[3] = CStringGetTextDatum(copy->launcher_pid ? "running" : "down");
+	if (copy->launcher_pid)
+	{
+		nulls[2] = nulls[5] = false;
+		values[2] = Int32GetDatum(copy->launcher_pid);
+		values[5] = TimestampTzGetDatum(copy->launcher_started);
+	}
+	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	for (int i = 0; i < SYNC_NODES; i++)
+		if (copy->node[i].used)
+			worker_row(rsinfo, &copy->node[i]);
+	PG_RETURN_VOID();
+}
+
+Datum
+vecdb_node_links(PG_FUNCTION_ARGS)
+{
+	ask_for_rows(fcinfo, SYNC_PEERS, NULL, 0);
+	PG_RETURN_VOID();
+}
+
+Datum
+vecdb_node_table(PG_FUNCTION_ARGS)
+{
+	ask_for_rows(fcinfo, SYNC_TABLE, NULL, 0);
+	PG_RETURN_VOID();
+}
+
+/* Lower-case digits of an id, an error when it is none. */
+static char *
+id_argument(char *text)
+{
+	size_t		len = strlen(text);
+
+	for (size_t i = 0; i < len; i++)
+		text[i] = pg_ascii_tolower((unsigned char) text[i]);
+	if (len != 64 || strspn(text, "0123456789abcdef") != len)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("\"%s\" is no id of a node", text),
+				 errdetail("An id has 64 hexadecimal digits, this has %zu characters.", len)));
+	return text;
+}
+
+Datum
+vecdb_lookup(PG_FUNCTION_ARGS)
+{
+	const char *arguments[1] = {id_argument(text_to_cstring(PG_GETARG_TEXT_PP(0)))};
+
+	ask_for_rows(fcinfo, SYNC_LOOKUP, arguments, 1);
+	PG_RETURN_VOID();
+}
+
+/* ---------------------------------------------------------------------------
+ * Collections
+ */
+
+/*
+ * The table of a collection for the worker, which sees only what is committed;
+ * `owned`: the caller must own it, else be able to read it.
+ */
+static char *
+table_argument(const char *name, bool owned)
+{
+	Collection	collection;
+	HeapTuple	tuple;
+	bool		ours;
+
+	CollectionOpen(name, AccessShareLock, &collection);
+	if (owned && !VecdbOwnsRelation(collection.relid))
+		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, collection.name);
+	if (!owned && pg_class_aclcheck(collection.relid, GetUserId(), ACL_SELECT) != ACLCHECK_OK)
+		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, collection.name);
+	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(collection.relid));
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for relation %u", collection.relid);
+	ours = TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple->t_data));
+	ReleaseSysCache(tuple);
+	if (ours)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("collection \"%s\" was created or changed by this transaction, which is not committed yet", name),
+				 errhint("Commit first: other nodes can see only what is committed.")));
+	return psprintf("%u", collection.relid);
+}
+
+Datum
+vecdb_providers(PG_FUNCTION_ARGS)
+{
+	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	const char *arguments[1];
+
+	/* no collection has a name of 64 characters */
+	if (strlen(name) == 64)
+	{
+		if (!has_privs_of_role(GetUserId(), ROLE_PG_MONITOR))
+			ereport(ERROR,
+					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+					 errmsg("only members of pg_monitor may look for providers by a collection's id"),
+					 errhint("Give the name of a collection that you may read.")));
+		arguments[0] = id_argument(name);
+	}
+	else
+		arguments[0] = table_argument(name, false);
+	ask_for_rows(fcinfo, SYNC_PROVIDERS, arguments, 1);
+	PG_RETURN_VOID();
+}
+
+Datum
+vecdb_members(PG_FUNCTION_ARGS)
+{
+	const char *arguments[1] = {table_argument(text_to_cstring(PG_GETARG_TEXT_PP(0)), false)};
+
+	ask_for_rows(fcinfo, SYNC_MEMBERS, arguments, 1);
+	PG_RETURN_VOID();
+}
+
+Datum
+vecdb_invite(PG_FUNCTION_ARGS)
+{
+	char	   *name = CollectionTextArgument(fcinfo, 0, "collection");
+	char	   *role = CollectionTextArgument(fcinfo, 1, "role");
+	const char *arguments[4];
+	const char *answer;
+	int64		life_ms = 0;
+	Question	question;
+	text	   *result;
+
+	PreventCommandIfReadOnly("vecdb.invite()");
+	if (strcmp(role, "reader") != 0 && strcmp(role, "writer") != 0 && strcmp(role, "admin") != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("unknown role \"%s\"", role),
+				 errdetail("Roles are reader, writer and admin.")));
+	if (!PG_ARGISNULL(2))
+	{
+		Interval   *span = PG_GETARG_INTERVAL_P(2);
+
+		life_ms = span->time / 1000 + ((int64) span->month * DAYS_PER_MONTH + span->day) * INT64CONST(86400000);
+		if (life_ms < 1000 || life_ms > INT64CONST(100) * 366 * 86400000)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("an invitation is good for one second to a hundred years"),
+					 errhint("NULL makes one that does not expire.")));
+	}
+	arguments[0] = table_argument(name, true);
+	arguments[1] = name;
+	arguments[2] = role;
+	arguments[3] = psprintf(INT64_FORMAT, life_ms);
+	ask(&question, SYNC_INVITE, SMALL_ROOM, arguments, 4);
+	if (!next(&question, &answer) || !answer)
+		elog(ERROR, "the node's answer holds no invitation");
+	result = cstring_to_text(answer);
+	done(&question);
+	PG_RETURN_TEXT_P(result);
+}
+
+Datum
+vecdb_leave(PG_FUNCTION_ARGS)
+{
+	const char *arguments[1];
+	Question	question;
+
+	PreventCommandIfReadOnly("vecdb.leave()");
+	arguments[0] = table_argument(text_to_cstring(PG_GETARG_TEXT_PP(0)), true);
+	ask(&question, SYNC_LEAVE, SMALL_ROOM, arguments, 1);
+	done(&question);
+	PG_RETURN_VOID();
+}
+
+Datum
+vecdb_evict(PG_FUNCTION_ARGS)
+{
+	char	   *node = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	const char *arguments[2];
+
+	PreventCommandIfReadOnly("vecdb.evict()");
+	for (char *c = node; *c; c++)
+		*c = (char) pg_ascii_tolower((unsigned char) *c);
+	if (strlen(node) < 8 || strlen(node) > 64 || strspn(node, "0123456789abcdef") != strlen(node))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("\"%s\" is no id of a node", node),
+				 errdetail("An id has 64 hexadecimal digits; its first 8 or more will do."),
+				 errhint("vecdb.members() lists the members.")));
+	arguments[0] = table_argument(text_to_cstring(PG_GETARG_TEXT_PP(0)), true);
+	arguments[1] = node;
+	ask_for_rows(fcinfo, SYNC_EVICT, arguments, 2);
+	PG_RETURN_VOID();
+}
+
+/* ---------------------------------------------------------------------------
+ * Joining
+ */
+
+/* Tell the worker, after this transaction, that it has to look at its tables. */
+static bool tell_worker;
+
+static void
+at_end(XactEvent event, void *arg)
+{
+	SyncShared *shared;
+	SyncNode   *slot;
+
+	if (!tell_worker || (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT && event != XACT_EVENT_PREPARE))
+		return;
+	tell_worker = false;
+	if (event == XACT_EVENT_ABORT)
+		return;
+	shared = SyncAttach();
+	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
+	slot = own_slot(shared);
+	if (slot)
+	{
+		slot->reload = true;
+		if (slot->latch)
+			SetLatch(slot->latch);
+	}
+	LWLockRelease(&shared->lock);
+}
+
+/*
+ * Tie the new table to the collection.  The table of shared collections is the
+ * extension's, so this is done as who owns it.
+ */
+static void
+bind_table(const char *root_hex, Oid table)
+{
+	static bool registered = false;
+	Oid			user;
+	int			context;
+	Oid			types[2] = {TEXTOID, OIDOID};
+	Datum		values[2] = {CStringGetTextDatum(root_hex), ObjectIdGetDatum(table)};
+
+	GetUserIdAndSecContext(&user, &context);
+	SetUserIdAndSecContext(BOOTSTRAP_SUPERUSERID, context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
+	if (SPI_execute_with_args("UPDATE vecdb.shared_collection SET \"table\" = $2 "
+							  "WHERE root OPERATOR(pg_catalog.=) pg_catalog.decode($1, 'hex') AND \"table\" IS NULL AND NOT leaving",
+							  2, types, values, NULL, false, 0) != SPI_OK_UPDATE)
+		elog(ERROR, "could not bind the table of a shared collection");
+	if (SPI_processed != 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_OBJECT),
+				 errmsg("this database holds the collection already"),
+				 errhint("vecdb.shared_collections lists what it holds.")));
+	SetUserIdAndSecContext(user, context);
+	if (!registered)
+	{
+		RegisterXactCallback(at_end, NULL);
+		registered = true;
+	}
+	tell_worker = true;
+}
+
+/*
+ * Create the table that the description (WIRE.md) tells of.  What comes from the
+ * network is passed as values and judged by create_collection() as if a user had
+ * typed it.
+ */
+static Oid
+create_table(const char *name, char *description)
+{
+	char	   *word[8];
+	char	   *rest = NULL;
+	Oid			types[8] = {TEXTOID, INT4OID, TEXTOID, TEXTOID, INT4OID, INT4OID, TEXTOID, BOOLOID};
+	Datum		values[8];
+	char		nulls[9] = "        ";
+	bool		isnull;
+	bool		hnsw;
+
+	for (int i = 0; i < 8; i++)
+	{
+		word[i] = strtok_r(i == 0 ? description : NULL, " ", &rest);
+		if (!word[i])
+			ereport(ERROR,
+					(errcode(ERRCODE_PROTOCOL_VIOLATION),
+					 errmsg("the node that invites does not say what the collection is"),
+					 errhint("Its table may have been dropped there.")));
+	}
+	hnsw = strcmp(word[3], "hnsw") == 0;
+	values[0] = CStringGetTextDatum(name ? name : word[0]);
+	values[1] = Int32GetDatum(pg_strtoint32(word[1]));
+	values[2] = CStringGetTextDatum(word[2]);
+	values[3] = CStringGetTextDatum(word[3]);
+	values[4] = Int32GetDatum(hnsw ? pg_strtoint32(word[5]) : 16);
+	values[5] = Int32GetDatum(hnsw ? pg_strtoint32(word[6]) : 200);
+	values[6] = CStringGetTextDatum(word[4]);
+	values[7] = BoolGetDatum(word[7][0] == '1');
+	if (SPI_execute_with_args("SELECT vecdb.create_collection(name => $1, dimensions => $2, metric => $3, index_type => $4, "
+							  "m => $5, ef_construction => $6, storage => $7, filter_index => $8)::pg_catalog.oid",
+							  8, types, values, nulls, false, 0) != SPI_OK_SELECT || SPI_processed != 1)
+		elog(ERROR, "could not create the table of a collection");
+	return DatumGetObjectId(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+}
+
+Datum
+vecdb_join(PG_FUNCTION_ARGS)
+{
+	const char *arguments[1] = {CollectionTextArgument(fcinfo, 0, "invitation")};
+	char	   *name = PG_ARGISNULL(1) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(1));
+	Oid			schema = get_namespace_oid("collections", false);
+	char	   *copy[3];
+	Question	question;
+	Oid			table;
+	AclResult	allowed;
+
+	PreventCommandIfReadOnly("vecdb.join()");
+	/* An invitation is good once: what can be refused is refused before. */
+	allowed = VecdbSchemaCreateCheck(schema);
+	if (allowed != ACLCHECK_OK)
+		aclcheck_error(allowed, OBJECT_SCHEMA, "collections");
+	if (name && OidIsValid(get_relname_relid(name, schema)))
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_TABLE),
+				 errmsg("collection \"%s\" already exists", name),
+				 errhint("Give another name as the second argument; the invitation is still good.")));
+	ask(&question, SYNC_JOIN, SMALL_ROOM, arguments, 1);
+	for (int i = 0; i < 3; i++)
+	{
+		const char *answer;
+
+		if (!next(&question, &answer) || !answer)
+			elog(ERROR, "the node's answer lacks a field");
+		copy[i] = pstrdup(answer);
+	}
+	done(&question);
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "could not connect to SPI");
+	table = create_table(name, copy[2]);
+	bind_table(copy[1], table);
+	SPI_finish();
+	PG_RETURN_OID(table);
+}

@@ -1,0 +1,101 @@
+/*
+ * sync_worker.h
+ *	  A node's worker: the process around a Node (node.h).  sync_worker.c has
+ *	  its life and its loop, sync_store.c what it keeps in tables and files,
+ *	  sync_request.c what backends ask it.
+ *
+ * Everything here runs on the main thread.  What the node calls back only takes
+ * notes, in memory of its own; the loop does the rest, where an error can be
+ * caught.
+ */
+#ifndef VECDB_SYNC_WORKER_H
+#define VECDB_SYNC_WORKER_H
+
+#include "pgcompat.h"
+
+#include "datatype/timestamp.h"
+#include "sync/node.h"
+#include "sync/sync_ipc.h"
+
+/* One statement on a table of ours may take so long. */
+#define SYNC_STATEMENT_MS 1000
+
+typedef struct SyncWorker
+{
+	SyncShared *shared;
+	SyncNode   *slot;
+	Node	   *node;			/* NULL while something is missing */
+	char		dir[MAXPGPATH]; /* of our files, below the data directory */
+	bool		in_sql;			/* a signal to end cancels the statement */
+} SyncWorker;
+
+extern SyncWorker sync_worker;
+
+/* Now, by both clocks. */
+extern CoreClock SyncClock(void);
+
+/*
+ * False while somebody waits to have this database for himself (to drop or
+ * rename it, or as a template), which a connection of ours would hold up.
+ */
+extern bool SyncDatabaseIsFree(Oid database);
+
+/* A tick of the node as a time of day. */
+extern TimestampTz SyncTickTime(int64_t tick_ms);
+extern TimestampTz SyncUnixTime(int64_t unix_ms);
+
+/* ---- sync_store.c ---- */
+
+typedef enum SyncExtension
+{
+	SYNC_EXTENSION_ABSENT,
+	SYNC_EXTENSION_OLD,			/* without the tables of nodes */
+	SYNC_EXTENSION_THERE,
+	SYNC_EXTENSION_UNKNOWN		/* it could not be seen */
+} SyncExtension;
+
+extern SyncExtension SyncFindExtension(void);
+
+/* Make the directory for files; false after a line in the log. */
+extern bool SyncMakeDirectory(void);
+
+/* The collections and statements of the tables, into the node. */
+extern bool SyncLoad(void);
+
+/* What became of the tables of collections: other names, none any more. */
+extern bool SyncRebind(void);
+
+/* Notes of the node's callbacks, and doing what they say.  Notes stay until that has worked. */
+extern void SyncNoteStatement(const uint8_t root[CORE_KEY_BYTES], const uint8_t *statement);
+extern void SyncNoteLeft(const uint8_t root[CORE_KEY_BYTES]);
+extern bool SyncFlushNotes(void);
+
+/* A collection that this node shares or has joined: a row for it. */
+extern bool SyncAddCollection(const uint8_t root[CORE_KEY_BYTES], Oid table, const char *name);
+extern bool SyncMarkLeaving(const uint8_t root[CORE_KEY_BYTES]);
+extern bool SyncFindRoot(Oid table, uint8_t root[CORE_KEY_BYTES]);
+
+/* Keys of collections, the routing table, the last sequence number: files. */
+extern bool SyncSaveRoot(const uint8_t root[CORE_KEY_BYTES], const uint8_t seed[CORE_SEED_BYTES]);
+extern bool SyncReadRoot(const uint8_t root[CORE_KEY_BYTES], uint8_t secret[CORE_SECRET_BYTES]);
+extern void SyncSaveTable(void);
+extern void SyncReadTable(void);
+extern void SyncSaveSeq(uint64_t seq);
+extern uint64_t SyncReadSeq(void);
+
+/* ---- sync_request.c ---- */
+
+/* Take what backends have posted, answer what is ready. */
+extern void SyncServe(void);
+
+/* Answer all that waits with an error: the node has stopped. */
+extern void SyncFailAll(void);
+
+/* The process ends: nobody waits for it any more. */
+extern void SyncLeavePlaces(void);
+
+extern void SyncLookupDone(uint64_t tag, const KadLookup *lookup, int64_t took_ms);
+extern void SyncJoinDone(uint64_t tag, NodeStatus status, const char *text, const uint8_t *root,
+						 const uint8_t *description, size_t len);
+
+#endif							/* VECDB_SYNC_WORKER_H */

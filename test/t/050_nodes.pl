@@ -1,0 +1,190 @@
+# Three nodes on loopback: they find each other through one, look each other up,
+# share a collection, let members in and out, and come back without a bootstrap.
+use strict;
+use warnings;
+use FindBin;
+use lib $FindBin::RealBin;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(time);
+use VecdbTest;
+use VecdbNodes;
+
+# Rows of a query that must succeed.
+sub sql
+{
+	my ($node, $query) = @_;
+
+	return $node->safe_psql('postgres', $query);
+}
+
+# The error of a query that must fail.
+sub error_of
+{
+	my ($node, $query) = @_;
+	my ($rc, $out, $err) = $node->psql('postgres', $query);
+
+	return $rc == 0 ? "no error, but: $out" : $err;
+}
+
+my $a = new_peer('a');
+ok(wait_until(sub { running($a) }), 'a node starts by itself once the extension is there');
+my $id_a = node_id($a);
+like($id_a, qr/^[0-9a-f]{64}$/, 'it has an id');
+my $oid = sql($a, q{SELECT oid FROM pg_database WHERE datname = 'postgres'});
+my $key_file = $a->data_dir . "/vecdb/$oid/node.key";
+is((stat $key_file)[2] & 0777, 0600, 'its key file is its own');
+
+my $b = new_peer('b', bootstrap => [$a]);
+my $c = new_peer('c', bootstrap => [$a]);
+my @all = ($a, $b, $c);
+my %id;
+ok(wait_until(sub { running($b) && running($c) }), 'two more start');
+$id{ $_->name } = node_id($_) for @all;
+is(scalar(keys %{ { reverse %id } }), 3, 'three ids');
+
+# Each finds the two others
+for my $node (@all)
+{
+	my $others = join ',', sort map { $id{$_} } grep { $_ ne $node->name } keys %id;
+
+	ok(wait_until(sub { sql($node, q{SELECT string_agg(node_id, ',' ORDER BY node_id) FROM vecdb.stat_routing_table}) eq $others }),
+		$node->name . ' has both others in its table');
+	ok(wait_until(sub { sql($node, q{SELECT string_agg(node_id, ',' ORDER BY node_id COLLATE "C") FROM vecdb.peers()}) eq $others }),
+		$node->name . ' is connected with both');
+}
+is(sql($b, "SELECT node_id, addresses FROM vecdb.lookup('$id{c}')"), "$id{c}|{" . address($c) . '}', 'a lookup gives address and id');
+is(sql($b, "SELECT node_id FROM vecdb.lookup(upper('$id{a}'))"), $id_a, 'an id in capitals is the same');
+is(sql($b, 'SELECT count(*) FROM vecdb.lookup(repeat(\'5\', 64))'), '0', 'no row for an id that nobody has');
+ok( wait_until(sub { sql($b, q{SELECT state, listen, advertised, clone IS NULL, peers, known_nodes FROM vecdb.stat_workers WHERE database = 'postgres'}) eq
+			'running|' . address($b) . '|{' . address($b) . '}|t|2|2' }), 'stat_workers tells how it does');
+is(sql($b, q{SELECT count(*) FROM vecdb.stat_workers WHERE kind = 'launcher' AND state = 'running'}), '1', '... and of the launcher');
+
+# A collection of a; b joins as writer, c as reader
+sql($a, q{SELECT vecdb.create_collection('docs', 3, 'l2', m => 8, storage => 'halfvec', filter_index => true)});
+like(error_of($a, q{SELECT * FROM vecdb.members('docs')}), qr/the collection is not shared.*HINT:.*vecdb\.invite/s, 'not shared yet: said so');
+my $for_b = sql($a, q{SELECT vecdb.invite('docs')});
+my $for_c = sql($a, q{SELECT vecdb.invite('docs', 'reader', '1 hour')});
+like($for_b, qr/^vecdb1:[A-Za-z0-9_-]+$/, 'an invitation is a text');
+is(sql($b, "SELECT vecdb.join('$for_b')"), 'collections.docs', 'b joins');
+is( sql($b, q{SELECT name, dimensions, metric, index_type, storage, m, filter_index FROM vecdb.collections}),
+	'docs|3|l2|hnsw|halfvec|8|t', 'its table is like that of a');
+my $collection = sql($a, q{SELECT id FROM vecdb.shared_collections WHERE name = 'docs'});
+is(sql($b, 'SELECT name, id FROM vecdb.shared_collections'), "docs|$collection", 'both say the same id');
+
+# What must not be
+like(error_of($c, "SELECT vecdb.join('$for_b')"), qr/the invitation was used before, by another node/, 'an invitation is good once');
+my $forged = $for_c;
+substr($forged, 200, 1) = substr($forged, 200, 1) eq 'A' ? 'B' : 'A';
+like(error_of($c, "SELECT vecdb.join('$forged')"), qr/the invitation cannot be used/, 'a changed one is refused');
+like(error_of($c, "SELECT vecdb.join('hello')"), qr/the invitation cannot be used/, 'and what is none');
+like(error_of($a, "SELECT vecdb.join('$for_c')"), qr/was made by this node itself/, 'nobody invites itself');
+like(error_of($b, q{SELECT vecdb.invite('docs')}), qr/this node is no admin/, 'a writer does not invite');
+my ($short, $made) = split /\|/, sql($a, q{SELECT vecdb.invite('docs', 'reader', '1 second'), clock_timestamp()});
+wait_until(sub { sql($a, "SELECT clock_timestamp() > '$made'::timestamptz + interval '1.5 seconds'") eq 't' });
+like(error_of($c, "SELECT vecdb.join('$short')"), qr/the invitation has expired/, 'one expires');
+
+is(sql($c, "BEGIN; SELECT vecdb.join('$for_c', 'papers'); ROLLBACK"), 'collections.papers', 'c joins, and rolls back');
+is(sql($c, 'SELECT count(*) FROM vecdb.collections'), '0', 'the table is not there');
+is(sql($c, "SELECT vecdb.join('$for_c', 'papers')"), 'collections.papers', 'the same invitation makes up for it, under another name');
+like(error_of($c, "SELECT vecdb.join('$for_c', 'again')"), qr/holds the collection already/, 'but not twice');
+
+for my $node (@all)
+{
+	my $name = $node eq $c ? 'papers' : 'docs';
+
+	ok( wait_until(sub { sql($node, "SELECT string_agg(node_id || ' ' || role, ',' ORDER BY role) FROM vecdb.members('$name')") eq
+				"$id{a} admin,$id{c} reader,$id{b} writer" }),
+		$node->name . ' knows all members');
+	ok( wait_until(sub { sql($node, "SELECT string_agg(node_id, ',' ORDER BY node_id COLLATE \"C\") FROM vecdb.providers('$name')") eq
+				join ',', sort values %id }),
+		$node->name . ' finds all who hold it');
+	ok( wait_until(sub { sql($node, "SELECT count(*) FROM vecdb.members('$name') WHERE meshed") eq '2' }), $node->name . ' is in the mesh with both');
+}
+is(sql($a, "SELECT count(*) FROM vecdb.providers('$collection')"), '3', 'providers by the id of a collection');
+
+# Names may change; the collection stays what it is
+sql($b, q{SELECT vecdb.rename_collection('docs', 'texts')});
+ok(wait_until(sub { sql($b, q{SELECT count(*) FROM vecdb.members('texts')}) eq '3' }), 'a renamed collection is the same one');
+
+# Eviction
+my $offset = -s $c->logfile;
+is(sql($a, "SELECT vecdb.evict('docs', left('$id{c}', 10))"), $id{c}, 'a evicts c');
+ok(wait_until(sub { sql($b, q{SELECT count(*) FROM vecdb.members('texts')}) eq '2' }), 'b hears of it');
+ok(wait_for_line($c, qr/is no member of collection papers any more/, $offset), 'c is told');
+like(error_of($a, "SELECT vecdb.evict('docs', '$id{c}')"), qr/no member of the collection/, 'who is out cannot be evicted');
+like(error_of($a, "SELECT vecdb.evict('docs', '$id{a}')"), qr/that is this node itself/, 'nor oneself');
+like(error_of($b, "SELECT vecdb.evict('texts', '$id{a}')"), qr/no admin/, 'nor by a writer');
+like(error_of($c, "SELECT vecdb.join('$for_c', 'back')"), qr/the invitation|holds the collection already/, 'its invitation does not bring it back');
+ok(wait_until(sub { sql($a, "SELECT count(*) FROM vecdb.providers('docs')") eq '2' }), 'c does not say any more that it holds it');
+
+# Leaving
+sql($b, q{SELECT vecdb.leave('texts')});
+ok(wait_until(sub { sql($a, q{SELECT count(*) FROM vecdb.members('docs')}) eq '1' }), 'b has left, and a knows');
+is(sql($b, 'SELECT count(*) FROM vecdb.collections'), '1', 'its table stays');
+ok(wait_until(sub { sql($b, 'SELECT count(*) FROM vecdb.shared_collection') eq '0' }), 'the rest goes once another knows');
+like(error_of($b, q{SELECT * FROM vecdb.members('texts')}), qr/the collection is not shared/, 'it is an ordinary collection again');
+
+# Statements survive a restart, and so do the nodes known: without a bootstrap
+sql($a, "SELECT vecdb.invite('docs', 'admin')");
+my $statements = sql($a, 'SELECT count(*) FROM vecdb.membership_statement');
+my $again = sql($a, "SELECT vecdb.invite('docs', 'writer')");
+is(sql($b, "SELECT vecdb.join('$again')"), 'collections.docs', 'b joins anew');
+for my $node (@all)
+{
+	my $began = time();
+
+	$node->stop('fast');
+	cmp_ok(time() - $began, '<', 2, $node->name . ' stops within two seconds with its peers connected');
+}
+$_->append_conf('postgresql.conf', "vecdb.bootstrap = ''\n") for @all;
+ok(start_peer($_), $_->name . ' starts again') for @all;
+is(node_id($_), $id{ $_->name }, $_->name . ' is the node it was') for @all;
+ok(wait_until(sub { peers_of($_) == 2 }), $_->name . ' finds both others without a bootstrap address') for @all;
+ok(wait_until(sub { sql($b, q{SELECT string_agg(role, ',' ORDER BY role) FROM vecdb.members('docs')}) eq 'admin,writer' }), 'members are what they were');
+ok(wait_until(sub { sql($b, q{SELECT count(*) FROM vecdb.members('docs') WHERE meshed}) eq '1' }), 'and meet in the mesh');
+
+# One node gone, the others go on
+$a->stop('immediate');
+is(sql($b, "SELECT node_id FROM vecdb.lookup('$id{c}')"), $id{c}, 'the first node is gone, the others find each other');
+ok(start_peer($a), 'it comes back after a crash');
+ok(wait_until(sub { peers_of($a) == 2 }), 'and finds the others');
+
+# DROP EXTENSION, DROP DATABASE
+$offset = -s $c->logfile;
+sql($c, 'DROP EXTENSION vecdb CASCADE');
+ok(wait_for_line($c, qr/waits: the extension vecdb is not in this database/, $offset), 'the node stops with its extension');
+sql($c, 'CREATE EXTENSION vecdb');
+ok(wait_until(sub { running($c) }), 'and starts again with it');
+is(node_id($c), $id{c}, 'as the node it was');
+sql($c, 'CREATE DATABASE other');
+$c->safe_psql('other', 'CREATE EXTENSION vecdb');
+my $other_port = PostgreSQL::Test::Cluster::get_free_port();
+$c->append_conf('postgresql.conf', "vecdb.node_databases = 'postgres, other:$other_port'\n");
+$c->reload;
+ok(wait_until(sub { sql($c, q{SELECT count(*) FROM vecdb.stat_workers WHERE state = 'running'}) eq '3' }), 'a second database of one server is a node of its own');
+isnt($c->safe_psql('other', 'SELECT vecdb.node_id()'), $id{c}, 'with another id');
+$c->psql('postgres', 'DROP DATABASE other', timeout => 60);
+is(sql($c, q{SELECT count(*) FROM pg_database WHERE datname = 'other'}), '0', 'its database can be dropped, without force');
+ok(wait_until(sub { sql($c, q{SELECT state, reason FROM vecdb.stat_workers WHERE database = 'other'}) eq 'down|the database does not exist' }), 'and its node says so');
+sql($c, 'CREATE DATABASE other');
+$c->safe_psql('other', 'CREATE EXTENSION vecdb');
+ok(wait_until(sub { sql($c, q{SELECT state FROM vecdb.stat_workers WHERE database = 'other'}) eq 'running' }), 'it returns with the database');
+sql($c, 'DROP DATABASE other WITH (FORCE)');
+is(sql($c, q{SELECT count(*) FROM pg_database WHERE datname = 'other'}), '0', 'and with force');
+
+# Another network is another world
+$c->append_conf('postgresql.conf', "vecdb.node_databases = 'postgres'\nvecdb.network_id = 'elsewhere'\nvecdb.bootstrap = '" . address($a) . "'\n");
+$c->reload;
+ok(wait_until(sub { sql($c, q{SELECT count(*) FROM vecdb.stat_workers WHERE kind = 'node' AND state = 'running'}) eq '1' && peers_of($c) == 0 }),
+	'a node in another network is alone');
+
+for my $node (@all)
+{
+	my $log = slurp_file($node->logfile);
+
+	unlike($log, qr/PANIC|terminated by signal|server process .* was terminated/, $node->name . ': nothing has crashed');
+	$node->stop;
+}
+done_testing();

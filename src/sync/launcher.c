@@ -10,9 +10,12 @@
  */
 #include "pgcompat.h"
 
+#include "access/heapam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/pg_database.h"
-#include "commands/dbcommands.h"
 #include "fmgr.h"
 #include "guc.h"
 #include "miscadmin.h"
@@ -29,8 +32,8 @@
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
+#include "utils/rel.h"
 #include "utils/snapmgr.h"
-#include "utils/syscache.h"
 #include "utils/timestamp.h"
 
 PG_MODULE_MAGIC;
@@ -176,24 +179,35 @@ set_reason(SyncNode *node, const char *reason)
 static Oid
 find_database(SyncNode *node)
 {
-	Oid			oid;
+	Oid			oid = InvalidOid;
+	Relation	rel;
+	TableScanDesc scan;
+	HeapTuple	tuple;
 	bool		allowed = false;
-	bool		busy = false;
+	bool		busy;
 
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
-	oid = get_database_oid(node->name, true);
-	if (OidIsValid(oid))
-	{
-		HeapTuple	tuple = SearchSysCache1(DATABASEOID, ObjectIdGetDatum(oid));
 
-		if (HeapTupleIsValid(tuple))
+	/*
+	 * A scan of the heap, as the launcher of autovacuum does it: without a
+	 * database there may be no index to use, on a server that is new.
+	 */
+	rel = table_open(DatabaseRelationId, AccessShareLock);
+	scan = table_beginscan_catalog(rel, 0, NULL);
+	while (HeapTupleIsValid(tuple = heap_getnext(scan, ForwardScanDirection)))
+	{
+		Form_pg_database form = (Form_pg_database) GETSTRUCT(tuple);
+
+		if (strcmp(NameStr(form->datname), node->name) == 0)
 		{
-			allowed = ((Form_pg_database) GETSTRUCT(tuple))->datallowconn;
-			ReleaseSysCache(tuple);
+			oid = form->oid;
+			allowed = form->datallowconn;
 		}
-		busy = !SyncDatabaseIsFree(oid);
 	}
+	table_endscan(scan);
+	table_close(rel, AccessShareLock);
+	busy = OidIsValid(oid) && !SyncDatabaseIsFree(oid);
 	PopActiveSnapshot();
 	CommitTransactionCommand();
 	if (!OidIsValid(oid))

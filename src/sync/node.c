@@ -849,6 +849,39 @@ code_of(DecodeStatus status)
 	}
 }
 
+/*
+ * Two processes may use one key, and each believe that it is alone.  Who hears
+ * both tells the one of the other: whoever greets with a record older than the
+ * one that is known, and whoever has greeted over another link before with other
+ * addresses, is sent the newest record of its key.  Its core sees what that means.
+ */
+static void
+tell_of_namesake(Node *self, NodePeer *peer, NodeRecord *greeted)
+{
+	NodeRecord *known = peer->record;
+	TransportVia to;
+	WireMessage m = {.version = WIRE_VERSION_MAX, .type = WIRE_PING, .n_records = 1};
+	size_t		len;
+
+	if (known != NULL && greeted->seq < known->seq)
+	{
+		m.record[0] = known;
+		to = self->via;
+	}
+	else if (peer->hello_via.link != 0 && peer->hello_via.link != self->via.link && greeted->seq > peer->hello_seq &&
+			 !net_address_equal(&greeted->addresses[0], &peer->hello_address))
+	{
+		m.record[0] = greeted;
+		to = peer->hello_via;
+	}
+	else
+		return;
+	/* nobody waits for the answer */
+	m.request = NODE_OWN_REQUEST | (self->next_call++ & (NODE_OWN_REQUEST - 1));
+	if (wire_encode(&m, self->frame, sizeof self->frame, &len))
+		(void) transport_answer(self->transport, to, self->frame, len);
+}
+
 /* HELLO, or its answer.  A peer that it holds for is heard from now on. */
 static void
 handle_hello(Node *self, NodePeer *peer, const WireMessage *m)
@@ -907,6 +940,14 @@ handle_hello(Node *self, NodePeer *peer, const WireMessage *m)
 			node_answer(self, &answer);
 		return;
 	}
+	if (!m->response)
+	{
+		node_answer(self, &answer);
+		tell_of_namesake(self, peer, record);
+		peer->hello_via = self->via;
+		peer->hello_seq = record->seq;
+		peer->hello_address = record->addresses[0];
+	}
 	if (peer->record == NULL || peer->record->seq <= record->seq)
 	{
 		node_record_keep(record);
@@ -917,8 +958,6 @@ handle_hello(Node *self, NodePeer *peer, const WireMessage *m)
 	peer->told = false;
 	if (m->response)
 		peer->welcomed = peer->up = true;
-	else
-		node_answer(self, &answer);
 	if (first || m->response)
 		group_greeted(self, peer);
 }

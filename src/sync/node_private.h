@@ -25,6 +25,9 @@ typedef struct NodePeer
 	int64_t		up_since_ms;
 	bool		inbound;		/* it has a link to us */
 	int64_t		hello_ms;		/* tick of our last HELLO to it, or 0 */
+	TransportVia hello_via;		/* of its last HELLO: the link (0: none), ... */
+	uint64_t	hello_seq;		/* ... the number of its record there ... */
+	NetAddress	hello_address;	/* ... and its first address */
 	int64_t		heard_ms;
 	int64_t		complained_ms;	/* tick of the last error sent for a malformed message */
 	struct NodePeer *next;

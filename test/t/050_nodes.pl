@@ -180,11 +180,34 @@ $c->reload;
 ok(wait_until(sub { sql($c, q{SELECT count(*) FROM vecdb.stat_workers WHERE kind = 'node' AND state = 'running'}) eq '1' && peers_of($c) == 0 }),
 	'a node in another network is alone');
 
-for my $node (@all)
+# A copy of a data directory is the same node twice: both are told
+$b->stop;
+$b->backup_fs_cold('copy');
+my $d = PostgreSQL::Test::Cluster->new('d');
+$d->init_from_backup($b, 'copy');
+$d->append_conf('postgresql.conf', 'vecdb.p2p_port = ' . PostgreSQL::Test::Cluster::get_free_port() . "\nvecdb.bootstrap = '" . address($a) . "'\n");
+ok(start_peer($b), 'b starts');
+my $copied_key = $d->data_dir . "/vecdb/$oid/node.key";
+chmod 0644, $copied_key;
+$d->start;
+ok( wait_until(sub { sql($d, q{SELECT reason FROM vecdb.stat_workers WHERE kind = 'node'}) =~ /has mode 0644 and is open to others: make it 0600/ }),
+	'a key file that others may read is refused');
+chmod 0600, $copied_key;
+ok(wait_until(sub { running($d) }), 'and taken once it is put right');
+for my $node ($b, $d)
+{
+	ok( wait_until(sub { sql($node, q{SELECT count(clone) FROM vecdb.stat_workers}) eq '1' }), $node->name . ' knows of the copy');
+	is(() = slurp_file($node->logfile) =~ /another node uses the key of this one: node id ${\short($id{b})} is also at/g, 1,
+		$node->name . ' says so once in the log');
+}
+like(error_of($b, "SELECT vecdb.invite('docs')"), qr/another node uses the key of this one|no admin/, 'neither invites');
+
+for my $node (@all, $d)
 {
 	my $log = slurp_file($node->logfile);
 
 	unlike($log, qr/PANIC|terminated by signal|server process .* was terminated/, $node->name . ': nothing has crashed');
+	unlike($log, qr/FATAL:  (?!terminating|the database system is)/, $node->name . ': no worker has failed');
 	$node->stop;
 }
 done_testing();

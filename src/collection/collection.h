@@ -15,8 +15,11 @@
 
 #include "pgcompat.h"
 
+#include "catalog/pg_class.h"
+#include "common/hashfn.h"
 #include "executor/spi.h"
 #include "storage/block.h"
+#include "storage/lmgr.h"
 #include "storage/lock.h"
 #include "utils/array.h"
 #include "vector/vector.h"
@@ -91,6 +94,23 @@ extern char *CollectionTextArgument(FunctionCallInfo fcinfo, int n, const char *
 
 /* collections."name", quoted as need be */
 extern char *CollectionQualified(const char *name);
+
+/*
+ * Until the end of the transaction nobody else makes a collection of that name.
+ * Without it, of two that do so at once the later would fail within CREATE TABLE,
+ * with the name of an index of the catalog.
+ */
+static inline void
+CollectionLockName(const char *name)
+{
+	LockDatabaseObject(RelationRelationId, hash_bytes((const unsigned char *) name, strlen(name)), 0, ExclusiveLock);
+}
+
+/*
+ * The longest id in bytes: what an entry of the primary key's index holds, with
+ * some room.
+ */
+#define COLLECTION_MAX_ID	2000
 
 /*
  * statement.c

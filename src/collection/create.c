@@ -63,8 +63,10 @@ check_name(const char *name)
 static void
 check_unused(const char *name)
 {
-	Oid			relid = get_relname_relid(name, get_namespace_oid(COLLECTION_SCHEMA, false));
+	Oid			relid;
 
+	CollectionLockName(name);
+	relid = get_relname_relid(name, get_namespace_oid(COLLECTION_SCHEMA, false));
 	if (!OidIsValid(relid))
 		return;
 	if (get_rel_relkind(relid) == RELKIND_RELATION || get_rel_relkind(relid) == RELKIND_PARTITIONED_TABLE)

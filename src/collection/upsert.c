@@ -111,6 +111,12 @@ CollectionUpsert(const char *name, int n, Datum *ids, Datum *vectors, Datum *met
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					 errmsg("an id must not be empty"),
 					 report_item(n, i)));
+		if (VARSIZE_ANY_EXHDR(items[i].id) > COLLECTION_MAX_ID)
+			ereport(ERROR,
+					(errcode(ERRCODE_STRING_DATA_RIGHT_TRUNCATION),
+					 errmsg("an id of %zu bytes is too long", (size_t) VARSIZE_ANY_EXHDR(items[i].id)),
+					 report_item(n, i),
+					 errhint("The limit is %d bytes.", COLLECTION_MAX_ID)));
 		if (DatumGetPointer(metadata[i]) != NULL && !JB_ROOT_IS_OBJECT(DatumGetJsonbP(metadata[i])))
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

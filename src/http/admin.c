@@ -63,7 +63,7 @@ AdminCountRequest(AdminCounters *c, int status, double seconds)
 }
 
 char *
-AdminMetrics(const AdminCounters *c, const IpcShared *shared, const bool *busy,
+AdminMetrics(const AdminCounters *c, const IpcShared *shared, const bool *busy, const char *library,
 			 const char *collections, size_t collections_len, size_t *len)
 {
 	Text		text = {.size = 16384 + 512 * (size_t) shared->nslots + collections_len};
@@ -71,6 +71,8 @@ AdminMetrics(const AdminCounters *c, const IpcShared *shared, const bool *busy,
 
 	text.data = malloc(text.size);
 
+	head(&text, "vecdb_http_info", "gauge", "1; the HTTP library and its version.");
+	add(&text, "vecdb_http_info{library=\"libmicrohttpd\",version=\"%s\"} 1\n", library);
 	head(&text, "vecdb_http_requests_total", "counter", "Requests by status; 499 is a client that went away.");
 	for (int i = 0; i < (int) lengthof(c->by_status); i++)
 	{

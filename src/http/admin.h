@@ -45,7 +45,7 @@ extern void AdminCountRequest(AdminCounters *c, int status, double seconds);
  * The text of /metrics: the front's part and then, as it is, the part about
  * collections.  malloc'ed; NULL when there is no memory.
  */
-extern char *AdminMetrics(const AdminCounters *c, const IpcShared *shared, const bool *busy,
+extern char *AdminMetrics(const AdminCounters *c, const IpcShared *shared, const bool *busy, const char *library,
 						  const char *collections, size_t collections_len, size_t *len);
 
 #endif							/* VECDB_HTTP_ADMIN_H */

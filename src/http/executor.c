@@ -39,6 +39,7 @@
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
+#include "storage/bufmgr.h"
 #include "storage/ipc.h"
 #include "storage/lock.h"
 #include "storage/proc.h"
@@ -60,6 +61,9 @@ PGDLLEXPORT void VecdbHttpExecutorMain(Datum arg);
 
 /* After connections that failed, the next is tried after 1, 2, 4, ... seconds. */
 #define MAX_BACKOFF_MS			30000
+
+/* After an answer the queue is looked at when the front says so, or after so long. */
+#define LOOK_AGAIN_MS			100
 
 static IpcShared *shared;
 static IpcSlot *slot;
@@ -342,8 +346,9 @@ apply_role_settings(Oid role)
 {
 	Relation	rel = table_open(DbRoleSettingRelationId, AccessShareLock);
 	Oid			databases[] = {InvalidOid, MyDatabaseId};
+	bool		any = RelationGetNumberOfBlocks(rel) > 0;	/* most servers have none */
 
-	for (int i = 0; i < 2; i++)
+	for (int i = 0; i < 2 && any; i++)
 	{
 		ScanKeyData key[2];
 		SysScanDesc scan;
@@ -382,6 +387,30 @@ apply_role_settings(Oid role)
 		systable_endscan(scan);
 	}
 	table_close(rel, AccessShareLock);
+}
+
+/*
+ * Answers are UTF-8, whatever the database has.  What cannot be converted was
+ * stored so; it is the server's fault.
+ */
+static void
+encode_answer(ApiAnswer *answer)
+{
+	MemoryContext old;
+	char	   *converted;
+
+	if (GetDatabaseEncoding() == PG_UTF8 || answer->body.len == 0)
+		return;
+	ApiErrorStatus = 500;
+	old = MemoryContextSwitchTo(request_context);
+	converted = pg_server_to_any(answer->body.data, answer->body.len, PG_UTF8);
+	MemoryContextSwitchTo(old);
+	if (converted != answer->body.data)
+	{
+		resetStringInfo(&answer->body);
+		appendStringInfoString(&answer->body, converted);
+	}
+	ApiErrorStatus = 0;
 }
 
 static bool
@@ -495,7 +524,7 @@ disarm(void)
 }
 
 static void
-run_request(const IpcRequest *head, const ApiRequest *request, ApiAnswer *answer)
+run_request(const IpcRequest *head, ApiRequest *request, ApiAnswer *answer)
 {
 	bool		internal = head->route == ROUTE_METRICS;
 
@@ -511,6 +540,8 @@ run_request(const IpcRequest *head, const ApiRequest *request, ApiAnswer *answer
 	}
 	if (StatementTimeout > 0)
 		enable_timeout_after(STATEMENT_TIMEOUT, StatementTimeout);
+	if (request->route.param_len > 0)
+		request->param = pg_any_to_server(request->param, request->route.param_len, PG_UTF8);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "could not connect to SPI");
 	if (internal)
@@ -518,6 +549,7 @@ run_request(const IpcRequest *head, const ApiRequest *request, ApiAnswer *answer
 	else
 		NativeApiRun(request, answer);
 	SPI_finish();
+	encode_answer(answer);
 	PopActiveSnapshot();
 	settle();
 	disarm();
@@ -565,6 +597,34 @@ answer_error_data(ApiAnswer *answer, ErrorData *error)
 		add_header(answer, "Retry-After", "1");
 }
 
+/* After the request's transaction: a conversion needs another one. */
+static void
+encode_error(ApiAnswer *answer)
+{
+	if (is_ascii(answer->body.data))
+		return;
+	PG_TRY();
+	{
+		StartTransactionCommand();
+		encode_answer(answer);
+		CommitTransactionCommand();
+	}
+	PG_CATCH();
+	{
+		HOLD_INTERRUPTS();
+		FlushErrorState();
+		AbortCurrentTransaction();
+		for (char *p = answer->body.data; *p; p++)
+		{
+			if (IS_HIGHBIT_SET(*p))
+				*p = '?';
+		}
+		RESUME_INTERRUPTS();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(request_context);
+}
+
 /* Errors that are the server's, not the client's, belong in its log as well. */
 static bool
 is_servers_fault(const ErrorData *error)
@@ -582,6 +642,7 @@ serve(const IpcRequest *head, ApiRequest *request, ApiAnswer *answer)
 {
 	MemoryContext old = MemoryContextSwitchTo(request_context);
 	char		activity[128];
+	volatile bool failed = false;
 
 	initStringInfo(&answer->headers);
 	initStringInfo(&answer->body);
@@ -610,12 +671,9 @@ serve(const IpcRequest *head, ApiRequest *request, ApiAnswer *answer)
 		{
 			if (memchr(request->body, '\0', request->body_len))
 				ereport(ERROR, (errcode(ERRCODE_INVALID_TEXT_REPRESENTATION), errmsg("the body holds a NUL")));
-			/* Verifies, too. */
-			request->body = pg_any_to_server(request->body, request->body_len, PG_UTF8);
-			request->body_len = strlen(request->body);
+			/* What is taken out of it is converted, not the whole. */
+			pg_verify_mbstr(PG_UTF8, request->body, request->body_len, false);
 		}
-		if (request->route.param_len > 0)
-			request->param = pg_any_to_server(param, request->route.param_len, PG_UTF8);
 		run_request(head, request, answer);
 	}
 	PG_CATCH();
@@ -633,22 +691,15 @@ serve(const IpcRequest *head, ApiRequest *request, ApiAnswer *answer)
 		AbortCurrentTransaction();
 		MemoryContextSwitchTo(request_context);
 		answer_error_data(answer, error);
+		failed = true;
 		RESUME_INTERRUPTS();
 	}
 	PG_END_TRY();
 
 	current_id = 0;
 	QueryCancelPending = false;
-	if (GetDatabaseEncoding() != PG_UTF8 && answer->body.len > 0)
-	{
-		char	   *converted = pg_server_to_any(answer->body.data, answer->body.len, PG_UTF8);
-
-		if (converted != answer->body.data)
-		{
-			answer->body.data = converted;
-			answer->body.len = strlen(converted);
-		}
-	}
+	if (failed && GetDatabaseEncoding() != PG_UTF8)
+		encode_error(answer);
 	if (answer->body.len > VecdbHttpMaxAnswer_kb * INT64CONST(1024))
 	{
 		ErrorData	error = {
@@ -767,6 +818,12 @@ VecdbHttpExecutorMain(Datum arg)
 			stats_due_ms = pgstat_report_stat(false);
 			if (stats_due_ms == 0)
 				stats_due_ms = -1;
+
+			/*
+			 * The next request comes when the front has this answer.  To look for it
+			 * sooner would find the queue empty and wake the front to tell it so.
+			 */
+			wait_for_latch(LOOK_AGAIN_MS);
 			continue;
 		}
 		MemoryContextReset(request_context);

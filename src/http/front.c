@@ -855,8 +855,12 @@ on_headers(void *client, const GuardRequest *request)
 	}
 	r->body_expected = guard.chunked ? 0 : (size_t) guard.body_len;
 
-	/* What its framing hides from the library must not become a request. */
-	if (guard.chunked && !http_chunks_are_strict())
+	/*
+	 * Before 1.0 the library ends lines between chunks at a bare LF, and 1.0 takes
+	 * the LF behind a chunk's extension for data: it may see a body end where a
+	 * proxy does not.  What such a body hides must not become a request.
+	 */
+	if (guard.chunked)
 		r->last = true;
 	if (c->server->kind == SERVER_ADMIN)
 		admin_headers(r);
@@ -913,7 +917,7 @@ compose_metrics(Request *r)
 	/* What is told of buffers is not to have this request in it. */
 	counters.buffered -= r->counted;
 	r->counted = 0;
-	r->answer = AdminMetrics(&counters, shared, worker_busy, collections_text, collections_text_len, &r->answer_len);
+	r->answer = AdminMetrics(&counters, shared, worker_busy, http_library_version(), collections_text, collections_text_len, &r->answer_len);
 	r->status = r->answer ? 200 : 503;
 	set_headers(r, (const char *const[]) {"Content-Type", "text/plain; version=0.0.4; charset=utf-8", NULL});
 }
@@ -944,7 +948,7 @@ on_complete(void *client)
 }
 
 static void
-on_finished(void *client, bool sent)
+on_finished(void *client, int status, bool sent)
 {
 	Client	   *c = client;
 	Request    *r = c->request;
@@ -952,6 +956,14 @@ on_finished(void *client, bool sent)
 	c->request = NULL;
 	if (r)
 	{
+		/* The library refused it by itself. */
+		if (status != 0 && status != r->status && !c->refused && !c->gone)
+		{
+			counters.rejected[ADMIN_REJECT_GUARD]++;
+			r->status = status;
+			r->answer_len = 0;
+			c->linger = true;
+		}
 		log_request(c, r, sent);
 		r->client = NULL;
 		/* One that runs is freed when its executor is done with it. */
@@ -969,7 +981,7 @@ on_closed(void *client)
 	Client	   *c = client;
 
 	if (c->request)
-		on_finished(c, false);
+		on_finished(c, 0, false);
 	unwatch(c);
 	clear_deadline(c);
 	if (c->phase == CLIENT_IDLE)

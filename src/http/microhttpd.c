@@ -34,12 +34,13 @@ typedef struct Connection
 } Connection;
 
 /*
- * Before 1.0 the library cuts lines at CR LF or LF, puts NULs there, and takes
- * what it finds up to the first NUL for the whole: a NUL that a client sent, a
- * line that ends in a bare LF and a header of several lines go unseen.  But its
- * strings then lie in the buffer as the bytes came, each two bytes behind the
- * one before, for CR LF; what lies otherwise is refused.  Later versions look
- * after that themselves.
+ * The library ends strings with a NUL where it found their end, and takes what
+ * lies before the first NUL for the whole: one that a client sent goes unseen.
+ * But its strings lie in the buffer as the bytes came, so those of the request
+ * line must stand one byte behind each other.  Before 1.0 that is so with headers
+ * too, and it ends lines at a bare LF and joins a header of several lines: there
+ * each must begin two bytes behind the one before, for CR LF.  Later versions
+ * look after headers themselves.
  */
 typedef struct Collector
 {
@@ -167,10 +168,11 @@ on_request(void *arg, struct MHD_Connection *conn, const char *url, const char *
 		memset(&request, 0, offsetof(GuardRequest, headers));
 		request.method = method;
 		request.version = version;
-		if (!library_is_strict() && version[0] != '\0')
+		if (version[0] != '\0')
 		{
 			request.stray_bytes = self->uri != method + strlen(method) + 1 || version != self->uri + self->uri_len + 1;
-			collector.expected = version + strlen(version) + 2;
+			if (!library_is_strict())
+				collector.expected = version + strlen(version) + 2;
 		}
 		MHD_get_connection_values_n(conn, MHD_HEADER_KIND, collect_header, &collector);
 
@@ -205,11 +207,12 @@ on_completed(void *arg, struct MHD_Connection *conn, void **context, enum MHD_Re
 	HttpServer *server = arg;
 	Connection *self = *context;
 
-	(void) conn;
 	if (self && self->phase != HTTP_PHASE_NONE)
 	{
+		const union MHD_ConnectionInfo *info = MHD_get_connection_info(conn, MHD_CONNECTION_INFO_HTTP_STATUS);
+
 		self->phase = HTTP_PHASE_NONE;
-		server->hooks->finished(self->client, code == MHD_REQUEST_TERMINATED_COMPLETED_OK);
+		server->hooks->finished(self->client, info ? (int) info->http_status : 0, code == MHD_REQUEST_TERMINATED_COMPLETED_OK);
 	}
 	*context = NULL;
 }
@@ -284,10 +287,10 @@ http_server_stop(HttpServer *self)
 	free(self);
 }
 
-bool
-http_chunks_are_strict(void)
+const char *
+http_library_version(void)
 {
-	return library_is_strict();
+	return MHD_get_version();
 }
 
 void

@@ -44,8 +44,8 @@ typedef struct HttpHooks
 	HttpVerdict (*body) (void *client, const char *data, size_t len);
 	HttpVerdict (*complete) (void *client);
 
-	/* The answer is out, or never will be. */
-	void		(*finished) (void *client, bool sent);
+	/* The answer is out, or never will be; its status, or 0: the library itself may have answered. */
+	void		(*finished) (void *client, int status, bool sent);
 	void		(*closed) (void *client);
 	void		(*panic) (const char *file, unsigned line, const char *reason);
 } HttpHooks;
@@ -71,11 +71,7 @@ extern int	http_server_quiesce(HttpServer *server);
 /* Close every connection; none may be suspended. */
 extern void http_server_stop(HttpServer *server);
 
-/*
- * Whether the library refuses chunks whose lines do not end in CR LF.  One that
- * does not may see a body end where a proxy before it does not.
- */
-extern bool http_chunks_are_strict(void);
+extern const char *http_library_version(void);
 
 extern void http_resume(HttpConnection *conn);
 

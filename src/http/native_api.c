@@ -108,7 +108,8 @@ static FixedStatement stats_statement = {
 	"SELECT pg_catalog.row_to_json(s)::pg_catalog.text FROM vecdb.stats() s", 0, ""
 };
 static FixedStatement metrics_statement = {
-	"SELECT c.relname::pg_catalog.text, pg_catalog.int8(greatest(c.reltuples, 0)), pg_catalog.pg_indexes_size(c.oid) "
+	"SELECT c.relname::pg_catalog.text, CASE WHEN pg_catalog.pg_stat_get_tuples_inserted(c.oid) OPERATOR(pg_catalog.>) 0 "
+	"THEN pg_catalog.pg_stat_get_live_tuples(c.oid) ELSE pg_catalog.int8(greatest(c.reltuples, 0)) END, pg_catalog.pg_indexes_size(c.oid) "
 	"FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace "
 	"WHERE n.nspname OPERATOR(pg_catalog.=) 'collections' AND c.relkind OPERATOR(pg_catalog.=) 'r' ORDER BY 1", 0, ""
 };
@@ -450,6 +451,17 @@ place_name(const Place *place, const char *field)
 	return psprintf("%s[%d].%s", place->array, place->index, field);
 }
 
+/* What came from the client, checked UTF-8, as the database has it. */
+static char *
+to_server(char *text)
+{
+	int			encoding = GetDatabaseEncoding();
+
+	if (encoding == PG_UTF8 || encoding == PG_SQL_ASCII)
+		return text;
+	return pg_any_to_server(text, strlen(text), PG_UTF8);
+}
+
 /* The next value must be of this kind; null is as if it were not there. */
 static bool
 expect(JsonReader *json, JsonKind kind, const Place *place, const char *field, const char *what)
@@ -483,8 +495,7 @@ read_text(JsonReader *json, const Place *place, const char *field)
 	text = palloc(span.len);
 	if (json_string(json, span, text) < 0)
 		malformed(json);
-	/* Escapes give UTF-8. */
-	return pg_any_to_server(text, strlen(text), PG_UTF8);
+	return to_server(text);
 }
 
 static bool
@@ -575,7 +586,7 @@ read_jsonb(JsonReader *json, const Place *place, const char *field)
 		return (Datum) 0;
 	if (!json_value(json, &span))
 		malformed(json);
-	return DirectFunctionCall1(jsonb_in, CStringGetDatum(pnstrdup(json->data + span.pos, span.len)));
+	return DirectFunctionCall1(jsonb_in, CStringGetDatum(to_server(pnstrdup(json->data + span.pos, span.len))));
 }
 
 static void
@@ -621,6 +632,8 @@ next_field(JsonReader *json, bool *first, const char *const *names, unsigned *se
 	}
 	{
 		StringInfoData known;
+		int			shown = pg_encoding_mbcliplen(PG_UTF8, json->data + span.pos, Min(span.len, 1000), 100);
+		char	   *name = to_server(pnstrdup(json->data + span.pos, shown));
 
 		initStringInfo(&known);
 		for (int i = 0; names[i]; i++)
@@ -628,7 +641,7 @@ next_field(JsonReader *json, bool *first, const char *const *names, unsigned *se
 		ApiErrorStatus = 422;
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("unknown field %.*s%s%s", (int) Min(span.len, 100), json->data + span.pos,
+				 errmsg("unknown field %s%s%s", name,
 						place && place->array ? " in " : "", place && place->array ? place_name(place, NULL) : ""),
 				 errhint("Fields are %s.", known.data)));
 	}
@@ -1007,6 +1020,8 @@ read_item(JsonReader *json, Batch *batch)
 				item->id = read_text(json, &place, "id");
 				if (item->id && item->id[0] == '\0')
 					wrong_shape("%s must not be empty", place_name(&place, "id"));
+				if (item->id && strlen(item->id) > COLLECTION_MAX_ID)
+					wrong_shape("%s has %zu bytes, more than %d", place_name(&place, "id"), strlen(item->id), COLLECTION_MAX_ID);
 				break;
 			case 1:
 				item->data = read_vector(json, &place, "data");
@@ -1038,6 +1053,12 @@ fit_collection(const Batch *batch, int number)
 	int			dimensions = collection_dimensions(name);
 	bool		created = false;
 
+	/* Another request may be making it; then it is there after the wait. */
+	if (dimensions == 0 && strlen(name) < NAMEDATALEN)
+	{
+		CollectionLockName(name);
+		dimensions = collection_dimensions(name);
+	}
 	for (int i = 0; i < batch->n; i++)
 	{
 		const BatchItem *item = &batch->items[i];
@@ -1092,12 +1113,19 @@ upsert_collection(const Batch *batch, int number)
 	SPI_freetuptable(SPI_tuptable);
 }
 
+static int
+compare_names(const void *a, const void *b, void *names)
+{
+	return strcmp(((char **) names)[*(const int *) a], ((char **) names)[*(const int *) b]);
+}
+
 static void
 post_vectors(const ApiRequest *request, ApiAnswer *answer)
 {
 	static const char *const fields[] = {"vectors", NULL};
 	JsonReader	json;
 	Batch		batch = {0};
+	int		   *order;
 	unsigned	seen = 0;
 	bool		first = true;
 	bool		given = false;
@@ -1120,10 +1148,15 @@ post_vectors(const ApiRequest *request, ApiAnswer *answer)
 	if (!given)
 		wrong_shape("vectors is missing");
 
+	/* In the order of their names, so that two requests wait for each other instead of deadlocking. */
+	order = palloc(sizeof(int) * Max(batch.nnames, 1));
+	for (int i = 0; i < batch.nnames; i++)
+		order[i] = i;
+	qsort_arg(order, batch.nnames, sizeof(int), compare_names, batch.names);
 	for (int i = 0; i < batch.nnames; i++)
 	{
-		fit_collection(&batch, i);
-		upsert_collection(&batch, i);
+		fit_collection(&batch, order[i]);
+		upsert_collection(&batch, order[i]);
 	}
 	answer->status = 201;
 	appendStringInfoString(&answer->body, "{\"ids\":[");
@@ -1504,7 +1537,7 @@ NativeApiMetrics(ApiAnswer *answer)
 	StringInfo	out = &answer->body;
 	static const char *const names[] = {"vecdb_collection_vectors", "vecdb_collection_index_bytes"};
 	static const char *const helps[] = {
-		"Rows of a collection, as last estimated.", "Bytes of a collection's indexes."
+		"Rows of a collection, as PostgreSQL's statistics have them.", "Bytes of a collection's indexes."
 	};
 
 	run_fixed(&metrics_statement, NULL, NULL, true);

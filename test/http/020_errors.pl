@@ -5,6 +5,7 @@ use strict;
 use warnings;
 use FindBin;
 use lib $FindBin::RealBin;
+use Encode ();
 use Test::More;
 use VecdbHttp;
 
@@ -204,7 +205,14 @@ for my $n (150, 201, 100_000, 2_000_000)
 is_error(post('/vectors', '{"vectors":[' . '0,' x 1_000_000 . '0]}'), 422, qr/vectors\[0\] must be an object/, 'a million numbers for vectors');
 is_error(post('/vectors', '{"' . 'k' x 3_000_000 . '":1}'), 422, qr/unknown field "k+/, 'a name of 3 MB');
 cmp_ok(length post('/vectors', '{"' . 'k' x 3_000_000 . '":1}')->{body}, '<', 2000, 'of which the error shows the beginning');
-is_error(post('/vectors', { vectors => [ { id => 'i' x 3_000_000, data => [ 1, 2, 3 ], collection => 'film' } ] }), 500, qr/index row|exceeds/, 'an id of 3 MB');
+is_error(post('/vectors', { vectors => [ { id => 'i' x 3_000_000, data => [ 1, 2, 3 ], collection => 'film' } ] }), 422, qr/vectors\[0\]\.id has 3000000 bytes, more than 2000/, 'an id of 3 MB');
+is_error(post('/vectors', { vectors => [ { id => 'a', data => [ 1, 2, 3 ], collection => 'film' }, { id => 'i' x 2001, data => [ 1, 2, 3 ], collection => 'film' } ] }), 422, qr/vectors\[1\]\.id has 2001 bytes/, 'an id one byte too long');
+{
+	# The longest, of bytes that no index can compress, and each of them needs an escape in a path.
+	my $id = join '', map { chr(0x4e00 + $_ * 7919 % 20_000) } 1 .. 666;
+	is(post('/vectors', { vectors => [ { id => $id, data => [ 1, 2, 3 ], collection => 'film' } ] })->{status}, 201, 'the longest id');
+	is(decode_raw($c->request('GET', '/vectors/' . join '', map { sprintf '%%%02X', ord } split //, Encode::encode('UTF-8', $id)))->{id}, $id, 'is found by its path');
+}
 is_error(post('/vectors', '{"vectors":[{"data":[1,2,3],"collection":"film","metadata":{"n":1' . '0' x 200_000 . '}}]}'), 422, qr/./, 'a number beyond numeric');
 is(post('/vectors', '{"vectors":[{"id":"digits","data":[1' . '0' x 30 . ',0.' . '1' x 100_000 . ',3],"collection":"film"}]}')->{status}, 201, 'a number of 100,000 digits');
 is(post('/vectors', { vectors => [ map { { id => "big$_", data => [ 1, 2, 3 ], collection => 'film', metadata => { text => 'x' x 600_000 } } } 1 .. 3 ] })->{status}, 201, 'large metadata');

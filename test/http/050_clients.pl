@@ -10,7 +10,7 @@ BEGIN
 	if (!$ENV{VECDB_HTTP_MANY})
 	{
 		$ENV{VECDB_HTTP_MANY} = 1;
-		exec 'sh', '-c', 'ulimit -n 4096 && exec "$@"', 'sh', $^X, $0 or die "could not run sh: $!\n";
+		exec 'sh', '-c', 'ulimit -S -n 4096 && exec "$@"', 'sh', $^X, $0 or die "could not run sh: $!\n";
 	}
 }
 
@@ -70,6 +70,34 @@ call($node, 'POST', '/vectors', { vectors => [ map { { id => "v$_", collection =
 	cmp_ok($open, '>=', 200, 'none of them was closed');
 	$_->close for @clients, $first;
 	ok(wait_until(sub { metric($node, 'vecdb_http_connections') <= 1 }), 'those that close are forgotten');
+}
+
+# --- one name for two
+{
+	my $maker = hold_sql($node, q{BEGIN; SELECT vecdb.create_collection('common', 2); GRANT ALL ON collections.common TO vecdb_anon});
+	my ($filler, $maker2) = map { client() } 1 .. 2;
+	$filler->send(VecdbHttp::Client::compose('POST', '/vectors', { vectors => [ { id => 'a', data => [ 1, 2 ], collection => 'common' }, { id => 'b', data => [ 1, 2 ], collection => 'another' } ] }));
+	$maker2->send(VecdbHttp::Client::compose('POST', '/collections', { name => 'common', dimensions => 2 }));
+	ok(wait_until(sub { $node->safe_psql('postgres', q{SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'vecdb http executor%' AND wait_event_type = 'Lock'}) == 2 }),
+		'two requests wait for a name that a third is about to take');
+	release_lock($maker, 'COMMIT');
+	same_json($filler->answer, 201, { ids => [qw(a b)] }, 'who wanted to fill the collection does');
+	is_error($maker2->answer, 409, qr/^collection "common" already exists$/, 'who wanted to make it is told');
+
+	# Two names, each first in another request
+	my @crossed = map { client() } 1 .. 2;
+	my ($good, $rounds) = (0, 20);
+	for my $round (1 .. $rounds)
+	{
+		for my $i (0, 1)
+		{
+			my @vectors = map { { id => 'x', data => [ 1, 2 ], collection => "cross${_}_$round" } } $i ? (1, 2) : (2, 1);
+			$crossed[$i]->send(VecdbHttp::Client::compose('POST', '/vectors', { vectors => \@vectors }));
+		}
+		$good++ for grep { $_ && $_->{status} == 201 } map { $_->answer } @crossed;
+	}
+	is($good, 2 * $rounds, 'two requests that make the same two collections at once both succeed');
+	$_->close for $filler, $maker2, @crossed;
 }
 
 # --- a full queue

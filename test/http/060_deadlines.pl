@@ -35,7 +35,8 @@ my @kinds = (
 	{ name => 'a body that stops', now => "POST /search HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n{\"vector\":", drip => '', least => $body_s, n => 40 },
 	{ name => 'a body of a path that is not there', now => "POST /none HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n", drip => $long, least => $body_s, n => 20 },
 	{ name => 'nothing', drip => '', least => $header_s, n => 40 },
-	{ name => 'empty lines', drip => [ ("\r\n") x 1000 ], least => $header_s, n => 40 });
+	# From libmicrohttpd 1.0 on the second of them ends the connection.
+	{ name => 'empty lines', drip => [ ("\r\n") x 1000 ], least => library_is_strict($node) ? 0 : $header_s, n => 40 });
 my @slow;
 
 for my $kind (@kinds)

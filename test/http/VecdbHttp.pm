@@ -22,7 +22,7 @@ use Time::HiRes qw(time usleep);
 use VecdbTest qw(wait_until);
 
 our @EXPORT = qw(http_node base_url call ask_admin metrics metric decode encode decode_raw same_json is_error is_kept
-	is_refused lab_run lab_ask hold_lock release_lock executors worker_pid memory_kb reload wait_until wait_ready roles_sql);
+	is_refused lab_run lab_ask hold_lock hold_sql release_lock executors worker_pid memory_kb library_is_strict reload wait_until wait_ready roles_sql);
 
 my $json = JSON::PP->new->utf8->canonical->allow_nonref;
 
@@ -162,6 +162,16 @@ sub metric
 	return metrics($node)->{$name} // 0;
 }
 
+# From 1.0 on libmicrohttpd refuses by itself most of what it cannot read in one
+# way only; before that we do.
+sub library_is_strict
+{
+	my ($node) = @_;
+	my ($version) = map { /^vecdb_http_info\{.*version="(\d+)/ } keys %{ metrics($node) };
+
+	return $version >= 1;
+}
+
 # The form of every error: four members, the status, a code, and a message like this.
 sub is_error
 {
@@ -239,11 +249,18 @@ sub lab_ask
 	return $node->safe_psql('postgres', q{SELECT metadata->>'answer' FROM collections.lab WHERE id = 'ask'});
 }
 
-# A session that holds an advisory lock, for requests to wait for.
+# A session that has run SQL and waits, for requests to wait for it.
 sub hold_lock
 {
 	my ($node, $key) = @_;
-	my $self = { in => "SELECT pg_advisory_lock($key);\n\\echo held\n", out => '' };
+
+	return hold_sql($node, "SELECT pg_advisory_lock($key)");
+}
+
+sub hold_sql
+{
+	my ($node, $sql) = @_;
+	my $self = { in => "$sql;\n\\echo held\n", out => '' };
 
 	$self->{run} = IPC::Run::start(
 		[ 'psql', '-XAtq', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr('postgres') ],
@@ -254,9 +271,9 @@ sub hold_lock
 
 sub release_lock
 {
-	my ($self) = @_;
+	my ($self, $sql) = @_;
 
-	$self->{in} .= "\\q\n";
+	$self->{in} .= ($sql ? "$sql;\n" : '') . "\\q\n";
 	$self->{run}->finish;
 	return;
 }

@@ -69,6 +69,8 @@ DROP TABLE collections.plain;
 SELECT vecdb.upsert('articles', 'a', '[1,2]');
 SELECT vecdb.upsert('articles', 'a', NULL);
 SELECT vecdb.upsert('articles', '', '[1,2,3]');
+SELECT vecdb.upsert('articles', repeat('x', 2001), '[1,2,3]');
+SELECT vecdb.upsert_batch('articles', ARRAY['a', repeat('x', 9000)], ARRAY['[1,2,3]', '[1,2,3]']::vector[]);
 SELECT vecdb.upsert(NULL, 'a', '[1,2,3]');
 SELECT vecdb.upsert('articles', 'a', '[1,nan,3]');
 SELECT vecdb.upsert_batch('articles', '{a,b}', ARRAY['[1,2,3]', '[1,2]']::vector[]);

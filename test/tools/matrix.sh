@@ -10,7 +10,7 @@
 #
 # PostgreSQL 17 must be there: no chroot for it is a failure.  18 comes from a
 # release that is always in motion: no chroot for it is told and not counted.
-# VERSIONS chooses among them.
+# VERSIONS chooses among them, SUITES among the suites.
 
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 . "$ROOT/test/tools/chroot.sh"
@@ -48,7 +48,7 @@ run_in()
 		mount -t tmpfs -o mode=1777 tmpfs "$1/dev/shm" || exit 1
 		chroot "$1" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root CI="$CI" VECDB_NO_PACKAGES=1 \
 			VECDB_TEST_SECONDS="${VECDB_TEST_SECONDS:-15}" \
-			bash /vecdb/test/tools/suites.sh regress isolation pgtap tap
+			bash /vecdb/test/tools/suites.sh $SUITES
 		umount -l "$1/dev/shm" "$1/proc"' sh "$dir" 2>&1 </dev/null
 }
 
@@ -82,7 +82,8 @@ version()
 trap finish EXIT
 trap 'exit 130' INT TERM
 CI=${CI:-}
-export CI
+SUITES=${SUITES:-regress isolation pgtap tap http}
+export CI SUITES
 am_root || die 'the matrix needs root, to make chroots and mounts' 'run: sudo make test-matrix'
 open_log matrix
 for wanted in ${VERSIONS:-17 18}; do

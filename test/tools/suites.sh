@@ -212,12 +212,12 @@ count()
 		"$([ "$skipped" -eq 0 ] || printf ' %4d skipped' "$skipped")" $((SECONDS - STARTED))
 	[ "$status" -ne 124 ] || printf '  stopped after %d seconds\n' "$SUITE_LIMIT"
 	if [ "$failed" -gt 0 ]; then
-		grep -E '^not ok|\.\.\. FAILED|Dubious|Parse errors|Bad plan|^ERROR|runtime error|SUMMARY:' "$OUT" |
+		grep -aE '^not ok|\.\.\. FAILED|Dubious|Parse errors|Bad plan|^ERROR|runtime error|SUMMARY:' "$OUT" |
 			grep -v '# TODO' | head -n 20 | sed 's/^/  | /'
 		[ ! -s "$BUILD/$suite/regression.diffs" ] || head -n 60 "$BUILD/$suite/regression.diffs" | sed 's/^/  | /'
 		printf '  all of it: %s\n' "$OUT"
 	elif [ "$skipped" -gt 0 ]; then
-		grep -oE '# (SKIP|TODO).*|\bskipped: .*' "$OUT" | sort | uniq -c | sort -rn | head -n 5 | sed 's/^ */  /'
+		grep -aoE '# (SKIP|TODO).*|\bskipped: .*' "$OUT" | sort | uniq -c | sort -rn | head -n 5 | sed 's/^ */  /'
 	fi
 	return 0
 }

@@ -50,7 +50,7 @@ sub refused
 	# What we refuse ourselves is refused in our form.
 	if ($options{ours})
 	{
-		my $theirs = $strict && $answer && ($answer->{headers}{'content-type'} // '') =~ m{^text/html};
+		my $theirs = $strict && $answer && $answer->{body} =~ /^<html>/;
 
 		$theirs ? like($answer->{body}, qr/\S/, "$name: the library says why") : is_error($answer, $got, $options{ours}, "$name: says why");
 	}
@@ -153,7 +153,9 @@ is(call($node, 'GET', '/health', undef, Host => $_)->{status}, 200, "Host: $_") 
 refused("GET /health HTTP/1.1\r\nHost: x\r\nX: a$_->[0]b\r\n\r\n$kill", 400, "$_->[1] in a value") for [ "\0", 'NUL' ], [ "\x01", '0x01' ], [ "\x08", '0x08' ], [ "\x1b", 'ESC' ], [ "\x7f", 'DEL' ], [ "\r", 'CR' ], [ "\x0b", '0x0b' ];
 refused("GET /health HTTP/1.1\r\nHost: x\r\nX: a$_->[0]\r\n\r\n$kill", 400, "$_->[1] at the end of the last value") for [ "\0", 'NUL' ], [ "\0\0", 'two NULs' ], [ "\x01", '0x01' ];
 refused("GET /health HTTP/1.1\r\nHost: x\r\nX$_->[0]: b\r\n\r\n$kill", 400, "$_->[1] in a name") for [ "\0", 'NUL' ], [ "\x01", '0x01' ], [ ' ', 'space' ], [ "\t", 'tab' ], [ '(', '(' ], [ "\xe9", 'a high byte' ], [ '"', 'a quote' ], [ "\x7f", 'DEL' ];
-refused("GET /health$_->[0]x HTTP/1.1\r\nHost: x\r\n\r\n$kill", 400, "$_->[1] in a target") for [ "\0", 'NUL' ], [ "\x01", '0x01' ], [ "\t", 'tab' ], [ "\x7f", 'DEL' ], [ "\xc3\xa9", 'high bytes' ], [ "\r", 'CR' ], [ ' ', 'space' ];
+refused("GET /health$_->[0]x HTTP/1.1\r\nHost: x\r\n\r\n$kill", 400, "$_->[1] in a target") for [ "\x01", '0x01' ], [ "\t", 'tab' ], [ "\x7f", 'DEL' ], [ "\xc3\xa9", 'high bytes' ], [ "\r", 'CR' ], [ ' ', 'space' ];
+# 1.0 gives no answer to this one.
+refused("GET /health\0x HTTP/1.1\r\nHost: x\r\n\r\n$kill", $strict ? '400|closed' : 400, 'NUL in a target');
 refused("GET /health HTTP/1.1\nHost: x\r\n\r\n$kill", 400, 'bare LF behind the request line');
 refused("GET /health HTTP/1.1\r\nHost: x\nX: y\r\n\r\n$kill", 400, 'bare LF behind a header');
 refused("GET /health HTTP/1.1\r\nHost: x\r\n\n$kill", 400, 'bare LF for the empty line');

@@ -280,6 +280,7 @@ list_members(Pending *p, Oid table)
 	for (int i = 0; i < n; i++)
 	{
 		uint32_t	before = p->call->len;
+		bool		self = kad_id_equal(&member[i].id, &node_record(sync_worker.node)->id);
 
 		if (!(put_id(p, &member[i].id) &&
 			  put(p, role_name(member[i].role)) &&
@@ -287,8 +288,8 @@ list_members(Pending *p, Oid table)
 			  put_number(p, member[i].depth) &&
 			  put_time(p, SyncUnixTime(member[i].since_ms)) &&
 			  (member[i].expires_ms != 0 ? put_time(p, SyncUnixTime(member[i].expires_ms)) : put(p, NULL)) &&
-			  put_bool(p, member[i].connected) &&
-			  put_bool(p, member[i].meshed)))
+			  (self ? put(p, NULL) : put_bool(p, member[i].connected)) &&
+			  (self ? put(p, NULL) : put_bool(p, member[i].meshed))))
 		{
 			p->call->len = before;
 			break;

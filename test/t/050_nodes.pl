@@ -101,6 +101,7 @@ for my $node (@all)
 				join ',', sort values %id }),
 		$node->name . ' finds all who hold it');
 	ok( wait_until(sub { sql($node, "SELECT count(*) FROM vecdb.members('$name') WHERE meshed") eq '2' }), $node->name . ' is in the mesh with both');
+	is(sql($node, "SELECT bool_and((connected IS NULL AND meshed IS NULL) = (node_id = vecdb.node_id())) FROM vecdb.members('$name')"), 't', 'of itself it tells neither');
 }
 is(sql($a, "SELECT count(*) FROM vecdb.providers('$collection')"), '3', 'providers by the id of a collection');
 

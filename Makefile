@@ -50,7 +50,7 @@ override with_llvm = no
 NODE_DATA := $(DATA)
 override DATA = $(patsubst $(srcdir)/%,%,$(wildcard $(srcdir)/sql/vecdb--*--*.sql))
 
-COMMANDS = help start stop psql demo test unit fuzz sim regress isolation pgtap tap http soak-http test-matrix bench bench-http
+COMMANDS = help start stop psql demo test unit fuzz sim regress isolation pgtap tap http soak-http test-matrix bench bench-http bench-peers
 .PHONY: $(COMMANDS) install-vector-shim uninstall-vector-shim
 
 ifneq ($(if $(MAKECMDGOALS),$(filter-out $(COMMANDS),$(MAKECMDGOALS)),all),)
@@ -108,6 +108,7 @@ help:
 	@echo 'make bench          vecdb beside pgvector, and hnswlib: queries, builds, sizes (root)'
 	@echo '                    one part of it: SET=fashion|glove|synthetic ROW=build|recall|inside|...'
 	@echo 'make bench-http     requests a second and times through HTTP, beside the same through libpq; SECONDS=n CLIENTS="n n"'
+	@echo 'make bench-peers    processor and memory of an idle node with 50 peers, lookups a second, time to join; SECONDS=n PEERS=n'
 	@echo 'make soak-http      memory over 200,000 requests through HTTP; REQUESTS=n'
 	@echo 'make test-matrix    the suites of the server on PostgreSQL 17 and 18, in chroots (root); VERSIONS=17 for one'
 	@echo
@@ -146,6 +147,10 @@ bench:
 # SECONDS and CLIENTS choose; see test/bench/README.md.
 bench-http:
 	@$(foreach v,SECONDS CLIENTS,BENCH_$v='$($v)') $(TOOL)/../bench/http.sh
+
+# SECONDS and PEERS choose; see test/bench/README.md.
+bench-peers:
+	@$(foreach v,SECONDS PEERS,BENCH_$v='$($v)') $(TOOL)/../bench/peers.sh
 
 # An extension named vector that holds nothing and requires vecdb.  It takes
 # the file names of pgvector, so it never replaces the real one.

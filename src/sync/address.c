@@ -126,12 +126,15 @@ address_next(const char **at, int default_port, char host[ADDRESS_HOST], int *po
 		}
 		if (colon != NULL)
 		{
-			char	   *end;
-			long		value = strtol(colon + 1, &end, 10);
-
-			if (end != start + len || end == colon + 1 || value < 1 || value > 65535)
+			*port = 0;
+			for (const char *digit = colon + 1; digit < start + len; digit++)
+			{
+				/* strtol() would take signs and spaces */
+				if (*digit < '0' || *digit > '9' || (*port = *port * 10 + *digit - '0') > 65535)
+					goto bad;
+			}
+			if (*port == 0)
 				goto bad;
-			*port = (int) value;
 		}
 		if (name_len == 0 || name_len >= ADDRESS_HOST)
 			goto bad;

@@ -78,7 +78,7 @@ next_entry(const char **at, Entry *entry)
 		entry->port = VecdbP2pPort;
 		name_len = len;
 		colon = memrchr(start, ':', len);
-		if (colon && colon[1 + strspn(colon + 1, "0123456789")] == start[len] && colon + 1 < start + len)
+		if (colon && colon + 1 + strspn(colon + 1, "0123456789") == start + len && colon + 1 < start + len)
 		{
 			long		port = strtol(colon + 1, NULL, 10);
 

@@ -26,6 +26,7 @@
 #include "storage/dsm.h"
 #include "storage/latch.h"
 #include "storage/lwlock.h"
+#include "sync/sync_call.h"
 
 #define SYNC_NODES 16			/* databases of one server */
 #define SYNC_REQUESTS 32		/* of one node at a time */
@@ -62,22 +63,6 @@ typedef enum SyncOp
 	SYNC_EVICT,					/* table, id of the node or its beginning */
 	SYNC_MEMBERS				/* table */
 } SyncOp;
-
-/*
- * The head of a request's segment.  The answer takes the arguments' place: rows
- * of strings, of a width that both sides know, each behind a byte that is 1 or,
- * for NULL, 0; a time is a TimestampTz in digits.  For an error: its SQLSTATE,
- * message, detail and hint.
- */
-typedef struct SyncCall
-{
-	uint32		op;				/* a SyncOp */
-	uint32		room;			/* of data */
-	uint32		len;			/* used */
-	int32		sqlstate;		/* of the answer; 0: no error */
-	bool		cut;			/* there was no room for all rows */
-	char		data[FLEXIBLE_ARRAY_MEMBER];
-} SyncCall;
 
 typedef enum SyncNodeState
 {
@@ -140,11 +125,5 @@ extern SyncShared *SyncAttach(void);
 
 /* "down", "starting", ... */
 extern const char *SyncStateName(int state);
-
-/* Append a string to a call's data; false where there is no room.  NULL is NULL. */
-extern bool SyncPut(SyncCall *call, const char *text);
-
-/* The next string of data[0 .. len), *at being where it is; false at the end. */
-extern bool SyncTake(const SyncCall *call, uint32 *at, const char **text);
 
 #endif							/* VECDB_SYNC_IPC_H */

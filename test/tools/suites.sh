@@ -2,7 +2,7 @@
 #
 # suites.sh SUITE...
 #	  Build with -Werror, install, run test suites, count; the last line is
-#	  "N passed, N failed".  Suites: unit fuzz sim regress isolation pgtap tap http.
+#	  "N passed, N failed".  Suites: unit fuzz sim regress isolation pgtap tap http net.
 #
 # All of it happens in a copy of the tree and a copy of PostgreSQL that belong
 # to the ordinary user who runs the servers: the tree keeps its owner, what is
@@ -91,6 +91,9 @@ packages()
 	if wanted http && any 'test/http/*.pl'; then
 		list+=' libipc-run-perl curl'
 	fi
+	if wanted net && any 'test/net/*.pl'; then
+		list+=' libsodium-dev libzmq3-dev iproute2 nftables'
+	fi
 	# shellcheck disable=SC2086
 	[ -n "${VECDB_NO_PACKAGES:-}" ] || need_packages $list
 }
@@ -160,7 +163,7 @@ copy_tree()
 	local key skip
 
 	skip='--exclude=./.git --exclude=./.vecdb --exclude=*.o --exclude=*.so --exclude=*.a
-		--exclude=./.deps --exclude=./test/unit/bin --exclude=./test/net_unit/bin --exclude=./test/fuzz/bin --exclude=./test/sim/bin --exclude=./sql/vecdb--[0-9.]*[0-9].sql'
+		--exclude=./.deps --exclude=./test/unit/bin --exclude=./test/net_unit/bin --exclude=./test/fuzz/bin --exclude=./test/sim/bin --exclude=./test/net/bin --exclude=./sql/vecdb--[0-9.]*[0-9].sql'
 	# shellcheck disable=SC2086
 	key=$( (tar -C "$ROOT" $skip -cf - . | tar -tf - | LC_ALL=C sort
 		find "$ROOT" -path "$WORK" -prune -o -name Makefile -exec cat {} +
@@ -192,10 +195,11 @@ prepare()
 # ---------------------------------------------------------------------------
 # Running and counting
 
-# in_build COMMAND...: as the ordinary user in the copy, within the time limit.
+# in_build COMMAND...: as the ordinary user in the copy, within the time limit;
+# as we are with AS_USER empty.
 in_build()
 {
-	as_user env -C "$BUILD" PATH="$PGBIN:$PATH" PG_CONFIG="$PG_CONFIG" \
+	${AS_USER-as_user} env -C "$BUILD" PATH="$PGBIN:$PATH" PG_CONFIG="$PG_CONFIG" \
 		timeout -k 20 "$SUITE_LIMIT" "$@" </dev/null
 }
 
@@ -360,11 +364,22 @@ server_tests()
 	tap_suite "$1" $(cd "$BUILD" && ls "$2"/${VECDB_HTTP_ONLY:-*}.pl)
 }
 
+# Servers that speak to each other.  Network namespaces need root, so its
+# programs stay what we are; their servers run as the ordinary user.
+net_suite()
+{
+	any 'test/net/*.pl' || { say 'net        no tests'; return; }
+	step 'build the hostile peer' in_build make -C test/net -j"$(nproc)" WERROR=-Werror
+	export TESTDATADIR=$BUILD/tmp_check VECDB_RUN_USER=$RUN_USER
+	# shellcheck disable=SC2046
+	AS_USER= tap_suite net --jobs="${VECDB_NET_JOBS:-3}" $(cd "$BUILD" && ls test/net/${VECDB_NET_ONLY:-*}.pl)
+}
+
 # ---------------------------------------------------------------------------
 
 SUITES=$*
 [[ $WORDS_SEED =~ ^[0-9]+$ ]] || die "VECDB_WORDS_SEED is a number, not $WORDS_SEED"
-[ $# -gt 0 ] || die 'usage: suites.sh unit|fuzz|sim|regress|isolation|pgtap|tap|http ...'
+[ $# -gt 0 ] || die 'usage: suites.sh unit|fuzz|sim|regress|isolation|pgtap|tap|http|net ...'
 open_log test
 need_pg
 choose_user
@@ -387,6 +402,7 @@ for s in $SUITES; do
 		pgtap) pgtap_suite ;;
 		tap) server_tests tap test/t ;;
 		http) server_tests http test/http ;;
+		net) net_suite ;;
 		*) die "there is no suite $s" ;;
 	esac
 done

@@ -24,7 +24,7 @@ use POSIX ':sys_wait_h';
 use Test::More;
 use Time::HiRes qw(time usleep);
 
-our @EXPORT = qw(new_node copy_node run wait_until no_namespaces make_switch isolate rejoin hostile hostile_start hostile_stop free_port free_ports);
+our @EXPORT = qw(are_together new_node copy_node run wait_until no_namespaces make_switch isolate rejoin hostile hostile_start hostile_stop free_port free_ports);
 
 our $WAIT = 60;	# seconds that any wait may take, unless it says otherwise
 
@@ -221,23 +221,49 @@ sub make_switch
 	$switch = new_namespace("vecdb$$-switch");
 	for my $bridge (qw(west east))
 	{
-		ip_in($switch, qw(link add name), $bridge, qw(type bridge));
+		ip_in($switch, qw(link add name), $bridge, qw(type bridge mcast_snooping 0));
 		ip_in($switch, qw(link set), $bridge, 'up');
 	}
 	return;
 }
 
-# A namespace with a link into the bridge "west": 10.77.0.N and fd00:77::N.
+# A namespace with a link into the bridge "west", and addresses of these
+# families there: 10.77.0.N and fd00:77::N.
 sub plugged_namespace
 {
-	my ($number) = @_;
-	my $name = new_namespace("vecdb$$-$number");
+	my ($number, $suffix, @families) = @_;
+	my $name = new_namespace("vecdb$$-$number$suffix");
 
 	ip_in($switch, qw(link add name), "port$number", qw(type veth peer name eth0 netns), $name);
 	ip_in($switch, qw(link set), "port$number", qw(master west up));
-	ip_in($name, qw(addr add), "10.77.0.$number/24", qw(dev eth0));
-	ip_in($name, qw(addr add), "fd00:77::$number/64", qw(dev eth0 nodad));
+	ip_in($name, qw(addr add), "10.77.0.$number/24", qw(dev eth0)) if grep { $_ == 4 } @families;
+	ip_in($name, qw(addr add), "fd00:77::$number/64", qw(dev eth0 nodad)) if grep { $_ == 6 } @families;
 	ip_in($name, qw(link set eth0 up));
+	return $name;
+}
+
+# A namespace behind another: 192.168.77.2 there is 10.77.0.N here, with a port
+# led through to it, or without.
+sub hidden_namespace
+{
+	my ($number, $port) = @_;
+	my $gateway = plugged_namespace($number, '-gateway', 4);
+	my $name = new_namespace("vecdb$$-$number");
+	my @nft = ('ip', 'netns', 'exec', $gateway, 'nft');
+
+	ip_in($gateway, qw(link add name eth1 type veth peer name eth0 netns), $name);
+	ip_in($gateway, qw(addr add 192.168.77.1/24 dev eth1));
+	ip_in($gateway, qw(link set eth1 up));
+	ip_in($name, qw(addr add 192.168.77.2/24 dev eth0));
+	ip_in($name, qw(link set eth0 up));
+	ip_in($name, qw(route add default via 192.168.77.1));
+	must_run([ qw(ip netns exec), $gateway, qw(sysctl -q -w net.ipv4.ip_forward=1) ]);
+	must_run([ @nft, qw(add table ip nat) ]);
+	must_run([ @nft, 'add chain ip nat out { type nat hook postrouting priority 100; }' ]);
+	must_run([ @nft, 'add rule ip nat out oifname eth0 masquerade' ]);
+	return $name if !$port;
+	must_run([ @nft, 'add chain ip nat in { type nat hook prerouting priority -100; }' ]);
+	must_run([ @nft, "add rule ip nat in iifname eth0 $_ dport $port dnat to 192.168.77.2:7777" ]) for qw(tcp udp);
 	return $name;
 }
 
@@ -333,9 +359,10 @@ sub psql_command
 
 my $serial = 0;
 
-# A node that is not running yet.  Options: namespace => 1 for a namespace of its
-# own, bootstrap => node or [nodes], conf => { setting => value }, environment =>
-# { variable => value }.
+# A node that is not running yet.  Options: bootstrap => node or [nodes], conf =>
+# { setting => value }, and place: "v4", "v6" or "both" for a namespace of its own
+# with such addresses, "hidden" for one behind another, of which the port "forward"
+# leads to it.
 sub new_node
 {
 	my ($name, %options) = @_;
@@ -344,7 +371,6 @@ sub new_node
 		number => ++$serial,
 		ip => '127.0.0.1',
 		data => "$base/$name",
-		environment => $options{environment} // {},
 		before => $options{before} // [],
 		running => 0
 	};
@@ -352,15 +378,17 @@ sub new_node
 	make_template();
 	$self->{socket} = $sockets;
 	$self->{pgport} = 5432 + $self->{number};
-	if ($options{namespace})
+	my $place = $options{place} // '';
+	$self->{port} = $place ? 7777 : free_port();
+	if ($place eq 'hidden')
 	{
-		$self->{namespace} = plugged_namespace($self->{number});
-		$self->{ip} = "10.77.0.$self->{number}";
-		$self->{port} = 7777;
+		$self->{namespace} = hidden_namespace($self->{number}, $options{forward});
+		$self->{ip} = '192.168.77.2';
 	}
-	else
+	elsif ($place)
 	{
-		$self->{port} = free_port();
+		$self->{namespace} = plugged_namespace($self->{number}, '', $place eq 'v6' ? 6 : $place eq 'both' ? (4, 6) : 4);
+		$self->{ip} = $place eq 'v6' ? "fd00:77::$self->{number}" : "10.77.0.$self->{number}";
 	}
 	must_run([ as_user('cp', '-a', $options{from} // $template, $self->{data}) ]);
 	unlink "$self->{data}/postmaster.pid";
@@ -386,7 +414,13 @@ sub copy_node
 	return new_node($name, %options, from => $original->{data});
 }
 
-sub address { return "$_[0]{ip}:$_[0]{port}" }
+# Where others find it.
+sub address
+{
+	my ($self) = @_;
+
+	return $self->{at} // ($self->{ip} =~ /:/ ? "[$self->{ip}]" : $self->{ip}) . ":$self->{port}";
+}
 
 sub write_conf
 {
@@ -425,10 +459,7 @@ sub start
 {
 	my ($self) = @_;
 
-	my @environment = map { "$_=$self->{environment}{$_}" } sort keys %{ $self->{environment} };
-	must_run(
-		[ $self->inside(as_user('env', @environment, @{ $self->{before} }, 'pg_ctl', '-D', $self->{data}, '-l', $self->log_file, qw(-w -t 60 start))) ],
-		seconds => 90);
+	must_run([ $self->inside(as_user(@{ $self->{before} }, 'pg_ctl', '-D', $self->{data}, '-l', $self->log_file, qw(-w -t 60 start))) ], seconds => 90);
 	$self->{running} = 1;
 	return $self;
 }
@@ -579,6 +610,26 @@ sub finds
 	return $status == 0 ? $out : -1;
 }
 
+# Each of some finds all others of them, within a time.
+sub are_together
+{
+	my ($name, $seconds, @of) = @_;
+	my $began = time();
+	my $end = $began + $seconds;
+	my @short;
+
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	for my $node (@of)
+	{
+		my @others = grep { $_ != $node } @of;
+
+		push @short, $node->{name} if !wait_until(sub { $node->finds(@others) == @others }, $end - time());
+	}
+	is(join(' ', @short), '', $name);
+	diag(sprintf '%s: %.1f s', $name, time() - $began);
+	return;
+}
+
 # The ids of a collection's holders that it finds, in order.
 sub providers
 {
@@ -651,8 +702,8 @@ sub move
 {
 	my ($self, $ip) = @_;
 
-	ip_in($self->{namespace}, qw(addr add), "$ip/24", qw(dev eth0));
 	ip_in($self->{namespace}, qw(addr del), "$self->{ip}/24", qw(dev eth0));
+	ip_in($self->{namespace}, qw(addr add), "$ip/24", qw(dev eth0));
 	$self->{ip} = $ip;
 	return;
 }

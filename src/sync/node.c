@@ -66,6 +66,43 @@ node_free(void *context, void *block)
 	free(p);
 }
 
+static bool
+has_address(const NodeRecord *record, const NetAddress *address)
+{
+	for (int i = 0; i < record->n_addresses; i++)
+		if (net_address_equal(&record->addresses[i], address))
+			return true;
+	return false;
+}
+
+/*
+ * A record of a peer that is newer than the one known, or the first.  True when
+ * it has other addresses.  A link of ours that leads to none of them may be up
+ * for a while and carry nothing: it is closed, and made anew to where it is now.
+ */
+bool
+node_take_record(Node *self, NodePeer *peer, NodeRecord *record)
+{
+	NodeRecord *before = peer->record;
+	bool		moved = false;
+
+	peer->record = node_record_keep(record);
+	for (int i = 0; before != NULL && i < record->n_addresses; i++)
+		moved |= !has_address(before, &record->addresses[i]);
+	record_pool_release(&self->pool, before);
+	for (int i = 0; moved && i < self->n_links; i++)
+		if (self->link[i].outbound && memcmp(self->link[i].curve_key, peer->curve, CORE_KEY_BYTES) == 0 &&
+			!has_address(record, &self->link[i].address))
+		{
+			/* theirs to us goes with it, and is made again by them */
+			transport_drop(self->transport, peer->curve);
+			self->link[i].outbound = false;
+			peer->up = peer->welcomed = false;
+			peer->hello_ms = 0;
+		}
+	return moved;
+}
+
 static void
 on_kad_send(void *context, const NodeRecord *to, const WireMessage *message)
 {
@@ -83,13 +120,8 @@ on_kad_send(void *context, const NodeRecord *to, const WireMessage *message)
 	if (peer == NULL)
 		return;
 	if (peer->record == NULL || peer->record->seq < to->seq)
-	{
 		/* the core's records are verified and shared; the cast takes a reference only */
-		NodeRecord *record = node_record_keep((NodeRecord *) to);
-
-		record_pool_release(&self->pool, peer->record);
-		peer->record = record;
-	}
+		(void) node_take_record(self, peer, (NodeRecord *) to);
 	node_send_to(self, peer, to->addresses, to->n_addresses, message);
 }
 
@@ -383,6 +415,19 @@ node_advertise(Node *self, CoreClock clock, const NetAddress *addresses, int n)
 	memcpy(self->addresses, addresses, (size_t) n * sizeof *addresses);
 	self->n_addresses = n;
 	renew(self);
+	/*
+	 * Links that began at an address which is gone look alive and carry nothing:
+	 * all are made anew, and begin with a greeting that has the new record.
+	 */
+	look_at_links(self);
+	for (int i = 0; i < NODE_PEER_SLOTS; i++)
+		for (NodePeer *peer = self->peer[i]; peer != NULL; peer = peer->next)
+			if (peer->up && peer->record != NULL)
+			{
+				transport_drop(self->transport, peer->curve);
+				peer->up = peer->inbound = peer->welcomed = false;
+				node_greet(self, peer, peer->record->addresses, peer->record->n_addresses);
+			}
 }
 
 void
@@ -888,6 +933,7 @@ handle_hello(Node *self, NodePeer *peer, const WireMessage *m)
 {
 	NodeRecord *record = m->n_records == 1 ? m->record[0] : NULL;
 	bool		first = !peer->greeted;
+	bool		moved = false;
 	WireMessage answer = {
 		.version = WIRE_VERSION_MIN,
 		.type = WIRE_HELLO,
@@ -948,18 +994,16 @@ handle_hello(Node *self, NodePeer *peer, const WireMessage *m)
 		peer->hello_seq = record->seq;
 		peer->hello_address = record->addresses[0];
 	}
-	if (peer->record == NULL || peer->record->seq <= record->seq)
-	{
-		node_record_keep(record);
-		record_pool_release(&self->pool, peer->record);
-		peer->record = record;
-	}
+	if (peer->record == NULL || peer->record->seq < record->seq)
+		moved = node_take_record(self, peer, record);
 	peer->greeted = true;
 	peer->told = false;
 	if (m->response)
 		peer->welcomed = peer->up = true;
 	if (first || m->response)
 		group_greeted(self, peer);
+	if (moved)
+		(void) kad_node_meet(self->kad, self->now, record);
 }
 
 static void
@@ -1105,9 +1149,19 @@ on_unreachable(void *context, const uint8_t curve[CORE_KEY_BYTES])
 	peer->hello_ms = 0;
 	if (peer->record != NULL)
 	{
-		kad_node_unreachable(self->kad, self->now, &peer->record->id);
+		/* the core sends, and what it sends may take the peer's record or place */
+		NodeRecord *record = node_record_keep(peer->record);
+		bool		meet = peer->inbound && peer->greeted && record->seq > peer->met_seq;
+
 		if (!peer->inbound)
-			group_gone(self, &peer->record->id);
+			group_gone(self, &record->id);
+		if (meet)
+			peer->met_seq = record->seq;
+		kad_node_unreachable(self->kad, self->now, &record->id);
+		/* who speaks to us lives: perhaps at other addresses than our link led to */
+		if (meet)
+			(void) kad_node_meet(self->kad, self->now, record);
+		record_pool_release(&self->pool, record);
 	}
 	group_unreachable(self, curve);
 }

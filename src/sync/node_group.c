@@ -1216,11 +1216,7 @@ connect_to(Node *self, NodeRecord *record)
 	if (peer == NULL || (peer->welcomed && node_connected(peer)))
 		return;
 	if (peer->record == NULL || peer->record->seq < record->seq)
-	{
-		node_record_keep(record);
-		record_pool_release(&self->pool, peer->record);
-		peer->record = record;
-	}
+		(void) node_take_record(self, peer, record);
 	node_greet(self, peer, NULL, 0);
 }
 

@@ -28,6 +28,7 @@ typedef struct NodePeer
 	TransportVia hello_via;		/* of its last HELLO: the link (0: none), ... */
 	uint64_t	hello_seq;		/* ... the number of its record there ... */
 	NetAddress	hello_address;	/* ... and its first address */
+	uint64_t	met_seq;		/* of the record it was met anew with when our link had failed */
 	int64_t		heard_ms;
 	int64_t		complained_ms;	/* tick of the last error sent for a malformed message */
 	struct NodePeer *next;
@@ -179,6 +180,7 @@ extern void node_say(Node *self, NodeLevel level, const char *format,...) __attr
 extern void node_refuse(Node *self, const uint8_t *curve, const char *reason);
 
 extern NodePeer *node_peer(Node *self, const uint8_t curve[CORE_KEY_BYTES], bool create);
+extern bool node_take_record(Node *self, NodePeer *peer, NodeRecord *record);
 
 /* Send to whom this record or these addresses name, greeting first where need be. */
 extern bool node_send(Node *self, NodePeer *peer, const WireMessage *message);

@@ -1039,6 +1039,8 @@ handle_answer(Node *self, NodePeer *peer, const WireMessage *m)
 static void
 handle_message(Node *self, NodePeer *peer, const WireMessage *m)
 {
+	NodeRecord *record;
+
 	if (m->response && (m->request & NODE_OWN_REQUEST) != 0)
 	{
 		handle_answer(self, peer, m);
@@ -1058,24 +1060,27 @@ handle_message(Node *self, NodePeer *peer, const WireMessage *m)
 		peer->welcomed = false;
 		return;
 	}
+	/* what the core sends may bring the peer a newer record */
+	record = node_record_keep(peer->record);
 	switch (m->type)
 	{
 		case WIRE_BYE:
-			kad_node_unreachable(self->kad, self->now, &peer->record->id);
-			group_gone(self, &peer->record->id);
+			kad_node_unreachable(self->kad, self->now, &record->id);
+			group_gone(self, &record->id);
 			peer->greeted = false;
 			peer->welcomed = false;
-			return;
+			break;
 		case WIRE_GRANTS_SYNC:
 		case WIRE_REDEEM:
 		case WIRE_GRAFT:
 		case WIRE_PRUNE:
 			if (!m->response)
 				group_receive(self, peer, m);
-			return;
+			break;
 		default:
-			kad_node_receive(self->kad, self->now, peer->record, 0, m);
+			kad_node_receive(self->kad, self->now, record, 0, m);
 	}
+	record_pool_release(&self->pool, record);
 }
 
 static void

@@ -115,7 +115,11 @@ open_lan(bool v6)
 	(void) address_parse_ip(v6 ? GROUP_V6 : GROUP_V4, &group);
 	group.port = BEACON_LAN_PORT;
 	len = to_socket(&group, v6, &address);
+	/* a group of the local link means nothing without the link, and this is to hear all */
+	if (v6)
+		((struct sockaddr_in6 *) &address)->sin6_addr = in6addr_any;
 	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
+		(v6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on) != 0) ||
 		bind(fd, (struct sockaddr *) &address, len) != 0 || !join_everywhere(fd, v6))
 	{
 		close(fd);

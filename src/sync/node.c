@@ -29,6 +29,7 @@
 #define REFUSAL_QUIET_MS 3600000
 #define REFUSAL_LINES 20		/* a minute */
 #define COMPLAIN_MS 10000
+#define ALARM_MS 60000			/* between records signed above that of the same namesake */
 #define ADOPTIONS 3				/* of our own past, before it counts as a copy */
 
 static void on_frame(void *context, const uint8_t curve[CORE_KEY_BYTES], TransportVia via,
@@ -125,6 +126,34 @@ on_kad_send(void *context, const NodeRecord *to, const WireMessage *message)
 	node_send_to(self, peer, to->addresses, to->n_addresses, message);
 }
 
+/*
+ * Another has our key.  It learns of us by a record above its own, signed once a
+ * minute at most for each: so all learn of each other, and it ends.  True when
+ * nothing was known of one there.
+ */
+static bool
+sound_alarm(Node *self, const NetAddress *at)
+{
+	NodeAlarm  *alarm = NULL;
+	bool		fresh;
+
+	for (int i = 0; i < NODE_ALARMS; i++)
+		if (net_address_equal(&self->alarm[i].at, at))
+			alarm = &self->alarm[i];
+	fresh = alarm == NULL;
+	for (int i = 0; alarm == NULL && i < NODE_ALARMS; i++)
+		if (self->alarm[i].at.port == 0)
+			alarm = &self->alarm[i];
+	if (alarm == NULL)
+		return false;
+	if (fresh || self->now.tick_ms - alarm->signed_ms >= ALARM_MS)
+	{
+		*alarm = (NodeAlarm) {*at, self->now.tick_ms};
+		self->sign_ms = 0;
+	}
+	return fresh;
+}
+
 static void
 on_kad_event(void *context, KadEvent event, const NodeRecord *record)
 {
@@ -144,6 +173,7 @@ on_kad_event(void *context, KadEvent event, const NodeRecord *record)
 			{
 				bool		ours = record->n_addresses == self->n_addresses;
 				char		text[ADDRESS_TEXT];
+				bool		fresh;
 
 				for (int i = 0; ours && i < record->n_addresses; i++)
 					ours = net_address_equal(&record->addresses[i], &self->addresses[i]);
@@ -156,19 +186,11 @@ on_kad_event(void *context, KadEvent event, const NodeRecord *record)
 					self->sign_ms = 0;
 					break;
 				}
-				/*
-				 * The other learns of us by a record above its own, once: then
-				 * both know, and neither goes on.
-				 */
-				if (!self->alarmed)
-				{
-					self->alarmed = true;
-					self->sign_ms = 0;
-				}
-				if (self->cloned && net_address_equal(&self->clone_at, &record->addresses[0]))
-					break;
+				fresh = sound_alarm(self, &record->addresses[0]);
 				self->cloned = true;
 				self->clone_at = record->addresses[0];
+				if (!fresh)
+					break;
 				address_text(&self->clone_at, text);
 				node_say(self, NODE_WARNING,
 						 "another node uses the key of this one: node id %s is also at %s; this node announces nothing any more. "

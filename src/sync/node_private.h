@@ -120,6 +120,15 @@ typedef struct NodeLookup
 	KadId		target;
 } NodeLookup;
 
+#define NODE_ALARMS 8
+
+/* Another process with our key, by where it is. */
+typedef struct NodeAlarm
+{
+	NetAddress	at;				/* port 0: none */
+	int64_t		signed_ms;		/* tick at which we last signed above its number */
+} NodeAlarm;
+
 struct Node
 {
 	NodeConfig	config;
@@ -142,7 +151,7 @@ struct Node
 	int64_t		sign_ms;		/* unix, when to sign anew */
 
 	bool		cloned;
-	bool		alarmed;		/* has signed above the other's number once */
+	NodeAlarm	alarm[NODE_ALARMS];	/* of others with our key */
 	int			adopted;		/* times a record of our own past was signed over */
 	NetAddress	clone_at;
 

@@ -559,7 +559,7 @@ sub wait_log
 	my ($self, $pattern, $offset, $seconds) = @_;
 
 	return 1 if wait_until(sub { $self->log($offset) =~ $pattern }, $seconds);
-	diag("$self->{name}: the log has nothing like $pattern:\n" . join("\n", (split /\n/, $self->log($offset))[ -15 .. -1 ]));
+	diag("$self->{name}: the log has nothing like $pattern:\n" . ($self->log($offset) =~ /((?:.*\n){0,15})\z/)[0]);
 	return 0;
 }
 

@@ -13,12 +13,13 @@
  *	ask				what the node says of itself by datagram
  *	own				our own id
  *	hello=KIND		good network versions version expired future forged stolen
- *	again=N			the last HELLO, N times more; answers are counted
+ *	again=N			the last HELLO, N times more at once; answers are counted
  *	ping, find, bye
  *	provide=KIND:ID	good expired forged stolen, for a collection's id
  *	redeem=KIND:TEXT	good forged stolen altered, with an invitation
  *	grants=ID, graft=ID	as if we were a member
  *	frames=N		hostile frames, see make_hostile()
+ *	datagrams=N		noise, and asks that are damaged
  *	raw=N			TCP connections with bytes that are not ZMTP
  *	silent=N		TCP connections that say nothing, until the end
  *	peers=N			connections with a key each, that greet well, until the end
@@ -478,18 +479,26 @@ do_hello(const char *kind)
 static void
 do_again(const char *argument)
 {
+	static uint8_t answer[4 * 1024 * 1024];
 	int			n = atoi(argument);
+	int			sent = 0;
 	int			answered = 0;
+	int64_t		until;
 
 	for (int i = 0; i < n; i++)
 	{
-		char		what[512];
-
 		bytes_store(last_hello + 8, 8, new_request());
-		if (send_frame(last_hello, last_hello_len))
-			answered += await(bytes_load(last_hello + 8, 8), what, sizeof what);
+		sent += send_frame(last_hello, last_hello_len);
 	}
-	printf("again: %d of %d answered\n", answered, n);
+	until = now_tick() + wait_ms;
+	while (answered < sent && now_tick() < until)
+	{
+		zmq_pollitem_t item = {the_link(), 0, ZMQ_POLLIN, 0};
+
+		if (zmq_poll(&item, 1, until - now_tick()) > 0 && zmq_recv(the_link(), answer, sizeof answer, ZMQ_DONTWAIT) >= 0)
+			answered++;
+	}
+	printf("again: %d sent, %d answered\n", sent, answered);
 }
 
 static void
@@ -761,6 +770,36 @@ do_frames(const char *argument)
 	printf("frames: %ld sent, %ld of them in parts, %ld answers, %" PRId64 " ms\n", sent, parts, answers, now_tick() - began);
 }
 
+/* Datagrams: noise, and asks cut short or with some bits turned. */
+static void
+do_datagrams(const char *argument)
+{
+	int			fd = socket(AF_INET, SOCK_DGRAM, 0);
+	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t) port)};
+	long		n = atol(argument);
+	long		sent = 0;
+
+	inet_pton(AF_INET, host, &to.sin_addr);
+	for (long i = 0; i < n; i++)
+	{
+		uint8_t		bytes[2 * BEACON_MAX];
+		size_t		len = below(sizeof bytes + 1);
+
+		host_fill(&random_state, bytes, len);
+		if (below(2) == 0)
+		{
+			len = beacon_sign(&crypto, self.secret, below(2) == 0 ? BEACON_ASK : BEACON_ANNOUNCE, below(3), self.record, now_unix(), bytes);
+			if (below(2) == 0)
+				len = below(len);
+			else
+				bytes[below(len)] ^= (uint8_t) (1 << below(8));
+		}
+		sent += sendto(fd, bytes, len, 0, (struct sockaddr *) &to, sizeof to) >= 0;
+	}
+	close(fd);
+	printf("datagrams: %ld sent\n", sent);
+}
+
 static int
 connect_tcp(void)
 {
@@ -956,6 +995,7 @@ static const Action actions[] = {
 	{"grants", true, do_grants},
 	{"graft", true, do_graft},
 	{"frames", true, do_frames},
+	{"datagrams", true, do_datagrams},
 	{"raw", true, do_raw},
 	{"silent", true, do_silent},
 	{"peers", true, do_peers},

@@ -24,7 +24,7 @@ use POSIX ':sys_wait_h';
 use Test::More;
 use Time::HiRes qw(time usleep);
 
-our @EXPORT = qw(are_together new_node copy_node run wait_until no_namespaces make_switch isolate rejoin hostile hostile_start hostile_stop free_port free_ports);
+our @EXPORT = qw(are_together new_node copy_node run wait_until no_namespaces make_switch isolate rejoin hostile hostile_start session_start background_stop free_port free_ports);
 
 our $WAIT = 60;	# seconds that any wait may take, unless it says otherwise
 
@@ -668,6 +668,14 @@ sub curve_key
 	return $self->{curve} //= (hostile($self, 'ask') =~ /curve=([0-9a-f]{64})/)[0];
 }
 
+# Messages that its node has read.
+sub received
+{
+	my ($self) = @_;
+
+	return $self->sql(q{SELECT messages_received FROM vecdb.stat_workers WHERE kind = 'node'});
+}
+
 # Its worker's memory that is not shared, in kB, and CPU seconds so far.
 sub worker_memory
 {
@@ -730,11 +738,12 @@ sub hostile
 	return $out;
 }
 
-# In the background until hostile_stop(), after it has written a line like this.
-sub hostile_start
+# A command in the background until background_stop(), which ends its input;
+# returns when it has written a line like this.
+sub background_start
 {
-	my ($node, $pattern, @args) = @_;
-	my $out = "$base/hostile-" . ++$serial;
+	my ($pattern, @command) = @_;
+	my $out = "$base/background-" . ++$serial;
 
 	pipe(my $in, my $hold) or die "no pipe: $!";
 	my $pid = fork() // die "could not fork: $!";
@@ -745,7 +754,7 @@ sub hostile_start
 		open(STDIN, '<&', $in) or POSIX::_exit(127);
 		open(STDOUT, '>', $out) or POSIX::_exit(127);
 		open(STDERR, '>&', \*STDOUT) or POSIX::_exit(127);
-		my @command = hostile_command($node, @args);
+		chdir '/';
 		no warnings 'exec';
 		exec { $command[0] } @command;
 		POSIX::_exit(127);
@@ -753,24 +762,41 @@ sub hostile_start
 	close $in;
 	my $helper = { pid => $pid, hold => $hold, out => $out };
 	push @helpers, $helper;
-	wait_until(sub { slurp($out) =~ $pattern }) or diag("hostile @args: " . slurp($out));
+	wait_until(sub { slurp($out) =~ $pattern }) or diag("@command: " . slurp($out));
 	return $helper;
 }
 
-sub hostile_stop
+# End it, by force after a while: what it has written.
+sub background_stop
 {
 	my ($helper) = @_;
 
 	close $helper->{hold} if $helper->{hold};
 	$helper->{hold} = undef;
-	my $ended = wait_until(sub { waitpid($helper->{pid}, WNOHANG) != 0 }, 10);
-	if (!$ended)
+	if (!wait_until(sub { waitpid($helper->{pid}, WNOHANG) != 0 }, $helper->{patience} // 10))
 	{
 		kill 'KILL', -$helper->{pid};
 		waitpid($helper->{pid}, 0);
 	}
 	@helpers = grep { $_ != $helper } @helpers;
 	return slurp($helper->{out});
+}
+
+sub hostile_start
+{
+	my ($node, $pattern, @args) = @_;
+
+	return background_start($pattern, hostile_command($node, @args));
+}
+
+# A session that repeats a statement for as long as it may.
+sub session_start
+{
+	my ($node, $sql, $db) = @_;
+	my $helper = background_start(qr/./, as_user(psql_command($node->{socket}, $node->{pgport}, $db // 'postgres', $sql), '-c', "$sql \\watch 0.02"));
+
+	$helper->{patience} = 0;
+	return $helper;
 }
 
 # ---------------------------------------------------------------------------
@@ -780,7 +806,7 @@ sub clean_up
 {
 	my ($keep) = @_;
 
-	hostile_stop($_) for @helpers;
+	background_stop($_) for @helpers;
 	$_->stop('immediate') for grep { $_->{running} } @nodes;
 	for my $namespace (reverse @namespaces)
 	{

@@ -48,7 +48,7 @@
 
 #define SKEW_MS 300000
 #define HOUR_MS (INT64_C(3600) * 1000)
-#define GREET_EVERY 1000		/* hostile frames; some of them end our welcome */
+#define GREET_EVERY 100			/* hostile frames; some of them end our welcome */
 
 typedef struct Self
 {

@@ -188,14 +188,20 @@ sub free_ports
 # Why there can be none, or undef.
 sub no_namespaces
 {
+	my $probe = "vecdb$$-probe";
+	my $why;
+
 	return 'network namespaces need root' if !$root;
-	my ($status, undef, $err) = run([ 'ip', 'netns', 'add', "vecdb$$-probe" ]);
+	my ($status, undef, $err) = run([ qw(ip netns add), $probe ]);
 	return 'network namespaces cannot be made here: ' . ($err =~ s/\s+$//r) if $status != 0;
-	($status, undef, $err) = run([ qw(ip -n), "vecdb$$-probe", qw(link add name one type veth peer name two) ]);
-	my ($bridge, undef, $more) = run([ qw(ip -n), "vecdb$$-probe", qw(link add name three type bridge) ]);
-	run([ 'ip', 'netns', 'del', "vecdb$$-probe" ]);
-	return 'virtual links cannot be made here: ' . ("$err$more" =~ s/\s+$//r) if $status != 0 || $bridge != 0;
-	return undef;
+	for my $command ([ qw(ip -n), $probe, qw(link add name one type veth peer name two) ], [ qw(ip -n), $probe, qw(link add name three type bridge) ],
+		[ qw(ip netns exec), $probe, qw(nft add table ip nat) ], [ qw(ip netns exec), $probe, 'nft', 'add chain ip nat out { type nat hook postrouting priority 100; }' ])
+	{
+		($status, undef, $err) = run($command);
+		$why //= "\"@$command\" is impossible here: " . ($err =~ s/\s+$//r) if $status != 0;
+	}
+	run([ qw(ip netns del), $probe ]);
+	return $why;
 }
 
 sub ip_in

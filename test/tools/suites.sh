@@ -92,7 +92,8 @@ packages()
 		list+=' libipc-run-perl curl'
 	fi
 	if wanted net && any 'test/net/*.pl'; then
-		list+=' libsodium-dev libzmq3-dev iproute2 nftables'
+		list+=' libsodium-dev libzmq3-dev'
+		! am_root || list+=' iproute2 nftables'
 	fi
 	# shellcheck disable=SC2086
 	[ -n "${VECDB_NO_PACKAGES:-}" ] || need_packages $list

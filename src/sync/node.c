@@ -704,13 +704,37 @@ node_greet(Node *self, NodePeer *peer, const NetAddress *addresses, int n)
 	if (hello.request == 0)
 		return;
 	peer->hello_ms = self->now.tick_ms;
-	send_frame(self, peer, addresses, n, &hello);
+	if (!send_frame(self, peer, addresses, n, &hello))
+	{
+		/* no answer to wait for */
+		for (int i = 0; i < NODE_CALLS; i++)
+			if (self->call[i].purpose == CALL_HELLO && self->call[i].request == hello.request)
+				self->call[i].purpose = CALL_NONE;
+	}
+}
+
+/*
+ * Before a message to this peer: must it be greeted?  Links make room for others
+ * at any time, and whose link goes forgets us, so that what comes first over the
+ * next one is HELLO.
+ */
+static bool
+greeting_due(Node *self, NodePeer *peer)
+{
+	TransportLinkInfo info;
+
+	if (peer->welcomed && !transport_link(self->transport, peer->welcome_via, &info))
+	{
+		peer->welcomed = false;
+		peer->hello_ms = 0;
+	}
+	return !peer->welcomed && (peer->hello_ms == 0 || self->now.tick_ms - peer->hello_ms >= HELLO_AGAIN_MS);
 }
 
 void
 node_send_to(Node *self, NodePeer *peer, const NetAddress *addresses, int n, const WireMessage *message)
 {
-	if (!peer->welcomed && (peer->hello_ms == 0 || self->now.tick_ms - peer->hello_ms >= HELLO_AGAIN_MS))
+	if (greeting_due(self, peer))
 		node_greet(self, peer, addresses, n);
 	send_frame(self, peer, addresses, n, message);
 }
@@ -718,7 +742,7 @@ node_send_to(Node *self, NodePeer *peer, const NetAddress *addresses, int n, con
 bool
 node_send(Node *self, NodePeer *peer, const WireMessage *message)
 {
-	if (!peer->welcomed && (peer->hello_ms == 0 || self->now.tick_ms - peer->hello_ms >= HELLO_AGAIN_MS))
+	if (greeting_due(self, peer))
 		node_greet(self, peer, NULL, 0);
 	return send_frame(self, peer, NULL, 0, message);
 }
@@ -1021,7 +1045,10 @@ handle_hello(Node *self, NodePeer *peer, const WireMessage *m)
 	peer->greeted = true;
 	peer->told = false;
 	if (m->response)
+	{
 		peer->welcomed = peer->up = true;
+		peer->welcome_via = self->via;
+	}
 	if (first || m->response)
 		group_greeted(self, peer);
 	if (moved)
@@ -1080,6 +1107,7 @@ handle_message(Node *self, NodePeer *peer, const WireMessage *m)
 	{
 		/* it has begun anew, and does not know us */
 		peer->welcomed = false;
+		peer->hello_ms = 0;
 		return;
 	}
 	/* what the core sends may bring the peer a newer record */
@@ -1091,6 +1119,7 @@ handle_message(Node *self, NodePeer *peer, const WireMessage *m)
 			group_gone(self, &record->id);
 			peer->greeted = false;
 			peer->welcomed = false;
+			peer->hello_ms = 0;
 			break;
 		case WIRE_GRANTS_SYNC:
 		case WIRE_REDEEM:
@@ -1236,8 +1265,9 @@ look_at_links(Node *self)
 		for (NodePeer *peer = self->peer[i]; peer != NULL; peer = peer->next)
 			if (peer->greeted && !node_connected(peer))
 			{
-				/* it may come back; but what it sends then begins with HELLO */
+				/* it may come back; but what it sends then begins with HELLO, as does what we send */
 				peer->greeted = peer->welcomed = false;
+				peer->hello_ms = 0;
 				group_gone(self, &peer->record->id);
 			}
 }

@@ -19,7 +19,8 @@ typedef struct NodePeer
 	uint8_t		curve[CORE_KEY_BYTES];
 	NodeRecord *record;			/* referenced; NULL until we know one */
 	bool		greeted;		/* its HELLO holds: it is heard and answered */
-	bool		welcomed;		/* it has answered ours since the link came up */
+	bool		welcomed;		/* it has answered ours ... */
+	TransportVia welcome_via;	/* ... over this link: without it, it may not know us any more */
 	bool		told;			/* that it has to greet first */
 	bool		up;				/* our link to it is up ... */
 	int64_t		up_since_ms;

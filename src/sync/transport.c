@@ -70,6 +70,7 @@
 #define SILENT_MS 15000			/* an inbound connection without a frame */
 #define SWEEP_MS 100
 #define INBOUND_IDLE_MS 60000	/* may be closed to make room for another */
+#define ANSWER_MS 3000			/* so long a frame may have to wait for its answer */
 
 /* Descriptors: mailbox, monitor's two ends, connection; another of each that lingers. */
 #define DESCRIPTORS_PER_LINK 5
@@ -1364,6 +1365,13 @@ out_events(Transport *self, Outbound *link)
 		}
 }
 
+/* Closed now, it would lose an answer that is on its way. */
+static bool
+out_awaits(const Transport *self, const Outbound *link)
+{
+	return link->frames_out > link->frames_in && self->now_ms - link->used_ms < ANSWER_MS;
+}
+
 /* Whom to give up for another: idle, unpinned, the least recently used. */
 static Outbound *
 out_slot(Transport *self)
@@ -1383,7 +1391,7 @@ out_slot(Transport *self)
 			continue;
 		}
 		n++;
-		if (queued(link->account) == 0 && link->up && pin_find(self, link->key) < 0 &&
+		if (queued(link->account) == 0 && link->up && !out_awaits(self, link) && pin_find(self, link->key) < 0 &&
 			(idle == NULL || link->used_ms < idle->used_ms))
 			idle = link;
 	}

@@ -159,7 +159,7 @@ light()
 {
 	rm -f "$DIR/in.$1" "$DIR/out.$1"
 	mkfifo "$DIR/in.$1" || die "cannot make a pipe in $DIR"
-	"$DIR/node_host" --nodes="$2" --port="$3" --seed="$4" --meet="127.0.0.1:$P2P" <"$DIR/in.$1" >"$DIR/out.$1" 2>>"$LOG" &
+	"$DIR/node_host" --nodes="$2" --port="$3" --seed="$4" --meet="127.0.0.1:$P2P" <"$DIR/in.$1" >>"$DIR/out.$1" 2>>"$LOG" &
 	HOSTS[$1]=$!
 	exec {fd}>"$DIR/in.$1"
 	IN[$1]=$fd

@@ -18,6 +18,13 @@
  *	 is ours to make, with a new one.
  * - Frames are handed over with a function that libzmq calls when it has
  *	 encrypted them: bytes not yet sent are counted by that.
+ * - Pipes have no limit (RCVHWM 0).  One that is full makes libzmq stop reading
+ *	 its connection, and when that connection is then reset, the next heartbeat
+ *	 or PING is an assertion that fails.  Nor would a limit help: it counts whole
+ *	 messages, and a message may have parts without end.  What libzmq holds is
+ *	 what TCP has received and we have not seen; who goes too far is cut.
+ * - Calls into libzmq are contained (contain.h); after an abort in there nothing
+ *	 of it is called again.
  *
  * libzmq's threads call nothing of ours but frame_free().
  */
@@ -42,31 +49,40 @@
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <sodium.h>
 #include <zmq.h>
+
+#include "sync/contain.h"
 
 #ifndef ZMQ_ZAP_ENFORCE_DOMAIN	/* 4.3.4 has it, its header only among drafts */
 #define ZMQ_ZAP_ENFORCE_DOMAIN 93
 #endif
 
 #define DOMAIN_NAME "vecdb"
-#define INBOUND_SPARE 64		/* connections above the limit, about to be cut */
+#define INBOUND_SPARE 64		/* connections above the limit, not yet known by key */
+#define INBOUND_PER_KEY 4
 #define INBOUND_SLOTS (TRANSPORT_INBOUND_MAX + INBOUND_SPARE)
 #define ADMITTED_MAX 2048		/* admitted, no frame yet */
-#define RECEIVE_MESSAGES 16		/* of a connection, in libzmq, complete */
+#define ROUTING_ID_BYTES 5		/* of those that libzmq makes: 0 and a number */
 #define WAITING_FRAMES 64		/* of a link that is not up yet */
 #define FRAME_OVERHEAD 192		/* what a queued frame costs besides its bytes */
-#define WIRE_OVERHEAD 42		/* of a frame: ZMTP's and CURVE's */
+#define CURVE_OVERHEAD 33		/* of a frame on the wire */
+#define HELD_BYTES ((uint64_t) 32 << 20)	/* received of one connection, not seen yet */
+#define HELD_ALL_BYTES ((uint64_t) 128 << 20)
+#define QUEUE_SHARE_BYTES (64 * 1024)	/* of each peer, when TRANSPORT_QUEUES_BYTES are used up */
 
 #define HANDSHAKE_MS 5000
-#define ATTEMPT_MS 6000			/* connect and handshake, at one address */
+#define ATTEMPT_SPARE_MS 1000	/* an attempt at one address may take this longer */
 #define HEARTBEAT_MS 10000
 #define HEARTBEAT_TIMEOUT_MS 30000
+#define STUCK_MS 30000			/* nothing of what waits has been taken */
 #define RETRY_FIRST_MS 100
 #define RETRY_LAST_MS 60000
 #define LINGER_MS 200
+#define DESTROY_MS 2000
 #define SILENT_MS 15000			/* an inbound connection without a frame */
 #define SWEEP_MS 100
 #define INBOUND_IDLE_MS 60000	/* may be closed to make room for another */
@@ -98,6 +114,15 @@ typedef struct Frame
 	uint8_t		data[];
 } Frame;
 
+/* What TCP knows of a connection, beside what we know. */
+typedef struct Stream
+{
+	uint64_t	seen;			/* bytes on the wire of what was handed to us */
+	uint64_t	held;			/* of what was not, at the last look */
+	uint64_t	taken;			/* bytes that the peer has acknowledged */
+	int64_t		taken_ms;		/* when that changed, or nothing waited */
+} Stream;
+
 typedef struct Outbound
 {
 	bool		used;
@@ -126,7 +151,7 @@ typedef struct Outbound
 	uint64_t	bytes_in;
 	uint64_t	bytes_out;
 	uint64_t	dropped;
-	uint64_t	wire_in;		/* of this connection: as TCP counts */
+	Stream		stream;
 } Outbound;
 
 typedef struct Inbound
@@ -140,16 +165,16 @@ typedef struct Inbound
 	int64_t		since_ms;
 	int64_t		heard_ms;
 	NetAddress	address;
+	uint64_t	subnet;
 	uint8_t		key[CORE_KEY_BYTES];
-	uint8_t		routing_id[255];
-	uint8_t		routing_id_len;
+	uint8_t		routing_id[ROUTING_ID_BYTES];
 	Account    *account;
 	uint64_t	frames_in;
 	uint64_t	frames_out;
 	uint64_t	bytes_in;
 	uint64_t	bytes_out;
 	uint64_t	dropped;
-	uint64_t	wire_in;
+	Stream		stream;
 } Inbound;
 
 /* What the ZAP handler let in, until its first frame tells which connection it is. */
@@ -182,8 +207,9 @@ struct Transport
 	uint64_t	order;			/* of events */
 	uint64_t	serial;
 	int			turn;			/* of the links */
-	bool		polling;
-	char		why_not[96];
+	bool		failure_told;	/* why the next connection to end does so */
+	uint64_t	refused_keys;	/* by our handler, still connected */
+	Containment *containment;
 
 	Outbound	out[TRANSPORT_LINKS_MAX];
 	uint8_t		pins[TRANSPORT_LINKS_MAX][CORE_KEY_BYTES];
@@ -203,6 +229,7 @@ struct Transport
 };
 
 static void out_close_socket(Transport *self, Outbound *link, int linger_ms);
+static void out_drop_waiting(Outbound *link);
 static void out_forget(Transport *self, Outbound *link, bool tell);
 static void in_cut(Transport *self, Inbound *link);
 static void in_forget(Transport *self, Inbound *link);
@@ -279,6 +306,9 @@ set_int(void *socket, int option, int value)
 	return zmq_setsockopt(socket, option, &value, sizeof value) == 0;
 }
 
+/* Waiting in all queues, of all transports of the process. */
+static _Atomic size_t queued_all;
+
 static void
 account_release(Account *account)
 {
@@ -312,6 +342,7 @@ frame_new(Account *account, const uint8_t *bytes, size_t len)
 	memcpy(frame->data, bytes, len);
 	atomic_fetch_add(&account->references, 1);
 	atomic_fetch_add(&account->bytes, len + FRAME_OVERHEAD);
+	atomic_fetch_add(&queued_all, len + FRAME_OVERHEAD);
 	return frame;
 }
 
@@ -322,6 +353,7 @@ frame_free(void *data, void *hint)
 	Frame	   *frame = hint;
 
 	atomic_fetch_sub(&frame->account->bytes, frame->len + FRAME_OVERHEAD);
+	atomic_fetch_sub(&queued_all, frame->len + FRAME_OVERHEAD);
 	account_release(frame->account);
 	free(frame);
 }
@@ -336,9 +368,47 @@ static bool
 has_room(const Account *account, size_t len)
 {
 	size_t		bytes = queued(account);
+	size_t		more = len + FRAME_OVERHEAD;
+	bool		crowded = atomic_load(&queued_all) + more > TRANSPORT_QUEUES_BYTES;
 
 	/* an empty queue takes a frame of any size */
-	return bytes == 0 || bytes + len + FRAME_OVERHEAD <= TRANSPORT_QUEUE_BYTES;
+	if (bytes == 0)
+		return !crowded || more <= QUEUE_SHARE_BYTES;
+	return bytes + more <= (crowded ? QUEUE_SHARE_BYTES : TRANSPORT_QUEUE_BYTES);
+}
+
+/* What a frame takes on the wire: ZMTP's header, CURVE's, itself. */
+static uint64_t
+wire_bytes(size_t len)
+{
+	size_t		body = len + CURVE_OVERHEAD;
+
+	return body + (body > 255 ? 9 : 2);
+}
+
+/*
+ * Look at a connection, whose descriptor is libzmq's and may have ended.  False
+ * when the peer has taken nothing for too long of what waits for it: heartbeats
+ * would not notice, they wait in the same queue.
+ */
+static bool
+stream_look(Stream *stream, int fd, const Account *account, int64_t now_ms)
+{
+	struct tcp_info info = {0};
+	socklen_t	size = sizeof info;
+
+	stream->held = 0;
+	if (fd < 0 || getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) != 0)
+		return true;
+	if (info.tcpi_bytes_received > stream->seen)
+		stream->held = info.tcpi_bytes_received - stream->seen;
+	if (info.tcpi_bytes_acked != stream->taken || stream->taken_ms == 0 ||
+		(queued(account) == 0 && info.tcpi_unacked == 0 && info.tcpi_notsent_bytes == 0))
+	{
+		stream->taken = info.tcpi_bytes_acked;
+		stream->taken_ms = now_ms;
+	}
+	return now_ms - stream->taken_ms < STUCK_MS;
 }
 
 static int
@@ -565,12 +635,12 @@ start_sockets(Transport *self, char *error, size_t room)
 		!set_int(router, ZMQ_ROUTER_MANDATORY, 1) ||
 		!set_int(router, ZMQ_LINGER, LINGER_MS) ||
 		zmq_setsockopt(router, ZMQ_MAXMSGSIZE, &(int64_t) {TRANSPORT_FRAME_MAX + 64}, sizeof(int64_t)) != 0 ||
-		!set_int(router, ZMQ_RCVHWM, RECEIVE_MESSAGES) ||
+		!set_int(router, ZMQ_RCVHWM, 0) ||
 		!set_int(router, ZMQ_SNDHWM, 0) ||
-		!set_int(router, ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS) ||
-		!set_int(router, ZMQ_HEARTBEAT_IVL, HEARTBEAT_MS) ||
-		!set_int(router, ZMQ_HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS) ||
-		!set_int(router, ZMQ_HEARTBEAT_TTL, HEARTBEAT_TIMEOUT_MS))
+		!set_int(router, ZMQ_HANDSHAKE_IVL, self->config.handshake_ms) ||
+		!set_int(router, ZMQ_HEARTBEAT_IVL, self->config.heartbeat_ms) ||
+		!set_int(router, ZMQ_HEARTBEAT_TIMEOUT, self->config.heartbeat_timeout_ms) ||
+		!set_int(router, ZMQ_HEARTBEAT_TTL, self->config.heartbeat_timeout_ms))
 		return zmq_failed(error, room, "set up a socket with this libzmq");
 
 	/* Before the first connection: what has come in must all be seen. */
@@ -600,6 +670,27 @@ start_sockets(Transport *self, char *error, size_t room)
 	return port_add(self, &self->router) || zmq_failed(error, room, "watch a socket");
 }
 
+static bool
+start_contained(Transport *self, char *error, size_t room)
+{
+	ContainFrame call;
+	bool		ok;
+
+	self->containment = contain_new();
+	if (self->containment == NULL)
+		return refuse(error, room, "no more than some dozens of transports in one process");
+	if (!CONTAIN_ENTER(self->containment, call))
+		return refuse(error, room, "libzmq has aborted");
+	ok = contain_threads_begin(self->containment);
+	if (ok)
+		ok = start_sockets(self, error, room) &&
+			(contain_threads_end(self->containment) || refuse(error, room, "could not tell libzmq's threads: is /proc mounted?"));
+	else
+		refuse(error, room, "could not list the threads of the process: is /proc mounted?");
+	contain_leave(&call);
+	return ok;
+}
+
 Transport *
 transport_new(const TransportConfig *config, char *error, size_t room)
 {
@@ -623,6 +714,12 @@ transport_new(const TransportConfig *config, char *error, size_t room)
 		return NULL;
 	}
 	self->config = *config;
+	if (self->config.handshake_ms == 0)
+		self->config.handshake_ms = HANDSHAKE_MS;
+	if (self->config.heartbeat_ms == 0)
+		self->config.heartbeat_ms = HEARTBEAT_MS;
+	if (self->config.heartbeat_timeout_ms == 0)
+		self->config.heartbeat_timeout_ms = HEARTBEAT_TIMEOUT_MS;
 	self->epoll = self->wake = self->listener = self->spare = -1;
 	if (sodium_init() < 0)
 		ok = refuse(error, room, "libsodium cannot be initialised");
@@ -641,7 +738,7 @@ transport_new(const TransportConfig *config, char *error, size_t room)
 	{
 		sigfillset(&all);
 		pthread_sigmask(SIG_SETMASK, &all, &before);
-		ok = start_sockets(self, error, room);
+		ok = start_contained(self, error, room);
 		pthread_sigmask(SIG_SETMASK, &before, NULL);
 	}
 	if (!ok)
@@ -649,16 +746,53 @@ transport_new(const TransportConfig *config, char *error, size_t room)
 	return self;
 }
 
-void
-transport_destroy(Transport **pointer)
+static void *
+context_term(void *context)
 {
-	Transport  *self = *pointer;
+	while (zmq_ctx_term(context) != 0 && zmq_errno() == EINTR)
+		;
+	return NULL;
+}
 
-	*pointer = NULL;
-	if (self == NULL)
-		return;
-	if (self->listener >= 0)
-		listener_close(self, true);
+/*
+ * End libzmq's threads.  That waits for them for as long as it takes, so a thread
+ * of our own does; false when they do not end in time.
+ */
+static bool
+context_end(Transport *self)
+{
+	pthread_t	thread;
+	sigset_t	all;
+	sigset_t	before;
+	int			status;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	status = pthread_create(&thread, NULL, context_term, self->context);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (status != 0)
+	{
+		context_term(self->context);
+		return true;
+	}
+	for (int waited = 0; waited < DESTROY_MS && !contain_aborted(self->containment); waited += 50)
+	{
+		struct timespec until;
+
+		clock_gettime(CLOCK_MONOTONIC, &until);
+		until.tv_nsec += 50 * 1000000;
+		until.tv_sec += until.tv_nsec / 1000000000;
+		until.tv_nsec %= 1000000000;
+		if (pthread_clockjoin_np(thread, NULL, CLOCK_MONOTONIC, &until) == 0)
+			return true;
+	}
+	pthread_detach(thread);
+	return false;
+}
+
+static bool
+close_sockets(Transport *self)
+{
 	for (int i = 0; i < TRANSPORT_LINKS_MAX; i++)
 		if (self->out[i].used)
 			out_forget(self, &self->out[i], false);
@@ -676,9 +810,40 @@ transport_destroy(Transport **pointer)
 	port_close(self, &self->monitor, 0);
 	port_close(self, &self->router, LINGER_MS);
 	port_close(self, &self->zap, 0);
-	if (self->context != NULL)
-		while (zmq_ctx_term(self->context) != 0 && zmq_errno() == EINTR)
-			;
+	return self->context == NULL || context_end(self);
+}
+
+/* False when libzmq has been left where it is. */
+static bool
+end_contained(Transport *self)
+{
+	ContainFrame call;
+	bool		ok;
+
+	if (transport_broken(self) || !CONTAIN_ENTER(self->containment, call))
+		return false;
+	ok = close_sockets(self);
+	contain_leave(&call);
+	return ok;
+}
+
+void
+transport_destroy(Transport **pointer)
+{
+	Transport  *self = *pointer;
+
+	*pointer = NULL;
+	if (self == NULL)
+		return;
+	if (self->listener >= 0)
+		listener_close(self, true);
+	if (end_contained(self))
+		contain_free(&self->containment);
+	for (int i = 0; i < TRANSPORT_LINKS_MAX; i++)
+	{
+		out_drop_waiting(&self->out[i]);
+		account_release(self->out[i].account);
+	}
 	for (int i = 0; i < INBOUND_SLOTS; i++)
 		account_release(self->in[i].account);
 	if (self->epoll >= 0)
@@ -693,6 +858,12 @@ transport_destroy(Transport **pointer)
 	free(self->banned);
 	sodium_memzero(self->config.curve_secret, sizeof self->config.curve_secret);
 	free(self);
+}
+
+bool
+transport_broken(const Transport *self)
+{
+	return contain_aborted(self->containment);
 }
 
 uint16_t
@@ -825,45 +996,79 @@ in_forget(Transport *self, Inbound *link)
 }
 
 /*
- * Whom to hang up on so that another may stay: of those that have said nothing
- * yet one of the subnet that has most of them, the newcomer among them; else who
- * has been silent for longest, if for long enough.
+ * Whom to hang up on so that another may come: of those that have said nothing
+ * yet the oldest of the subnet that has most of them, the newcomer among them.
+ * So a subnet that floods us gets in its own way first.
  */
 static Inbound *
-in_victim(Transport *self, Inbound *newcomer)
+in_silent_victim(Transport *self)
 {
+	uint16_t	count[2048] = {0};
 	Inbound    *victim = NULL;
 	int			most = 0;
 
-	for (int i = 0; i < self->in_top; i++)
-	{
-		Inbound    *link = &self->in[i];
-
-		if (!link->used || link->cut || !link->speaks || self->now_ms - link->heard_ms < INBOUND_IDLE_MS ||
-			pin_find(self, link->key) >= 0)
-			continue;
-		if (victim == NULL || link->heard_ms < victim->heard_ms)
-			victim = link;
-	}
-	if (victim != NULL)
-		return victim;
-	for (int i = 0; i < self->in_top; i++)
-	{
-		Inbound    *link = &self->in[i];
-		int			same = 0;
-
-		if (!link->used || link->cut || link->speaks)
-			continue;
-		for (int j = 0; j < self->in_top; j++)
-			same += self->in[j].used && !self->in[j].cut && !self->in[j].speaks &&
-				net_address_subnet(&self->in[j].address) == net_address_subnet(&link->address);
-		if (same > most)
+	for (int pass = 0; pass < 2; pass++)
+		for (int i = 0; i < self->in_top; i++)
 		{
-			most = same;
-			victim = link;
+			Inbound    *link = &self->in[i];
+			uint64_t	slot;
+
+			if (!link->used || link->cut || link->speaks)
+				continue;
+			/* two subnets that share a counter are taken for one */
+			slot = (link->subnet * UINT64_C(0x9E3779B97F4A7C15)) >> 53;
+			if (pass == 0)
+				count[slot]++;
+			else if (count[slot] > most || (count[slot] == most && link->accepted < victim->accepted))
+			{
+				most = count[slot];
+				victim = link;
+			}
 		}
+	return victim;
+}
+
+/* A connection is known by its key now: has it room? */
+static void
+in_make_room(Transport *self, Inbound *newcomer)
+{
+	Inbound    *of_key = NULL;
+	Inbound    *idle = NULL;
+	int			same = 0;
+	int			n = 0;
+
+	for (int i = 0; i < self->in_top; i++)
+	{
+		Inbound    *link = &self->in[i];
+
+		if (!link->used || link->cut || !link->speaks)
+			continue;
+		n++;
+		if (memcmp(link->key, newcomer->key, CORE_KEY_BYTES) == 0)
+		{
+			same++;
+			if (of_key == NULL || link->serial < of_key->serial)
+				of_key = link;
+		}
+		if (link != newcomer && self->now_ms - link->heard_ms >= INBOUND_IDLE_MS &&
+			(idle == NULL || link->heard_ms < idle->heard_ms) && pin_find(self, link->key) < 0)
+			idle = link;
 	}
-	return most > 1 ? victim : newcomer;
+	if (same > INBOUND_PER_KEY)
+	{
+		self->stats.evicted++;
+		in_cut(self, of_key);
+	}
+	else if (n > self->config.max_inbound && idle != NULL)
+	{
+		self->stats.evicted++;
+		in_cut(self, idle);
+	}
+	else if (n > self->config.max_inbound)
+	{
+		self->stats.refused_room++;
+		in_cut(self, newcomer);
+	}
 }
 
 static void
@@ -871,7 +1076,9 @@ in_accepted(Transport *self, int fd)
 {
 	Inbound    *link = in_of_fd(self, fd);
 	NetAddress	peer;
-	int			live = 0;
+	int			silent = 0;
+	int			speaking = 0;
+	int			may;
 
 	self->stats.accepted++;
 	if (link != NULL)
@@ -893,22 +1100,48 @@ in_accepted(Transport *self, int fd)
 	link->accepted = ++self->order;
 	link->since_ms = self->now_ms;
 	link->address = peer;
+	link->subnet = net_address_subnet(&peer);
 	self->by_fd[fd] = (int16_t) (link - self->in);
 	self->n_in++;
 	if (self->in_top <= link - self->in)
 		self->in_top = (int) (link - self->in) + 1;
 	for (int i = 0; i < self->in_top; i++)
-		live += self->in[i].used && !self->in[i].cut;
-	if (live > self->config.max_inbound)
+		if (self->in[i].used && !self->in[i].cut)
+		{
+			silent += !self->in[i].speaks;
+			speaking += self->in[i].speaks;
+		}
+	may = self->config.max_inbound - speaking;
+	if (silent > (may > INBOUND_SPARE ? may : INBOUND_SPARE))
 	{
-		Inbound    *victim = in_victim(self, link);
-
-		if (victim->speaks)
-			self->stats.evicted++;
-		else
-			self->stats.refused_room++;
-		in_cut(self, victim);
+		self->stats.refused_room++;
+		in_cut(self, in_silent_victim(self));
 	}
+}
+
+/* Was it one that our handler has let in, for all we know? */
+static bool
+in_was_admitted(const Transport *self, const Inbound *link)
+{
+	for (int i = 0; i < ADMITTED_MAX && self->n_admitted > 0; i++)
+		if (self->admitted[i].serial != 0 && self->admitted[i].order > link->accepted &&
+			memcmp(self->admitted[i].ip, link->address.ip, 16) == 0)
+			return true;
+	return false;
+}
+
+/* A connection has ended.  libzmq does not tell why when it speaks an old ZMTP, or another protocol. */
+static void
+in_ended(Transport *self, Inbound *link)
+{
+	if (!link->speaks && !link->cut && !self->failure_told)
+	{
+		if (self->refused_keys > 0)
+			self->refused_keys--;
+		else if (!in_was_admitted(self, link))
+			self->stats.refused_protocol++;
+	}
+	in_forget(self, link);
 }
 
 static void
@@ -924,7 +1157,8 @@ router_event(Transport *self, uint16_t event, uint32_t value)
 		case ZMQ_EVENT_DISCONNECTED:
 			link = in_of_fd(self, (int) value);
 			if (link != NULL)
-				in_forget(self, link);
+				in_ended(self, link);
+			self->failure_told = false;
 			break;
 		case ZMQ_EVENT_ACCEPT_FAILED:
 			self->stats.accept_failed++;
@@ -936,6 +1170,7 @@ router_event(Transport *self, uint16_t event, uint32_t value)
 			}
 			break;
 		case ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL:
+			self->failure_told = true;
 			if (value == ZMQ_PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH)
 				self->stats.refused_mechanism++;
 			else if (value == ZMQ_PROTOCOL_ERROR_ZMTP_CRYPTOGRAPHIC || value == ZMQ_PROTOCOL_ERROR_ZMTP_KEY_EXCHANGE)
@@ -944,6 +1179,7 @@ router_event(Transport *self, uint16_t event, uint32_t value)
 				self->stats.refused_protocol++;
 			break;
 		case ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL:
+			self->failure_told = true;
 			self->stats.refused_protocol++;
 			break;
 		default:				/* what our own handler refused it has counted */
@@ -1092,6 +1328,7 @@ zap_answer(Transport *self)
 	else if (is_banned(self, part[6]) || memcmp(part[6], self->config.curve_public, CORE_KEY_BYTES) == 0)
 	{
 		self->stats.refused_banned++;
+		self->refused_keys++;
 		zap_reply(self, part[1], len[1], "400", "not welcome", "");
 	}
 	else
@@ -1140,8 +1377,15 @@ in_of_frame(Transport *self, zmq_msg_t *msg, const uint8_t *key, uint64_t serial
 		slot->serial = 0;
 		self->n_admitted--;
 		/* a descriptor accepted after the handshake is another's */
-		if (link == NULL || link->accepted > slot->order || zmq_msg_size(routing_id) > sizeof link->routing_id)
+		if (link == NULL || link->accepted > slot->order || link->cut)
 			return NULL;
+		/* ours choose none; libzmq asserts that none is chosen which it makes itself */
+		if (zmq_msg_size(routing_id) != ROUTING_ID_BYTES || *(uint8_t *) zmq_msg_data(routing_id) != 0)
+		{
+			self->stats.cut++;
+			in_cut(self, link);
+			return link;
+		}
 		link->account = account_new();
 		if (link->account == NULL)
 			return NULL;
@@ -1149,8 +1393,9 @@ in_of_frame(Transport *self, zmq_msg_t *msg, const uint8_t *key, uint64_t serial
 		link->serial = serial;
 		link->since_ms = self->now_ms;
 		memcpy(link->key, key, CORE_KEY_BYTES);
-		link->routing_id_len = (uint8_t) zmq_msg_size(routing_id);
-		memcpy(link->routing_id, zmq_msg_data(routing_id), link->routing_id_len);
+		link->heard_ms = self->now_ms;
+		memcpy(link->routing_id, zmq_msg_data(routing_id), ROUTING_ID_BYTES);
+		in_make_room(self, link);
 		return link;
 	}
 	return NULL;
@@ -1193,6 +1438,19 @@ out_drop_waiting(Outbound *link)
 }
 
 static void
+tell_unreachable(Transport *self, const uint8_t *key)
+{
+	ContainFrame *frame;
+
+	self->stats.unreachable++;
+	if (self->config.unreachable == NULL)
+		return;
+	frame = contain_suspend();
+	self->config.unreachable(self->config.context, key);
+	contain_resume(frame);
+}
+
+static void
 out_forget(Transport *self, Outbound *link, bool tell)
 {
 	uint8_t		key[CORE_KEY_BYTES];
@@ -1205,9 +1463,7 @@ out_forget(Transport *self, Outbound *link, bool tell)
 	link->fd = -1;
 	if (tell)
 	{
-		self->stats.unreachable++;
-		if (self->config.unreachable != NULL)
-			self->config.unreachable(self->config.context, key);
+		tell_unreachable(self, key);
 	}
 }
 
@@ -1225,8 +1481,8 @@ out_attempt(Transport *self, Outbound *link)
 	link->serial = ++self->serial;
 	link->failed = false;
 	link->fd = -1;
-	link->wire_in = 0;
-	link->deadline_ms = self->now_ms + ATTEMPT_MS;
+	link->stream = (Stream) {0};
+	link->deadline_ms = self->now_ms + self->config.handshake_ms + ATTEMPT_SPARE_MS;
 	link->tried++;
 	if (memcmp(address->ip, v4_prefix, sizeof v4_prefix) == 0)
 	{
@@ -1250,14 +1506,14 @@ out_attempt(Transport *self, Outbound *link)
 		!set_int(dealer, ZMQ_IMMEDIATE, 1) ||
 		!set_int(dealer, ZMQ_LINGER, LINGER_MS) ||
 		zmq_setsockopt(dealer, ZMQ_MAXMSGSIZE, &(int64_t) {TRANSPORT_FRAME_MAX + 64}, sizeof(int64_t)) != 0 ||
-		!set_int(dealer, ZMQ_RCVHWM, RECEIVE_MESSAGES) ||
+		!set_int(dealer, ZMQ_RCVHWM, 0) ||
 		!set_int(dealer, ZMQ_SNDHWM, 0) ||
 		!set_int(dealer, ZMQ_RECONNECT_IVL, -1) ||
-		!set_int(dealer, ZMQ_CONNECT_TIMEOUT, HANDSHAKE_MS) ||
-		!set_int(dealer, ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS) ||
-		!set_int(dealer, ZMQ_HEARTBEAT_IVL, HEARTBEAT_MS) ||
-		!set_int(dealer, ZMQ_HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS) ||
-		!set_int(dealer, ZMQ_HEARTBEAT_TTL, HEARTBEAT_TIMEOUT_MS) ||
+		!set_int(dealer, ZMQ_CONNECT_TIMEOUT, self->config.handshake_ms) ||
+		!set_int(dealer, ZMQ_HANDSHAKE_IVL, self->config.handshake_ms) ||
+		!set_int(dealer, ZMQ_HEARTBEAT_IVL, self->config.heartbeat_ms) ||
+		!set_int(dealer, ZMQ_HEARTBEAT_TIMEOUT, self->config.heartbeat_timeout_ms) ||
+		!set_int(dealer, ZMQ_HEARTBEAT_TTL, self->config.heartbeat_timeout_ms) ||
 		zmq_socket_monitor(dealer, monitor, ZMQ_EVENT_CONNECTED | ZMQ_EVENT_CLOSED | ZMQ_EVENT_DISCONNECTED |
 						   ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |
 						   ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH) != 0)
@@ -1272,6 +1528,8 @@ out_attempt(Transport *self, Outbound *link)
 static void
 out_failed(Transport *self, Outbound *link)
 {
+	uint8_t		key[CORE_KEY_BYTES];
+
 	if (!link->up)
 		self->stats.outbound_failed++;
 	else
@@ -1297,9 +1555,8 @@ out_failed(Transport *self, Outbound *link)
 		link->at = 0;
 		link->deadline_ms = self->now_ms + link->retry_ms + (int64_t) randombytes_uniform((uint32_t) link->retry_ms / 4 + 1);
 		link->retry_ms = link->retry_ms * 2 < RETRY_LAST_MS ? link->retry_ms * 2 : RETRY_LAST_MS;
-		self->stats.unreachable++;
-		if (self->config.unreachable != NULL)
-			self->config.unreachable(self->config.context, link->key);
+		memcpy(key, link->key, sizeof key);
+		tell_unreachable(self, key);
 	}
 }
 
@@ -1407,11 +1664,17 @@ out_slot(Transport *self)
 static bool
 out_addresses(Outbound *link, const NetAddress *addresses, int n)
 {
-	link->n_addresses = 0;
-	for (int i = 0; i < n && link->n_addresses < TRANSPORT_ADDRESSES; i++)
+	NetAddress	usable[TRANSPORT_ADDRESSES];
+	int			n_usable = 0;
+
+	for (int i = 0; i < n && n_usable < TRANSPORT_ADDRESSES; i++)
 		if (net_address_usable(&addresses[i]))
-			link->addresses[link->n_addresses++] = addresses[i];
-	return link->n_addresses > 0;
+			usable[n_usable++] = addresses[i];
+	if (n_usable == 0)
+		return false;			/* those that it has stay */
+	memcpy(link->addresses, usable, sizeof usable[0] * (size_t) n_usable);
+	link->n_addresses = n_usable;
+	return true;
 }
 
 /* ---- sending ---- */
@@ -1436,7 +1699,7 @@ in_send(Transport *self, Inbound *link, const uint8_t *bytes, size_t len)
 		frame_free(NULL, frame);
 		return TRANSPORT_NO_ROOM;
 	}
-	if (zmq_send(self->router.socket, link->routing_id, link->routing_id_len, ZMQ_DONTWAIT | ZMQ_SNDMORE) < 0 ||
+	if (zmq_send(self->router.socket, link->routing_id, ROUTING_ID_BYTES, ZMQ_DONTWAIT | ZMQ_SNDMORE) < 0 ||
 		zmq_msg_send(&msg, self->router.socket, ZMQ_DONTWAIT) < 0)
 	{
 		bool		full = zmq_errno() == EAGAIN;
@@ -1476,9 +1739,9 @@ out_send(Transport *self, Outbound *link, const uint8_t *bytes, size_t len)
 	return TRANSPORT_SENT;
 }
 
-TransportSent
-transport_send(Transport *self, int64_t tick_ms, const uint8_t curve_key[CORE_KEY_BYTES],
-			   const NetAddress *addresses, int n, const uint8_t *frame, size_t len)
+static TransportSent
+send_to_key(Transport *self, int64_t tick_ms, const uint8_t *curve_key,
+			const NetAddress *addresses, int n, const uint8_t *frame, size_t len)
 {
 	Outbound   *link;
 	Inbound    *other = NULL;
@@ -1516,7 +1779,12 @@ transport_send(Transport *self, int64_t tick_ms, const uint8_t curve_key[CORE_KE
 	if (n > 0)
 	{
 		Outbound	fresh = {.used = true, .fd = -1, .retry_ms = RETRY_FIRST_MS};
+		uint8_t		shared[CORE_KEY_BYTES];
 
+		/* with a key of low order everybody shares the same secret */
+		if (crypto_scalarmult(shared, self->config.curve_secret, curve_key) != 0)
+			return TRANSPORT_ERROR;
+		sodium_memzero(shared, sizeof shared);
 		if (!out_addresses(&fresh, addresses, n))
 			return other != NULL ? in_send(self, other, frame, len) : TRANSPORT_ERROR;
 		link = out_slot(self);
@@ -1541,7 +1809,21 @@ transport_send(Transport *self, int64_t tick_ms, const uint8_t curve_key[CORE_KE
 }
 
 TransportSent
-transport_answer(Transport *self, TransportVia via, const uint8_t *frame, size_t len)
+transport_send(Transport *self, int64_t tick_ms, const uint8_t curve_key[CORE_KEY_BYTES],
+			   const NetAddress *addresses, int n, const uint8_t *frame, size_t len)
+{
+	ContainFrame call;
+	TransportSent sent;
+
+	if (transport_broken(self) || !CONTAIN_ENTER(self->containment, call))
+		return TRANSPORT_ERROR;
+	sent = send_to_key(self, tick_ms, curve_key, addresses, n, frame, len);
+	contain_leave(&call);
+	return sent;
+}
+
+static TransportSent
+send_via(Transport *self, TransportVia via, const uint8_t *frame, size_t len)
 {
 	Inbound    *in;
 	Outbound   *out;
@@ -1557,17 +1839,39 @@ transport_answer(Transport *self, TransportVia via, const uint8_t *frame, size_t
 	return out != NULL ? out_send(self, out, frame, len) : TRANSPORT_ERROR;
 }
 
+TransportSent
+transport_answer(Transport *self, TransportVia via, const uint8_t *frame, size_t len)
+{
+	ContainFrame call;
+	TransportSent sent;
+
+	if (transport_broken(self) || !CONTAIN_ENTER(self->containment, call))
+		return TRANSPORT_ERROR;
+	sent = send_via(self, via, frame, len);
+	contain_leave(&call);
+	return sent;
+}
+
 /* ---- receiving ---- */
 
 /* The rest of a message that is not what it should be; its bytes on the wire. */
 static uint64_t
 drain_message(zmq_msg_t *msg, void *socket)
 {
-	uint64_t	bytes = zmq_msg_size(msg) + WIRE_OVERHEAD;
+	uint64_t	bytes = wire_bytes(zmq_msg_size(msg));
 
 	while (zmq_msg_more(msg) && zmq_msg_recv(msg, socket, ZMQ_DONTWAIT) >= 0)
-		bytes += zmq_msg_size(msg) + WIRE_OVERHEAD;
+		bytes += wire_bytes(zmq_msg_size(msg));
 	return bytes;
+}
+
+static void
+hand_over(TransportReceive receive, void *context, const uint8_t *key, TransportVia via, zmq_msg_t *msg)
+{
+	ContainFrame *frame = contain_suspend();
+
+	receive(context, key, via, zmq_msg_data(msg), zmq_msg_size(msg));
+	contain_resume(frame);
 }
 
 /* One message of the ROUTER; false when there is none. */
@@ -1596,7 +1900,7 @@ router_receive(Transport *self, TransportReceive receive, void *context)
 		link = whose(&msg, key, &serial) ? in_of_frame(self, &msg, key, serial, &id) : NULL;
 		bytes = drain_message(&msg, self->router.socket);
 		if (link != NULL)
-			link->wire_in += bytes;
+			link->stream.seen += bytes;
 		self->stats.malformed++;
 	}
 	else if (!is_banned(self, key))
@@ -1611,11 +1915,11 @@ router_receive(Transport *self, TransportReceive receive, void *context)
 			link->heard_ms = self->now_ms;
 			link->frames_in++;
 			link->bytes_in += len;
-			link->wire_in += len + WIRE_OVERHEAD;
+			link->stream.seen += wire_bytes(len);
 			via = in_via(self, link);
 		}
 		if (receive != NULL && (link == NULL || !link->cut))
-			receive(context, key, via, zmq_msg_data(&msg), len);
+			hand_over(receive, context, key, via, &msg);
 	}
 	zmq_msg_close(&msg);
 	zmq_msg_close(&id);
@@ -1637,13 +1941,13 @@ out_receive(Transport *self, Outbound *link, TransportReceive receive, void *con
 	if (zmq_msg_more(&msg) || zmq_msg_size(&msg) > TRANSPORT_FRAME_MAX)
 	{
 		self->stats.malformed++;
-		link->wire_in += drain_message(&msg, link->dealer.socket);
+		link->stream.seen += drain_message(&msg, link->dealer.socket);
 	}
 	else
 	{
 		size_t		len = zmq_msg_size(&msg);
 
-		link->wire_in += len + WIRE_OVERHEAD;
+		link->stream.seen += wire_bytes(len);
 		memcpy(key, link->key, sizeof key);
 		link->heard_ms = link->used_ms = self->now_ms;
 		link->frames_in++;
@@ -1651,7 +1955,7 @@ out_receive(Transport *self, Outbound *link, TransportReceive receive, void *con
 		self->stats.frames_in++;
 		self->stats.bytes_in += len;
 		if (receive != NULL)
-			receive(context, key, out_via(self, link), zmq_msg_data(&msg), len);
+			hand_over(receive, context, key, out_via(self, link), &msg);
 	}
 	zmq_msg_close(&msg);
 	return true;
@@ -1693,6 +1997,66 @@ links_step(Transport *self)
 	}
 }
 
+/* Cut connections that send nothing, take nothing, or send more than we may hold. */
+static void
+look_at_streams(Transport *self)
+{
+	uint64_t	all = 0;
+	Inbound    *largest_in = NULL;
+	Outbound   *largest_out = NULL;
+	uint64_t	largest = 0;
+
+	for (int i = 0; i < self->in_top; i++)
+	{
+		Inbound    *link = &self->in[i];
+		bool		fine;
+
+		if (!link->used || link->cut)
+			continue;
+		fine = stream_look(&link->stream, link->fd, link->account, self->now_ms) &&
+			link->stream.held <= HELD_BYTES &&
+			(link->speaks || self->now_ms - link->since_ms < SILENT_MS);
+		if (!fine)
+		{
+			self->stats.cut++;
+			in_cut(self, link);
+			continue;
+		}
+		all += link->stream.held;
+		if (link->stream.held > largest)
+		{
+			largest = link->stream.held;
+			largest_in = link;
+		}
+	}
+	for (int i = 0; i < TRANSPORT_LINKS_MAX; i++)
+	{
+		Outbound   *link = &self->out[i];
+
+		if (!link->used || !link->up || link->failed)
+			continue;
+		if (!stream_look(&link->stream, link->fd, link->account, self->now_ms) || link->stream.held > HELD_BYTES)
+		{
+			self->stats.cut++;
+			out_failed(self, link);
+			continue;
+		}
+		all += link->stream.held;
+		if (link->stream.held > largest)
+		{
+			largest = link->stream.held;
+			largest_out = link;
+		}
+	}
+	if (all <= HELD_ALL_BYTES)
+		return;
+	self->stats.cut++;
+	if (largest_out != NULL)
+		out_failed(self, largest_out);
+	else if (largest_in != NULL)
+		in_cut(self, largest_in);
+}
+
 static void
 sweep(Transport *self)
 {
@@ -1700,16 +2064,7 @@ sweep(Transport *self)
 	self->router.ready = self->monitor.ready = self->zap.ready = true;
 	for (int i = 0; i < TRANSPORT_LINKS_MAX; i++)
 		self->out[i].dealer.ready = self->out[i].monitor.ready = self->out[i].dealer.socket != NULL;
-	for (int i = 0; i < self->in_top; i++)
-	{
-		Inbound    *link = &self->in[i];
-
-		if (link->used && !link->cut && !link->speaks && self->now_ms - link->since_ms >= SILENT_MS)
-		{
-			self->stats.cut++;
-			in_cut(self, link);
-		}
-	}
+	look_at_streams(self);
 	for (int i = 0; i < ADMITTED_MAX && self->n_admitted > 0; i++)
 		if (self->admitted[i].serial != 0 && self->now_ms - self->admitted[i].since_ms > 2 * SILENT_MS)
 		{
@@ -1720,8 +2075,8 @@ sweep(Transport *self)
 		listener_close(self, false);
 }
 
-bool
-transport_poll(Transport *self, int64_t tick_ms, int slice, TransportReceive receive, void *context)
+static bool
+poll_once(Transport *self, int64_t tick_ms, int slice, TransportReceive receive, void *context)
 {
 	struct epoll_event events[64];
 	int			n;
@@ -1818,6 +2173,19 @@ transport_poll(Transport *self, int64_t tick_ms, int slice, TransportReceive rec
 	return more;
 }
 
+bool
+transport_poll(Transport *self, int64_t tick_ms, int slice, TransportReceive receive, void *context)
+{
+	ContainFrame call;
+	bool		more;
+
+	if (transport_broken(self) || !CONTAIN_ENTER(self->containment, call))
+		return false;
+	more = poll_once(self, tick_ms, slice, receive, context);
+	contain_leave(&call);
+	return more;
+}
+
 /* ---- who may, who stays ---- */
 
 bool
@@ -1836,8 +2204,8 @@ transport_pin(Transport *self, const uint8_t curve_key[CORE_KEY_BYTES], bool pin
 	return true;
 }
 
-void
-transport_drop(Transport *self, const uint8_t curve_key[CORE_KEY_BYTES])
+static void
+drop_key(Transport *self, const uint8_t *curve_key)
 {
 	Outbound   *out = out_find(self, curve_key);
 
@@ -1869,6 +2237,17 @@ transport_drop(Transport *self, const uint8_t curve_key[CORE_KEY_BYTES])
 		slot->serial = 0;
 		self->n_admitted--;
 	}
+}
+
+void
+transport_drop(Transport *self, const uint8_t curve_key[CORE_KEY_BYTES])
+{
+	ContainFrame call;
+
+	if (transport_broken(self) || !CONTAIN_ENTER(self->containment, call))
+		return;
+	drop_key(self, curve_key);
+	contain_leave(&call);
 }
 
 bool
@@ -1921,6 +2300,7 @@ out_info(const Transport *self, const Outbound *link, TransportLinkInfo *out)
 	out->bytes_out = link->bytes_out;
 	out->dropped = link->dropped;
 	out->queued_bytes = queued(link->account);
+	out->held_bytes = link->stream.held;
 }
 
 static void
@@ -1939,6 +2319,7 @@ in_info(const Transport *self, const Inbound *link, TransportLinkInfo *out)
 	out->bytes_out = link->bytes_out;
 	out->dropped = link->dropped;
 	out->queued_bytes = queued(link->account);
+	out->held_bytes = link->stream.held;
 }
 
 int

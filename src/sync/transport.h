@@ -30,6 +30,7 @@
 #define TRANSPORT_BANNED_MAX 4096
 #define TRANSPORT_FRAME_MAX (4 * 1024 * 1024 - 64)	/* ours and theirs; 64 for what encryption adds */
 #define TRANSPORT_QUEUE_BYTES (8 * 1024 * 1024)	/* to one peer, not yet sent */
+#define TRANSPORT_QUEUES_BYTES (128 * 1024 * 1024)	/* to all of them */
 #define TRANSPORT_ERROR_ROOM 256
 
 typedef struct Transport Transport;
@@ -42,6 +43,11 @@ typedef struct TransportConfig
 	uint8_t		curve_secret[CORE_KEY_BYTES];	/* copied by libzmq; wipe yours */
 	int			max_links;		/* 1 .. TRANSPORT_LINKS_MAX */
 	int			max_inbound;	/* 1 .. TRANSPORT_INBOUND_MAX */
+
+	/* 0: 5 s for a handshake; a heartbeat each 10 s of silence, dead after 30 s without an answer. */
+	int			handshake_ms;
+	int			heartbeat_ms;
+	int			heartbeat_timeout_ms;
 
 	/*
 	 * No link to this peer could be made, at none of its addresses, or it broke
@@ -61,9 +67,17 @@ extern Transport *transport_new(const TransportConfig *config, char *error, size
 
 /*
  * Closes every link.  What is queued has a fifth of a second to leave; all of it
- * takes less than a second.  NULL inside is fine.
+ * takes less than a second, and two when libzmq does not end.  NULL inside is
+ * fine.
  */
 extern void transport_destroy(Transport **self);
+
+/*
+ * libzmq has aborted.  The process lives on, but every function here does nothing
+ * or fails, and memory, threads and the port stay taken: transport_destroy(), then
+ * end the process by exit().  Ask after each transport_poll().
+ */
+extern bool transport_broken(const Transport *self);
 
 /* The port that is bound. */
 extern uint16_t transport_port(const Transport *self);
@@ -161,6 +175,7 @@ typedef struct TransportLinkInfo
 	uint64_t	bytes_out;
 	uint64_t	dropped;		/* frames that found the queue full */
 	uint64_t	queued_bytes;	/* not yet sent */
+	uint64_t	held_bytes;		/* received, not yet handed over; on the wire */
 } TransportLinkInfo;
 
 /* Up to room links; returns how many there are. */

@@ -247,6 +247,38 @@ wake(Transport *self)
 	}
 }
 
+/*
+ * A signal makes libzmq give up even where it would not wait.  In the midst of a
+ * message that would be its end: the next one would go to the wrong peer.
+ */
+#define PATIENT(call) \
+	({ \
+		int			patient_n; \
+		int			patient_tries = 100000;	/* a process that has forked is told EINTR for ever */ \
+		do \
+			patient_n = (call); \
+		while (patient_n < 0 && zmq_errno() == EINTR && --patient_tries > 0); \
+		patient_n; \
+	})
+
+static int
+receive_part(zmq_msg_t *msg, void *socket)
+{
+	return PATIENT(zmq_msg_recv(msg, socket, ZMQ_DONTWAIT));
+}
+
+static int
+send_part(zmq_msg_t *msg, void *socket)
+{
+	return PATIENT(zmq_msg_send(msg, socket, ZMQ_DONTWAIT));
+}
+
+static int
+send_bytes(void *socket, const void *bytes, size_t len, int flags)
+{
+	return PATIENT(zmq_send(socket, bytes, len, ZMQ_DONTWAIT | flags));
+}
+
 static bool
 port_add(Transport *self, Port *port)
 {
@@ -284,7 +316,7 @@ port_events(Port *port)
 	int			events = 0;
 	size_t		size = sizeof events;
 
-	if (zmq_getsockopt(port->socket, ZMQ_EVENTS, &events, &size) != 0)
+	if (PATIENT(zmq_getsockopt(port->socket, ZMQ_EVENTS, &events, &size)) != 0)
 		return 0;
 	return events;
 }
@@ -803,7 +835,7 @@ close_sockets(Transport *self)
 		zmq_msg_t	msg;
 
 		zmq_msg_init(&msg);
-		while (zmq_msg_recv(&msg, self->monitor.socket, ZMQ_DONTWAIT) >= 0)
+		while (receive_part(&msg, self->monitor.socket) >= 0)
 			;
 		zmq_msg_close(&msg);
 		zmq_socket_monitor(self->router.socket, NULL, 0);
@@ -1196,7 +1228,7 @@ monitor_event(Port *monitor, uint16_t *event, uint32_t *value)
 	bool		got = false;
 
 	zmq_msg_init(&msg);
-	while (zmq_msg_recv(&msg, monitor->socket, ZMQ_DONTWAIT) >= 0)
+	while (receive_part(&msg, monitor->socket) >= 0)
 	{
 		if (!got && zmq_msg_size(&msg) == sizeof *event + sizeof *value)
 		{
@@ -1276,12 +1308,12 @@ zap_reply(Transport *self, const uint8_t *request, size_t len, const char *statu
 {
 	void	   *zap = self->zap.socket;
 
-	if (zmq_send(zap, "1.0", 3, ZMQ_DONTWAIT | ZMQ_SNDMORE) >= 0 &&
-		zmq_send(zap, request, len, ZMQ_DONTWAIT | ZMQ_SNDMORE) >= 0 &&
-		zmq_send(zap, status, 3, ZMQ_DONTWAIT | ZMQ_SNDMORE) >= 0 &&
-		zmq_send(zap, text, strlen(text), ZMQ_DONTWAIT | ZMQ_SNDMORE) >= 0 &&
-		zmq_send(zap, user, strlen(user), ZMQ_DONTWAIT | ZMQ_SNDMORE) >= 0)
-		zmq_send(zap, "", 0, ZMQ_DONTWAIT);
+	if (send_bytes(zap, "1.0", 3, ZMQ_SNDMORE) >= 0 &&
+		send_bytes(zap, request, len, ZMQ_SNDMORE) >= 0 &&
+		send_bytes(zap, status, 3, ZMQ_SNDMORE) >= 0 &&
+		send_bytes(zap, text, strlen(text), ZMQ_SNDMORE) >= 0 &&
+		send_bytes(zap, user, strlen(user), ZMQ_SNDMORE) >= 0)
+		send_bytes(zap, "", 0, 0);
 }
 
 /* One handshake; false when none waits. */
@@ -1296,7 +1328,7 @@ zap_answer(Transport *self)
 	char		user[CORE_KEY_BYTES * 2 + 24] = "";
 
 	zmq_msg_init(&msg);
-	while (zmq_msg_recv(&msg, self->zap.socket, ZMQ_DONTWAIT) >= 0)
+	while (receive_part(&msg, self->zap.socket) >= 0)
 	{
 		size_t		size = zmq_msg_size(&msg);
 
@@ -1468,9 +1500,8 @@ out_forget(Transport *self, Outbound *link, bool tell)
 	}
 }
 
-/* A DEALER to the address at hand. */
 static bool
-out_attempt(Transport *self, Outbound *link)
+out_connect(Transport *self, Outbound *link)
 {
 	const NetAddress *address = &link->addresses[link->at];
 	static const uint8_t v4_prefix[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF};
@@ -1523,6 +1554,22 @@ out_attempt(Transport *self, Outbound *link)
 	return link->monitor.socket != NULL && set_int(link->monitor.socket, ZMQ_LINGER, 0) &&
 		zmq_connect(link->monitor.socket, monitor) == 0 && port_add(self, &link->monitor) &&
 		zmq_connect(dealer, endpoint) == 0 && port_add(self, &link->dealer);
+}
+
+/* A DEALER to the address at hand.  Most of what it takes cannot be tried again after a signal. */
+static bool
+out_attempt(Transport *self, Outbound *link)
+{
+	sigset_t	all;
+	sigset_t	before;
+	bool		ok;
+
+	sigfillset(&all);
+	sigdelset(&all, SIGABRT);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	ok = out_connect(self, link);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return ok;
 }
 
 /* The attempt or the link has failed: the next address, a pause, or the end. */
@@ -1582,7 +1629,7 @@ out_flush(Transport *self, Outbound *link)
 			frame_free(NULL, frame);
 			self->stats.dropped++;
 		}
-		else if (zmq_msg_send(&msg, link->dealer.socket, ZMQ_DONTWAIT) < 0)
+		else if (send_part(&msg, link->dealer.socket) < 0)
 		{
 			zmq_msg_close(&msg);
 			self->stats.dropped++;
@@ -1700,8 +1747,8 @@ in_send(Transport *self, Inbound *link, const uint8_t *bytes, size_t len)
 		frame_free(NULL, frame);
 		return TRANSPORT_NO_ROOM;
 	}
-	if (zmq_send(self->router.socket, link->routing_id, ROUTING_ID_BYTES, ZMQ_DONTWAIT | ZMQ_SNDMORE) < 0 ||
-		zmq_msg_send(&msg, self->router.socket, ZMQ_DONTWAIT) < 0)
+	if (send_bytes(self->router.socket, link->routing_id, ROUTING_ID_BYTES, ZMQ_SNDMORE) < 0 ||
+		send_part(&msg, self->router.socket) < 0)
 	{
 		bool		full = zmq_errno() == EAGAIN;
 
@@ -1861,7 +1908,7 @@ drain_message(zmq_msg_t *msg, void *socket)
 {
 	uint64_t	bytes = wire_bytes(zmq_msg_size(msg));
 
-	while (zmq_msg_more(msg) && zmq_msg_recv(msg, socket, ZMQ_DONTWAIT) >= 0)
+	while (zmq_msg_more(msg) && receive_part(msg, socket) >= 0)
 		bytes += wire_bytes(zmq_msg_size(msg));
 	return bytes;
 }
@@ -1887,13 +1934,13 @@ router_receive(Transport *self, TransportReceive receive, void *context)
 	TransportVia via = {0};
 
 	zmq_msg_init(&id);
-	if (zmq_msg_recv(&id, self->router.socket, ZMQ_DONTWAIT) < 0)
+	if (receive_part(&id, self->router.socket) < 0)
 	{
 		zmq_msg_close(&id);
 		return false;
 	}
 	zmq_msg_init(&msg);
-	if (!zmq_msg_more(&id) || zmq_msg_recv(&msg, self->router.socket, ZMQ_DONTWAIT) < 0 || zmq_msg_more(&msg) ||
+	if (!zmq_msg_more(&id) || receive_part(&msg, self->router.socket) < 0 || zmq_msg_more(&msg) ||
 		zmq_msg_size(&msg) > TRANSPORT_FRAME_MAX || !whose(&msg, key, &serial))
 	{
 		uint64_t	bytes;
@@ -1934,7 +1981,7 @@ out_receive(Transport *self, Outbound *link, TransportReceive receive, void *con
 	uint8_t		key[CORE_KEY_BYTES];
 
 	zmq_msg_init(&msg);
-	if (zmq_msg_recv(&msg, link->dealer.socket, ZMQ_DONTWAIT) < 0)
+	if (receive_part(&msg, link->dealer.socket) < 0)
 	{
 		zmq_msg_close(&msg);
 		return false;
@@ -2061,6 +2108,14 @@ look_at_streams(Transport *self)
 static void
 sweep(Transport *self)
 {
+	/* after a long absence of our own nobody is to blame for having taken nothing */
+	if (self->now_ms - self->sweep_ms > STUCK_MS / 2 || self->now_ms < self->sweep_ms)
+	{
+		for (int i = 0; i < self->in_top; i++)
+			self->in[i].stream.taken_ms = 0;
+		for (int i = 0; i < TRANSPORT_LINKS_MAX; i++)
+			self->out[i].stream.taken_ms = 0;
+	}
 	self->sweep_ms = self->now_ms;
 	self->router.ready = self->monitor.ready = self->zap.ready = true;
 	for (int i = 0; i < TRANSPORT_LINKS_MAX; i++)

@@ -70,8 +70,8 @@
 #define WAITING_FRAMES 64		/* of a link that is not up yet */
 #define FRAME_OVERHEAD 192		/* what a queued frame costs besides its bytes */
 #define CURVE_OVERHEAD 33		/* of a frame on the wire */
-#define HELD_BYTES ((uint64_t) 32 << 20)	/* received of one connection, not seen yet */
-#define HELD_ALL_BYTES ((uint64_t) 128 << 20)
+#define HELD_BYTES ((uint64_t) 16 << 20)	/* received of one connection, not seen yet */
+#define HELD_ALL_BYTES ((uint64_t) 64 << 20)
 #define QUEUE_SHARE_BYTES (64 * 1024)	/* of each peer, when TRANSPORT_QUEUES_BYTES are used up */
 
 #define HANDSHAKE_MS 5000
@@ -1191,6 +1191,8 @@ router_event(Transport *self, uint16_t event, uint32_t value)
 			link = in_of_fd(self, (int) value);
 			if (link != NULL)
 				in_ended(self, link);
+			else if (!self->failure_told)
+				self->stats.refused_protocol++; /* gone before we could look */
 			self->failure_told = false;
 			break;
 		case ZMQ_EVENT_ACCEPT_FAILED:
@@ -1500,8 +1502,9 @@ out_forget(Transport *self, Outbound *link, bool tell)
 	}
 }
 
+/* A DEALER to the address at hand. */
 static bool
-out_connect(Transport *self, Outbound *link)
+out_attempt(Transport *self, Outbound *link)
 {
 	const NetAddress *address = &link->addresses[link->at];
 	static const uint8_t v4_prefix[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF};
@@ -1546,30 +1549,14 @@ out_connect(Transport *self, Outbound *link)
 		!set_int(dealer, ZMQ_HEARTBEAT_IVL, self->config.heartbeat_ms) ||
 		!set_int(dealer, ZMQ_HEARTBEAT_TIMEOUT, self->config.heartbeat_timeout_ms) ||
 		!set_int(dealer, ZMQ_HEARTBEAT_TTL, self->config.heartbeat_timeout_ms) ||
-		zmq_socket_monitor(dealer, monitor, ZMQ_EVENT_CONNECTED | ZMQ_EVENT_CLOSED | ZMQ_EVENT_DISCONNECTED |
-						   ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |
-						   ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH) != 0)
+		PATIENT(zmq_socket_monitor(dealer, monitor, ZMQ_EVENT_CONNECTED | ZMQ_EVENT_CLOSED | ZMQ_EVENT_DISCONNECTED |
+								   ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |
+								   ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH)) != 0)
 		return false;
 	link->monitor.socket = zmq_socket(self->context, ZMQ_PAIR);
 	return link->monitor.socket != NULL && set_int(link->monitor.socket, ZMQ_LINGER, 0) &&
-		zmq_connect(link->monitor.socket, monitor) == 0 && port_add(self, &link->monitor) &&
-		zmq_connect(dealer, endpoint) == 0 && port_add(self, &link->dealer);
-}
-
-/* A DEALER to the address at hand.  Most of what it takes cannot be tried again after a signal. */
-static bool
-out_attempt(Transport *self, Outbound *link)
-{
-	sigset_t	all;
-	sigset_t	before;
-	bool		ok;
-
-	sigfillset(&all);
-	sigdelset(&all, SIGABRT);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	ok = out_connect(self, link);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	return ok;
+		PATIENT(zmq_connect(link->monitor.socket, monitor)) == 0 && port_add(self, &link->monitor) &&
+		PATIENT(zmq_connect(dealer, endpoint)) == 0 && port_add(self, &link->dealer);
 }
 
 /* The attempt or the link has failed: the next address, a pause, or the end. */

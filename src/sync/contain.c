@@ -115,9 +115,9 @@ contain_new(void)
 
 		if (self->used)
 			continue;
+		atomic_store(&owner, this_thread());	/* the same always, but after a fork */
 		if (slots_used == 0)
 		{
-			atomic_store(&owner, this_thread());
 			current = NULL;
 			sigfillset(&action.sa_mask);
 			if (sigaction(SIGABRT, &action, &before) != 0)

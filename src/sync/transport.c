@@ -72,6 +72,10 @@
 #define CURVE_OVERHEAD 33		/* of a frame on the wire */
 #define HELD_BYTES ((uint64_t) 16 << 20)	/* received of one connection, not seen yet */
 #define HELD_ALL_BYTES ((uint64_t) 64 << 20)
+#define HANDSHAKE_LEAST 523		/* bytes that a whole one has, at least: greeting, HELLO, INITIATE */
+#define HANDSHAKE_BYTES 4096	/* ours has 567 */
+#define SETTLED_BYTES (64 * 1024)
+#define SETTLE_MS 5000
 #define QUEUE_SHARE_BYTES (64 * 1024)	/* of each peer, when TRANSPORT_QUEUES_BYTES are used up */
 
 #define HANDSHAKE_MS 5000
@@ -118,7 +122,10 @@ typedef struct Frame
 typedef struct Stream
 {
 	uint64_t	seen;			/* bytes on the wire of what was handed to us */
-	uint64_t	held;			/* of what was not, at the last look */
+	uint64_t	received;		/* at the last look */
+	uint64_t	held;			/* of it, what was not */
+	uint64_t	least;			/* that held has ever been: the handshake is a part of it */
+	bool		looked;
 	uint64_t	taken;			/* bytes that the peer has acknowledged */
 	int64_t		taken_ms;		/* when that changed, or nothing waited */
 } Stream;
@@ -158,10 +165,12 @@ typedef struct Inbound
 {
 	bool		used;
 	bool		cut;
+	bool		shook_hands;	/* all of its handshake had come, and was short */
 	bool		speaks;			/* a frame has come; all below is known */
 	int			fd;				/* libzmq's */
 	uint64_t	accepted;		/* order of events */
 	uint64_t	serial;
+	int64_t		accepted_ms;
 	int64_t		since_ms;
 	int64_t		heard_ms;
 	NetAddress	address;
@@ -201,6 +210,7 @@ struct Transport
 	int			listener;		/* our own descriptor of the listening socket */
 	int			spare;			/* given up to get at a connection when there is none left */
 	bool		closed;			/* the filter is on */
+	bool		starving;		/* connections wait that nobody has a descriptor for */
 	int64_t		open_ms;		/* when to look again */
 	int64_t		now_ms;
 	int64_t		sweep_ms;
@@ -429,11 +439,15 @@ stream_look(Stream *stream, int fd, const Account *account, int64_t now_ms)
 	struct tcp_info info = {0};
 	socklen_t	size = sizeof info;
 
-	stream->held = 0;
+	stream->received = stream->held = 0;
 	if (fd < 0 || getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) != 0)
 		return true;
-	if (info.tcpi_bytes_received > stream->seen)
-		stream->held = info.tcpi_bytes_received - stream->seen;
+	stream->received = info.tcpi_bytes_received;
+	if (stream->received > stream->seen)
+		stream->held = stream->received - stream->seen;
+	if (!stream->looked || stream->held < stream->least)
+		stream->least = stream->held;
+	stream->looked = true;
 	if (info.tcpi_bytes_acked != stream->taken || stream->taken_ms == 0 ||
 		(queued(account) == 0 && info.tcpi_unacked == 0 && info.tcpi_notsent_bytes == 0))
 	{
@@ -526,7 +540,11 @@ listener_close(Transport *self, bool closed)
 		self->closed = setsockopt(self->listener, SOL_SOCKET, SO_DETACH_FILTER, NULL, 0) != 0;
 }
 
-/* Take the connections that wait and hang up: with no descriptor left libzmq cannot. */
+/*
+ * Take the connections that wait and hang up: with no descriptor left libzmq
+ * cannot, and tries again and again.  It may be faster than we with the one that
+ * is given up; then what it has accepted is cut, and we try again in our turn.
+ */
 static void
 listener_hang_up(Transport *self)
 {
@@ -539,6 +557,7 @@ listener_hang_up(Transport *self)
 		self->stats.refused_room++;
 		close(fd);
 	}
+	self->starving = errno == EMFILE || errno == ENFILE;
 	self->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
@@ -1017,6 +1036,19 @@ in_cut(Transport *self, Inbound *link)
 		shutdown(link->fd, SHUT_RDWR);
 }
 
+/* The same, and what the kernel has to send is thrown away: it might wait for minutes. */
+static void
+in_reset(Transport *self, Inbound *link)
+{
+	struct linger now = {1, 0};
+	NetAddress	peer;
+
+	self->stats.cut++;
+	if (is_ours(self, link->fd, &peer) && net_address_equal(&peer, &link->address))
+		setsockopt(link->fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+	in_cut(self, link);
+}
+
 static void
 in_forget(Transport *self, Inbound *link)
 {
@@ -1130,14 +1162,21 @@ in_accepted(Transport *self, int fd)
 	memset(link, 0, sizeof *link);
 	link->used = true;
 	link->fd = fd;
-	link->accepted = ++self->order;
-	link->since_ms = self->now_ms;
 	link->address = peer;
+	link->accepted = ++self->order;
+	link->accepted_ms = link->since_ms = self->now_ms;
 	link->subnet = net_address_subnet(&peer);
 	self->by_fd[fd] = (int16_t) (link - self->in);
 	self->n_in++;
 	if (self->in_top <= link - self->in)
 		self->in_top = (int) (link - self->in) + 1;
+	if (self->starving)
+	{
+		/* the descriptor is needed for the others that wait */
+		self->stats.refused_room++;
+		in_cut(self, link);
+		return;
+	}
 	for (int i = 0; i < self->in_top; i++)
 		if (self->in[i].used && !self->in[i].cut)
 		{
@@ -1200,7 +1239,7 @@ router_event(Transport *self, uint16_t event, uint32_t value)
 			if (value == EMFILE || value == ENFILE || value == ENOMEM || value == ENOBUFS)
 			{
 				listener_close(self, true);
-				listener_hang_up(self);
+				self->starving = true;
 				self->open_ms = self->now_ms + 1000;
 			}
 			break;
@@ -1305,6 +1344,28 @@ admit(Transport *self, const uint8_t *key, const char *ip)
 	return slot;
 }
 
+/*
+ * Somebody from there has sent all of its handshake and waits for us.  Look at
+ * those who may be it: one whose handshake is long would have libzmq keep what it
+ * says about itself, in forty times the space.
+ */
+static void
+look_at_handshakes(Transport *self, const uint8_t ip[16])
+{
+	for (int i = 0; i < self->in_top; i++)
+	{
+		Inbound    *link = &self->in[i];
+
+		if (!link->used || link->cut || link->speaks || link->shook_hands || memcmp(link->address.ip, ip, 16) != 0)
+			continue;
+		stream_look(&link->stream, link->fd, NULL, self->now_ms);
+		if (link->stream.received > HANDSHAKE_BYTES)
+			in_reset(self, link);
+		else
+			link->shook_hands = link->stream.received >= HANDSHAKE_LEAST;
+	}
+}
+
 static void
 zap_reply(Transport *self, const uint8_t *request, size_t len, const char *status, const char *text, const char *user)
 {
@@ -1370,6 +1431,7 @@ zap_answer(Transport *self)
 	{
 		Admitted   *slot = admit(self, part[6], (const char *) part[3]);
 
+		look_at_handshakes(self, slot->ip);
 		self->stats.admitted++;
 		sodium_bin2hex(user, sizeof user, slot->key, CORE_KEY_BYTES);
 		snprintf(user + CORE_KEY_BYTES * 2, sizeof user - CORE_KEY_BYTES * 2, ".%016llx",
@@ -1430,6 +1492,7 @@ in_of_frame(Transport *self, zmq_msg_t *msg, const uint8_t *key, uint64_t serial
 		memcpy(link->key, key, CORE_KEY_BYTES);
 		link->heard_ms = self->now_ms;
 		memcpy(link->routing_id, zmq_msg_data(routing_id), ROUTING_ID_BYTES);
+		stream_look(&link->stream, link->fd, link->account, self->now_ms);
 		in_make_room(self, link);
 		return link;
 	}
@@ -2032,6 +2095,22 @@ links_step(Transport *self)
 	}
 }
 
+static void
+out_reset(Transport *self, Outbound *link)
+{
+	struct linger now = {1, 0};
+	struct sockaddr_storage name;
+	socklen_t	size = sizeof name;
+	NetAddress	peer;
+
+	self->stats.cut++;
+	/* it is libzmq's, and may be something else by now */
+	if (link->fd >= 0 && getpeername(link->fd, (struct sockaddr *) &name, &size) == 0 &&
+		(peer = address_of(&name), net_address_equal(&peer, &link->addresses[link->at])))
+		setsockopt(link->fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+	out_failed(self, link);
+}
+
 /* Cut connections that send nothing, take nothing, or send more than we may hold. */
 static void
 look_at_streams(Transport *self)
@@ -2050,11 +2129,12 @@ look_at_streams(Transport *self)
 			continue;
 		fine = stream_look(&link->stream, link->fd, link->account, self->now_ms) &&
 			link->stream.held <= HELD_BYTES &&
+			(link->stream.least <= SETTLED_BYTES || self->now_ms - link->accepted_ms < SETTLE_MS) &&
+			(link->speaks || link->shook_hands || link->stream.received <= HANDSHAKE_BYTES) &&
 			(link->speaks || self->now_ms - link->since_ms < SILENT_MS);
 		if (!fine)
 		{
-			self->stats.cut++;
-			in_cut(self, link);
+			in_reset(self, link);
 			continue;
 		}
 		all += link->stream.held;
@@ -2070,10 +2150,10 @@ look_at_streams(Transport *self)
 
 		if (!link->used || !link->up || link->failed)
 			continue;
-		if (!stream_look(&link->stream, link->fd, link->account, self->now_ms) || link->stream.held > HELD_BYTES)
+		if (!stream_look(&link->stream, link->fd, link->account, self->now_ms) || link->stream.held > HELD_BYTES ||
+			(link->stream.least > SETTLED_BYTES && self->now_ms - link->since_ms >= SETTLE_MS))
 		{
-			self->stats.cut++;
-			out_failed(self, link);
+			out_reset(self, link);
 			continue;
 		}
 		all += link->stream.held;
@@ -2085,11 +2165,10 @@ look_at_streams(Transport *self)
 	}
 	if (all <= HELD_ALL_BYTES)
 		return;
-	self->stats.cut++;
 	if (largest_out != NULL)
-		out_failed(self, largest_out);
+		out_reset(self, largest_out);
 	else if (largest_in != NULL)
-		in_cut(self, largest_in);
+		in_reset(self, largest_in);
 }
 
 static void
@@ -2159,6 +2238,8 @@ poll_once(Transport *self, int64_t tick_ms, int slice, TransportReceive receive,
 		self->monitor.ready = router_events(self, 2000);
 		more |= self->monitor.ready;
 	}
+	if (self->starving)
+		listener_hang_up(self);
 	if (self->zap.ready)
 	{
 		int			left = 64;

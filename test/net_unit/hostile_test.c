@@ -233,6 +233,69 @@ test_oversize(void)
 	stop();
 }
 
+/*
+ * A handshake that says more about its sender than anybody wants to know: libzmq
+ * would keep all of it for as long as the connection lives.
+ */
+static void
+test_long_handshake(void)
+{
+	enum {MANY = 6};
+	Zmtp		client[MANY] = {0};
+	size_t		room = TRANSPORT_FRAME_MAX - 1000;
+	uint8_t    *metadata = malloc(room + 64);
+	uint8_t		cookie[96];
+	uint8_t		ready[512];
+	size_t		size = zmtp_property(metadata, "Socket-Type", "DEALER", 6);
+	size_t		memory;
+	int			ended = 0;
+	uint64_t	cut;
+
+	for (int i = 0; size + 16 < room; i++)
+	{
+		char		name[4] = {(char) (1 + i % 250), (char) (1 + i / 250 % 250), (char) (1 + i / 62500 % 250), 0};
+
+		size += zmtp_property(metadata + size, name, "", 0);
+	}
+	ok(start(8, 32) && friend_is_served(), "a node and its friend");
+	memory = resident_bytes();
+	cut = transport_stats(a.transport).cut;
+	for (int i = 0; i < MANY; i++)
+	{
+		client[i].fd = tcp_connect(a.address.port);
+		client[i].around = both;
+		client[i].n_around = 2;
+		memcpy(client[i].their_long, a.public, 32);
+		crypto_box_keypair(client[i].long_public, client[i].long_secret);
+		ended += zmtp_greet(&client[i], "CURVE") && zmtp_hello(&client[i]) && zmtp_welcome_take(&client[i], cookie) &&
+			(!zmtp_initiate(&client[i], cookie, metadata, size) ||
+			 zmtp_next(&client[i], ready, sizeof ready) < 0 || pump(both, 2, zmtp_ended(&client[i])));
+	}
+	ok(ended == MANY && transport_stats(a.transport).cut == cut + MANY, "a handshake of %zu kB ends the connection", size >> 10);
+	ok(friend_is_served(), "a friend is served");
+	diag("%zu MB more resident", resident_bytes() > memory ? (resident_bytes() - memory) >> 20 : 0);
+
+	/* the same in two steps, so that it looks like a short one when another is looked at */
+	client[0] = (Zmtp) {.around = both, .n_around = 2, .fd = tcp_connect(a.address.port)};
+	memcpy(client[0].their_long, a.public, 32);
+	crypto_box_keypair(client[0].long_public, client[0].long_secret);
+	ok(zmtp_greet(&client[0], "CURVE") && zmtp_hello(&client[0]) && zmtp_welcome_take(&client[0], cookie),
+	   "one that begins in the midst of another's");
+	client[0].split = 500;
+	client[0].meanwhile = &client[1];
+	client[1] = (Zmtp) {.fd = -1};
+	cut = transport_stats(a.transport).cut;
+	(void) zmtp_initiate(&client[0], cookie, metadata, size);
+	turn(both, 2, 10);
+	clock_ahead_ms += 6000;
+	ok(pump(both, 2, zmtp_ended(&client[0])) && transport_stats(a.transport).cut == cut + 1 && !zmtp_ended(&client[1]),
+	   "is found later");
+	for (int i = 0; i < MANY; i++)
+		zmtp_reset(&client[i]);
+	free(metadata);
+	stop();
+}
+
 /* Parts without an end: what was written before the other side hung up. */
 static uint64_t
 endless(Zmtp *self, size_t len)
@@ -464,6 +527,7 @@ main(void)
 	test_garbage();
 	test_garbage_of_a_peer();
 	test_oversize();
+	test_long_handshake();
 	test_endless();
 	test_endless_of_many();
 	test_counts_are_exact();

@@ -35,7 +35,8 @@ typedef struct Zmtp
 	uint8_t		shared[32];		/* of the short keys */
 	uint64_t	nonce;
 	bool		server;
-	bool		silent_wait;	/* do not let the transports run */
+	size_t		split;			/* INITIATE stops here until ... */
+	struct Zmtp *meanwhile;		/* this one has joined */
 } Zmtp;
 
 static inline void
@@ -191,11 +192,17 @@ zmtp_pack(uint8_t *out, int flags, const uint8_t *body, size_t len)
 	return at + len;
 }
 
+static inline bool zmtp_split(Zmtp *self);
+static inline bool zmtp_send(Zmtp *self, int flags, const void *bytes, size_t len);
+
 static inline bool
 zmtp_command(Zmtp *self, const uint8_t *body, size_t len)
 {
 	uint8_t    *out = malloc(len + 9);
-	bool		done = zmtp_write(self, out, zmtp_pack(out, ZMTP_COMMAND, body, len));
+	size_t		size = zmtp_pack(out, ZMTP_COMMAND, body, len);
+	size_t		first = self->split > 0 && self->split < size ? self->split : 0;
+	bool		done = zmtp_write(self, out, first) && (first == 0 || zmtp_split(self)) &&
+		zmtp_write(self, out + first, size - first);
 
 	free(out);
 	return done;
@@ -326,6 +333,17 @@ zmtp_join(Zmtp *self, const Peer *to, const void *routing_id, size_t len, Peer *
 		memcmp(ready, "\5READY", 6) == 0;
 	free(metadata);
 	return done;
+}
+
+/* In the midst of a command: another joins, and says something. */
+static inline bool
+zmtp_split(Zmtp *self)
+{
+	Peer	   *to = self->around[0];
+	int			before = to->frames;
+
+	return zmtp_join(self->meanwhile, to, "", 0, self->around, self->n_around) &&
+		zmtp_send(self->meanwhile, 0, "hello", 5) && pump(self->around, self->n_around, to->frames > before);
 }
 
 /* A MESSAGE with these flags inside into out, which has room for 42 bytes more; the length of it. */

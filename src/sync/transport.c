@@ -83,6 +83,9 @@
 #define HEARTBEAT_MS 10000
 #define HEARTBEAT_TIMEOUT_MS 30000
 #define STUCK_MS 30000			/* nothing of what waits has been taken */
+#define REFUSALS 256			/* of which is known that they have been told of */
+#define REFUSAL_MS 3600000
+#define REFUSALS_A_MINUTE 20
 #define RETRY_FIRST_MS 100
 #define RETRY_LAST_MS 60000
 #define LINGER_MS 200
@@ -196,6 +199,27 @@ typedef struct Admitted
 	uint8_t		ip[16];
 } Admitted;
 
+typedef enum Reason
+{
+	REASON_NONE, REASON_MECHANISM, REASON_CRYPTO, REASON_BANNED, REASON_PROTOCOL, REASON_ROOM
+} Reason;
+
+static const char *const reason_text[] = {
+	[REASON_MECHANISM] = "it does not speak CURVE",
+	[REASON_CRYPTO] = "it takes us for another, or its handshake is forged",
+	[REASON_BANNED] = "its key is banned",
+	[REASON_PROTOCOL] = "it does not speak ZMTP, or not in time",
+	[REASON_ROOM] = "there is no room for another connection"
+};
+
+typedef struct Refusal
+{
+	bool		used;
+	Reason		reason;
+	uint64_t	subnet;
+	int64_t		told_ms;
+} Refusal;
+
 struct Transport
 {
 	TransportConfig config;
@@ -217,7 +241,11 @@ struct Transport
 	uint64_t	order;			/* of events */
 	uint64_t	serial;
 	int			turn;			/* of the links */
-	bool		failure_told;	/* why the next connection to end does so */
+	Reason		failure;		/* why the next connection to end does so */
+	Refusal		refusals[REFUSALS];
+	int			next_refusal;
+	int			refusals_told;	/* in this minute */
+	int64_t		minute_ms;
 	uint64_t	refused_keys;	/* by our handler, still connected */
 	Containment *containment;
 
@@ -521,6 +549,43 @@ address_of(const struct sockaddr_storage *from)
 		address.port = ntohs(in->sin6_port);
 	}
 	return address;
+}
+
+/* ---- refusals ---- */
+
+static void
+tell_refused(Transport *self, const NetAddress *from, Reason reason)
+{
+	NetAddress	address = *from;
+	uint64_t	subnet = net_address_subnet(from);
+	Refusal    *refusal = NULL;
+	ContainFrame *frame;
+
+	if (self->config.refused == NULL)
+		return;
+	for (int i = 0; i < REFUSALS && refusal == NULL; i++)
+		if (self->refusals[i].used && self->refusals[i].reason == reason && self->refusals[i].subnet == subnet)
+			refusal = &self->refusals[i];
+	if (refusal != NULL && self->now_ms - refusal->told_ms < REFUSAL_MS)
+		return;
+	if (self->now_ms - self->minute_ms >= 60000 || self->now_ms < self->minute_ms)
+	{
+		self->minute_ms = self->now_ms;
+		self->refusals_told = 0;
+	}
+	if (self->refusals_told >= REFUSALS_A_MINUTE)
+		return;
+	self->refusals_told++;
+	if (refusal == NULL)
+	{
+		refusal = &self->refusals[self->next_refusal];
+		self->next_refusal = (self->next_refusal + 1) % REFUSALS;
+	}
+	*refusal = (Refusal) {true, reason, subnet, self->now_ms};
+	address.port = 0;
+	frame = contain_suspend();
+	self->config.refused(self->config.context, &address, reason_text[reason]);
+	contain_resume(frame);
 }
 
 /* ---- the listening socket ---- */
@@ -1133,6 +1198,7 @@ in_make_room(Transport *self, Inbound *newcomer)
 	{
 		self->stats.refused_room++;
 		in_cut(self, newcomer);
+		tell_refused(self, &newcomer->address, REASON_ROOM);
 	}
 }
 
@@ -1206,14 +1272,22 @@ in_was_admitted(const Transport *self, const Inbound *link)
 static void
 in_ended(Transport *self, Inbound *link)
 {
-	if (!link->speaks && !link->cut && !self->failure_told)
+	Reason		reason = self->failure;
+	NetAddress	from = link->address;
+
+	if (reason == REASON_NONE && !link->speaks && !link->cut)
 	{
 		if (self->refused_keys > 0)
 			self->refused_keys--;
 		else if (!in_was_admitted(self, link))
+		{
 			self->stats.refused_protocol++;
+			reason = REASON_PROTOCOL;
+		}
 	}
 	in_forget(self, link);
+	if (reason != REASON_NONE)
+		tell_refused(self, &from, reason);
 }
 
 static void
@@ -1230,9 +1304,9 @@ router_event(Transport *self, uint16_t event, uint32_t value)
 			link = in_of_fd(self, (int) value);
 			if (link != NULL)
 				in_ended(self, link);
-			else if (!self->failure_told)
+			else if (self->failure == REASON_NONE)
 				self->stats.refused_protocol++; /* gone before we could look */
-			self->failure_told = false;
+			self->failure = REASON_NONE;
 			break;
 		case ZMQ_EVENT_ACCEPT_FAILED:
 			self->stats.accept_failed++;
@@ -1244,16 +1318,24 @@ router_event(Transport *self, uint16_t event, uint32_t value)
 			}
 			break;
 		case ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL:
-			self->failure_told = true;
 			if (value == ZMQ_PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH)
+			{
+				self->failure = REASON_MECHANISM;
 				self->stats.refused_mechanism++;
+			}
 			else if (value == ZMQ_PROTOCOL_ERROR_ZMTP_CRYPTOGRAPHIC || value == ZMQ_PROTOCOL_ERROR_ZMTP_KEY_EXCHANGE)
+			{
+				self->failure = REASON_CRYPTO;
 				self->stats.refused_crypto++;
+			}
 			else
+			{
+				self->failure = REASON_PROTOCOL;
 				self->stats.refused_protocol++;
+			}
 			break;
 		case ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL:
-			self->failure_told = true;
+			self->failure = REASON_PROTOCOL;
 			self->stats.refused_protocol++;
 			break;
 		default:				/* what our own handler refused it has counted */
@@ -1304,11 +1386,27 @@ router_events(Transport *self, int most)
 
 #define ZAP_PARTS 7				/* version, request, domain, address, routing id, mechanism, key */
 
+static bool
+address_of_text(const char *ip, NetAddress *out)
+{
+	struct sockaddr_storage name = {0};
+	struct sockaddr_in *v4 = (struct sockaddr_in *) &name;
+	struct sockaddr_in6 *v6 = (struct sockaddr_in6 *) &name;
+
+	if (inet_pton(AF_INET, ip, &v4->sin_addr) == 1)
+		name.ss_family = AF_INET;
+	else if (inet_pton(AF_INET6, ip, &v6->sin6_addr) == 1)
+		name.ss_family = AF_INET6;
+	else
+		return false;
+	*out = address_of(&name);
+	return true;
+}
+
 static Admitted *
 admit(Transport *self, const uint8_t *key, const char *ip)
 {
-	struct in6_addr v6;
-	struct in_addr v4;
+	NetAddress	from;
 	Admitted   *oldest = NULL;
 	Admitted   *slot = NULL;
 
@@ -1330,17 +1428,8 @@ admit(Transport *self, const uint8_t *key, const char *ip)
 	slot->order = ++self->order;
 	slot->since_ms = self->now_ms;
 	memcpy(slot->key, key, CORE_KEY_BYTES);
-	if (inet_pton(AF_INET6, ip, &v6) == 1)
-		memcpy(slot->ip, &v6, 16);
-	else if (inet_pton(AF_INET, ip, &v4) == 1)
-	{
-		uint8_t		b[4];
-		NetAddress	mapped;
-
-		memcpy(b, &v4, 4);
-		mapped = net_address_v4(b[0], b[1], b[2], b[3], 0);
-		memcpy(slot->ip, mapped.ip, 16);
-	}
+	if (address_of_text(ip, &from))
+		memcpy(slot->ip, from.ip, 16);
 	return slot;
 }
 
@@ -1389,6 +1478,7 @@ zap_answer(Transport *self)
 	bool		fits = true;
 	zmq_msg_t	msg;
 	char		user[CORE_KEY_BYTES * 2 + 24] = "";
+	NetAddress	from;
 
 	zmq_msg_init(&msg);
 	while (receive_part(&msg, self->zap.socket) >= 0)
@@ -1426,6 +1516,8 @@ zap_answer(Transport *self)
 		self->stats.refused_banned++;
 		self->refused_keys++;
 		zap_reply(self, part[1], len[1], "400", "not welcome", "");
+		if (address_of_text((const char *) part[3], &from))
+			tell_refused(self, &from, REASON_BANNED);
 	}
 	else
 	{

@@ -55,7 +55,15 @@ typedef struct TransportConfig
 	 * inside transport_poll().  May be NULL.
 	 */
 	void		(*unreachable) (void *context, const uint8_t curve_key[CORE_KEY_BYTES]);
-	void	   *context;		/* of unreachable */
+
+	/*
+	 * A handshake of somebody from this address (port 0) was refused, and why, in
+	 * half a sentence for the log.  Once in an hour for each subnet and reason, 20
+	 * times a minute at most; all are counted in TransportStats.  Called inside
+	 * transport_poll() and what answers.  May be NULL.
+	 */
+	void		(*refused) (void *context, const NetAddress *from, const char *reason);
+	void	   *context;		/* of both */
 } TransportConfig;
 
 /*

@@ -15,6 +15,7 @@ test_strangers(void)
 	uint8_t		low[32] = {0};
 	Zmtp		client = {.fd = -1};
 	int			mechanism = 0;
+	TransportStats stats;
 
 	ok(start(8, 32) && friend_is_served(), "a node and its friend");
 	strangers_are_refused("strangers");
@@ -26,8 +27,15 @@ test_strangers(void)
 		close(client.fd);
 	}
 	client = (Zmtp) {.fd = -1};
-	ok(mechanism == 2 && pump(both, 2, transport_stats(a.transport).refused_mechanism >= 2),
+	ok(mechanism == 2 && pump(both, 2, (stats = transport_stats(a.transport), refused(&stats) == STRANGERS + 2)) && stats.refused_mechanism >= 2,
 	   "NULL and PLAIN are refused for their mechanism");
+	strangers_are_refused("the same again");
+	for (int i = 0; i < a.refusals && i < 8; i++)
+		diag("refused: %s", a.refusal[i]);
+	ok(a.refusals == (transport_stats(a.transport).refused_protocol > 0 ? 4 : 3), "each reason is told of once");
+	clock_ahead_ms += 3700000;
+	strangers_are_refused("an hour later");
+	ok(a.refusals > 4 && a.refusals <= 8, "and once more after an hour");
 	ok(transport_send(a.transport, now_ms(), low, &b.address, 1, (const uint8_t *) "x", 1) == TRANSPORT_ERROR &&
 	   (low[0] = 1, transport_send(a.transport, now_ms(), low, &b.address, 1, (const uint8_t *) "x", 1) == TRANSPORT_ERROR),
 	   "a key of low order is not connected to");

@@ -46,6 +46,8 @@ typedef struct Peer
 	size_t		last_len;
 	uint8_t		last_key[CORE_KEY_BYTES];
 	TransportVia last_via;
+	int			refusals;		/* told */
+	char		refusal[8][64];
 	int			unreachable;
 	uint8_t		unreachable_key[CORE_KEY_BYTES];
 } Peer;
@@ -78,6 +80,14 @@ peer_unreachable(void *context, const uint8_t *key)
 }
 
 static inline void
+peer_refused(void *context, const NetAddress *from, const char *reason)
+{
+	Peer	   *self = context;
+
+	snprintf(self->refusal[self->refusals++ % 8], sizeof self->refusal[0], "%s", reason);
+}
+
+static inline void
 peer_receive(void *context, const uint8_t *key, TransportVia via, const uint8_t *frame, size_t len)
 {
 	Peer	   *self = context;
@@ -105,7 +115,7 @@ peer_start_on(Peer *self, const char *listen, uint16_t port, int max_links, int 
 {
 	TransportConfig config = {.listen = listen, .port = port, .max_links = max_links, .max_inbound = max_inbound,
 		.handshake_ms = handshake_ms, .heartbeat_ms = heartbeat_ms, .heartbeat_timeout_ms = heartbeat_timeout_ms,
-	.unreachable = peer_unreachable, .context = self};
+		.unreachable = peer_unreachable, .refused = peer_refused, .context = self};
 	char		error[TRANSPORT_ERROR_ROOM] = "";
 
 	memcpy(config.curve_public, self->public, CORE_KEY_BYTES);

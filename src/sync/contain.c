@@ -9,15 +9,12 @@
 #include "sync/contain.h"
 
 #include <dirent.h>
-#include <elf.h>
-#include <link.h>
+#include <dlfcn.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <ucontext.h>
@@ -253,113 +250,23 @@ contain_resume(ContainFrame *frame)
 
 /* ---- keys of low order ---- */
 
-/* Stands before libsodium's of the name, which fails then. */
-static int
-beforenm(unsigned char *k, const unsigned char *pk, const unsigned char *sk)
+__attribute__((visibility("default")))
+int
+crypto_box_beforenm(unsigned char *k, const unsigned char *pk, const unsigned char *sk)
 {
-	if (crypto_box_beforenm(k, pk, sk) != 0)
+	if (crypto_box_curve25519xsalsa20poly1305_beforenm(k, pk, sk) != 0)
 		randombytes_buf(k, crypto_box_BEFORENMBYTES);
 	return 0;
 }
 
-#if __ELF_NATIVE_CLASS == 64
-
-#define RELOCATION_SYMBOL(r) ELF64_R_SYM((r)->r_info)
-
-/* Put beforenm into this slot of libzmq's table of functions, which is write-protected by now. */
-static bool
-put_into(uintptr_t at, bool read_only)
-{
-	uintptr_t	page = (uintptr_t) sysconf(_SC_PAGESIZE);
-	void	   *start = (void *) (at & ~(page - 1));
-	_Atomic uintptr_t *slot = (_Atomic uintptr_t *) at;
-
-	if (atomic_load(slot) == (uintptr_t) beforenm)
-		return true;
-	if (mprotect(start, page, PROT_READ | PROT_WRITE) != 0)
-		return false;
-	atomic_store(slot, (uintptr_t) beforenm);
-	if (read_only)
-		mprotect(start, page, PROT_READ);
-	return true;
-}
-
-static int
-look_for_libzmq(struct dl_phdr_info *info, size_t size, void *found)
-{
-	const char *name = strrchr(info->dlpi_name, '/');
-	const ElfW(Dyn) *dynamic = NULL;
-	const ElfW(Sym) *symbols = NULL;
-	const char *strings = NULL;
-	const ElfW(Rela) *tables[2] = {NULL, NULL};
-	size_t		bytes[2] = {0, 0};
-	uintptr_t	protect_from = 0;
-	uintptr_t	protect_to = 0;
-
-	if (name == NULL || strncmp(name, "/libzmq.so", 10) != 0)
-		return 0;
-	for (int i = 0; i < info->dlpi_phnum; i++)
-	{
-		const ElfW(Phdr) *header = &info->dlpi_phdr[i];
-
-		if (header->p_type == PT_DYNAMIC)
-			dynamic = (const ElfW(Dyn) *) (info->dlpi_addr + header->p_vaddr);
-		else if (header->p_type == PT_GNU_RELRO)
-		{
-			protect_from = info->dlpi_addr + header->p_vaddr;
-			protect_to = protect_from + header->p_memsz;
-		}
-	}
-	for (; dynamic != NULL && dynamic->d_tag != DT_NULL; dynamic++)
-	{
-		uintptr_t	at = dynamic->d_un.d_ptr;
-
-		/* some machines leave these as they are in the file */
-		if (at < info->dlpi_addr)
-			at += info->dlpi_addr;
-		if (dynamic->d_tag == DT_SYMTAB)
-			symbols = (const ElfW(Sym) *) at;
-		else if (dynamic->d_tag == DT_STRTAB)
-			strings = (const char *) at;
-		else if (dynamic->d_tag == DT_JMPREL)
-			tables[0] = (const ElfW(Rela) *) at;
-		else if (dynamic->d_tag == DT_PLTRELSZ)
-			bytes[0] = dynamic->d_un.d_val;
-		else if (dynamic->d_tag == DT_RELA)
-			tables[1] = (const ElfW(Rela) *) at;
-		else if (dynamic->d_tag == DT_RELASZ)
-			bytes[1] = dynamic->d_un.d_val;
-	}
-	if (symbols == NULL || strings == NULL)
-		return 0;
-	for (int t = 0; t < 2; t++)
-		for (size_t i = 0; tables[t] != NULL && i < bytes[t] / sizeof(ElfW(Rela)); i++)
-		{
-			const ElfW(Rela) *relocation = &tables[t][i];
-			uintptr_t	slot = info->dlpi_addr + relocation->r_offset;
-
-			if (RELOCATION_SYMBOL(relocation) != 0 &&
-				strcmp(strings + symbols[RELOCATION_SYMBOL(relocation)].st_name, "crypto_box_beforenm") == 0)
-				*(bool *) found = put_into(slot, slot >= protect_from && slot < protect_to);
-		}
-	return 1;
-}
-
 bool
-contain_low_order_keys(void)
+contain_shields_keys(void)
 {
-	bool		found = false;
+	union
+	{
+		void	   *symbol;
+		int			(*function) (unsigned char *, const unsigned char *, const unsigned char *);
+	}			seen = {.symbol = dlsym(RTLD_DEFAULT, "crypto_box_beforenm")};
 
-	dl_iterate_phdr(look_for_libzmq, &found);
-	return found;
+	return seen.function == crypto_box_beforenm;
 }
-
-#else
-
-bool
-contain_low_order_keys(void)
-{
-	return false;
-}
-
-#endif

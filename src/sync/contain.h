@@ -19,10 +19,10 @@
  * within a quarter of a minute the owner is thought to wait for such a lock, and
  * the abort takes its course.
  *
- * One trap is so easy to spring that it is taken away: a server may send a
- * short-term key of low order, and libzmq asserts that it does not.  What libzmq
- * calls as crypto_box_beforenm() becomes a function of ours, which makes of such
- * a key a secret that nobody knows, so that the handshake fails.
+ * One trap needs none of this: a server may send a short-term key of low order,
+ * and libzmq asserts that it does not.  crypto_box_beforenm() is defined here in
+ * front of libsodium's; it makes of such a key a secret that nobody knows, so
+ * that the handshake fails.
  */
 #ifndef SYNC_CONTAIN_H
 #define SYNC_CONTAIN_H
@@ -80,11 +80,7 @@ extern void contain_leave(ContainFrame *frame);
 extern ContainFrame *contain_suspend(void);
 extern void contain_resume(ContainFrame *frame);
 
-/*
- * See above; as often as one likes.  False when libzmq does not call such a
- * function, or this is a machine of 32 bits: then that abort is contained like
- * others.
- */
-extern bool contain_low_order_keys(void);
+/* Does libzmq see our crypto_box_beforenm()?  Not when somebody has loaded libsodium for all before. */
+extern bool contain_shields_keys(void);
 
 #endif							/* SYNC_CONTAIN_H */

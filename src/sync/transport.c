@@ -795,7 +795,6 @@ start_contained(Transport *self, char *error, size_t room)
 	self->containment = contain_new();
 	if (self->containment == NULL)
 		return refuse(error, room, "no more than some dozens of transports in one process");
-	(void) contain_low_order_keys();
 	if (!CONTAIN_ENTER(self->containment, call))
 		return refuse(error, room, "libzmq has aborted");
 	ok = contain_threads_begin(self->containment);

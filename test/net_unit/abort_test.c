@@ -96,7 +96,7 @@ static int
 low_order_welcome(void)
 {
 	must(peer_start(&a));
-	must(contain_low_order_keys());
+	must(contain_shields_keys());
 	for (size_t i = 0; i < sizeof low_order / sizeof low_order[0]; i++)
 	{
 		Zmtp		server = {.fd = -1};

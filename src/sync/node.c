@@ -35,6 +35,7 @@
 static void on_frame(void *context, const uint8_t curve[CORE_KEY_BYTES], TransportVia via,
 					 const uint8_t *frame, size_t len);
 static void on_unreachable(void *context, const uint8_t curve[CORE_KEY_BYTES]);
+static void on_refused(void *context, const NetAddress *from, const char *reason);
 static void look_at_links(Node *self);
 static bool sign_record(Node *self);
 static void renew(Node *self);
@@ -229,7 +230,8 @@ node_new(const NodeConfig *config, CoreClock clock, char *error, size_t room)
 		.port = config->port,
 		.max_links = config->max_links,
 		.max_inbound = TRANSPORT_INBOUND_MAX,
-		.unreachable = on_unreachable
+		.unreachable = on_unreachable,
+		.refused = on_refused
 	};
 	KadConfig	kad;
 
@@ -1220,6 +1222,18 @@ on_unreachable(void *context, const uint8_t curve[CORE_KEY_BYTES])
 		record_pool_release(&self->pool, record);
 	}
 	group_unreachable(self, curve);
+}
+
+/* The transport has seen to it that this is no flood. */
+static void
+on_refused(void *context, const NetAddress *from, const char *reason)
+{
+	char		text[ADDRESS_TEXT];
+	char	   *port = strrchr(address_text(from, text), ':');
+
+	if (port != NULL)
+		*port = '\0';
+	node_say(context, NODE_LOG, "refused a connection from %s: %s", text, reason);
 }
 
 /*

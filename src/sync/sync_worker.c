@@ -13,10 +13,12 @@
  *	  SIGTERM			says goodbye to its peers and exits
  *	  the extension goes	the node stops, the process waits for it to return
  *	  the database goes	the process exits before the command gives up waiting
+ *	  libzmq aborts		the process exits, and the launcher starts another
  */
 #include "sync/sync_worker.h"
 
 #include <sodium.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #include "access/xact.h"
@@ -59,6 +61,7 @@ PGDLLEXPORT void VecdbSyncNodeMain(Datum arg);
 #define BEACONS_ANSWERED 50		/* a second */
 #define LINES 64
 #define BOOTSTRAP_ADDRESSES (2 * RESOLVER_LIMIT)
+#define OPEN_FILES 4096			/* enough for all links that a node may have */
 
 SyncWorker	sync_worker;
 
@@ -828,6 +831,19 @@ reload(void)
 		open_beacons();
 }
 
+/* What libzmq takes for impossible it aborts for; the transport has kept that from us. */
+static void
+end_if_broken(void)
+{
+	if (!transport_broken(node_transport(sync_worker.node)))
+		return;
+	write_lines();
+	ereport(LOG,
+			(errmsg("node of database \"%s\" begins anew: libzmq has aborted", sync_worker.slot->name),
+			 errdetail("A peer may have brought that about. The server is not affected.")));
+	proc_exit(1);
+}
+
 /* The node's own business.  True when more of it waits. */
 static bool
 run_node(CoreClock clock)
@@ -837,6 +853,7 @@ run_node(CoreClock clock)
 
 	read_beacons(clock);
 	more = node_run(sync_worker.node, clock);
+	end_if_broken();
 	save_seq();
 	write_lines();
 	SyncServe();
@@ -971,6 +988,21 @@ on_sigterm(SIGNAL_ARGS)
 	errno = save_errno;
 }
 
+/*
+ * Services often begin with a limit of 1024 open files, which they may raise: it
+ * is low for the sake of select(), which nobody uses here.
+ */
+static void
+raise_open_files(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= OPEN_FILES)
+		return;
+	limit.rlim_cur = Min(limit.rlim_max, OPEN_FILES);
+	(void) setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 void
 VecdbSyncNodeMain(Datum arg)
 {
@@ -992,6 +1024,7 @@ VecdbSyncNodeMain(Datum arg)
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
 	set_state(SYNC_NODE_STARTING, "");
+	raise_open_files();
 	snprintf(sync_worker.dir, sizeof(sync_worker.dir), "vecdb/%u", MyDatabaseId);
 	if (!crypto_sodium_init())
 		ereport(FATAL, (errmsg("libsodium could not be initialised")));

@@ -64,6 +64,7 @@
 #define DOMAIN_NAME "vecdb"
 #define INBOUND_SPARE 64		/* connections above the limit, not yet known by key */
 #define INBOUND_PER_KEY 4
+#define INBOUND_LEAST 128		/* fewer are no choice of ours */
 #define INBOUND_SLOTS (TRANSPORT_INBOUND_MAX + INBOUND_SPARE)
 #define ADMITTED_MAX 2048		/* admitted, no frame yet */
 #define ROUTING_ID_BYTES 5		/* of those that libzmq makes: 0 and a number */
@@ -696,21 +697,28 @@ listen_on(Transport *self, char *error, size_t room)
 
 /* ---- start and end ---- */
 
+/* Where descriptors are few there are fewer connections of others, but not too few. */
 static bool
-descriptors_suffice(const Transport *self, char *error, size_t room)
+descriptors_suffice(Transport *self, char *error, size_t room)
 {
 	struct rlimit limit;
+	long		missing;
 	long		needed = DESCRIPTORS_BASE + DESCRIPTORS_PER_LINK * self->config.max_links +
 		self->config.max_inbound + INBOUND_SPARE;
 	long		open = open_descriptors();
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
 		return true;
-	if ((long) limit.rlim_cur - open >= needed)
+	missing = needed + open - (long) limit.rlim_cur;
+	if (missing > 0 && self->config.max_inbound - missing >= INBOUND_LEAST)
+	{
+		self->config.max_inbound -= (int) missing;
+		missing = 0;
+	}
+	if (missing <= 0)
 		return true;
 	return refuse(error, room, "the limit of open files is %ld, %ld are open, and %d links and %d connections of others need %ld: it is too low by %ld",
-				  (long) limit.rlim_cur, open, self->config.max_links, self->config.max_inbound, needed,
-				  needed + open - (long) limit.rlim_cur);
+				  (long) limit.rlim_cur, open, self->config.max_links, self->config.max_inbound, needed, missing);
 }
 
 static bool

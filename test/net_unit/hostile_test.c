@@ -15,6 +15,7 @@ test_strangers(void)
 	uint8_t		low[32] = {0};
 	Zmtp		client = {.fd = -1};
 	int			mechanism = 0;
+	int			twice = 0;
 	TransportStats stats;
 
 	ok(start(8, 32) && friend_is_served(), "a node and its friend");
@@ -32,10 +33,14 @@ test_strangers(void)
 	strangers_are_refused("the same again");
 	for (int i = 0; i < a.refusals && i < 8; i++)
 		diag("refused: %s", a.refusal[i]);
-	ok(a.refusals == (transport_stats(a.transport).refused_protocol > 0 ? 4 : 3), "each reason is told of once");
+	for (int i = 0; i < a.refusals && i < 8; i++)
+		for (int j = 0; j < i; j++)
+			twice += strcmp(a.refusal[i], a.refusal[j]) == 0;
+	/* whose connection was gone before it could be looked at is counted, not told of */
+	ok(twice == 0 && a.refusals >= 3 && a.refusals <= 4, "each reason is told of once");
 	clock_ahead_ms += 3700000;
 	strangers_are_refused("an hour later");
-	ok(a.refusals > 4 && a.refusals <= 8, "and once more after an hour");
+	ok(a.refusals >= 5 && a.refusals <= 8, "and once more after an hour");
 	ok(transport_send(a.transport, now_ms(), low, &b.address, 1, (const uint8_t *) "x", 1) == TRANSPORT_ERROR &&
 	   (low[0] = 1, transport_send(a.transport, now_ms(), low, &b.address, 1, (const uint8_t *) "x", 1) == TRANSPORT_ERROR),
 	   "a key of low order is not connected to");
@@ -187,8 +192,7 @@ test_garbage_of_a_peer(void)
 		}
 	}
 	ok(sent && pump(both, 2, a.frames >= single), "of its 100000 frames and commands of one part each all %d arrive", single);
-	stats = transport_stats(a.transport);
-	ok(a.frames == single && stats.malformed == (uint64_t) broken, "the %d of several parts do not", broken);
+	ok(pump(both, 2, (stats = transport_stats(a.transport), stats.malformed == (uint64_t) broken)) && a.frames == single, "the %d of several parts do not", broken);
 	ok(transport_links(a.transport, info, 4) == 2, "both are connected");
 	for (int i = 0; i < 2; i++)
 		if (memcmp(info[i].curve_key, client.long_public, 32) == 0)
@@ -250,7 +254,7 @@ test_long_handshake(void)
 {
 	enum {MANY = 6};
 	Zmtp		client[MANY] = {0};
-	size_t		room = TRANSPORT_FRAME_MAX - 1000;
+	size_t		room = 256 * 1024;
 	uint8_t    *metadata = malloc(room + 64);
 	uint8_t		cookie[96];
 	uint8_t		ready[512];

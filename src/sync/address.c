@@ -208,7 +208,7 @@ struct Resolver
 		char		host[ADDRESS_HOST];
 		int			port;
 	}			name[RESOLVER_LIMIT];
-	int			n;
+	atomic_int	n;				/* those below it do not change any more */
 	NetAddress	address[2 * RESOLVER_LIMIT];
 	char		failed[ADDRESS_HOST];
 };
@@ -223,11 +223,16 @@ release(Resolver *self)
 static void
 add_address(Resolver *self, NetAddress address)
 {
-	for (int i = 0; i < self->n; i++)
+	int			n = atomic_load(&self->n);
+
+	for (int i = 0; i < n; i++)
 		if (net_address_equal(&self->address[i], &address))
 			return;
-	if (self->n < 2 * RESOLVER_LIMIT && net_address_usable(&address))
-		self->address[self->n++] = address;
+	if (n < 2 * RESOLVER_LIMIT && net_address_usable(&address))
+	{
+		self->address[n] = address;
+		atomic_store(&self->n, n + 1);
+	}
 }
 
 static void *
@@ -322,13 +327,23 @@ resolver_start(const char *list, int default_port)
 	return self;
 }
 
+int
+resolver_so_far(const Resolver *self, NetAddress *out, int room)
+{
+	int			n = atomic_load(&self->n);
+
+	if (n > room)
+		n = room;
+	memcpy(out, self->address, (size_t) n * sizeof *out);
+	return n;
+}
+
 bool
 resolver_done(Resolver *self, NetAddress *out, int room, int *n, char failed[ADDRESS_HOST])
 {
 	if (!atomic_load(&self->done))
 		return false;
-	*n = self->n < room ? self->n : room;
-	memcpy(out, self->address, (size_t) *n * sizeof *out);
+	*n = resolver_so_far(self, out, room);
 	memcpy(failed, self->failed, ADDRESS_HOST);
 	return true;
 }

@@ -64,6 +64,9 @@ extern Resolver *resolver_start(const char *list, int default_port);
  */
 extern bool resolver_done(Resolver *self, NetAddress *out, int room, int *n, char failed[ADDRESS_HOST]);
 
+/* Up to room of those known before it is done, numbers first; how many. */
+extern int	resolver_so_far(const Resolver *self, NetAddress *out, int room);
+
 /* A lookup that still runs is left to end by itself. */
 extern void resolver_free(Resolver **self);
 

@@ -445,6 +445,12 @@ take_names(void)
 		advertise_known = true;
 		due.address = 0;
 	}
+	/* a name that takes its time must not hold up the others of the list */
+	if (bootstrap && n_asked == 0 && (n = resolver_so_far(bootstrap, asked, BOOTSTRAP_ADDRESSES)) > 0)
+	{
+		n_asked = n;
+		due.ask = 0;
+	}
 	if (bootstrap && resolver_done(bootstrap, found, BOOTSTRAP_ADDRESSES, &n, failed))
 	{
 		resolver_free(&bootstrap);

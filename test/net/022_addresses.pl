@@ -5,6 +5,7 @@ use warnings;
 use FindBin;
 use lib $FindBin::RealBin;
 use Test::More;
+use Time::HiRes 'time';
 use VecdbNet;
 
 my $why = no_namespaces();
@@ -49,6 +50,16 @@ $shut->start;
 ok(wait_until(sub { $shut->finds(@open, $led) == 3 }), 'one that nobody can reach finds the others');
 is($shut->join_by($old->sql(q{SELECT vecdb.create_collection('theirs', 3)}) && $old->invite('theirs', 'writer')), 'collections.theirs', 'and joins a collection');
 is($open[1]->sql("SELECT count(*) FROM vecdb.stat_routing_table WHERE node_id = '" . $shut->id . "'"), '0', 'but stands in no routing table');
+
+# A name that nobody answers for, before an address
+my $slow = new_node('slow', place => 'v4', conf => { 'vecdb.bootstrap' => 'nobody.example, ' . $old->address });
+my $mute = mute_names($slow);
+my $began = time();
+$slow->start;
+ok(wait_until(sub { $slow->finds($old) == 1 }), 'a node joins by the address behind a name that nobody answers for');
+cmp_ok(time() - $began, '<', 3, 'without waiting for the name');
+ok($slow->wait_log(qr/could not use "nobody\.example" in vecdb\.bootstrap: no address, and no name that resolves/), 'and says in the end that it is none');
+background_stop($mute);
 
 # A LAN
 my %lan = ('vecdb.lan_discovery' => 'on', 'vecdb.network_id' => 'lan');

@@ -24,7 +24,7 @@ use POSIX ':sys_wait_h';
 use Test::More;
 use Time::HiRes qw(time usleep);
 
-our @EXPORT = qw(are_together new_node copy_node run wait_until no_namespaces make_switch isolate rejoin hostile hostile_start session_start background_stop free_port free_ports);
+our @EXPORT = qw(are_together new_node copy_node run wait_until no_namespaces make_switch isolate rejoin hostile hostile_start session_start background_stop mute_names free_port free_ports);
 
 our $WAIT = 60;	# seconds that any wait may take, unless it says otherwise
 
@@ -786,6 +786,24 @@ sub background_stop
 	}
 	@helpers = grep { $_ != $helper } @helpers;
 	return slurp($helper->{out});
+}
+
+# In a node's namespace, servers of names that hear and say nothing, until the
+# returned one is stopped.
+sub mute_names
+{
+	my ($node) = @_;
+	my @servers = grep { !/:/ } slurp('/etc/resolv.conf') =~ /^nameserver\s+(\S+)/mg;
+
+	push @servers, '127.0.0.1' if !@servers;
+	for my $ip (grep { !/^127\./ } @servers)
+	{
+		ip_in($node->{namespace}, qw(addr add), "$ip/32", qw(dev lo));
+	}
+	return background_start(
+		qr/mute/,
+		$node->inside($^X, '-MIO::Socket::INET', '-e',
+			'my @s = map { IO::Socket::INET->new(LocalAddr => $_, LocalPort => 53, Proto => "udp") or die $! } @ARGV; $| = 1; print "mute\n"; <STDIN>;', @servers));
 }
 
 sub hostile_start

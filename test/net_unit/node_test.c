@@ -1,0 +1,246 @@
+/*
+ * node_test.c
+ *	  Whole nodes over real links on loopback, all in one thread: a network that
+ *	  has more nodes than each may have links, so that links come and go with
+ *	  every lookup.
+ */
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "host_fixture.h"
+#include "sync/crypto_sodium.h"
+#include "sync/node.h"
+#include "tap.h"
+
+#define NODES 24
+#define LINKS 8
+#define LOOKUPS 60
+#define PATIENCE_MS 60000
+
+typedef struct Hosted
+{
+	Node	   *node;
+	bool		joined;
+	int64_t		polled_ms;
+} Hosted;
+
+static uint64_t random_state;
+static Hosted hosted[NODES];
+static int	ended;
+static int	found;
+
+static CoreClock
+now(void)
+{
+	struct timespec tick;
+	struct timespec wall;
+
+	clock_gettime(CLOCK_MONOTONIC, &tick);
+	clock_gettime(CLOCK_REALTIME, &wall);
+	return (CoreClock) {
+		.tick_ms = (int64_t) tick.tv_sec * 1000 + tick.tv_nsec / 1000000,
+		.unix_ms = (int64_t) wall.tv_sec * 1000 + wall.tv_nsec / 1000000
+	};
+}
+
+static void
+on_log(void *context, NodeLevel level, const char *text)
+{
+	Hosted	   *self = context;
+
+	self->joined |= strstr(text, "has joined the network") != NULL;
+}
+
+static void
+on_keep(void *context, const uint8_t *root, const uint8_t *statement)
+{
+}
+
+static void
+on_lookup_done(void *context, uint64_t tag, const KadLookup *lookup, int64_t took_ms)
+{
+	NodeRecord *near[KAD_K];
+	int			n = kad_lookup_result(lookup, near, KAD_K, NULL);
+
+	ended++;
+	/* the tag is the number of the node whose id was looked for, and one */
+	for (int i = 0; i < n; i++)
+		found += kad_id_equal(&near[i]->id, &node_record(hosted[tag - 1].node)->id);
+}
+
+static void
+on_join_done(void *context, uint64_t tag, NodeStatus status, const char *text, const uint8_t *root,
+			 const uint8_t *description, size_t len)
+{
+}
+
+static void
+on_left(void *context, const uint8_t *root)
+{
+}
+
+static void
+on_signed_anew(void *context, uint64_t seq)
+{
+}
+
+/* A node on a port that is free, with links to few. */
+static bool
+start(Hosted *self)
+{
+	for (int tries = 0; tries < 100; tries++)
+	{
+		NodeConfig	config = {
+			.callbacks = {self, on_log, on_keep, on_lookup_done, on_join_done, on_left, on_signed_anew},
+			.listen = "127.0.0.1",
+			.network = "test",
+			.n_addresses = 1,
+			.skew_ms = 300000,
+			.max_links = LINKS,
+			.mesh_degree = 6,
+			.exempt_private = true
+		};
+		uint8_t		seed[CORE_SEED_BYTES];
+		uint8_t		key[CORE_KEY_BYTES];
+		char		error[256];
+
+		host_fill(&random_state, seed, sizeof seed);
+		host_fill(&random_state, config.curve_secret, sizeof config.curve_secret);
+		config.port = (uint16_t) (20000 + (seed[0] << 8 | seed[1]) % 12000);
+		config.addresses[0] = net_address_v4(127, 0, 0, 1, config.port);
+		if (crypto_sign_seed_keypair(key, config.secret, seed) != 0 ||
+			crypto_scalarmult_base(config.curve_public, config.curve_secret) != 0)
+			return false;
+		self->node = node_new(&config, now(), error, sizeof error);
+		if (self->node != NULL)
+			return true;
+		diag("port %u: %s", config.port, error);
+	}
+	return false;
+}
+
+static void
+turn(void)
+{
+	struct pollfd p[NODES];
+	int			fd[1];
+
+	for (int i = 0; i < NODES; i++)
+	{
+		node_descriptors(hosted[i].node, fd, 1);
+		p[i] = (struct pollfd) {.fd = fd[0], .events = POLLIN};
+	}
+	poll(p, NODES, 20);
+	for (int i = 0; i < NODES; i++)
+	{
+		CoreClock	clock = now();
+
+		if (p[i].revents != 0 || clock.tick_ms >= node_next_tick(hosted[i].node) || clock.tick_ms >= hosted[i].polled_ms + 100)
+			hosted[i].polled_ms = node_run(hosted[i].node, clock) ? 0 : clock.tick_ms;
+	}
+}
+
+/* Let all run until it is so; false when time is up. */
+#define pump(condition) \
+	({ \
+		int64_t		until_ = now().tick_ms + PATIENCE_MS; \
+		while (!(condition) && now().tick_ms < until_) \
+			turn(); \
+		(condition); \
+	})
+
+static int
+joined(void)
+{
+	int			n = 0;
+
+	for (int i = 0; i < NODES; i++)
+		n += hosted[i].joined;
+	return n;
+}
+
+/* All requests have been answered or are late. */
+static bool
+all_quiet(void)
+{
+	static uint64_t before;
+	static int64_t since_ms;
+	uint64_t	sent = 0;
+
+	for (int i = 0; i < NODES; i++)
+		sent += node_figures(hosted[i].node).kad.requests_sent;
+	if (sent != before)
+	{
+		before = sent;
+		since_ms = now().tick_ms;
+	}
+	return now().tick_ms - since_ms > KAD_TIMEOUT_MS;
+}
+
+static uint64_t
+timeouts(void)
+{
+	uint64_t	n = 0;
+
+	for (int i = 0; i < NODES; i++)
+		n += node_figures(hosted[i].node).kad.timeouts;
+	return n;
+}
+
+static uint64_t
+evicted(void)
+{
+	uint64_t	n = 0;
+
+	for (int i = 0; i < NODES; i++)
+		n += transport_stats(node_transport(hosted[i].node)).evicted;
+	return n;
+}
+
+int
+main(void)
+{
+	const char *seed = getenv("TEST_SEED");
+	const NodeRecord *first;
+	uint64_t	late;
+	uint64_t	closed;
+	int			alike = 0;
+	bool		started = true;
+
+	if (!crypto_sodium_init())
+		return 2;
+	random_state = seed != NULL ? strtoull(seed, NULL, 0) : 1;
+	diag("TEST_SEED=%llu", (unsigned long long) random_state);
+	for (int i = 0; i < NODES; i++)
+		started = started && start(&hosted[i]);
+	if (!ok(started, "%d nodes start, with %d links each", NODES, LINKS))
+		return tap_done();
+	first = node_record(hosted[0].node);
+	for (int i = 1; i < NODES; i++)
+		if (node_meet(hosted[i].node, now(), first->bytes, first->len) == DECODE_OK)
+			alike++;
+	ok(alike == NODES - 1 && pump(joined() == NODES), "they join through one of them");
+	ok(pump(all_quiet()), "and come to rest");
+
+	late = timeouts();
+	closed = evicted();
+	for (int i = 0; i < LOOKUPS; i++)
+	{
+		int			from = (int) core_random_below(&HOST_RANDOM(&random_state), NODES);
+		int			to = (from + 1 + (int) core_random_below(&HOST_RANDOM(&random_state), NODES - 1)) % NODES;
+
+		if (node_lookup(hosted[from].node, now(), &node_record(hosted[to].node)->id, false, (uint64_t) to + 1) != NODE_OK ||
+			!pump(ended == i + 1))
+			break;
+	}
+	ok(ended == LOOKUPS && found == LOOKUPS, "each of %d lookups ends and finds its node", LOOKUPS);
+	diag("%d ended, %d found; %llu links made room for others", ended, found, (unsigned long long) (evicted() - closed));
+	ok(evicted() - closed > LOOKUPS, "links come and go meanwhile");
+	ok(timeouts() == late, "and no request is lost by that");
+	diag("%llu requests timed out", (unsigned long long) (timeouts() - late));
+	for (int i = 0; i < NODES; i++)
+		node_destroy(&hosted[i].node);
+	return tap_done();
+}

@@ -1826,19 +1826,17 @@ out_awaits(const Transport *self, const Outbound *link)
 	return link->frames_out > link->frames_in && self->now_ms - link->used_ms < ANSWER_MS;
 }
 
-/* Whom to give up for another: idle, unpinned, awaiting no answer where possible, the least recently used. */
+/* Whom to give up for another: idle, unpinned, the least recently used. */
 static Outbound *
 out_slot(Transport *self)
 {
 	Outbound   *slot = NULL;
 	Outbound   *idle = NULL;
-	bool		idle_awaits = false;
 	int			n = 0;
 
 	for (int i = 0; i < TRANSPORT_LINKS_MAX; i++)
 	{
 		Outbound   *link = &self->out[i];
-		bool		awaits;
 
 		if (!link->used)
 		{
@@ -1847,14 +1845,9 @@ out_slot(Transport *self)
 			continue;
 		}
 		n++;
-		if (queued(link->account) != 0 || !link->up || pin_find(self, link->key) >= 0)
-			continue;
-		awaits = out_awaits(self, link);
-		if (idle == NULL || awaits < idle_awaits || (awaits == idle_awaits && link->used_ms < idle->used_ms))
-		{
+		if (queued(link->account) == 0 && link->up && !out_awaits(self, link) && pin_find(self, link->key) < 0 &&
+			(idle == NULL || link->used_ms < idle->used_ms))
 			idle = link;
-			idle_awaits = awaits;
-		}
 	}
 	if (n < self->config.max_links)
 		return slot;

@@ -186,21 +186,33 @@ test_outbound_room(void)
 
 	ok(start(2, 8), "a node with room for two links");
 	for (int i = 0; i < 4; i++)
+	{
 		started += peer_start(&to[i]);
+		to[i].answers = true;
+	}
 	ok(started == 4 && peer_send(&a, &to[0], "0", 1) == TRANSPORT_SENT && peer_send(&a, &to[1], "1", 1) == TRANSPORT_SENT &&
 	   peer_send(&a, &to[2], "2", 1) == TRANSPORT_NO_ROOM, "no third one while two are being made");
-	ok(pump(all, 6, to[0].frames == 1 && to[1].frames == 1), "both arrive");
+	ok(pump(all, 6, a.frames == 2), "both arrive, and are answered");
 	turn(all, 6, 10);
 	clock_ahead_ms += 10;
-	ok(peer_send(&a, &to[0], "0", 1) == TRANSPORT_SENT && pump(all, 6, to[0].frames == 2) &&
-	   peer_send(&a, &to[2], "2", 1) == TRANSPORT_SENT && pump(all, 6, to[2].frames == 1), "then a third takes the place of one");
+	ok(peer_send(&a, &to[0], "0", 1) == TRANSPORT_SENT && pump(all, 6, a.frames == 3) &&
+	   peer_send(&a, &to[2], "2", 1) == TRANSPORT_SENT && pump(all, 6, a.frames == 4), "then a third takes the place of one");
 	ok(transport_links(a.transport, info, 8) == 2 &&
 	   memcmp(info[0].curve_key, to[1].public, 32) != 0 && memcmp(info[1].curve_key, to[1].public, 32) != 0,
 	   "of the one that was used longest ago");
 	ok(transport_pin(a.transport, to[0].public, true) && transport_pin(a.transport, to[2].public, true) &&
 	   peer_send(&a, &to[3], "3", 1) == TRANSPORT_NO_ROOM, "pinned links give no place away");
 	ok(transport_pin(a.transport, to[0].public, false) && peer_send(&a, &to[3], "3", 1) == TRANSPORT_SENT &&
-	   pump(all, 6, to[3].frames == 1), "one that is pinned no longer does");
+	   pump(all, 6, a.frames == 5), "one that is pinned no longer does");
+	to[3].answers = false;
+	ok(transport_pin(a.transport, to[2].public, false) && peer_send(&a, &to[3], "3", 1) == TRANSPORT_SENT &&
+	   pump(all, 6, to[3].frames == 2), "one is asked, and does not answer");
+	clock_ahead_ms += 10;
+	ok(peer_send(&a, &to[2], "2", 1) == TRANSPORT_SENT && pump(all, 6, a.frames == 6) &&
+	   peer_send(&a, &to[1], "1", 1) == TRANSPORT_SENT && pump(all, 6, a.frames == 7) &&
+	   transport_links(a.transport, info, 8) == 2 &&
+	   memcmp(info[0].curve_key, to[2].public, 32) != 0 && memcmp(info[1].curve_key, to[2].public, 32) != 0,
+	   "it keeps its place a while, another that was used later does not");
 	for (int i = 0; i < TRANSPORT_LINKS_MAX; i++)
 	{
 		uint8_t		key[32];

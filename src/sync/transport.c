@@ -128,7 +128,7 @@ typedef struct Stream
 	uint64_t	seen;			/* bytes on the wire of what was handed to us */
 	uint64_t	received;		/* at the last look */
 	uint64_t	held;			/* of it, what was not */
-	uint64_t	least;			/* that held has ever been: the handshake is a part of it */
+	uint64_t	least;			/* that held has been since the handshake, which is a part of it */
 	bool		looked;
 	uint64_t	taken;			/* bytes that the peer has acknowledged */
 	int64_t		taken_ms;		/* when that changed, or nothing waited */
@@ -174,7 +174,6 @@ typedef struct Inbound
 	int			fd;				/* libzmq's */
 	uint64_t	accepted;		/* order of events */
 	uint64_t	serial;
-	int64_t		accepted_ms;
 	int64_t		since_ms;
 	int64_t		heard_ms;
 	NetAddress	address;
@@ -1237,7 +1236,7 @@ in_accepted(Transport *self, int fd)
 	link->fd = fd;
 	link->address = peer;
 	link->accepted = ++self->order;
-	link->accepted_ms = link->since_ms = self->now_ms;
+	link->since_ms = self->now_ms;
 	link->subnet = net_address_subnet(&peer);
 	self->by_fd[fd] = (int16_t) (link - self->in);
 	self->n_in++;
@@ -1591,6 +1590,7 @@ in_of_frame(Transport *self, zmq_msg_t *msg, const uint8_t *key, uint64_t serial
 		memcpy(link->key, key, CORE_KEY_BYTES);
 		link->heard_ms = self->now_ms;
 		memcpy(link->routing_id, zmq_msg_data(routing_id), ROUTING_ID_BYTES);
+		link->stream.looked = false;
 		stream_look(&link->stream, link->fd, link->account, self->now_ms);
 		in_make_room(self, link);
 		return link;
@@ -2228,7 +2228,8 @@ look_at_streams(Transport *self)
 			continue;
 		fine = stream_look(&link->stream, link->fd, link->account, self->now_ms) &&
 			link->stream.held <= HELD_BYTES &&
-			(link->stream.least <= SETTLED_BYTES || self->now_ms - link->accepted_ms < SETTLE_MS) &&
+			((link->speaks ? link->stream.least : link->stream.received) <= SETTLED_BYTES ||
+			 self->now_ms - link->since_ms < SETTLE_MS) &&
 			(link->speaks || link->shook_hands || link->stream.received <= HANDSHAKE_BYTES) &&
 			(link->speaks || self->now_ms - link->since_ms < SILENT_MS);
 		if (!fine)

@@ -16,6 +16,7 @@ test_strangers(void)
 	Zmtp		client = {.fd = -1};
 	int			mechanism = 0;
 	int			twice = 0;
+	int			told;
 	TransportStats stats;
 
 	ok(start(8, 32) && friend_is_served(), "a node and its friend");
@@ -38,9 +39,10 @@ test_strangers(void)
 			twice += strcmp(a.refusal[i], a.refusal[j]) == 0;
 	/* whose connection was gone before it could be looked at is counted, not told of */
 	ok(twice == 0 && a.refusals >= 3 && a.refusals <= 4, "each reason is told of once");
+	told = a.refusals;
 	clock_ahead_ms += 3700000;
 	strangers_are_refused("an hour later");
-	ok(a.refusals >= 5 && a.refusals <= 8, "and once more after an hour");
+	ok(a.refusals > told && a.refusals <= told + 4, "and once more after an hour");
 	ok(transport_send(a.transport, now_ms(), low, &b.address, 1, (const uint8_t *) "x", 1) == TRANSPORT_ERROR &&
 	   (low[0] = 1, transport_send(a.transport, now_ms(), low, &b.address, 1, (const uint8_t *) "x", 1) == TRANSPORT_ERROR),
 	   "a key of low order is not connected to");
@@ -261,6 +263,8 @@ test_long_handshake(void)
 	size_t		size = zmtp_property(metadata, "Socket-Type", "DEALER", 6);
 	size_t		memory;
 	int			ended = 0;
+	int			frames;
+	int64_t		began;
 	uint64_t	cut;
 
 	for (int i = 0; size + 16 < room; i++)
@@ -288,20 +292,30 @@ test_long_handshake(void)
 	diag("%zu MB more resident", resident_bytes() > memory ? (resident_bytes() - memory) >> 20 : 0);
 
 	/* the same in two steps, so that it looks like a short one when another is looked at */
-	client[0] = (Zmtp) {.around = both, .n_around = 2, .fd = tcp_connect(a.address.port)};
-	memcpy(client[0].their_long, a.public, 32);
-	crypto_box_keypair(client[0].long_public, client[0].long_secret);
-	ok(zmtp_greet(&client[0], "CURVE") && zmtp_hello(&client[0]) && zmtp_welcome_take(&client[0], cookie),
-	   "one that begins in the midst of another's");
-	client[0].split = 500;
-	client[0].meanwhile = &client[1];
-	client[1] = (Zmtp) {.fd = -1};
-	cut = transport_stats(a.transport).cut;
-	(void) zmtp_initiate(&client[0], cookie, metadata, size);
-	turn(both, 2, 10);
-	clock_ahead_ms += 6000;
-	ok(pump(both, 2, zmtp_ended(&client[0])) && transport_stats(a.transport).cut == cut + 1 && !zmtp_ended(&client[1]),
-	   "is found later");
+	for (int speaks = 0; speaks < 2; speaks++)
+	{
+		client[0] = (Zmtp) {.around = both, .n_around = 2, .fd = tcp_connect(a.address.port)};
+		memcpy(client[0].their_long, a.public, 32);
+		crypto_box_keypair(client[0].long_public, client[0].long_secret);
+		ok(zmtp_greet(&client[0], "CURVE") && zmtp_hello(&client[0]) && zmtp_welcome_take(&client[0], cookie),
+		   "one that begins in the midst of another's");
+		client[0].split = 500;
+		client[0].meanwhile = &client[1];
+		client[1] = (Zmtp) {.fd = -1};
+		cut = transport_stats(a.transport).cut;
+		ok(zmtp_initiate(&client[0], cookie, metadata, size) && zmtp_next(&client[0], ready, sizeof ready) > 6,
+		   "gets through");
+		frames = a.frames;
+		if (speaks)
+			ok(zmtp_send(&client[0], 0, "hello", 5) && pump(both, 2, a.frames > frames), "and is heard");
+		turn(both, 2, 10);
+		began = now_ms();
+		clock_ahead_ms += 5000;
+		ok(pump(both, 2, zmtp_ended(&client[0])) && transport_stats(a.transport).cut == cut + 1 && !zmtp_ended(&client[1]) &&
+		   now_ms() - began < 9000, "but is found after some seconds");
+		zmtp_reset(&client[0]);
+		zmtp_reset(&client[1]);
+	}
 	for (int i = 0; i < MANY; i++)
 		zmtp_reset(&client[i]);
 	free(metadata);

@@ -203,13 +203,13 @@ typedef struct TransportStats
 	uint64_t	refused_crypto; /* a wrong server key, a forged box */
 	uint64_t	refused_banned;
 	uint64_t	refused_protocol;	/* what is said is not ZMTP, or not in time */
-	uint64_t	refused_room;	/* max_inbound are here, none of them idle */
+	uint64_t	refused_room;	/* max_inbound are here, none of them idle; too many that say nothing */
 
 	uint64_t	outbound_made;	/* DEALERs that came up */
 	uint64_t	outbound_failed;	/* attempts at one address */
 	uint64_t	unreachable;	/* peers */
 	uint64_t	evicted;		/* links closed to make room */
-	uint64_t	cut;			/* connections closed for what they sent: see README */
+	uint64_t	cut;			/* connections closed for what they sent, or did not take */
 
 	uint64_t	frames_in;
 	uint64_t	frames_out;

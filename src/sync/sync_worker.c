@@ -838,16 +838,10 @@ reload(void)
 }
 
 /* What libzmq takes for impossible it aborts for; the transport has kept that from us. */
-static void
-end_if_broken(void)
+static bool
+is_broken(void)
 {
-	if (!transport_broken(node_transport(sync_worker.node)))
-		return;
-	write_lines();
-	ereport(LOG,
-			(errmsg("node of database \"%s\" begins anew: libzmq has aborted", sync_worker.slot->name),
-			 errdetail("A peer may have brought that about. The server is not affected.")));
-	proc_exit(1);
+	return sync_worker.node && transport_broken(node_transport(sync_worker.node));
 }
 
 /* The node's own business.  True when more of it waits. */
@@ -859,7 +853,6 @@ run_node(CoreClock clock)
 
 	read_beacons(clock);
 	more = node_run(sync_worker.node, clock);
-	end_if_broken();
 	save_seq();
 	write_lines();
 	SyncServe();
@@ -956,6 +949,13 @@ turn(void)
 		more = run_node(clock);
 	else
 		SyncServe();
+	if (is_broken())
+	{
+		ereport(LOG,
+				(errmsg("node of database \"%s\" begins anew: libzmq has aborted", sync_worker.slot->name),
+				 errdetail("A peer may have brought that about. The server is not affected.")));
+		return false;
+	}
 	if (!more && !ShutdownRequestPending)
 		wait_a_while(SyncClock());
 	else
@@ -1072,6 +1072,7 @@ VecdbSyncNodeMain(Datum arg)
 		}
 		PG_END_TRY();
 	}
-	stop_node();
+	if (!is_broken())
+		stop_node();
 	proc_exit(0);
 }

@@ -49,6 +49,15 @@ for my $case (
 	is($a->count_log(qr/refused/, $offset), 1, 'once');
 }
 
+# A record that expires while its node is here
+$b->set('vecdb.max_clock_skew' => '1s');
+my $offset = $b->log_length;
+like(hostile($b, '--seed=29', '--wait=15000', 'hello=brief', 'fade'), qr/^hello=brief: welcome.*\nfade: [1-9]\d* pongs, then error 4 HELLO comes first\n/,
+	'who is welcome with a record that expires soon has to greet anew after that');
+ok($b->wait_log(qr/refused node \w+: its record has expired/, $offset), 'the log says why');
+is($b->count_log(qr/refused/, $offset), 1, 'once');
+$b->set('vecdb.max_clock_skew' => '5min');
+
 # Announcements of who holds a collection
 my $id = '5a' x 32;
 like(hostile($a, '--seed=30', 'hello=good', "provide=good:$id"), qr/^provide=good: code 0$/m, 'an announcement is taken');
@@ -76,7 +85,7 @@ like(hostile($a, '--seed=40', 'hello=good', "grants=$collection"), qr/^grants: e
 like(hostile($a, '--seed=41', 'hello=good', "redeem=good:$invitation", "grants=$collection"),
 	qr/^redeem=good: \d+ statements\ngrants: \d+ statements\n/m,
 	'the invitation that was refused in two wrong forms is good for one');
-my $offset = $a->log_length;
+$offset = $a->log_length;
 like(hostile($a, '--seed=42', 'hello=good', ("redeem=good:$invitation") x 20), qr/^(?:redeem=good: error 10 .*\n){20}/m, 'but not for another');
 ok($a->wait_log(qr/refused/, $offset), 'the log says so');
 is($a->count_log(qr/refused/, $offset), 1, 'once');

@@ -12,9 +12,11 @@
  *
  *	ask				what the node says of itself by datagram
  *	own				our own id
- *	hello=KIND		good network versions version expired future forged stolen
+ *	hello=KIND		good network versions version expired brief (2 s)
+ *					future forged stolen
  *	again=N			the last HELLO, N times more at once; answers are counted
  *	ping, find, bye
+ *	fade			ping, until that is not answered by a pong any more
  *	provide=KIND:ID	good expired forged stolen, for a collection's id
  *	redeem=KIND:TEXT	good forged stolen altered, with an invitation
  *	grants=ID, graft=ID	as if we were a member
@@ -450,6 +452,8 @@ make_hello(const Self *who, const char *kind, uint8_t *frame)
 		version = 9;
 	else if (strcmp(kind, "expired") == 0)
 		expires = now_unix() - HOUR_MS;
+	else if (strcmp(kind, "brief") == 0)
+		expires = now_unix() + 2000;
 	else if (strcmp(kind, "future") == 0)
 		expires = now_unix() + 10 * 24 * HOUR_MS;
 	else if (strcmp(kind, "stolen") == 0)
@@ -508,6 +512,26 @@ do_ping(const char *argument)
 	ByteWriter	w = begin_frame(frame, 1, WIRE_PING, new_request(), NULL);
 
 	send_and_tell("ping", frame, end_frame(frame, &w));
+}
+
+static void
+do_fade(const char *argument)
+{
+	uint8_t		frame[WIRE_FRAME_MAX];
+	char		what[512] = "pong";
+	int64_t		until = now_tick() + wait_ms;
+	int			pongs = 0;
+
+	for (; strcmp(what, "pong") == 0 && now_tick() < until; pongs++)
+	{
+		ByteWriter	w = begin_frame(frame, 1, WIRE_PING, new_request(), NULL);
+		size_t		len = end_frame(frame, &w);
+
+		send_frame(frame, len);
+		await(bytes_load(frame + 8, 8), what, sizeof what);
+		poll(NULL, 0, 50);
+	}
+	printf("fade: %d pongs, then %s\n", pongs - 1, what);
 }
 
 static void
@@ -988,6 +1012,7 @@ static const Action actions[] = {
 	{"hello", true, do_hello},
 	{"again", true, do_again},
 	{"ping", false, do_ping},
+	{"fade", false, do_fade},
 	{"find", false, do_find},
 	{"bye", false, do_bye},
 	{"provide", true, do_provide},

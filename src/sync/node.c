@@ -430,15 +430,25 @@ void
 node_advertise(Node *self, CoreClock clock, const NetAddress *addresses, int n)
 {
 	bool		same = n == self->n_addresses;
+	bool		gone = false;
 
 	for (int i = 0; same && i < n; i++)
 		same = net_address_equal(&addresses[i], &self->addresses[i]);
 	if (same || n < 1 || n > NODE_RECORD_ADDRESSES)
 		return;
+	for (int i = 0; !gone && i < self->n_addresses; i++)
+	{
+		gone = true;
+		for (int k = 0; gone && k < n; k++)
+			gone = !net_address_equal(&self->addresses[i], &addresses[k]);
+	}
 	self->now = clock;
 	memcpy(self->addresses, addresses, (size_t) n * sizeof *addresses);
 	self->n_addresses = n;
 	renew(self);
+	if (!gone)
+		return;
+
 	/*
 	 * Links that began at an address which is gone look alive and carry nothing:
 	 * all are made anew, and begin with a greeting that has the new record.

@@ -1060,6 +1060,7 @@ handle_hello(Node *self, NodePeer *peer, const WireMessage *m)
 	{
 		peer->welcomed = peer->up = true;
 		peer->welcome_via = self->via;
+		peer->welcomed_ms = self->now.tick_ms;
 	}
 	if (first || m->response)
 		group_greeted(self, peer);
@@ -1275,10 +1276,9 @@ look_at_links(Node *self)
 		peer->up = true;
 		if (peer->up_since_ms != link->since_ms)
 		{
-			bool		again = peer->up_since_ms != 0;
-
 			peer->up_since_ms = link->since_ms;
-			if (again)
+			/* a welcome, or a greeting on its way, may have gone with the link before */
+			if (peer->welcomed_ms < link->since_ms)
 			{
 				peer->welcomed = false;
 				node_greet(self, peer, NULL, 0);

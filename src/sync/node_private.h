@@ -21,6 +21,7 @@ typedef struct NodePeer
 	bool		greeted;		/* its HELLO holds: it is heard and answered */
 	bool		welcomed;		/* it has answered ours ... */
 	TransportVia welcome_via;	/* ... over this link: without it, it may not know us any more */
+	int64_t		welcomed_ms;	/* tick at which it last did */
 	bool		told;			/* that it has to greet first */
 	bool		up;				/* our link to it is up ... */
 	int64_t		up_since_ms;

@@ -147,15 +147,18 @@ address_of_host(int at_port)
 static size_t
 sign_record(const Self *who, uint64_t of_network, int64_t expires_ms, uint8_t *out)
 {
+	static uint64_t seq;
 	NodeRecordFields fields = {
 		.network = of_network,
-		.seq = (uint64_t) now_unix(),
 		.expires_ms = expires_ms,
 		.n_addresses = 1,
 		.addresses = {address_of_host(9)}
 	};
 	size_t		len;
 
+	/* two of one millisecond are not equally new */
+	seq = (uint64_t) now_unix() > seq ? (uint64_t) now_unix() : seq + 1;
+	fields.seq = seq;
 	memcpy(fields.curve_key, who->curve_public, 32);
 	if (node_record_sign(&crypto, who->secret, &fields, out, &len) != DECODE_OK)
 		fatal("could not sign a record");

@@ -26,6 +26,7 @@
 #define HELLO_AGAIN_MS 2000
 #define HELLO_TIMEOUT_MS 5000
 #define LINKS_MS 1000
+#define WAITING_MS 2000			/* for a link, less than a request may take */
 #define REFUSAL_QUIET_MS 3600000
 #define REFUSAL_LINES 20		/* a minute */
 #define COMPLAIN_MS 10000
@@ -39,6 +40,7 @@ static void on_refused(void *context, const NetAddress *from, const char *reason
 static void look_at_links(Node *self);
 static bool sign_record(Node *self);
 static void renew(Node *self);
+static void send_waiting(Node *self);
 
 /* ---- what the core is handed ---- */
 
@@ -311,6 +313,9 @@ node_destroy(Node **self_p)
 				if (peer->greeted && node_connected(peer))
 					node_send(self, peer, &bye);
 	}
+	for (int i = 0; i < self->n_waiting; i++)
+		core_free(&self->memory, self->waiting[i].frame);
+	self->n_waiting = 0;
 	group_reset(self);
 	kad_node_destroy(&self->kad);
 	for (int i = 0; i < NODE_PEER_SLOTS; i++)
@@ -361,6 +366,8 @@ node_run(Node *self, CoreClock clock)
 
 	self->now = clock;
 	more = transport_poll(self->transport, clock.tick_ms, POLL_SLICE, on_frame, self);
+	if (self->n_waiting > 0)
+		send_waiting(self);
 	if (clock.tick_ms >= self->links_ms)
 		look_at_links(self);
 	if (clock.tick_ms >= kad_node_next_tick(self->kad))
@@ -683,10 +690,9 @@ node_peer(Node *self, const uint8_t curve[CORE_KEY_BYTES], bool create)
 
 /* ---- sending ---- */
 
-static bool
-send_frame(Node *self, NodePeer *peer, const NetAddress *addresses, int n, const WireMessage *message)
+static TransportSent
+send_frame(Node *self, NodePeer *peer, const NetAddress *addresses, int n, const WireMessage *message, size_t *len)
 {
-	size_t		len;
 
 	/* who has connected to us but not we to it is sent to over that link */
 	if (n == 0 && peer->record != NULL && (peer->up || !peer->inbound))
@@ -694,9 +700,9 @@ send_frame(Node *self, NodePeer *peer, const NetAddress *addresses, int n, const
 		addresses = peer->record->addresses;
 		n = peer->record->n_addresses;
 	}
-	if (!wire_encode(message, self->frame, sizeof self->frame, &len))
-		return false;
-	return transport_send(self->transport, self->now.tick_ms, peer->curve, addresses, n, self->frame, len) == TRANSPORT_SENT;
+	if (!wire_encode(message, self->frame, sizeof self->frame, len))
+		return TRANSPORT_ERROR;
+	return transport_send(self->transport, self->now.tick_ms, peer->curve, addresses, n, self->frame, *len);
 }
 
 void
@@ -712,13 +718,16 @@ node_greet(Node *self, NodePeer *peer, const NetAddress *addresses, int n)
 		.record = {self->own}
 	};
 
+	size_t		len;
+
 	hello.request = node_call(self, CALL_HELLO, peer->curve, NULL, HELLO_TIMEOUT_MS);
 	if (hello.request == 0)
 		return;
 	peer->hello_ms = self->now.tick_ms;
-	if (!send_frame(self, peer, addresses, n, &hello))
+	if (send_frame(self, peer, addresses, n, &hello, &len) != TRANSPORT_SENT)
 	{
 		/* no answer to wait for */
+		peer->hello_ms = 0;
 		for (int i = 0; i < NODE_CALLS; i++)
 			if (self->call[i].purpose == CALL_HELLO && self->call[i].request == hello.request)
 				self->call[i].purpose = CALL_NONE;
@@ -743,20 +752,70 @@ greeting_due(Node *self, NodePeer *peer)
 	return !peer->welcomed && (peer->hello_ms == 0 || self->now.tick_ms - peer->hello_ms >= HELLO_AGAIN_MS);
 }
 
+/* All links are in use: the frame waits for one that will soon have been answered. */
+static void
+wait_for_room(Node *self, const uint8_t *curve, const NetAddress *addresses, int n, size_t len)
+{
+	NodeWaiting *waiting = &self->waiting[self->n_waiting];
+
+	if (self->n_waiting == NODE_WAITING || n < 1 || n > NODE_RECORD_ADDRESSES)
+		return;
+	waiting->frame = core_alloc(&self->memory, len);
+	if (waiting->frame == NULL)
+		return;
+	memcpy(waiting->frame, self->frame, len);
+	memcpy(waiting->curve, curve, CORE_KEY_BYTES);
+	memcpy(waiting->addresses, addresses, (size_t) n * sizeof *addresses);
+	waiting->len = len;
+	waiting->n_addresses = n;
+	waiting->until_ms = self->now.tick_ms + WAITING_MS;
+	self->n_waiting++;
+}
+
+/* Send what has waited, the oldest first; the core itself tells when it is too late. */
+static void
+send_waiting(Node *self)
+{
+	int			done = 0;
+
+	for (; done < self->n_waiting; done++)
+	{
+		NodeWaiting *waiting = &self->waiting[done];
+		NodePeer   *peer = waiting->until_ms <= self->now.tick_ms ? NULL : node_peer(self, waiting->curve, true);
+
+		if (peer != NULL)
+		{
+			if (greeting_due(self, peer))
+				node_greet(self, peer, waiting->addresses, waiting->n_addresses);
+			if (transport_send(self->transport, self->now.tick_ms, peer->curve, waiting->addresses,
+							   waiting->n_addresses, waiting->frame, waiting->len) == TRANSPORT_NO_ROOM)
+				break;
+		}
+		core_free(&self->memory, waiting->frame);
+	}
+	self->n_waiting -= done;
+	memmove(self->waiting, self->waiting + done, sizeof self->waiting[0] * (size_t) self->n_waiting);
+}
+
 void
 node_send_to(Node *self, NodePeer *peer, const NetAddress *addresses, int n, const WireMessage *message)
 {
+	size_t		len;
+
 	if (greeting_due(self, peer))
 		node_greet(self, peer, addresses, n);
-	send_frame(self, peer, addresses, n, message);
+	if (send_frame(self, peer, addresses, n, message, &len) == TRANSPORT_NO_ROOM)
+		wait_for_room(self, peer->curve, addresses, n, len);
 }
 
 bool
 node_send(Node *self, NodePeer *peer, const WireMessage *message)
 {
+	size_t		len;
+
 	if (greeting_due(self, peer))
 		node_greet(self, peer, NULL, 0);
-	return send_frame(self, peer, NULL, 0, message);
+	return send_frame(self, peer, NULL, 0, message, &len) == TRANSPORT_SENT;
 }
 
 void

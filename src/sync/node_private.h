@@ -122,6 +122,19 @@ typedef struct NodeLookup
 	KadId		target;
 } NodeLookup;
 
+#define NODE_WAITING 64
+
+/* A request for which there was no link to be had. */
+typedef struct NodeWaiting
+{
+	uint8_t    *frame;
+	size_t		len;
+	int64_t		until_ms;
+	uint8_t		curve[CORE_KEY_BYTES];
+	int			n_addresses;
+	NetAddress	addresses[NODE_RECORD_ADDRESSES];
+} NodeWaiting;
+
 #define NODE_ALARMS 8
 
 /* Another process with our key, by where it is. */
@@ -175,6 +188,9 @@ struct Node
 	bool		handling;
 	TransportVia via;
 	NodePeer   *from;
+
+	int			n_waiting;
+	NodeWaiting waiting[NODE_WAITING];	/* the oldest first */
 
 	int			n_groups;
 	NodeGroup  *group[NODE_COLLECTIONS];

@@ -17,6 +17,8 @@
 #define NODES 24
 #define LINKS 8
 #define LOOKUPS 60
+#define AT_ONCE 8
+#define ROUNDS 10				/* of so many lookups at once */
 #define PATIENCE_MS 60000
 
 typedef struct Hosted
@@ -207,6 +209,7 @@ main(void)
 	uint64_t	late;
 	uint64_t	closed;
 	int			alike = 0;
+	int			asked = 0;
 	bool		started = true;
 
 	if (!crypto_sodium_init())
@@ -239,6 +242,28 @@ main(void)
 	diag("%d ended, %d found; %llu links made room for others", ended, found, (unsigned long long) (evicted() - closed));
 	ok(evicted() - closed > LOOKUPS, "links come and go meanwhile");
 	ok(timeouts() == late, "and no request is lost by that");
+	diag("%llu requests timed out", (unsigned long long) (timeouts() - late));
+
+	late = timeouts();
+	ended = found = 0;
+	for (int i = 0; i < ROUNDS; i++)
+	{
+		int			from = (int) core_random_below(&HOST_RANDOM(&random_state), NODES);
+		int			begun = 0;
+
+		for (int k = 0; k < AT_ONCE; k++)
+		{
+			int			to = (from + 1 + (int) core_random_below(&HOST_RANDOM(&random_state), NODES - 1)) % NODES;
+
+			begun += node_lookup(hosted[from].node, now(), &node_record(hosted[to].node)->id, false, (uint64_t) to + 1) == NODE_OK;
+		}
+		asked += begun;
+		if (begun == 0 || !pump(ended == asked))
+			break;
+	}
+	ok(asked == ROUNDS * AT_ONCE && ended == asked && found == asked, "%d lookups at once, %d times: each finds its node", AT_ONCE, ROUNDS);
+	diag("%d begun, %d ended, %d found", asked, ended, found);
+	ok(timeouts() == late, "and no request is lost for want of a link");
 	diag("%llu requests timed out", (unsigned long long) (timeouts() - late));
 	for (int i = 0; i < NODES; i++)
 		node_destroy(&hosted[i].node);

@@ -180,6 +180,21 @@ set_state(SyncNodeState state, const char *reason)
 	LWLockRelease(&sync_worker.shared->lock);
 }
 
+/* Is it the same but for its numbers?  A count that changes is not news. */
+static bool
+says_the_same(const char *a, const char *b)
+{
+	for (;; a++, b++)
+	{
+		a += strspn(a, "0123456789");
+		b += strspn(b, "0123456789");
+		if (*a != *b)
+			return false;
+		if (*a == '\0')
+			return true;
+	}
+}
+
 /* Something is missing.  The log is told when it is another thing than before. */
 static void
 wait_for(const char *reason, const char *hint)
@@ -187,14 +202,13 @@ wait_for(const char *reason, const char *hint)
 	bool		same;
 
 	LWLockAcquire(&sync_worker.shared->lock, LW_SHARED);
-	same = sync_worker.slot->state == SYNC_NODE_WAITING && strncmp(sync_worker.slot->reason, reason, SYNC_REASON - 1) == 0;
+	same = sync_worker.slot->state == SYNC_NODE_WAITING && says_the_same(sync_worker.slot->reason, reason);
 	LWLockRelease(&sync_worker.shared->lock);
-	if (same)
-		return;
 	set_state(SYNC_NODE_WAITING, reason);
-	ereport(LOG,
-			(errmsg("node of database \"%s\" waits: %s", sync_worker.slot->name, reason),
-			 hint ? errhint("%s", hint) : 0));
+	if (!same)
+		ereport(LOG,
+				(errmsg("node of database \"%s\" waits: %s", sync_worker.slot->name, reason),
+				 hint ? errhint("%s", hint) : 0));
 }
 
 static void

@@ -716,7 +716,7 @@ descriptors_suffice(Transport *self, char *error, size_t room)
 	}
 	if (missing <= 0)
 		return true;
-	return refuse(error, room, "the limit of open files is %ld, %ld are open, and %d links and %d connections of others need %ld: it is too low by %ld",
+	return refuse(error, room, "the limit of open files is %ld, %ld are open, and %d links and %d connections of others need %ld: it is too low by %ld (ulimit -n, LimitNOFILE of systemd)",
 				  (long) limit.rlim_cur, open, self->config.max_links, self->config.max_inbound, needed, missing);
 }
 

@@ -102,7 +102,7 @@ low_order_welcome(void)
 		Zmtp		server = {.fd = -1};
 		uint16_t	port;
 		int			listener = tcp_listen(&port);
-		NetAddress	at = net_address_v4(127, 0, 0, 1, port);
+		NetAddress	at = own_address(port);
 		int			unreachable = a.unreachable;
 
 		must(listener >= 0);
@@ -154,7 +154,7 @@ low_order_welcome_bare(void)
 	must(set(dealer, ZMQ_CURVE_SERVERKEY, server.long_public, 32) == 0);
 	must(set(dealer, ZMQ_CURVE_PUBLICKEY, public, 32) == 0);
 	must(set(dealer, ZMQ_CURVE_SECRETKEY, secret, 32) == 0);
-	snprintf(endpoint, sizeof endpoint, "tcp://127.0.0.1:%u", port);
+	snprintf(endpoint, sizeof endpoint, "tcp://%s:%u", own_host(), port);
 	must(connect_to(dealer, endpoint) == 0);
 	must(zmtp_serve(&server, listener, NULL, 0));
 	must(zmtp_welcome(&server, low_order[0]));
@@ -170,7 +170,7 @@ good_welcome(void)
 	Zmtp		server = {.fd = -1};
 	uint16_t	port;
 	int			listener = tcp_listen(&port);
-	NetAddress	at = net_address_v4(127, 0, 0, 1, port);
+	NetAddress	at = own_address(port);
 	uint8_t		frame[128];
 
 	must(peer_start(&a));
@@ -206,7 +206,8 @@ ping_after_reset_bare(void)
 	zmq_setsockopt(router, ZMQ_CURVE_SERVER, &(int) {1}, sizeof(int));
 	zmq_setsockopt(router, ZMQ_CURVE_SECRETKEY, fake.secret, 32);
 	zmq_setsockopt(router, ZMQ_RCVHWM, &(int) {16}, sizeof(int));
-	must(zmq_bind(router, "tcp://127.0.0.1:*") == 0);
+	snprintf(endpoint, sizeof endpoint, "tcp://%s:*", own_host());
+	must(zmq_bind(router, endpoint) == 0);
 	must(zmq_getsockopt(router, ZMQ_LAST_ENDPOINT, endpoint, &len) == 0);
 	fake.address.port = (uint16_t) atoi(strrchr(endpoint, ':') + 1);
 	must(zmtp_join(&client, &fake, "", 0, NULL, 0));

@@ -53,7 +53,7 @@ start(int max_links, int max_inbound)
 	memset(&b, 0, sizeof b);
 	a.slice = b.slice = 64;
 	new_curve_key(a.public, a.secret);
-	return peer_start_on(&a, "127.0.0.1", 0, max_links, max_inbound) && peer_start(&b);
+	return peer_start_on(&a, own_host(), 0, max_links, max_inbound) && peer_start(&b);
 }
 
 static inline void
@@ -115,7 +115,7 @@ stranger_new(void *context, Stranger how)
 		zmq_setsockopt(dealer, ZMQ_CURVE_PUBLICKEY, how == BY_OUR_OWN_KEY ? a.public : public, 32);
 		zmq_setsockopt(dealer, ZMQ_CURVE_SECRETKEY, how == BY_OUR_OWN_KEY ? a.secret : secret, 32);
 	}
-	snprintf(endpoint, sizeof endpoint, "tcp://127.0.0.1:%u", a.address.port);
+	snprintf(endpoint, sizeof endpoint, "tcp://%s:%u", own_host(), a.address.port);
 	zmq_connect(dealer, endpoint);
 	for (int i = 0; i < 100; i++)
 		zmq_send(dealer, "let me in", 9, ZMQ_DONTWAIT);

@@ -361,7 +361,7 @@ test_endless(void)
 			uint64_t	cut = transport_stats(a.transport).cut;
 			uint16_t	port;
 			int			listener = tcp_listen(&port);
-			NetAddress	at = net_address_v4(127, 0, 0, 1, port);
+			NetAddress	at = own_address(port);
 			bool		up;
 
 			memory = resident_bytes();

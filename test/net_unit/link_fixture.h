@@ -18,6 +18,7 @@
 #include <sodium.h>
 #include <zmq.h>
 
+#include "own_address.h"
 #include "sync/transport.h"
 #include "tap.h"
 
@@ -126,7 +127,7 @@ peer_start_on(Peer *self, const char *listen, uint16_t port, int max_links, int 
 		diag("%s", error);
 		return false;
 	}
-	self->address = net_address_v4(127, 0, 0, 1, transport_port(self->transport));
+	self->address = own_address(transport_port(self->transport));
 	return true;
 }
 
@@ -136,7 +137,7 @@ peer_start(Peer *self)
 	memset(self, 0, sizeof *self);
 	self->slice = 64;
 	new_curve_key(self->public, self->secret);
-	return peer_start_on(self, "127.0.0.1", 0, 8, 32);
+	return peer_start_on(self, own_host(), 0, 8, 32);
 }
 
 static inline TransportSent

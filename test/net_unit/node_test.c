@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "host_fixture.h"
+#include "own_address.h"
 #include "sync/crypto_sodium.h"
 #include "sync/node.h"
 #include "tap.h"
@@ -96,7 +97,7 @@ start(Hosted *self)
 	{
 		NodeConfig	config = {
 			.callbacks = {self, on_log, on_keep, on_lookup_done, on_join_done, on_left, on_signed_anew},
-			.listen = "127.0.0.1",
+			.listen = own_host(),
 			.network = "test",
 			.n_addresses = 1,
 			.skew_ms = 300000,
@@ -111,7 +112,7 @@ start(Hosted *self)
 		host_fill(&random_state, seed, sizeof seed);
 		host_fill(&random_state, config.curve_secret, sizeof config.curve_secret);
 		config.port = (uint16_t) (20000 + (seed[0] << 8 | seed[1]) % 12000);
-		config.addresses[0] = net_address_v4(127, 0, 0, 1, config.port);
+		config.addresses[0] = own_address(config.port);
 		if (crypto_sign_seed_keypair(key, config.secret, seed) != 0 ||
 			crypto_scalarmult_base(config.curve_public, config.curve_secret) != 0)
 			return false;

@@ -107,7 +107,7 @@ help:
 	@echo 'make sim NODES=n    the network of n nodes in simulation; SEED=n PARTS=ideal,rest,dead,liars,partition,churn LONG=1'
 	@echo 'make bench          vecdb beside pgvector, and hnswlib: queries, builds, sizes (root)'
 	@echo '                    one part of it: SET=fashion|glove|synthetic ROW=build|recall|inside|...'
-	@echo 'make bench-http     requests a second and times through HTTP, beside the same through libpq; SECONDS=n CLIENTS="n n"'
+	@echo 'make bench-http     requests a second and times through HTTP, beside the same through libpq; SECONDS=n CLIENTS="n n" KINDS=search'
 	@echo 'make bench-peers    processor and memory of an idle node with 50 peers, lookups a second, time to join; SECONDS=n PEERS=n'
 	@echo 'make soak-http      memory over 200,000 requests through HTTP; REQUESTS=n'
 	@echo 'make test-matrix    the suites of the server on PostgreSQL 17 and 18, in chroots (root); VERSIONS=17 for one'
@@ -146,7 +146,7 @@ bench:
 
 # SECONDS and CLIENTS choose; see test/bench/README.md.
 bench-http:
-	@$(foreach v,SECONDS CLIENTS,BENCH_$v='$($v)') $(TOOL)/../bench/http.sh
+	@$(foreach v,SECONDS CLIENTS KINDS,BENCH_$v='$($v)') $(TOOL)/../bench/http.sh
 
 # SECONDS and PEERS choose; see test/bench/README.md.
 bench-peers:

@@ -8,18 +8,22 @@
 #	  fails because of one.
 #
 # BENCH_SECONDS is the length of a point (3), BENCH_CLIENTS the numbers of
-# clients (1 8 64).  What it makes is below .vecdb/bench-http, or where the
-# server's user can reach it; results.txt there is the table.
+# clients (1 8 64), BENCH_KINDS what they do (search read insert).  HTTP and libpq
+# take turns, three each; medians count.  What it makes is below
+# .vecdb/bench-http, or where the server's user can reach it; results.txt there is
+# the table.
 
 . "$(dirname "${BASH_SOURCE[0]}")/../tools/lib.sh"
 
 SECS=${BENCH_SECONDS:-3}
 CLIENTS=${BENCH_CLIENTS:-1 8 64}
+KINDS=${BENCH_KINDS:-search read insert}
 EXECUTORS=2
 ROWS=10000
 DIM=768
 BATCH=1000
-ROUNDS=5
+ROUNDS=5						# of a batch
+TURNS=3							# of a point: HTTP, libpq, HTTP, ...; medians count
 
 case $SECS$CLIENTS in *[!0-9\ ]*) die 'SECONDS and CLIENTS are numbers' ;; esac
 open_log bench-http
@@ -139,6 +143,16 @@ median()
 	sort -n | awk '{ x[NR] = $1 } END { print x[int((NR + 1) / 2)] }'
 }
 
+# Of each column of a file: rate, and times
+medians()
+{
+	local column
+
+	for column in 1 2 3; do
+		awk -v column=$column '{ print $column }' "$1" | median
+	done
+}
+
 milliseconds()
 {
 	local began
@@ -170,10 +184,17 @@ step 'load it' load
 {
 	printf '%s, %s processors, %s executors or backends, %s s a point\n\n' "$("$PG_CONFIG" --version)" "$(nproc)" "$EXECUTORS" "$SECS"
 	printf '%-8s %7s | %9s %8s %8s | %9s %8s %8s | %6s %9s\n' '' clients HTTP/s 'p50 ms' 'p99 ms' libpq/s 'p50 ms' 'p99 ms' ratio 'p50 more'
-	for kind in search read insert; do
+	for kind in $KINDS; do
 		for n in $CLIENTS; do
-			printf '%-8s %7s | %9s %8s %8s | %9s %8s %8s | ' "$kind" "$n" $(through_http "$kind" "$n" | tee "$DIR/http") $(through_libpq "$kind" "$n" | tee "$DIR/libpq")
-			paste -d ' ' "$DIR/http" "$DIR/libpq" | awk -v kind="$kind" -v n="$n" '{
+			: >"$DIR/http" && : >"$DIR/libpq"
+			for _ in $(seq $TURNS); do
+				through_http "$kind" "$n" >>"$DIR/http"
+				through_libpq "$kind" "$n" >>"$DIR/libpq"
+			done
+			# shellcheck disable=SC2046,SC2183
+			printf '%-8s %7s | %9s %8s %8s | %9s %8s %8s | ' "$kind" "$n" $(medians "$DIR/http") $(medians "$DIR/libpq")
+			# shellcheck disable=SC2046
+			echo $(medians "$DIR/http") $(medians "$DIR/libpq") | awk -v kind="$kind" -v n="$n" '{
 				goal = ""
 				if (kind == "search") goal = ($1 / $4 >= 0.8 ? "  rate: met" : "  rate: missed") (n == 1 ? ($2 - $5 <= 0.15 ? ", median: met" : ", median: missed") : "")
 				printf "%6.2f %+9.3f%s\n", $1 / $4, $2 - $5, goal }'

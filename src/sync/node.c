@@ -98,8 +98,8 @@ node_take_record(Node *self, NodePeer *peer, NodeRecord *record)
 		if (self->link[i].outbound && memcmp(self->link[i].curve_key, peer->curve, CORE_KEY_BYTES) == 0 &&
 			!has_address(record, &self->link[i].address))
 		{
-			/* theirs to us goes with it, and is made again by them */
-			transport_drop(self->transport, peer->curve);
+			/* not theirs to us: of two with one key, one would then not hear of the other */
+			transport_drop_outbound(self->transport, peer->curve);
 			self->link[i].outbound = false;
 			peer->up = peer->welcomed = false;
 			peer->hello_ms = 0;

@@ -2474,6 +2474,20 @@ transport_drop(Transport *self, const uint8_t curve_key[CORE_KEY_BYTES])
 	contain_leave(&call);
 }
 
+void
+transport_drop_outbound(Transport *self, const uint8_t curve_key[CORE_KEY_BYTES])
+{
+	ContainFrame call;
+	Outbound   *link;
+
+	if (transport_broken(self) || !CONTAIN_ENTER(self->containment, call))
+		return;
+	link = out_find(self, curve_key);
+	if (link != NULL)
+		out_forget(self, link, false);
+	contain_leave(&call);
+}
+
 bool
 transport_ban(Transport *self, const uint8_t curve_key[CORE_KEY_BYTES], bool banned)
 {

@@ -156,6 +156,9 @@ extern bool transport_pin(Transport *self, const uint8_t curve_key[CORE_KEY_BYTE
 /* Close every link with this node, whoever made it. */
 extern void transport_drop(Transport *self, const uint8_t curve_key[CORE_KEY_BYTES]);
 
+/* Close the link with this node that we made. */
+extern void transport_drop_outbound(Transport *self, const uint8_t curve_key[CORE_KEY_BYTES]);
+
 /*
  * Refuse this CURVE key from now on, and close every link with it; or accept it
  * again.  False when TRANSPORT_BANNED_MAX are banned or there is no memory.

@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "core/bytes.h"
 #include "sync/address.h"
@@ -222,6 +223,20 @@ on_kad_done(void *context, uint64_t tag, const KadLookup *lookup)
 }
 
 /* ---- life ---- */
+
+CoreClock
+node_clock(void)
+{
+	struct timespec tick;
+	struct timespec wall;
+
+	clock_gettime(CLOCK_MONOTONIC, &tick);
+	clock_gettime(CLOCK_REALTIME, &wall);
+	return (CoreClock) {
+		.tick_ms = (int64_t) tick.tv_sec * 1000 + tick.tv_nsec / 1000000,
+		.unix_ms = (int64_t) wall.tv_sec * 1000 + wall.tv_nsec / 1000000
+	};
+}
 
 Node *
 node_new(const NodeConfig *config, CoreClock clock, char *error, size_t room)

@@ -104,6 +104,9 @@ typedef struct NodeConfig
 	bool		exempt_private;
 } NodeConfig;
 
+/* Now, by the clock that only goes on and by that of the wall: what to pass as clock. */
+extern CoreClock node_clock(void);
+
 /* A node that listens; NULL with a one-line reason in error[room]. */
 extern Node *node_new(const NodeConfig *config, CoreClock clock, char *error, size_t room);
 

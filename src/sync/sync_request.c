@@ -273,7 +273,7 @@ static void
 list_members(Pending *p, Oid table)
 {
 	NodeMember *member = palloc(sizeof(*member) * MEMBERSHIP_LIMIT);
-	int			n = node_members(sync_worker.node, SyncClock(), table, member, MEMBERSHIP_LIMIT);
+	int			n = node_members(sync_worker.node, node_clock(), table, member, MEMBERSHIP_LIMIT);
 
 	if (n < 0)
 		answer_status(p, NODE_NOT_SHARED, NULL);
@@ -310,7 +310,7 @@ look_up(Pending *p, const char *id_text, bool for_providers)
 		return;
 	}
 	p->call->len = 0;
-	if (node_lookup(sync_worker.node, SyncClock(), &id, for_providers, p->tag) != NODE_OK)
+	if (node_lookup(sync_worker.node, node_clock(), &id, for_providers, p->tag) != NODE_OK)
 		answer_status(p, NODE_BUSY, NULL);
 }
 
@@ -334,7 +334,7 @@ share(Pending *p, Oid table, const char *name)
 		return false;
 	}
 	sodium_memzero(secret, sizeof(secret));
-	status = node_share(sync_worker.node, SyncClock(), seed, table, name, root);
+	status = node_share(sync_worker.node, node_clock(), seed, table, name, root);
 	sodium_memzero(seed, sizeof(seed));
 	if (status != NODE_OK)
 	{
@@ -343,7 +343,7 @@ share(Pending *p, Oid table, const char *name)
 	}
 	if (!SyncAddCollection(root, table, name) || !SyncFlushNotes() || !SyncRebind())
 	{
-		node_group_forget(sync_worker.node, SyncClock(), root);
+		node_group_forget(sync_worker.node, node_clock(), root);
 		answer_error(p, ERRCODE_IO_ERROR, "the collection could not be written down as shared", "The server's log says why.", NULL);
 		return false;
 	}
@@ -358,7 +358,7 @@ invite(Pending *p, Oid table, const char *name, const char *role, int64 life_ms)
 
 	if (!share(p, table, name))
 		return;
-	status = node_invite(sync_worker.node, SyncClock(), table,
+	status = node_invite(sync_worker.node, node_clock(), table,
 						 strcmp(role, "reader") == 0 ? GRANT_READER : strcmp(role, "writer") == 0 ? GRANT_WRITER : GRANT_ADMIN,
 						 life_ms, text);
 	p->call->len = 0;
@@ -377,7 +377,7 @@ static void
 join(Pending *p, const char *text)
 {
 	DecodeStatus decode = DECODE_OK;
-	NodeStatus	status = node_join(sync_worker.node, SyncClock(), text, strlen(text), p->tag, &decode);
+	NodeStatus	status = node_join(sync_worker.node, node_clock(), text, strlen(text), p->tag, &decode);
 
 	if (status == NODE_INVALID)
 	{
@@ -406,7 +406,7 @@ leave(Pending *p, Oid table)
 		answer_status(p, NODE_NOT_SHARED, NULL);
 		return;
 	}
-	status = node_leave(sync_worker.node, SyncClock(), table);
+	status = node_leave(sync_worker.node, node_clock(), table);
 	if (status == NODE_OK && !(SyncMarkLeaving(root) && SyncFlushNotes()))
 		answer_error(p, ERRCODE_IO_ERROR, "leaving the collection could not be written down", "The server's log says why.", NULL);
 	else
@@ -419,7 +419,7 @@ evict(Pending *p, Oid table, const char *prefix)
 	KadId	   *lost = palloc(sizeof(*lost) * MEMBERSHIP_LIMIT);
 	char	   *copy = pstrdup(prefix);
 	int			n;
-	NodeStatus	status = node_evict(sync_worker.node, SyncClock(), table, copy, lost, MEMBERSHIP_LIMIT, &n);
+	NodeStatus	status = node_evict(sync_worker.node, node_clock(), table, copy, lost, MEMBERSHIP_LIMIT, &n);
 
 	p->call->len = 0;
 	if (status == NODE_OK && !SyncFlushNotes())
@@ -607,7 +607,7 @@ finish_join(Pending *p)
 {
 	char		name[NODE_NAME];
 	size_t		len = strcspn(p->description, " ");
-	CoreClock	clock = SyncClock();
+	CoreClock	clock = node_clock();
 	KadId		id = kad_id_of_key(node_crypto(sync_worker.node), p->root);
 
 	p->joined = false;

@@ -226,7 +226,7 @@ load_statements(void *arg)
 		if (!statement[i])
 			elog(ERROR, "a row of vecdb.membership_statement is no statement");
 	}
-	node_group_statements(sync_worker.node, SyncClock(), root, statement, n, kept);
+	node_group_statements(sync_worker.node, node_clock(), root, statement, n, kept);
 	for (int i = 0; i < n; i++)
 	{
 		if (kept[i])
@@ -247,7 +247,7 @@ SyncLoad(void)
 		uint8_t		secret[CORE_SECRET_BYTES];
 		bool		has_secret = SyncReadRoot(loaded->row[i].root, secret);
 
-		ok = node_group_load(sync_worker.node, SyncClock(), loaded->row[i].root, has_secret ? secret : NULL,
+		ok = node_group_load(sync_worker.node, node_clock(), loaded->row[i].root, has_secret ? secret : NULL,
 							 loaded->row[i].table, loaded->row[i].name, loaded->row[i].leaving) == NODE_OK &&
 			in_transaction(load_statements, loaded->row[i].root);
 		sodium_memzero(secret, sizeof(secret));
@@ -291,7 +291,7 @@ rebind(void *arg)
 		there = DatumGetBool(SPI_getbinval(table->vals[i], table->tupdesc, 5, &isnull));
 		described = DatumGetBool(SPI_getbinval(table->vals[i], table->tupdesc, 6, &isnull));
 		if (there)
-			node_group_bind(sync_worker.node, SyncClock(), root, oid, name, (const uint8_t *) description,
+			node_group_bind(sync_worker.node, node_clock(), root, oid, name, (const uint8_t *) description,
 							described && description ? strlen(description) : 0);
 		else
 		{
@@ -301,7 +301,7 @@ rebind(void *arg)
 			ereport(LOG, (errmsg("a shared collection was dropped: this node does not hold it any more")));
 			run("DELETE FROM vecdb.membership_statement WHERE root = $1", 1, &type, &value, NULL, SPI_OK_DELETE);
 			run("DELETE FROM vecdb.shared_collection WHERE root = $1", 1, &type, &value, NULL, SPI_OK_DELETE);
-			node_group_forget(sync_worker.node, SyncClock(), root);
+			node_group_forget(sync_worker.node, node_clock(), root);
 		}
 	}
 }
@@ -576,7 +576,7 @@ SyncSaveTable(void)
 static void
 meet(void *context, const uint8_t *record, size_t len)
 {
-	(void) node_meet(sync_worker.node, SyncClock(), record, len);
+	(void) node_meet(sync_worker.node, node_clock(), record, len);
 }
 
 void

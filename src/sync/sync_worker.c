@@ -19,7 +19,6 @@
 
 #include <sodium.h>
 #include <sys/resource.h>
-#include <time.h>
 
 #include "access/xact.h"
 #include "core/beacon.h"
@@ -132,20 +131,6 @@ static uint64_t saved_seq;
  * Clocks
  */
 
-CoreClock
-SyncClock(void)
-{
-	struct timespec tick;
-	struct timespec wall;
-
-	clock_gettime(CLOCK_MONOTONIC, &tick);
-	clock_gettime(CLOCK_REALTIME, &wall);
-	return (CoreClock) {
-		.tick_ms = (int64_t) tick.tv_sec * 1000 + tick.tv_nsec / 1000000,
-		.unix_ms = (int64_t) wall.tv_sec * 1000 + wall.tv_nsec / 1000000
-	};
-}
-
 TimestampTz
 SyncUnixTime(int64_t unix_ms)
 {
@@ -155,7 +140,7 @@ SyncUnixTime(int64_t unix_ms)
 TimestampTz
 SyncTickTime(int64_t tick_ms)
 {
-	CoreClock	now = SyncClock();
+	CoreClock	now = node_clock();
 
 	return SyncUnixTime(now.unix_ms - (now.tick_ms - tick_ms));
 }
@@ -425,7 +410,7 @@ resolve_names(void)
 		bootstrap = resolver_start(VecdbBootstrap, VecdbP2pPort);
 	else
 		n_asked = 0;
-	due.resolve = SyncClock().tick_ms + RESOLVE_MS;
+	due.resolve = node_clock().tick_ms + RESOLVE_MS;
 }
 
 static void
@@ -553,7 +538,7 @@ open_beacons(void)
 static void
 start_node(void)
 {
-	CoreClock	clock = SyncClock();
+	CoreClock	clock = node_clock();
 	NodeConfig	config = {
 		.callbacks = {NULL, on_log, on_keep, on_lookup_done, on_join_done, on_left, on_signed},
 		.listen = VecdbListen,
@@ -665,7 +650,7 @@ send_beacon(BeaconKind kind, uint64_t nonce, const NetAddress *to)
 {
 	uint8_t		bytes[BEACON_MAX];
 	size_t		len = beacon_sign(node_crypto(sync_worker.node), node_secret(sync_worker.node), kind, nonce,
-								  node_record(sync_worker.node), SyncClock().unix_ms, bytes);
+								  node_record(sync_worker.node), node_clock().unix_ms, bytes);
 
 	if (len == 0)
 		return;
@@ -949,7 +934,7 @@ wait_a_while(CoreClock clock)
 static bool
 turn(void)
 {
-	CoreClock	clock = SyncClock();
+	CoreClock	clock = node_clock();
 	bool		more = false;
 
 	CHECK_FOR_INTERRUPTS();
@@ -971,7 +956,7 @@ turn(void)
 		return false;
 	}
 	if (!more && !ShutdownRequestPending)
-		wait_a_while(SyncClock());
+		wait_a_while(node_clock());
 	else
 		ResetLatch(MyLatch);
 	return true;
@@ -1050,7 +1035,7 @@ VecdbSyncNodeMain(Datum arg)
 		ereport(FATAL, (errmsg("libsodium could not be initialised")));
 	loop_context = AllocSetContextCreate(TopMemoryContext, "vecdb node", ALLOCSET_DEFAULT_SIZES);
 	MemoryContextSwitchTo(loop_context);
-	started_ms = SyncClock().tick_ms;
+	started_ms = node_clock().tick_ms;
 
 	while (going && !ShutdownRequestPending)
 	{

@@ -31,9 +31,6 @@ typedef struct SyncWorker
 
 extern SyncWorker sync_worker;
 
-/* Now, by both clocks. */
-extern CoreClock SyncClock(void);
-
 /*
  * False while somebody waits to have this database for himself (to drop or
  * rename it, or as a template), which a connection of ours would hold up.

@@ -26,7 +26,6 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "core/beacon.h"
@@ -79,20 +78,6 @@ fatal(const char *format,...)
 	exit(2);
 }
 
-static CoreClock
-now(void)
-{
-	struct timespec tick;
-	struct timespec wall;
-
-	clock_gettime(CLOCK_MONOTONIC, &tick);
-	clock_gettime(CLOCK_REALTIME, &wall);
-	return (CoreClock) {
-		.tick_ms = (int64_t) tick.tv_sec * 1000 + tick.tv_nsec / 1000000,
-		.unix_ms = (int64_t) wall.tv_sec * 1000 + wall.tv_nsec / 1000000
-	};
-}
-
 /* ---- what the nodes call ---- */
 
 static void
@@ -102,7 +87,7 @@ on_log(void *context, NodeLevel level, const char *text)
 
 	/* the only sign that it gives of having joined */
 	if (strstr(text, "has joined the network") != NULL)
-		self->joined_ms = now().tick_ms;
+		self->joined_ms = node_clock().tick_ms;
 	else
 		fprintf(stderr, "node_host: port %d: %s\n", self->port, text);
 }
@@ -168,7 +153,7 @@ start(Hosted *self, int port)
 	memcpy(b, &in, 4);
 	config.addresses[0] = net_address_v4(b[0], b[1], b[2], b[3], (uint16_t) port);
 	self->port = port;
-	self->node = node_new(&config, now(), error, sizeof error);
+	self->node = node_new(&config, node_clock(), error, sizeof error);
 	if (self->node == NULL)
 		fatal("port %d: %s", port, error);
 	self->n_fds = node_descriptors(self->node, self->fds, TRANSPORT_DESCRIPTORS);
@@ -199,16 +184,16 @@ meet(void)
 
 		host_fill(&random_state, &nonce, sizeof nonce);
 		len = beacon_sign(node_crypto(hosted[0].node), node_secret(hosted[0].node), BEACON_ASK, nonce | 1,
-						  node_record(hosted[0].node), now().unix_ms, ask);
+						  node_record(hosted[0].node), node_clock().unix_ms, ask);
 		if (sendto(fd, ask, len, 0, (struct sockaddr *) &to, sizeof to) < 0 || poll(&p, 1, ASK_MS) != 1)
 			continue;
 		n = recv(fd, answer, sizeof answer, 0);
-		if (n <= 0 || beacon_decode(pool, answer, (size_t) n, now().unix_ms, &beacon) != DECODE_OK)
+		if (n <= 0 || beacon_decode(pool, answer, (size_t) n, node_clock().unix_ms, &beacon) != DECODE_OK)
 			continue;
 		for (int i = 0; i < n_nodes; i++)
 		{
-			hosted[i].met_ms = hosted[i].grown_ms = now().tick_ms;
-			if (node_meet(hosted[i].node, now(), beacon.record->bytes, beacon.record->len) != DECODE_OK)
+			hosted[i].met_ms = hosted[i].grown_ms = node_clock().tick_ms;
+			if (node_meet(hosted[i].node, node_clock(), beacon.record->bytes, beacon.record->len) != DECODE_OK)
 				fatal("port %d: the record of the node at %s:%d cannot be used", hosted[i].port, meet_ip, meet_port);
 		}
 		record_pool_release(pool, beacon.record);
@@ -223,7 +208,7 @@ static bool
 turn(void)
 {
 	struct pollfd p[1 + HOSTED * TRANSPORT_DESCRIPTORS];
-	CoreClock	clock = now();
+	CoreClock	clock = node_clock();
 	int64_t		until = clock.tick_ms + POLL_MS;
 	int			n = 1;
 	int			at = 1;
@@ -252,7 +237,7 @@ turn(void)
 			fatal("poll: %s", strerror(errno));
 		return false;
 	}
-	clock = now();
+	clock = node_clock();
 	for (int i = 0; i < n_nodes; i++)
 	{
 		Hosted	   *self = &hosted[i];
@@ -274,7 +259,7 @@ turn(void)
 static bool
 settled(void)
 {
-	int64_t		tick_ms = now().tick_ms;
+	int64_t		tick_ms = node_clock().tick_ms;
 
 	for (int i = 0; i < n_nodes; i++)
 		if (hosted[i].joined_ms == 0 || tick_ms - hosted[i].grown_ms < SETTLED_MS)
@@ -293,18 +278,18 @@ tell_nodes(void)
 static void
 do_lookups(long ms, int at_a_time)
 {
-	int64_t		began = now().tick_ms;
+	int64_t		began = node_clock().tick_ms;
 
 	lookups_done = lookup_requests = 0;
-	while (now().tick_ms < began + ms || under_way > 0)
+	while (node_clock().tick_ms < began + ms || under_way > 0)
 	{
-		while (under_way < at_a_time && now().tick_ms < began + ms)
+		while (under_way < at_a_time && node_clock().tick_ms < began + ms)
 		{
 			KadId		target;
 
 			host_fill(&random_state, target.b, sizeof target.b);
 			under_way++;
-			if (node_lookup(hosted[0].node, now(), &target, false, 1) != NODE_OK)
+			if (node_lookup(hosted[0].node, node_clock(), &target, false, 1) != NODE_OK)
 			{
 				under_way--;
 				break;
@@ -312,7 +297,7 @@ do_lookups(long ms, int at_a_time)
 		}
 		(void) turn();
 	}
-	printf("lookups %ld %ld %ld\n", lookups_done, (long) (now().tick_ms - began), lookup_requests);
+	printf("lookups %ld %ld %ld\n", lookups_done, (long) (node_clock().tick_ms - began), lookup_requests);
 }
 
 static const char *

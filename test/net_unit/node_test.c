@@ -7,7 +7,6 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "host_fixture.h"
 #include "own_address.h"
@@ -33,20 +32,6 @@ static uint64_t random_state;
 static Hosted hosted[NODES];
 static int	ended;
 static int	found;
-
-static CoreClock
-now(void)
-{
-	struct timespec tick;
-	struct timespec wall;
-
-	clock_gettime(CLOCK_MONOTONIC, &tick);
-	clock_gettime(CLOCK_REALTIME, &wall);
-	return (CoreClock) {
-		.tick_ms = (int64_t) tick.tv_sec * 1000 + tick.tv_nsec / 1000000,
-		.unix_ms = (int64_t) wall.tv_sec * 1000 + wall.tv_nsec / 1000000
-	};
-}
 
 static void
 on_log(void *context, NodeLevel level, const char *text)
@@ -116,7 +101,7 @@ start(Hosted *self)
 		if (crypto_sign_seed_keypair(key, config.secret, seed) != 0 ||
 			crypto_scalarmult_base(config.curve_public, config.curve_secret) != 0)
 			return false;
-		self->node = node_new(&config, now(), error, sizeof error);
+		self->node = node_new(&config, node_clock(), error, sizeof error);
 		if (self->node != NULL)
 			return true;
 		diag("port %u: %s", config.port, error);
@@ -138,7 +123,7 @@ turn(void)
 	poll(p, NODES, 20);
 	for (int i = 0; i < NODES; i++)
 	{
-		CoreClock	clock = now();
+		CoreClock	clock = node_clock();
 
 		if (p[i].revents != 0 || clock.tick_ms >= node_next_tick(hosted[i].node) || clock.tick_ms >= hosted[i].polled_ms + 100)
 			hosted[i].polled_ms = node_run(hosted[i].node, clock) ? 0 : clock.tick_ms;
@@ -148,8 +133,8 @@ turn(void)
 /* Let all run until it is so; false when time is up. */
 #define pump(condition) \
 	({ \
-		int64_t		until_ = now().tick_ms + PATIENCE_MS; \
-		while (!(condition) && now().tick_ms < until_) \
+		int64_t		until_ = node_clock().tick_ms + PATIENCE_MS; \
+		while (!(condition) && node_clock().tick_ms < until_) \
 			turn(); \
 		(condition); \
 	})
@@ -177,9 +162,9 @@ all_quiet(void)
 	if (sent != before)
 	{
 		before = sent;
-		since_ms = now().tick_ms;
+		since_ms = node_clock().tick_ms;
 	}
-	return now().tick_ms - since_ms > KAD_TIMEOUT_MS;
+	return node_clock().tick_ms - since_ms > KAD_TIMEOUT_MS;
 }
 
 static uint64_t
@@ -223,7 +208,7 @@ main(void)
 		return tap_done();
 	first = node_record(hosted[0].node);
 	for (int i = 1; i < NODES; i++)
-		if (node_meet(hosted[i].node, now(), first->bytes, first->len) == DECODE_OK)
+		if (node_meet(hosted[i].node, node_clock(), first->bytes, first->len) == DECODE_OK)
 			alike++;
 	ok(alike == NODES - 1 && pump(joined() == NODES), "they join through one of them");
 	ok(pump(all_quiet()), "and come to rest");
@@ -235,7 +220,7 @@ main(void)
 		int			from = (int) core_random_below(&HOST_RANDOM(&random_state), NODES);
 		int			to = (from + 1 + (int) core_random_below(&HOST_RANDOM(&random_state), NODES - 1)) % NODES;
 
-		if (node_lookup(hosted[from].node, now(), &node_record(hosted[to].node)->id, false, (uint64_t) to + 1) != NODE_OK ||
+		if (node_lookup(hosted[from].node, node_clock(), &node_record(hosted[to].node)->id, false, (uint64_t) to + 1) != NODE_OK ||
 			!pump(ended == i + 1))
 			break;
 	}
@@ -256,7 +241,7 @@ main(void)
 		{
 			int			to = (from + 1 + (int) core_random_below(&HOST_RANDOM(&random_state), NODES - 1)) % NODES;
 
-			begun += node_lookup(hosted[from].node, now(), &node_record(hosted[to].node)->id, false, (uint64_t) to + 1) == NODE_OK;
+			begun += node_lookup(hosted[from].node, node_clock(), &node_record(hosted[to].node)->id, false, (uint64_t) to + 1) == NODE_OK;
 		}
 		asked += begun;
 		if (begun == 0 || !pump(ended == asked))

@@ -6,7 +6,7 @@
 # they must work where there is no pg_config yet: PGXS is not read for them.
 
 EXTENSION = vecdb
-EXTVERSION = 0.1.0
+EXTVERSION = 0.2.0
 MODULE_big = vecdb
 # What only the network of nodes uses of the core; what backends need of src/sync.
 NET_CORE = $(patsubst %,$(srcdir)/src/core/%.c,beacon decode grant invitation kad_id kad_lookup kad_node kad_table membership mesh net_address node_record provider wire)
@@ -50,7 +50,7 @@ override with_llvm = no
 NODE_DATA := $(DATA)
 override DATA = $(patsubst $(srcdir)/%,%,$(wildcard $(srcdir)/sql/vecdb--*--*.sql))
 
-COMMANDS = help start stop psql demo test unit fuzz sim regress isolation pgtap tap http net soak-http test-matrix bench bench-http bench-peers
+COMMANDS = help start stop psql demo test unit fuzz sim regress isolation pgtap tap security http net soak-http test-matrix bench bench-http bench-peers
 .PHONY: $(COMMANDS) install-vector-shim uninstall-vector-shim
 
 ifneq ($(if $(MAKECMDGOALS),$(filter-out $(COMMANDS),$(MAKECMDGOALS)),all),)
@@ -103,7 +103,7 @@ help:
 	@echo '                    variables: DATA=directory (.vecdb/data) PGPORT=port (5488) PORT=port of HTTP (8080) CONF=file'
 	@echo '                    P2P_PORT=port for other nodes (7777) P2P_LISTEN=address (127.0.0.1) BOOTSTRAP=host:port,...'
 	@echo 'make test           install what the tests need and run every suite'
-	@echo 'make unit|fuzz|sim|regress|isolation|pgtap|tap|http|net  one suite; FUZZ_SECONDS=n (5) FUZZ_SEED=n (1)'
+	@echo 'make unit|fuzz|sim|regress|isolation|pgtap|tap|security|http|net  one suite; FUZZ_SECONDS=n (5) FUZZ_SEED=n (1)'
 	@echo 'make sim NODES=n    the network of n nodes in simulation; SEED=n PARTS=ideal,rest,dead,liars,partition,churn LONG=1'
 	@echo 'make bench          vecdb beside pgvector, and hnswlib: queries, builds, sizes (root)'
 	@echo '                    one part of it: SET=fashion|glove|synthetic ROW=build|recall|inside|...'
@@ -124,9 +124,9 @@ demo:
 	@$(TOOL)/demo.sh
 
 test:
-	@$(TOOL)/suites.sh unit fuzz sim regress isolation pgtap tap http net
+	@$(TOOL)/suites.sh unit fuzz sim regress isolation pgtap tap security http net
 
-unit fuzz regress isolation pgtap tap http net:
+unit fuzz regress isolation pgtap tap security http net:
 	@$(TOOL)/suites.sh $@
 
 # Larger networks are simulated in place, with what is installed.

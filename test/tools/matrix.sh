@@ -82,7 +82,7 @@ version()
 trap finish EXIT
 trap 'exit 130' INT TERM
 CI=${CI:-}
-SUITES=${SUITES:-regress isolation pgtap tap http}
+SUITES=${SUITES:-regress isolation pgtap tap security http}
 export CI SUITES
 am_root || die 'the matrix needs root, to make chroots and mounts' 'run: sudo make test-matrix'
 open_log matrix

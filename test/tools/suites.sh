@@ -2,7 +2,7 @@
 #
 # suites.sh SUITE...
 #	  Build with -Werror, install, run test suites, count; the last line is
-#	  "N passed, N failed".  Suites: unit fuzz sim regress isolation pgtap tap http net.
+#	  "N passed, N failed".  Suites: unit fuzz sim regress isolation pgtap tap security http net.
 #
 # All of it happens in a copy of the tree and a copy of PostgreSQL that belong
 # to the ordinary user who runs the servers: the tree keeps its owner, what is
@@ -89,6 +89,9 @@ packages()
 		list+=' libipc-run-perl dataset-fashion-mnist curl'
 	fi
 	if wanted http && any 'test/http/*.pl'; then
+		list+=' libipc-run-perl curl'
+	fi
+	if wanted security && any 'test/security/*.pl'; then
 		list+=' libipc-run-perl curl'
 	fi
 	if wanted net && any 'test/net/*.pl'; then
@@ -380,7 +383,7 @@ net_suite()
 
 SUITES=$*
 [[ $WORDS_SEED =~ ^[0-9]+$ ]] || die "VECDB_WORDS_SEED is a number, not $WORDS_SEED"
-[ $# -gt 0 ] || die 'usage: suites.sh unit|fuzz|sim|regress|isolation|pgtap|tap|http|net ...'
+[ $# -gt 0 ] || die 'usage: suites.sh unit|fuzz|sim|regress|isolation|pgtap|tap|security|http|net ...'
 open_log test
 need_pg
 choose_user
@@ -402,6 +405,7 @@ for s in $SUITES; do
 		isolation) isolation_suite ;;
 		pgtap) pgtap_suite ;;
 		tap) server_tests tap test/t ;;
+		security) server_tests security test/security ;;
 		http) server_tests http test/http ;;
 		net) net_suite ;;
 		*) die "there is no suite $s" ;;

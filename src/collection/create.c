@@ -13,6 +13,7 @@
 #include "funcapi.h"
 #include "guc.h"
 #include "hnsw/hnsw.h"
+#include "spi_column.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -277,7 +278,7 @@ vecdb_count_rows(PG_FUNCTION_ARGS)
 	SPI_connect();
 	if (SPI_execute(text, true, 0) != SPI_OK_SELECT || SPI_processed != 1)
 		elog(ERROR, "could not execute \"%s\"", text);
-	rows = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	rows = DatumGetInt64(SpiColumn(0, 1, INT8OID, &isnull));
 	SPI_finish();
 	PG_RETURN_INT64(rows);
 }

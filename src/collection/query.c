@@ -26,6 +26,7 @@
 #include "collection/filter_jsonb.h"
 #include "funcapi.h"
 #include "hnsw/hnsw.h"
+#include "spi_column.h"
 #include "utils/builtins.h"
 #include "utils/float.h"
 #include "utils/fmgrprotos.h"
@@ -230,7 +231,6 @@ compare_found(const void *a, const void *b)
 static void
 return_rows(const Search *self, ReturnSetInfo *result, bool has_threshold, double threshold)
 {
-	SPITupleTable *table = SPI_tuptable;
 	Found	   *found = palloc(sizeof(Found) * Max(SPI_processed, 1));
 	int			n = 0;
 
@@ -239,12 +239,12 @@ return_rows(const Search *self, ReturnSetInfo *result, bool has_threshold, doubl
 		Datum		distance;
 		bool		isnull;
 
-		distance = SPI_getbinval(table->vals[i], table->tupdesc, 2, &isnull);
+		distance = SpiColumn(i, 2, FLOAT8OID, &isnull);
 		if (isnull)
 			continue;			/* a row without a vector is as far as can be */
 		found[n].distance = DatumGetFloat8(distance);
-		found[n].id = SPI_getbinval(table->vals[i], table->tupdesc, 1, &found[n].id_null);
-		found[n].metadata = SPI_getbinval(table->vals[i], table->tupdesc, 3, &found[n].metadata_null);
+		found[n].id = SpiColumn(i, 1, TEXTOID, &found[n].id_null);
+		found[n].metadata = SpiColumn(i, 3, JSONBOID, &found[n].metadata_null);
 		n++;
 	}
 	qsort(found, n, sizeof(Found), compare_found);

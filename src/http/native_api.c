@@ -30,6 +30,7 @@
 #include "http/native_api.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "spi_column.h"
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -78,6 +79,8 @@ typedef struct TablePlanKey
 typedef struct TablePlan
 {
 	TablePlanKey key;
+	bool		created_at;		/* the columns that the statement names beside a collection's own */
+	bool		updated_at;
 	SPIPlanPtr	plan;
 } TablePlan;
 
@@ -92,6 +95,12 @@ static FixedStatement create_statement = {
 };
 static FixedStatement drop_statement = {
 	"SELECT vecdb.drop_collection($1)", 1, "t"
+};
+static FixedStatement open_statement = {
+	"SELECT vecdb.collection_table($1)", 1, "t"
+};
+static FixedStatement facts_statement = {
+	"SELECT d.dimensions FROM vecdb.describe($1) d", 1, "o"
 };
 static FixedStatement list_statement = {
 	"SELECT c.oid, c.relname, d.dimensions FROM pg_catalog.pg_class c, LATERAL vecdb.describe(c.oid) d "
@@ -197,6 +206,8 @@ NativeApiErrorStatus(int sqlerrcode)
 	{
 		case ERRCODE_DUPLICATE_TABLE:
 			return 409;
+		case ERRCODE_WRONG_OBJECT_TYPE:
+			return 404;
 		case ERRCODE_INVALID_NAME:
 			return 422;
 		case ERRCODE_CHARACTER_NOT_IN_REPERTOIRE:
@@ -268,6 +279,8 @@ argument_type(char letter)
 			return FLOAT8OID;
 		case 'b':
 			return BOOLOID;
+		case 'o':
+			return OIDOID;
 		case 'j':
 			return JSONBOID;
 		case 'J':
@@ -337,13 +350,55 @@ forget_table_plans(void)
 	}
 }
 
-/* Run a statement on the row of a collection that has this id. */
+/* The collection's table has this column, for PostgreSQL's own values of time. */
+static bool
+has_time(Oid relid, const char *name)
+{
+	AttrNumber	number = get_attnum(relid, name);
+
+	return number > 0 && get_atttype(relid, number) == TIMESTAMPTZOID;
+}
+
+/* A time as JSON's text, NULL where a table made by hand has none. */
+static const char *
+time_sql(bool there, const char *name)
+{
+	return there ? psprintf("pg_catalog.to_json(t.%s)::pg_catalog.text", name) : "NULL::pg_catalog.text";
+}
+
+/*
+ * Text of a statement on the row of a collection that has an id.  The casts to
+ * json and jsonb make sure that what comes out is JSON, whatever table has the
+ * name by the time that the statement runs.
+ */
+static char *
+row_sql(const TablePlan *plan)
+{
+	const char *table = quote_qualified_identifier(COLLECTION_SCHEMA, plan->key.name);
+	const char *where = "WHERE t.id OPERATOR(pg_catalog.=) $1";
+
+	switch ((TableStatementKind) plan->key.kind)
+	{
+		case TABLE_READ:
+			return psprintf("SELECT t.data::pg_catalog.json::pg_catalog.text, t.metadata::pg_catalog.jsonb, %s, %s FROM %s t %s",
+							time_sql(plan->created_at, "created_at"), time_sql(plan->updated_at, "updated_at"), table, where);
+		case TABLE_EXISTS:
+			return psprintf("SELECT FROM %s t %s", table, where);
+		case TABLE_DELETE:
+			return psprintf("DELETE FROM %s t %s", table, where);
+	}
+	pg_unreachable();
+}
+
+/* Run a statement on the row of a collection that has this id.  relid is needed to read it only. */
 static void
-run_on_row(const char *collection, TableStatementKind kind, const char *id)
+run_on_row(const char *collection, Oid relid, TableStatementKind kind, const char *id)
 {
 	TablePlanKey key = {.kind = kind};
 	TablePlan  *plan;
 	bool		found;
+	bool		created_at = kind == TABLE_READ && has_time(relid, "created_at");
+	bool		updated_at = kind == TABLE_READ && has_time(relid, "updated_at");
 	Datum		value = CStringGetTextDatum(id);
 
 	strlcpy(key.name, collection, NAMEDATALEN);
@@ -352,22 +407,19 @@ run_on_row(const char *collection, TableStatementKind kind, const char *id)
 	plan = hash_search(table_plans, &key, HASH_ENTER, &found);
 	if (!found)
 		plan->plan = NULL;
+	else if (plan->plan && (plan->created_at != created_at || plan->updated_at != updated_at))
+	{
+		SPI_freeplan(plan->plan);
+		plan->plan = NULL;
+	}
 	if (!plan->plan)
 	{
-		char	   *table = quote_qualified_identifier(COLLECTION_SCHEMA, collection);
-		const char *where = "WHERE t.id OPERATOR(pg_catalog.=) $1";
 		Oid			type = TEXTOID;
-		char	   *sql;
 		SPIPlanPtr	made;
 
-		if (kind == TABLE_READ)
-			sql = psprintf("SELECT t.data::pg_catalog.text, t.metadata, pg_catalog.to_json(t.created_at)::pg_catalog.text, "
-						   "pg_catalog.to_json(t.updated_at)::pg_catalog.text FROM %s t %s", table, where);
-		else if (kind == TABLE_EXISTS)
-			sql = psprintf("SELECT FROM %s t %s", table, where);
-		else
-			sql = psprintf("DELETE FROM %s t %s", table, where);
-		made = SPI_prepare(sql, 1, &type);
+		plan->created_at = created_at;
+		plan->updated_at = updated_at;
+		made = SPI_prepare(row_sql(plan), 1, &type);
 		if (!made)
 			elog(ERROR, "could not prepare a statement: %s", SPI_result_code_string(SPI_result));
 		SPI_keepplan(made);
@@ -424,10 +476,14 @@ append_jsonb(StringInfo out, Datum value, bool isnull)
 	JsonbToCString(out, &jsonb->root, VARSIZE(jsonb));
 }
 
-static Datum
-column(uint64 row, int number, bool *isnull)
+/* A text of the result as a C string; NULL where it is NULL. */
+static char *
+text_column(uint64 row, int number)
 {
-	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, number, isnull);
+	bool		isnull;
+	Datum		value = SpiColumn(row, number, TEXTOID, &isnull);
+
+	return isnull ? NULL : TextDatumGetCString(value);
 }
 
 /* ---------------------------------------------------------------------------
@@ -693,20 +749,47 @@ collection_relid(const char *name)
 	return get_relname_relid(name, schema);
 }
 
-/* Dimensions of a collection by its column's type; 0 when there is no such table. */
+/*
+ * The table of a collection, which stays as it is until the end of the
+ * transaction; an error when no collection has that name.
+ */
+static Oid
+open_collection(const char *name)
+{
+	Oid			relid;
+	bool		isnull;
+
+	run_named(&open_statement, name, true);
+	if (SPI_processed != 1)
+		elog(ERROR, "vecdb.collection_table() gave no row");
+	relid = DatumGetObjectId(SpiColumn(0, 1, REGCLASSOID, &isnull));
+	SPI_freetuptable(SPI_tuptable);
+	return relid;
+}
+
+/*
+ * Dimensions of a collection; 0 when there is no such table or it is none.  Who
+ * may read nothing of it is told that, not its dimensions.
+ */
 static int
 collection_dimensions(const char *name)
 {
 	Oid			relid = collection_relid(name);
-	AttrNumber	number = OidIsValid(relid) ? get_attnum(relid, "data") : InvalidAttrNumber;
-	Oid			type,
-				collation;
-	int32		typmod;
+	Datum		value = ObjectIdGetDatum(relid);
+	int			dimensions = 0;
+	bool		isnull;
 
-	if (number == InvalidAttrNumber)
+	if (!OidIsValid(relid) ||
+		(get_rel_relkind(relid) != RELKIND_RELATION && get_rel_relkind(relid) != RELKIND_PARTITIONED_TABLE))
 		return 0;
-	get_atttypetypmodcoll(relid, number, &type, &typmod, &collation);
-	return Max(typmod, 0);
+	if (pg_class_aclcheck(relid, GetUserId(), ACL_SELECT) != ACLCHECK_OK &&
+		pg_attribute_aclcheck_all(relid, GetUserId(), ACL_SELECT, ACLMASK_ANY) != ACLCHECK_OK)
+		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, name);
+	run_fixed(&facts_statement, &value, NULL, false);
+	if (SPI_processed == 1)
+		dimensions = DatumGetInt32(SpiColumn(0, 1, INT4OID, &isnull));
+	SPI_freetuptable(SPI_tuptable);
+	return dimensions;
 }
 
 /*
@@ -754,9 +837,9 @@ learn_collections(void)
 	{
 		bool		isnull;
 
-		list[i].relid = DatumGetObjectId(column(i, 1, &isnull));
-		strlcpy(list[i].name, NameStr(*DatumGetName(column(i, 2, &isnull))), NAMEDATALEN);
-		list[i].dimensions = DatumGetInt32(column(i, 3, &isnull));
+		list[i].relid = DatumGetObjectId(SpiColumn(i, 1, OIDOID, &isnull));
+		strlcpy(list[i].name, NameStr(*DatumGetName(SpiColumn(i, 2, NAMEOID, &isnull))), NAMEDATALEN);
+		list[i].dimensions = DatumGetInt32(SpiColumn(i, 3, INT4OID, &isnull));
 	}
 	SPI_freetuptable(SPI_tuptable);
 	if (known)
@@ -797,11 +880,9 @@ get_collections(ApiAnswer *answer)
 	appendStringInfoString(&answer->body, "{\"collections\":[");
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
-		bool		isnull;
-
 		if (i > 0)
 			appendStringInfoChar(&answer->body, ',');
-		appendStringInfoString(&answer->body, TextDatumGetCString(column(i, 1, &isnull)));
+		appendStringInfoString(&answer->body, text_column(i, 1));
 	}
 	appendStringInfoString(&answer->body, "]}\n");
 }
@@ -809,12 +890,10 @@ get_collections(ApiAnswer *answer)
 static void
 get_collection(const char *name, ApiAnswer *answer, bool read_only)
 {
-	bool		isnull;
-
 	run_named(&describe_statement, name, read_only);
 	if (SPI_processed == 0)
 		refuse(404, ERRCODE_UNDEFINED_TABLE, "collection \"%s\" does not exist", name);
-	appendStringInfo(&answer->body, "%s\n", TextDatumGetCString(column(0, 1, &isnull)));
+	appendStringInfo(&answer->body, "%s\n", text_column(0, 1));
 }
 
 static void
@@ -1050,15 +1129,17 @@ static void
 fit_collection(const Batch *batch, int number)
 {
 	const char *name = batch->names[number];
-	int			dimensions = collection_dimensions(name);
+	int			dimensions;
 	bool		created = false;
 
 	/* Another request may be making it; then it is there after the wait. */
-	if (dimensions == 0 && strlen(name) < NAMEDATALEN)
-	{
+	if (!OidIsValid(collection_relid(name)) && strlen(name) < NAMEDATALEN)
 		CollectionLockName(name);
-		dimensions = collection_dimensions(name);
-	}
+
+	/* What is no collection, or nothing that the caller may know of, the upsert refuses. */
+	dimensions = collection_dimensions(name);
+	if (dimensions == 0 && OidIsValid(collection_relid(name)))
+		return;
 	for (int i = 0; i < batch->n; i++)
 	{
 		const BatchItem *item = &batch->items[i];
@@ -1073,7 +1154,7 @@ fit_collection(const Batch *batch, int number)
 		if (item->data->dim != dimensions)
 			wrong_shape("vectors[%d].data has %d dimensions, collection \"%s\" has %d", i, item->data->dim, name, dimensions);
 	}
-	if (created && !OidIsValid(collection_relid(name)))
+	if (created)
 		create(name, dimensions, NULL, NULL, NULL, NULL, NULL, false);
 }
 
@@ -1171,7 +1252,7 @@ post_vectors(const ApiRequest *request, ApiAnswer *answer)
 
 /* The one collection that has this id, among those the caller may read. */
 static char *
-find_vector(const char *id, const char *collection)
+find_vector(const char *id)
 {
 	Named	   *list;
 	int			n;
@@ -1179,20 +1260,11 @@ find_vector(const char *id, const char *collection)
 	char	   *name = NULL;
 	StringInfoData names;
 
-	if (collection)
-	{
-		if (!OidIsValid(collection_relid(collection)))
-			refuse(404, ERRCODE_UNDEFINED_TABLE, "collection \"%s\" does not exist", collection);
-		run_on_row(collection, TABLE_EXISTS, id);
-		if (SPI_processed == 0)
-			refuse(404, ERRCODE_NO_DATA_FOUND, "collection \"%s\" has no vector with id \"%s\"", collection, id);
-		return pstrdup(collection);
-	}
 	initStringInfo(&names);
 	n = list_collections(&list);
 	for (int i = 0; i < n; i++)
 	{
-		run_on_row(list[i].name, TABLE_EXISTS, id);
+		run_on_row(list[i].name, list[i].relid, TABLE_EXISTS, id);
 		if (SPI_processed == 0)
 			continue;
 		appendStringInfo(&names, "%s\"%s\"", found++ ? ", " : "", list[i].name);
@@ -1211,41 +1283,49 @@ find_vector(const char *id, const char *collection)
 	return name;
 }
 
+/* Read or delete the vector that the request names; gives the collection that has it. */
+static char *
+run_on_vector(const ApiRequest *request, TableStatementKind kind)
+{
+	char	   *collection = collection_of_query(request);
+	bool		named = collection != NULL;
+
+	if (!named)
+		collection = find_vector(request->param);
+	run_on_row(collection, open_collection(collection), kind, request->param);
+	if (SPI_processed == 0 && named)
+		refuse(404, ERRCODE_NO_DATA_FOUND, "collection \"%s\" has no vector with id \"%s\"", collection, request->param);
+	if (SPI_processed == 0)
+		refuse(404, ERRCODE_NO_DATA_FOUND, "there is no vector with id \"%s\"", request->param);
+	return collection;
+}
+
 static void
 get_vector(const ApiRequest *request, ApiAnswer *answer)
 {
 	StringInfo	out = &answer->body;
-	char	   *collection = collection_of_query(request);
-	bool		isnull;
-	Datum		value;
+	char	   *collection = run_on_vector(request, TABLE_READ);
+	char	   *data = text_column(0, 1);
+	bool		no_metadata;
+	Datum		metadata = SpiColumn(0, 2, JSONBOID, &no_metadata);
+	char	   *created_at = text_column(0, 3);
+	char	   *updated_at = text_column(0, 4);
 
-	collection = find_vector(request->param, collection);
-	run_on_row(collection, TABLE_READ, request->param);
-	if (SPI_processed == 0)
-		refuse(404, ERRCODE_NO_DATA_FOUND, "there is no vector with id \"%s\"", request->param);
 	appendStringInfoString(out, "{\"id\":");
 	escape_json(out, request->param);
 	appendStringInfoString(out, ",\"collection\":");
 	escape_json(out, collection);
-	value = column(0, 1, &isnull);
-	appendStringInfo(out, ",\"data\":%s,\"metadata\":", isnull ? "null" : TextDatumGetCString(value));
-	value = column(0, 2, &isnull);
-	append_jsonb(out, value, isnull);
-	value = column(0, 3, &isnull);
-	appendStringInfo(out, ",\"created_at\":%s", isnull ? "null" : TextDatumGetCString(value));
-	value = column(0, 4, &isnull);
-	appendStringInfo(out, ",\"updated_at\":%s}\n", isnull ? "null" : TextDatumGetCString(value));
+	appendStringInfo(out, ",\"data\":%s,\"metadata\":", data ? data : "null");
+	append_jsonb(out, metadata, no_metadata);
+	appendStringInfo(out, ",\"created_at\":%s,\"updated_at\":%s}\n",
+					 created_at ? created_at : "null", updated_at ? updated_at : "null");
 }
 
 static void
 delete_vector(const ApiRequest *request, ApiAnswer *answer)
 {
-	char	   *collection = collection_of_query(request);
+	char	   *collection = run_on_vector(request, TABLE_DELETE);
 
-	collection = find_vector(request->param, collection);
-	run_on_row(collection, TABLE_DELETE, request->param);
-	if (SPI_processed == 0)
-		refuse(404, ERRCODE_NO_DATA_FOUND, "there is no vector with id \"%s\"", request->param);
 	appendStringInfoString(&answer->body, "{\"id\":");
 	escape_json(&answer->body, request->param);
 	appendStringInfoString(&answer->body, ",\"collection\":");
@@ -1361,11 +1441,10 @@ collect_hits(Hit *hits, int *n, const char *collection)
 	{
 		Hit		   *hit = &hits[(*n)++];
 		bool		isnull;
-		Datum		value = column(i, 1, &isnull);
 
-		hit->id = isnull ? NULL : TextDatumGetCString(value);
-		hit->score = DatumGetFloat8(column(i, 2, &isnull));
-		hit->metadata = column(i, 3, &hit->no_metadata);
+		hit->id = text_column(i, 1);
+		hit->score = DatumGetFloat8(SpiColumn(i, 2, FLOAT8OID, &isnull));
+		hit->metadata = SpiColumn(i, 3, JSONBOID, &hit->no_metadata);
 		hit->collection = collection;
 	}
 	return hits;
@@ -1465,12 +1544,10 @@ post_search(const ApiRequest *request, ApiAnswer *answer)
 static void
 get_stats(ApiAnswer *answer)
 {
-	bool		isnull;
-
 	run_fixed(&stats_statement, NULL, NULL, true);
 	if (SPI_processed == 0)
 		elog(ERROR, "vecdb.stats() gave no row");
-	appendStringInfo(&answer->body, "%s\n", TextDatumGetCString(column(0, 1, &isnull)));
+	appendStringInfo(&answer->body, "%s\n", text_column(0, 1));
 }
 
 void
@@ -1546,11 +1623,14 @@ NativeApiMetrics(ApiAnswer *answer)
 		appendStringInfo(out, "# HELP %s %s\n# TYPE %s gauge\n", names[i], helps[i], names[i]);
 		for (uint64 row = 0; row < SPI_processed; row++)
 		{
+			char	   *name = text_column(row, 1);
 			bool		isnull;
 
+			if (!name)
+				continue;
 			appendStringInfo(out, "%s{collection=\"", names[i]);
-			append_label(out, TextDatumGetCString(column(row, 1, &isnull)));
-			appendStringInfo(out, "\"} " INT64_FORMAT "\n", DatumGetInt64(column(row, 2 + i, &isnull)));
+			append_label(out, name);
+			appendStringInfo(out, "\"} " INT64_FORMAT "\n", DatumGetInt64(SpiColumn(row, 2 + i, INT8OID, &isnull)));
 		}
 	}
 }

@@ -456,7 +456,8 @@ set_request_settings(const ApiRequest *request)
 
 /*
  * Become the role that the request acts as, with no way back for SQL: not even
- * RESET ROLE is allowed while the user id is marked as set by a function.
+ * RESET ROLE is allowed while the user id is marked as set by a function.  The
+ * mark stays until the transaction has ended, see unlock_role.
  */
 static void
 assume_role(const char *name)
@@ -491,20 +492,32 @@ assume_role(const char *name)
  */
 
 /*
- * What a commit would still run as the role runs here, before the way back is
- * opened: deferred triggers, cursors that outlive the transaction.  What would
- * outlive it otherwise goes as well.
+ * What a commit would still run as the role runs here, within the time that
+ * statements have, and nothing of it outlives the transaction: deferred triggers
+ * and those that they defer in turn, until none is left; cursors WITH HOLD, of
+ * which a trigger may open more; temporary tables.
  */
 static void
 settle(void)
 {
-	ConstraintsSetStmt all = {.type = T_ConstraintsSetStmt,.constraints = NIL,.deferred = false};
-
-	AfterTriggerSetState(&all);
+	AfterTriggerFireDeferred();
 	PortalHashTableDeleteAll();
 	Async_UnlistenAll();
 	if (MyXactFlags & XACT_FLAGS_ACCESSEDTEMPNAMESPACE)
 		ResetTempTableNamespace();
+}
+
+/*
+ * The mark of assume_role goes when no SQL can run any more: all that a commit
+ * runs as the current user is done before this is called, and what comes after
+ * it, to begin with the role's own setting, expects no mark.  An abort takes it
+ * away by itself, before anything else.
+ */
+static void
+unlock_role(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_COMMIT)
+		SetUserIdAndSecContext(GetUserId(), 0);
 }
 
 static void
@@ -553,7 +566,6 @@ run_request(const IpcRequest *head, ApiRequest *request, ApiAnswer *answer)
 	PopActiveSnapshot();
 	settle();
 	disarm();
-	SetUserIdAndSecContext(GetUserId(), 0);
 	CommitTransactionCommand();
 }
 
@@ -758,6 +770,7 @@ connect_database(void)
 				 errmsg("role \"%s\" of vecdb.http_role is a superuser", connected_role),
 				 errhint("Give a role that may log in and is a member of the roles that requests act as.")));
 	NativeApiInit();
+	RegisterXactCallback(unlock_role, NULL);
 	CommitTransactionCommand();
 	connecting = false;
 	slot->failures = 0;

@@ -101,6 +101,110 @@ is_error(lab_run($node, q{CREATE FUNCTION public.escape() RETURNS trigger LANGUA
 	CREATE CONSTRAINT TRIGGER late AFTER INSERT ON public.deferred2 DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.escape();
 	INSERT INTO public.deferred2 VALUES (1)}, $c), 401, qr/role/, 'and cannot leave it either', '42501');
 
+# --- the end of the transaction
+# Deferred triggers, each of which defers the next again: one INSERT INTO public.end1
+# leads to the SQL in public.last three triggers later, as late as can be.
+$node->safe_psql('postgres', q{
+	CREATE TABLE public.last (sql text); GRANT ALL ON public.last TO PUBLIC;
+	CREATE TABLE public.seen (who text, at text); GRANT ALL ON public.seen TO PUBLIC;
+	GRANT other TO vecdb_anon WITH ADMIN OPTION;
+	CREATE FUNCTION public.see(place text) RETURNS int LANGUAGE plpgsql VOLATILE AS $f$ BEGIN
+		INSERT INTO public.seen VALUES (current_user, place); RETURN 1; END $f$;
+	CREATE FUNCTION public.run_last() RETURNS int LANGUAGE plpgsql AS $f$ DECLARE sql text; BEGIN
+		SELECT l.sql INTO sql FROM public.last l LIMIT 1; PERFORM public.see('last'); EXECUTE sql; PERFORM public.see('after'); RETURN 1; END $f$;
+	CREATE FUNCTION public.defer_on() RETURNS trigger LANGUAGE plpgsql AS $f$ BEGIN
+		PERFORM public.see(TG_TABLE_NAME);
+		SET CONSTRAINTS ALL DEFERRED;
+		IF TG_TABLE_NAME = 'end3' THEN PERFORM public.run_last();
+		ELSE EXECUTE pg_catalog.format('INSERT INTO public.%I VALUES (1)', TG_ARGV[0]); END IF;
+		RETURN NULL; END $f$;
+	CREATE TABLE public.end1 (x int); CREATE TABLE public.end2 (x int); CREATE TABLE public.end3 (x int);
+	GRANT ALL ON public.end1, public.end2, public.end3 TO PUBLIC;
+	CREATE CONSTRAINT TRIGGER late AFTER INSERT ON public.end1 DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.defer_on('end2');
+	CREATE CONSTRAINT TRIGGER late AFTER INSERT ON public.end2 DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.defer_on('end3');
+	CREATE CONSTRAINT TRIGGER late AFTER INSERT ON public.end3 DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.defer_on();
+});
+
+# Each is done in the last of the triggers, and in a cursor WITH HOLD that this
+# trigger opens, whose query a commit would execute.
+sub at_the_end
+{
+	my ($how, $sql) = @_;
+
+	$node->safe_psql('postgres', 'TRUNCATE public.last; TRUNCATE public.seen');
+	$node->safe_psql('postgres', 'INSERT INTO public.last VALUES ($sql$' . $sql . '$sql$)');
+	return lab_run($node, $how eq 'trigger' ? 'INSERT INTO public.end1 VALUES (1)' : 'DECLARE late CURSOR WITH HOLD FOR SELECT public.run_last()', $c);
+}
+
+# No SQL of the request has run as anybody else, and the session is as new.
+sub stays
+{
+	my ($name) = @_;
+
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	is($node->safe_psql('postgres', q{SELECT coalesce(string_agg(DISTINCT who, ' '), '') FROM public.seen WHERE who <> 'vecdb_anon'}), '', "$name: runs as the role");
+	is(lab_ask($node, q{SELECT concat_ws(' ', current_user, session_user, current_setting('role'), current_setting('is_superuser'))}, $c), 'vecdb_anon vecdb_http vecdb_anon off', "$name: so does the next request");
+	is(lab_ask($node, q{SELECT concat_ws(' ', (SELECT count(*) FROM pg_cursors WHERE name = 'late'), (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'),
+		(SELECT count(*) FROM pg_prepared_statements), coalesce(to_regclass('pg_temp.late')::text, 'none'), current_setting('work_mem'))}, $c), '0 0 0 none 4MB', "$name: nothing is left");
+	is_deeply([ executors($node) ], [$executor], "$name: in the same process");
+	return;
+}
+
+for my $escape ('RESET ROLE', 'SET ROLE NONE', 'SET ROLE other', 'SET LOCAL ROLE other', 'SET SESSION AUTHORIZATION DEFAULT', 'RESET SESSION AUTHORIZATION',
+	q{SELECT set_config('role', 'other', false)}, q{SELECT set_config('session_authorization', 'vecdb_http', true)}, 'ALTER ROLE vecdb_http SET work_mem = 64',
+	q{DO $do$ BEGIN PERFORM 1/0; EXCEPTION WHEN division_by_zero THEN RESET ROLE; END $do$},
+	q{CREATE FUNCTION public.as_other() RETURNS int LANGUAGE sql SET role = other AS 'SELECT public.see(''as other'')'; SELECT public.as_other()})
+{
+	my $answer = at_the_end(trigger => $escape);
+	my $seen = $node->safe_psql('postgres', q{SELECT string_agg(at, ' ') FROM public.seen});
+
+	cmp_ok($answer->{status}, '>=', 400, "$escape at the end: is an error") or diag("seen: $seen");
+	stays("$escape at the end");
+	at_the_end(cursor => $escape);
+	stays("$escape in a cursor WITH HOLD");
+}
+for my $do (q{CREATE TEMP TABLE late (x int)}, q{CREATE TEMP TABLE late (x int) ON COMMIT DROP},
+	q{CREATE OR REPLACE FUNCTION public.seen_const() RETURNS int LANGUAGE plpgsql IMMUTABLE AS $f$ BEGIN PERFORM public.see('index'); RETURN 1; END $f$;
+		CREATE TEMP TABLE late (x int) ON COMMIT DELETE ROWS; INSERT INTO late VALUES (1); CREATE INDEX ON late ((x + public.seen_const()))},
+	q{SELECT pg_advisory_lock(7)}, q{PREPARE late AS SELECT 1}, q{SET work_mem = '77MB'}, q{NOTIFY late}, q{SELECT pg_notify('late', 'x')}, q{SET CONSTRAINTS ALL DEFERRED},
+	q{DECLARE late CURSOR WITH HOLD FOR SELECT public.see('held')}, q{DECLARE late CURSOR FOR SELECT public.see('not held')},
+	q{DO $do$ DECLARE c refcursor := 'late'; BEGIN OPEN c FOR SELECT public.see('open'); END $do$},
+	q{DO $do$ BEGIN PERFORM pg_advisory_lock(8); PREPARE late AS SELECT 1; PERFORM 1/0; EXCEPTION WHEN division_by_zero THEN PERFORM set_config('work_mem', '77MB', false); END $do$})
+{
+	my $answer = at_the_end(trigger => $do);
+	is($answer->{status}, 201, "$do at the end: is done") or diag($answer->{body});
+	is($node->safe_psql('postgres', q{SELECT string_agg(at, ' ') FROM public.seen WHERE at ~ '^(end|last|after)'}), 'end1 end2 end3 last after', "$do at the end: after three triggers that defer the next");
+	stays("$do at the end");
+	$answer = at_the_end(trigger => "$do; $fail");
+	is_error($answer, 400, qr/on purpose/, "$do at the end: is done, and the commit fails");
+	stays("$do at the end of what fails");
+}
+is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_db_role_setting}), '0', 'no role has got a setting');
+
+# LISTEN is nothing for the end, either; and a commit that is refused leaves no trace.
+is_error(at_the_end(trigger => 'LISTEN late'), 400, qr/LISTEN/, 'LISTEN at the end is refused');
+stays('LISTEN at the end');
+
+# Event triggers are a superuser's, and run as whoever runs the command
+$node->safe_psql('postgres', q{
+	CREATE FUNCTION public.on_event() RETURNS event_trigger LANGUAGE plpgsql AS $f$ BEGIN PERFORM public.see(TG_EVENT); BEGIN RESET ROLE; EXCEPTION WHEN OTHERS THEN NULL; END; PERFORM public.see(TG_EVENT); END $f$;
+	CREATE EVENT TRIGGER command_start ON ddl_command_start EXECUTE FUNCTION public.on_event();
+	CREATE EVENT TRIGGER command_end ON ddl_command_end EXECUTE FUNCTION public.on_event();
+	CREATE EVENT TRIGGER dropped ON sql_drop EXECUTE FUNCTION public.on_event();
+});
+is(at_the_end(trigger => 'CREATE TABLE public.evented (x int); DROP TABLE public.evented; CREATE TEMP TABLE late (x int) ON COMMIT DROP')->{status}, 201, 'event triggers fire at the end');
+like($node->safe_psql('postgres', q{SELECT string_agg(DISTINCT at, ' ' ORDER BY at) FROM public.seen}), qr/ddl_command_end ddl_command_start .*sql_drop/, 'all of them');
+stays('event triggers');
+$node->safe_psql('postgres', 'DROP EVENT TRIGGER command_start; DROP EVENT TRIGGER command_end; DROP EVENT TRIGGER dropped');
+
+# What never ends is ended by the time that statements have
+$node->safe_psql('postgres', q{ALTER ROLE vecdb_anon SET statement_timeout = '500ms'; CREATE TABLE public.again (x int); GRANT ALL ON public.again TO vecdb_anon;
+	CREATE FUNCTION public.once_more() RETURNS trigger LANGUAGE plpgsql AS $f$ BEGIN SET CONSTRAINTS ALL DEFERRED; INSERT INTO public.again VALUES (1); RETURN NULL; END $f$;
+	CREATE CONSTRAINT TRIGGER late AFTER INSERT ON public.again DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.once_more()});
+is_error(lab_run($node, 'INSERT INTO public.again VALUES (1)', $c), 500, qr/statement timeout/, 'a trigger that defers itself for ever', '57014');
+$node->safe_psql('postgres', 'ALTER ROLE vecdb_anon RESET statement_timeout');
+stays('a trigger that defers itself for ever');
+
 # --- what a request knows of itself
 same_json($c->request('POST', '/vectors', { vectors => [ { id => 'q', collection => 'lab', data => [ 1, 2, 3 ],
 				metadata => { ask => q{SELECT concat_ws(' ', current_setting('request.method'), current_setting('request.path'), current_setting('request.headers')::json->>'x-mine',

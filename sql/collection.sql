@@ -3,6 +3,11 @@
 -- Types and operators are in the schema that CREATE EXTENSION was given; what is
 -- below has schemas of fixed names, so the extension cannot be moved.  Bodies of
 -- SQL are bound here and now: no search_path of a caller changes what they mean.
+--
+-- Who creates the extension owns its schema, and may be no superuser.  An operator
+-- or function there that fits better than pg_catalog's would be bound, so from here
+-- on the path is without it: names of ours are qualified, the rest is pg_catalog's.
+SET LOCAL search_path = pg_catalog, pg_temp;
 
 -- Functions and views
 CREATE SCHEMA vecdb;
@@ -87,7 +92,7 @@ CREATE FUNCTION vecdb.count_rows("table" regclass) RETURNS bigint
 COMMENT ON FUNCTION vecdb.count_rows(regclass) IS 'number of rows of a table that the caller sees';
 
 -- Counting reads the whole table; a query that does not name rows does not count.
-CREATE VIEW vecdb.collections AS
+CREATE VIEW vecdb.collections WITH (security_barrier) AS
 SELECT c.relname::text AS name, d.dimensions, d.metric, d.index_type, d.storage, d.m, d.ef_construction,
 	vecdb.count_rows(c.oid) AS rows,
 	pg_table_size(c.oid) AS table_bytes,

@@ -1,5 +1,5 @@
 
--- Nodes.  This follows collection.sql in the install script.
+-- Nodes.  This follows collection.sql in the install script, and its search_path.
 --
 -- What a node keeps in tables; keys, and the nodes that it knows, are files below
 -- the data directory.  No dump carries these rows: a restored copy is no member.
@@ -109,9 +109,9 @@ CREATE FUNCTION vecdb.members(collection text, OUT node_id text, OUT role text, 
 	LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED ROWS 10;
 COMMENT ON FUNCTION vecdb.members(text) IS 'members of a shared collection';
 
-CREATE VIEW vecdb.shared_collections AS
+CREATE VIEW vecdb.shared_collections WITH (security_barrier) AS
 SELECT c.relname::text AS name, encode(sha256(s.root), 'hex') AS id, s.since
 FROM vecdb.shared_collection s JOIN pg_class c ON c.oid = s."table"
-WHERE NOT s.leaving AND has_table_privilege(c.oid, 'SELECT');
+WHERE NOT s.leaving AND has_schema_privilege(c.relnamespace, 'USAGE') AND has_table_privilege(c.oid, 'SELECT');
 GRANT SELECT ON vecdb.shared_collections TO PUBLIC;
 COMMENT ON VIEW vecdb.shared_collections IS 'shared collections that the current user may read';

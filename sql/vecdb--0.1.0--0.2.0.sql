@@ -1,2 +1,67 @@
 -- From 0.1.0 (test/upgrade/vecdb--0.1.0.sql) to 0.2.0.
 \echo Use "ALTER EXTENSION vecdb UPDATE TO '0.2.0'" to load this file. \quit
+
+-- The schema that the extension is in may be of one who is hostile: as in
+-- collection.sql, names are pg_catalog's unless they are qualified.  OR REPLACE is
+-- for members of 0.1.0 in the schema vecdb, where a superuser alone creates.  What
+-- is new is created without it, or an object that waits for its name is taken.
+SET LOCAL search_path = pg_catalog, pg_temp;
+
+-- Bound anew: 0.1.0 resolved their names in the schema that it was created in.
+-- What filters rows by rights is a security barrier.
+CREATE OR REPLACE VIEW vecdb.collections WITH (security_barrier) AS
+SELECT c.relname::text AS name, d.dimensions, d.metric, d.index_type, d.storage, d.m, d.ef_construction,
+	vecdb.count_rows(c.oid) AS rows,
+	pg_table_size(c.oid) AS table_bytes,
+	pg_indexes_size(c.oid) AS index_bytes,
+	pg_total_relation_size(c.oid) AS total_bytes,
+	pg_get_userbyid(c.relowner)::text AS owner,
+	d.filter_index
+FROM pg_class c, LATERAL vecdb.describe(c.oid) d
+WHERE c.relnamespace = 'collections'::regnamespace AND c.relkind IN ('r', 'p')
+	AND has_schema_privilege('collections'::regnamespace, 'USAGE') AND has_table_privilege(c.oid, 'SELECT');
+
+CREATE OR REPLACE FUNCTION vecdb.collection_info(name text) RETURNS SETOF vecdb.collections
+	LANGUAGE sql STABLE STRICT PARALLEL RESTRICTED ROWS 1
+	BEGIN ATOMIC
+		SELECT c.* FROM vecdb.collections c
+		WHERE c.name = (SELECT relname::text FROM pg_class WHERE oid = vecdb.collection_table(collection_info.name));
+	END;
+
+CREATE OR REPLACE FUNCTION vecdb.stats(OUT collections integer, OUT total_vectors bigint,
+		OUT storage_size_bytes bigint, OUT index_size_bytes bigint, OUT dimensions integer[],
+		OUT hnsw_collections integer, OUT flat_collections integer,
+		OUT dead_rows bigint, OUT scans bigint, OUT version text) RETURNS record
+	LANGUAGE sql STABLE PARALLEL RESTRICTED
+	BEGIN ATOMIC
+		SELECT count(*)::integer, coalesce(sum(c.rows), 0)::bigint,
+			coalesce(sum(c.total_bytes), 0)::bigint, coalesce(sum(c.index_bytes), 0)::bigint,
+			coalesce(array_agg(DISTINCT c.dimensions ORDER BY c.dimensions), '{}'),
+			(count(*) FILTER (WHERE c.index_type = 'hnsw'))::integer,
+			(count(*) FILTER (WHERE c.index_type = 'flat'))::integer,
+			coalesce(sum(s.n_dead_tup), 0)::bigint,
+			coalesce(sum(s.idx_scan + s.seq_scan), 0)::bigint,
+			(SELECT extversion FROM pg_extension WHERE extname = 'vecdb')
+		FROM vecdb.collections c
+			LEFT JOIN pg_stat_all_tables s ON s.schemaname = 'collections' AND s.relname = c.name;
+	END;
+
+CREATE OR REPLACE VIEW vecdb.stat_workers AS SELECT * FROM vecdb.node_workers();
+CREATE OR REPLACE VIEW vecdb.stat_peers AS SELECT * FROM vecdb.node_links();
+CREATE OR REPLACE VIEW vecdb.stat_routing_table AS SELECT * FROM vecdb.node_table();
+
+CREATE OR REPLACE FUNCTION vecdb.peers(OUT node_id text, OUT addresses text[], OUT outbound boolean, OUT inbound boolean,
+		OUT since timestamptz) RETURNS SETOF record
+	LANGUAGE sql VOLATILE PARALLEL RESTRICTED ROWS 50
+	BEGIN ATOMIC
+		SELECT l.node_id, min(l.addresses), bool_or(l.outbound), bool_or(NOT l.outbound), min(l.since)
+		FROM vecdb.node_links() l
+		WHERE l.state = 'greeted'
+		GROUP BY l.node_id
+		ORDER BY l.node_id;
+	END;
+
+CREATE OR REPLACE VIEW vecdb.shared_collections WITH (security_barrier) AS
+SELECT c.relname::text AS name, encode(sha256(s.root), 'hex') AS id, s.since
+FROM vecdb.shared_collection s JOIN pg_class c ON c.oid = s."table"
+WHERE NOT s.leaving AND has_schema_privilege(c.relnamespace, 'USAGE') AND has_table_privilege(c.oid, 'SELECT');

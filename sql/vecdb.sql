@@ -5,6 +5,11 @@
 -- the index access method hnsw.  Names, signatures and casts are those that
 -- users of pgvector know.
 --
+-- The schema is its creator's, who may be hostile and have filled it before.  So
+-- nothing is created OR REPLACE or IF NOT EXISTS, and no expression stands here:
+-- there are only definitions, which find what they name by its exact types, in
+-- pg_catalog first.
+--
 -- COST: a distance reads kilobytes where an integer comparison reads four
 -- bytes, and often fetches them out of line; the planner should know before it
 -- evaluates one for each row of a table.

@@ -164,10 +164,11 @@ words()
 # Makefile or PostgreSQL changed, which the dependency files cannot know.
 copy_tree()
 {
-	local key skip
+	local key skip version
 
+	version=$(sed -n "s/^default_version = '\(.*\)'/\1/p" "$ROOT/vecdb.control")
 	skip='--exclude=./.git --exclude=./.vecdb --exclude=*.o --exclude=*.so --exclude=*.a
-		--exclude=./.deps --exclude=./test/unit/bin --exclude=./test/net_unit/bin --exclude=./test/fuzz/bin --exclude=./test/sim/bin --exclude=./test/net/bin --exclude=./sql/vecdb--[0-9.]*[0-9].sql'
+		--exclude=./.deps --exclude=./test/unit/bin --exclude=./test/net_unit/bin --exclude=./test/fuzz/bin --exclude=./test/sim/bin --exclude=./test/net/bin --exclude=./sql/vecdb--'$version.sql
 	# shellcheck disable=SC2086
 	key=$( (tar -C "$ROOT" $skip -cf - . | tar -tf - | LC_ALL=C sort
 		find "$ROOT" -path "$WORK" -prune -o -name Makefile -exec cat {} +

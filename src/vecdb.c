@@ -8,7 +8,6 @@
  */
 #include "pgcompat.h"
 
-#include "access/xact.h"
 #include "fmgr.h"
 #include "guc.h"
 #include "hnsw/hnsw.h"
@@ -85,6 +84,7 @@ _PG_init(void)
 {
 	VecdbDefineSettings();
 	HnswHookPlanner();
+	HnswHookSettings();
 	if (process_shared_preload_libraries_in_progress)
 	{
 		prev_shmem_request_hook = shmem_request_hook;
@@ -93,12 +93,4 @@ _PG_init(void)
 		register_launcher();
 		SyncPreloaded = true;
 	}
-
-	/*
-	 * A backend that comes here by calling one of our functions wants the
-	 * index's settings.  One that merely preloads us may be in a database where
-	 * pgvector defines them.
-	 */
-	if (!process_shared_preload_libraries_in_progress && IsTransactionState())
-		HnswDefineSettings();
 }

@@ -1,7 +1,6 @@
 /*
  * hnsw.c
- *	  The access method's handler, its options and settings, and what the
- *	  planner is told.
+ *	  The access method's handler, its options, and what the planner is told.
  */
 #include "hnsw/hnsw.h"
 
@@ -9,138 +8,15 @@
 #include <math.h>
 
 #include "access/reloptions.h"
-#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "commands/progress.h"
 #include "commands/vacuum.h"
-#include "miscadmin.h"
 #include "optimizer/optimizer.h"
 #include "utils/float.h"
-#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/selfuncs.h"
 #include "utils/spccache.h"
 #include "vector/vector.h"
-
-/* ---------------------------------------------------------------------
- * Settings
- * ---------------------------------------------------------------------
- *
- * They bear pgvector's names, so that applications need not change.  A server
- * may preload both libraries: ours are defined when a backend first needs them,
- * and not at all where pgvector has defined them; then its values are read.
- */
-static int	ef_search = HNSW_DEFAULT_EF_SEARCH;
-static int	iterative_scan = HNSW_ITERATIVE_OFF;
-static int	max_scan_tuples = 20000;
-static double scan_mem_multiplier = 1;
-
-static bool settings_known = false;
-static bool settings_foreign = false;
-
-static const struct config_enum_entry iterative_scan_options[] = {
-	{"off", HNSW_ITERATIVE_OFF, false},
-	{"relaxed_order", HNSW_ITERATIVE_RELAXED, false},
-	{"strict_order", HNSW_ITERATIVE_STRICT, false},
-	{NULL, 0, false}
-};
-
-void
-HnswDefineSettings(void)
-{
-	if (settings_known)
-		return;
-
-	/*
-	 * Nothing can be set in parallel mode, so a placeholder could not pass its
-	 * value on.  A worker reads the strings that its leader gave it; a leader
-	 * comes here again.
-	 */
-	if (IsInParallelMode())
-	{
-		settings_foreign = true;
-		return;
-	}
-	settings_known = true;
-	settings_foreign = false;
-
-	/* A SET before this made a placeholder, whose value we inherit; anything else is another library's */
-	if (GetConfigOption("hnsw.ef_search", true, false) != NULL &&
-		!(GetConfigOptionFlags("hnsw.ef_search", true) & GUC_CUSTOM_PLACEHOLDER))
-	{
-		settings_foreign = true;
-		return;
-	}
-
-	DefineCustomIntVariable("hnsw.ef_search",
-							"Sets the number of candidates that a search keeps.",
-							"More give better recall and slower queries.",
-							&ef_search, HNSW_DEFAULT_EF_SEARCH, 1, HNSW_MAX_EF_SEARCH,
-							PGC_USERSET, 0, NULL, NULL, NULL);
-	DefineCustomEnumVariable("hnsw.iterative_scan",
-							 "Sets whether a scan goes on when more rows are asked for than hnsw.ef_search found.",
-							 NULL,
-							 &iterative_scan, HNSW_ITERATIVE_OFF, iterative_scan_options,
-							 PGC_USERSET, 0, NULL, NULL, NULL);
-	DefineCustomIntVariable("hnsw.max_scan_tuples",
-							"Sets the number of rows after which an iterative scan stops searching.",
-							NULL,
-							&max_scan_tuples, 20000, 1, INT_MAX,
-							PGC_USERSET, 0, NULL, NULL, NULL);
-	DefineCustomRealVariable("hnsw.scan_mem_multiplier",
-							 "Sets the multiple of work_mem that an iterative scan may use for candidates.",
-							 NULL,
-							 &scan_mem_multiplier, 1, 1, 1000,
-							 PGC_USERSET, 0, NULL, NULL, NULL);
-	MarkGUCPrefixReserved("hnsw");
-}
-
-static const char *
-foreign_setting(const char *name)
-{
-	const char *value = GetConfigOption(name, true, false);
-
-	return value != NULL ? value : "";
-}
-
-int
-HnswEfSearch(void)
-{
-	int			value = settings_foreign ? atoi(foreign_setting("hnsw.ef_search")) : ef_search;
-
-	return value > 0 ? value : HNSW_DEFAULT_EF_SEARCH;
-}
-
-HnswIterativeScan
-HnswIterativeScanMode(void)
-{
-	const char *value;
-
-	if (!settings_foreign)
-		return (HnswIterativeScan) iterative_scan;
-	value = foreign_setting("hnsw.iterative_scan");
-	if (strcmp(value, "relaxed_order") == 0)
-		return HNSW_ITERATIVE_RELAXED;
-	if (strcmp(value, "strict_order") == 0)
-		return HNSW_ITERATIVE_STRICT;
-	return HNSW_ITERATIVE_OFF;
-}
-
-int
-HnswMaxScanTuples(void)
-{
-	int			value = settings_foreign ? atoi(foreign_setting("hnsw.max_scan_tuples")) : max_scan_tuples;
-
-	return value > 0 ? value : 20000;
-}
-
-double
-HnswScanMemMultiplier(void)
-{
-	double		value = settings_foreign ? atof(foreign_setting("hnsw.scan_mem_multiplier")) : scan_mem_multiplier;
-
-	return value >= 1 ? value : 1;
-}
 
 /* ---------------------------------------------------------------------
  * Options of an index

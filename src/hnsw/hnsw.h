@@ -326,7 +326,12 @@ extern void hnswcostestimate(PlannerInfo *root, IndexPath *path, double loop_cou
 							 Cost *startup_cost, Cost *total_cost, Selectivity *selectivity,
 							 double *correlation, double *pages);
 
-/* hnsw.c: the settings of this backend; defined when first asked for */
+/*
+ * settings.c: the settings of this backend.  HnswHookSettings, called once when
+ * the library is loaded, sees to it that they are defined in time; who reads one
+ * may call HnswDefineSettings to be sure.
+ */
+extern void HnswHookSettings(void);
 extern void HnswDefineSettings(void);
 extern int	HnswEfSearch(void);
 extern HnswIterativeScan HnswIterativeScanMode(void);

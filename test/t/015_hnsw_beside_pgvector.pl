@@ -16,11 +16,16 @@ if (!-e "$libdir/vector.so" || !-e "$sharedir/extension/vector.control")
 	plan skip_all => 'pgvector is not installed beside this server';
 }
 
-# A backend of each order of loading: preloaded, and on demand.
-foreach my $preload ('', 'vecdb')
+# Each order of loading: by the server, by each session, by each session after
+# pgvector, on demand.
+my %loaded = (
+	preloaded => "shared_preload_libraries = 'vecdb'",
+	session => "session_preload_libraries = 'vecdb'",
+	both => "session_preload_libraries = 'vecdb, vector'",
+	demand => '');
+foreach my $what (sort keys %loaded)
 {
-	my $what = $preload ? 'preloaded' : 'loaded on demand';
-	my $node = new_node($preload ? 'preloaded' : 'demand', "shared_preload_libraries = '$preload'\n");
+	my $node = new_node($what, "$loaded{$what}\n");
 
 	$node->safe_psql('postgres', 'CREATE DATABASE other');
 	$node->safe_psql('other', 'CREATE EXTENSION vector');
@@ -52,6 +57,17 @@ foreach my $preload ('', 'vecdb')
 		is( $node->safe_psql($db, q{SELECT avg(v), sum(v) FROM t WHERE id <= 2}), '[1.5,1.5,1.5]|[3,3,3]', "$what, in $db: aggregates");
 	}
 	is($node->safe_psql('postgres', q{SELECT * FROM hnsw_check('t_v')}), '', "$what: vecdb's index is sound");
+
+	# A worker loads both libraries, and has the leader's settings.
+	foreach my $db ('postgres', 'other')
+	{
+		is( $node->safe_psql(
+				$db, q{SELECT '[1]'::vector; SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; SET min_parallel_table_scan_size = 0;
+				SET parallel_leader_participation = off; SET hnsw.ef_search = 33;
+				SELECT count(*) FROM t WHERE current_setting('hnsw.ef_search') = '33' AND vector_dims(v) = 3}),
+			"[1]\n2000", "$what, in $db: parallel workers");
+	}
+	is($node->safe_psql('postgres', 'SHOW hnsw.ef_search'), '40', "$what: a first statement finds the settings") if $what ne 'demand';
 	like(
 		($node->psql('postgres', 'CREATE EXTENSION vector'))[2],
 		qr/ERROR:  .* already exists/, "$what: the two do not share a schema of a database");

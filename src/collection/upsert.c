@@ -11,6 +11,7 @@
 #include "catalog/pg_type.h"
 #include "core/parse.h"
 #include "funcapi.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/jsonb.h"
@@ -31,6 +32,7 @@ compare_items(const void *a, const void *b)
 	int			ny = VARSIZE_ANY_EXHDR(y->id);
 	int			order = memcmp(VARDATA_ANY(x->id), VARDATA_ANY(y->id), Min(nx, ny));
 
+	CHECK_FOR_INTERRUPTS();
 	if (order != 0)
 		return order;
 	if (nx != ny)
@@ -97,6 +99,7 @@ CollectionUpsert(const char *name, int n, Datum *ids, Datum *vectors, Datum *met
 	{
 		int			dim = DatumGetVector(vectors[i])->dim;
 
+		CHECK_FOR_INTERRUPTS();
 		if (dim != collection.dimensions)
 			ereport(ERROR,
 					(errcode(ERRCODE_DATA_EXCEPTION),
@@ -131,6 +134,8 @@ CollectionUpsert(const char *name, int n, Datum *ids, Datum *vectors, Datum *met
 		columns[c] = palloc(sizeof(Datum) * n);
 	for (int i = 0; i < n; i++)
 	{
+		CHECK_FOR_INTERRUPTS();
+
 		/* Of equal ids the last stands last. */
 		if (i + 1 < n && VARSIZE_ANY_EXHDR(items[i].id) == VARSIZE_ANY_EXHDR(items[i + 1].id) &&
 			memcmp(VARDATA_ANY(items[i].id), VARDATA_ANY(items[i + 1].id), VARSIZE_ANY_EXHDR(items[i].id)) == 0)
@@ -165,7 +170,10 @@ return_ids(FunctionCallInfo fcinfo, int n, Datum *ids)
 	bool		isnull = false;
 
 	for (int i = 0; i < n; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
 		tuplestore_putvalues(result->setResult, result->setDesc, &ids[i], &isnull);
+	}
 }
 
 /* vecdb.upsert(collection, id, data, metadata) */
@@ -363,6 +371,7 @@ vecdb_upsert_items(PG_FUNCTION_ARGS)
 	{
 		JsonbValue *item = getIthJsonbValueFromContainer(&items->root, i);
 
+		CHECK_FOR_INTERRUPTS();
 		if (item->type != jbvBinary || !JsonContainerIsObject(item->val.binary.data))
 			report_bad_item(i, "is not an object");
 		read_item(item->val.binary.data, i, &columns[0][i], &columns[1][i], &columns[2][i]);

@@ -289,10 +289,12 @@ json_value(JsonReader *self, JsonSpan *span)
 	if (json_peek(self) == JSON_NONE)
 		return false;
 	span->pos = self->pos;
+	self->values = 0;
 	for (;;)
 	{
 		JsonKind	kind = json_peek(self);
 
+		self->values++;
 		if (kind == JSON_OBJECT || kind == JSON_ARRAY)
 		{
 			if (depth == JSON_MAX_DEPTH)

@@ -41,6 +41,7 @@ typedef struct JsonReader
 	size_t		pos;
 	const char *error;			/* static; NULL: none */
 	size_t		error_pos;
+	size_t		values;			/* in what json_value read last, itself included */
 } JsonReader;
 
 /* A piece of the text: a string with its quotes, a number, a whole value. */

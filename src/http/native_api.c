@@ -49,6 +49,15 @@
 #define DEFAULT_COLLECTION	"default"
 #define DEFAULT_K			10
 
+/*
+ * What one body may hold.  Rows and names cost more memory than their bytes, a
+ * table that is made takes several locks, and what PostgreSQL does with the keys
+ * of an object cannot be interrupted.
+ */
+#define MAX_ROWS			100000
+#define MAX_NAMES			100
+#define MAX_JSON_VALUES		100000	/* of a metadata or a filter */
+
 /* Plans of statements that name a table, one for each collection and kind. */
 #define MAX_TABLE_PLANS		512
 
@@ -133,24 +142,50 @@ static bool types_valid;
  */
 
 static void refuse(int status, int sqlstate, const char *format,...) pg_attribute_printf(3, 4) pg_attribute_noreturn();
+static void too_many(const char *format,...) pg_attribute_printf(1, 2) pg_attribute_noreturn();
+
+/* The message, of which a value that was shown may have been cut within a character. */
+static char *pg_attribute_printf(1, 0)
+message_of(const char *format, va_list args)
+{
+	static char message[1024];
+
+	vsnprintf(message, sizeof(message), format, args);
+	message[pg_mbcliplen(message, strlen(message), sizeof(message) - 1)] = '\0';
+	return message;
+}
 
 static void
 refuse(int status, int sqlstate, const char *format,...)
 {
-	char		message[1024];
+	char	   *message;
 	va_list		args;
 
 	va_start(args, format);
-	vsnprintf(message, sizeof(message), format, args);
+	message = message_of(format, args);
 	va_end(args);
-
-	/* A value that was shown may have been cut within a character. */
-	message[pg_mbcliplen(message, strlen(message), sizeof(message) - 1)] = '\0';
 	ApiErrorStatus = status;
 	ereport(ERROR, (errcode(sqlstate), errmsg_internal("%s", message)));
 }
 
 #define wrong_shape(...) refuse(422, ERRCODE_INVALID_PARAMETER_VALUE, __VA_ARGS__)
+
+/* More than one body may hold. */
+static void
+too_many(const char *format,...)
+{
+	char	   *message;
+	va_list		args;
+
+	va_start(args, format);
+	message = message_of(format, args);
+	va_end(args);
+	ApiErrorStatus = 422;
+	ereport(ERROR,
+			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+			 errmsg_internal("%s", message),
+			 errhint("Send it in several requests.")));
+}
 
 static void pg_attribute_noreturn()
 malformed(const JsonReader *json)
@@ -642,6 +677,8 @@ read_jsonb(JsonReader *json, const Place *place, const char *field)
 		return (Datum) 0;
 	if (!json_value(json, &span))
 		malformed(json);
+	if (json->values > MAX_JSON_VALUES)
+		wrong_shape("%s has %zu values, more than %d", place_name(place, field), json->values, MAX_JSON_VALUES);
 	return DirectFunctionCall1(jsonb_in, CStringGetDatum(to_server(pnstrdup(json->data + span.pos, span.len))));
 }
 
@@ -1013,17 +1050,26 @@ typedef struct BatchItem
 	char	   *id;
 	Vector	   *data;
 	Datum		metadata;		/* 0: none */
-	int			collection;		/* in the list of names */
+	int			next;			/* of the same collection; -1: none */
 } BatchItem;
+
+/* A collection's part of the batch: its items in the order of the request. */
+typedef struct BatchPart
+{
+	char		name[NAMEDATALEN];	/* key of the hash table */
+	int			first;
+	int			last;
+	int			n;
+} BatchPart;
 
 typedef struct Batch
 {
-	BatchItem	   *items;
+	BatchItem  *items;
 	int			n;
 	int			size;
-	char	  **names;			/* the distinct collections */
-	int			nnames;
-	int			names_size;
+	HTAB	   *by_name;		/* of BatchPart */
+	BatchPart  *parts[MAX_NAMES];
+	int			nparts;
 } Batch;
 
 static char *
@@ -1049,37 +1095,54 @@ new_id(void)
 	return id;
 }
 
-/* The place of a collection's name in the batch's list; rows mostly repeat the last. */
-static int
-batch_collection(Batch *batch, char *name)
+/* Add the last item to the part of its collection. */
+static void
+place_item(Batch *batch, const char *collection, const Place *place)
 {
-	for (int i = batch->nnames - 1; i >= 0; i--)
+	int			number = batch->n - 1;
+	BatchPart  *part;
+	bool		found;
+
+	if (strlen(collection) >= NAMEDATALEN)
+		wrong_shape("%s has %zu bytes, and no name of a collection more than %d",
+					place_name(place, "collection"), strlen(collection), NAMEDATALEN - 1);
+	if (!batch->by_name)
 	{
-		if (strcmp(batch->names[i], name) == 0)
-			return i;
+		HASHCTL		ctl = {.keysize = NAMEDATALEN,.entrysize = sizeof(BatchPart),.hcxt = CurrentMemoryContext};
+
+		batch->by_name = hash_create("vecdb http batch", MAX_NAMES, &ctl, HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
 	}
-	if (batch->nnames == batch->names_size)
+	part = hash_search(batch->by_name, collection, HASH_ENTER, &found);
+	batch->items[number].next = -1;
+	if (found)
+		batch->items[part->last].next = number;
+	else
 	{
-		batch->names_size = Max(batch->names_size * 2, 8);
-		batch->names = batch->names ? repalloc(batch->names, sizeof(char *) * batch->names_size) :
-			palloc(sizeof(char *) * batch->names_size);
+		if (batch->nparts == MAX_NAMES)
+			too_many("%s: \"%s\" would be collection %d of the body, which may name %d",
+					 place_name(place, "collection"), collection, MAX_NAMES + 1, MAX_NAMES);
+		part->first = number;
+		part->n = 0;
+		batch->parts[batch->nparts++] = part;
 	}
-	batch->names[batch->nnames] = name;
-	return batch->nnames++;
+	part->last = number;
+	part->n++;
 }
 
 static void
 read_item(JsonReader *json, Batch *batch)
 {
 	static const char *const fields[] = {"id", "data", "metadata", "collection", NULL};
-	static char default_name[] = DEFAULT_COLLECTION;
 	Place		place = {"vectors", batch->n};
-	BatchItem	   *item;
+	BatchItem  *item;
 	char	   *collection = NULL;
 	unsigned	seen = 0;
 	bool		first = true;
 	int			field;
 
+	CHECK_FOR_INTERRUPTS();
+	if (batch->n == MAX_ROWS)
+		too_many("vectors has more than %d elements", MAX_ROWS);
 	if (batch->n == batch->size)
 	{
 		batch->size = Max(batch->size * 2, 64);
@@ -1117,8 +1180,8 @@ read_item(JsonReader *json, Batch *batch)
 		wrong_shape("%s is missing", place_name(&place, "data"));
 	if (!item->id)
 		item->id = new_id();
-	item->collection = batch_collection(batch, collection ? collection : default_name);
 	batch->n++;
+	place_item(batch, collection ? collection : DEFAULT_COLLECTION, &place);
 }
 
 /*
@@ -1126,45 +1189,43 @@ read_item(JsonReader *json, Batch *batch)
  * that does not exist is made to fit the first of them.
  */
 static void
-fit_collection(const Batch *batch, int number)
+fit_collection(const Batch *batch, const BatchPart *part)
 {
-	const char *name = batch->names[number];
+	const char *name = part->name;
 	int			dimensions;
 	bool		created = false;
 
 	/* Another request may be making it; then it is there after the wait. */
-	if (!OidIsValid(collection_relid(name)) && strlen(name) < NAMEDATALEN)
+	if (!OidIsValid(collection_relid(name)))
 		CollectionLockName(name);
 
 	/* What is no collection, or nothing that the caller may know of, the upsert refuses. */
 	dimensions = collection_dimensions(name);
 	if (dimensions == 0 && OidIsValid(collection_relid(name)))
 		return;
-	for (int i = 0; i < batch->n; i++)
+	for (int i = part->first; i >= 0; i = batch->items[i].next)
 	{
-		const BatchItem *item = &batch->items[i];
+		int			dim = batch->items[i].data->dim;
 
-		if (item->collection != number)
-			continue;
 		if (dimensions == 0)
 		{
-			dimensions = item->data->dim;
+			dimensions = dim;
 			created = true;
 		}
-		if (item->data->dim != dimensions)
-			wrong_shape("vectors[%d].data has %d dimensions, collection \"%s\" has %d", i, item->data->dim, name, dimensions);
+		if (dim != dimensions)
+			wrong_shape("vectors[%d].data has %d dimensions, collection \"%s\" has %d", i, dim, name, dimensions);
 	}
 	if (created)
 		create(name, dimensions, NULL, NULL, NULL, NULL, NULL, false);
 }
 
 static void
-upsert_collection(const Batch *batch, int number)
+upsert_collection(const Batch *batch, const BatchPart *part)
 {
-	Datum	   *ids = palloc(sizeof(Datum) * batch->n);
-	Datum	   *data = palloc(sizeof(Datum) * batch->n);
-	Datum	   *metadata = palloc(sizeof(Datum) * batch->n);
-	bool	   *no_metadata = palloc(sizeof(bool) * batch->n);
+	Datum	   *ids = palloc(sizeof(Datum) * part->n);
+	Datum	   *data = palloc(sizeof(Datum) * part->n);
+	Datum	   *metadata = palloc(sizeof(Datum) * part->n);
+	bool	   *no_metadata = palloc(sizeof(bool) * part->n);
 	Datum		values[4];
 	int			n = 0;
 	int			lower = 1;
@@ -1172,20 +1233,20 @@ upsert_collection(const Batch *batch, int number)
 	bool		typbyval;
 	char		typalign;
 
-	for (int i = 0; i < batch->n; i++)
+	for (int i = part->first; i >= 0; i = batch->items[i].next)
 	{
 		const BatchItem *item = &batch->items[i];
 
-		if (item->collection != number)
-			continue;
+		CHECK_FOR_INTERRUPTS();
 		ids[n] = CStringGetTextDatum(item->id);
 		data[n] = PointerGetDatum(item->data);
 		metadata[n] = item->metadata;
 		no_metadata[n] = item->metadata == (Datum) 0;
 		n++;
 	}
+	Assert(n == part->n);
 	find_types();
-	values[0] = CStringGetTextDatum(batch->names[number]);
+	values[0] = CStringGetTextDatum(part->name);
 	values[1] = PointerGetDatum(construct_array(ids, n, TEXTOID, -1, false, TYPALIGN_INT));
 	get_typlenbyvalalign(vector_oid, &typlen, &typbyval, &typalign);
 	values[2] = PointerGetDatum(construct_array(data, n, vector_oid, typlen, typbyval, typalign));
@@ -1195,9 +1256,9 @@ upsert_collection(const Batch *batch, int number)
 }
 
 static int
-compare_names(const void *a, const void *b, void *names)
+compare_parts(const void *a, const void *b)
 {
-	return strcmp(((char **) names)[*(const int *) a], ((char **) names)[*(const int *) b]);
+	return strcmp((*(BatchPart *const *) a)->name, (*(BatchPart *const *) b)->name);
 }
 
 static void
@@ -1206,7 +1267,6 @@ post_vectors(const ApiRequest *request, ApiAnswer *answer)
 	static const char *const fields[] = {"vectors", NULL};
 	JsonReader	json;
 	Batch		batch = {0};
-	int		   *order;
 	unsigned	seen = 0;
 	bool		first = true;
 	bool		given = false;
@@ -1230,19 +1290,17 @@ post_vectors(const ApiRequest *request, ApiAnswer *answer)
 		wrong_shape("vectors is missing");
 
 	/* In the order of their names, so that two requests wait for each other instead of deadlocking. */
-	order = palloc(sizeof(int) * Max(batch.nnames, 1));
-	for (int i = 0; i < batch.nnames; i++)
-		order[i] = i;
-	qsort_arg(order, batch.nnames, sizeof(int), compare_names, batch.names);
-	for (int i = 0; i < batch.nnames; i++)
+	qsort(batch.parts, batch.nparts, sizeof(BatchPart *), compare_parts);
+	for (int i = 0; i < batch.nparts; i++)
 	{
-		fit_collection(&batch, order[i]);
-		upsert_collection(&batch, order[i]);
+		fit_collection(&batch, batch.parts[i]);
+		upsert_collection(&batch, batch.parts[i]);
 	}
 	answer->status = 201;
 	appendStringInfoString(&answer->body, "{\"ids\":[");
 	for (int i = 0; i < batch.n; i++)
 	{
+		CHECK_FOR_INTERRUPTS();
 		if (i > 0)
 			appendStringInfoChar(&answer->body, ',');
 		escape_json(&answer->body, batch.items[i].id);

@@ -59,6 +59,18 @@ is_error(post('/vectors', $_), 400, $malformed{$_}, 'malformed: ' . s/[^ -~]/?/g
 is_error(post('/search', '{"vector":[1,2,3],"filter":{"a":{"$gt":"\u0000"}}}'), 400, qr/./, 'NUL within a filter');
 is_error(post('/vectors', '{"vectors":[{"data":[1,2,3],"collection":"film","metadata":{"a":"\ud800"}}]}'), 400, qr/./, 'half a surrogate pair within metadata');
 
+# --- more than one body may hold
+is_error(post('/vectors', { vectors => [ map { { data => [ 1, 2, 3 ], collection => "many_$_" } } 1 .. 101 ] }), 422,
+	qr/vectors\[100\]\.collection: "many_101" would be collection 101 of the body, which may name 100/, 'a collection too many', '54000');
+is(decode_raw(call($node, 'GET', '/stats'))->{collections}, 1, 'none of them was made');
+is(post('/vectors', { vectors => [ map { { id => "r$_", data => [ 1, 2, 3 ], collection => "many_" . $_ % 100 } } 1 .. 300 ] })->{status}, 201, 'a hundred collections are as many as may be');
+is($node->safe_psql('postgres', q{SELECT string_agg(id, ' ' ORDER BY id) FROM collections.many_7}), 'r107 r207 r7', 'each has its rows');
+call($node, 'DELETE', "/collections/many_$_") for 0 .. 99;
+is_error(post('/vectors', '{"vectors":[' . join(',', ('{"data":[1]}') x 100_001) . ']}'), 422, qr/vectors has more than 100000 elements/, 'a row too many', '54000');
+is_error(post('/vectors', '{"vectors":[{"data":[1,2,3],"collection":"film","metadata":{"a":[' . join(',', (0) x 100_000) . ']}}]}'), 422,
+	qr/vectors\[0\]\.metadata has 100002 values, more than 100000/, 'a value of metadata too many');
+is_error(post('/search', '{"vector":[1,2,3],"filter":{"a":{"$in":[' . join(',', (0) x 100_000) . ']}}}'), 422, qr/filter has 100003 values, more than 100000/, 'a value of a filter too many');
+
 # --- wrong shape
 my @shapes = (
 	[ '/vectors', '[]', qr/the body must be an object, not an array/ ],

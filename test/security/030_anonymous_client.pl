@@ -152,6 +152,26 @@ for my $ask ([ 'GET', '/vectors/s?collection=secret' ], [ 'DELETE', '/vectors/s?
 }
 is($node->safe_psql('postgres', q{SELECT data FROM collections.secret}), '[1,2,3,4,5]', 'what may not be written is as it was');
 
+# --- loops over what a client sends can be interrupted
+# What is wrong stands at the end, so the answer tells whether the loop before it
+# was interrupted, by a time that it takes many times over.
+$node->safe_psql('postgres', q{ALTER ROLE vecdb_anon SET statement_timeout = '2ms'});
+is_error(call($node, 'POST', '/vectors', '{"vectors":[' . ('{"data":[1,2,3,4,5,6,7,8],"metadata":{"a":{"b":[1,2,3]}}},' x 90_000) . '7]}', 'Content-Type' => 'application/json'),
+	500, qr/statement timeout/, 'rows of a body, of which the last is none', '57014');
+$node->safe_psql('postgres', 'ALTER ROLE vecdb_anon RESET statement_timeout');
+is_error(call($node, 'POST', '/vectors', { vectors => [ map { { data => [ 1, 2, 3 ], collection => "x$_" } } 1 .. 80_000 ] }), 422, qr/collection 101 of the body/,
+	'80,000 names of collections are not looked at');
+
+# In SQL the interrupt is there when the function is called, which has an error to
+# tell at the end of its loop.
+$node->safe_psql('postgres', q{SELECT vecdb.upsert_batch('lab', '{a}', ARRAY['[1,2,3]'::public.vector])});
+for my $call (q{vecdb.upsert_batch('lab', ARRAY['a', ''], ARRAY['[1,2,3]', '[1,2,3]']::public.vector[])},
+	q{vecdb.upsert('lab', '[{"data":[1,2,3]},7]'::jsonb)})
+{
+	my (undef, undef, $error) = $node->psql('postgres', "SELECT vecdb.upsert_batch('lab', '{a}', ARRAY['[1,2,3]'::public.vector]); SELECT pg_cancel_backend(pg_backend_pid()), $call");
+	like($error, qr/canceling statement due to user request/, "$call: the loop is interrupted");
+}
+
 goes_on('the end');
 $node->stop;
 done_testing();

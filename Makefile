@@ -50,13 +50,17 @@ override with_llvm = no
 NODE_DATA := $(DATA)
 override DATA = $(patsubst $(srcdir)/%,%,$(wildcard $(srcdir)/sql/vecdb--*--*.sql))
 
-COMMANDS = help start stop psql demo test unit fuzz sim regress isolation pgtap tap security http net soak-http test-matrix bench bench-http bench-peers
+COMMANDS = help start stop psql demo test unit fuzz sim regress isolation pgtap tap security http net soak-http fresh test-matrix bench bench-http bench-peers
 .PHONY: $(COMMANDS) install-vector-shim uninstall-vector-shim
 
 ifneq ($(if $(MAKECMDGOALS),$(filter-out $(COMMANDS),$(MAKECMDGOALS)),all),)
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 ifeq ($(wildcard $(PGXS)),)
 $(error $(PG_CONFIG) gives no PGXS: install the server headers (postgresql-server-dev-NN) or name the right one with PG_CONFIG=; "make start" and "make test" install what they need)
+endif
+# Debian has PGXS and the headers in two packages.
+ifeq ($(wildcard $(shell $(PG_CONFIG) --includedir-server)/postgres.h),)
+$(error there is no postgres.h in $(shell $(PG_CONFIG) --includedir-server): install the server headers (postgresql-server-dev-NN) or name the right PostgreSQL with PG_CONFIG=; "make start" and "make test" install what they need)
 endif
 include $(PGXS)
 endif
@@ -102,7 +106,7 @@ help:
 	@echo 'make demo           load 60,000 images, index them, search, report recall and times'
 	@echo '                    variables: DATA=directory (.vecdb/data) PGPORT=port (5488) PORT=port of HTTP (8080) CONF=file'
 	@echo '                    P2P_PORT=port for other nodes (7777) P2P_LISTEN=address (127.0.0.1) BOOTSTRAP=host:port,...'
-	@echo 'make test           install what the tests need and run every suite'
+	@echo 'make test           install what the tests need and run every suite; SUITES="unit tap" only these'
 	@echo 'make unit|fuzz|sim|regress|isolation|pgtap|tap|security|http|net  one suite; FUZZ_SECONDS=n (5) FUZZ_SEED=n (1)'
 	@echo 'make sim NODES=n    the network of n nodes in simulation; SEED=n PARTS=ideal,rest,dead,liars,partition,churn LONG=1'
 	@echo 'make bench          vecdb beside pgvector, and hnswlib: queries, builds, sizes (root)'
@@ -110,6 +114,8 @@ help:
 	@echo 'make bench-http     requests a second and times through HTTP, beside the same through libpq; SECONDS=n CLIENTS="n n" KINDS=search'
 	@echo 'make bench-peers    processor and memory of an idle node with 50 peers, lookups a second, time to join; SECONDS=n PEERS=n'
 	@echo 'make soak-http      memory over 200,000 requests through HTTP; REQUESTS=n'
+	@echo 'make fresh          the two commands of README on bare machines, in chroots (root); ALL=1 on all of them, STATE=name on one'
+	@echo '                    LONG=1 with every suite instead of a few; test/fresh/states has their names'
 	@echo 'make test-matrix    the suites of the server on PostgreSQL 17 and 18, in chroots (root); VERSIONS=17 for one'
 	@echo
 	@echo 'make && make install       build and install into the PostgreSQL of PG_CONFIG'
@@ -124,7 +130,7 @@ demo:
 	@$(TOOL)/demo.sh
 
 test:
-	@$(TOOL)/suites.sh unit fuzz sim regress isolation pgtap tap security http net
+	@VECDB_SUITES='$(SUITES)' $(TOOL)/suites.sh unit fuzz sim regress isolation pgtap tap security http net
 
 unit fuzz regress isolation pgtap tap security http net:
 	@$(TOOL)/suites.sh $@
@@ -136,6 +142,10 @@ sim:
 # Memory after many requests: the suite has a few thousand of them.
 soak-http:
 	@SUITE_LIMIT=7200 VECDB_HTTP_REQUESTS=$(or $(REQUESTS),200000) VECDB_HTTP_ONLY=090_memory $(TOOL)/suites.sh http
+
+# The two commands on machines that have nothing of this project yet.
+fresh:
+	@VECDB_FRESH='$(STATE)' ALL='$(ALL)' LONG='$(LONG)' $(TOOL)/fresh.sh
 
 test-matrix:
 	@$(TOOL)/matrix.sh

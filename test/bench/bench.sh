@@ -139,8 +139,16 @@ run()
 	mkdir -p "$BENCH/sets"
 	exec 9>"$BENCH/lock"
 	flock -n 9 || die 'another benchmark of this tree is running'
-	need_packages gcc g++ libc6-dev make perl gzip libpq-dev libhnswlib-dev dataset-fashion-mnist
-	command -v psql >/dev/null || need_packages postgresql-client
+	need compiler: gcc libc6-dev
+	need program:g++ g++
+	need program:make make
+	need program:perl perl
+	need program:gzip gzip
+	need program:psql postgresql-client
+	need library:postgresql/libpq-fe:pq libpq-dev
+	need file:/usr/include/hnswlib/hnswalg.h libhnswlib-dev
+	need 'file:/usr/share/datasets/fashion-mnist/train-images*.gz' dataset-fashion-mnist
+	install_missing
 	step 'build the programs' make -C "$ROOT/test/bench" programs
 	locate
 	export BENCH_SOCKETS_DIR BENCH_SOCKETS

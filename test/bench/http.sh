@@ -27,11 +27,13 @@ TURNS=3							# of a point: HTTP, libpq, HTTP, ...; medians count
 
 case $SECS$CLIENTS in *[!0-9\ ]*) die 'SECONDS and CLIENTS are numbers' ;; esac
 open_log bench-http
-need_pg
+choose_pg
+need program:wrk wrk
+need program:curl curl
+need library:postgresql/libpq-fe:pq libpq-dev
+install_missing
+settle_pg
 choose_user
-if [ -z "${VECDB_NO_PACKAGES:-}" ]; then
-	need_packages wrk curl libpq-dev
-fi
 DIR=$STATE/bench-http
 SERVER_UP=no
 

@@ -1,6 +1,7 @@
 # chroot.sh
-#	  Chroots of other Debian releases, with a PostgreSQL of theirs: for the
-#	  matrix of tests and for the benchmark.  Sourced after lib.sh; needs root.
+#	  Chroots of other Debian releases: with a PostgreSQL of theirs, for the
+#	  matrix of tests and for the benchmark, or bare, for the fresh machines.
+#	  Sourced after lib.sh; needs root.
 #
 # The archive and its keys are those the machine itself uses.  A chroot is made
 # once, below .vecdb/chroot or MATRIX_CACHE, and used again for two weeks.
@@ -23,26 +24,31 @@ sources()
 			{ name = "" }' | sort -u
 }
 
-# make_chroot MAJOR SUITE DIR
+
+# apt_settings SUITE: proxies and the like, as this machine has them.
+apt_settings()
+{
+	apt-config dump | grep -E '^Acquire::(http|https|Retries|Check)' | grep -v '""'
+	# A mirror may stand still for weeks; the signatures are checked all the same.
+	[ "$1" != sid ] || echo 'Acquire::Check-Valid-Until "false";'
+}
+
+# make_chroot SUITE PACKAGES DIR: PACKAGES with commas between.
 make_chroot()
 {
-	local major=$1 suite=$2 dir=$3 opts=$3.apt
+	local suite=$1 packages=$2 dir=$3 opts=$3.apt
 
-	mkdir -p "$CACHE"
 	rm -rf "$dir" "$dir.new"
-	# Proxies and the like, as this machine has them.
-	apt-config dump | grep -E '^Acquire::(http|https|Retries)' | grep -v '""' >"$opts"
-	# A mirror may stand still for weeks; the signatures are checked all the same.
-	[ "$suite" != sid ] || echo 'Acquire::Check-Valid-Until "false";' >>"$opts"
+	apt_settings "$suite" >"$opts"
 	sources "$suite" | timeout 1200 mmdebstrap --mode=root --variant=minbase --aptopt="$opts" \
 		--essential-hook='mkdir -p "$1/etc/postgresql-common/createcluster.d"' \
 		--essential-hook='echo "create_main_cluster = false" >"$1/etc/postgresql-common/createcluster.d/hold.conf"' \
-		--include="$(packages "$major")" "$suite" "$dir.new" - &&
+		--include="$packages" "$suite" "$dir.new" - &&
 		mv "$dir.new" "$dir"
 }
 
 # pgvector is there for the test that runs both in one server, and for the benchmark.
-packages()
+packages_of()
 {
 	echo "gcc,make,libc6-dev,libmicrohttpd-dev,libzmq3-dev,libsodium-dev,perl,libipc-run-perl,curl,postgresql-$1,postgresql-server-dev-$1,postgresql-$1-pgtap,postgresql-$1-pgvector"
 }
@@ -51,20 +57,39 @@ packages()
 # PostgreSQL MAJOR; says why when it cannot.
 need_chroot()
 {
-	local major=$1 suite=$2
+	find_chroot "$2" "$(packages_of "$1")" "$2-$1" "Debian $2 with PostgreSQL $1"
+}
 
-	need_packages mmdebstrap debian-archive-keyring
-	CHROOT=$CACHE/$suite-$major-$(packages "$major" | cksum | cut -d ' ' -f 1)
-	LOG=$WORK/log/chroot-$major.log
-	if [ -d "$CHROOT" ] && [ -z "$(find "$CHROOT" -maxdepth 0 -mtime +$MAX_AGE_DAYS)" ]; then
-		return 0
+# find_chroot SUITE PACKAGES NAME DESCRIPTION: likewise.  Who comes while another
+# makes it waits.
+find_chroot()
+{
+	local suite=$1 packages=$2 name=$3 description=$4 log=$WORK/log/chroot-$3.log lock rc=0
+
+	need program:mmdebstrap mmdebstrap
+	need file:/usr/share/keyrings/debian-archive-keyring.gpg debian-archive-keyring
+	install_missing
+	CHROOT=$CACHE/$name-$(cksum <<<"$packages" | cut -d ' ' -f 1)
+	mkdir -p "$CACHE"
+	exec {lock}>"$CHROOT.lock"
+	flock "$lock"
+	if [ ! -d "$CHROOT" ] || [ -n "$(find "$CHROOT" -maxdepth 0 -mtime +$MAX_AGE_DAYS)" ]; then
+		fill_chroot
+		rc=$?
 	fi
-	say "Making a chroot of Debian $suite with PostgreSQL $major"
-	if ! make_chroot "$major" "$suite" "$CHROOT" >"$LOG" 2>&1 </dev/null; then
+	exec {lock}>&-
+	return $rc
+}
+
+# For find_chroot, with its variables.
+fill_chroot()
+{
+	say "Making a chroot of $description"
+	if ! make_chroot "$suite" "$packages" "$CHROOT" >"$log" 2>&1 </dev/null; then
 		rm -rf "$CHROOT.new"
-		say "PostgreSQL $major: could not make a chroot of Debian $suite"
-		tail -n 5 "$LOG" | sed 's/^/  | /'
-		say "  all of it: $LOG"
+		say "Could not make a chroot of $description"
+		tail -n 5 "$log" | sed 's/^/  | /'
+		say "  all of it: $log"
 		return 1
 	fi
 	touch "$CHROOT"

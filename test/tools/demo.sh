@@ -62,7 +62,13 @@ if ! sql -c 'SELECT 1' >/dev/null 2>&1 </dev/null; then
 	bash "$NODE" start || exit 1
 fi
 open_log demo
-need_packages dataset-fashion-mnist perl gzip
+for set in train t10k; do
+	need "file:$IMAGES/$set-images-idx3-ubyte.gz" dataset-fashion-mnist
+	need "file:$IMAGES/$set-labels-idx1-ubyte.gz" dataset-fashion-mnist
+done
+need program:perl perl
+need program:gzip gzip
+install_missing
 say "Loading 60,000 images of 784 dimensions and $QUERIES queries"
 began=$SECONDS
 step 'load the images' load fashion train

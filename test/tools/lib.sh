@@ -60,15 +60,97 @@ am_root()
 }
 
 # ---------------------------------------------------------------------------
-# Packages
+# What a command needs
+#
+# A thing is looked for itself: the header by compiling with it, the program by
+# its name, the module by loading it.  That a package is installed, or a file of
+# it is there, says little of the others: Debian puts pgxs.mk in the client's
+# package and postgres.h in another.  need() notes what is not there and which
+# packages have it, install_missing() installs them all at once, or says so.
 
-missing_packages()
+MISSING=()
+
+# has THING: is it there, and of use?
+#	program:NAME         on the PATH
+#	file:PATTERN         a file of that name
+#	perl:MODULE
+#	compiler:            of C, with the headers of libc
+#	library:HEADER:NAME  to compile and link with; HEADER without .h
+#	fuzzer:              clang with the runtime of libFuzzer and the sanitizers
+#	server:MAJOR  headers:MAJOR  tests:MAJOR  extension:MAJOR:NAME  of PostgreSQL
+has()
 {
-	local p
+	local what=${1#*:} name=${1##*:}
 
-	for p in "$@"; do
-		dpkg-query -W -f '${Status}\n' "$p" 2>/dev/null | grep -q 'ok installed' || printf '%s ' "$p"
+	case $1 in
+		program:*) command -v "$what" >/dev/null ;;
+		file:*) compgen -G "$what" >/dev/null ;;
+		perl:*) perl -M"$what" -e 1 2>/dev/null ;;
+		compiler:) makes_program gcc <<<'' ;;
+		library:*) makes_program gcc -l"$name" <<<"#include <${what%:*}.h>" ;;
+		fuzzer:) clang -fsanitize=fuzzer,address,undefined -x c - -o /dev/null 2>/dev/null <<-'EOF' ;;
+			#include <stdint.h>
+			#include <stddef.h>
+			int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) { return 0; }
+		EOF
+		server:*) pg_of "$what" pg_server ;;
+		headers:*) pg_of "$what" pg_headers ;;
+		tests:*) pg_of "$what" pg_tests ;;
+		extension:*) pg_of "${what%:*}" pg_extension "$name" ;;
+		*) die "nothing is known of $1" ;;
+	esac
+}
+
+# makes_program COMPILER FLAG... < lines of C before main()
+makes_program()
+{
+	local compiler=$1
+
+	shift
+	{
+		printf '#include <stdio.h>\n#include <stdlib.h>\n'
+		cat
+		printf 'int main(void) { return puts("") < 0; }\n'
+	} | "$compiler" -x c - -o /dev/null "$@" 2>/dev/null
+}
+
+# need THING PACKAGE...
+need()
+{
+	local thing=$1
+
+	shift
+	has "$thing" || MISSING+=("$thing $*")
+}
+
+# install_missing: what need() noted; all of it in one line where we may not.
+install_missing()
+{
+	local packages entry still=
+
+	[ ${#MISSING[@]} -gt 0 ] || return 0
+	packages=$(printf '%s\n' "${MISSING[@]#* }" | tr -s ' ' '\n' | awk '!seen[$0]++' | paste -s -d ' ')
+	command -v apt-get >/dev/null ||
+		die "these are missing: $(printf '%s, ' "${MISSING[@]%% *}" | sed 's/, $//')" \
+			'and this is not a Debian system, whose packages could be installed' \
+			'install PostgreSQL 15 or later with its headers, then: make && make install PG_CONFIG=...'
+	am_root || die "these packages are missing: $packages" \
+		"as root: $(package_lists || printf 'apt-get update && ')apt-get install --no-install-recommends $packages"
+	say "Installing $packages"
+	# shellcheck disable=SC2086
+	step 'install packages' install_packages $packages
+	for entry in "${MISSING[@]}"; do
+		has "${entry%% *}" || still+=" ${entry#* }"
 	done
+	[ -z "$still" ] || die "these packages are installed, and what they should hold is not there:$still" \
+		"as root: apt-get install --reinstall$still"
+	MISSING=()
+}
+
+# package_lists: does apt know any package that can be installed?
+package_lists()
+{
+	compgen -G '/var/lib/apt/lists/*_Packages*' >/dev/null
 }
 
 # Debian makes a cluster and starts it when the server's package comes in.
@@ -78,7 +160,7 @@ install_packages()
 {
 	local hold="" rc=0
 
-	if printf '%s\n' "$@" | grep -Eq '^postgresql-[0-9]+$'; then
+	if printf '%s\n' "$@" | grep -Eq '^postgresql(-[0-9]+)?$'; then
 		hold=/etc/postgresql-common/createcluster.d/vecdb-hold.conf
 		mkdir -p "${hold%/*}"
 		echo 'create_main_cluster = false' >"$hold"
@@ -100,80 +182,165 @@ apt_get()
 	fi
 }
 
-# need_packages PACKAGE...: install those that are missing.
-need_packages()
-{
-	local missing
+# ---------------------------------------------------------------------------
+# The PostgreSQL to use
 
-	command -v dpkg-query >/dev/null ||
-		die 'this is not a Debian system: packages cannot be installed' \
-			'install PostgreSQL 15 or later with its headers, then: make && make install PG_CONFIG=...'
-	missing=$(missing_packages "$@")
-	[ -n "$missing" ] || return 0
-	am_root || die "these packages are missing: $missing" "as root: apt-get install $missing"
-	say "Installing ${missing% }"
-	# shellcheck disable=SC2086
-	step "install packages" install_packages $missing
+OLDEST_PG=15
+
+# Every pg_config of this machine, the newest version first.
+pg_configs()
+{
+	ls -rv /usr/lib/postgresql/*/bin/pg_config 2>/dev/null
+	type -ap pg_config
 }
 
-# The major version that this Debian release ships.
+pg_major()
+{
+	"$1" --version 2>/dev/null | sed -n 's/^PostgreSQL \([0-9]*\).*/\1/p'
+}
+
+# pg_server, pg_headers, pg_tests PG_CONFIG: what belongs to it, each from a
+# package of its own.
+pg_server()
+{
+	local bin program
+
+	bin=$("$1" --bindir) || return 1
+	for program in initdb postgres pg_ctl psql; do
+		"$bin/$program" --version >/dev/null 2>&1 || return 1
+	done
+}
+
+pg_headers()
+{
+	[ -f "$("$1" --includedir-server)/postgres.h" ] && [ -f "$("$1" --pgxs)" ]
+}
+
+# Programs and modules for the tests of extensions.
+pg_tests()
+{
+	local dir
+
+	dir=$(dirname "$("$1" --pgxs)")/..
+	[ -x "$dir/test/regress/pg_regress" ] && [ -x "$dir/test/isolation/pg_isolation_regress" ] &&
+		[ -f "$dir/test/perl/PostgreSQL/Test/Cluster.pm" ]
+}
+
+# pg_extension PG_CONFIG NAME
+pg_extension()
+{
+	local dir
+
+	dir=$("$1" --sharedir)/extension
+	[ -f "$dir/$2.control" ] && compgen -G "$dir/$2--*.sql" >/dev/null
+}
+
+# pg_of MAJOR TEST ARGUMENT...: TEST holds for a pg_config of MAJOR (empty: of
+# any), the chosen one if one was chosen.
+pg_of()
+{
+	local major=$1 test=$2 c
+
+	shift 2
+	while IFS= read -r c; do
+		[ "$(pg_major "$c")" = "${major:-$(pg_major "$c")}" ] && "$test" "$c" "$@" 2>/dev/null && return 0
+	done < <(if [ -n "$PG_CONFIG" ]; then echo "$PG_CONFIG"; else pg_configs; fi)
+	return 1
+}
+
+# find_pg TEST...: print the newest pg_config for which all TESTs hold.
+find_pg()
+{
+	local c test major
+
+	while IFS= read -r c; do
+		major=$(pg_major "$c")
+		[ -n "$major" ] && [ "$major" -ge "$OLDEST_PG" ] || continue
+		for test in "$@"; do
+			"$test" "$c" 2>/dev/null || continue 2
+		done
+		printf '%s\n' "$c"
+		return 0
+	done < <(pg_configs)
+	return 1
+}
+
+# Of Debian's layout, so that packages have what it lacks, as far as is known.
+pg_to_complete()
+{
+	local major
+
+	[[ $("$1" --bindir) =~ ^/usr/lib/postgresql/([0-9]+)/bin ]] || return 1
+	major=${BASH_REMATCH[1]}
+	package_lists || return 0
+	apt-cache show "postgresql-$major" >/dev/null 2>&1 && apt-cache show "postgresql-server-dev-$major" >/dev/null 2>&1
+}
+
+# The major version that this Debian release ships; empty when that is not known.
 debian_pg_major()
 {
 	apt-cache show postgresql 2>/dev/null |
 		sed -n 's/^Depends:.*postgresql-\([0-9][0-9]*\).*/\1/p' | head -n 1
 }
 
-# ---------------------------------------------------------------------------
-# The PostgreSQL to use
-
-usable_pg()
-{
-	local bin
-
-	bin=$("$1" --bindir 2>/dev/null) || return 1
-	[ -x "$bin/initdb" ] && [ -x "$bin/postgres" ] && [ -f "$("$1" --pgxs)" ]
-}
-
-find_pg()
+# choose_pg: which PostgreSQL it is to be, and note what it lacks; sets PGMAJOR,
+# and PG_CONFIG if it is whole.  The newest that has both server and headers;
+# else the newest that has one of them, the server rather; else Debian's own.
+choose_pg()
 {
 	local c
 
-	for c in $(ls -rv /usr/lib/postgresql/*/bin/pg_config 2>/dev/null) "$(command -v pg_config)"; do
-		if [ -n "$c" ] && usable_pg "$c"; then
-			PG_CONFIG=$c
-			return 0
+	if [ -n "$PG_CONFIG" ]; then
+		c=$(command -v "$PG_CONFIG") || die "there is no such pg_config: $PG_CONFIG"
+		PG_CONFIG=$c
+		PGMAJOR=$(pg_major "$PG_CONFIG")
+		[ "${PGMAJOR:-0}" -ge "$OLDEST_PG" ] || die "vecdb needs PostgreSQL $OLDEST_PG or later, $PG_CONFIG is ${PGMAJOR:-none}"
+		pg_server "$PG_CONFIG" || pg_to_complete "$PG_CONFIG" ||
+			die "$PG_CONFIG does not belong to a server: there is no initdb, postgres, pg_ctl or psql in $("$PG_CONFIG" --bindir)" 'install the server, or name another PG_CONFIG'
+		pg_headers "$PG_CONFIG" || pg_to_complete "$PG_CONFIG" ||
+			die "$PG_CONFIG has no headers: there is no postgres.h in $("$PG_CONFIG" --includedir-server)" 'install them, or name another PG_CONFIG'
+	elif c=$(find_pg pg_server pg_headers); then
+		PG_CONFIG=$c
+		PGMAJOR=$(pg_major "$c")
+	else
+		if am_root && command -v apt-get >/dev/null && ! package_lists; then
+			step 'read the package lists' apt_get update
 		fi
-	done
-	return 1
+		if c=$(find_pg pg_to_complete pg_server || find_pg pg_to_complete pg_headers); then
+			PGMAJOR=$(pg_major "$c")
+		else
+			PGMAJOR=$(debian_pg_major)
+		fi
+	fi
+	if [ -z "$PGMAJOR" ]; then
+		# No lists of packages, and no right to fetch them: names that every release has.
+		MISSING+=("server: postgresql" "headers: postgresql-server-dev-all")
+	else
+		need "server:$PGMAJOR" "postgresql-$PGMAJOR"
+		need "headers:$PGMAJOR" "postgresql-server-dev-$PGMAJOR"
+	fi
+	need compiler: gcc libc6-dev
+	need program:make make
+	need library:microhttpd:microhttpd libmicrohttpd-dev
+	need library:zmq:zmq libzmq3-dev
+	need library:sodium:sodium libsodium-dev
 }
 
-# need_pg: set PG_CONFIG, PGBIN, PGMAJOR; install PostgreSQL where there is none.
+# settle_pg: after choose_pg and install_missing; sets PG_CONFIG, PGBIN, PGMAJOR.
+settle_pg()
+{
+	[ -n "$PG_CONFIG" ] || PG_CONFIG=$(find_pg pg_server pg_headers) ||
+		die "there is no server of PostgreSQL with headers after the installation of PostgreSQL $PGMAJOR"
+	PGBIN=$("$PG_CONFIG" --bindir)
+	PGMAJOR=$(pg_major "$PG_CONFIG")
+}
+
+# need_pg: all of this, for what needs no other packages.
 need_pg()
 {
-	local major
-
-	if [ -n "$PG_CONFIG" ]; then
-		PG_CONFIG=$(command -v "$PG_CONFIG") || die "there is no such pg_config: $PG_CONFIG"
-		usable_pg "$PG_CONFIG" ||
-			die "$PG_CONFIG does not belong to a server with headers" "install the server and postgresql-server-dev-NN, or name another PG_CONFIG"
-	elif ! find_pg; then
-		major=$(debian_pg_major)
-		if [ -z "$major" ] && am_root && command -v apt-get >/dev/null; then
-			step 'read the package lists' apt_get update
-			major=$(debian_pg_major)
-		fi
-		need_packages "postgresql-${major:-15}" "postgresql-server-dev-${major:-15}"
-		find_pg || die "cannot find pg_config after the installation of PostgreSQL ${major:-15}"
-	fi
-	PGBIN=$("$PG_CONFIG" --bindir)
-	PGMAJOR=$("$PG_CONFIG" --version | sed 's/^PostgreSQL \([0-9]*\).*/\1/')
-	[ "$PGMAJOR" -ge 15 ] || die "vecdb needs PostgreSQL 15 or later, $PG_CONFIG is $PGMAJOR"
-	if ! command -v gcc >/dev/null || ! command -v make >/dev/null || [ ! -f /usr/include/stdlib.h ]; then
-		need_packages gcc libc6-dev make
-	fi
-	[ -f /usr/include/microhttpd.h ] || need_packages libmicrohttpd-dev
-	[ -f /usr/include/zmq.h ] || need_packages libzmq3-dev
-	[ -f /usr/include/sodium.h ] || need_packages libsodium-dev
+	choose_pg
+	install_missing
+	settle_pg
 }
 
 # private_pg DIR: copy the PostgreSQL of PG_CONFIG to DIR and use the copy.
@@ -199,16 +366,24 @@ private_pg()
 # ---------------------------------------------------------------------------
 # The user who runs servers
 
-# choose_user: set RUN_USER and STATE.  Servers refuse root; root hands over to
-# the owner of the tree, or to postgres where root owns that too.
-choose_user()
+# name_user: set RUN_USER; false when there is no such user yet.  Servers refuse
+# root; root hands over to the owner of the tree, or to postgres where root owns
+# that too.
+name_user()
 {
 	RUN_USER=$(id -un)
-	STATE=$WORK
 	am_root || return 0
 	RUN_USER=$(stat -c %U "$ROOT")
 	case $RUN_USER in root | UNKNOWN) RUN_USER=postgres ;; esac
-	id "$RUN_USER" >/dev/null 2>&1 || die "there is no user $RUN_USER to run the server" "install PostgreSQL from Debian's packages, or run as an ordinary user"
+	id "$RUN_USER" >/dev/null 2>&1
+}
+
+# choose_user: set RUN_USER and STATE.
+choose_user()
+{
+	STATE=$WORK
+	name_user || die "there is no user $RUN_USER to run the server" "install PostgreSQL from Debian's packages, or run as an ordinary user"
+	am_root || return 0
 	mkdir -p "$WORK"
 	if ! as_user test -x "$WORK"; then
 		STATE=/var/lib/vecdb-$(printf %s "$ROOT" | cksum | cut -d ' ' -f 1)
@@ -228,8 +403,9 @@ as_user()
 	fi
 }
 
-# own DIR: make a directory that belongs to RUN_USER.
+# own DIR: make a directory that belongs to RUN_USER; a link that this user left
+# in its place does not give another away.
 own()
 {
-	mkdir -p "$1" && { ! am_root || chown "$RUN_USER" "$1"; }
+	mkdir -p "$1" && { ! am_root || chown -h "$RUN_USER" "$1"; }
 }

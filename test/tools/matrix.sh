@@ -28,10 +28,12 @@ finish()
 	exit $?
 }
 
-# run_in DIR: the suites, in a chroot with its own mounts and processes.
+# run_in DIR: the suites, in a chroot with its own mounts and processes.  What
+# is left of TIME_LIMIT is theirs.
 run_in()
 {
 	local dir=$1 propagation=private
+	local -x LEFT=${TIME_LIMIT:+$((TIME_LIMIT - SECONDS))}
 
 	# Where / is no mount point, as in a chroot, its propagation cannot change.
 	unshare --mount true 2>/dev/null || propagation=unchanged
@@ -47,7 +49,7 @@ run_in()
 		mkdir -p "$1/dev/shm" &&
 		mount -t tmpfs -o mode=1777 tmpfs "$1/dev/shm" || exit 1
 		chroot "$1" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root CI="$CI" VECDB_NO_PACKAGES=1 \
-			VECDB_TEST_SECONDS="${VECDB_TEST_SECONDS:-15}" \
+			VECDB_TEST_SECONDS="${VECDB_TEST_SECONDS:-15}" TIME_LIMIT="$LEFT" LONG="$LONG" \
 			bash /vecdb/test/tools/suites.sh $SUITES
 		umount -l "$1/dev/shm" "$1/proc"' sh "$dir" 2>&1 </dev/null
 }
@@ -63,12 +65,16 @@ version()
 		return
 	fi
 	dir=$CHROOT
+	# Another run with the same MATRIX_CACHE would change the tree under this one.
+	exec 8>"$dir.run"
+	flock 8
 	while IFS= read -r line; do
 		case $line in
 			*[0-9]' passed, '[0-9]*' failed') last=$line ;;
 			*) printf '%s\n' "${line// \/vecdb\// $dir/vecdb/}" ;;
 		esac
-	done < <(run_in "$dir")
+	done < <(run_in "$dir" 8>&-)
+	exec 8>&-
 	if [ -n "$last" ]; then
 		PASSED=$((PASSED + ${last%% *}))
 		last=${last#*, }
@@ -82,8 +88,9 @@ version()
 trap finish EXIT
 trap 'exit 130' INT TERM
 CI=${CI:-}
+LONG=${LONG:-}
 SUITES=${SUITES:-regress isolation pgtap tap security http}
-export CI SUITES
+export CI SUITES LONG
 am_root || die 'the matrix needs root, to make chroots and mounts' 'run: sudo make test-matrix'
 open_log matrix
 for wanted in ${VERSIONS:-17 18}; do

@@ -9,6 +9,7 @@
 # the running server began with.  A setting that is not given again stays.
 
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+. "$ROOT/test/tools/ports.sh"
 
 default_port=5488
 default_http_port=8080
@@ -19,7 +20,11 @@ locate()
 {
 	choose_user
 	DATADIR=${VECDB_DATA:-$STATE/data}
-	case $DATADIR in /*) ;; *) DATADIR=$ROOT/$DATADIR ;; esac
+	case $DATADIR in
+		/*) ;;
+		# where the server's user cannot enter the tree, a directory in it is of no use
+		*) if [ "$STATE" = "$WORK" ]; then DATADIR=$ROOT/$DATADIR; else DATADIR=$STATE/${DATADIR#.vecdb/}; fi ;;
+	esac
 	if am_root && [ -f "$DATADIR/PG_VERSION" ]; then
 		RUN_USER=$(stat -c %U "$DATADIR")
 	fi
@@ -30,14 +35,10 @@ running()
 	[ -f "$DATADIR/postmaster.pid" ] && as_user "$PGBIN/pg_ctl" -D "$DATADIR" status >/dev/null 2>&1
 }
 
-conf_value()
-{
-	sed -n "s/^$1 *= *//p" "$DATADIR/vecdb.conf" 2>/dev/null | tail -n 1
-}
-
+# query DATABASE SQL: as superuser, so no name is looked for where others may create.
 query()
 {
-	"$PGBIN/psql" -X -q -A -t -v ON_ERROR_STOP=1 -h 127.0.0.1 -p "$PORTNO" -U postgres -d "$1" -c "$2"
+	PGOPTIONS='-c search_path=pg_catalog,pg_temp' "$PGBIN/psql" -X -q -A -t -v ON_ERROR_STOP=1 -h 127.0.0.1 -p "$PORTNO" -U postgres -d "$1" -c "$2"
 }
 
 build_and_install()
@@ -64,6 +65,7 @@ create()
 	as_user test -x "$DATADIR" ||
 		die "the user $RUN_USER, who runs the server, cannot reach $DATADIR" 'name a directory it can enter with DATA=, for instance DATA=/var/lib/vecdb'
 	as_user chmod 700 "$DATADIR"
+	CREATING=yes
 	say "Creating a server in $DATADIR"
 	step 'create the data directory' as_user "$PGBIN/initdb" -D "$DATADIR" -U postgres -E UTF8 --locale=C.UTF-8 --auth=reject -N
 	as_user tee "$DATADIR/pg_hba.conf" >/dev/null <<-'EOF'
@@ -92,20 +94,25 @@ share_of_memory()
 		print mb }' /proc/meminfo
 }
 
+# Ports and addresses: those given, else those of before, else the defaults.
+settings()
+{
+	HTTPNO=${VECDB_HTTP_PORT:-$(conf_of "$DATADIR" vecdb.http_port)}
+	HTTPNO=${HTTPNO:-$default_http_port}
+	PORTNO=${VECDB_PORT:-$(conf_of "$DATADIR" port)}
+	PORTNO=${PORTNO:-$default_port}
+	P2PNO=${VECDB_P2P_PORT:-$(conf_of "$DATADIR" vecdb.p2p_port)}
+	P2PNO=${P2PNO:-$default_p2p_port}
+	P2PHOST=${VECDB_P2P_LISTEN:-$(conf_of "$DATADIR" vecdb.listen)}
+	P2PHOST=${P2PHOST:-127.0.0.1}
+	BOOTSTRAP=${VECDB_BOOTSTRAP:-$(conf_of "$DATADIR" vecdb.bootstrap)}
+}
+
 # Write vecdb.conf anew; 0 when it changed.
 configure()
 {
 	local include new
 
-	HTTPNO=${VECDB_HTTP_PORT:-$(conf_value vecdb.http_port)}
-	HTTPNO=${HTTPNO:-$default_http_port}
-	PORTNO=${VECDB_PORT:-$(conf_value port)}
-	PORTNO=${PORTNO:-$default_port}
-	P2PNO=${VECDB_P2P_PORT:-$(conf_value vecdb.p2p_port)}
-	P2PNO=${P2PNO:-$default_p2p_port}
-	P2PHOST=${VECDB_P2P_LISTEN:-$(conf_value vecdb.listen | tr -d \')}
-	P2PHOST=${P2PHOST:-127.0.0.1}
-	BOOTSTRAP=${VECDB_BOOTSTRAP:-$(conf_value vecdb.bootstrap | tr -d \')}
 	include=$(sed -n "s/^include '\(.*\)'$/\1/p" "$DATADIR/vecdb.conf" 2>/dev/null)
 	if [ -n "${VECDB_CONF:-}" ]; then
 		include=$(realpath -e -- "$VECDB_CONF" 2>/dev/null) || die "there is no such file: CONF=$VECDB_CONF"
@@ -131,7 +138,8 @@ configure()
 		echo "vecdb.bootstrap = '$BOOTSTRAP'"
 		[ -z "$include" ] || echo "include '${include//\'/\'\'}'"
 	)
-	[ "$new" != "$(cat "$DATADIR/vecdb.conf" 2>/dev/null)" ] || return 1
+	[ "$new" != "$OLD_CONF" ] || return 1
+	CONFIGURED=yes
 	printf '%s\n' "$new" | as_user tee "$DATADIR/vecdb.conf" >/dev/null
 }
 
@@ -147,13 +155,14 @@ start_server()
 {
 	local out=$DATADIR/server.log before
 
+	BEGAN=yes
 	before=$(as_user wc -l "$out" 2>/dev/null | cut -d ' ' -f 1)
 	if as_user "$PGBIN/pg_ctl" -D "$DATADIR" -l "$out" -w -t 120 start >>"$LOG" 2>&1 </dev/null; then
 		loaded_sum | as_user tee "$DATADIR/vecdb.loaded" >/dev/null
 		return 0
 	fi
 	if tail -n +$((${before:-0} + 1)) "$out" | grep -q 'Address already in use'; then
-		die "port $PORTNO is in use by another program" "choose another: make start PGPORT=$((PORTNO + 1))"
+		die "port $PORTNO has been taken by another program meanwhile" "choose another: make start PGPORT=$((PORTNO + 1))"
 	fi
 	{
 		printf 'vecdb: the server did not start; the end of %s:\n' "$out"
@@ -202,7 +211,7 @@ wait_for_http()
 		# Another server's front may answer: the latest word of ours counts.
 		case $(as_user grep -E 'HTTP( administration)? listens|could not listen for HTTP' "$DATADIR/server.log" | tail -n 2) in
 			*'could not listen'*)
-				die "port $HTTPNO or $((HTTPNO + 1)), for HTTP and its administration, is in use by another program" \
+				die "port $HTTPNO or $((HTTPNO + 1)), for HTTP and its administration, has been taken by another program meanwhile" \
 					"choose another: make start PORT=$((HTTPNO + 10))"
 				;;
 			*'listens on'*) ! http_ready 2>/dev/null || return 0 ;;
@@ -227,13 +236,41 @@ wait_for_node()
 		case $reason in
 			'running '*) return 0 ;;
 			*'in use'*)
-				die "port $P2PNO, for other nodes, is in use by another program" \
+				die "port $P2PNO, for other nodes, has been taken by another program meanwhile" \
 					"choose another: make start P2P_PORT=$((P2PNO + 1))"
 				;;
 		esac
 		sleep 0.1
 	done
 	die "the node did not start: ${reason:-it is not known to the server}" "the log is $DATADIR/server.log"
+}
+
+# A start that fails leaves things as they were: a data directory that was not
+# finished goes, the settings of before are back, and the server runs if it did.
+undo()
+{
+	local status=$?
+
+	trap '' INT TERM
+	[ "$status" -ne 0 ] || return 0
+	if [ "$CREATING" = yes ]; then
+		as_user find "$DATADIR" -mindepth 1 -delete
+		return
+	fi
+	if [ "$BEGAN" = yes ] && running; then
+		as_user "$PGBIN/pg_ctl" -D "$DATADIR" -m fast -w -t 120 stop >>"$LOG" 2>&1 </dev/null
+	fi
+	if [ "$CONFIGURED" = yes ] && [ -n "$OLD_CONF" ]; then
+		printf '%s\n' "$OLD_CONF" | as_user tee "$DATADIR/vecdb.conf" >/dev/null
+	elif [ "$CONFIGURED" = yes ]; then
+		as_user rm -f "$DATADIR/vecdb.conf"
+	fi
+	if [ "$RAN" = yes ] && ! running &&
+		as_user "$PGBIN/pg_ctl" -D "$DATADIR" -l "$DATADIR/server.log" -w -t 120 start >>"$LOG" 2>&1 </dev/null; then
+		echo '       the server runs again with the settings of before' >&2
+	elif [ "$BEGAN" = yes ] && ! running; then
+		echo "       no server runs in $DATADIR" >&2
+	fi
 }
 
 start()
@@ -250,8 +287,14 @@ start()
 	esac
 	[ -w "$ROOT" ] || die "cannot write in $ROOT, where vecdb is built" 'run as the owner of the tree, or as root'
 	open_log start
-	need_pg
+	choose_pg
+	# What is printed at the end is to work.
+	! am_root && [ ${#MISSING[@]} -eq 0 ] || need program:curl curl
+	install_missing
+	settle_pg
 	locate
+	settings
+	check_ports "$DATADIR" "$PORTNO" "$HTTPNO" "$P2PNO" "$P2PHOST"
 	if [ ! -w "$("$PG_CONFIG" --pkglibdir)" ] || [ ! -w "$("$PG_CONFIG" --sharedir)/extension" ]; then
 		step 'copy PostgreSQL to a directory of our own' private_pg "$STATE/pg$PGMAJOR"
 	fi
@@ -260,17 +303,22 @@ start()
 		[ "$version" = "$PGMAJOR" ] ||
 			die "$DATADIR was made by PostgreSQL $version, this is PostgreSQL $PGMAJOR" 'name the right PG_CONFIG=, or another directory with DATA='
 	fi
-	# What is printed at the end is to work.
-	command -v curl >/dev/null || ! am_root || need_packages curl
 	build_and_install
 
+	CREATING=no BEGAN=no CONFIGURED=no RAN=no
+	OLD_CONF=$(cat "$DATADIR/vecdb.conf" 2>/dev/null)
+	! running || RAN=yes
+	trap undo EXIT
+	trap 'exit 130' INT TERM
 	if [ ! -f "$DATADIR/PG_VERSION" ]; then
 		create
 		configure
 		step 'create the database and the roles of HTTP' seed
+		CREATING=no
+	elif configure; then
+		changed=yes
 	fi
-	configure && changed=yes
-	if running; then
+	if [ $RAN = yes ]; then
 		if [ $changed = yes ] || [ "$(cat "$DATADIR/vecdb.loaded" 2>/dev/null)" != "$(loaded_sum)" ]; then
 			step 'stop the server' as_user "$PGBIN/pg_ctl" -D "$DATADIR" -m fast -w -t 120 stop
 			start_server
@@ -282,7 +330,7 @@ start()
 	if [ "$(query postgres "SELECT count(*) FROM pg_database WHERE datname = 'vecdb'")" = 0 ]; then
 		step 'create the database' query postgres 'CREATE DATABASE vecdb'
 	fi
-	step 'create the extension' query vecdb 'SET client_min_messages = warning; CREATE EXTENSION IF NOT EXISTS vecdb'
+	step 'create the extension' query vecdb 'SET client_min_messages = warning; CREATE EXTENSION IF NOT EXISTS vecdb SCHEMA public'
 	installed=$(query vecdb "SELECT count(*) FROM pg_extension e JOIN pg_available_extensions a ON a.name = e.extname WHERE e.extname = 'vecdb' AND e.extversion <> a.default_version")
 	[ "$installed" = 0 ] || step 'update the extension' query vecdb 'ALTER EXTENSION vecdb UPDATE'
 
@@ -299,7 +347,18 @@ start()
 	say "  curl -s --json '{\"vectors\":[{\"id\":\"a\",\"collection\":\"demo\",\"data\":[1,2,3],\"metadata\":{\"tag\":\"x\"}}]}' $base/vectors"
 	say "  curl -s --json '{\"vector\":[1,2,2],\"k\":3}' $base/collections/demo/search"
 	say "Node: $P2PHOST:$P2PNO, id $(query vecdb 'SELECT vecdb.node_id()'). Another beside it:"
-	say "  make start DATA=.vecdb/node$((P2PNO + 1)) PGPORT=$((PORTNO + 1)) PORT=$((HTTPNO + 10)) P2P_PORT=$((P2PNO + 1)) BOOTSTRAP=$(reachable_host):$P2PNO"
+	say "  make start $(another) BOOTSTRAP=$(reachable_host):$P2PNO"
+}
+
+# Directory and ports of another node that could be started now.
+another()
+{
+	local taken=" $PORTNO $HTTPNO $((HTTPNO + 1)) $P2PNO " pg http p2p
+
+	pg=$(free_port $((PORTNO + 1)) "$DATADIR" "$taken")
+	http=$(free_port $((HTTPNO + 10)) "$DATADIR" "$taken$pg ")
+	p2p=$(free_port $((P2PNO + 1)) "$DATADIR" "$taken$pg $http $((http + 1)) ")
+	echo "DATA=.vecdb/node$p2p PGPORT=$pg PORT=$http P2P_PORT=$p2p"
 }
 
 # Where another node on this machine finds this one.
@@ -317,8 +376,11 @@ reachable_host()
 # where its programs are.
 attach()
 {
+	PGBIN=
+	DATADIR=${VECDB_DATA:-$WORK/data}
+	name_user || return
 	locate
-	[ -f "$DATADIR/PG_VERSION" ] || die "there is no server in $DATADIR" 'make start creates one'
+	[ -f "$DATADIR/PG_VERSION" ] || return
 	PGBIN=$(sed 's/ .*//; s,/postgres$,,; s,/postmaster$,,' "$DATADIR/postmaster.opts" 2>/dev/null)
 	[ -x "$PGBIN/pg_ctl" ] || PGBIN=
 	PORTNO=$(sed -n 4p "$DATADIR/postmaster.pid" 2>/dev/null)
@@ -340,6 +402,7 @@ psql()
 {
 	shift
 	attach
+	[ -f "$DATADIR/PG_VERSION" ] || die "there is no server in $DATADIR" 'make start creates one'
 	[ -n "$PGBIN" ] && running || die "no server runs in $DATADIR" 'make start starts it'
 	exec "$PGBIN/psql" -h 127.0.0.1 -p "$PORTNO" -U postgres -d vecdb "$@"
 }

@@ -9,11 +9,15 @@
 # installed on the machine stays as it is, and two versions of PostgreSQL can be
 # tested one after the other.  Objects in the copy are reused from run to run.
 #
-# A suite that runs longer than SUITE_LIMIT seconds is stopped and failed.
+# A suite that runs longer than SUITE_LIMIT seconds is stopped and failed; so is
+# one that runs when TIME_LIMIT seconds have passed since the beginning, where
+# that is given, and those after it.
 
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
+SUITE_LIMIT=${SUITE_LIMIT:-${LONG:+7200}}
 SUITE_LIMIT=${SUITE_LIMIT:-1200}
+TIME_LIMIT=${TIME_LIMIT:-}
 # The same seed each time: a change is judged by what it changes.
 FUZZ_SECONDS=${FUZZ_SECONDS:-5}
 FUZZ_SEED=${FUZZ_SEED:-1}
@@ -61,6 +65,16 @@ wanted()
 	return 1
 }
 
+any_wanted()
+{
+	local s
+
+	for s in "$@"; do
+		! wanted "$s" || return 0
+	done
+	return 1
+}
+
 any()
 {
 	compgen -G "$ROOT/$1" >/dev/null
@@ -71,35 +85,34 @@ any()
 
 packages()
 {
-	local list=perl
-
-	if wanted unit || wanted fuzz || wanted sim; then
-		list+=' libsodium-dev'
+	need perl:TAP::Harness perl
+	if any_wanted unit fuzz sim net; then
+		need library:sodium:sodium libsodium-dev
 	fi
-	if wanted unit; then
-		list+=' libzmq3-dev'
+	if any_wanted unit net; then
+		need library:zmq:zmq libzmq3-dev
 	fi
 	if wanted fuzz && any 'test/fuzz/Makefile'; then
-		list+=' clang libclang-rt-dev'
+		need fuzzer: clang libclang-rt-dev
+	fi
+	if any_wanted regress isolation tap security http; then
+		need "tests:$PGMAJOR" "postgresql-client-$PGMAJOR"
 	fi
 	if wanted pgtap && any 'test/pgtap/*.sql'; then
-		list+=" postgresql-$PGMAJOR-pgtap"
+		need "extension:$PGMAJOR:pgtap" "postgresql-$PGMAJOR-pgtap"
+	fi
+	if any_wanted tap security http; then
+		need perl:IPC::Run libipc-run-perl
+		need program:curl curl
 	fi
 	if wanted tap && any 'test/t/*.pl'; then
-		list+=' libipc-run-perl dataset-fashion-mnist curl'
+		need 'file:/usr/share/datasets/fashion-mnist/train-images*.gz' dataset-fashion-mnist
 	fi
-	if wanted http && any 'test/http/*.pl'; then
-		list+=' libipc-run-perl curl'
+	if wanted net && any 'test/net/*.pl' && am_root; then
+		need program:ip iproute2
+		need program:nft nftables
+		need program:sysctl procps
 	fi
-	if wanted security && any 'test/security/*.pl'; then
-		list+=' libipc-run-perl curl'
-	fi
-	if wanted net && any 'test/net/*.pl'; then
-		list+=' libsodium-dev libzmq3-dev'
-		! am_root || list+=' iproute2 nftables'
-	fi
-	# shellcheck disable=SC2086
-	[ -n "${VECDB_NO_PACKAGES:-}" ] || need_packages $list
 }
 
 # npm as the user has it; Debian's, without what it only recommends, where there
@@ -205,7 +218,18 @@ prepare()
 in_build()
 {
 	${AS_USER-as_user} env -C "$BUILD" PATH="$PGBIN:$PATH" PG_CONFIG="$PG_CONFIG" \
-		timeout -k 20 "$SUITE_LIMIT" "$@" </dev/null
+		timeout -k 20 "$(limit)" "$@" </dev/null
+}
+
+# limit: seconds that a command may take.
+limit()
+{
+	local left=$SUITE_LIMIT
+
+	if [ -n "$TIME_LIMIT" ] && [ $((TIME_LIMIT - SECONDS)) -lt "$left" ]; then
+		left=$((TIME_LIMIT - SECONDS))
+	fi
+	echo $((left > 0 ? left : 1))
 }
 
 # count SUITE STATUS PASSED FAILED SKIPPED: add up and tell.
@@ -219,7 +243,7 @@ count()
 	FAILED=$((FAILED + failed))
 	printf '%-10s %6d passed %4d failed%s  %4d s\n' "$suite" "$passed" "$failed" \
 		"$([ "$skipped" -eq 0 ] || printf ' %4d skipped' "$skipped")" $((SECONDS - STARTED))
-	[ "$status" -ne 124 ] || printf '  stopped after %d seconds\n' "$SUITE_LIMIT"
+	[ "$status" -ne 124 ] || printf '  stopped after %d seconds\n' $((SECONDS - STARTED))
 	if [ "$failed" -gt 0 ]; then
 		grep -aE '^not ok|\.\.\. FAILED|Dubious|Parse errors|Bad plan|^ERROR|runtime error|SUMMARY:' "$OUT" |
 			grep -v '# TODO' | head -n 20 | sed 's/^/  | /'
@@ -383,19 +407,26 @@ net_suite()
 # ---------------------------------------------------------------------------
 
 SUITES=$*
+# Of what is prepared for, these are run.
+RUN=${VECDB_SUITES:-$SUITES}
+for s in $RUN; do
+	wanted "$s" || die "there is no suite $s" "name suites out of: $SUITES"
+done
 [[ $WORDS_SEED =~ ^[0-9]+$ ]] || die "VECDB_WORDS_SEED is a number, not $WORDS_SEED"
 [ $# -gt 0 ] || die 'usage: suites.sh unit|fuzz|sim|regress|isolation|pgtap|tap|security|http|net ...'
 open_log test
-need_pg
+choose_pg
+[ -n "${VECDB_NO_PACKAGES:-}" ] || packages
+install_missing
+settle_pg
 choose_user
-packages
 BUILD=$STATE/test/build$PGMAJOR
 step 'copy the tree and PostgreSQL' prepare
 say "PostgreSQL $PGMAJOR, as the user $RUN_USER, in $BUILD"
 step 'build with -Werror' in_build make -j"$(nproc)" WERROR=-Werror PG_CONFIG="$PG_CONFIG"
 step 'install' in_build make install WERROR=-Werror PG_CONFIG="$PG_CONFIG"
 
-for s in $SUITES; do
+for s in $RUN; do
 	STARTED=$SECONDS
 	OUT=$WORK/log/$s-$PGMAJOR.log
 	case $s in

@@ -77,6 +77,22 @@ VecdbOwnsRelation(Oid relid)
 #endif
 }
 
+#include "utils/guc.h"
+
+/*
+ * The search_path in which somebody else's code is evaluated, until the end of
+ * the GUC nest level.  17 has a function for it.
+ */
+static inline void
+VecdbRestrictSearchPath(void)
+{
+#if PG_VERSION_NUM >= 170000
+	RestrictSearchPath();
+#else
+	set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+#endif
+}
+
 #include "catalog/pg_namespace.h"
 
 /* May the current user create in this schema? */

@@ -16,7 +16,9 @@
 #include "access/relation.h"
 #include "access/table.h"
 #include "access/tableam.h"
+#include "as_owner.h"
 #include "catalog/index.h"
+#include "catalog/objectaddress.h"
 #include "catalog/pg_am.h"
 #include "core/distance.h"
 #include "funcapi.h"
@@ -25,6 +27,7 @@
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
@@ -540,12 +543,23 @@ check_rows(Check *self)
 }
 
 /*
- * Refuse, with an error, what is not an hnsw index of ours that the user may
- * look into.
+ * Open an hnsw index of ours that the user may look into, and its table (NULL
+ * where it has none); an error for anything else.  Rights are checked before
+ * anything is locked: nobody waits for, or stops, what is not theirs.
  */
-void
-HnswCheckIndex(Relation rel)
+Relation
+HnswOpenToLook(Oid oid, Relation *heap)
 {
+	Oid			heap_oid;
+	Relation	rel;
+
+	if (!VecdbOwnsRelation(oid))
+		aclcheck_error(ACLCHECK_NOT_OWNER, get_relkind_objtype(get_rel_relkind(oid)), get_rel_name(oid));
+
+	/* the table first, as every user of an index locks them */
+	heap_oid = IndexGetRelation(oid, true);
+	*heap = OidIsValid(heap_oid) ? table_open(heap_oid, AccessShareLock) : NULL;
+	rel = relation_open(oid, AccessShareLock);
 	if (rel->rd_rel->relkind != RELKIND_INDEX || rel->rd_indam == NULL || rel->rd_indam->ambuild != hnswbuild)
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
@@ -553,35 +567,38 @@ HnswCheckIndex(Relation rel)
 				 errhint(rel->rd_rel->relkind == RELKIND_PARTITIONED_INDEX ?
 						 "Name the indexes of the partitions one by one." :
 						 "Give the name of an index, not of its table.")));
-	if (!VecdbOwnsRelation(RelationGetRelid(rel)))
+
+	/* The owner may have changed, or the oid may be another index's, while we waited. */
+	if (!VecdbOwnsRelation(oid))
 		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_INDEX, RelationGetRelationName(rel));
+	if (*heap == NULL || rel->rd_index->indrelid != RelationGetRelid(*heap))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("could not open the table of index \"%s\"", RelationGetRelationName(rel))));
 	if (RELATION_IS_OTHER_TEMP(rel))
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("cannot read index \"%s\": it belongs to a temporary table of another session",
 						RelationGetRelationName(rel))));
+	return rel;
 }
 
 PG_FUNCTION_INFO_V1(hnsw_check);
 Datum
 hnsw_check(PG_FUNCTION_ARGS)
 {
-	Oid			oid = PG_GETARG_OID(0);
-	Oid			heap_oid;
 	Relation	rel;
 	Check		self;
 	HASHCTL		control;
+	AsOwner		owner;
 
 	InitMaterializedSRF(fcinfo, 0);
 	memset(&self, 0, sizeof(self));
 	self.result = (ReturnSetInfo *) fcinfo->resultinfo;
+	rel = HnswOpenToLook(PG_GETARG_OID(0), &self.heap);
 
-	/* the table first, as every user of an index locks them */
-	heap_oid = IndexGetRelation(oid, true);
-	self.heap = OidIsValid(heap_oid) ? table_open(heap_oid, AccessShareLock) : NULL;
-	rel = relation_open(oid, AccessShareLock);
-	HnswCheckIndex(rel);
-
+	/* The expressions and the predicate of the index are the owner's code. */
+	owner = AsOwnerBegin(self.heap->rd_rel->relowner);
 	self.index = HnswOpen(rel, CurrentMemoryContext);
 	self.context = AllocSetContextCreate(CurrentMemoryContext, "hnsw check", ALLOCSET_DEFAULT_SIZES);
 	memset(&control, 0, sizeof(control));
@@ -597,13 +614,12 @@ hnsw_check(PG_FUNCTION_ARGS)
 	check_pages(&self);
 	check_entry(&self);
 	check_reach(&self);
-	if (self.heap != NULL)
-		check_rows(&self);
+	check_rows(&self);
 
 	hash_destroy(self.nodes);
 	hash_destroy(self.rows);
+	AsOwnerEnd(&owner);
 	relation_close(rel, AccessShareLock);
-	if (self.heap != NULL)
-		table_close(self.heap, AccessShareLock);
+	table_close(self.heap, AccessShareLock);
 	return (Datum) 0;
 }

@@ -633,7 +633,7 @@ extern void hnswbuildempty(Relation rel);
 extern void HnswHookPlanner(void);
 
 /* check.c */
-extern void HnswCheckIndex(Relation rel);
+extern Relation HnswOpenToLook(Oid oid, Relation *heap);
 
 /* vacuum.c */
 extern IndexBulkDeleteResult *hnswbulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,

@@ -9,6 +9,7 @@
 #include "hnsw/hnsw.h"
 
 #include "access/relation.h"
+#include "access/table.h"
 #include "catalog/pg_type.h"
 #include "funcapi.h"
 #include "miscadmin.h"
@@ -104,6 +105,7 @@ PG_FUNCTION_INFO_V1(hnsw_stats);
 Datum
 hnsw_stats(PG_FUNCTION_ARGS)
 {
+	Relation	heap;
 	Relation	rel;
 	HnswIndex  *index;
 	LevelStats *levels = palloc0(sizeof(LevelStats) * (HNSW_MAX_LEVEL + 1));
@@ -112,8 +114,7 @@ hnsw_stats(PG_FUNCTION_ARGS)
 	BlockNumber nblocks;
 
 	InitMaterializedSRF(fcinfo, 0);
-	rel = relation_open(PG_GETARG_OID(0), AccessShareLock);
-	HnswCheckIndex(rel);
+	rel = HnswOpenToLook(PG_GETARG_OID(0), &heap);
 	index = HnswOpen(rel, CurrentMemoryContext);
 	nblocks = RelationGetNumberOfBlocks(rel);
 	for (BlockNumber block = 1; block < nblocks; block++)
@@ -138,5 +139,6 @@ hnsw_stats(PG_FUNCTION_ARGS)
 			put_level(index, l, &levels[l], &kinds[kind], nodes_of_kind[kind], (ReturnSetInfo *) fcinfo->resultinfo);
 	}
 	relation_close(rel, AccessShareLock);
+	table_close(heap, AccessShareLock);
 	return (Datum) 0;
 }

@@ -162,14 +162,14 @@ bench-http:
 bench-peers:
 	@$(foreach v,SECONDS PEERS,BENCH_$v='$($v)') $(TOOL)/../bench/peers.sh
 
-# An extension named vector that holds nothing and requires vecdb.  It takes
+# An extension named vector that holds nothing and brings vecdb.  It takes
 # the file names of pgvector, so it never replaces the real one.
 SHIM_FILES = $(wildcard $(srcdir)/sql/shim/vector*)
 
 install-vector-shim:
 	@if [ -e '$(DESTDIR)$(pkglibdir)/vector.so' ] || \
 	    { [ -e '$(DESTDIR)$(datadir)/extension/vector.control' ] && \
-	      ! grep -q "requires = 'vecdb'" '$(DESTDIR)$(datadir)/extension/vector.control'; }; then \
+	      ! grep -q "stands for vecdb" '$(DESTDIR)$(datadir)/extension/vector.control'; }; then \
 		echo 'pgvector is installed in $(DESTDIR)$(datadir)/extension: the shim would overwrite it; remove the package first' >&2; \
 		exit 1; \
 	fi
@@ -178,7 +178,7 @@ install-vector-shim:
 
 uninstall-vector-shim:
 	@if [ -e '$(DESTDIR)$(datadir)/extension/vector.control' ] && \
-	    ! grep -q "requires = 'vecdb'" '$(DESTDIR)$(datadir)/extension/vector.control'; then \
+	    ! grep -q "stands for vecdb" '$(DESTDIR)$(datadir)/extension/vector.control'; then \
 		echo 'the extension vector in $(DESTDIR)$(datadir)/extension is not the shim: left alone' >&2; \
 		exit 1; \
 	fi

@@ -121,6 +121,13 @@ HnswDisablePath(IndexPath *path)
 #endif
 }
 
+/* 16 tells an index's vacuum of the table. */
+#if PG_VERSION_NUM >= 160000
+#define VacuumInfoSetHeap(info, rel) ((info)->heaprel = (rel))
+#else
+#define VacuumInfoSetHeap(info, rel) ((void) (rel))
+#endif
+
 /* 18 gave vacuum_delay_point an argument. */
 #if PG_VERSION_NUM >= 180000
 #define vacuum_delay_point_compat() vacuum_delay_point(false)

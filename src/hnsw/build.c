@@ -11,7 +11,8 @@
  *	  and whether they are occluded, so that a change costs at most one distance
  *	  a link (link.c).  Searches read links without locks: ids are single words,
  *	  and a link that is missed or seen twice does no harm.  Writers hold the
- *	  node's spin lock.
+ *	  node's lock, one of NODE_LOCKS for all: up to 200 distances are computed
+ *	  under it, too many for a spin lock.
  * 3. Prepare (one process).  Pages of the upper levels are added; the entry
  *	  point is set.
  * 4. Write.  Links and codes are filled in on the pages.
@@ -67,6 +68,7 @@
 #define MOST_CHUNK		(256 * 1024)
 #define SAMPLE_VALUES	2000	/* for unit and centre */
 #define WORK_BATCH		32		/* nodes taken at a time */
+#define NODE_LOCKS		1024	/* shared by the nodes; nobody holds two */
 
 /* Links of a node on one level: ids[most], distances[most], bits: occluded, pinned. */
 typedef struct BuildLinks
@@ -103,7 +105,6 @@ typedef struct BuildNode
 	uint8		nequal;
 	bool		present;
 	bool		merged;			/* its row went to an equal node */
-	slock_t		lock;			/* protects links of all its levels, and the list */
 } BuildNode;
 
 /* Memory that participants share, in numbered pieces. */
@@ -129,6 +130,7 @@ typedef struct BuildShared
 	LWLock		allocation;		/* creation of chunks */
 	LWLock		entry_lock;
 	LWLock		graph_lock;		/* HnswIndex.build_lock */
+	LWLock		node_lock[NODE_LOCKS];	/* of nodes by their ids: links on all levels, and the list of merged ones */
 
 	pg_atomic_uint32 nnodes;	/* taken so far */
 	pg_atomic_uint32 nupper;
@@ -345,6 +347,18 @@ node_value(BuildState *state, BuildNode *node)
 	return (char *) node + value_offset(state->index);
 }
 
+static inline void
+lock_node(BuildState *state, uint32 id)
+{
+	LWLockAcquire(&state->shared->node_lock[id % NODE_LOCKS], LW_EXCLUSIVE);
+}
+
+static inline void
+unlock_node(BuildState *state, uint32 id)
+{
+	LWLockRelease(&state->shared->node_lock[id % NODE_LOCKS]);
+}
+
 /* ---------------------------------------------------------------------
  * Load
  * --------------------------------------------------------------------- */
@@ -468,7 +482,6 @@ load_row(Relation rel, ItemPointer tid, Datum *values, bool *isnull, bool alive,
 			node->level = HnswLevelOf(tid, index->m);
 			node->error = stored.error;
 			node->next_equal = NO_NODE;
-			SpinLockInit(&node->lock);
 			if (index->coded)
 			{
 				node->scale = scalar_encode(shared->scalar_bits, index->padded, stored.floats, room);
@@ -751,7 +764,7 @@ add_back_link(BuildState *state, uint32 target_id, int level, uint32 id, BuildNo
 	bool		new_occluded;
 	int			at;
 
-	SpinLockAcquire(&target->lock);
+	lock_node(state, target_id);
 	at = HnswPlaceLink(links->n, most, distances, distance, between_nodes, &arg, occluded,
 					   LinkPinned(links, most), pin, &new_occluded);
 	if (at >= 0)
@@ -766,7 +779,7 @@ add_back_link(BuildState *state, uint32 target_id, int level, uint32 id, BuildNo
 			links->n++;
 		}
 	}
-	SpinLockRelease(&target->lock);
+	unlock_node(state, target_id);
 	return at >= 0;
 }
 
@@ -785,13 +798,13 @@ find_parent(BuildState *state, int level, uint32 at, uint32 id, BuildNode *node)
 		uint32		pinned[2 * HNSW_MAX_M];
 		int			n = 0;
 
-		SpinLockAcquire(&present->lock);
+		lock_node(state, at);
 		for (int i = 0; i < links->n; i++)
 		{
 			if (HnswBitGet(LinkPinned(links, most), i) && links->id[i] != from && links->id[i] != id)
 				pinned[n++] = links->id[i];
 		}
-		SpinLockRelease(&present->lock);
+		unlock_node(state, at);
 		if (n == 0)
 			return NO_NODE;
 		from = at;
@@ -814,7 +827,7 @@ pin_parent(BuildState *state, uint32 id, BuildNode *node, int level, uint32 near
 	BuildLinks *links = get_links(state, node, level);
 	bool		found = false;
 
-	SpinLockAcquire(&node->lock);
+	lock_node(state, id);
 	for (int i = 0; i < links->n; i++)
 	{
 		if (links->id[i] == nearest)
@@ -825,7 +838,7 @@ pin_parent(BuildState *state, uint32 id, BuildNode *node, int level, uint32 near
 			found = true;
 		}
 	}
-	SpinLockRelease(&node->lock);
+	unlock_node(state, id);
 	if (!found)
 		add_back_link(state, id, level, parent, get_node(state, parent), query_distance(state, get_node(state, parent)), true);
 }
@@ -836,7 +849,8 @@ merge_equal(BuildState *state, uint32 id, BuildNode *node)
 {
 	for (int i = 0; i < state->pool_size; i++)
 	{
-		BuildNode  *other = get_node(state, state->pool[i].id & ~EXPANDED_ID);
+		uint32		other_id = state->pool[i].id & ~EXPANDED_ID;
+		BuildNode  *other = get_node(state, other_id);
 		bool		merged = false;
 
 		if (other->hash != node->hash || other->scale != node->scale || other == node)
@@ -849,7 +863,7 @@ merge_equal(BuildState *state, uint32 id, BuildNode *node)
 			continue;
 		if (!state->index->coded && state->pool[i].distance != query_distance(state, node))
 			continue;
-		SpinLockAcquire(&other->lock);
+		lock_node(state, other_id);
 		if (!other->merged && other->nequal < HNSW_TIDS - 1)
 		{
 			node->next_equal = other->next_equal;
@@ -858,7 +872,7 @@ merge_equal(BuildState *state, uint32 id, BuildNode *node)
 			other->error = Max(other->error, node->error);
 			merged = true;
 		}
-		SpinLockRelease(&other->lock);
+		unlock_node(state, other_id);
 		if (merged)
 		{
 			node->merged = true;
@@ -957,7 +971,7 @@ insert_node(BuildState *state, uint32 id, uint32 nnodes)
 		int			most = l > 0 ? index->m : 2 * index->m;
 		BuildLinks *links = get_links(state, node, l);
 
-		SpinLockAcquire(&node->lock);
+		lock_node(state, id);
 		memcpy(links->id, chosen[l], sizeof(uint32) * nchosen[l]);
 		memcpy(LinkDistances(links, most), distance[l], sizeof(float) * nchosen[l]);
 		memcpy(LinkOccluded(links, most), occluded[l], (most + 7) / 8);
@@ -965,7 +979,7 @@ insert_node(BuildState *state, uint32 id, uint32 nnodes)
 			HnswBitSet(LinkPinned(links, most), 0, true);
 		pg_write_barrier();
 		links->n = nchosen[l];
-		SpinLockRelease(&node->lock);
+		unlock_node(state, id);
 	}
 	pg_write_barrier();
 	for (int l = 0; l <= top && entry != NO_NODE; l++)
@@ -1023,27 +1037,6 @@ next_batch(BuildState *state, uint32 total, uint32 *from, uint32 *to)
 	return true;
 }
 
-/*
- * Map all memory that the others filled.  Later this could happen under a spin
- * lock, where no lock may be taken and no error be raised.
- */
-static void
-map_nodes(BuildState *state, uint32 nnodes)
-{
-	bool		own_size = state->index->layout[HNSW_BASE].value_form == HNSW_VALUE_CHUNKS;
-	uint32		step = own_size ? 1 : 1u << state->shared->nodes.shift;
-
-	if (state->area == NULL)
-		return;
-	for (uint32 id = 0; id < nnodes; id += step)
-	{
-		BuildNode  *node = get_node(state, id);
-
-		if (own_size && node != NULL && node->present)
-			(void) node_value(state, node);
-	}
-}
-
 static void
 build_graph(BuildState *state)
 {
@@ -1053,7 +1046,6 @@ build_graph(BuildState *state)
 	MemoryContext old = MemoryContextSwitchTo(state->row_context);
 
 	state->seen = MemoryContextAllocExtended(state->context, sizeof(uint16) * Max(nnodes, 1), MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
-	map_nodes(state, nnodes);
 	state->round = 0;
 	state->pool = MemoryContextAlloc(state->context, sizeof(PoolEntry) * (HNSW_MAX_EF_CONSTRUCTION + 1));
 	while (next_batch(state, nnodes, &from, &to))
@@ -1297,8 +1289,7 @@ link_rest(BuildState *state)
 
 				LockBuffer(buffer, BUFFER_LOCK_SHARE);
 				page = BufferGetPage(buffer);
-				if (!PageIsNew(page) && HnswPageGetOpaque(page)->kind == HNSW_PAGE_BASE &&
-					slot < HnswPageSlots(page, layout))
+				if (HnswReadKind(index, buffer) == HNSW_PAGE_BASE && slot < HnswPageSlots(page, layout))
 				{
 					node = HnswPageNode(page, layout, slot);
 					if (node->flags & HNSW_NODE_UNLINKED)
@@ -1307,6 +1298,8 @@ link_rest(BuildState *state)
 						const char *stored = HnswReadValue(index, buffer, node, HNSW_BASE, &bytes);
 
 						ref = HnswMakeRef(block, slot, node->generation);
+						if (node->ntids < 1)
+							HnswCorrupt(state->rel, block, "A node that waits for its links has no row.");
 						tid = node->tids[0];
 						memset(&value, 0, sizeof(value));
 						if (index->coded)
@@ -1457,6 +1450,8 @@ init_shared(BuildShared *shared, HnswIndex *index, Relation heap, IndexInfo *inf
 	LWLockInitialize(&shared->allocation, shared->tranche);
 	LWLockInitialize(&shared->entry_lock, shared->tranche);
 	LWLockInitialize(&shared->graph_lock, shared->tranche);
+	for (int i = 0; i < NODE_LOCKS; i++)
+		LWLockInitialize(&shared->node_lock[i], shared->tranche);
 	pg_atomic_init_u32(&shared->nnodes, 0);
 	pg_atomic_init_u32(&shared->nupper, 0);
 	pg_atomic_init_u32(&shared->next, 0);
@@ -1594,8 +1589,7 @@ define_index(Relation rel)
 	const HnswOpclass *opclass = HnswGetOpclass(rel);
 	HnswOptions *options = (HnswOptions *) rel->rd_options;
 	int			dim = TupleDescAttr(rel->rd_att, 0)->atttypmod;
-	int			most = opclass->element == HNSW_SPARSEVEC ? SPARSEVEC_MAX_DIM :
-		opclass->element == HNSW_BIT ? 64000 : VECTOR_MAX_DIM;
+	int			most = HnswMostDimensions(opclass->element);
 
 	if (opclass->element == HNSW_BIT && TupleDescAttr(rel->rd_att, 0)->atttypid != BITOID)
 		ereport(ERROR,
@@ -1627,7 +1621,7 @@ define_index(Relation rel)
 				 errmsg("ef_construction must be greater than or equal to 2 * m"),
 				 errdetail("ef_construction is %d, m is %d.", index->ef_construction, index->m)));
 	index->dim = dim;
-	index->coded = (opclass->element == HNSW_VECTOR || opclass->element == HNSW_HALFVEC) && opclass->metric != HNSW_L1;
+	index->coded = HnswIsCoded(opclass);
 	index->padded = index->coded ? rotation_padded(dim) : 0;
 	index->unit = 1;
 	if (index->coded)
@@ -1654,27 +1648,25 @@ choose_scalar_bits(HnswIndex *index, Relation heap)
 	return tuples * 1.1 * (node_bytes(index, 8) + 16) <= maintenance_work_mem * 1024.0 ? 8 : 4;
 }
 
-/* Pages with free slots (nodes that were merged) go to the free list. */
+/*
+ * Pages with free slots (nodes that were merged) go to the free list, one at a
+ * time: the meta page is locked for each of them anew.
+ */
 static void
 list_free_slots(HnswIndex *index)
 {
 	const HnswLayout *layout = &index->layout[HNSW_BASE];
 	BlockNumber nblocks = RelationGetNumberOfBlocks(index->rel);
-	Buffer		meta_buffer = ReadBuffer(index->rel, HNSW_META_BLOCK);
-	HnswMeta   *meta;
 
-	LockBuffer(meta_buffer, BUFFER_LOCK_EXCLUSIVE);
-	meta = HnswPageGetMeta(BufferGetPage(meta_buffer));
 	for (BlockNumber block = 1; block < nblocks; block++)
 	{
 		Buffer		buffer = ReadBuffer(index->rel, block);
-		Page		page;
+		Page		page = BufferGetPage(buffer);
 		bool		room = false;
 
 		CHECK_FOR_INTERRUPTS();
-		LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
-		page = BufferGetPage(buffer);
-		if (!PageIsNew(page) && HnswPageGetOpaque(page)->kind == HNSW_PAGE_BASE)
+		LockBuffer(buffer, BUFFER_LOCK_SHARE);
+		if (HnswReadKind(index, buffer) == HNSW_PAGE_BASE)
 		{
 			int			n = HnswPageSlots(page, layout);
 
@@ -1682,17 +1674,10 @@ list_free_slots(HnswIndex *index)
 			for (int i = 0; i < n && !room; i++)
 				room = !(HnswPageNode(page, layout, i)->flags & HNSW_NODE_USED);
 		}
-		if (room)
-		{
-			HnswPageGetOpaque(page)->next_free = meta->free_page[HNSW_PAGE_BASE];
-			HnswPageGetOpaque(page)->flags |= HNSW_PAGE_ON_FREE_LIST;
-			meta->free_page[HNSW_PAGE_BASE] = block;
-			MarkBufferDirty(buffer);
-		}
 		UnlockReleaseBuffer(buffer);
+		if (room)
+			HnswListPage(index, block, HNSW_PAGE_BASE, false);
 	}
-	MarkBufferDirty(meta_buffer);
-	UnlockReleaseBuffer(meta_buffer);
 }
 
 static void

@@ -85,29 +85,44 @@ report(Check *self, BlockNumber block, int slot, const char *format,...)
 	tuplestore_putvalues(self->result->setResult, self->result->setDesc, values, nulls);
 }
 
-/* A copy of a node and its value, unlocked; NULL for a stale reference. */
+/*
+ * A copy of a node and its value, unlocked; NULL for a stale reference, and where
+ * *fault then says what is wrong with the node.
+ */
 static HnswNode *
-copy_node(Check *self, HnswRef ref, int kind, const char **value, uint32 *bytes)
+try_copy_node(Check *self, HnswRef ref, int kind, const char **value, uint32 *bytes, const char **fault)
 {
 	HnswNode   *node;
 	Buffer		buffer;
 	HnswNode   *copy;
 
-	if (HnswRefBlock(ref) >= RelationGetNumberOfBlocks(self->index->rel))
-		return NULL;
-	buffer = HnswReadNode(self->index, ref, kind, BUFFER_LOCK_SHARE, &node);
+	buffer = HnswTryReadNode(self->index, ref, kind, BUFFER_LOCK_SHARE, &node, fault);
 	if (node == NULL)
 		return NULL;
 	copy = palloc(self->index->layout[kind].slot_bytes);
 	memcpy(copy, node, self->index->layout[kind].slot_bytes);
 	if (value != NULL)
 	{
-		const char *stored = HnswReadValue(self->index, buffer, node, kind, bytes);
+		const char *stored = HnswTryReadValue(self->index, buffer, node, kind, bytes, fault);
 
+		if (stored == NULL)
+		{
+			UnlockReleaseBuffer(buffer);
+			return NULL;
+		}
 		*value = memcpy(palloc(*bytes), stored, *bytes);
 	}
 	UnlockReleaseBuffer(buffer);
 	return copy;
+}
+
+/* The same; faults are told of where the pages are gone through. */
+static HnswNode *
+copy_node(Check *self, HnswRef ref, int kind, const char **value, uint32 *bytes)
+{
+	const char *fault;
+
+	return try_copy_node(self, ref, kind, value, bytes, &fault);
 }
 
 /* Is the node still what it was?  Otherwise what looked wrong was a change under way. */
@@ -177,11 +192,6 @@ check_links(Check *self, HnswRef ref, int kind, const HnswNode *node, const floa
 	BlockNumber block = HnswRefBlock(ref);
 	int			slot = HnswRefSlot(ref);
 
-	if (node->nlinks > layout->links)
-	{
-		report(self, block, slot, "node has %d links, more than %d", node->nlinks, layout->links);
-		return;
-	}
 	for (int i = 0; i < node->nlinks; i++)
 	{
 		HnswRef		other = HnswLinkGet(&HnswNodeLinks(node, layout)[i]);
@@ -226,9 +236,12 @@ check_node(Check *self, HnswRef ref, int kind)
 	int			slot = HnswRefSlot(ref);
 	const char *value = NULL;
 	uint32		bytes;
-	HnswNode   *node = copy_node(self, ref, kind, &value, &bytes);
+	const char *fault;
+	HnswNode   *node = try_copy_node(self, ref, kind, &value, &bytes, &fault);
 	float	   *own = NULL;
 
+	if (fault != NULL)
+		report(self, block, slot, "%s", fault);
 	if (node == NULL)
 		return;
 	if (node->flags & HNSW_NODE_UNLINKED)
@@ -252,22 +265,13 @@ check_node(Check *self, HnswRef ref, int kind)
 
 		known->reached = false;
 		known->dead = (node->flags & HNSW_NODE_DEAD) != 0;
-		if (node->level != 0)
-			report(self, block, slot, "node of level %d stands on a page of level 0", node->level);
-		if (node->ntids > HNSW_TIDS)
-			report(self, block, slot, "node has %d rows, more than %d", node->ntids, HNSW_TIDS);
-		else if (node->ntids == 0 && !(node->flags & HNSW_NODE_DEAD))
+		if (node->ntids == 0 && !(node->flags & HNSW_NODE_DEAD))
 			report(self, block, slot, "node has no row, and is not marked dead");
-		for (int t = 0; t < node->ntids && t < HNSW_TIDS; t++)
+		for (int t = 0; t < node->ntids; t++)
 		{
 			RowEntry   *entry;
 			bool		found;
 
-			if (!ItemPointerIsValid(&node->tids[t]))
-			{
-				report(self, block, slot, "row %d has no valid place", t);
-				continue;
-			}
 			entry = hash_search(self->rows, &node->tids[t], HASH_ENTER, &found);
 			if (found)
 				report(self, block, slot, "row (%u,%u) stands at (%u,%d) as well",
@@ -281,8 +285,6 @@ check_node(Check *self, HnswRef ref, int kind)
 		HnswRef		down = HnswLinkGet(&node->down);
 		HnswNode   *below = copy_node(self, down, node->level == 1 ? HNSW_BASE : HNSW_UPPER, NULL, NULL);
 
-		if (node->level == 0)
-			report(self, block, slot, "node of level 0 stands on a page of the upper levels");
 		if (below == NULL)
 		{
 			/* a dead node's base may have gone before it: vacuum was interrupted */
@@ -316,9 +318,10 @@ check_pages(Check *self)
 		page = BufferGetPage(buffer);
 		if (!PageIsNew(page))
 		{
-			if (PageGetSpecialSize(page) != MAXALIGN(sizeof(HnswPageOpaque)) ||
-				HnswPageGetOpaque(page)->page_id != HNSW_PAGE_ID)
-				report(self, block, 0, "page is not one of an hnsw index");
+			const char *fault = HnswPageFault(page);
+
+			if (fault != NULL)
+				report(self, block, 0, "%s", fault);
 			else
 				kind = HnswPageGetOpaque(page)->kind;
 		}

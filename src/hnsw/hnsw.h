@@ -17,6 +17,7 @@
  *	plan.c		planner hook: no distances that nobody looks at
  *	check.c		hnsw_check
  *	stats.c		hnsw_stats
+ *	sound.c		what of a page may be believed
  */
 #ifndef HNSW_H
 #define HNSW_H
@@ -213,7 +214,8 @@ typedef enum HnswPageKind
 	HNSW_PAGE_KINDS = 3,		/* kinds with a free list */
 	HNSW_PAGE_TAIL = 3,			/* rest of the value of the slot some blocks before */
 	HNSW_PAGE_META = 4,
-	HNSW_PAGE_CENTER = 5		/* floats of the centre */
+	HNSW_PAGE_CENTER = 5,		/* floats of the centre */
+	HNSW_PAGE_NEW = 6			/* never stored: a page that was not written yet */
 } HnswPageKind;
 
 #define HNSW_PAGE_ID		0xFF7C
@@ -375,6 +377,7 @@ typedef struct HnswIndex
 	LWLock	   *build_lock;		/* stands for the lock on the meta block while an index is built */
 	HnswRef		prefetched;		/* HnswReadNode need not ask for its memory: that was done */
 	int64		pages_read;		/* for nodes and the rest of their values, the same one each time anew */
+	BlockNumber nblocks;		/* the index had at least so many when somebody looked last */
 	char	   *scratch;		/* for values that stand on several pages; made when first needed */
 	uint32		scratch_bytes;
 	MemoryContext context;		/* holds all of it */
@@ -387,6 +390,7 @@ typedef struct HnswIndex
  */
 typedef struct HnswChange
 {
+	Relation	rel;
 	GenericXLogState *state;	/* NULL: not logged */
 	Buffer		buffers[MAX_GENERIC_XLOG_PAGES];
 	int			nbuffers;
@@ -403,15 +407,37 @@ extern void HnswInitPage(Page page, HnswPageKind kind);
 extern void HnswCreateMeta(Relation rel, ForkNumber fork, const HnswIndex *index, bool log);
 extern void HnswSetCenter(HnswIndex *index, const float *center, float unit, bool log);
 extern Buffer HnswExtend(Relation rel, ForkNumber fork, int pages);
+extern Buffer HnswTryReadNode(HnswIndex *index, HnswRef ref, int kind, int lockmode, HnswNode **node, const char **fault);
 extern Buffer HnswReadNode(HnswIndex *index, HnswRef ref, int kind, int lockmode, HnswNode **node);
 extern void HnswPrefetchNode(HnswIndex *index, HnswRef ref, int kind);
 extern void HnswPrefetchRecent(HnswIndex *index, HnswRef ref);
-extern HnswNode *HnswFindNode(HnswIndex *index, Page page, HnswRef ref, int kind);
+extern void HnswListPage(HnswIndex *index, BlockNumber block, int kind, bool log);
 extern void HnswUpdateEntry(HnswIndex *index, HnswRef entry, int level, HnswRef replaced, bool log);
 
 /* layout.c */
 extern void HnswComputeLayout(HnswIndex *index, int code_bits);
 extern uint32 HnswRawBytes(const HnswIndex *index);
+extern bool HnswIsCoded(const HnswOpclass *opclass);
+extern int	HnswMostDimensions(HnswElement element);
+extern uint32 HnswCenterPages(const HnswIndex *index);
+extern bool HnswLayoutIsSound(const HnswIndex *index, int kind, const HnswLayout *layout);
+
+/* sound.c: nothing that a page says is a size or a place before these looked at it */
+extern void HnswCorrupt(Relation rel, BlockNumber block, const char *what) pg_attribute_noreturn();
+extern const char *HnswPageFault(Page page);
+extern const char *HnswNodeFault(const HnswIndex *index, int kind, const HnswNode *node);
+extern const char *HnswMetaFault(Relation rel, const HnswMeta *meta);
+extern int	HnswReadKind(const HnswIndex *index, Buffer buffer);
+extern HnswChunk *HnswFindChunk(Page page, OffsetNumber place, uint32 *bytes);
+extern bool HnswFindBlock(HnswIndex *index, BlockNumber block);
+extern void HnswCheckBlock(HnswIndex *index, BlockNumber block, BlockNumber from);
+
+/* Does the index have this block? */
+static inline bool
+HnswHasBlock(HnswIndex *index, BlockNumber block)
+{
+	return likely(block < index->nblocks) || HnswFindBlock(index, block);
+}
 
 /* ---------------------------------------------------------------------
  * Values
@@ -435,6 +461,8 @@ extern double HnswRawDistance(const HnswIndex *index, const char *a, const char 
 extern void HnswPackValue(const HnswIndex *index, const HnswValue *value, uint8 *out,
 						  float *scale, float *error, float *norm);
 extern float HnswPackedDistance(const HnswIndex *index, const float *q, const uint8 *x, float scale);
+extern const char *HnswTryReadValue(HnswIndex *index, Buffer buffer, const HnswNode *node, int kind, uint32 *bytes,
+									const char **fault);
 extern const char *HnswReadValue(HnswIndex *index, Buffer buffer, const HnswNode *node, int kind, uint32 *bytes);
 extern float HnswNodeDistance(HnswIndex *index, Buffer buffer, const HnswNode *node, int kind, const HnswValue *value);
 

@@ -109,6 +109,7 @@ allocate(HnswIndex *index, int kind, Size need, bool log, int *slot)
 		BlockNumber block;
 		HnswChange	change;
 
+		CHECK_FOR_INTERRUPTS();
 		LockBuffer(meta_buffer, BUFFER_LOCK_SHARE);
 		block = HnswPageGetMeta(BufferGetPage(meta_buffer))->insert_page[kind];
 		LockBuffer(meta_buffer, BUFFER_LOCK_UNLOCK);
@@ -117,18 +118,18 @@ allocate(HnswIndex *index, int kind, Size need, bool log, int *slot)
 		{
 			Page		page;
 
+			HnswCheckBlock(index, block, HNSW_META_BLOCK);
 			buffer = ReadBuffer(rel, block);
 			LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
 			page = BufferGetPage(buffer);
 			tried = block;
-			if (!PageIsNew(page) && HnswPageGetOpaque(page)->kind == kind)
+			if (HnswReadKind(index, buffer) != kind)
+				HnswCorrupt(rel, block, "New nodes are to go there, but it is a page of another kind.");
+			if (kind == HNSW_PAGE_CHUNK ? PageGetFreeSpace(page) >= need
+				: (*slot = free_slot(index, page, kind)) >= 0)
 			{
-				if (kind == HNSW_PAGE_CHUNK ? PageGetFreeSpace(page) >= need
-					: (*slot = free_slot(index, page, kind)) >= 0)
-				{
-					ReleaseBuffer(meta_buffer);
-					return buffer;
-				}
+				ReleaseBuffer(meta_buffer);
+				return buffer;
 			}
 			UnlockReleaseBuffer(buffer);
 		}
@@ -146,8 +147,12 @@ allocate(HnswIndex *index, int kind, Size need, bool log, int *slot)
 		{
 			Page		page;
 
+			HnswCheckBlock(index, block, HNSW_META_BLOCK);
 			buffer = ReadBuffer(rel, block);
 			LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
+			if (HnswReadKind(index, buffer) != kind ||
+				!(HnswPageGetOpaque(BufferGetPage(buffer))->flags & HNSW_PAGE_ON_FREE_LIST))
+				HnswCorrupt(rel, block, "A list of free pages leads to it, but it is none of them.");
 			HnswChangeBegin(&change, rel, log);
 			meta = HnswPageGetMeta(HnswChangePage(&change, meta_buffer, false));
 			page = HnswChangePage(&change, buffer, false);
@@ -202,14 +207,20 @@ HnswWriteTail(HnswIndex *index, int kind, BlockNumber head, const HnswStored *st
 	const HnswLayout *layout = &index->layout[kind];
 	uint32		at = layout->value_inline;
 
+	if (layout->tail_pages > 0)
+		HnswCheckBlock(index, head + layout->tail_pages, head);
 	for (int i = 1; i <= layout->tail_pages; i++)
 	{
 		Buffer		buffer = ReadBuffer(index->rel, head + i);
 		uint32		count = Min(layout->value_bytes - at, HNSW_PAGE_ROOM);
 		HnswChange	change;
 		Page		page;
+		int			kind_there;
 
 		LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
+		kind_there = HnswReadKind(index, buffer);
+		if (kind_there != HNSW_PAGE_TAIL && kind_there != HNSW_PAGE_NEW)
+			HnswCorrupt(index->rel, head + i, "The rest of a value is to go there, but it is a page of another kind.");
 		HnswChangeBegin(&change, index->rel, log);
 		page = HnswChangePage(&change, buffer, true);
 		HnswInitPage(page, HNSW_PAGE_TAIL);
@@ -622,6 +633,9 @@ again:
 		for (int i = 0; i < n; i++)
 			starts[i] = search->found[i].down;
 	}
+	/* with all others kept out, the entry point is there, be it dead */
+	if (entry_level >= 0 && exclusive && search->nfound == 0)
+		HnswCorrupt(index->rel, HNSW_META_BLOCK, "The entry point leads to no node.");
 	if (entry_level >= 0 && nchosen[0] == 0 && !exclusive)
 	{
 		/* all are dead: one at a time, so that those who come now find each other */

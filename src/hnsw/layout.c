@@ -153,6 +153,25 @@ coded_layout(HnswLayout *layout, int links, int padded, int wanted_bits, int min
 							   value_bytes, HNSW_PAGE_ROOM));
 }
 
+/* Has an index of this class codes: Euclidean or inner product of dense vectors? */
+bool
+HnswIsCoded(const HnswOpclass *opclass)
+{
+	return (opclass->element == HNSW_VECTOR || opclass->element == HNSW_HALFVEC) && opclass->metric != HNSW_L1;
+}
+
+int
+HnswMostDimensions(HnswElement element)
+{
+	return element == HNSW_SPARSEVEC ? SPARSEVEC_MAX_DIM : element == HNSW_BIT ? 64000 : VECTOR_MAX_DIM;
+}
+
+uint32
+HnswCenterPages(const HnswIndex *index)
+{
+	return index->coded ? (index->dim + HNSW_CENTER_FLOATS - 1) / HNSW_CENTER_FLOATS : 0;
+}
+
 /* Bytes of a value that is stored as its type has it; 0 where that varies. */
 uint32
 HnswRawBytes(const HnswIndex *index)
@@ -199,4 +218,39 @@ HnswComputeLayout(HnswIndex *index, int code_bits)
 		plain_layout(&index->layout[HNSW_BASE], 2 * index->m, HnswRawBytes(index));
 		plain_layout(&index->layout[HNSW_UPPER], index->m, HnswRawBytes(index));
 	}
+}
+
+/*
+ * Is this a layout that nodes of the index can have?  Which of them it is, is the
+ * choice of the vecdb that made the index; where its parts are follows from that.
+ */
+bool
+HnswLayoutIsSound(const HnswIndex *index, int kind, const HnswLayout *layout)
+{
+	HnswLayout	again;
+	uint32		value_bytes = index->coded ? packed12_bytes(index->padded) : HnswRawBytes(index);
+	int			links = kind == HNSW_BASE ? 2 * index->m : index->m;
+	uint32		slot_bytes;
+
+	memset(&again, 0, sizeof(again));
+	if (index->coded)
+	{
+		if ((layout->bits != 1 && layout->bits != 2 && layout->bits != 4) ||
+			layout->dc == 0 || layout->dc % 8 != 0 || layout->dc > index->padded)
+			return false;
+		again.value_form = HNSW_VALUE_PACKED12;
+	}
+	else
+	{
+		if (layout->bits != 0 || layout->dc != 0)
+			return false;
+		again.value_form = value_bytes > 0 ? HNSW_VALUE_RAW : HNSW_VALUE_CHUNKS;
+		if (value_bytes == 0)
+			value_bytes = sizeof(HnswChunkRef);
+	}
+	slot_bytes = place_parts(&again, links, layout->bits, layout->dc, value_bytes, HNSW_PAGE_ROOM);
+	if (slot_bytes > HNSW_PAGE_ROOM)
+		return false;
+	finish(&again, slot_bytes);
+	return memcmp(&again, layout, sizeof(again)) == 0;
 }

@@ -41,15 +41,23 @@ cache_size(const HnswMeta *meta)
 void
 HnswChangeBegin(HnswChange *change, Relation rel, bool log)
 {
+	change->rel = rel;
 	change->state = log ? GenericXLogStart(rel) : NULL;
 	change->nbuffers = 0;
 }
 
-/* The page to change.  fresh: it is written anew, so log it whole. */
+/*
+ * The page to change.  fresh: it is written anew, so log it whole.  Otherwise its
+ * head is looked at first: what adds items, and what logs, would copy by it.
+ */
 Page
 HnswChangePage(HnswChange *change, Buffer buffer, bool fresh)
 {
+	const char *fault;
+
 	Assert(change->nbuffers < MAX_GENERIC_XLOG_PAGES);
+	if (!fresh && (fault = HnswPageFault(BufferGetPage(buffer))) != NULL)
+		HnswCorrupt(change->rel, BufferGetBlockNumber(buffer), fault);
 	change->buffers[change->nbuffers++] = buffer;
 	if (change->state == NULL)
 		return BufferGetPage(buffer);
@@ -124,7 +132,7 @@ HnswExtend(Relation rel, ForkNumber fork, int pages)
 void
 HnswCreateMeta(Relation rel, ForkNumber fork, const HnswIndex *index, bool log)
 {
-	int			center_pages = index->coded ? (index->dim + HNSW_CENTER_FLOATS - 1) / HNSW_CENTER_FLOATS : 0;
+	int			center_pages = HnswCenterPages(index);
 
 	for (int block = 0; block <= center_pages; block++)
 	{
@@ -179,6 +187,7 @@ static void
 read_meta(Relation rel, HnswMeta *meta)
 {
 	Buffer		buffer = ReadBuffer(rel, HNSW_META_BLOCK);
+	const char *fault;
 
 	LockBuffer(buffer, BUFFER_LOCK_SHARE);
 	memcpy(meta, HnswPageGetMeta(BufferGetPage(buffer)), sizeof(HnswMeta));
@@ -194,6 +203,8 @@ read_meta(Relation rel, HnswMeta *meta)
 				 errmsg("index \"%s\" has format version %u, but this vecdb reads version %d",
 						RelationGetRelationName(rel), meta->version, HNSW_VERSION),
 				 errhint("Rebuild it with REINDEX.")));
+	if ((fault = HnswMetaFault(rel, meta)) != NULL)
+		HnswCorrupt(rel, HNSW_META_BLOCK, fault);
 }
 
 /* Read the centre of an index whose meta page says that it has one. */
@@ -209,6 +220,11 @@ read_center(Relation rel, const HnswMeta *meta, float *center)
 		memcpy(center + first, PageGetContents(BufferGetPage(buffer)),
 			   Min(meta->dim - first, HNSW_CENTER_FLOATS) * sizeof(float));
 		UnlockReleaseBuffer(buffer);
+	}
+	for (uint32 i = 0; i < meta->dim; i++)
+	{
+		if (!isfinite(center[i]))
+			HnswCorrupt(rel, HNSW_CENTER_BLOCK + i / HNSW_CENTER_FLOATS, "The centre has a coordinate that is not finite.");
 	}
 }
 
@@ -288,6 +304,8 @@ HnswReadEntry(HnswIndex *index, HnswRef *entry, int *level)
 	*entry = meta->entry;
 	*level = meta->entry_level;
 	UnlockReleaseBuffer(buffer);
+	if (*level < -1 || *level > HNSW_MAX_LEVEL)
+		HnswCorrupt(index->rel, HNSW_META_BLOCK, psprintf("The entry point is of level %d.", *level));
 }
 
 /*
@@ -313,6 +331,38 @@ HnswUpdateEntry(HnswIndex *index, HnswRef entry, int level, HnswRef replaced, bo
 		HnswChangeEnd(&change);
 	}
 	UnlockReleaseBuffer(buffer);
+}
+
+/*
+ * Put a page with room on its free list, unless it is there or new nodes go to it
+ * anyway.  The caller holds no lock.
+ */
+void
+HnswListPage(HnswIndex *index, BlockNumber block, int kind, bool log)
+{
+	Buffer		meta_buffer = ReadBuffer(index->rel, HNSW_META_BLOCK);
+	Buffer		buffer = ReadBuffer(index->rel, block);
+	Page		page = BufferGetPage(buffer);
+
+	LockBuffer(meta_buffer, BUFFER_LOCK_EXCLUSIVE);
+	LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
+	if (HnswReadKind(index, buffer) == kind &&
+		!(HnswPageGetOpaque(page)->flags & HNSW_PAGE_ON_FREE_LIST) &&
+		HnswPageGetMeta(BufferGetPage(meta_buffer))->insert_page[kind] != block)
+	{
+		HnswChange	change;
+		HnswMeta   *meta;
+
+		HnswChangeBegin(&change, index->rel, log);
+		meta = HnswPageGetMeta(HnswChangePage(&change, meta_buffer, false));
+		page = HnswChangePage(&change, buffer, false);
+		HnswPageGetOpaque(page)->flags |= HNSW_PAGE_ON_FREE_LIST;
+		HnswPageGetOpaque(page)->next_free = meta->free_page[kind];
+		meta->free_page[kind] = block;
+		HnswChangeEnd(&change);
+	}
+	UnlockReleaseBuffer(buffer);
+	UnlockReleaseBuffer(meta_buffer);
 }
 
 /*
@@ -374,25 +424,26 @@ HnswSetCenter(HnswIndex *index, const float *center, float unit, bool log)
 
 /*
  * The node of a reference on a page that the caller has locked, or NULL when
- * the slot was given to another one since (or never existed).
+ * the slot was given to another one since.
  *
- * The head of the slot tells all: a page keeps its kind for ever, and one that
- * was never written has no used slots.  To look at the page's own head and tail
- * as well would be two more lines that are in no cache.
+ * To read it, the head of the slot tells all: a page keeps its kind for ever, and
+ * one that was never written has no used slots.  To look at the page's own head
+ * and tail as well would be two more lines that are in no cache; so a reference
+ * gone wrong may find a node in other bytes, but none that leads a reader beyond
+ * its page.  Who means to write looks at all of it.
  */
-HnswNode *
-HnswFindNode(HnswIndex *index, Page page, HnswRef ref, int kind)
+static HnswNode *
+find_node(HnswIndex *index, Buffer buffer, HnswRef ref, int kind, bool write, const char **fault)
 {
 	const HnswLayout *layout = &index->layout[kind];
-	HnswNode   *node;
+	HnswNode   *node = HnswPageNode(BufferGetPage(buffer), layout, HnswRefSlot(ref));
 
-	if (HnswRefSlot(ref) >= layout->slots)
+	if (!(node->flags & HNSW_NODE_USED) || (node->generation & HNSW_GENERATION_MASK) != HnswRefGeneration(ref))
 		return NULL;
-	node = HnswPageNode(page, layout, HnswRefSlot(ref));
-	if (!(node->flags & HNSW_NODE_USED) || (node->generation & HNSW_GENERATION_MASK) != HnswRefGeneration(ref) ||
-		(node->level == 0) != (kind == HNSW_BASE) || node->ntids > HNSW_TIDS)
-		return NULL;
-	return node;
+	*fault = HnswNodeFault(index, kind, node);
+	if (write && *fault == NULL && HnswReadKind(index, buffer) != kind)
+		*fault = "A link leads to it, but it is not a page of such nodes.";
+	return *fault == NULL ? node : NULL;
 }
 
 /*
@@ -443,13 +494,22 @@ HnswPrefetchNode(HnswIndex *index, HnswRef ref, int kind)
 }
 
 /*
- * Read and lock the page of a node.  *node is NULL (and the buffer invalid,
- * nothing locked) where the reference is stale.
+ * HnswReadNode() for who goes on where the node, or the reference, is not sound:
+ * *fault says why then, and nothing is locked.
  */
 Buffer
-HnswReadNode(HnswIndex *index, HnswRef ref, int kind, int lockmode, HnswNode **node)
+HnswTryReadNode(HnswIndex *index, HnswRef ref, int kind, int lockmode, HnswNode **node, const char **fault)
 {
 	Buffer		buffer;
+
+	*node = NULL;
+	*fault = NULL;
+	if (!HnswHasBlock(index, HnswRefBlock(ref)))
+		*fault = "A link leads to it, but the index does not have it.";
+	else if (HnswRefSlot(ref) >= index->layout[kind].slots)
+		*fault = "A link leads to a slot of it that it does not have.";
+	if (unlikely(*fault != NULL))
+		return InvalidBuffer;
 
 	/* before the pin, which would wait for the buffer's head alone */
 	if (index->prefetched != ref)
@@ -457,12 +517,27 @@ HnswReadNode(HnswIndex *index, HnswRef ref, int kind, int lockmode, HnswNode **n
 	buffer = read_block(index->rel, HnswRefBlock(ref));
 	index->pages_read++;
 	LockBuffer(buffer, lockmode);
-	*node = HnswFindNode(index, BufferGetPage(buffer), ref, kind);
+	*node = find_node(index, buffer, ref, kind, lockmode == BUFFER_LOCK_EXCLUSIVE, fault);
 	if (*node == NULL)
 	{
 		UnlockReleaseBuffer(buffer);
 		return InvalidBuffer;
 	}
+	return buffer;
+}
+
+/*
+ * Read and lock the page of a node.  *node is NULL (and the buffer invalid,
+ * nothing locked) where the reference is stale.
+ */
+Buffer
+HnswReadNode(HnswIndex *index, HnswRef ref, int kind, int lockmode, HnswNode **node)
+{
+	const char *fault;
+	Buffer		buffer = HnswTryReadNode(index, ref, kind, lockmode, node, &fault);
+
+	if (unlikely(fault != NULL))
+		HnswCorrupt(index->rel, HnswRefBlock(ref), fault);
 	return buffer;
 }
 

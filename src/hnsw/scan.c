@@ -70,6 +70,7 @@ typedef struct HnswScan
 	Ranked	   *ranked;			/* of found[done..end) */
 	double		last_bound;		/* greatest bound returned, for strict order */
 	double		last_high;		/* and where the intervals of those rows end */
+	BlockNumber heap_blocks;	/* the table had at least so many when the scan looked last */
 	int64		tuples;			/* rows found, against max_scan_tuples */
 	int64		searches;		/* for the report of counters */
 	int64		returned;
@@ -486,6 +487,22 @@ next_batch(HnswScan *self)
 	}
 }
 
+/* A place beyond the table's end is no row's: reading it would be a matter of luck. */
+static void
+check_place(IndexScanDesc scan, const HnswFound *found, ItemPointer tid)
+{
+	HnswScan   *self = (HnswScan *) scan->opaque;
+	BlockNumber block = ItemPointerGetBlockNumber(tid);
+
+	if (likely(block < self->heap_blocks) || scan->heapRelation == NULL)
+		return;
+	self->heap_blocks = RelationGetNumberOfBlocks(scan->heapRelation);
+	if (block >= self->heap_blocks)
+		HnswCorrupt(scan->indexRelation, HnswRefBlock(found->ref),
+					psprintf("A node has row (%u,%u), but the table ends before block %u.",
+							 block, ItemPointerGetOffsetNumber(tid), self->heap_blocks));
+}
+
 bool
 hnswgettuple(IndexScanDesc scan, ScanDirection direction)
 {
@@ -513,6 +530,7 @@ hnswgettuple(IndexScanDesc scan, ScanDirection direction)
 
 				if (scan->ignore_killed_tuples && (found->killed & (1 << t)))
 					continue;
+				check_place(scan, found, &found->tids[t]);
 				self->last_ref = found->ref;
 				self->last_tid = found->tids[t];
 				self->last_removals = found->removals;

@@ -120,13 +120,13 @@ hnsw_stats(PG_FUNCTION_ARGS)
 	for (BlockNumber block = 1; block < nblocks; block++)
 	{
 		Buffer		buffer = ReadBuffer(rel, block);
-		Page		page;
+		int			kind;
 
 		CHECK_FOR_INTERRUPTS();
 		LockBuffer(buffer, BUFFER_LOCK_SHARE);
-		page = BufferGetPage(buffer);
-		if (!PageIsNew(page) && HnswPageGetOpaque(page)->kind <= HNSW_UPPER)
-			count_page(index, page, HnswPageGetOpaque(page)->kind, levels, kinds);
+		kind = HnswReadKind(index, buffer);
+		if (kind <= HNSW_UPPER)
+			count_page(index, BufferGetPage(buffer), kind, levels, kinds);
 		UnlockReleaseBuffer(buffer);
 	}
 	for (int l = 0; l <= HNSW_MAX_LEVEL; l++)

@@ -152,56 +152,31 @@ read_page(VacuumState *state, BlockNumber block, int lockmode)
  * Free room
  * --------------------------------------------------------------------- */
 
-/* Put a page with room on its free list.  The caller holds no lock. */
+/* Free the pieces of a value that stands on chunk pages; block `from` speaks of it. */
 static void
-list_page(VacuumState *state, BlockNumber block, int kind)
-{
-	Buffer		meta_buffer = ReadBuffer(state->rel, HNSW_META_BLOCK);
-	Buffer		buffer;
-	Page		page;
-
-	LockBuffer(meta_buffer, BUFFER_LOCK_EXCLUSIVE);
-	buffer = ReadBuffer(state->rel, block);
-	LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
-	page = BufferGetPage(buffer);
-	if (!(HnswPageGetOpaque(page)->flags & HNSW_PAGE_ON_FREE_LIST) &&
-		HnswPageGetMeta(BufferGetPage(meta_buffer))->insert_page[kind] != block)
-	{
-		HnswChange	change;
-		HnswMeta   *meta;
-
-		HnswChangeBegin(&change, state->rel, state->log);
-		meta = HnswPageGetMeta(HnswChangePage(&change, meta_buffer, false));
-		page = HnswChangePage(&change, buffer, false);
-		HnswPageGetOpaque(page)->flags |= HNSW_PAGE_ON_FREE_LIST;
-		HnswPageGetOpaque(page)->next_free = meta->free_page[kind];
-		meta->free_page[kind] = block;
-		HnswChangeEnd(&change);
-	}
-	UnlockReleaseBuffer(buffer);
-	UnlockReleaseBuffer(meta_buffer);
-}
-
-/* Free the pieces of a value that stands on chunk pages. */
-static void
-free_chunks(VacuumState *state, ItemPointerData next)
+free_chunks(VacuumState *state, BlockNumber from, ItemPointerData next)
 {
 	while (ItemPointerIsValid(&next))
 	{
 		BlockNumber block = ItemPointerGetBlockNumber(&next);
 		OffsetNumber offset = ItemPointerGetOffsetNumber(&next);
-		Buffer		buffer = read_page(state, block, BUFFER_LOCK_EXCLUSIVE);
-		Page		page = BufferGetPage(buffer);
+		Buffer		buffer;
+		Page		page;
+		HnswChunk  *chunk;
+		uint32		bytes;
 		HnswChange	change;
 		bool		room;
 
-		if (PageIsNew(page) || HnswPageGetOpaque(page)->kind != HNSW_PAGE_CHUNK ||
-			offset > PageGetMaxOffsetNumber(page) || !ItemIdIsUsed(PageGetItemId(page, offset)))
+		HnswCheckBlock(state->index, block, from);
+		buffer = read_page(state, block, BUFFER_LOCK_EXCLUSIVE);
+		page = BufferGetPage(buffer);
+		chunk = HnswFindChunk(page, offset, &bytes);
+		if (chunk == NULL)
 		{
 			UnlockReleaseBuffer(buffer);
 			return;
 		}
-		next = ((HnswChunk *) PageGetItem(page, PageGetItemId(page, offset)))->next;
+		next = chunk->next;
 		HnswChangeBegin(&change, state->rel, state->log);
 		page = HnswChangePage(&change, buffer, false);
 		PageIndexTupleDeleteNoCompact(page, offset);
@@ -209,7 +184,7 @@ free_chunks(VacuumState *state, ItemPointerData next)
 		HnswChangeEnd(&change);
 		UnlockReleaseBuffer(buffer);
 		if (room)
-			list_page(state, block, HNSW_PAGE_CHUNK);
+			HnswListPage(state->index, block, HNSW_PAGE_CHUNK, state->log);
 	}
 }
 
@@ -272,8 +247,7 @@ static void
 free_page(VacuumState *state, BlockNumber block)
 {
 	Buffer		buffer = read_page(state, block, BUFFER_LOCK_EXCLUSIVE);
-	Page		page = BufferGetPage(buffer);
-	int			kind = PageIsNew(page) ? HNSW_PAGE_META : HnswPageGetOpaque(page)->kind;
+	int			kind = HnswReadKind(state->index, buffer);
 	ItemPointerData chunks[HNSW_MAX_SLOTS];
 	int			nchunks = 0;
 	bool		freed = false;
@@ -282,9 +256,9 @@ free_page(VacuumState *state, BlockNumber block)
 		freed = free_removed(state, buffer, kind, chunks, &nchunks);
 	UnlockReleaseBuffer(buffer);
 	for (int i = 0; i < nchunks; i++)
-		free_chunks(state, chunks[i]);
+		free_chunks(state, block, chunks[i]);
 	if (freed)
-		list_page(state, block, kind);
+		HnswListPage(state->index, block, kind, state->log);
 }
 
 /* Remove dead rows of one page of level 0; remember nodes left without any. */
@@ -408,28 +382,23 @@ mark_dead(VacuumState *state, IndexBulkDeleteCallback callback, void *arg)
 	for (BlockNumber block = 1; block < nblocks; block++)
 	{
 		Buffer		buffer;
-		Page		page;
+		int			kind;
 
 		free_page(state, block);
 		buffer = read_page(state, block, BUFFER_LOCK_EXCLUSIVE);
-		page = BufferGetPage(buffer);
-		if (!PageIsNew(page))
+		kind = HnswReadKind(state->index, buffer);
+		if (kind == HNSW_PAGE_BASE)
+			remove_rows(state, buffer, callback, arg);
+		else if (kind == HNSW_PAGE_UPPER)
 		{
-			int			kind = HnswPageGetOpaque(page)->kind;
-
-			if (kind == HNSW_PAGE_BASE)
-				remove_rows(state, buffer, callback, arg);
-			else if (kind == HNSW_PAGE_UPPER)
+			if (nupper == upper_allocated)
 			{
-				if (nupper == upper_allocated)
-				{
-					upper_allocated = Max(1024, upper_allocated * 2);
-					upper = upper == NULL
-						? MemoryContextAllocHuge(state->context, sizeof(BlockNumber) * upper_allocated)
-						: repalloc_huge(upper, sizeof(BlockNumber) * upper_allocated);
-				}
-				upper[nupper++] = block;
+				upper_allocated = Max(1024, upper_allocated * 2);
+				upper = upper == NULL
+					? MemoryContextAllocHuge(state->context, sizeof(BlockNumber) * upper_allocated)
+					: repalloc_huge(upper, sizeof(BlockNumber) * upper_allocated);
 			}
+			upper[nupper++] = block;
 		}
 		UnlockReleaseBuffer(buffer);
 	}
@@ -440,7 +409,8 @@ mark_dead(VacuumState *state, IndexBulkDeleteCallback callback, void *arg)
 		{
 			Buffer		buffer = read_page(state, upper[i], BUFFER_LOCK_EXCLUSIVE);
 
-			again = remove_upper(state, buffer) || again;
+			if (HnswReadKind(state->index, buffer) == HNSW_PAGE_UPPER)
+				again = remove_upper(state, buffer) || again;
 			UnlockReleaseBuffer(buffer);
 		}
 	} while (again);
@@ -752,10 +722,8 @@ repair(VacuumState *state)
 		Page		page = BufferGetPage(buffer);
 		HnswRef		refs[HNSW_MAX_SLOTS];
 		int			nrefs = 0;
-		int			kind = HNSW_PAGE_META;
+		int			kind = HnswReadKind(index, buffer);
 
-		if (!PageIsNew(page))
-			kind = HnswPageGetOpaque(page)->kind;
 		if (kind == HNSW_PAGE_BASE || kind == HNSW_PAGE_UPPER)
 		{
 			const HnswLayout *layout = &index->layout[kind];
@@ -1038,7 +1006,7 @@ stamp_page(VacuumState *state, BlockNumber block, FullTransactionId xid)
 {
 	Buffer		buffer = read_page(state, block, BUFFER_LOCK_EXCLUSIVE);
 	Page		page = BufferGetPage(buffer);
-	int			kind = PageIsNew(page) ? HNSW_PAGE_META : HnswPageGetOpaque(page)->kind;
+	int			kind = HnswReadKind(state->index, buffer);
 
 	if (kind == HNSW_PAGE_BASE || kind == HNSW_PAGE_UPPER)
 	{

@@ -292,85 +292,97 @@ scratch(HnswIndex *index, uint32 bytes)
 	return index->scratch;
 }
 
+/* Most bytes of a value of its own size. */
+#define MOST_CHUNK_BYTES (sizeof(int32) + SPARSEVEC_MAX_NNZ * (sizeof(int32) + sizeof(float)))
+
 static const char *
-read_chunks(HnswIndex *index, const HnswChunkRef *ref, uint32 *bytes)
+read_chunks(HnswIndex *index, const HnswChunkRef *ref, uint32 *bytes, const char **fault)
 {
-	char	   *out = scratch(index, ref->bytes);
+	char	   *out;
 	uint32		at = 0;
 	ItemPointerData next = ref->first;
 
+	if (ref->bytes < sizeof(int32) || ref->bytes > MOST_CHUNK_BYTES)
+	{
+		*fault = psprintf("A value has %u bytes.", ref->bytes);
+		return NULL;
+	}
+	out = scratch(index, ref->bytes);
 	while (at < ref->bytes && ItemPointerIsValid(&next))
 	{
-		Buffer		buffer = ReadBuffer(index->rel, ItemPointerGetBlockNumber(&next));
-		Page		page;
-		ItemId		item;
+		Buffer		buffer;
 		HnswChunk  *chunk;
 		uint32		count;
 
+		if (!HnswHasBlock(index, ItemPointerGetBlockNumber(&next)))
+			break;
+		buffer = ReadBuffer(index->rel, ItemPointerGetBlockNumber(&next));
 		index->pages_read++;
 		LockBuffer(buffer, BUFFER_LOCK_SHARE);
-		page = BufferGetPage(buffer);
-		if (PageIsNew(page) || HnswPageGetOpaque(page)->kind != HNSW_PAGE_CHUNK ||
-			ItemPointerGetOffsetNumber(&next) > PageGetMaxOffsetNumber(page) ||
-			!ItemIdIsUsed(item = PageGetItemId(page, ItemPointerGetOffsetNumber(&next))))
+		chunk = HnswFindChunk(BufferGetPage(buffer), ItemPointerGetOffsetNumber(&next), &count);
+		if (chunk != NULL)
 		{
-			UnlockReleaseBuffer(buffer);
-			break;
+			count = Min(count, ref->bytes - at);
+			memcpy(out + at, chunk->bytes, count);
+			at += count;
+			next = chunk->next;
 		}
-		chunk = (HnswChunk *) PageGetItem(page, item);
-		count = ItemIdGetLength(item) - offsetof(HnswChunk, bytes);
-		count = Min(count, ref->bytes - at);
-		memcpy(out + at, chunk->bytes, count);
-		at += count;
-		next = chunk->next;
+		else
+			ItemPointerSetInvalid(&next);
 		UnlockReleaseBuffer(buffer);
 	}
 	if (at < ref->bytes)
-		ereport(ERROR,
-				(errcode(ERRCODE_INDEX_CORRUPTED),
-				 errmsg("index \"%s\" has a value that ends after %u of %u bytes",
-						RelationGetRelationName(index->rel), at, ref->bytes),
-				 errhint("Rebuild it with REINDEX.")));
+	{
+		*fault = psprintf("A value ends after %u of %u bytes.", at, ref->bytes);
+		return NULL;
+	}
 
 	/*
 	 * On a standby the pieces may be another value's, when the scan came by a
 	 * reference so old that the primary has used their place again.
 	 */
-	if (ref->bytes < sizeof(int32) || *(int32 *) out < 0 ||
+	if (*(int32 *) out < 0 ||
 		(Size) ref->bytes != sizeof(int32) + (Size) *(int32 *) out * (sizeof(int32) + sizeof(float)))
-		ereport(ERROR,
-				(errcode(ERRCODE_INDEX_CORRUPTED),
-				 errmsg("index \"%s\" has a value of %u bytes whose elements do not take as many",
-						RelationGetRelationName(index->rel), ref->bytes),
-				 errhint("Repeat the query on a standby; otherwise rebuild the index with REINDEX.")));
+	{
+		*fault = psprintf("A value of %u bytes has elements that do not take as many.", ref->bytes);
+		return NULL;
+	}
 	*bytes = ref->bytes;
 	return out;
 }
 
 /*
- * The stored value of a node, whole: halves or raw bytes.  It stands on the
- * page itself, or in a scratch area that the next call overwrites.  The caller
- * holds a lock on the node's page.
+ * The stored value of a node, whole: packed integers or raw bytes.  It stands on
+ * the page itself, or in a scratch area that the next call overwrites.  The
+ * caller holds a lock on the node's page.  NULL where it is not whole; then
+ * *fault says why.
  */
 const char *
-HnswReadValue(HnswIndex *index, Buffer buffer, const HnswNode *node, int kind, uint32 *bytes)
+HnswTryReadValue(HnswIndex *index, Buffer buffer, const HnswNode *node, int kind, uint32 *bytes, const char **fault)
 {
 	const HnswLayout *layout = &index->layout[kind];
 	const char *start = HnswNodeValue(node, layout);
 	uint32		at = layout->value_inline;
+	BlockNumber block;
 	char	   *out;
 
 	if (layout->value_form == HNSW_VALUE_CHUNKS)
-		return read_chunks(index, (const HnswChunkRef *) start, bytes);
+		return read_chunks(index, (const HnswChunkRef *) start, bytes, fault);
 	*bytes = layout->value_bytes;
 	if (layout->tail_pages == 0)
 		return start;
 
+	block = BufferGetBlockNumber(buffer);
+	if (!HnswHasBlock(index, block + layout->tail_pages))
+	{
+		*fault = "A value goes on beyond the end of the index.";
+		return NULL;
+	}
 	out = scratch(index, layout->value_bytes);
 	memcpy(out, start, at);
 	for (int i = 1; i <= layout->tail_pages; i++)
 	{
-		Buffer		tail = ReadBuffer(index->rel, BufferGetBlockNumber(buffer) + i);
+		Buffer		tail = ReadBuffer(index->rel, block + i);
 		uint32		count = Min(layout->value_bytes - at, HNSW_PAGE_ROOM);
 
 		index->pages_read++;
@@ -380,6 +392,18 @@ HnswReadValue(HnswIndex *index, Buffer buffer, const HnswNode *node, int kind, u
 		at += count;
 	}
 	return out;
+}
+
+/* The same, and an error where the value is not whole. */
+const char *
+HnswReadValue(HnswIndex *index, Buffer buffer, const HnswNode *node, int kind, uint32 *bytes)
+{
+	const char *fault;
+	const char *value = HnswTryReadValue(index, buffer, node, kind, bytes, &fault);
+
+	if (unlikely(value == NULL))
+		HnswCorrupt(index->rel, BufferGetBlockNumber(buffer), fault);
+	return value;
 }
 
 /*

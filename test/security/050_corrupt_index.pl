@@ -1,0 +1,166 @@
+# A byte of an index's file that went wrong: whatever the index does with it ends
+# in an answer or in the error that says so, never in a crash, an endless loop or
+# an allocation out of bounds.
+#
+# First the cases by hand, one field each.  Then many thousands of random flips
+# under search, insert, vacuum and hnsw_check, of every kind of value: a library
+# of this test (flip/flip.c) changes bytes in the server's buffers, where no
+# checksum looks, and puts them back.  VECDB_FLIPS (30000) is how many,
+# VECDB_FLIP_SEED (1) where they begin; "step N" of a finding is told with both.
+use strict;
+use warnings;
+use FindBin;
+use lib $FindBin::RealBin;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use VecdbTest;
+
+my $flips = $ENV{VECDB_FLIPS} // 30000;
+my $seed = $ENV{VECDB_FLIP_SEED} // 1;
+my $root = "$FindBin::RealBin/../..";
+my $library = PostgreSQL::Test::Utils::tempdir() . '/flip.so';
+my ($include) = map { s/\s+$//r } `pg_config --includedir-server`;
+
+system(split(' ', $ENV{CC} // 'gcc'), qw(-std=gnu11 -O2 -Wall -Werror -fPIC -shared), "-I$root/src", '-isystem', $include,
+	"$FindBin::RealBin/flip/flip.c", '-o', $library) == 0
+	or BAIL_OUT('the library of the test does not compile');
+
+my $node = new_node('corrupt', q{
+shared_buffers = 64MB
+max_wal_size = 1GB
+statement_timeout = 300s
+restart_after_crash = off
+});
+$node->safe_psql(
+	'postgres', qq{
+	CREATE FUNCTION flip_run(regclass, text, text, int, bigint, bigint, bigint) RETURNS text
+		AS '$library' LANGUAGE C STRICT;
+	CREATE FUNCTION flip_byte(regclass, bigint, int, int) RETURNS int AS '$library' LANGUAGE C STRICT});
+
+# Numbers of a vector that belongs to i: the same each time.
+my $numbers = q{(SELECT array_agg(hashint8(i * 1000 + k) / 4294967296.0 ORDER BY k) FROM generate_series(1, %d) k)};
+
+sub dense
+{
+	my ($type, $dim) = @_;
+
+	return sprintf("$numbers\::real[]::vector(%d)%s", $dim, $dim, $type eq 'halfvec' ? "::halfvec($dim)" : '');
+}
+
+my $sparse = q{('{' || (SELECT string_agg(k * 3 || ':' || (hashint8(i * 1000 + k) / 4294967296.0), ',' ORDER BY k)
+	FROM generate_series(1, CASE WHEN i % 9 = 0 THEN 1500 ELSE 12 END) k) || '}/9000')::sparsevec(9000)};
+my $bits = q{(SELECT string_agg((hashint8(i * 1000 + k) & 1)::text, '' ORDER BY k) FROM generate_series(1, 64) k)::bit(64)};
+
+# Name, type, operator, class, options, expression of i, rows.
+my @kinds = (
+	[ 'l2_1', 'vector(24)', '<->', 'vector_l2_ops', 'm = 4, ef_construction = 16, code_bits = 1', dense('vector', 24), 250 ],
+	[ 'ip_2', 'vector(24)', '<#>', 'vector_ip_ops', 'm = 4, ef_construction = 16, code_bits = 2', dense('vector', 24), 250 ],
+	[ 'cosine_4', 'vector(24)', '<=>', 'vector_cosine_ops', 'm = 4, ef_construction = 16, code_bits = 4', dense('vector', 24), 250 ],
+	[ 'l2_m16', 'vector(100)', '<->', 'vector_l2_ops', 'm = 16', dense('vector', 100), 150 ],
+	[ 'half', 'halfvec(24)', '<->', 'halfvec_l2_ops', 'm = 4, ef_construction = 16', dense('halfvec', 24), 250 ],
+	[ 'l1', 'vector(24)', '<+>', 'vector_l1_ops', 'm = 4, ef_construction = 16', dense('vector', 24), 250 ],
+	[ 'half_l1', 'halfvec(24)', '<+>', 'halfvec_l1_ops', 'm = 4, ef_construction = 16', dense('halfvec', 24), 250 ],
+	[ 'hamming', 'bit(64)', '<~>', 'bit_hamming_ops', 'm = 4, ef_construction = 16', $bits, 250 ],
+	[ 'jaccard', 'bit(64)', '<%>', 'bit_jaccard_ops', 'm = 4, ef_construction = 16', $bits, 250 ],
+	[ 'sparse_l2', 'sparsevec(9000)', '<->', 'sparsevec_l2_ops', 'm = 4, ef_construction = 16', $sparse, 120 ],
+	[ 'sparse_ip', 'sparsevec(9000)', '<#>', 'sparsevec_ip_ops', 'm = 4, ef_construction = 16', $sparse, 120 ],
+	[ 'wide', 'vector(6000)', '<->', 'vector_l2_ops', 'm = 4, ef_construction = 16', dense('vector', 6000), 24 ],
+	[ 'wide_l1', 'vector(2500)', '<+>', 'vector_l1_ops', 'm = 4, ef_construction = 16', dense('vector', 2500), 24 ]);
+
+# Half of the indexes are logged, so that the copies that the log makes by what
+# a page's head says are under test as well.
+my $logged = 0;
+
+foreach my $kind (@kinds)
+{
+	my ($name, $type, $operator, $class, $options, $expression, $rows) = @$kind;
+	my $built = int($rows * 3 / 4);
+
+	$node->safe_psql(
+		'postgres', sprintf(
+			q{
+		CREATE %1$s TABLE %2$s (id int, v %3$s);
+		ALTER TABLE %2$s ALTER v SET STORAGE external;
+		INSERT INTO %2$s SELECT i, %4$s FROM generate_series(1, %5$d) i;
+		CREATE INDEX %2$s_v ON %2$s USING hnsw (v %6$s) WITH (%7$s);
+		INSERT INTO %2$s SELECT i, %4$s FROM generate_series(%5$d + 1, %8$d) i;
+		-- some rows dead in the index, some dead in the table alone, free slots and pages
+		DELETE FROM %2$s WHERE id %% 7 = 0;
+		}, $logged++ % 2 ? '' : 'UNLOGGED', $name, $type, $expression, $built, $class, $options, $rows));
+	$node->safe_psql('postgres', "VACUUM $name");
+	$node->safe_psql('postgres', "DELETE FROM $name WHERE id % 7 = 3");
+	is($node->safe_psql('postgres', "SELECT count(*) FROM hnsw_check('${name}_v')"), 0, "$name: the index is sound before");
+}
+
+# What the issue saw: a node that says it has 255 links; and its other fields.
+my %field = (level => 3, links => 4, rows => 5);
+
+foreach my $case ([ 'l2_1', 'links' ], [ 'l2_1', 'rows' ], [ 'l2_1', 'level' ], [ 'hamming', 'links' ], [ 'sparse_l2', 'links' ])
+{
+	my ($name, $what) = @$case;
+	my ($operator, $expression) = @{ (grep { $_->[0] eq $name } @kinds)[0] }[ 2, 5 ];
+	my @blocks = split /\n/, $node->safe_psql('postgres', qq{
+		SELECT b FROM generate_series(1, pg_relation_size('${name}_v') / 8192 - 1) b
+		WHERE flip_byte('${name}_v', b, 8176 + 4, -1) = 0 AND flip_byte('${name}_v', b, 24 + 2, -1) & 1 = 1});
+	my $was = $node->safe_psql('postgres', join(';', map { "SELECT flip_byte('${name}_v', $_, " . (24 + $field{$what}) . ', 255)' } @blocks));
+	my ($rc, $out, $err);
+
+	ok(@blocks > 0, "$name: there are pages of nodes");
+	foreach my $statement (
+		"SET enable_seqscan = off; SELECT id FROM $name ORDER BY v $operator (SELECT v FROM $name WHERE id = 1 LIMIT 1) LIMIT 200",
+		"INSERT INTO $name SELECT i, $expression FROM generate_series(1, 60) i",
+		"VACUUM $name", "SELECT * FROM hnsw_stats('${name}_v')")
+	{
+		($rc, $out, $err) = $node->psql('postgres', $statement, extra_params => [ '-v', 'VERBOSITY=verbose' ]);
+		like($err, qr/XX002: index "${name}_v" is corrupted in block \d+/, "$name, $what of 255: " . ($statement =~ /(SELECT id|INSERT|VACUUM|hnsw_stats)/)[0] . ' is refused');
+	}
+	like($node->safe_psql('postgres', "SELECT string_agg(problem, ' ') FROM hnsw_check('${name}_v')"),
+		qr/A node (has 255|is of level 255)/, "$name, $what of 255: hnsw_check tells of it");
+	my @before = split /\n/, $was;
+	$node->safe_psql('postgres', join(';', map { "SELECT flip_byte('${name}_v', $blocks[$_], " . (24 + $field{$what}) . ", $before[$_])" } 0 .. $#blocks));
+	is($node->safe_psql('postgres', "SELECT count(*) FROM hnsw_check('${name}_v') WHERE problem LIKE 'A node%'"), 0, "$name: put right again");
+}
+
+note "seed $seed, $flips flips";
+
+my ($done, $first) = (0, 0);
+my %found;
+
+while ($done < $flips && !%found)
+{
+	foreach my $kind (@kinds)
+	{
+		my ($name, $operator) = @$kind[ 0, 2 ];
+		my $steps = $flips > 200000 ? 2000 : 60;
+		my $query = "SELECT count(*) FROM (SELECT id FROM $name ORDER BY v $operator (SELECT v FROM $name WHERE id >= \$1 LIMIT 1) LIMIT 20) s";
+		my $fetch = "SELECT v, ctid FROM $name WHERE id >= \$1 LIMIT 1";
+		my ($rc, $out, $err) = $node->psql(
+			'postgres', qq{
+			SET jit = off; SET enable_seqscan = off; SET enable_sort = off; SET client_min_messages = error;
+			SELECT flip_run('${name}_v', '$query', '$fetch', 100, $seed, $first, $steps)},
+			timeout => 600);
+
+		if ($rc != 0)
+		{
+			$found{$name} = $err;
+			diag("$name, seed $seed, steps $first to " . ($first + $steps) . ": $err");
+			last if $node->psql('postgres', 'SELECT 1') != 0;
+			next;
+		}
+		my ($n, $operations, $refused) = split ' ', $out;
+		$done += $n;
+		note "$name: $n flips, $operations operations, $refused refused" if $first == 0 || $flips > 200000;
+	}
+	$first += $flips > 200000 ? 2000 : 60;
+}
+is(join(' ', sort keys %found), '', "$done flipped bytes: answers, or the error that the index is corrupted");
+is($node->psql('postgres', 'SELECT 1'), 0, 'the server is up');
+unlike(slurp_file($node->logfile), qr/terminated by signal|PANIC|TRAP/, 'no process crashed');
+foreach my $kind (@kinds)
+{
+	is($node->safe_psql('postgres', "SELECT count(*) FROM hnsw_check('$kind->[0]_v') WHERE problem LIKE 'A node%'"), 0,
+		"$kind->[0]: the bytes were put back");
+}
+$node->stop;
+done_testing();

@@ -10,7 +10,7 @@ EXTVERSION = 0.2.0
 MODULE_big = vecdb
 # What only the network of nodes uses of the core; what backends need of src/sync.
 NET_CORE = $(patsubst %,$(srcdir)/src/core/%.c,beacon decode grant invitation kad_id kad_lookup kad_node kad_table membership mesh net_address node_record provider wire)
-SYNC_BACKEND = $(patsubst %,$(srcdir)/src/sync/%.c,sync_ipc sync_sql)
+SYNC_BACKEND = $(patsubst %,$(srcdir)/src/sync/%.c,sync_ipc sync_sql sync_table)
 OBJS = $(patsubst %.c,%.o,$(sort $(filter-out $(NET_CORE),$(wildcard $(srcdir)/src/*.c $(srcdir)/src/core/*.c $(srcdir)/src/vector/*.c $(srcdir)/src/hnsw/*.c $(srcdir)/src/collection/*.c)) $(SYNC_BACKEND)))
 DATA_built = sql/vecdb--$(EXTVERSION).sql
 EXTRA_CLEAN = sql/vecdb--$(EXTVERSION).sql

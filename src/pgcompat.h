@@ -162,4 +162,22 @@ HnswDisablePath(IndexPath *path)
 #define CreateSessionWaitEventSet(nevents) CreateWaitEventSet(TopMemoryContext, nevents)
 #endif
 
+/* All settings; 16 made the list a copy. */
+struct config_generic;
+#if PG_VERSION_NUM >= 160000
+extern struct config_generic **get_guc_variables(int *num_vars);
+#define VecdbSettings(n) get_guc_variables(n)
+#else
+extern struct config_generic **get_guc_variables(void);
+extern int	GetNumConfigOptions(void);
+#define VecdbSettings(n) (*(n) = GetNumConfigOptions(), get_guc_variables())
+#endif
+
+/* 18 asks whether a deferrable primary key is welcome. */
+#if PG_VERSION_NUM >= 180000
+#define VecdbPrimaryKeyIndex(rel) RelationGetPrimaryKeyIndex(rel, false)
+#else
+#define VecdbPrimaryKeyIndex(rel) RelationGetPrimaryKeyIndex(rel)
+#endif
+
 #endif							/* VECDB_PGCOMPAT_H */

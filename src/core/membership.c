@@ -349,6 +349,7 @@ insert(Membership *self, MembershipEntry *entry)
 	memmove(&self->entry[at + 1], &self->entry[at], (size_t) (self->n - at) * sizeof *self->entry);
 	self->entry[at] = entry;
 	self->n++;
+	self->changes++;
 	self->dirty = true;
 	mix_fingerprint(self, entry->hash);
 }
@@ -359,6 +360,7 @@ remove_at(Membership *self, int i)
 	mix_fingerprint(self, self->entry[i]->hash);
 	core_free(self->memory, self->entry[i]);
 	self->n--;
+	self->changes++;
 	memmove(&self->entry[i], &self->entry[i + 1], (size_t) (self->n - i) * sizeof *self->entry);
 	self->dirty = true;
 }

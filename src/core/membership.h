@@ -30,6 +30,7 @@
 #include "core/grant.h"
 
 #define MEMBERSHIP_LIMIT 4096	/* statements of one collection */
+#define MEMBERSHIP_ROOM MEMBERSHIP_LIMIT	/* all that a set may hold */
 #define MEMBERSHIP_REVOCATIONS 64	/* of one member */
 
 typedef struct MembershipEntry
@@ -49,6 +50,7 @@ typedef struct Membership
 	int			n;
 	int			capacity;
 	MembershipEntry **entry;	/* sorted by member, then kind, issuer, hash */
+	uint64_t	changes;		/* statements that came or went, ever */
 	bool		dirty;
 	int64_t		evaluated_ms;	/* what counts was found at this time ... */
 	int64_t		until_ms;		/* ... and holds until this one */

@@ -35,6 +35,7 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
+#include "worker.h"
 
 PG_MODULE_MAGIC;
 
@@ -338,6 +339,7 @@ VecdbSyncLauncherMain(Datum arg)
 	pqsignal(SIGTERM, SignalHandlerForShutdownRequest);
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
+	VecdbPinSettings();
 	shared = SyncAttach();
 	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
 	shared->launcher_pid = MyProcPid;

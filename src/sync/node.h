@@ -66,9 +66,6 @@ typedef struct NodeCallbacks
 	/* A line for the server's log. */
 	void		(*log) (void *context, NodeLevel level, const char *text);
 
-	/* Keep this statement (GRANT_BYTES) about the collection of root[32]. */
-	void		(*keep) (void *context, const uint8_t root[CORE_KEY_BYTES], const uint8_t *statement);
-
 	/* The lookup with this tag has ended; good during the call. */
 	void		(*lookup_done) (void *context, uint64_t tag, const KadLookup *lookup, int64_t took_ms);
 
@@ -171,15 +168,26 @@ extern int	node_peers(Node *self, NodePeerInfo *out, int room);
 
 /*
  * Hold a collection that the process around keeps: secret is that of its root
- * key or NULL; tag and name are the process's own.  Then its statements, in any
- * order; false for one that is of no use any more.
+ * key or NULL; tag and name are the process's own.  Then its statements in any
+ * order, again and again until none is taken (true) any more, and the end of them.
  */
 extern NodeStatus node_group_load(Node *self, CoreClock clock, const uint8_t root[CORE_KEY_BYTES],
 								  const uint8_t *secret, uint32_t tag, const char *name, bool leaving);
-extern int	node_group_statements(Node *self, CoreClock clock, const uint8_t root[CORE_KEY_BYTES],
-								  const uint8_t *const *statements, int n, bool *kept);
+extern bool node_group_add(Node *self, CoreClock clock, const uint8_t root[CORE_KEY_BYTES], const uint8_t *statement);
+extern void node_group_loaded(Node *self, CoreClock clock, const uint8_t root[CORE_KEY_BYTES]);
 
-/* The table that it is, by another name perhaps, or none any more (tag 0); and what members are told of it. */
+/*
+ * Collections are numbered from 0 to node_group_count() - 1, until the next call
+ * that takes a clock.  Is its set of statements another than the last that was
+ * said to be kept?  *root is its key.  Then the statements (GRANT_BYTES each), of
+ * which there are at most MEMBERSHIP_ROOM; and all are kept as they are now.
+ */
+extern int	node_group_count(const Node *self);
+extern bool node_group_unsaved(const Node *self, int i, const uint8_t **root);
+extern int	node_group_statements(const Node *self, int i, const uint8_t **out, int room);
+extern void node_groups_saved(Node *self);
+
+/* The table that it is, by another name perhaps, or none any more (tag 0); and what members are told of it, NULL to leave that as it is. */
 extern void node_group_bind(Node *self, CoreClock clock, const uint8_t root[CORE_KEY_BYTES], uint32_t tag,
 							const char *name, const uint8_t *description, size_t len);
 extern void node_group_forget(Node *self, CoreClock clock, const uint8_t root[CORE_KEY_BYTES]);

@@ -28,6 +28,7 @@
 #define PIN_MS 5000
 #define JOIN_MS 15000
 #define PRUNE_STRANGER_S 60
+#define KEPT_SKEW_MS (INT64_C(100) * 366 * 86400000)	/* of statements that come from our own disk */
 
 static void refresh(Node *self, NodeGroup *g);
 static void push(Node *self, NodeGroup *g, const uint8_t *const *statements, int n, const NodePeer *except);
@@ -73,15 +74,12 @@ name_of(const NodeGroup *g, char out[NODE_NAME])
 	return node_short_id(&g->id, out);
 }
 
-/* Take a statement; true when it is new.  A new one is kept. */
+/* Take a statement; true when it is new. */
 static bool
 add(Node *self, NodeGroup *g, const uint8_t *statement, MembershipAdded *how, DecodeStatus *status)
 {
 	*how = membership_add(&g->membership, statement, GRANT_BYTES, self->now.unix_ms, self->config.skew_ms, status);
-	if (*how != MEMBERSHIP_ADDED)
-		return false;
-	self->config.callbacks.keep(self->config.callbacks.context, g->membership.root, statement);
-	return true;
+	return *how == MEMBERSHIP_ADDED;
 }
 
 static GrantRole
@@ -503,38 +501,58 @@ node_group_load(Node *self, CoreClock clock, const uint8_t root[CORE_KEY_BYTES],
 	return NODE_OK;
 }
 
-int
-node_group_statements(Node *self, CoreClock clock, const uint8_t root[CORE_KEY_BYTES],
-					  const uint8_t *const *statements, int n, bool *kept)
+bool
+node_group_add(Node *self, CoreClock clock, const uint8_t root[CORE_KEY_BYTES], const uint8_t *statement)
 {
 	NodeGroup  *g = by_root(self, root);
-	int			added = 0;
-	bool		progress = g != NULL;
+	DecodeStatus status;
 
 	self->now = clock;
-	memset(kept, 0, (size_t) n * sizeof *kept);
-	/* in any order: until nothing is added any more, at most once for each depth */
-	while (progress)
-	{
-		progress = false;
-		for (int i = 0; i < n; i++)
-		{
-			DecodeStatus status;
+	/* it was taken before: a clock that is wrong today must not cost it */
+	return g != NULL && membership_add(&g->membership, statement, GRANT_BYTES, clock.unix_ms, KEPT_SKEW_MS, &status) == MEMBERSHIP_ADDED;
+}
 
-			if (!kept[i] &&
-				membership_add(&g->membership, statements[i], GRANT_BYTES, clock.unix_ms, self->config.skew_ms, &status) == MEMBERSHIP_ADDED)
-			{
-				kept[i] = progress = true;
-				added++;
-			}
-		}
-	}
-	if (g != NULL)
-	{
-		g->role = membership_role(&g->membership, self->key, clock.unix_ms);
-		refresh(self, g);
-	}
-	return added;
+void
+node_group_loaded(Node *self, CoreClock clock, const uint8_t root[CORE_KEY_BYTES])
+{
+	NodeGroup  *g = by_root(self, root);
+
+	self->now = clock;
+	if (g == NULL)
+		return;
+	g->role = membership_role(&g->membership, self->key, clock.unix_ms);
+	refresh(self, g);
+}
+
+int
+node_group_count(const Node *self)
+{
+	return self->n_groups;
+}
+
+bool
+node_group_unsaved(const Node *self, int i, const uint8_t **root)
+{
+	*root = self->group[i]->membership.root;
+	return self->group[i]->saved != self->group[i]->membership.changes;
+}
+
+int
+node_group_statements(const Node *self, int i, const uint8_t **out, int room)
+{
+	const Membership *membership = &self->group[i]->membership;
+	int			n = membership->n < room ? membership->n : room;
+
+	for (int k = 0; k < n; k++)
+		out[k] = membership->entry[k]->bytes;
+	return n;
+}
+
+void
+node_groups_saved(Node *self)
+{
+	for (int i = 0; i < self->n_groups; i++)
+		self->group[i]->saved = self->group[i]->membership.changes;
 }
 
 void
@@ -549,8 +567,11 @@ node_group_bind(Node *self, CoreClock clock, const uint8_t root[CORE_KEY_BYTES],
 	g->tag = tag;
 	if (name[0] != '\0')
 		snprintf(g->name, sizeof g->name, "%s", name);
-	g->description_len = len <= sizeof g->description ? len : 0;
-	memcpy(g->description, description, g->description_len);
+	if (description != NULL)
+	{
+		g->description_len = len <= sizeof g->description ? len : 0;
+		memcpy(g->description, description, g->description_len);
+	}
 	refresh(self, g);
 }
 

@@ -84,6 +84,7 @@ typedef struct GroupServe
 typedef struct NodeGroup
 {
 	Membership	membership;
+	uint64_t	saved;			/* changes of the membership that are kept */
 	Mesh		mesh;
 	KadId		id;
 	bool		has_root;

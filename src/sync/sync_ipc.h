@@ -123,6 +123,21 @@ extern bool SyncPreloaded;
 /* Shared state; made by the first process that asks for it. */
 extern SyncShared *SyncAttach(void);
 
+/* What SyncDescribe() has found. */
+typedef enum SyncDescribed
+{
+	SYNC_DESCRIBED,
+	SYNC_NO_COLLECTION,			/* a table, but no collection any more: only its name */
+	SYNC_TABLE_LOCKED,			/* somebody has locked it, or an index: only its name */
+	SYNC_TABLE_GONE
+} SyncDescribed;
+
+/*
+ * What members are told of a collection (WIRE.md), by its table, into out[room].
+ * Waits for no lock and runs nobody's code.  In vecdb.so, inside a transaction.
+ */
+extern PGDLLEXPORT SyncDescribed SyncDescribe(Oid table, char *out, size_t room);
+
 /* "down", "starting", ... */
 extern const char *SyncStateName(int state);
 

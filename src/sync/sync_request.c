@@ -341,12 +341,13 @@ share(Pending *p, Oid table, const char *name)
 		answer_status(p, status, NULL);
 		return false;
 	}
-	if (!SyncAddCollection(root, table, name) || !SyncFlushNotes() || !SyncRebind())
+	if (!SyncAddCollection(root, table, name))
 	{
 		node_group_forget(sync_worker.node, node_clock(), root);
 		answer_error(p, ERRCODE_IO_ERROR, "the collection could not be written down as shared", "The server's log says why.", NULL);
 		return false;
 	}
+	(void) SyncRebind();
 	return true;
 }
 
@@ -362,7 +363,7 @@ invite(Pending *p, Oid table, const char *name, const char *role, int64 life_ms)
 						 strcmp(role, "reader") == 0 ? GRANT_READER : strcmp(role, "writer") == 0 ? GRANT_WRITER : GRANT_ADMIN,
 						 life_ms, text);
 	p->call->len = 0;
-	if (status == NODE_OK && !SyncFlushNotes())
+	if (status == NODE_OK && !SyncFlush())
 		answer_error(p, ERRCODE_IO_ERROR, "the invitation could not be written down", "The server's log says why.", NULL);
 	else
 	{
@@ -407,7 +408,7 @@ leave(Pending *p, Oid table)
 		return;
 	}
 	status = node_leave(sync_worker.node, node_clock(), table);
-	if (status == NODE_OK && !(SyncMarkLeaving(root) && SyncFlushNotes()))
+	if (status == NODE_OK && !SyncMarkLeaving(root))
 		answer_error(p, ERRCODE_IO_ERROR, "leaving the collection could not be written down", "The server's log says why.", NULL);
 	else
 		answer_status(p, status, NULL);
@@ -422,7 +423,7 @@ evict(Pending *p, Oid table, const char *prefix)
 	NodeStatus	status = node_evict(sync_worker.node, node_clock(), table, copy, lost, MEMBERSHIP_LIMIT, &n);
 
 	p->call->len = 0;
-	if (status == NODE_OK && !SyncFlushNotes())
+	if (status == NODE_OK && !SyncFlush())
 		answer_error(p, ERRCODE_IO_ERROR, "the eviction could not be written down", "The server's log says why.", NULL);
 	else
 	{
@@ -612,7 +613,7 @@ finish_join(Pending *p)
 
 	p->joined = false;
 	strlcpy(name, p->description, Min(len + 1, sizeof(name)));
-	if (!SyncAddCollection(p->root, InvalidOid, name) || !SyncFlushNotes())
+	if (!SyncAddCollection(p->root, InvalidOid, name))
 	{
 		node_group_forget(sync_worker.node, clock, p->root);
 		if (p->active)

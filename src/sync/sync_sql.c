@@ -10,8 +10,10 @@
  */
 #include "collection/collection.h"
 #include "sync/sync_ipc.h"
+#include "sync/sync_table.h"
 
 #include "access/htup_details.h"
+#include "access/relation.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_authid.h"
@@ -28,6 +30,8 @@
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
@@ -659,30 +663,46 @@ at_end(XactEvent event, void *arg)
 }
 
 /*
- * Tie the new table to the collection.  The table of shared collections is the
- * extension's, so this is done as who owns it.
+ * Tie the new table to the collection.  The row may belong to anybody: it is
+ * written without SQL, so that nothing of its owner's runs.
  */
 static void
-bind_table(const char *root_hex, Oid table)
+bind_table(const char *root_hex, Oid relid)
 {
 	static bool registered = false;
-	Oid			user;
-	int			context;
-	Oid			types[2] = {TEXTOID, OIDOID};
-	Datum		values[2] = {CStringGetTextDatum(root_hex), ObjectIdGetDatum(table)};
+	uint8		root[SYNC_ROOT_BYTES];
+	Datum		values[SHARED_COLUMNS] = {0};
+	bool		nulls[SHARED_COLUMNS] = {false};
+	bool		replace[SHARED_COLUMNS] = {false};
+	SyncTable	table;
+	SysScanDesc scan;
+	HeapTuple	row;
+	bool		bound = true;
+	bool		isnull;
 
-	GetUserIdAndSecContext(&user, &context);
-	SetUserIdAndSecContext(BOOTSTRAP_SUPERUSERID, context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
-	if (SPI_execute_with_args("UPDATE vecdb.shared_collection SET \"table\" = $2 "
-							  "WHERE root OPERATOR(pg_catalog.=) pg_catalog.decode($1, 'hex') AND \"table\" IS NULL AND NOT leaving",
-							  2, types, values, NULL, false, 0) != SPI_OK_UPDATE)
-		elog(ERROR, "could not bind the table of a shared collection");
-	if (SPI_processed != 1)
+	if (strlen(root_hex) != 2 * SYNC_ROOT_BYTES || hex_decode(root_hex, 2 * SYNC_ROOT_BYTES, (char *) root) != SYNC_ROOT_BYTES)
+		elog(ERROR, "the node's answer holds no key");
+	PushActiveSnapshot(GetLatestSnapshot());
+	SyncTableOpen(&table, SYNC_SHARED_COLLECTION, true, true);
+	scan = SyncTableScan(&table, root);
+	row = systable_getnext_ordered(scan, ForwardScanDirection);
+	if (HeapTupleIsValid(row))
+	{
+		(void) SyncTableValue(&table, row, SHARED_TABLE, &isnull);
+		bound = !isnull || DatumGetBool(SyncTableValue(&table, row, SHARED_LEAVING, &isnull));
+	}
+	if (bound)
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
 				 errmsg("this database holds the collection already"),
 				 errhint("vecdb.shared_collections lists what it holds.")));
-	SetUserIdAndSecContext(user, context);
+	values[SHARED_TABLE - 1] = ObjectIdGetDatum(relid);
+	replace[SHARED_TABLE - 1] = true;
+	SyncTableUpdate(&table, row, values, nulls, replace);
+	systable_endscan_ordered(scan);
+	SyncTableClose(&table);
+	PopActiveSnapshot();
+	CommandCounterIncrement();
 	if (!registered)
 	{
 		RegisterXactCallback(at_end, NULL);
@@ -769,4 +789,40 @@ vecdb_join(PG_FUNCTION_ARGS)
 	bind_table(copy[1], table);
 	SPI_finish();
 	PG_RETURN_OID(table);
+}
+
+/* ---------------------------------------------------------------------------
+ * For the worker
+ */
+
+SyncDescribed
+SyncDescribe(Oid table, char *out, size_t room)
+{
+	Collection	facts;
+	Relation	rel;
+	List	   *indexes;
+	ListCell   *cell;
+	bool		locked = false;
+	char	   *name = get_rel_name(table);
+
+	if (name == NULL)
+		return SYNC_TABLE_GONE;
+	strlcpy(out, name, room);
+	if (!ConditionalLockRelationOid(table, AccessShareLock))
+		return SYNC_TABLE_LOCKED;
+	rel = try_relation_open(table, NoLock);
+	if (rel == NULL)
+		return SYNC_TABLE_GONE;
+	indexes = RelationGetIndexList(rel);
+	relation_close(rel, NoLock);
+	foreach(cell, indexes)
+		locked |= !ConditionalLockRelationOid(lfirst_oid(cell), AccessShareLock);
+	if (locked)
+		return SYNC_TABLE_LOCKED;
+	if (!CollectionFacts(table, &facts))
+		return SYNC_NO_COLLECTION;
+	snprintf(out, room, "%s %d %s %s %s %d %d %d", facts.name, facts.dimensions, CollectionMetricName(facts.metric),
+			 facts.hnsw ? "hnsw" : "flat", facts.half ? "halfvec" : "vector", facts.m, facts.ef_construction,
+			 facts.filter_index ? 1 : 0);
+	return SYNC_DESCRIBED;
 }

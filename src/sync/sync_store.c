@@ -4,9 +4,12 @@
  *	  extension; keys of collections, the routing table and the record's
  *	  sequence number in files.
  *
- * Every access to a table is a transaction of its own, with a timeout: a table
- * that somebody has locked costs a second, not the node.  What could not be
- * written stays noted and is tried again.
+ * Every access to the tables is a transaction of its own, without SQL (see
+ * sync_table.c), and waits for nobody: what somebody has locked is tried again.
+ *
+ * What is written of statements is not what came but what is held: the rows of a
+ * collection are made equal to the node's set, so those that others superseded or
+ * pushed out go, whatever the node was doing when they did.
  *
  * The tables' data are in no dump: a dump carries rows, not membership, and never
  * makes a second node of the same key.
@@ -19,35 +22,25 @@
 #include <unistd.h>
 
 #include "access/xact.h"
-#include "catalog/namespace.h"
-#include "catalog/pg_type.h"
-#include "commands/extension.h"
 #include "common/file_perm.h"
 #include "core/bytes.h"
-#include "executor/spi.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "storage/fd.h"
 #include "sync/saved_table.h"
+#include "sync/sync_table.h"
 #include "utils/builtins.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/timeout.h"
+#include "utils/timestamp.h"
 
-/* Statements that wait to be written: more are lost, and come again from others. */
-#define MAX_NOTES 4096
+StaticAssertDecl(SYNC_ROOT_BYTES == CORE_KEY_BYTES, "a root key has another length in core");
+StaticAssertDecl(SYNC_STATEMENT_BYTES == GRANT_BYTES, "a statement has another length in core");
 
-typedef struct Note
-{
-	bool		left;			/* else a statement */
-	uint8_t		root[CORE_KEY_BYTES];
-	uint8_t		statement[GRANT_BYTES];
-} Note;
-
-static Note notes[MAX_NOTES];
-static int	nnotes;
-static bool notes_lost;
+/* Collections that were left, whose rows wait to be deleted. */
+static uint8_t left[NODE_COLLECTIONS][CORE_KEY_BYTES];
+static int	n_left;
 
 /* ---------------------------------------------------------------------------
  * A transaction
@@ -56,8 +49,8 @@ static bool notes_lost;
 typedef void (*Work) (void *arg);
 
 /*
- * Run some work in a transaction, SPI connected.  False, after a line in the log,
- * when it failed; nothing of it is left then.  Memory is that of the transaction.
+ * Run some work in a transaction.  False, after a line in the log, when it
+ * failed; nothing of it is left then.  Memory is that of the transaction.
  */
 static bool
 in_transaction(Work work, void *arg)
@@ -71,12 +64,9 @@ in_transaction(Work work, void *arg)
 		StartTransactionCommand();
 		sync_worker.in_sql = true;
 		enable_timeout_after(STATEMENT_TIMEOUT, SYNC_STATEMENT_MS);
-		if (SPI_connect() != SPI_OK_CONNECT)
-			elog(ERROR, "could not connect to SPI");
 		PushActiveSnapshot(GetTransactionSnapshot());
 		work(arg);
 		PopActiveSnapshot();
-		SPI_finish();
 		disable_timeout(STATEMENT_TIMEOUT, false);
 		sync_worker.in_sql = false;
 		CommitTransactionCommand();
@@ -98,218 +88,269 @@ in_transaction(Work work, void *arg)
 	return ok;
 }
 
-static Datum
-bytea_datum(const void *bytes, size_t len)
-{
-	bytea	   *value = palloc(VARHDRSZ + len);
-
-	SET_VARSIZE(value, VARHDRSZ + len);
-	memcpy(VARDATA(value), bytes, len);
-	return PointerGetDatum(value);
-}
-
-static void
-run(const char *text, int nargs, Oid *types, Datum *values, const char *nulls, int expected)
-{
-	int			rc = SPI_execute_with_args(text, nargs, types, values, nulls, expected == SPI_OK_SELECT, 0);
-
-	if (rc != expected)
-		elog(ERROR, "statement of the node worker returned %s", SPI_result_code_string(rc));
-}
-
-/* A column of bytes of exactly this length, or NULL. */
-static const uint8_t *
-bytes_column(uint64 row, int column, size_t len)
-{
-	bool		isnull;
-	Datum		value = SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column, &isnull);
-	bytea	   *bytes;
-
-	if (isnull)
-		return NULL;
-	bytes = DatumGetByteaPP(value);
-	return VARSIZE_ANY_EXHDR(bytes) == len ? (const uint8_t *) VARDATA_ANY(bytes) : NULL;
-}
-
 /* ---------------------------------------------------------------------------
  * The extension
  */
 
 static void
-find_extension(void *arg)
+find_tables(void *arg)
 {
-	SyncExtension *state = arg;
-
-	if (!OidIsValid(get_extension_oid("vecdb", true)))
-		*state = SYNC_EXTENSION_ABSENT;
-	else
-	{
-		Oid			schema = get_namespace_oid("vecdb", true);
-
-		*state = OidIsValid(schema) && OidIsValid(get_relname_relid("shared_collection", schema)) ?
-			SYNC_EXTENSION_THERE : SYNC_EXTENSION_OLD;
-	}
+	*(SyncTableFound *) arg = SyncTablesFind();
 }
 
 SyncExtension
 SyncFindExtension(void)
 {
-	SyncExtension state = SYNC_EXTENSION_UNKNOWN;
+	SyncTableFound found;
 
-	return in_transaction(find_extension, &state) ? state : SYNC_EXTENSION_UNKNOWN;
+	if (!in_transaction(find_tables, &found))
+		return SYNC_EXTENSION_UNKNOWN;
+	return found == SYNC_TABLES_THERE ? SYNC_EXTENSION_THERE :
+		found == SYNC_TABLES_OLD ? SYNC_EXTENSION_OLD : SYNC_EXTENSION_ABSENT;
 }
 
 /* ---------------------------------------------------------------------------
  * Collections and statements
  */
 
-typedef struct Loaded
+typedef struct Shared
+{
+	uint8_t		root[CORE_KEY_BYTES];
+	Oid			table;			/* InvalidOid: none is bound */
+	bool		leaving;
+	char		name[NODE_NAME];
+} Shared;
+
+typedef struct SharedList
 {
 	int			n;
-	struct
-	{
-		uint8_t		root[CORE_KEY_BYTES];
-		Oid			table;
-		bool		leaving;
-		char		name[NODE_NAME];
-	}			row[NODE_COLLECTIONS];
-} Loaded;
+	Shared		row[NODE_COLLECTIONS];
+} SharedList;
 
-static void
-load_collections(void *arg)
+static bool
+read_shared(SyncTable *table, HeapTuple row, Shared *out)
 {
-	Loaded	   *loaded = arg;
+	const uint8 *root = SyncTableBytes(table, row, SHARED_ROOT, CORE_KEY_BYTES);
+	bool		isnull;
+	Datum		value;
 
-	run("SELECT root, \"table\", name, leaving FROM vecdb.shared_collection ORDER BY root LIMIT 1024",
-		0, NULL, NULL, NULL, SPI_OK_SELECT);
-	for (uint64 i = 0; i < SPI_processed && loaded->n < NODE_COLLECTIONS; i++)
-	{
-		const uint8_t *root = bytes_column(i, 1, CORE_KEY_BYTES);
-		bool		isnull;
-		Datum		table = SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2, &isnull);
-		char	   *name = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 3);
-		bool		leaving_null;
-		Datum		leaving = SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 4, &leaving_null);
-
-		if (!root)
-			continue;
-		memcpy(loaded->row[loaded->n].root, root, CORE_KEY_BYTES);
-		loaded->row[loaded->n].table = isnull ? InvalidOid : DatumGetObjectId(table);
-		loaded->row[loaded->n].leaving = !leaving_null && DatumGetBool(leaving);
-		strlcpy(loaded->row[loaded->n].name, name ? name : "", NODE_NAME);
-		loaded->n++;
-	}
+	if (!root)
+		return false;
+	memcpy(out->root, root, CORE_KEY_BYTES);
+	value = SyncTableValue(table, row, SHARED_TABLE, &isnull);
+	out->table = isnull ? InvalidOid : DatumGetObjectId(value);
+	value = SyncTableValue(table, row, SHARED_LEAVING, &isnull);
+	out->leaving = !isnull && DatumGetBool(value);
+	SyncTableText(table, row, SHARED_NAME, out->name, NODE_NAME);
+	return true;
 }
 
-/* The statements of a collection; what is of no use any more is deleted. */
+/* In the order of their roots, so that of too many it is always the same that are left out. */
+static void
+list_shared(void *arg)
+{
+	SharedList *list = arg;
+	SyncTable	table;
+	SysScanDesc scan;
+	HeapTuple	row;
+
+	list->n = 0;
+	SyncTableOpen(&table, SYNC_SHARED_COLLECTION, false, false);
+	scan = SyncTableScan(&table, NULL);
+	while (list->n < NODE_COLLECTIONS && HeapTupleIsValid(row = systable_getnext_ordered(scan, ForwardScanDirection)))
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (read_shared(&table, row, &list->row[list->n]))
+			list->n++;
+	}
+	systable_endscan_ordered(scan);
+	SyncTableClose(&table);
+}
+
+/*
+ * The statements of a collection, in the order of their bytes, which is not that
+ * of their depth: again until no more are taken.  The node decides which it
+ * holds; the next flush deletes the others.
+ */
 static void
 load_statements(void *arg)
 {
 	const uint8_t *root = arg;
-	Oid			types[2] = {BYTEAOID, BYTEAOID};
-	Datum		values[2] = {bytea_datum(root, CORE_KEY_BYTES)};
-	const uint8_t **statement;
-	bool	   *kept;
-	int			n;
-	SPITupleTable *table;
+	SyncTable	table;
+	bool		progress = true;
+	MemoryContext row_context = AllocSetContextCreate(CurrentMemoryContext, "vecdb statement", ALLOCSET_SMALL_SIZES);
 
-	run("SELECT statement FROM vecdb.membership_statement WHERE root = $1 LIMIT 16384",
-		1, types, values, NULL, SPI_OK_SELECT);
-	n = (int) SPI_processed;
-	table = SPI_tuptable;
-	statement = palloc0(sizeof(*statement) * (n + 1));
-	kept = palloc0(sizeof(*kept) * (n + 1));
-	for (int i = 0; i < n; i++)
+	SyncTableOpen(&table, SYNC_MEMBERSHIP_STATEMENT, false, false);
+	for (int pass = 0; progress && pass <= 2 * GRANT_DEPTH_MAX; pass++)
 	{
-		SPI_tuptable = table;
-		statement[i] = bytes_column(i, 1, GRANT_BYTES);
-		if (!statement[i])
-			elog(ERROR, "a row of vecdb.membership_statement is no statement");
+		SysScanDesc scan = SyncTableScan(&table, root);
+		HeapTuple	row;
+
+		progress = false;
+		while (HeapTupleIsValid(row = systable_getnext_ordered(scan, ForwardScanDirection)))
+		{
+			MemoryContext old = MemoryContextSwitchTo(row_context);
+			const uint8 *statement = SyncTableBytes(&table, row, STATEMENT_STATEMENT, GRANT_BYTES);
+
+			CHECK_FOR_INTERRUPTS();
+			progress |= statement && node_group_add(sync_worker.node, node_clock(), root, statement);
+			MemoryContextSwitchTo(old);
+			MemoryContextReset(row_context);
+		}
+		systable_endscan_ordered(scan);
 	}
-	node_group_statements(sync_worker.node, node_clock(), root, statement, n, kept);
-	for (int i = 0; i < n; i++)
-	{
-		if (kept[i])
-			continue;
-		values[1] = bytea_datum(statement[i], GRANT_BYTES);
-		run("DELETE FROM vecdb.membership_statement WHERE root = $1 AND statement = $2", 2, types, values, NULL, SPI_OK_DELETE);
-	}
+	SyncTableClose(&table);
+	node_group_loaded(sync_worker.node, node_clock(), root);
 }
 
 bool
 SyncLoad(void)
 {
-	Loaded	   *loaded = MemoryContextAllocZero(CurrentMemoryContext, sizeof(Loaded));
-	bool		ok = in_transaction(load_collections, loaded);
+	SharedList *list = palloc(sizeof(SharedList));
+	bool		ok = in_transaction(list_shared, list);
 
-	for (int i = 0; ok && i < loaded->n; i++)
+	for (int i = 0; ok && i < list->n; i++)
 	{
 		uint8_t		secret[CORE_SECRET_BYTES];
-		bool		has_secret = SyncReadRoot(loaded->row[i].root, secret);
+		bool		has_secret = SyncReadRoot(list->row[i].root, secret);
 
-		ok = node_group_load(sync_worker.node, node_clock(), loaded->row[i].root, has_secret ? secret : NULL,
-							 loaded->row[i].table, loaded->row[i].name, loaded->row[i].leaving) == NODE_OK &&
-			in_transaction(load_statements, loaded->row[i].root);
+		ok = node_group_load(sync_worker.node, node_clock(), list->row[i].root, has_secret ? secret : NULL,
+							 list->row[i].table, list->row[i].name, list->row[i].leaving) == NODE_OK &&
+			in_transaction(load_statements, list->row[i].root);
 		sodium_memzero(secret, sizeof(secret));
 	}
-	pfree(loaded);
-	return ok && SyncRebind();
+	pfree(list);
+	return ok;
+}
+
+static int
+compare_statements(const void *a, const void *b)
+{
+	return memcmp(*(const uint8_t *const *) a, *(const uint8_t *const *) b, GRANT_BYTES);
+}
+
+/* Make the rows of a collection equal to what is held; held[n] are in the order of their bytes. */
+static void
+write_statements(SyncTable *table, const uint8_t *root, const uint8_t *const *held, int n)
+{
+	SysScanDesc scan = SyncTableScan(table, root);
+	HeapTuple	row;
+	bool	   *there = palloc0(sizeof(bool) * (n + 1));
+	MemoryContext row_context = AllocSetContextCreate(CurrentMemoryContext, "vecdb statement", ALLOCSET_SMALL_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(row_context);
+
+	while (HeapTupleIsValid(row = systable_getnext_ordered(scan, ForwardScanDirection)))
+	{
+		const uint8 *statement = SyncTableBytes(table, row, STATEMENT_STATEMENT, GRANT_BYTES);
+		const uint8_t *const *found = statement && n > 0 ?
+			bsearch(&statement, held, (size_t) n, sizeof(*held), compare_statements) : NULL;
+
+		CHECK_FOR_INTERRUPTS();
+		if (found)
+			there[found - held] = true;
+		else
+			SyncTableDelete(table, row);
+		MemoryContextReset(row_context);
+	}
+	systable_endscan_ordered(scan);
+	for (int i = 0; i < n; i++)
+	{
+		Datum		values[STATEMENT_COLUMNS];
+		bool		nulls[STATEMENT_COLUMNS] = {false};
+
+		CHECK_FOR_INTERRUPTS();
+		if (there[i])
+			continue;
+		values[STATEMENT_ROOT - 1] = SyncBytea(root, CORE_KEY_BYTES);
+		values[STATEMENT_STATEMENT - 1] = SyncBytea(held[i], GRANT_BYTES);
+		SyncTableInsert(table, values, nulls);
+		MemoryContextReset(row_context);
+	}
+	MemoryContextSwitchTo(old);
+}
+
+/* No rows of this collection any more; if only_leaving, none that is to be left. */
+static void
+delete_shared(const uint8_t *root, bool only_leaving)
+{
+	SyncTable	table;
+	SysScanDesc scan;
+	HeapTuple	row;
+	Shared		shared;
+
+	SyncTableOpen(&table, SYNC_MEMBERSHIP_STATEMENT, true, false);
+	write_statements(&table, root, NULL, 0);
+	SyncTableClose(&table);
+	SyncTableOpen(&table, SYNC_SHARED_COLLECTION, true, false);
+	scan = SyncTableScan(&table, root);
+	if (HeapTupleIsValid(row = systable_getnext_ordered(scan, ForwardScanDirection)) &&
+		(!only_leaving || (read_shared(&table, row, &shared) && shared.leaving)))
+		SyncTableDelete(&table, row);
+	systable_endscan_ordered(scan);
+	SyncTableClose(&table);
 }
 
 static void
-rebind(void *arg)
+delete_dropped(void *arg)
 {
-	SPITupleTable *table;
-	uint64		n;
-
-	/* vecdb.describe() gives a row only for what is a collection */
-	run("SELECT s.root, s.\"table\", c.relname::text, "
-		"concat_ws(' ', c.relname, d.dimensions, d.metric, d.index_type, d.storage, coalesce(d.m, 0), coalesce(d.ef_construction, 0), d.filter_index::int), "
-		"c.oid IS NOT NULL, d.dimensions IS NOT NULL "
-		"FROM vecdb.shared_collection s LEFT JOIN pg_catalog.pg_class c ON c.oid = s.\"table\" "
-		"LEFT JOIN LATERAL vecdb.describe(c.oid) d ON true WHERE s.\"table\" IS NOT NULL AND NOT s.leaving",
-		0, NULL, NULL, NULL, SPI_OK_SELECT);
-	table = SPI_tuptable;
-	n = SPI_processed;
-	for (uint64 i = 0; i < n; i++)
-	{
-		const uint8_t *root;
-		bool		isnull;
-		Oid			oid;
-		char	   *name;
-		char	   *description;
-		bool		there;
-		bool		described;
-
-		SPI_tuptable = table;
-		root = bytes_column(i, 1, CORE_KEY_BYTES);
-		if (!root)
-			continue;
-		oid = DatumGetObjectId(SPI_getbinval(table->vals[i], table->tupdesc, 2, &isnull));
-		name = SPI_getvalue(table->vals[i], table->tupdesc, 3);
-		description = SPI_getvalue(table->vals[i], table->tupdesc, 4);
-		there = DatumGetBool(SPI_getbinval(table->vals[i], table->tupdesc, 5, &isnull));
-		described = DatumGetBool(SPI_getbinval(table->vals[i], table->tupdesc, 6, &isnull));
-		if (there)
-			node_group_bind(sync_worker.node, node_clock(), root, oid, name, (const uint8_t *) description,
-							described && description ? strlen(description) : 0);
-		else
-		{
-			Oid			type = BYTEAOID;
-			Datum		value = bytea_datum(root, CORE_KEY_BYTES);
-
-			ereport(LOG, (errmsg("a shared collection was dropped: this node does not hold it any more")));
-			run("DELETE FROM vecdb.membership_statement WHERE root = $1", 1, &type, &value, NULL, SPI_OK_DELETE);
-			run("DELETE FROM vecdb.shared_collection WHERE root = $1", 1, &type, &value, NULL, SPI_OK_DELETE);
-			node_group_forget(sync_worker.node, node_clock(), root);
-		}
-	}
+	delete_shared(arg, false);
 }
 
+typedef struct Description
+{
+	Oid			table;
+	SyncDescribed state;
+	char		words[NODE_DESCRIPTION + 1];
+} Description;
+
+static void
+describe(void *arg)
+{
+	Description *description = arg;
+
+	description->state = SyncDescribe(description->table, description->words, sizeof(description->words));
+}
+
+/* Each table in a transaction of its own: one that is locked, or strange, must not hide the others. */
 bool
 SyncRebind(void)
 {
-	return in_transaction(rebind, NULL);
+	SharedList *list = palloc(sizeof(SharedList));
+	bool		ok = in_transaction(list_shared, list);
+	bool		locked = false;
+
+	for (int i = 0; ok && i < list->n; i++)
+	{
+		Shared	   *shared = &list->row[i];
+		Description description = {.table = shared->table};
+		char		name[NODE_NAME];
+
+		if (!OidIsValid(shared->table) || shared->leaving || !in_transaction(describe, &description))
+			continue;
+		switch (description.state)
+		{
+			case SYNC_DESCRIBED:
+			case SYNC_NO_COLLECTION:
+				strlcpy(name, description.words, Min(strcspn(description.words, " ") + 1, sizeof(name)));
+				node_group_bind(sync_worker.node, node_clock(), shared->root, shared->table, name,
+								(const uint8_t *) description.words,
+								description.state == SYNC_DESCRIBED ? strlen(description.words) : 0);
+				break;
+			case SYNC_TABLE_LOCKED:
+				/* what was known of its shape stays */
+				node_group_bind(sync_worker.node, node_clock(), shared->root, shared->table, description.words, NULL, 0);
+				locked = true;
+				break;
+			case SYNC_TABLE_GONE:
+				ereport(LOG, (errmsg("a shared collection was dropped: this node does not hold it any more")));
+				ok = in_transaction(delete_dropped, shared->root);
+				if (ok)
+					node_group_forget(sync_worker.node, node_clock(), shared->root);
+				break;
+		}
+	}
+	pfree(list);
+	return ok && !locked;
 }
 
 typedef struct NewCollection
@@ -317,22 +358,131 @@ typedef struct NewCollection
 	const uint8_t *root;
 	Oid			table;
 	const char *name;
-	bool		found;
-	uint8_t		found_root[CORE_KEY_BYTES];
+	bool		leave;			/* mark it as left */
 } NewCollection;
 
+/* The row of a collection that is shared, joined or left: made, or changed. */
 static void
-add_collection(void *arg)
+put_collection(NewCollection *new)
 {
-	NewCollection *new = arg;
-	Oid			types[3] = {BYTEAOID, OIDOID, TEXTOID};
-	Datum		values[3] = {bytea_datum(new->root, CORE_KEY_BYTES), ObjectIdGetDatum(new->table),
-	CStringGetTextDatum(new->name)};
-	char		nulls[3] = {' ', OidIsValid(new->table) ? ' ' : 'n', ' '};
+	Datum		values[SHARED_COLUMNS] = {0};
+	bool		nulls[SHARED_COLUMNS] = {false};
+	bool		replace[SHARED_COLUMNS] = {false};
+	SyncTable	table;
+	SysScanDesc scan;
+	HeapTuple	row;
 
-	run("INSERT INTO vecdb.shared_collection AS s (root, \"table\", name) VALUES ($1, $2, $3) "
-		"ON CONFLICT (root) DO UPDATE SET leaving = false, \"table\" = coalesce(excluded.\"table\", s.\"table\"), name = excluded.name",
-		3, types, values, nulls, SPI_OK_INSERT);
+	SyncTableOpen(&table, SYNC_SHARED_COLLECTION, true, false);
+	scan = SyncTableScan(&table, new->root);
+	row = systable_getnext_ordered(scan, ForwardScanDirection);
+	values[SHARED_ROOT - 1] = SyncBytea(new->root, CORE_KEY_BYTES);
+	values[SHARED_TABLE - 1] = ObjectIdGetDatum(new->table);
+	nulls[SHARED_TABLE - 1] = !OidIsValid(new->table);
+	values[SHARED_LEAVING - 1] = BoolGetDatum(new->leave);
+	values[SHARED_SINCE - 1] = TimestampTzGetDatum(GetCurrentTimestamp());
+	if (new->name)
+		values[SHARED_NAME - 1] = CStringGetTextDatum(new->name);
+	replace[SHARED_LEAVING - 1] = true;
+	replace[SHARED_NAME - 1] = new->name != NULL;
+	replace[SHARED_TABLE - 1] = new->leave || OidIsValid(new->table);
+	if (HeapTupleIsValid(row))
+		SyncTableUpdate(&table, row, values, nulls, replace);
+	else if (!new->leave)
+		SyncTableInsert(&table, values, nulls);
+	systable_endscan_ordered(scan);
+	SyncTableClose(&table);
+}
+
+bool
+SyncFindRoot(Oid table, uint8_t root[CORE_KEY_BYTES])
+{
+	SharedList *list = palloc(sizeof(SharedList));
+	bool		found = false;
+
+	if (in_transaction(list_shared, list))
+		for (int i = 0; i < list->n && !found; i++)
+			if (list->row[i].table == table && !list->row[i].leaving)
+			{
+				memcpy(root, list->row[i].root, CORE_KEY_BYTES);
+				found = true;
+			}
+	pfree(list);
+	return found;
+}
+
+/* ---------------------------------------------------------------------------
+ * What has changed
+ */
+
+void
+SyncNoteLeft(const uint8_t root[CORE_KEY_BYTES])
+{
+	/* more are not held, so more cannot wait; a row that stays is left again after a restart */
+	if (n_left < NODE_COLLECTIONS)
+		memcpy(left[n_left++], root, CORE_KEY_BYTES);
+}
+
+static void
+flush(void *arg)
+{
+	const uint8_t **held = palloc(sizeof(*held) * MEMBERSHIP_ROOM);
+	SyncTable	table;
+
+	for (int i = 0; i < n_left; i++)
+		delete_shared(left[i], true);
+	SyncTableOpen(&table, SYNC_MEMBERSHIP_STATEMENT, true, false);
+	for (int i = 0; i < node_group_count(sync_worker.node); i++)
+	{
+		const uint8_t *root;
+		int			n;
+
+		if (!node_group_unsaved(sync_worker.node, i, &root))
+			continue;
+		n = node_group_statements(sync_worker.node, i, held, MEMBERSHIP_ROOM);
+		qsort(held, (size_t) n, sizeof(*held), compare_statements);
+		write_statements(&table, root, held, n);
+	}
+	SyncTableClose(&table);
+}
+
+static void
+saved(void)
+{
+	n_left = 0;
+	node_groups_saved(sync_worker.node);
+}
+
+bool
+SyncFlush(void)
+{
+	bool		unsaved = n_left > 0;
+	const uint8_t *root;
+
+	for (int i = 0; i < node_group_count(sync_worker.node) && !unsaved; i++)
+		unsaved = node_group_unsaved(sync_worker.node, i, &root);
+	if (!unsaved)
+		return true;
+	if (!in_transaction(flush, NULL))
+		return false;
+	saved();
+	return true;
+}
+
+/* The row and the statements at once: of one that could not be written nothing is left. */
+static void
+put_and_flush(void *arg)
+{
+	put_collection(arg);
+	flush(NULL);
+}
+
+static bool
+put_collection_now(NewCollection *new)
+{
+	if (!in_transaction(put_and_flush, new))
+		return false;
+	saved();
+	return true;
 }
 
 bool
@@ -340,115 +490,15 @@ SyncAddCollection(const uint8_t root[CORE_KEY_BYTES], Oid table, const char *nam
 {
 	NewCollection new = {root, table, name};
 
-	return in_transaction(add_collection, &new);
-}
-
-static void
-mark_leaving(void *arg)
-{
-	Oid			type = BYTEAOID;
-	Datum		value = bytea_datum(arg, CORE_KEY_BYTES);
-
-	run("UPDATE vecdb.shared_collection SET leaving = true, \"table\" = NULL WHERE root = $1", 1, &type, &value, NULL, SPI_OK_UPDATE);
+	return put_collection_now(&new);
 }
 
 bool
 SyncMarkLeaving(const uint8_t root[CORE_KEY_BYTES])
 {
-	return in_transaction(mark_leaving, (void *) root);
-}
+	NewCollection new = {root, .leave = true};
 
-static void
-find_root(void *arg)
-{
-	NewCollection *new = arg;
-	Oid			type = OIDOID;
-	Datum		value = ObjectIdGetDatum(new->table);
-
-	run("SELECT root FROM vecdb.shared_collection WHERE \"table\" = $1 AND NOT leaving", 1, &type, &value, NULL, SPI_OK_SELECT);
-	if (SPI_processed > 0)
-	{
-		const uint8_t *root = bytes_column(0, 1, CORE_KEY_BYTES);
-
-		new->found = root != NULL;
-		if (root)
-			memcpy(new->found_root, root, CORE_KEY_BYTES);
-	}
-}
-
-bool
-SyncFindRoot(Oid table, uint8_t root[CORE_KEY_BYTES])
-{
-	NewCollection new = {NULL, table, NULL};
-
-	if (!in_transaction(find_root, &new) || !new.found)
-		return false;
-	memcpy(root, new.found_root, CORE_KEY_BYTES);
-	return true;
-}
-
-/* ---------------------------------------------------------------------------
- * Notes
- */
-
-static void
-note(bool left, const uint8_t *root, const uint8_t *statement)
-{
-	if (nnotes == MAX_NOTES)
-	{
-		notes_lost = true;
-		return;
-	}
-	notes[nnotes].left = left;
-	memcpy(notes[nnotes].root, root, CORE_KEY_BYTES);
-	if (statement)
-		memcpy(notes[nnotes].statement, statement, GRANT_BYTES);
-	nnotes++;
-}
-
-void
-SyncNoteStatement(const uint8_t root[CORE_KEY_BYTES], const uint8_t *statement)
-{
-	note(false, root, statement);
-}
-
-void
-SyncNoteLeft(const uint8_t root[CORE_KEY_BYTES])
-{
-	note(true, root, NULL);
-}
-
-static void
-flush_notes(void *arg)
-{
-	Oid			types[2] = {BYTEAOID, BYTEAOID};
-
-	for (int i = 0; i < nnotes; i++)
-	{
-		Datum		values[2] = {bytea_datum(notes[i].root, CORE_KEY_BYTES),
-		bytea_datum(notes[i].statement, GRANT_BYTES)};
-
-		if (notes[i].left)
-		{
-			run("DELETE FROM vecdb.membership_statement WHERE root = $1", 1, types, values, NULL, SPI_OK_DELETE);
-			run("DELETE FROM vecdb.shared_collection WHERE root = $1 AND leaving", 1, types, values, NULL, SPI_OK_DELETE);
-		}
-		else
-			run("INSERT INTO vecdb.membership_statement (root, statement) VALUES ($1, $2) ON CONFLICT DO NOTHING",
-				2, types, values, NULL, SPI_OK_INSERT);
-	}
-}
-
-bool
-SyncFlushNotes(void)
-{
-	if (notes_lost)
-		ereport(LOG, (errmsg("statements about collections could not be kept: others will send them again")));
-	notes_lost = false;
-	if (nnotes > 0 && !in_transaction(flush_notes, NULL))
-		return false;
-	nnotes = 0;
-	return true;
+	return put_collection_now(&new);
 }
 
 /* ---------------------------------------------------------------------------

@@ -37,6 +37,7 @@
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
+#include "worker.h"
 
 PGDLLEXPORT void VecdbSyncNodeMain(Datum arg);
 
@@ -50,6 +51,7 @@ PGDLLEXPORT void VecdbSyncNodeMain(Datum arg);
 #define RESOLVE_MS 300000
 #define SAVE_FIRST_MS 5000
 #define SAVE_MS 300000
+#define FLUSH_LAST_MS 30000	/* between attempts to write to tables that are locked */
 #define ASK_FIRST_MS 500
 #define ASK_LAST_MS 60000		/* while nobody is known */
 #define ASK_AGAIN_MS 600000		/* while few are */
@@ -107,6 +109,7 @@ static struct
 	int64_t		lan;
 	int64_t		lan_wait;
 	int64_t		flush;
+	int64_t		flush_wait;
 	int64_t		answered;		/* second of ... */
 	int			answers;		/* ... so many answers to asks */
 }			due;
@@ -274,12 +277,6 @@ on_log(void *context, NodeLevel level, const char *text)
 	}
 	lines[n_lines].level = level;
 	strlcpy(lines[n_lines++].text, text, NODE_TEXT);
-}
-
-static void
-on_keep(void *context, const uint8_t root[CORE_KEY_BYTES], const uint8_t *statement)
-{
-	SyncNoteStatement(root, statement);
 }
 
 static void
@@ -540,7 +537,7 @@ start_node(void)
 {
 	CoreClock	clock = node_clock();
 	NodeConfig	config = {
-		.callbacks = {NULL, on_log, on_keep, on_lookup_done, on_join_done, on_left, on_signed},
+		.callbacks = {NULL, on_log, on_lookup_done, on_join_done, on_left, on_signed},
 		.listen = VecdbListen,
 		.network = VecdbNetworkId,
 		.skew_ms = VecdbMaxClockSkew_s * INT64CONST(1000),
@@ -620,7 +617,7 @@ start_node(void)
 	SyncReadTable();
 	open_beacons();
 	resolve_names();
-	due.rebind = clock.tick_ms + REBIND_MS;
+	due.rebind = SyncRebind() ? clock.tick_ms + REBIND_MS : clock.tick_ms + HOUSE_MS;
 	due.address = clock.tick_ms + ADDRESS_MS;
 	due.save = clock.tick_ms + SAVE_FIRST_MS;
 	/* those of the saved table have a moment to answer */
@@ -856,8 +853,12 @@ run_node(CoreClock clock)
 	write_lines();
 	SyncServe();
 	write_lines();
-	if (clock.tick_ms >= due.flush && !SyncFlushNotes())
-		due.flush = clock.tick_ms + HOUSE_MS;
+	if (clock.tick_ms >= due.flush)
+	{
+		/* tables that stay locked cost less and less */
+		due.flush_wait = SyncFlush() ? 0 : Min(Max(2 * due.flush_wait, HOUSE_MS), FLUSH_LAST_MS);
+		due.flush = clock.tick_ms + due.flush_wait;
+	}
 	take_names();
 	if (clock.tick_ms >= due.resolve)
 		resolve_names();
@@ -1028,6 +1029,7 @@ VecdbSyncNodeMain(Datum arg)
 	before_shmem_exit(leave_slot, (Datum) 0);
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
+	VecdbPinSettings();
 	set_state(SYNC_NODE_STARTING, "");
 	raise_open_files();
 	snprintf(sync_worker.dir, sizeof(sync_worker.dir), "vecdb/%u", MyDatabaseId);
@@ -1063,7 +1065,7 @@ VecdbSyncNodeMain(Datum arg)
 		PG_TRY();
 		{
 			SyncSaveTable();
-			(void) SyncFlushNotes();
+			(void) SyncFlush();
 		}
 		PG_CATCH();
 		{

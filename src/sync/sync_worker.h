@@ -17,7 +17,7 @@
 #include "sync/node.h"
 #include "sync/sync_ipc.h"
 
-/* One statement on a table of ours may take so long. */
+/* One transaction on the tables of ours may take so long. */
 #define SYNC_STATEMENT_MS 1000
 
 typedef struct SyncWorker
@@ -59,15 +59,16 @@ extern bool SyncMakeDirectory(void);
 /* The collections and statements of the tables, into the node. */
 extern bool SyncLoad(void);
 
-/* What became of the tables of collections: other names, none any more. */
+/* What became of the tables of collections: other names, none any more.  False: look again soon. */
 extern bool SyncRebind(void);
 
-/* Notes of the node's callbacks, and doing what they say.  Notes stay until that has worked. */
-extern void SyncNoteStatement(const uint8_t root[CORE_KEY_BYTES], const uint8_t *statement);
+/* A collection was left: its rows go with the next flush. */
 extern void SyncNoteLeft(const uint8_t root[CORE_KEY_BYTES]);
-extern bool SyncFlushNotes(void);
 
-/* A collection that this node shares or has joined: a row for it. */
+/* Write down which statements are held, where that has changed.  False: it has to be tried again. */
+extern bool SyncFlush(void);
+
+/* A collection that this node shares, has joined or leaves: its row and its statements, all or nothing. */
 extern bool SyncAddCollection(const uint8_t root[CORE_KEY_BYTES], Oid table, const char *name);
 extern bool SyncMarkLeaving(const uint8_t root[CORE_KEY_BYTES]);
 extern bool SyncFindRoot(Oid table, uint8_t root[CORE_KEY_BYTES]);

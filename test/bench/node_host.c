@@ -93,11 +93,6 @@ on_log(void *context, NodeLevel level, const char *text)
 }
 
 static void
-on_keep(void *context, const uint8_t *root, const uint8_t *statement)
-{
-}
-
-static void
 on_lookup_done(void *context, uint64_t tag, const KadLookup *lookup, int64_t took_ms)
 {
 	under_way--;
@@ -127,7 +122,7 @@ static void
 start(Hosted *self, int port)
 {
 	NodeConfig	config = {
-		.callbacks = {self, on_log, on_keep, on_lookup_done, on_join_done, on_left, on_signed_anew},
+		.callbacks = {self, on_log, on_lookup_done, on_join_done, on_left, on_signed_anew},
 		.listen = ip,
 		.port = (uint16_t) port,
 		.network = network_name,

@@ -42,11 +42,6 @@ on_log(void *context, NodeLevel level, const char *text)
 }
 
 static void
-on_keep(void *context, const uint8_t *root, const uint8_t *statement)
-{
-}
-
-static void
 on_lookup_done(void *context, uint64_t tag, const KadLookup *lookup, int64_t took_ms)
 {
 	NodeRecord *near[KAD_K];
@@ -81,7 +76,7 @@ start(Hosted *self)
 	for (int tries = 0; tries < 100; tries++)
 	{
 		NodeConfig	config = {
-			.callbacks = {self, on_log, on_keep, on_lookup_done, on_join_done, on_left, on_signed_anew},
+			.callbacks = {self, on_log, on_lookup_done, on_join_done, on_left, on_signed_anew},
 			.listen = own_host(),
 			.network = "test",
 			.n_addresses = 1,

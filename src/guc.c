@@ -4,6 +4,8 @@
  */
 #include "pgcompat.h"
 
+#include <ctype.h>
+
 #include "guc.h"
 #include "miscadmin.h"
 #include "utils/guc.h"
@@ -43,6 +45,8 @@ char	   *VecdbHttpListen;
 int			VecdbHttpPort = 8080;
 int			VecdbHttpAdminPort = 8081;
 bool		VecdbHttpAllowRemote = false;
+char	   *VecdbHttpHosts;
+char	   *VecdbHttpCorsOrigins;
 char	   *VecdbHttpDatabase;
 char	   *VecdbHttpRole;
 char	   *VecdbHttpAnonRole;
@@ -66,6 +70,41 @@ static const struct config_enum_entry access_log_options[] = {
 	{"all", HTTP_ACCESS_LOG_ALL, false},
 	{NULL, 0, false}
 };
+
+/* A page of a list that does not name what browsers send would never be let in, and nobody would know why. */
+static bool
+check_hosts(char **newval, void **extra, GucSource source)
+{
+	for (const char *p = *newval; *p != '\0'; p++)
+	{
+		if (!isalnum((unsigned char) *p) && strchr(" \t,.-_:[]*", *p) == NULL)
+		{
+			GUC_check_errdetail("Hosts, separated by commas, hold no \"%c\".", *p);
+			return false;
+		}
+	}
+	return true;
+}
+
+static bool
+check_origins(char **newval, void **extra, GucSource source)
+{
+	char	   *list = pstrdup(*newval);
+	bool		good = true;
+	char	   *rest;
+
+	for (char *entry = strtok_r(list, ", \t", &rest); entry != NULL && good; entry = strtok_r(NULL, ", \t", &rest))
+	{
+		const char *host = strstr(entry, "://");
+
+		good = strcmp(entry, "*") == 0 || strcmp(entry, "null") == 0 ||
+			(host != NULL && host > entry && host[3] != '\0' && strpbrk(host + 3, "/\\?#@*\"") == NULL);
+		if (!good)
+			GUC_check_errdetail("\"%s\" is not an origin as browsers send it, scheme://host[:port].", entry);
+	}
+	pfree(list);
+	return good;
+}
 
 /*
  * Settings of the HTTP workers.  All but the number of executors follow a
@@ -97,6 +136,14 @@ DefineHttpSettings(void)
 							 "Lets the HTTP front listen on an address beyond this machine.",
 							 "Whoever reaches the port then acts as vecdb.http_anon_role.",
 							 &VecdbHttpAllowRemote, false, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("vecdb.http_hosts",
+							   "Names that clients may call the HTTP front by.",
+							   "Separated by commas, beside localhost and the address that it listens on; * for any.",
+							   &VecdbHttpHosts, "", PGC_SIGHUP, 0, check_hosts, NULL, NULL);
+	DefineCustomStringVariable("vecdb.http_cors_origins",
+							   "Origins of web pages that may call the HTTP front from a browser.",
+							   "scheme://host[:port], separated by commas; * for any.",
+							   &VecdbHttpCorsOrigins, "", PGC_SIGHUP, 0, check_origins, NULL, NULL);
 	DefineCustomStringVariable("vecdb.http_database",
 							   "Database that HTTP serves.", NULL,
 							   &VecdbHttpDatabase, "postgres", PGC_SIGHUP, 0, NULL, NULL, NULL);

@@ -30,6 +30,8 @@ VECDB_SETTING char *VecdbHttpListen;
 VECDB_SETTING int VecdbHttpPort;
 VECDB_SETTING int VecdbHttpAdminPort;	/* 0: none */
 VECDB_SETTING bool VecdbHttpAllowRemote;
+VECDB_SETTING char *VecdbHttpHosts; /* see http/site.h; "": localhost and our own address */
+VECDB_SETTING char *VecdbHttpCorsOrigins;	/* "": none */
 VECDB_SETTING char *VecdbHttpDatabase;
 VECDB_SETTING char *VecdbHttpRole;
 VECDB_SETTING char *VecdbHttpAnonRole;	/* "": none may come without a token */

@@ -15,7 +15,7 @@ static const double bucket_limits[ADMIN_BUCKETS] = {
 };
 
 static const char *const rejection_names[ADMIN_REJECTIONS] = {
-	"queue", "memory", "connections", "deadline", "guard"
+	"queue", "memory", "connections", "deadline", "guard", "site"
 };
 
 typedef struct Text

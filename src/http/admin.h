@@ -18,6 +18,7 @@ typedef enum AdminRejection
 	ADMIN_REJECT_CONNECTIONS,	/* an idle connection was closed for a new one */
 	ADMIN_REJECT_DEADLINE,		/* a client was too slow */
 	ADMIN_REJECT_GUARD,			/* the request broke a rule of HTTP */
+	ADMIN_REJECT_SITE,			/* a name that is not ours, or a page of another origin */
 	ADMIN_REJECTIONS
 } AdminRejection;
 

@@ -31,6 +31,7 @@
 #include "http/ipc.h"
 #include "http/microhttpd.h"
 #include "http/route.h"
+#include "http/site.h"
 #include "lib/ilist.h"
 #include "lib/pairingheap.h"
 #include "miscadmin.h"
@@ -121,6 +122,8 @@ typedef struct Request
 	int			status;
 	char	   *answer_headers;
 	size_t		answer_headers_len;
+	char	   *site_headers;	/* what the browser is told besides; NULL: nothing */
+	size_t		site_headers_len;
 	char	   *answer;
 	size_t		answer_len;
 	bool		last;			/* close the connection after it */
@@ -317,6 +320,7 @@ free_request(Request *r)
 	free(r->headers);
 	free(r->body);
 	free(r->answer_headers);
+	free(r->site_headers);
 	free(r->answer);
 	free(r);
 }
@@ -325,24 +329,49 @@ free_request(Request *r)
  * Answers
  */
 
-/* Headers of an answer: name NUL value NUL ..., from pairs ended by NULL. */
-static bool
-set_headers(Request *r, const char *const *pairs)
+/* name NUL value NUL ..., from pairs ended by NULL; malloc'ed, NULL when there is no memory. */
+static char *
+join_headers(const char *const *pairs, size_t *len)
 {
-	size_t		len = 0;
-	char	   *out;
+	size_t		size = 0;
+	char	   *joined,
+			   *out;
 
 	for (int i = 0; pairs[i]; i++)
-		len += strlen(pairs[i]) + 1;
-	free(r->answer_headers);
-	r->answer_headers = out = malloc(len + 1);
-	r->answer_headers_len = out ? len : 0;
+		size += strlen(pairs[i]) + 1;
+	joined = out = malloc(size + 1);
+	*len = out ? size : 0;
 	for (int i = 0; out && pairs[i]; i++)
 	{
 		strcpy(out, pairs[i]);
 		out += strlen(pairs[i]) + 1;
 	}
+	return joined;
+}
+
+static bool
+set_headers(Request *r, const char *const *pairs)
+{
+	free(r->answer_headers);
+	r->answer_headers = join_headers(pairs, &r->answer_headers_len);
 	return r->answer_headers != NULL;
+}
+
+/* What the browser is told goes behind the answer's own headers; false: no memory. */
+static bool
+append_site_headers(Request *r)
+{
+	char	   *all;
+
+	if (!r->site_headers)
+		return true;
+	all = realloc(r->answer_headers, r->answer_headers_len + r->site_headers_len + 1);
+	if (!all)
+		return false;
+	memcpy(all + r->answer_headers_len, r->site_headers, r->site_headers_len);
+	r->answer_headers = all;
+	r->answer_headers_len += r->site_headers_len;
+	return true;
 }
 
 static void
@@ -388,6 +417,8 @@ reply(Client *c)
 	char	   *body = r->answer;
 	int64		extra_ms = (int64) (r->answer_len / 65536) * 1000;
 
+	if (!append_site_headers(r))
+		return HTTP_CLOSE;
 	r->answer = NULL;
 	if (stop_ms != 0 || c->server->kind == SERVER_DRAINING)
 		r->last = true;
@@ -824,6 +855,68 @@ public_headers(Request *r, const GuardRequest *request)
 		set_error(r, 503, "53200", "out of memory", NULL);
 }
 
+/* What a browser is told of the page that it asks for; false: no memory. */
+static bool
+set_site_headers(Request *r, const SiteResult *site)
+{
+	const char *pairs[16];
+	char	   *origin = NULL;
+	int			n = 0;
+
+	if (VecdbHttpCorsOrigins[0] == '\0' || !(origin = strndup(site->allow_origin ? site->allow_origin : "", site->allow_origin_len)))
+		return VecdbHttpCorsOrigins[0] == '\0';
+	pairs[n++] = "Vary";
+	pairs[n++] = site->preflight ? "Origin, Access-Control-Request-Method, Access-Control-Request-Headers" : "Origin";
+	if (site->allow_origin)
+	{
+		pairs[n++] = "Access-Control-Allow-Origin";
+		pairs[n++] = origin;
+		pairs[n++] = "Access-Control-Expose-Headers";
+		pairs[n++] = "Location, Retry-After, Allow";
+	}
+	if (site->allow_origin && site->preflight)
+	{
+		pairs[n++] = "Access-Control-Allow-Methods";
+		pairs[n++] = route_allow(ROUTE_NONE);
+		pairs[n++] = "Access-Control-Allow-Headers";
+		pairs[n++] = "Content-Type, Authorization";
+		pairs[n++] = "Access-Control-Max-Age";
+		pairs[n++] = "600";
+	}
+	pairs[n] = NULL;
+	free(r->site_headers);
+	r->site_headers = join_headers(pairs, &r->site_headers_len);
+	free(origin);
+	return r->site_headers != NULL;
+}
+
+/* Refuse what a page of another site has a browser send; whether the request may go on. */
+static bool
+allow_site(Client *c, const GuardRequest *request, const GuardResult *guard)
+{
+	Request    *r = c->request;
+	struct sockaddr_storage local;
+	socklen_t	len = sizeof(local);
+	bool		admin = c->server->kind == SERVER_ADMIN;
+	SiteRules	rules = {
+		.hosts = VecdbHttpHosts,
+		.origins = admin ? "" : VecdbHttpCorsOrigins,
+		.listen = admin ? "127.0.0.1" : VecdbHttpListen,
+		.local = getsockname(c->fd, (struct sockaddr *) &local, &len) == 0 ? (struct sockaddr *) &local : NULL
+	};
+	SiteResult	site;
+
+	site_check(request, guard, &rules, &site);
+	if (!admin && !set_site_headers(r, &site))
+		set_error(r, 503, "53200", "out of memory", NULL);
+	else if (site.status != 0)
+	{
+		counters.rejected[ADMIN_REJECT_SITE]++;
+		set_error(r, site.status, NULL, site.message, site.hint);
+	}
+	return r->state != REQUEST_ANSWERED;
+}
+
 static HttpVerdict
 on_headers(void *client, const GuardRequest *request)
 {
@@ -831,6 +924,7 @@ on_headers(void *client, const GuardRequest *request)
 	Request    *r = c->request;
 	GuardLimits limits;
 	GuardResult guard;
+	bool		allowed;
 
 	if (!r || c->gone)
 		return HTTP_CLOSE;
@@ -847,6 +941,7 @@ on_headers(void *client, const GuardRequest *request)
 		c->linger = true;
 		return reply(c);
 	}
+	allowed = allow_site(c, request, &guard);
 	if (guard.target != r->target)
 	{
 		memmove(r->target, guard.target, guard.target_len);
@@ -862,9 +957,9 @@ on_headers(void *client, const GuardRequest *request)
 	 */
 	if (guard.chunked)
 		r->last = true;
-	if (c->server->kind == SERVER_ADMIN)
+	if (allowed && c->server->kind == SERVER_ADMIN)
 		admin_headers(r);
-	else
+	else if (allowed)
 		public_headers(r, request);
 	enter_phase(c, CLIENT_BODY, VecdbHttpBodyTimeout_ms);
 	return HTTP_GO_ON;

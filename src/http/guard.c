@@ -78,7 +78,7 @@ guard_is_json(const GuardHeader *type)
 	size_t		len;
 
 	if (!type || type->value_len == 0)
-		return true;
+		return false;
 	v = type->value;
 	end = v + type->value_len;
 	semicolon = memchr(v, ';', type->value_len);
@@ -144,6 +144,8 @@ check_uri(const char *uri, size_t len, const GuardLimits *limits, GuardResult *r
 	{
 		const char *path = memchr(uri + 7, '/', len - 7);
 
+		result->authority = uri + 7;
+		result->authority_len = path ? (size_t) (path - uri) - 7 : len - 7;
 		if (path)
 		{
 			result->target = path;
@@ -210,6 +212,8 @@ check_framing(const GuardRequest *request, const GuardLimits *limits, GuardResul
 	const GuardHeader *length = NULL;
 	const GuardHeader *coding = NULL;
 	const GuardHeader *host = NULL;
+	const GuardHeader *origin = NULL;
+	const GuardHeader *type = NULL;
 
 	for (size_t i = 0; i < request->nheaders; i++)
 	{
@@ -223,6 +227,10 @@ check_framing(const GuardRequest *request, const GuardLimits *limits, GuardResul
 			known = &coding, twice = "Transfer-Encoding is given twice";
 		else if (name_is(h, "Host"))
 			known = &host, twice = "Host is given twice";
+		else if (name_is(h, "Origin"))
+			known = &origin, twice = "Origin is given twice";
+		else if (name_is(h, "Content-Type"))
+			known = &type, twice = "Content-Type is given twice";
 		if (!known)
 			continue;
 		if (*known)

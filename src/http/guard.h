@@ -61,6 +61,8 @@ typedef struct GuardResult
 	HttpMethod	method;
 	const char *target;			/* path and query: within the URI */
 	size_t		target_len;
+	const char *authority;		/* of a target with "http://", within the URI; NULL: none */
+	size_t		authority_len;
 	bool		has_body;
 	bool		chunked;
 	uint64_t	body_len;		/* when has_body and not chunked */
@@ -72,7 +74,10 @@ extern void guard_check(const GuardRequest *request, const char *uri, size_t uri
 /* A header's value by its name, in any case; NULL when there is none. */
 extern const GuardHeader *guard_header(const GuardRequest *request, const char *name);
 
-/* Whether a Content-Type, NULL where there is none, says JSON in UTF-8, or nothing. */
+/*
+ * Whether a Content-Type, NULL where there is none, says JSON in UTF-8.  What
+ * says nothing is none: a browser sends that for any page without asking.
+ */
 extern bool guard_is_json(const GuardHeader *type);
 
 extern HttpMethod guard_method(const char *name);

@@ -135,6 +135,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			memcpy(value, h->value, h->value_len);
 			tight.value = value;
 			REQUIRE(guard_is_json(&tight) == guard_is_json(h));
+			REQUIRE(!guard_is_json(h) || h->value_len > 0);
 			if (guard_is_json(h) && h->value_len > 0)
 				REQUIRE(strncasecmp(h->value, "application/", 12) == 0);
 			free(value);

@@ -176,8 +176,9 @@ is_error(post('/search?k=3', { vector => [ 1, 2, 3 ] }), 400, qr/unknown paramet
 is_error($c->request('POST', '/search', '{"vector":[1,2,3]}', 'Content-Type' => $_), 415, qr/JSON in UTF-8/, "Content-Type: $_")
   for 'text/plain', 'application/x-www-form-urlencoded', 'application/jsonx', 'application/json; charset=latin1', 'multipart/form-data; boundary=x', 'x', ';', 'application/json;charset="iso-8859-1"';
 is($c->request('POST', '/search', '{"vector":[1,2,3]}', 'Content-Type' => $_)->{status}, 200, "Content-Type: $_")
-  for 'application/json', 'application/JSON; charset=UTF-8', 'application/json;charset="utf-8"', 'application/vnd.api+json', '';
-is($c->request('POST', '/search', '{"vector":[1,2,3]}')->{status}, 200, 'no Content-Type');
+  for 'application/json', 'application/JSON; charset=UTF-8', 'application/json;charset="utf-8"', 'application/vnd.api+json';
+is_error($c->request('POST', '/search', '{"vector":[1,2,3]}', 'Content-Type' => undef), 415, qr/JSON in UTF-8/, 'no Content-Type');
+is_error($c->request('POST', '/search', '{"vector":[1,2,3]}', 'Content-Type' => ''), 415, qr/JSON in UTF-8/, 'an empty Content-Type');
 is_error(post('/search', "\x1f\x8b\x08", 'Content-Encoding' => 'gzip'), 415, qr/compressed/, 'a compressed body');
 is_kept($c, 'one connection took all of that');
 
@@ -187,8 +188,8 @@ is_refused($node, 'GET /vectors/' . 'a' x 8200 . " HTTP/1.1\r\nHost: x\r\n\r\n",
 is_refused($node, 'GET /vectors/x?' . 'a' x 8200 . " HTTP/1.1\r\nHost: x\r\n\r\n", 414, qr/too long/, 'a query over the limit');
 is_refused($node, "GET /health HTTP/1.1\r\nHost: x\r\nX: " . 'a' x 16400 . "\r\n\r\n", 431, qr/headers are too large/, 'headers over the limit');
 is_refused($node, "GET /health HTTP/1.1\r\nHost: x\r\n" . join('', map { "X$_: y\r\n" } 1 .. 120) . "\r\n", 431, qr/too many headers/, 'too many headers');
-is_refused($node, "POST /vectors HTTP/1.1\r\nHost: x\r\nContent-Length: 4194305\r\n\r\n", 413, qr/body is too large/, 'a body over the limit, before it is sent');
-is_refused($node, "POST /vectors HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" . ("80000\r\n" . ' ' x 524288 . "\r\n") x 9, 413, qr/body is too large/, 'a chunked body over the limit');
+is_refused($node, "POST /vectors HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 4194305\r\n\r\n", 413, qr/body is too large/, 'a body over the limit, before it is sent');
+is_refused($node, "POST /vectors HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n" . ("80000\r\n" . ' ' x 524288 . "\r\n") x 9, 413, qr/body is too large/, 'a chunked body over the limit');
 {
 	# What is far beyond every buffer gets an answer or is cut off, and nobody else notices.
 	for my $bytes ('GET /' . 'a' x 4_000_000, "GET / HTTP/1.1\r\nHost: x\r\nX: " . 'b' x 4_000_000, 'X' x 4_000_000)

@@ -14,7 +14,7 @@ use lib $FindBin::RealBin;
 use Test::More;
 use VecdbHttp;
 
-my $node = http_node('framing', "vecdb.http_header_timeout = 1s\nvecdb.http_body_timeout = 1s\n");
+my $node = http_node('framing', "vecdb.http_header_timeout = 1s\nvecdb.http_body_timeout = 1s\nvecdb.http_hosts = 'x, a, example.org:99, any.host'\n");
 my @executors = executors($node);
 my $front = worker_pid($node, 'vecdb http front');
 my $strict = library_is_strict($node);
@@ -63,7 +63,7 @@ sub post
 {
 	my ($headers, $body) = @_;
 
-	return "POST /vectors HTTP/1.1\r\n$headers\r\n" . ($body // $effect) . $kill;
+	return "POST /vectors HTTP/1.1\r\nContent-Type: application/json\r\n$headers\r\n" . ($body // $effect) . $kill;
 }
 
 # --- the length in two ways
@@ -90,7 +90,7 @@ refused(post("Host: x\r\nContent_Length: $n\r\nContent-Length: \r\n"), 400, 'an 
 {
 	# Leading zeroes are digits: both readers come to the same.
 	my $c = VecdbHttp::Client->new($node->{http});
-	$c->send("POST /search HTTP/1.1\r\nHost: x\r\nContent-Length: 00020\r\n\r\n" . '{"vector":[1,2]}    ' . "GET /health HTTP/1.1\r\nHost: x\r\n\r\n");
+	$c->send("POST /search HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 00020\r\n\r\n" . '{"vector":[1,2]}    ' . "GET /health HTTP/1.1\r\nHost: x\r\n\r\n");
 	is(($c->answer // {})->{status}, 200, 'a length with leading zeroes');
 	is(($c->answer // {})->{body}, 'OK', 'and what follows it');
 }
@@ -147,7 +147,10 @@ refused("GET /health HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n$kill", 400, 'Host tw
 refused("GET /health HTTP/1.1\r\nHost: a\r\nhost: b\r\n\r\n$kill", 400, 'two Hosts', ours => qr/twice/);
 refused("GET /health HTTP/1.1\r\nHost: $_\r\n\r\n$kill", 400, "Host: $_", ours => qr/Host is not a host name/)
   for 'a b', 'a/b', 'a@b', 'a?b', 'a#b', 'a,b', "a\xff", '<a>';
-is(call($node, 'GET', '/health', undef, Host => $_)->{status}, 200, "Host: $_") for 'localhost', '127.0.0.1:8080', '[::1]:8080', 'EXAMPLE.org', '';
+is(call($node, 'GET', '/health', undef, Host => $_)->{status}, 200, "Host: $_") for 'localhost', '127.0.0.1:8080', '[::1]:8080', 'EXAMPLE.org', 'Example.Org.:7';
+is_error(call($node, 'GET', '/health', undef, Host => ''), 421, qr/"" is not a host name/, 'an empty Host');
+refused("POST /vectors HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\nContent-Type: application/json\r\nContent-Length: $n\r\n\r\n$effect$kill", 400, 'Content-Type twice', ours => qr/Content-Type is given twice/);
+refused("POST /vectors HTTP/1.1\r\nHost: x\r\nOrigin: http://x\r\nOrigin: http://y\r\nContent-Type: application/json\r\nContent-Length: $n\r\n\r\n$effect$kill", 400, 'Origin twice', ours => qr/Origin is given twice/);
 
 # --- control characters, line ends
 refused("GET /health HTTP/1.1\r\nHost: x\r\nX: a$_->[0]b\r\n\r\n$kill", 400, "$_->[1] in a value") for [ "\0", 'NUL' ], [ "\x01", '0x01' ], [ "\x08", '0x08' ], [ "\x1b", 'ESC' ], [ "\x7f", 'DEL' ], [ "\r", 'CR' ], [ "\x0b", '0x0b' ];
@@ -192,14 +195,14 @@ refused("\n" x 5000, '400|408|closed', 'line feeds without an end');
 	is(($c->answer // {})->{body}, 'OK', 'values that are empty, have spaces around or bytes above 127');
 	$c->send("GET /health HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody" . "GET /health HTTP/1.1\r\nHost: x\r\n\r\n");
 	is(($c->answer // {})->{body}, 'OK', 'a GET with a body') for 1, 2;
-	$c->send("POST /search HTTP/1.1\r\nHost: x\r\nContent-Length: 16\r\nExpect: 100-continue\r\n\r\n");
+	$c->send("POST /search HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 16\r\nExpect: 100-continue\r\n\r\n");
 	ok(!$c->answer(undef, 0.5) && $c->{continued} || $c->{in} =~ /100 Continue/, 'Expect: 100-continue is answered');
 	$c->send('{"vector":[1,2]}');
 	is(($c->answer // {})->{status}, 200, 'and then the request');
 
 	# pipelined
 	my $all = '';
-	$all .= "GET /vectors/p$_ HTTP/1.1\r\nHost: x\r\n\r\n" . "POST /search HTTP/1.1\r\nHost: x\r\nContent-Length: 16\r\n\r\n{\"vector\":[1,2]}" . "GET /health HTTP/1.1\r\nHost: x\r\n\r\n" for 1 .. 100;
+	$all .= "GET /vectors/p$_ HTTP/1.1\r\nHost: x\r\n\r\n" . "POST /search HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 16\r\n\r\n{\"vector\":[1,2]}" . "GET /health HTTP/1.1\r\nHost: x\r\n\r\n" for 1 .. 100;
 	$c->send($all);
 	my @got;
 	for (1 .. 300)

@@ -30,10 +30,10 @@ my @kinds = (
 	{ name => 'the request line, byte by byte', drip => "GET /vectors/$long", least => $header_s, n => 80 },
 	{ name => 'headers, byte by byte', now => "GET /vectors/v1 HTTP/1.1\r\nHost: x\r\nX: ", drip => $long, least => $header_s, n => 80 },
 	{ name => 'headers, one after another', now => "GET /vectors/v1 HTTP/1.1\r\nHost: x\r\n", drip => [ map { "X$_: y\r\n" } 1 .. 1000 ], least => $header_s, n => 80 },
-	{ name => 'a body, byte by byte', now => "POST /search HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n{", drip => $long, least => $body_s, n => 80 },
-	{ name => 'a body in chunks of a byte', now => "POST /search HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n", drip => [ ("1\r\n \r\n") x 1000 ], least => $body_s, n => 40 },
-	{ name => 'a body that stops', now => "POST /search HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n{\"vector\":", drip => '', least => $body_s, n => 40 },
-	{ name => 'a body of a path that is not there', now => "POST /none HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n", drip => $long, least => $body_s, n => 20 },
+	{ name => 'a body, byte by byte', now => "POST /search HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n\r\n{", drip => $long, least => $body_s, n => 80 },
+	{ name => 'a body in chunks of a byte', now => "POST /search HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n", drip => [ ("1\r\n \r\n") x 1000 ], least => $body_s, n => 40 },
+	{ name => 'a body that stops', now => "POST /search HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n\r\n{\"vector\":", drip => '', least => $body_s, n => 40 },
+	{ name => 'a body of a path that is not there', now => "POST /none HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n\r\n", drip => $long, least => $body_s, n => 20 },
 	{ name => 'nothing', drip => '', least => $header_s, n => 40 },
 	# From libmicrohttpd 1.0 on the second of them ends the connection.
 	{ name => 'empty lines', drip => [ ("\r\n") x 1000 ], least => library_is_strict($node) ? 0 : $header_s, n => 40 });

@@ -167,7 +167,7 @@ sub stop_in_background
 	$_->send(VecdbHttp::Client::compose('GET', '/vectors/v1')) for @queued;
 	ok(wait_until(sub { metric($node, 'vecdb_http_queue_depth') == 3 }), 'three wait');
 	my $half = client();
-	$half->send("POST /search HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{");
+	$half->send("POST /search HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{");
 	my $began = time();
 	my $stop = stop_in_background();
 	is_error($_->answer, 503, qr/shutting down/, 'a request that waits is told of the shutdown', '57P01') for @queued;

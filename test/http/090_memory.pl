@@ -84,7 +84,7 @@ sub run
 		if (rand() < 0.02)
 		{
 			my $c = VecdbHttp::Client->new($node->{http});
-			$c->send(rand() < 0.5 ? "GET /stats HTTP/1.1\r\nHost: x\r\nContent-Length: +1\r\n\r\n" : "POST /search HTTP/1.1\r\nHost: x\r\nContent-Length: 5000000\r\n\r\n" . ' ' x 100_000);
+			$c->send(rand() < 0.5 ? "GET /stats HTTP/1.1\r\nHost: x\r\nContent-Length: +1\r\n\r\n" : "POST /search HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 5000000\r\n\r\n" . ' ' x 100_000);
 			$c->close;
 			$clients[0]->close;
 			$clients[0] = VecdbHttp::Client->new($node->{http});

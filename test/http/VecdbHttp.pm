@@ -53,6 +53,7 @@ autovacuum = off
 shared_preload_libraries = 'vecdb'
 vecdb.http_port = $node->{http}
 vecdb.http_admin_port = $node->{admin}
+vecdb.http_hosts = 'x'
 CONF
 	$node->start;
 	return $node if $options{bare};
@@ -365,16 +366,14 @@ sub send
 	return 1;
 }
 
-# Bytes of a request; the body may be text or a structure.
+# Bytes of a request; the body may be text or a structure.  It is said to be JSON
+# unless Content-Type is given; a header that is undef is left out.
 sub compose
 {
 	my ($method, $path, $body, %headers) = @_;
 
-	if (ref $body)
-	{
-		$body = VecdbHttp::encode($body);
-		$headers{'Content-Type'} //= 'application/json';
-	}
+	$body = VecdbHttp::encode($body) if ref $body;
+	$headers{'Content-Type'} = 'application/json' if defined $body && !exists $headers{'Content-Type'};
 	$headers{Host} //= 'localhost';
 	$headers{'Content-Length'} //= length $body if defined $body;
 	my $head = "$method $path HTTP/1.1\r\n";

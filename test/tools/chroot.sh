@@ -14,6 +14,8 @@ sources()
 {
 	local codename
 
+	# apt tells of archives whose lists it has; images of machines come without.
+	package_lists || apt_get update >&2
 	codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
 	apt-get indextargets --format '$(RELEASE) $(COMPONENT) $(REPO_URI) $(SIGNED_BY)' 'Identifier: Packages' |
 		awk -v here="$codename" -v suite="$1" '

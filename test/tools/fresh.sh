@@ -6,7 +6,7 @@
 #	  "N passed, N failed".
 #
 # STATE chooses one by name, ALL=1 all of them; else those that test/fresh/states
-# marks for CI.  LONG=1 runs the second command with all its suites.
+# marks for CI.  WHOLE=1 runs the second command with all its suites.
 
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 . "$ROOT/test/tools/chroot.sh"
@@ -30,7 +30,7 @@ finish()
 # is given.
 limit()
 {
-	local left=${LONG:+7200}
+	local left=${WHOLE:+7200}
 
 	left=${left:-1200}
 	if [ -n "${TIME_LIMIT:-}" ] && [ $((TIME_LIMIT - SECONDS)) -lt "$left" ]; then
@@ -72,7 +72,7 @@ in_machine()
 	local name pass=()
 
 	for name in http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY NODE_EXTRA_CA_CERTS SSL_CERT_FILE \
-		npm_config_registry npm_config_cafile LONG ALL; do
+		npm_config_registry npm_config_cafile WHOLE ALL; do
 		[ -z "${!name:-}" ] || pass+=("$name=${!name}")
 	done
 	unshare --mount --propagation "$PROPAGATION" --pid --fork --kill-child bash -c '
@@ -148,12 +148,15 @@ state()
 	failed=$(grep -c '^not ok - ' "$log")
 	[ "$status" -ne 124 ] || say "  stopped after $((SECONDS - began)) seconds"
 	# A machine whose script ended early is one failure.
-	[ "$status" -eq 0 ] || [ "$failed" -gt 0 ] || failed=1
+	if [ "$status" -ne 0 ] && [ "$failed" -eq 0 ]; then
+		failed=1
+		say "not ok - $name ended early; the end of $log:"
+		tail -n 25 "$log" | cut -c 1-300 | sed 's/^/  | /'
+	fi
 	PASSED=$((PASSED + passed))
 	FAILED=$((FAILED + failed))
 	printf '%-18s %4d passed %4d failed  %4d s\n' "$name" "$passed" "$failed" $((SECONDS - began))
 	if [ "$failed" -gt 0 ]; then
-		tail -n 40 "$log" | cut -c 1-300 | sed 's/^/  | /'
 		say "  all of it: $log; the machine: $MACHINE"
 	else
 		rm -rf "$MACHINE"

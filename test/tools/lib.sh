@@ -31,12 +31,14 @@ say()
 	printf '%s\n' "$*"
 }
 
-# open_log NAME: later steps write to .vecdb/log/NAME.log.
+# open_log NAME: later steps write to .vecdb/log/NAME.log.  What root makes there
+# belongs to the owner of the tree, who comes after with other commands.
 open_log()
 {
-	mkdir -p "$WORK/log" 2>/dev/null && : >"$WORK/log/$1.log" 2>/dev/null ||
-		die "cannot write in $WORK/log" "run as the owner of the tree, or remove $WORK"
 	LOG=$WORK/log/$1.log
+	mkdir -p "$WORK/log" 2>/dev/null && : >"$LOG" 2>/dev/null ||
+		die "cannot write in $WORK/log" "run as the owner of the tree, or remove $WORK"
+	! am_root || chown -h --reference="$ROOT" "$WORK" "$WORK/log" "$LOG"
 }
 
 # step WHAT COMMAND...: run quietly; on failure show the log's end and stop.

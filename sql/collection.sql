@@ -88,8 +88,8 @@ COMMENT ON FUNCTION vecdb.describe(regclass) IS 'what makes a table a collection
 
 CREATE FUNCTION vecdb.count_rows("table" regclass) RETURNS bigint
 	AS 'MODULE_PATHNAME', 'vecdb_count_rows'
-	LANGUAGE C STABLE STRICT PARALLEL RESTRICTED COST 10000;
-COMMENT ON FUNCTION vecdb.count_rows(regclass) IS 'number of rows of a table that the caller sees';
+	LANGUAGE C STABLE STRICT PARALLEL UNSAFE COST 10000;
+COMMENT ON FUNCTION vecdb.count_rows(regclass) IS 'number of rows of a table that the caller sees; NULL where another''s code would have to be run to tell';
 
 -- Counting reads the whole table; a query that does not name rows does not count.
 CREATE VIEW vecdb.collections WITH (security_barrier) AS
@@ -107,7 +107,7 @@ GRANT SELECT ON vecdb.collections TO PUBLIC;
 COMMENT ON VIEW vecdb.collections IS 'the collections that the current user may read';
 
 CREATE FUNCTION vecdb.collection_info(name text) RETURNS SETOF vecdb.collections
-	LANGUAGE sql STABLE STRICT PARALLEL RESTRICTED ROWS 1
+	LANGUAGE sql STABLE STRICT PARALLEL UNSAFE ROWS 1
 	BEGIN ATOMIC
 		SELECT c.* FROM vecdb.collections c
 		WHERE c.name = (SELECT relname::text FROM pg_class WHERE oid = vecdb.collection_table(collection_info.name));
@@ -118,7 +118,7 @@ CREATE FUNCTION vecdb.stats(OUT collections integer, OUT total_vectors bigint,
 		OUT storage_size_bytes bigint, OUT index_size_bytes bigint, OUT dimensions integer[],
 		OUT hnsw_collections integer, OUT flat_collections integer,
 		OUT dead_rows bigint, OUT scans bigint, OUT version text) RETURNS record
-	LANGUAGE sql STABLE PARALLEL RESTRICTED
+	LANGUAGE sql STABLE PARALLEL UNSAFE
 	BEGIN ATOMIC
 		SELECT count(*)::integer, coalesce(sum(c.rows), 0)::bigint,
 			coalesce(sum(c.total_bytes), 0)::bigint, coalesce(sum(c.index_bytes), 0)::bigint,

@@ -7,6 +7,10 @@
 -- is new is created without it, or an object that waits for its name is taken.
 SET LOCAL search_path = pg_catalog, pg_temp;
 
+-- Counts in a subtransaction now, which no parallel query may begin.
+ALTER FUNCTION vecdb.count_rows(regclass) PARALLEL UNSAFE;
+COMMENT ON FUNCTION vecdb.count_rows(regclass) IS 'number of rows of a table that the caller sees; NULL where another''s code would have to be run to tell';
+
 -- Bound anew: 0.1.0 resolved their names in the schema that it was created in.
 -- What filters rows by rights is a security barrier.
 CREATE OR REPLACE VIEW vecdb.collections WITH (security_barrier) AS
@@ -22,7 +26,7 @@ WHERE c.relnamespace = 'collections'::regnamespace AND c.relkind IN ('r', 'p')
 	AND has_schema_privilege('collections'::regnamespace, 'USAGE') AND has_table_privilege(c.oid, 'SELECT');
 
 CREATE OR REPLACE FUNCTION vecdb.collection_info(name text) RETURNS SETOF vecdb.collections
-	LANGUAGE sql STABLE STRICT PARALLEL RESTRICTED ROWS 1
+	LANGUAGE sql STABLE STRICT PARALLEL UNSAFE ROWS 1
 	BEGIN ATOMIC
 		SELECT c.* FROM vecdb.collections c
 		WHERE c.name = (SELECT relname::text FROM pg_class WHERE oid = vecdb.collection_table(collection_info.name));
@@ -32,7 +36,7 @@ CREATE OR REPLACE FUNCTION vecdb.stats(OUT collections integer, OUT total_vector
 		OUT storage_size_bytes bigint, OUT index_size_bytes bigint, OUT dimensions integer[],
 		OUT hnsw_collections integer, OUT flat_collections integer,
 		OUT dead_rows bigint, OUT scans bigint, OUT version text) RETURNS record
-	LANGUAGE sql STABLE PARALLEL RESTRICTED
+	LANGUAGE sql STABLE PARALLEL UNSAFE
 	BEGIN ATOMIC
 		SELECT count(*)::integer, coalesce(sum(c.rows), 0)::bigint,
 			coalesce(sum(c.total_bytes), 0)::bigint, coalesce(sum(c.index_bytes), 0)::bigint,

@@ -95,14 +95,25 @@ VecdbRestrictSearchPath(void)
 
 #include "catalog/pg_namespace.h"
 
-/* May the current user create in this schema? */
+/* May the current user do this in this schema: ACL_USAGE, ACL_CREATE? */
 static inline AclResult
-VecdbSchemaCreateCheck(Oid schema)
+VecdbSchemaCheck(Oid schema, AclMode mode)
 {
 #if PG_VERSION_NUM >= 160000
-	return object_aclcheck(NamespaceRelationId, schema, GetUserId(), ACL_CREATE);
+	return object_aclcheck(NamespaceRelationId, schema, GetUserId(), mode);
 #else
-	return pg_namespace_aclcheck(schema, GetUserId(), ACL_CREATE);
+	return pg_namespace_aclcheck(schema, GetUserId(), mode);
+#endif
+}
+
+/* Does the current user own this schema? */
+static inline bool
+VecdbOwnsSchema(Oid schema)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_ownercheck(NamespaceRelationId, schema, GetUserId());
+#else
+	return pg_namespace_ownercheck(schema, GetUserId());
 #endif
 }
 

@@ -73,10 +73,18 @@ typedef struct Statement Statement;
 
 /*
  * The collection of that name, locked until the end of the transaction; an
- * error when there is none.  A copy: what is remembered may change while
- * statements run.
+ * error when there is none, or when the current user has not the rights needed
+ * (ACL_SELECT, ACL_INSERT, each on some column; ACL_NO_RIGHTS: ownership of it or
+ * of the schema).  Rights are checked before it is locked and before anything
+ * is told of it.  A copy: what is remembered may change while statements run.
  */
-extern void CollectionOpen(const char *name, LOCKMODE lockmode, Collection *collection);
+extern void CollectionOpen(const char *name, LOCKMODE lockmode, AclMode needed, Collection *collection);
+
+/*
+ * Is this a table, or a partitioned one, of which the current user may read some
+ * column?  Looks only, without a lock; false also for what is gone.
+ */
+extern bool CollectionMayRead(Oid relid);
 
 /* The facts of a table that the caller has locked; false where it is no collection. */
 extern bool CollectionFacts(Oid relid, Collection *collection);

@@ -189,7 +189,7 @@ vecdb_drop_collection(PG_FUNCTION_ARGS)
 	char	   *name = CollectionTextArgument(fcinfo, 0, "the name of a collection");
 	Collection	collection;
 
-	CollectionOpen(name, AccessShareLock, &collection);
+	CollectionOpen(name, AccessExclusiveLock, ACL_NO_RIGHTS, &collection);
 	SPI_connect();
 	run("DROP TABLE %s", CollectionQualified(name));
 	SPI_finish();
@@ -205,7 +205,7 @@ vecdb_rename_collection(PG_FUNCTION_ARGS)
 	Collection	collection;
 
 	check_name(new_name);
-	CollectionOpen(name, AccessShareLock, &collection);
+	CollectionOpen(name, AccessExclusiveLock, ACL_NO_RIGHTS, &collection);
 	check_unused(new_name);
 	SPI_connect();
 	run("ALTER TABLE %s RENAME TO %s", CollectionQualified(name), quote_identifier(new_name));
@@ -220,13 +220,15 @@ vecdb_collection_table(PG_FUNCTION_ARGS)
 {
 	Collection	collection;
 
-	CollectionOpen(CollectionTextArgument(fcinfo, 0, "the name of a collection"), AccessShareLock, &collection);
+	CollectionOpen(CollectionTextArgument(fcinfo, 0, "the name of a collection"), AccessShareLock, ACL_SELECT, &collection);
 	PG_RETURN_OID(collection.relid);
 }
 
 /*
  * The facts about a table, as one row; none where it is not a collection, or is
- * gone: the view calls this for what pg_class listed a moment ago.
+ * gone: the view calls this for what pg_class listed a moment ago.  None either
+ * for what the caller may not read, which is not locked; and what is read is
+ * locked no longer than that, since a list may be long.
  */
 PG_FUNCTION_INFO_V1(vecdb_describe);
 Datum
@@ -240,10 +242,13 @@ vecdb_describe(PG_FUNCTION_ARGS)
 	bool		nulls[7] = {false};
 
 	InitMaterializedSRF(fcinfo, 0);
+	if (!CollectionMayRead(relid))
+		return (Datum) 0;
 	rel = try_relation_open(relid, AccessShareLock);
 	if (rel == NULL)
 		return (Datum) 0;
-	if (CollectionFacts(relid, &collection))
+	/* rights may have changed while we waited */
+	if (CollectionMayRead(relid) && CollectionFacts(relid, &collection))
 	{
 		values[0] = Int32GetDatum(collection.dimensions);
 		values[1] = CStringGetTextDatum(CollectionMetricName(collection.metric));
@@ -255,32 +260,8 @@ vecdb_describe(PG_FUNCTION_ARGS)
 		nulls[4] = nulls[5] = !collection.hnsw;
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}
-	relation_close(rel, NoLock);
+	relation_close(rel, AccessShareLock);
 	return (Datum) 0;
-}
-
-/* How many rows of a table the caller sees; NULL where it is gone. */
-PG_FUNCTION_INFO_V1(vecdb_count_rows);
-Datum
-vecdb_count_rows(PG_FUNCTION_ARGS)
-{
-	Oid			relid = PG_GETARG_OID(0);
-	Relation	rel = try_relation_open(relid, AccessShareLock);
-	char	   *text;
-	int64		rows;
-	bool		isnull;
-
-	if (rel == NULL)
-		PG_RETURN_NULL();
-	text = psprintf("SELECT pg_catalog.count(*) FROM %s",
-					quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)), RelationGetRelationName(rel)));
-	relation_close(rel, NoLock);
-	SPI_connect();
-	if (SPI_execute(text, true, 0) != SPI_OK_SELECT || SPI_processed != 1)
-		elog(ERROR, "could not execute \"%s\"", text);
-	rows = DatumGetInt64(SpiColumn(0, 1, INT8OID, &isnull));
-	SPI_finish();
-	PG_RETURN_INT64(rows);
 }
 
 /*

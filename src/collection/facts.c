@@ -422,8 +422,73 @@ report_unknown(const char *name)
 			 : errhint("vecdb.create_collection() makes one; the view vecdb.collections lists those that you may read.")));
 }
 
+/* Has the user each of these rights, for the whole table or for some column? */
+static bool
+has_rights(Oid relid, AclMode needed)
+{
+	for (AclMode right = 1; right <= needed; right <<= 1)
+	{
+		bool		gone = false;
+
+		if ((needed & right) != 0 &&
+			pg_class_aclcheck_ext(relid, GetUserId(), right, &gone) != ACLCHECK_OK &&
+			(gone || pg_attribute_aclcheck_all(relid, GetUserId(), right, ACLMASK_ANY) != ACLCHECK_OK))
+			return false;
+	}
+	return true;
+}
+
+static bool
+is_table(Oid relid)
+{
+	char		kind = get_rel_relkind(relid);
+
+	return kind == RELKIND_RELATION || kind == RELKIND_PARTITIONED_TABLE;
+}
+
+bool
+CollectionMayRead(Oid relid)
+{
+	Oid			schema = get_rel_namespace(relid);
+
+	return OidIsValid(schema) && is_table(relid) &&
+		VecdbSchemaCheck(schema, ACL_USAGE) == ACLCHECK_OK && has_rights(relid, ACL_SELECT);
+}
+
+static void pg_attribute_noreturn()
+report_no_collection(const char *name)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+			 errmsg("\"%s\" is not a collection", name),
+			 errdetail("A collection is a table with the columns id text, data vector(n) or halfvec(n) and metadata jsonb, "
+					   "and with a metric: that of an hnsw index on data, or the constraint CHECK (vecdb.uses_metric('cosine')).")));
+}
+
+/*
+ * Called back for what has the name now, before it is locked: rights first, so
+ * that nobody waits for, holds up or learns of what is not for them.
+ */
+static void
+check_rights(const RangeVar *range, Oid relid, Oid locked, void *arg)
+{
+	AclMode		needed = *(AclMode *) arg;
+
+	if (!OidIsValid(relid))
+		return;
+	if (!is_table(relid))
+		report_no_collection(range->relname);
+	if (needed == ACL_NO_RIGHTS)
+	{
+		if (!VecdbOwnsRelation(relid) && !VecdbOwnsSchema(get_rel_namespace(relid)))
+			aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, range->relname);
+	}
+	else if (!has_rights(relid, needed))
+		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, range->relname);
+}
+
 void
-CollectionOpen(const char *name, LOCKMODE lockmode, Collection *collection)
+CollectionOpen(const char *name, LOCKMODE lockmode, AclMode needed, Collection *collection)
 {
 	Oid			relid = InvalidOid;
 
@@ -437,14 +502,10 @@ CollectionOpen(const char *name, LOCKMODE lockmode, Collection *collection)
 		range.relpersistence = RELPERSISTENCE_PERMANENT;
 		range.inh = true;
 		range.location = -1;
-		relid = RangeVarGetRelid(&range, lockmode, true);
+		relid = RangeVarGetRelidExtended(&range, lockmode, RVR_MISSING_OK, check_rights, &needed);
 	}
 	if (!OidIsValid(relid))
 		report_unknown(name);
 	if (!CollectionFacts(relid, collection))
-		ereport(ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("\"%s\" is not a collection", name),
-				 errdetail("A collection is a table with the columns id text, data vector(n) or halfvec(n) and metadata jsonb, "
-						   "and with a metric: that of an hnsw index on data, or the constraint CHECK (vecdb.uses_metric('cosine')).")));
+		report_no_collection(name);
 }

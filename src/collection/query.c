@@ -350,7 +350,7 @@ vecdb_search(PG_FUNCTION_ARGS)
 	self.ef_search = int_argument(fcinfo, 6, HnswEfSearch(), "ef_search", HNSW_MAX_EF_SEARCH);
 	self.ef_search = Min(Max(self.ef_search, self.k), HNSW_MAX_EF_SEARCH);
 
-	CollectionOpen(name, AccessShareLock, &self.collection);
+	CollectionOpen(name, AccessShareLock, ACL_SELECT, &self.collection);
 	if (PG_ARGISNULL(1))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),

@@ -94,7 +94,7 @@ CollectionUpsert(const char *name, int n, Datum *ids, Datum *vectors, Datum *met
 	Statement  *statement;
 	int			rows = 0;
 
-	CollectionOpen(name, RowExclusiveLock, &collection);
+	CollectionOpen(name, RowExclusiveLock, ACL_SELECT | ACL_INSERT, &collection);
 	for (int i = 0; i < n; i++)
 	{
 		int			dim = DatumGetVector(vectors[i])->dim;

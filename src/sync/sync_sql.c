@@ -509,7 +509,7 @@ table_argument(const char *name, bool owned)
 	HeapTuple	tuple;
 	bool		ours;
 
-	CollectionOpen(name, AccessShareLock, &collection);
+	CollectionOpen(name, AccessShareLock, owned ? ACL_NO_RIGHTS : ACL_SELECT, &collection);
 	if (owned && !VecdbOwnsRelation(collection.relid))
 		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, collection.name);
 	if (!owned && pg_class_aclcheck(collection.relid, GetUserId(), ACL_SELECT) != ACLCHECK_OK)
@@ -765,7 +765,7 @@ vecdb_join(PG_FUNCTION_ARGS)
 
 	PreventCommandIfReadOnly("vecdb.join()");
 	/* An invitation is good once: what can be refused is refused before. */
-	allowed = VecdbSchemaCreateCheck(schema);
+	allowed = VecdbSchemaCheck(schema, ACL_CREATE);
 	if (allowed != ACLCHECK_OK)
 		aclcheck_error(allowed, OBJECT_SCHEMA, "collections");
 	if (name && OidIsValid(get_relname_relid(name, schema)))

@@ -85,5 +85,119 @@ is($node->safe_psql('postgres', q{SET vecdb_test.armed = '1'; SET vecdb_test.wha
 	SELECT current_setting('search_path'), current_setting('work_mem')}), '"$user", public|4MB', 'nor leave settings behind');
 is($node->safe_psql('postgres', 'SELECT rolsuper FROM pg_roles WHERE rolname = \'mallory\''), 'f', 'he is who he was');
 
+# ---------------------------------------------------------------------
+# What one may not read is not told
+$node->safe_psql(
+	'postgres', q{
+	SELECT vecdb.create_collection('private', 7, 'l1', m => 9);
+	SELECT vecdb.create_collection('open', 2);
+	SELECT vecdb.upsert('private', 'secret', '[1,2,3,4,5,6,7]');
+	CREATE TABLE collections.plain (id text);
+	GRANT SELECT ON collections.open TO PUBLIC}, @ann);
+foreach my $try (
+	q{SELECT vecdb.search('private', '[1,2]')},
+	q{SELECT vecdb.search('private', '[1,2,3,4,5,6,7]')},
+	q{SELECT vecdb.search('private', NULL)},
+	q{SELECT vecdb.upsert('private', 'x', '[1,2]')},
+	q{SELECT vecdb.upsert('private', '[{"data": [1,2]}]'::jsonb)},
+	q{SELECT vecdb.upsert_batch('private', NULL, ARRAY['[1,2]']::vector[])},
+	q{SELECT vecdb.search('plain', '[1,2]')},
+	q{SELECT vecdb.collection_table('private')},
+	q{SELECT vecdb.collection_table('plain')},
+	q{SELECT vecdb.collection_info('private')})
+{
+	like(error_of($try, @bob), qr/^psql:<stdin>:1: ERROR:  permission denied for table (private|plain)(\nCONTEXT:  SQL function "collection_info" statement 1)?$/, "a stranger is told of rights only: $try");
+}
+foreach my $try (q{SELECT vecdb.drop_collection('private')}, q{SELECT vecdb.rename_collection('private', 'other')}, q{SELECT vecdb.drop_collection('plain')})
+{
+	like(error_of($try, @bob), qr/^psql:<stdin>:1: ERROR:  must be owner of table (private|plain)$/, "and: $try");
+}
+unlike(error_of(q{SELECT vecdb.search('privat', '[1]')}, @bob), qr/private/, 'no hint names it');
+is($node->safe_psql('postgres', q{SELECT * FROM vecdb.describe('collections.private')}, @bob), '', 'nothing describes it');
+is($node->safe_psql('postgres', q{SELECT vecdb.count_rows('collections.private') IS NULL}, @bob), 't', 'nobody counts it');
+is($node->safe_psql('postgres', q{SELECT name FROM vecdb.collections}, @bob), 'open', 'nor is it in the list');
+is($node->safe_psql('postgres', q{SELECT collections FROM vecdb.stats()}, @bob), '1', 'nor in the totals');
+is($node->safe_psql('postgres', q{SELECT dimensions, m FROM vecdb.describe('collections.private')}, @ann), '7|9', 'its owner reads all that');
+$node->safe_psql('postgres', q{CREATE ROLE col LOGIN; GRANT SELECT (id, data, metadata) ON collections.private TO col});
+is($node->safe_psql('postgres', q{SELECT id FROM vecdb.search('private', '[1,2,3,4,5,6,7]')}, as_role('col')), 'secret', 'and who was granted its columns searches');
+
+# A cheap function sees no row that rights keep from the caller
+$node->safe_psql('postgres', q{INSERT INTO vecdb.shared_collection (root, "table", name) VALUES (sha256('x'), 'collections.private'::regclass, 'private')});
+foreach my $view (qw(shared_collections collections))
+{
+	($rc, $out, $err) = $node->psql(
+		'postgres', qq{
+		CREATE FUNCTION pg_temp.leak(text) RETURNS boolean LANGUAGE plpgsql COST 0.0001 AS 'BEGIN RAISE NOTICE ''saw %'', \$1; RETURN true; END';
+		SELECT name FROM vecdb.$view WHERE pg_temp.leak(name) AND name <> 'open'}, @bob);
+	is($err =~ s/^.*saw open\n?//gmr, '', "vecdb.$view shows a cheap function nothing more");
+	is($out, '', 'and gives nothing');
+}
+$node->safe_psql('postgres', 'DELETE FROM vecdb.shared_collection');
+
+# ---------------------------------------------------------------------
+# What a list of all runs of each one's owner
+$node->safe_psql(
+	'postgres', qq{
+	SET client_min_messages = error;
+	CREATE FUNCTION own_rows(text) RETURNS boolean LANGUAGE plpgsql AS \$q\$@{[ trap_body('true') ]}\$q\$;
+	SELECT vecdb.create_collection('bait', 2, index_type => 'flat'), vecdb.create_collection('policed', 2, index_type => 'flat'),
+		vecdb.create_collection('forced', 2, index_type => 'flat'), vecdb.create_collection('broken', 2, index_type => 'flat'),
+		vecdb.create_collection('plainly', 2, index_type => 'flat'), vecdb.create_collection('closed', 2, index_type => 'flat');
+	SELECT vecdb.upsert(c, 'a', '[1,2]', '{"owner": "bob"}'), vecdb.upsert(c, 'b', '[1,2]', '{"owner": "ann"}')
+		FROM unnest('{bait,policed,forced,broken,plainly,closed}'::text[]) c;
+	CREATE INDEX ON collections.bait (created_at) WHERE trap(7) > 0;
+	CREATE POLICY p ON collections.policed USING (own_rows(id));
+	CREATE POLICY p ON collections.forced USING (own_rows(id));
+	CREATE POLICY p ON collections.broken USING (length(id) / (length(id) - 1) > 0);
+	CREATE POLICY p ON collections.plainly USING (metadata ->> 'owner' = current_user);
+	ALTER TABLE collections.policed ENABLE ROW LEVEL SECURITY;
+	ALTER TABLE collections.forced ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+	ALTER TABLE collections.broken ENABLE ROW LEVEL SECURITY;
+	ALTER TABLE collections.plainly ENABLE ROW LEVEL SECURITY;
+	GRANT SELECT ON collections.bait, collections.policed, collections.forced, collections.broken, collections.plainly, collections.closed TO PUBLIC;
+	REVOKE SELECT ON collections.closed FROM mallory}, @mallory);
+my $list = q{SELECT name, rows FROM vecdb.collections WHERE owner = 'mallory' ORDER BY name};
+$offset = -s $node->logfile;
+is($node->safe_psql('postgres', $list), "bait|2\nbroken|2\nclosed|2\nforced|\nplainly|2\npoliced|2", 'a superuser lists collections, and counts what that is safe for');
+is($node->safe_psql('postgres', $list, @bob), "bait|2\nbroken|\nclosed|2\nforced|\nplainly|1\npoliced|", 'another user sees those of his rows that nobody\'s code chooses');
+$node->safe_psql('postgres', 'SELECT * FROM vecdb.stats()', $_ ? @bob : ()) foreach 0, 1;
+is(sprung($node, $offset) =~ s/,//r, 'mallory', 'and nothing of the owner\'s is run by another');
+
+# ---------------------------------------------------------------------
+# Locks: of what one may not read none, of a list one at a time
+$node->safe_psql('postgres', 'DO $$ BEGIN FOR i IN 1 .. 1200 LOOP EXECUTE format(\'CREATE TABLE many_%s (a int)\', i); IF i % 50 = 0 THEN COMMIT; END IF; END LOOP; END $$', @ann);
+foreach ([ 'a stranger', @bob ], [ 'a superuser' ])
+{
+	my ($who, @as) = @$_;
+
+	is( $node->safe_psql('postgres', q{BEGIN; SELECT count(d) < 100 FROM pg_class c LEFT JOIN vecdb.describe(c.oid) d ON true;
+			SELECT count(*) FROM pg_locks WHERE pid = pg_backend_pid() AND relation >= 16384; ROLLBACK}, @as),
+		"t\n0", "$who describes every relation there is, and holds no lock");
+}
+my $locker = $node->background_psql('postgres', @ann, on_error_stop => 1);
+$locker->query_safe('BEGIN; LOCK TABLE collections.private, many_1 IN ACCESS EXCLUSIVE MODE');
+foreach my $try (
+	q{SELECT * FROM vecdb.describe('collections.private')},
+	q{SELECT vecdb.count_rows('collections.private')},
+	q{SELECT * FROM vecdb.describe('many_1')},
+	q{SELECT vecdb.collection_table('private')},
+	q{SELECT vecdb.search('private', '[1]')},
+	q{SELECT vecdb.upsert('private', 'a', '[1]')},
+	q{SELECT vecdb.drop_collection('private')},
+	q{SELECT vecdb.rename_collection('private', 'x')},
+	q{SELECT * FROM hnsw_check('collections.private_data_idx')},
+	q{SELECT * FROM hnsw_stats('collections.private_data_idx')})
+{
+	unlike(error_of("SET lock_timeout = '10s'; $try", @bob), qr/timeout/, "a stranger does not wait for a lock: $try");
+}
+$locker->query_safe('ROLLBACK');
+$locker->quit;
+
+$node->safe_psql('postgres', "SELECT vecdb.create_collection('c$_', 2, index_type => 'flat')", @ann) foreach 1 .. 10;
+$node->safe_psql('postgres', 'DO $$ BEGIN FOR i IN 11 .. 400 LOOP PERFORM vecdb.create_collection(format(\'c%s\', i), 2, index_type => \'flat\'); IF i % 10 = 0 THEN COMMIT; END IF; END LOOP; END $$', @ann);
+is( $node->safe_psql('postgres', q{BEGIN; SELECT count(rows) FROM vecdb.collections WHERE owner = 'ann'; SELECT collections FROM vecdb.stats();
+		SELECT count(*) FROM pg_locks WHERE pid = pg_backend_pid() AND relation >= 16384 AND relation <> 'vecdb.collections'::regclass; ROLLBACK}, @ann),
+	"402\n408\n0", 'a list of more collections than the lock table holds is counted');
+
 $node->stop;
 done_testing();

@@ -125,9 +125,13 @@ static FixedStatement describe_all_statement = {
 static FixedStatement stats_statement = {
 	"SELECT pg_catalog.row_to_json(s)::pg_catalog.text FROM vecdb.stats() s", 0, ""
 };
+/* From the catalog alone: the size of a file would take a lock of each table, and wait for whoever holds one. */
 static FixedStatement metrics_statement = {
 	"SELECT c.relname::pg_catalog.text, CASE WHEN pg_catalog.pg_stat_get_tuples_inserted(c.oid) OPERATOR(pg_catalog.>) 0 "
-	"THEN pg_catalog.pg_stat_get_live_tuples(c.oid) ELSE pg_catalog.int8(greatest(c.reltuples, 0)) END, pg_catalog.pg_indexes_size(c.oid) "
+	"THEN pg_catalog.pg_stat_get_live_tuples(c.oid) ELSE pg_catalog.int8(greatest(c.reltuples, 0)) END, "
+	"coalesce((SELECT pg_catalog.sum(x.relpages) FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class x "
+	"ON x.oid OPERATOR(pg_catalog.=) i.indexrelid WHERE i.indrelid OPERATOR(pg_catalog.=) c.oid), 0) "
+	"OPERATOR(pg_catalog.*) pg_catalog.int8(pg_catalog.current_setting('block_size')) "
 	"FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace "
 	"WHERE n.nspname OPERATOR(pg_catalog.=) 'collections' AND c.relkind OPERATOR(pg_catalog.=) 'r' ORDER BY 1", 0, ""
 };
@@ -1672,7 +1676,7 @@ NativeApiMetrics(ApiAnswer *answer)
 	StringInfo	out = &answer->body;
 	static const char *const names[] = {"vecdb_collection_vectors", "vecdb_collection_index_bytes"};
 	static const char *const helps[] = {
-		"Rows of a collection, as PostgreSQL's statistics have them.", "Bytes of a collection's indexes."
+		"Rows of a collection, as PostgreSQL's statistics have them.", "Bytes of a collection's indexes, as of their last vacuum or analyze."
 	};
 
 	run_fixed(&metrics_statement, NULL, NULL, true);

@@ -9,6 +9,7 @@
  * ties it to the collection; joining again makes up for one that was rolled back.
  */
 #include "collection/collection.h"
+#include "spi_column.h"
 #include "sync/sync_ipc.h"
 #include "sync/sync_table.h"
 
@@ -749,7 +750,7 @@ create_table(const char *name, char *description)
 							  "m => $5, ef_construction => $6, storage => $7, filter_index => $8)::pg_catalog.oid",
 							  8, types, values, nulls, false, 0) != SPI_OK_SELECT || SPI_processed != 1)
 		elog(ERROR, "could not create the table of a collection");
-	return DatumGetObjectId(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	return DatumGetObjectId(SpiColumn(0, 1, OIDOID, &isnull));
 }
 
 Datum

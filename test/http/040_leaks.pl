@@ -164,8 +164,7 @@ for my $escape ('RESET ROLE', 'SET ROLE NONE', 'SET ROLE other', 'SET LOCAL ROLE
 	stays("$escape in a cursor WITH HOLD");
 }
 for my $do (q{CREATE TEMP TABLE late (x int)}, q{CREATE TEMP TABLE late (x int) ON COMMIT DROP},
-	q{CREATE OR REPLACE FUNCTION public.seen_const() RETURNS int LANGUAGE plpgsql IMMUTABLE AS $f$ BEGIN PERFORM public.see('index'); RETURN 1; END $f$;
-		CREATE TEMP TABLE late (x int) ON COMMIT DELETE ROWS; INSERT INTO late VALUES (1); CREATE INDEX ON late ((x + public.seen_const()))},
+	q{CREATE OR REPLACE FUNCTION public.seen_const() RETURNS int LANGUAGE plpgsql IMMUTABLE AS $f$ BEGIN PERFORM public.see('index'); RETURN 1; END $f$; CREATE TEMP TABLE late (x int) ON COMMIT DELETE ROWS; INSERT INTO late VALUES (1); CREATE INDEX ON late ((x + public.seen_const()))},
 	q{SELECT pg_advisory_lock(7)}, q{PREPARE late AS SELECT 1}, q{SET work_mem = '77MB'}, q{NOTIFY late}, q{SELECT pg_notify('late', 'x')}, q{SET CONSTRAINTS ALL DEFERRED},
 	q{DECLARE late CURSOR WITH HOLD FOR SELECT public.see('held')}, q{DECLARE late CURSOR FOR SELECT public.see('not held')},
 	q{DO $do$ DECLARE c refcursor := 'late'; BEGIN OPEN c FOR SELECT public.see('open'); END $do$},
@@ -204,6 +203,17 @@ $node->safe_psql('postgres', q{ALTER ROLE vecdb_anon SET statement_timeout = '50
 is_error(lab_run($node, 'INSERT INTO public.again VALUES (1)', $c), 500, qr/statement timeout/, 'a trigger that defers itself for ever', '57014');
 $node->safe_psql('postgres', 'ALTER ROLE vecdb_anon RESET statement_timeout');
 stays('a trigger that defers itself for ever');
+
+# Who waits for a lock of somebody's waits no longer than the role does
+{
+	my $locked = hold_sql($node, 'BEGIN; LOCK TABLE collections.lab IN ACCESS EXCLUSIVE MODE');
+	$node->safe_psql('postgres', q{ALTER ROLE vecdb_anon SET lock_timeout = '100ms'});
+	is_error(lab_run($node, 'SELECT 1', $c), 500, qr/lock timeout/, 'a collection that somebody has locked', '55P03');
+	is_error($c->request('GET', '/vectors/run?collection=lab'), 500, qr/lock timeout/, 'reading it, too', '55P03');
+	$node->safe_psql('postgres', 'ALTER ROLE vecdb_anon RESET lock_timeout');
+	release_lock($locked, 'ROLLBACK');
+	stays('a lock that was not had');
+}
 
 # --- what a request knows of itself
 same_json($c->request('POST', '/vectors', { vectors => [ { id => 'q', collection => 'lab', data => [ 1, 2, 3 ],

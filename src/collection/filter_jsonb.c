@@ -9,6 +9,7 @@
 
 #include "catalog/pg_type.h"
 #include "core/filter.h"
+#include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 
@@ -122,9 +123,9 @@ make_value(const FilterJson *value)
 	return PointerGetDatum(JsonbValueToJsonb((JsonbValue *) value->source));
 }
 
-/* A scalar within an object for each key. */
+/* A scalar, or an array of it alone, within an object for each key. */
 static Datum
-make_nested(const FilterParameter *parameter, const FilterJson *value)
+make_nested(const FilterParameter *parameter, const FilterJson *value, bool in_array)
 {
 	JsonbParseState *state = NULL;
 	JsonbValue *result;
@@ -139,20 +140,45 @@ make_nested(const FilterParameter *parameter, const FilterJson *value)
 		pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 		pushJsonbValue(&state, WJB_KEY, &key);
 	}
-	result = pushJsonbValue(&state, WJB_VALUE, (JsonbValue *) value->source);
+	if (in_array)
+		pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
+	result = pushJsonbValue(&state, in_array ? WJB_ELEM : WJB_VALUE, (JsonbValue *) value->source);
+	if (in_array)
+		result = pushJsonbValue(&state, WJB_END_ARRAY, NULL);
 	for (int i = 0; i < parameter->nkeys; i++)
 		result = pushJsonbValue(&state, WJB_END_OBJECT, NULL);
 	return PointerGetDatum(JsonbValueToJsonb(result));
 }
 
 static Datum
-make_elements(const FilterParameter *parameter)
+make_nesteds(const FilterParameter *parameter)
 {
-	Datum	   *elements = palloc(sizeof(Datum) * Max(parameter->value->count, 1));
+	bool		list = parameter->value->type == FILTER_ARRAY;
+	Datum	   *elements = palloc(sizeof(Datum) * 2 * (list ? parameter->value->count : 1));
+	int			n = 0;
+
+	for (const FilterJson *v = list ? parameter->value->first : parameter->value; v != NULL; v = list ? v->next : NULL)
+	{
+		CHECK_FOR_INTERRUPTS();
+		elements[n++] = make_nested(parameter, v, false);
+		elements[n++] = make_nested(parameter, v, true);
+	}
+	return PointerGetDatum(construct_array(elements, n, JSONBOID, -1, false, TYPALIGN_INT));
+}
+
+/* The elements that are scalars, or those that are not. */
+static Datum
+make_elements(const FilterParameter *parameter, bool scalars)
+{
+	Datum	   *elements = palloc(sizeof(Datum) * parameter->value->count);
 	int			n = 0;
 
 	for (const FilterJson *v = parameter->value->first; v != NULL; v = v->next)
-		elements[n++] = parameter->kind == FILTER_PARAMETER_NESTEDS ? make_nested(parameter, v) : make_value(v);
+	{
+		CHECK_FOR_INTERRUPTS();
+		if ((v->type != FILTER_ARRAY && v->type != FILTER_OBJECT) == scalars)
+			elements[n++] = make_value(v);
+	}
 	return PointerGetDatum(construct_array(elements, n, JSONBOID, -1, false, TYPALIGN_INT));
 }
 
@@ -197,14 +223,14 @@ CompileFilter(Jsonb *filter, int first_parameter, CompiledFilter *compiled)
 				compiled->types[i] = JSONBOID;
 				compiled->values[i] = make_value(parameter->value);
 				break;
-			case FILTER_PARAMETER_NESTED:
-				compiled->types[i] = JSONBOID;
-				compiled->values[i] = make_nested(parameter, parameter->value);
+			case FILTER_PARAMETER_SCALARS:
+			case FILTER_PARAMETER_OTHERS:
+				compiled->types[i] = JSONBARRAYOID;
+				compiled->values[i] = make_elements(parameter, parameter->kind == FILTER_PARAMETER_SCALARS);
 				break;
-			case FILTER_PARAMETER_VALUES:
 			case FILTER_PARAMETER_NESTEDS:
 				compiled->types[i] = JSONBARRAYOID;
-				compiled->values[i] = make_elements(parameter);
+				compiled->values[i] = make_nesteds(parameter);
 				break;
 		}
 	}

@@ -4,15 +4,21 @@
  *
  * Each operator becomes one of a few forms:
  *
- *	equal to a scalar	column @> {"key": {"key": value}}, which a GIN index serves
+ *	equal to a scalar	column @> ANY of {"key": {"key": value}} and {"key": {"key": [value]}}
+ *	the same			(column #> path) @> value
  *	equal to another	(column #> path) = value
- *	$gt ...				jsonb_typeof(column #> path) = 'type' AND (column #> path) > value
- *	$in					the first two with = ANY
+ *	$gt ...				(column #> path) > value where its type is the value's; where it is
+ *						'array', there is such an element
+ *	$in					as the first three, with ANY
  *	$exists				(column #> path) IS NOT NULL
  *
- * Containment is equality only of scalars and only where no array is on the
- * path, so a key that could be the index of an array takes the second form.
- * Every form is true or false, never unknown, so NOT is the contrary.
+ * A scalar or an array contains a scalar that it is equal to, or that is one of
+ * its elements; within objects only an array contains an array.  The first form
+ * is what a GIN index serves, and what statistics of the column are good for.  It
+ * is right only where no array is on the path, so a key that could be the index
+ * of an array takes the second.  So do many values under a long path, as the
+ * first repeats the path for each.  Every form is true or false, never unknown,
+ * so NOT is the contrary.
  */
 #include "core/filter.h"
 
@@ -130,29 +136,61 @@ is_scalar(const FilterJson *value)
 	return value->type != FILTER_ARRAY && value->type != FILTER_OBJECT;
 }
 
+/* Does containment within objects say that one of n scalars is at the path? */
+static bool
+can_nest(const Path *path, int n)
+{
+	size_t		bytes = 0;
+
+	for (int i = 0; i < path->nkeys; i++)
+		bytes += path->keys[i].len;
+	return !path->indexes && bytes * (size_t) n <= FILTER_MAX_NESTED;
+}
+
+/* "(C @> ANY ($n))" for a scalar, or an array of scalars */
+static void
+put_nested(Compiler *self, const Path *path, const FilterJson *value)
+{
+	put(self, "(");
+	put(self, self->column);
+	put(self, " OPERATOR(pg_catalog.@>) ANY (");
+	put_parameter(self, FILTER_PARAMETER_NESTEDS, path, value);
+	put(self, "))");
+}
+
 static void
 put_equal(Compiler *self, const Path *path, const FilterJson *value)
 {
-	if (is_scalar(value) && !path->indexes)
+	if (is_scalar(value) && can_nest(path, 1))
 	{
-		put(self, "(");
-		put(self, self->column);
-		put(self, " OPERATOR(pg_catalog.@>) ");
-		put_parameter(self, FILTER_PARAMETER_NESTED, path, value);
-		put(self, ")");
+		put_nested(self, path, value);
 		return;
 	}
 	put(self, "((");
 	put_extraction(self, path, 0);
-	put(self, " OPERATOR(pg_catalog.=) ");
+	put(self, is_scalar(value) ? " OPERATOR(pg_catalog.@>) " : " OPERATOR(pg_catalog.=) ");
 	put_parameter(self, FILTER_PARAMETER_VALUE, path, value);
 	put(self, ") IS TRUE)");
+}
+
+/* Append "(((C #> path) operator ANY ($n)) IS TRUE)"; n is as in put_extraction. */
+static int
+put_any(Compiler *self, const Path *path, int n, const char *operator, FilterParameterKind kind, const FilterJson *values)
+{
+	put(self, "((");
+	n = put_extraction(self, path, n);
+	put(self, operator);
+	put(self, "ANY (");
+	put_parameter(self, kind, path, values);
+	put(self, ")) IS TRUE)");
+	return n;
 }
 
 static bool
 put_in(Compiler *self, const Path *path, const FilterJson *values)
 {
-	bool		nested = !path->indexes;
+	int			scalars = 0;
+	int			n = 0;
 
 	if (values->type != FILTER_ARRAY)
 		return fail(self, values, "An array is expected", NULL);
@@ -162,28 +200,39 @@ put_in(Compiler *self, const Path *path, const FilterJson *values)
 		return true;
 	}
 	for (const FilterJson *v = values->first; v != NULL; v = v->next)
-		nested = nested && is_scalar(v);
-	if (nested)
+		scalars += is_scalar(v);
+	if (scalars == values->count && can_nest(path, scalars))
 	{
-		put(self, "(");
-		put(self, self->column);
-		put(self, " OPERATOR(pg_catalog.@>) ANY (");
-		put_parameter(self, FILTER_PARAMETER_NESTEDS, path, values);
-		put(self, "))");
+		put_nested(self, path, values);
 		return true;
 	}
-	put(self, "((");
-	put_extraction(self, path, 0);
-	put(self, " OPERATOR(pg_catalog.=) ANY (");
-	put_parameter(self, FILTER_PARAMETER_VALUES, path, values);
-	put(self, ")) IS TRUE)");
+	put(self, "(");
+	if (scalars > 0)
+		n = put_any(self, path, 0, " OPERATOR(pg_catalog.@>) ", FILTER_PARAMETER_SCALARS, values);
+	if (scalars > 0 && scalars < values->count)
+		put(self, " OR ");
+	if (scalars < values->count)
+		put_any(self, path, n, " OPERATOR(pg_catalog.=) ", FILTER_PARAMETER_OTHERS, values);
+	put(self, ")");
 	return true;
+}
+
+/* Append "jsonb_typeof(C #> path) = type"; n is as in put_extraction. */
+static int
+put_type(Compiler *self, const Path *path, int n, const char *type)
+{
+	put(self, "pg_catalog.jsonb_typeof");
+	n = put_extraction(self, path, n);
+	put(self, " OPERATOR(pg_catalog.=) ");
+	put(self, type);
+	return n;
 }
 
 static bool
 put_comparison(Compiler *self, const Path *path, const FilterJson *value, const char *sign)
 {
 	const char *type;
+	char		number[16];
 	int			n;
 
 	switch (value->type)
@@ -200,15 +249,23 @@ put_comparison(Compiler *self, const Path *path, const FilterJson *value, const 
 		default:
 			return fail(self, value, "Only a number, a string or a boolean is less or greater than another", NULL);
 	}
-	put(self, "((pg_catalog.jsonb_typeof");
-	n = put_extraction(self, path, 0);
-	put(self, " OPERATOR(pg_catalog.=) ");
-	put(self, type);
+	put(self, "((");
+	n = put_type(self, path, 0, type);
 	put(self, " AND ");
 	put_extraction(self, path, n);
 	put(self, sign);
+	snprintf(number, sizeof(number), "$%d", self->first + self->nparameters);
 	put_parameter(self, FILTER_PARAMETER_VALUE, path, value);
-	put(self, ") IS TRUE)");
+	put(self, " OR ");
+	put_type(self, path, n, "'array'");
+	put(self, " AND EXISTS (SELECT FROM pg_catalog.jsonb_array_elements");
+	put_extraction(self, path, n);
+	put(self, " AS e (v) WHERE pg_catalog.jsonb_typeof(e.v) OPERATOR(pg_catalog.=) ");
+	put(self, type);
+	put(self, " AND e.v");
+	put(self, sign);
+	put(self, number);
+	put(self, ")) IS TRUE)");
 	return true;
 }
 

@@ -21,9 +21,12 @@
  *				  "$not": operators
  *
  * A path leads through objects, and through arrays where a key is a number from
- * 0.  Values of different types are never equal, nor less or greater.  A path
- * that leads nowhere makes every operator false but $exists: false; $ne, $nin and
- * $not are true where their contrary is false.
+ * 0; no other key leads into an array.  Values of different types are never equal,
+ * nor less or greater.  An array at the end of the path is equal to, less or
+ * greater than a scalar where one of its elements is, each operator by itself;
+ * elements of arrays within it do not count.  An array or an object is equal to
+ * the whole value only.  A path that leads nowhere makes every operator false but
+ * $exists: false; $ne, $nin and $not are true where their contrary is false.
  */
 #ifndef CORE_FILTER_H
 #define CORE_FILTER_H
@@ -36,11 +39,12 @@
 #define FILTER_MAX_VALUES 20000	/* JSON values in all; for the maker of the tree */
 #define FILTER_MAX_TESTS 256	/* operators on paths */
 #define FILTER_MAX_KEYS 32		/* keys of a path */
+#define FILTER_MAX_NESTED (1024 * 1024) /* bytes of keys in one parameter that repeats its path */
 
 /* For a filter of n values: bytes of its text with the NUL, and number of its parameters, at most. */
 #define FILTER_TESTS(n) ((n) < FILTER_MAX_TESTS ? (size_t) (n) : (size_t) FILTER_MAX_TESTS)
-#define FILTER_SQL_SIZE(n) (320 * FILTER_TESTS(n) + 24 * ((size_t) (n) + 1))
-#define FILTER_PARAMETERS(n) (2 * FILTER_TESTS(n))
+#define FILTER_SQL_SIZE(n) (720 * FILTER_TESTS(n) + 24 * ((size_t) (n) + 1))
+#define FILTER_PARAMETERS(n) (3 * FILTER_TESTS(n))
 
 typedef enum FilterJsonType
 {
@@ -87,9 +91,10 @@ typedef enum FilterParameterKind
 {
 	FILTER_PARAMETER_PATH,		/* text[]: the keys */
 	FILTER_PARAMETER_VALUE,		/* jsonb: the value */
-	FILTER_PARAMETER_VALUES,	/* jsonb[]: each element */
-	FILTER_PARAMETER_NESTED,	/* jsonb: objects for the keys around the value */
-	FILTER_PARAMETER_NESTEDS	/* jsonb[]: the same for each element */
+	FILTER_PARAMETER_SCALARS,	/* jsonb[]: each element that is a scalar */
+	FILTER_PARAMETER_OTHERS,	/* jsonb[]: each other element */
+	FILTER_PARAMETER_NESTEDS	/* jsonb[]: objects for the keys, around the scalar and around an array of it; the
+								 * same for each element of an array */
 } FilterParameterKind;
 
 typedef struct FilterParameter

@@ -7,9 +7,10 @@
 
 /* Every text that the compiler may write; the order is that of trial. */
 static const char *const words[] = {
-	"((pg_catalog.jsonb_typeof(", "OPERATOR(pg_catalog.@>)", "OPERATOR(pg_catalog.#>)", "OPERATOR(pg_catalog.>=)",
+	"pg_catalog.jsonb_typeof(", "EXISTS (SELECT FROM pg_catalog.jsonb_array_elements(", "AS e (v)", "WHERE", "e.v",
+	"OPERATOR(pg_catalog.@>)", "OPERATOR(pg_catalog.#>)", "OPERATOR(pg_catalog.>=)",
 	"OPERATOR(pg_catalog.<=)", "OPERATOR(pg_catalog.=)", "OPERATOR(pg_catalog.>)", "OPERATOR(pg_catalog.<)",
-	"t.metadata", "'number'", "'string'", "'boolean'", "IS NOT NULL", "IS NULL", "IS TRUE", "false", "AND", "OR",
+	"t.metadata", "'number'", "'string'", "'boolean'", "'array'", "IS NOT NULL", "IS NULL", "IS TRUE", "false", "AND", "OR",
 	"NOT", "ANY", "(", ")", " ",
 };
 

@@ -9,6 +9,10 @@
 
 /* "C" stands for the column, so that the texts below stay short. */
 #define COLUMN "C"
+#define COMPARISON(type, sign) "(pg_catalog.jsonb_typeof" EXTRACT("1") " OPERATOR(pg_catalog.=) " type \
+	" AND " EXTRACT("1") " OPERATOR(pg_catalog." sign ") $2 OR pg_catalog.jsonb_typeof" EXTRACT("1") \
+	" OPERATOR(pg_catalog.=) 'array' AND EXISTS (SELECT FROM pg_catalog.jsonb_array_elements" EXTRACT("1") \
+	" AS e (v) WHERE pg_catalog.jsonb_typeof(e.v) OPERATOR(pg_catalog.=) " type " AND e.v OPERATOR(pg_catalog." sign ") $2))"
 #define EXTRACT(n) "(C OPERATOR(pg_catalog.#>) $" n ")"
 
 typedef struct Compiled
@@ -60,30 +64,31 @@ test_sql(void)
 	{
 		const char *json;
 		const char *sql;
-		const char *kinds;		/* of the parameters: P V L (values) N S (nesteds) */
+		const char *kinds;		/* of the parameters: P V S (scalars) O (others) N (nesteds) */
 	}			cases[] = {
 		{"{}", "", ""},
-		{"{\"a\":1}", "((C OPERATOR(pg_catalog.@>) $1))", "N"},
-		{"{\"a.b\":\"x\"}", "((C OPERATOR(pg_catalog.@>) $1))", "N"},
-		{"{\"a\":null,\"b\":true}", "((C OPERATOR(pg_catalog.@>) $1) AND (C OPERATOR(pg_catalog.@>) $2))", "NN"},
-		{"{\"a\":{\"$eq\":1}}", "(((C OPERATOR(pg_catalog.@>) $1)))", "N"},
-		{"{\"a\":{\"$ne\":1}}", "(((NOT (C OPERATOR(pg_catalog.@>) $1))))", "N"},
-		{"{\"a.0\":1}", "(((" EXTRACT("1") " OPERATOR(pg_catalog.=) $2) IS TRUE))", "PV"},
+		{"{\"a\":1}", "((C OPERATOR(pg_catalog.@>) ANY ($1)))", "N"},
+		{"{\"a.b\":\"x\"}", "((C OPERATOR(pg_catalog.@>) ANY ($1)))", "N"},
+		{"{\"a\":null,\"b\":true}", "((C OPERATOR(pg_catalog.@>) ANY ($1)) AND (C OPERATOR(pg_catalog.@>) ANY ($2)))", "NN"},
+		{"{\"a\":{\"$eq\":1}}", "(((C OPERATOR(pg_catalog.@>) ANY ($1))))", "N"},
+		{"{\"a\":{\"$ne\":1}}", "(((NOT (C OPERATOR(pg_catalog.@>) ANY ($1)))))", "N"},
+		{"{\"a.0\":1}", "(((" EXTRACT("1") " OPERATOR(pg_catalog.@>) $2) IS TRUE))", "PV"},
 		{"{\"a\":{\"$eq\":[1]}}", "((((" EXTRACT("1") " OPERATOR(pg_catalog.=) $2) IS TRUE)))", "PV"},
-		{"{\"a\":{\"$gt\":1}}", "((((pg_catalog.jsonb_typeof" EXTRACT("1") " OPERATOR(pg_catalog.=) 'number' AND "
-		EXTRACT("1") " OPERATOR(pg_catalog.>) $2) IS TRUE)))", "PV"},
-		{"{\"a\":{\"$lte\":\"x\"}}", "((((pg_catalog.jsonb_typeof" EXTRACT("1") " OPERATOR(pg_catalog.=) 'string' AND "
-		EXTRACT("1") " OPERATOR(pg_catalog.<=) $2) IS TRUE)))", "PV"},
-		{"{\"a\":{\"$in\":[1,\"x\"]}}", "(((C OPERATOR(pg_catalog.@>) ANY ($1))))", "S"},
-		{"{\"a\":{\"$in\":[1,{}]}}", "((((" EXTRACT("1") " OPERATOR(pg_catalog.=) ANY ($2)) IS TRUE)))", "PL"},
+		{"{\"a\":{\"$gt\":1}}", "(((" COMPARISON("'number'", ">") " IS TRUE)))", "PV"},
+		{"{\"a\":{\"$lte\":\"x\"}}", "(((" COMPARISON("'string'", "<=") " IS TRUE)))", "PV"},
+		{"{\"a\":{\"$in\":[1,\"x\"]}}", "(((C OPERATOR(pg_catalog.@>) ANY ($1))))", "N"},
+		{"{\"a\":{\"$in\":[1,{}]}}", "((((" "(" EXTRACT("1") " OPERATOR(pg_catalog.@>) ANY ($2)) IS TRUE) OR ((" EXTRACT("1")
+		" OPERATOR(pg_catalog.=) ANY ($3)) IS TRUE))))", "PSO"},
+		{"{\"a\":{\"$in\":[[1],{}]}}", "((((" "(" EXTRACT("1") " OPERATOR(pg_catalog.=) ANY ($2)) IS TRUE))))", "PO"},
+		{"{\"a.0\":{\"$in\":[1,2]}}", "((((" "(" EXTRACT("1") " OPERATOR(pg_catalog.@>) ANY ($2)) IS TRUE))))", "PS"},
 		{"{\"a\":{\"$in\":[]}}", "((false))", ""},
-		{"{\"a\":{\"$nin\":[1]}}", "(((NOT (C OPERATOR(pg_catalog.@>) ANY ($1)))))", "S"},
+		{"{\"a\":{\"$nin\":[1]}}", "(((NOT (C OPERATOR(pg_catalog.@>) ANY ($1)))))", "N"},
 		{"{\"a\":{\"$exists\":true}}", "(((" EXTRACT("1") " IS NOT NULL)))", "P"},
 		{"{\"a\":{\"$exists\":false}}", "(((" EXTRACT("1") " IS NULL)))", "P"},
-		{"{\"a\":{\"$not\":{\"$eq\":1}}}", "(((NOT ((C OPERATOR(pg_catalog.@>) $1)))))", "N"},
-		{"{\"$not\":{\"a\":1}}", "((NOT ((C OPERATOR(pg_catalog.@>) $1))))", "N"},
-		{"{\"$or\":[{\"a\":1},{\"b\":2}]}", "((((C OPERATOR(pg_catalog.@>) $1)) OR ((C OPERATOR(pg_catalog.@>) $2))))", "NN"},
-		{"{\"$path\":[\"a.b\",\"$c\"],\"$eq\":1}", "((C OPERATOR(pg_catalog.@>) $1))", "N"},
+		{"{\"a\":{\"$not\":{\"$eq\":1}}}", "(((NOT ((C OPERATOR(pg_catalog.@>) ANY ($1))))))", "N"},
+		{"{\"$not\":{\"a\":1}}", "((NOT ((C OPERATOR(pg_catalog.@>) ANY ($1)))))", "N"},
+		{"{\"$or\":[{\"a\":1},{\"b\":2}]}", "((((C OPERATOR(pg_catalog.@>) ANY ($1))) OR ((C OPERATOR(pg_catalog.@>) ANY ($2)))))", "NN"},
+		{"{\"$path\":[\"a.b\",\"$c\"],\"$eq\":1}", "((C OPERATOR(pg_catalog.@>) ANY ($1)))", "N"},
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
@@ -92,7 +97,7 @@ test_sql(void)
 		char		kinds[16] = "";
 
 		for (int p = 0; p < c.count && p < 15; p++)
-			kinds[p] = "PVLNS"[c.parameters[p].kind];
+			kinds[p] = "PVSON"[c.parameters[p].kind];
 		if (!ok(c.good && strcmp(c.sql, cases[i].sql) == 0 && strcmp(kinds, cases[i].kinds) == 0, "SQL of %s", cases[i].json))
 			diag("%s %s, not %s %s; %s", c.good ? c.sql : c.error.problem, kinds, cases[i].sql, cases[i].kinds, c.place);
 		destroy(&c);
@@ -211,6 +216,19 @@ test_limits(void)
 	ok(!compiles(repeated("{\"$path\":[\"a\"", ",\"a\"", 32, "],\"$eq\":1}"), keys), "one of 33 is not");
 	ok(!compiles(repeated("{\"a", ".a", 32, "\":1}"), keys), "nor with dots");
 	ok(compiles(repeated("{\"a\":{\"$in\":[1", ",1", 9999, "]}}"), ""), "10,000 values of $in are taken");
+
+	/* 1,100 keys of a thousand bytes would be more than a megabyte */
+	{
+		char	   *head = repeated("{\"", "k", 1000, "\":{\"$in\":[1");
+
+		json = repeated(head, ",1", 1100, "]}}");
+		free(head);
+		c = compile(json);
+		ok(c.good && c.count == 2 && c.parameters[0].kind == FILTER_PARAMETER_PATH && c.parameters[1].kind == FILTER_PARAMETER_SCALARS,
+		   "a long path is not repeated for many values");
+		destroy(&c);
+		free(json);
+	}
 
 	/* Each $not is a level more. */
 	for (int close = 0; close < 2; close++)

@@ -21,6 +21,7 @@
 #include "common/shortest_dec.h"
 #include "core/distance.h"
 #include "libpq/pqformat.h"
+#include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
@@ -296,6 +297,7 @@ array_to_sparsevec(PG_FUNCTION_ARGS)
 	{
 		float		value = ArrayElementAsFloat(type, elements[i], i);
 
+		CHECK_FOR_INTERRUPTS();	/* zeros are as many as an array holds */
 		if (value == 0)
 			continue;
 		if (nnz >= room)

@@ -103,6 +103,10 @@ extern DecodeStatus grant_sign(const CoreCrypto *crypto, const uint8_t secret[CO
 extern DecodeStatus grant_decode(const CoreCrypto *crypto, const uint8_t *bytes, size_t len,
 								 int64_t unix_ms, int64_t skew_ms, Grant *self);
 
+/* The same without looking at the signature, which costs most; and the signature alone. */
+extern DecodeStatus grant_read(const uint8_t *bytes, size_t len, int64_t unix_ms, int64_t skew_ms, Grant *self);
+extern bool grant_verify(const CoreCrypto *crypto, const uint8_t *bytes);
+
 /* The name by which a grant overrides this revocation: hash[GRANT_HASH_BYTES]. */
 extern void grant_hash(const CoreCrypto *crypto, const uint8_t *bytes, uint8_t *hash);
 

@@ -11,6 +11,8 @@
 
 #include "core/bytes.h"
 
+#include <stdlib.h>
+
 #define FIRST_CAPACITY 16
 #define INCLUDED 3				/* revocations that one can include */
 
@@ -18,17 +20,31 @@ static int	compare(const MembershipEntry *a, const MembershipEntry *b);
 static int	first_of(const Membership *self, const uint8_t *member);
 static bool same_member(const Membership *self, int i, const uint8_t *member);
 static bool known_issuer(const Membership *self, const Grant *grant);
-static bool make_room(Membership *self, int64_t unix_ms);
+static bool has_grant(const Membership *self, const uint8_t *member);
+static bool later(const Grant *a, const uint8_t *a_bytes, const Grant *b, const uint8_t *b_bytes);
+static bool give_way(Membership *self, const Grant *grant, const uint8_t *bytes);
+static bool grow(Membership *self);
+static bool hopeless(Membership *self, const Grant *grant, const uint8_t *bytes, int64_t unix_ms);
+static const MembershipEntry *find_last(Membership *self, int64_t unix_ms);
 static void insert(Membership *self, MembershipEntry *entry);
 static void remove_at(Membership *self, int i);
+static void remove_entry(Membership *self, const MembershipEntry *entry);
 static void evaluate(Membership *self, int64_t unix_ms);
+static bool is_latest(const Membership *self, int i);
 static void choose_redeemers(Membership *self, int depth);
-static bool redeems_before(const Grant *a, const Grant *b);
 static bool admin_at(const Membership *self, const uint8_t *key, int depth);
 static bool revoked(const Membership *self, const Grant *grant);
 static bool authoritative(const Membership *self, const Grant *revocation, const Grant *grant);
-static uint64_t covered_by(const Membership *self, int first, const uint8_t *hash);
-static int	uncovered(const Membership *self, const uint8_t *member, uint8_t hashes[][GRANT_HASH_BYTES], int max);
+static int	next_to_go(const Membership *self, const Grant *grant);
+static int	revocations_of(const Membership *self, const uint8_t *member, int depth, const MembershipEntry **out);
+static uint64_t covered_by(const MembershipEntry *const *revocations, int n, const uint8_t *hash);
+static int	uncovered(const Membership *self, const Grant *grant, uint8_t hashes[][GRANT_HASH_BYTES], int max);
+
+static inline bool
+is_leave(const Grant *grant)
+{
+	return grant->kind == GRANT_REVOCATION && memcmp(grant->issuer, grant->member, CORE_KEY_BYTES) == 0;
+}
 
 static inline const uint8_t *
 included(const Grant *revocation, int i)
@@ -45,6 +61,7 @@ membership_init(Membership *self, const CoreMemory *memory, const CoreCrypto *cr
 	self->crypto = crypto;
 	memcpy(self->root, root, CORE_KEY_BYTES);
 	self->collection = kad_id_of_key(crypto, root);
+	self->limit = MEMBERSHIP_LIMIT;
 	self->dirty = true;
 }
 
@@ -54,8 +71,10 @@ membership_reset(Membership *self)
 	for (int i = 0; i < self->n; i++)
 		core_free(self->memory, self->entry[i]);
 	core_free(self->memory, self->entry);
-	self->entry = NULL;
-	self->n = self->capacity = 0;
+	core_free(self->memory, self->scratch);
+	self->entry = self->scratch = NULL;
+	self->last = NULL;
+	self->n = self->n_leaves = self->capacity = 0;
 	self->dirty = true;
 	memset(self->fingerprint, 0, sizeof self->fingerprint);
 }
@@ -66,8 +85,7 @@ membership_add(Membership *self, const uint8_t *bytes, size_t len,
 {
 	Grant		grant;
 	MembershipEntry *entry;
-	int			superseded = -1;
-	int			revocations = 0;
+	uint64_t	before;
 
 	/* what is held already costs no signature */
 	*status = DECODE_OK;
@@ -76,42 +94,47 @@ membership_add(Membership *self, const uint8_t *bytes, size_t len,
 			if (memcmp(self->entry[i]->bytes, bytes, GRANT_BYTES) == 0)
 				return MEMBERSHIP_KNOWN;
 
-	*status = grant_decode(self->crypto, bytes, len, unix_ms, skew_ms, &grant);
+	/* nor does what is of no use, whoever has signed it */
+	*status = grant_read(bytes, len, unix_ms, skew_ms, &grant);
 	if (*status == DECODE_OK && memcmp(grant.root, self->root, CORE_KEY_BYTES) != 0)
 		*status = DECODE_COLLECTION;
 	if (*status != DECODE_OK)
 		return MEMBERSHIP_INVALID;
 	if (!known_issuer(self, &grant))
 		return MEMBERSHIP_UNKNOWN_ISSUER;
-	for (int i = first_of(self, grant.member); same_member(self, i, grant.member); i++)
+	if (!is_leave(&grant) && hopeless(self, &grant, bytes, unix_ms))
+		return MEMBERSHIP_FULL;
+	if (!grant_verify(self->crypto, bytes))
 	{
-		const Grant *held = &self->entry[i]->grant;
-
-		if (held->kind == GRANT_REVOCATION)
-			revocations++;
-		else if (held->kind == grant.kind && memcmp(held->issuer, grant.issuer, CORE_KEY_BYTES) == 0)
-		{
-			/* equal epochs, which an honest issuer does not make: the greater bytes */
-			if (held->epoch > grant.epoch ||
-				(held->epoch == grant.epoch && memcmp(self->entry[i]->bytes, bytes, GRANT_BYTES) > 0))
-				return MEMBERSHIP_SUPERSEDED;
-			superseded = i;
-		}
+		*status = DECODE_SIGNATURE;
+		return MEMBERSHIP_INVALID;
 	}
-	if (grant.kind == GRANT_REVOCATION && revocations >= MEMBERSHIP_REVOCATIONS)
+
+	if (!grow(self) || (entry = core_alloc(self->memory, sizeof *entry)) == NULL)
 		return MEMBERSHIP_FULL;
-	if (grant.kind != GRANT_REVOCATION && superseded >= 0)
-		remove_at(self, superseded);
-	if (!make_room(self, unix_ms))
-		return MEMBERSHIP_FULL;
-	entry = core_alloc(self->memory, sizeof *entry);
-	if (entry == NULL)
-		return MEMBERSHIP_FULL;
+	if (!give_way(self, &grant, bytes))
+	{
+		core_free(self->memory, entry);
+		return MEMBERSHIP_SUPERSEDED;
+	}
+	before = self->changes;
+	memset(entry, 0, sizeof *entry);
 	entry->grant = grant;
-	entry->counts = false;
 	memcpy(entry->bytes, bytes, GRANT_BYTES);
 	grant_hash(self->crypto, bytes, entry->hash);
 	insert(self, entry);
+	if (self->n - self->n_leaves > self->limit)
+	{
+		const MembershipEntry *last = find_last(self, unix_ms);
+		bool		itself = last == entry;
+
+		remove_entry(self, last);
+		if (itself)
+		{
+			self->changes = before;
+			return MEMBERSHIP_FULL;
+		}
+	}
 	return MEMBERSHIP_ADDED;
 }
 
@@ -174,7 +197,7 @@ membership_prepare(Membership *self, GrantKind kind, GrantRole role,
 		if (memcmp(held->issuer, issuer, CORE_KEY_BYTES) == 0 && held->epoch >= out->epoch)
 			out->epoch = held->epoch + 1;
 	}
-	open = uncovered(self, member, hashes, INCLUDED + 1);
+	open = uncovered(self, out, hashes, INCLUDED + 1);
 	if (kind == GRANT_REVOCATION)
 	{
 		/* what does not fit is left to the next one */
@@ -254,9 +277,9 @@ compare(const MembershipEntry *a, const MembershipEntry *b)
 	return c;
 }
 
-/* The first entry of a member, or where it would stand. */
+/* The first entry of a member that is of this kind or a greater one, or where it would stand. */
 static int
-first_of(const Membership *self, const uint8_t *member)
+first_of_kind(const Membership *self, const uint8_t *member, int kind)
 {
 	int			low = 0;
 	int			high = self->n;
@@ -264,13 +287,21 @@ first_of(const Membership *self, const uint8_t *member)
 	while (low < high)
 	{
 		int			middle = low + (high - low) / 2;
+		const Grant *grant = &self->entry[middle]->grant;
+		int			c = memcmp(grant->member, member, CORE_KEY_BYTES);
 
-		if (memcmp(self->entry[middle]->grant.member, member, CORE_KEY_BYTES) < 0)
+		if (c < 0 || (c == 0 && grant->kind < kind))
 			low = middle + 1;
 		else
 			high = middle;
 	}
 	return low;
+}
+
+static int
+first_of(const Membership *self, const uint8_t *member)
+{
+	return first_of_kind(self, member, 0);
 }
 
 static bool
@@ -288,49 +319,246 @@ known_issuer(const Membership *self, const Grant *grant)
 {
 	if (memcmp(grant->issuer, self->root, CORE_KEY_BYTES) == 0)
 		return true;
+	if (is_leave(grant))
+		return has_grant(self, grant->member);
 	for (int i = first_of(self, grant->issuer); same_member(self, i, grant->issuer); i++)
 	{
 		const Grant *held = &self->entry[i]->grant;
 
-		if (held->kind != GRANT_MEMBER)
-			continue;
-		if (held->role == GRANT_ADMIN && held->depth == grant->depth - 1)
-			return true;
-		if (grant->kind == GRANT_REVOCATION && memcmp(grant->issuer, grant->member, CORE_KEY_BYTES) == 0)
+		if (held->kind == GRANT_MEMBER && held->role == GRANT_ADMIN && held->depth == grant->depth - 1)
 			return true;
 	}
 	return false;
 }
 
-/* Room for one more; a full set first loses what does not count. */
 static bool
-make_room(Membership *self, int64_t unix_ms)
+has_grant(const Membership *self, const uint8_t *member)
 {
-	MembershipEntry **wider;
-	int			capacity;
+	for (int i = first_of(self, member); same_member(self, i, member); i++)
+		if (self->entry[i]->grant.kind == GRANT_MEMBER)
+			return true;
+	return false;
+}
 
-	if (self->n >= MEMBERSHIP_LIMIT)
+/*
+ * Of equal epochs, which of one member an honest issuer does not make, the one that
+ * was issued first is taken for the later.  This is also the order in which an
+ * issuer's statements of a kind have room: what supersedes goes before what it
+ * supersedes, and members who are in before those who come.
+ */
+static bool
+later(const Grant *a, const uint8_t *a_bytes, const Grant *b, const uint8_t *b_bytes)
+{
+	if (a->epoch != b->epoch)
+		return a->epoch > b->epoch;
+	if (a->issued_ms != b->issued_ms)
+		return a->issued_ms < b->issued_ms;
+	return memcmp(a_bytes, b_bytes, GRANT_BYTES) > 0;
+}
+
+/*
+ * Does the one supersede the other, which is earlier and of the same kind, issuer
+ * and member?  Of another depth it may lose its room on its own, so it does not.
+ */
+static bool
+supersedes(const Grant *a, const Grant *b)
+{
+	/* the earlier grant of an admin bears witness, unless this one does it, too */
+	return a->depth == b->depth && (b->kind != GRANT_MEMBER || b->role != GRANT_ADMIN || a->role == GRANT_ADMIN);
+}
+
+/* The revocation that one more of the same kind will supersede; -1: there is room for both. */
+static int
+next_to_go(const Membership *self, const Grant *grant)
+{
+	bool		leave = is_leave(grant);
+	int			n = 0;
+	int			earliest = -1;
+
+	for (int i = first_of_kind(self, grant->member, GRANT_REVOCATION); same_member(self, i, grant->member); i++)
 	{
-		evaluate(self, unix_ms);
-		for (int i = self->n - 1; i >= 0; i--)
-			if (self->entry[i]->grant.kind != GRANT_REVOCATION && !self->entry[i]->counts)
-				remove_at(self, i);
-		if (self->n >= MEMBERSHIP_LIMIT)
+		const MembershipEntry *held = self->entry[i];
+
+		if (held->grant.kind != GRANT_REVOCATION || memcmp(held->grant.issuer, grant->issuer, CORE_KEY_BYTES) != 0 ||
+			(!leave && held->grant.depth != grant->depth))
+			continue;
+		n++;
+		if (earliest < 0 || later(&self->entry[earliest]->grant, self->entry[earliest]->bytes, &held->grant, held->bytes))
+			earliest = i;
+	}
+	return n < (leave ? 1 : MEMBERSHIP_AGAIN) ? -1 : earliest;
+}
+
+/*
+ * Remove what a statement supersedes.  False when it is superseded itself; then
+ * nothing is removed.
+ */
+static bool
+give_way(Membership *self, const Grant *grant, const uint8_t *bytes)
+{
+	if (grant->kind == GRANT_REVOCATION)
+	{
+		int			i = next_to_go(self, grant);
+
+		if (i >= 0 && later(&self->entry[i]->grant, self->entry[i]->bytes, grant, bytes))
+			return false;
+		if (i >= 0)
+			remove_at(self, i);
+		return true;
+	}
+	for (int i = first_of(self, grant->member); same_member(self, i, grant->member); i++)
+	{
+		const MembershipEntry *held = self->entry[i];
+
+		if (held->grant.kind == grant->kind && memcmp(held->grant.issuer, grant->issuer, CORE_KEY_BYTES) == 0 &&
+			later(&held->grant, held->bytes, grant, bytes) && supersedes(&held->grant, grant))
 			return false;
 	}
+	for (int i = first_of(self, grant->member); same_member(self, i, grant->member);)
+	{
+		const MembershipEntry *held = self->entry[i];
+
+		if (held->grant.kind == grant->kind && memcmp(held->grant.issuer, grant->issuer, CORE_KEY_BYTES) == 0 &&
+			later(grant, bytes, &held->grant, held->bytes) && supersedes(grant, &held->grant))
+			remove_at(self, i);
+		else
+			i++;
+	}
+	return true;
+}
+
+/* A place for one more, here and in the scratch. */
+static bool
+grow(Membership *self)
+{
+	MembershipEntry **wider[2];
+	int			capacity;
+
 	if (self->n < self->capacity)
 		return true;
 	capacity = self->capacity == 0 ? FIRST_CAPACITY : 2 * self->capacity;
-	wider = core_alloc(self->memory, (size_t) capacity * sizeof *wider);
-	if (wider == NULL)
+	for (int i = 0; i < 2; i++)
+		wider[i] = core_alloc(self->memory, (size_t) capacity * sizeof *wider[i]);
+	if (wider[0] == NULL || wider[1] == NULL)
+	{
+		core_free(self->memory, wider[0]);
+		core_free(self->memory, wider[1]);
 		return false;
+	}
 	if (self->n > 0)
-		memcpy(wider, self->entry, (size_t) self->n * sizeof *wider);
+		memcpy(wider[0], self->entry, (size_t) self->n * sizeof *wider[0]);
 	core_free(self->memory, self->entry);
-	self->entry = wider;
+	core_free(self->memory, self->scratch);
+	self->entry = wider[0];
+	self->scratch = wider[1];
 	self->capacity = capacity;
 	return true;
 }
+
+/* ---- who makes room for whom ---- */
+
+/* One issuer's statements in the order in which it gets room for them. */
+static int
+compare_own(const MembershipEntry *a, const MembershipEntry *b)
+{
+	static const uint8_t order[] = {[GRANT_REVOCATION] = 0, [GRANT_MEMBER] = 1, [GRANT_INVITATION] = 2};
+
+	if (a->grant.kind != b->grant.kind)
+		return (int) order[a->grant.kind] - (int) order[b->grant.kind];
+	return later(&a->grant, a->bytes, &b->grant, b->bytes) ? -1 : 1;
+}
+
+static int
+compare_streams(const void *left, const void *right)
+{
+	const MembershipEntry *a = *(MembershipEntry *const *) left;
+	const MembershipEntry *b = *(MembershipEntry *const *) right;
+	int			c;
+
+	if (a == b)
+		return 0;
+	if (a->idle != b->idle)
+		return a->idle ? 1 : -1;
+	if (a->grant.depth != b->grant.depth)
+		return a->grant.depth < b->grant.depth ? -1 : 1;
+	c = memcmp(a->grant.issuer, b->grant.issuer, CORE_KEY_BYTES);
+	return c != 0 ? c : compare_own(a, b);
+}
+
+/* Has a room before b? */
+static bool
+goes_before(const MembershipEntry *a, const MembershipEntry *b)
+{
+	if (a->idle != b->idle)
+		return b->idle;
+	if (a->grant.depth != b->grant.depth)
+		return a->grant.depth < b->grant.depth;
+	if (a->turn != b->turn)
+		return a->turn < b->turn;
+	return memcmp(a->grant.issuer, b->grant.issuer, CORE_KEY_BYTES) < 0;
+}
+
+/* Who makes room first; leaves never do.  NULL when there is nothing else. */
+static const MembershipEntry *
+find_last(Membership *self, int64_t unix_ms)
+{
+	int			n = 0;
+
+	evaluate(self, unix_ms);
+	if (self->last != NULL)
+		return self->last;
+	for (int i = 0; i < self->n; i++)
+	{
+		MembershipEntry *entry = self->entry[i];
+
+		if (is_leave(&entry->grant))
+			continue;
+		entry->idle = !admin_at(self, entry->grant.issuer, entry->grant.depth - 1);
+		self->scratch[n++] = entry;
+	}
+	qsort(self->scratch, (size_t) n, sizeof *self->scratch, compare_streams);
+	for (int i = 0; i < n; i++)
+	{
+		MembershipEntry *entry = self->scratch[i];
+		const MembershipEntry *before = i > 0 ? self->scratch[i - 1] : NULL;
+
+		entry->turn = before != NULL && before->idle == entry->idle && before->grant.depth == entry->grant.depth &&
+			memcmp(before->grant.issuer, entry->grant.issuer, CORE_KEY_BYTES) == 0 ? before->turn + 1 : 0;
+		if (self->last == NULL || goes_before(self->last, entry))
+			self->last = entry;
+	}
+	return self->last;
+}
+
+/* Would a statement be the first to make room?  Cheap, for it is asked of all that comes to a full set. */
+static bool
+hopeless(Membership *self, const Grant *grant, const uint8_t *bytes, int64_t unix_ms)
+{
+	MembershipEntry asked = {.grant = *grant};
+	const MembershipEntry *last;
+
+	if (self->n - self->n_leaves < self->limit)
+		return false;
+	last = find_last(self, unix_ms);
+	memcpy(asked.bytes, bytes, GRANT_BYTES);
+	asked.idle = !admin_at(self, grant->issuer, grant->depth - 1);
+	for (int i = 0; i < self->n; i++)
+	{
+		const MembershipEntry *held = self->entry[i];
+
+		if (held->grant.depth != grant->depth || memcmp(held->grant.issuer, grant->issuer, CORE_KEY_BYTES) != 0 ||
+			is_leave(&held->grant))
+			continue;
+		/* in the place of one that it supersedes it takes no more room */
+		if (held->grant.kind == grant->kind && memcmp(held->grant.member, grant->member, CORE_KEY_BYTES) == 0 &&
+			(grant->kind == GRANT_REVOCATION ? next_to_go(self, grant) >= 0 : supersedes(grant, &held->grant)))
+			return false;
+		asked.turn += compare_own(held, &asked) < 0;
+	}
+	return goes_before(last, &asked);
+}
+
+/* ---- the array ---- */
 
 static void
 mix_fingerprint(Membership *self, const uint8_t *hash)
@@ -349,8 +577,10 @@ insert(Membership *self, MembershipEntry *entry)
 	memmove(&self->entry[at + 1], &self->entry[at], (size_t) (self->n - at) * sizeof *self->entry);
 	self->entry[at] = entry;
 	self->n++;
+	self->n_leaves += is_leave(&entry->grant);
 	self->changes++;
 	self->dirty = true;
+	self->last = NULL;
 	mix_fingerprint(self, entry->hash);
 }
 
@@ -358,11 +588,34 @@ static void
 remove_at(Membership *self, int i)
 {
 	mix_fingerprint(self, self->entry[i]->hash);
+	self->n_leaves -= is_leave(&self->entry[i]->grant);
 	core_free(self->memory, self->entry[i]);
 	self->n--;
 	self->changes++;
 	memmove(&self->entry[i], &self->entry[i + 1], (size_t) (self->n - i) * sizeof *self->entry);
 	self->dirty = true;
+	self->last = NULL;
+}
+
+/* Remove one that makes room; with its last grant goes a member's leave. */
+static void
+remove_entry(Membership *self, const MembershipEntry *entry)
+{
+	uint8_t		member[CORE_KEY_BYTES];
+	int			i = first_of(self, entry->grant.member);
+
+	memcpy(member, entry->grant.member, CORE_KEY_BYTES);
+	while (self->entry[i] != entry)
+		i++;
+	remove_at(self, i);
+	if (has_grant(self, member))
+		return;
+	for (i = first_of(self, member); same_member(self, i, member); i++)
+		if (is_leave(&self->entry[i]->grant))
+		{
+			remove_at(self, i);
+			return;
+		}
 }
 
 static void
@@ -371,6 +624,7 @@ evaluate(Membership *self, int64_t unix_ms)
 	if (!self->dirty && unix_ms >= self->evaluated_ms && unix_ms < self->until_ms)
 		return;
 	self->dirty = false;
+	self->last = NULL;
 	self->evaluated_ms = unix_ms;
 	self->until_ms = INT64_MAX;
 	for (int i = 0; i < self->n; i++)
@@ -383,7 +637,7 @@ evaluate(Membership *self, int64_t unix_ms)
 			const Grant *grant = &entry->grant;
 
 			if (grant->depth != depth || grant->kind == GRANT_REVOCATION ||
-				!admin_at(self, grant->issuer, depth - 1) || revoked(self, grant))
+				!admin_at(self, grant->issuer, depth - 1) || !is_latest(self, i) || revoked(self, grant))
 				continue;
 			if (grant->expires_ms != 0 && grant->expires_ms <= unix_ms)
 				continue;
@@ -395,43 +649,74 @@ evaluate(Membership *self, int64_t unix_ms)
 	}
 }
 
+/* Rule 2: is there no later grant of the same issuer to the same member, as near to the root or nearer? */
+static bool
+is_latest(const Membership *self, int i)
+{
+	const MembershipEntry *entry = self->entry[i];
+
+	if (entry->grant.kind != GRANT_MEMBER)
+		return true;
+	/* they stand side by side */
+	for (int step = -1; step <= 1; step += 2)
+		for (int j = i + step; j >= 0 && j < self->n; j += step)
+		{
+			const MembershipEntry *other = self->entry[j];
+
+			if (other->grant.kind != GRANT_MEMBER ||
+				memcmp(other->grant.member, entry->grant.member, CORE_KEY_BYTES) != 0 ||
+				memcmp(other->grant.issuer, entry->grant.issuer, CORE_KEY_BYTES) != 0)
+				break;
+			if (other->grant.depth <= entry->grant.depth &&
+				later(&other->grant, other->bytes, &entry->grant, entry->bytes))
+				return false;
+		}
+	return true;
+}
+
+/* By invitation; of one invitation in the order of rule 4. */
+static int
+compare_redeemers(const void *left, const void *right)
+{
+	const Grant *a = &(*(MembershipEntry *const *) left)->grant;
+	const Grant *b = &(*(MembershipEntry *const *) right)->grant;
+	int			c = memcmp(a->invitation, b->invitation, CORE_KEY_BYTES);
+
+	if (c != 0)
+		return c;
+	if (a->depth != b->depth)
+		return a->depth < b->depth ? -1 : 1;
+	if (a->issued_ms != b->issued_ms)
+		return a->issued_ms < b->issued_ms ? -1 : 1;
+	return memcmp(a->member, b->member, CORE_KEY_BYTES);
+}
+
 /* Rule 4, for the grants of one depth: those of lesser depth are settled. */
 static void
 choose_redeemers(Membership *self, int depth)
 {
+	int			n = 0;
+	int			deepest = 0;
+
 	for (int i = 0; i < self->n; i++)
 	{
 		const Grant *grant = &self->entry[i]->grant;
 
-		if (!self->entry[i]->counts || grant->kind != GRANT_MEMBER || grant->depth != depth ||
-			bytes_all_zero(grant->invitation, CORE_KEY_BYTES))
+		if (!self->entry[i]->counts || grant->kind != GRANT_MEMBER || bytes_all_zero(grant->invitation, CORE_KEY_BYTES))
 			continue;
-		for (int j = 0; j < self->n; j++)
-		{
-			MembershipEntry *other = self->entry[j];
-
-			if (j == i || !other->counts || other->grant.kind != GRANT_MEMBER ||
-				memcmp(other->grant.invitation, grant->invitation, CORE_KEY_BYTES) != 0 ||
-				memcmp(other->grant.member, grant->member, CORE_KEY_BYTES) == 0)
-				continue;
-			if (redeems_before(&other->grant, grant))
-			{
-				self->entry[i]->counts = false;
-				break;
-			}
-			other->counts = false;
-		}
+		deepest = grant->depth > deepest ? grant->depth : deepest;
+		self->scratch[n++] = self->entry[i];
 	}
-}
-
-static bool
-redeems_before(const Grant *a, const Grant *b)
-{
-	if (a->depth != b->depth)
-		return a->depth < b->depth;
-	if (a->issued_ms != b->issued_ms)
-		return a->issued_ms < b->issued_ms;
-	return memcmp(a->member, b->member, CORE_KEY_BYTES) < 0;
+	if (deepest < depth)
+		return;
+	qsort(self->scratch, (size_t) n, sizeof *self->scratch, compare_redeemers);
+	for (int i = 1, first = 0; i < n; i++)
+	{
+		if (memcmp(self->scratch[i]->grant.invitation, self->scratch[first]->grant.invitation, CORE_KEY_BYTES) != 0)
+			first = i;
+		else if (memcmp(self->scratch[i]->grant.member, self->scratch[first]->grant.member, CORE_KEY_BYTES) != 0)
+			self->scratch[i]->counts = false;
+	}
 }
 
 /* Is key[32] an admin of exactly this depth by a grant that counts? */
@@ -454,23 +739,15 @@ admin_at(const Membership *self, const uint8_t *key, int depth)
 static bool
 revoked(const Membership *self, const Grant *grant)
 {
-	int			first = first_of(self, grant->member);
-	uint64_t	covered;
-	int			bit = 0;
+	const MembershipEntry *revocations[MEMBERSHIP_REVOCATIONS];
+	int			n = revocations_of(self, grant->member, grant->depth, revocations);
+	uint64_t	covered = 0;
 
-	if (grant->kind == GRANT_MEMBER && !bytes_all_zero(grant->overrides, GRANT_HASH_BYTES))
-		covered = covered_by(self, first, grant->overrides);
-	else
-		covered = 0;
-	for (int i = first; same_member(self, i, grant->member); i++)
-	{
-		const Grant *revocation = &self->entry[i]->grant;
-
-		if (revocation->kind != GRANT_REVOCATION)
-			continue;
-		if (!(covered >> bit++ & 1) && authoritative(self, revocation, grant))
+	if (n > 0 && grant->kind == GRANT_MEMBER && !bytes_all_zero(grant->overrides, GRANT_HASH_BYTES))
+		covered = covered_by(revocations, n, grant->overrides);
+	for (int i = 0; i < n; i++)
+		if (!(covered >> i & 1) && authoritative(self, &revocations[i]->grant, grant))
 			return true;
-	}
 	return false;
 }
 
@@ -484,57 +761,73 @@ authoritative(const Membership *self, const Grant *revocation, const Grant *gran
 }
 
 /*
- * The revocations of the member whose entries begin at first that are reached
- * from the one named hash through what they include: bit i for the i-th.
+ * The revocations of a member that may reach a grant of this depth: its leave, then
+ * those nearest to the root, into out[MEMBERSHIP_REVOCATIONS].  Returns how many.
  */
-static uint64_t
-covered_by(const Membership *self, int first, const uint8_t *hash)
+static int
+revocations_of(const Membership *self, const uint8_t *member, int depth, const MembershipEntry **out)
 {
-	const MembershipEntry *revocations[MEMBERSHIP_REVOCATIONS];
-	uint64_t	covered = 0;
-	uint64_t	before;
+	int			first = first_of_kind(self, member, GRANT_REVOCATION);
+	int			end = first_of_kind(self, member, GRANT_REVOCATION + 1);
 	int			n = 0;
 
-	for (int i = first; same_member(self, i, self->entry[first]->grant.member); i++)
-		if (self->entry[i]->grant.kind == GRANT_REVOCATION && n < MEMBERSHIP_REVOCATIONS)
-			revocations[n++] = self->entry[i];
+	for (int d = 0; first < end && d <= depth; d++)
+		for (int i = first; i < end && n < MEMBERSHIP_REVOCATIONS; i++)
+		{
+			const Grant *grant = &self->entry[i]->grant;
+
+			if ((is_leave(grant) ? 0 : grant->depth) == d)
+				out[n++] = self->entry[i];
+		}
+	return n;
+}
+
+/* Which of these are reached from the one named hash through what they include: bit i for the i-th. */
+static uint64_t
+covered_by(const MembershipEntry *const *revocations, int n, const uint8_t *hash)
+{
+	uint64_t	covered = 0;
+	uint64_t	followed = 0;
+
 	for (int i = 0; i < n; i++)
 		if (memcmp(revocations[i]->hash, hash, GRANT_HASH_BYTES) == 0)
 			covered |= UINT64_C(1) << i;
-	do
-	{
-		before = covered;
+	while (covered != followed)
 		for (int i = 0; i < n; i++)
+		{
+			if (!((covered & ~followed) >> i & 1))
+				continue;
+			followed |= UINT64_C(1) << i;
 			for (int j = 0; j < n; j++)
 				for (int k = 0; k < INCLUDED; k++)
-					if ((covered >> i & 1) &&
-						memcmp(included(&revocations[i]->grant, k), revocations[j]->hash, GRANT_HASH_BYTES) == 0)
+					if (memcmp(included(&revocations[i]->grant, k), revocations[j]->hash, GRANT_HASH_BYTES) == 0)
 						covered |= UINT64_C(1) << j;
-	} while (covered != before);
+		}
 	return covered;
 }
 
 /*
- * The revocations of a member that no other one includes: their hashes, at
- * most max.  Returns how many.
+ * The revocations that a statement should name: those of its member that may
+ * reach a grant of its depth and that no other one includes; what it will
+ * supersede is as good as gone.  Their hashes, at most max.  Returns how many.
  */
 static int
-uncovered(const Membership *self, const uint8_t *member, uint8_t hashes[][GRANT_HASH_BYTES], int max)
+uncovered(const Membership *self, const Grant *grant, uint8_t hashes[][GRANT_HASH_BYTES], int max)
 {
-	int			first = first_of(self, member);
+	const MembershipEntry *revocations[MEMBERSHIP_REVOCATIONS];
+	int			found = revocations_of(self, grant->member, is_leave(grant) ? GRANT_DEPTH_MAX : grant->depth, revocations);
+	int			going = grant->kind == GRANT_REVOCATION ? next_to_go(self, grant) : -1;
 	int			n = 0;
 
-	for (int i = first; same_member(self, i, member) && n < max; i++)
+	for (int i = 0; i < found && n < max; i++)
 	{
-		bool		inside = false;
+		bool		inside = going >= 0 && revocations[i] == self->entry[going];
 
-		if (self->entry[i]->grant.kind != GRANT_REVOCATION)
-			continue;
-		for (int j = first; same_member(self, j, member); j++)
-			for (int k = 0; k < INCLUDED && self->entry[j]->grant.kind == GRANT_REVOCATION; k++)
-				inside |= memcmp(included(&self->entry[j]->grant, k), self->entry[i]->hash, GRANT_HASH_BYTES) == 0;
+		for (int j = 0; j < found; j++)
+			for (int k = 0; k < INCLUDED && !(going >= 0 && revocations[j] == self->entry[going]); k++)
+				inside |= memcmp(included(&revocations[j]->grant, k), revocations[i]->hash, GRANT_HASH_BYTES) == 0;
 		if (!inside)
-			memcpy(hashes[n++], self->entry[i]->hash, GRANT_HASH_BYTES);
+			memcpy(hashes[n++], revocations[i]->hash, GRANT_HASH_BYTES);
 	}
 	return n;
 }

@@ -11,7 +11,8 @@
  *		 A statement is worth what its issuer is worth now: with an admin goes
  *		 all that hung on it, so who evicts an admin grants anew to those it keeps.
  *	  2. Of one issuer's grants to one member only that of the greatest epoch
- *		 counts.
+ *		 counts.  Earlier ones that made an admin are still held, one for each
+ *		 depth: they bear witness that its statements were once its to make.
  *	  3. A revocation counts when it is the member's own (it left), or its issuer
  *		 is an admin nearer to the root than the grant's issuer or as near.  It
  *		 voids every grant of that depth or deeper to its member, however new,
@@ -23,20 +24,37 @@
  *
  * A grant that has expired counts no more; a member's role is the greatest that
  * its grants give.
+ *
+ * What is held is a function of all statements that were ever heard, whatever
+ * their order; src/sync/README.md says why.  Of them
+ *
+ *	  - those whose issuer's grant is held;
+ *	  - the last revocation of itself (a leave) of each member whose grant is held:
+ *		 there is room for as many as there are others;
+ *	  - of one issuer's revocations of one member the last few;
+ *	  - and of the rest no more than the limit: first those whose issuer is an
+ *		 admin now, then those nearer to the root; issuers of equal depth take
+ *		 turns, each with its revocations before its grants and invitations.
+ *
+ * So the root always has room, an admin cannot take that of another as near to the
+ * root or nearer, and who is evicted loses its own.
  */
 #ifndef CORE_MEMBERSHIP_H
 #define CORE_MEMBERSHIP_H
 
 #include "core/grant.h"
 
-#define MEMBERSHIP_LIMIT 4096	/* statements of one collection */
-#define MEMBERSHIP_ROOM MEMBERSHIP_LIMIT	/* all that a set may hold */
-#define MEMBERSHIP_REVOCATIONS 64	/* of one member */
+#define MEMBERSHIP_LIMIT 4096	/* statements of one collection beside leaves */
+#define MEMBERSHIP_ROOM (2 * MEMBERSHIP_LIMIT)	/* and with them */
+#define MEMBERSHIP_AGAIN 4		/* revocations of one member by one issuer */
+#define MEMBERSHIP_REVOCATIONS 64	/* of one member that are looked at: the nearest to the root */
 
 typedef struct MembershipEntry
 {
 	Grant		grant;
 	bool		counts;
+	bool		idle;			/* its issuer is no admin now */
+	int			turn;			/* its place among its issuer's */
 	uint8_t		hash[GRANT_HASH_BYTES];
 	uint8_t		bytes[GRANT_BYTES];
 } MembershipEntry;
@@ -47,9 +65,13 @@ typedef struct Membership
 	const CoreCrypto *crypto;
 	uint8_t		root[CORE_KEY_BYTES];
 	KadId		collection;		/* SHA-256 of root */
+	int			limit;			/* MEMBERSHIP_LIMIT */
 	int			n;
+	int			n_leaves;		/* of these */
 	int			capacity;
 	MembershipEntry **entry;	/* sorted by member, then kind, issuer, hash */
+	MembershipEntry **scratch;	/* room for as many */
+	const MembershipEntry *last;	/* the first to make room; NULL: not known */
 	uint64_t	changes;		/* statements that came or went, ever */
 	bool		dirty;
 	int64_t		evaluated_ms;	/* what counts was found at this time ... */
@@ -61,9 +83,9 @@ typedef enum MembershipAdded
 {
 	MEMBERSHIP_ADDED,
 	MEMBERSHIP_KNOWN,			/* the very same is held */
-	MEMBERSHIP_SUPERSEDED,		/* a greater epoch of the same issuer is held */
+	MEMBERSHIP_SUPERSEDED,		/* later ones of the same issuer are held */
 	MEMBERSHIP_UNKNOWN_ISSUER,	/* no grant is held that made its issuer an admin: ask for the chain */
-	MEMBERSHIP_FULL,			/* or no memory */
+	MEMBERSHIP_FULL,			/* those that are held go before it; or no memory */
 	MEMBERSHIP_INVALID			/* *status says why */
 } MembershipAdded;
 
@@ -99,8 +121,8 @@ extern int	membership_admin_depth(Membership *self, const uint8_t key[CORE_KEY_B
  * Fill out with a statement of issuer[32] on member[32], ready for grant_sign():
  * depth, epoch, and what it overrides or includes, from what is held.  False
  * when the issuer may not make it (a revocation of oneself is always allowed),
- * or three revocations and more stand side by side so that it cannot include
- * them all: revoke again first, which joins them.
+ * or revocations that reach it stand side by side so that it cannot name them
+ * all: revoke again first, which joins three.
  */
 extern bool membership_prepare(Membership *self, GrantKind kind, GrantRole role,
 							   const uint8_t issuer[CORE_KEY_BYTES], const uint8_t member[CORE_KEY_BYTES],

@@ -20,7 +20,7 @@
 #define COMPARE_MS 30000		/* and up to as much again */
 #define COMPARE_SOON_MS 2000
 #define COMPARE_LIMIT_MS 20000
-#define COMPARE_MESSAGES 160	/* enough for MEMBERSHIP_LIMIT both ways */
+#define COMPARE_MESSAGES 160	/* enough for MEMBERSHIP_ROOM both ways */
 #define SERVE_MS 10000
 #define FIND_MS 600000
 #define FIND_AGAIN_MS 15000		/* while fewer members are connected than the mesh wants */
@@ -241,6 +241,9 @@ take_statements(Node *self, NodeGroup *g, NodePeer *from, const WireMessage *m)
 			snprintf(reason, sizeof reason, "a statement about collection %s cannot be used: %s",
 					 name_of(g, id), decode_status_text(status));
 			node_refuse(self, from->curve, reason);
+			/* its sender could have checked: the rest is not worth a signature */
+			if (status == DECODE_SIGNATURE)
+				break;
 		}
 	}
 	if (n > 0)
@@ -908,6 +911,12 @@ receive_redeem(Node *self, NodeGroup *g, NodePeer *from, const WireMessage *m)
 							 status == DECODE_EXPIRED || status == DECODE_FUTURE ? WIRE_CODE_EXPIRED : WIRE_CODE_FORGED,
 							 decode_status_text(status));
 		node_answer_error(self, m->request, &g->id, code, decode_status_text(status));
+		return;
+	}
+	/* what the collection is could not be looked at yet: its table is locked */
+	if (g->tag != 0 && g->description_len == 0)
+	{
+		node_answer_error(self, m->request, &g->id, WIRE_CODE_BUSY, NULL);
 		return;
 	}
 	add(self, g, m->grant[0], &how, &status);

@@ -491,49 +491,274 @@ test_redeeming(void)
 	membership_reset(&set);
 }
 
+/* Fill the set with what an admin of depth 1 says about random keys. */
+static void
+flood(const Key *issuer, GrantKind kind)
+{
+	for (int i = 0; i < set.limit + 10; i++)
+	{
+		Key			key = new_key();
+		Statement	s = force(kind, kind == GRANT_REVOCATION ? GRANT_NOBODY : GRANT_READER, 2, issuer, &key, 1);
+
+		if (add_to(&set, &s, NOW) == MEMBERSHIP_FULL)
+			break;
+	}
+}
+
 static void
 test_limits(void)
 {
+	enum
+	{
+		AGAIN = 69
+	};
+	Statement	again[AGAIN];
+	uint8_t		fingerprint[GRANT_HASH_BYTES];
 	Statement	s;
-	int			added = 0;
+	Key			evil = new_key();
 	Key			key;
+	int			hers = 0;
 
+	/* the same one again and again, in two orders */
+	for (int i = 0; i < AGAIN; i++)
+		again[i] = force(GRANT_REVOCATION, GRANT_NOBODY, 2, &anna, &bert, (uint64_t) i);
+	begin();
+	s = state(GRANT_MEMBER, GRANT_ADMIN, &root, &anna, NOW);
+	for (int i = 0; i < AGAIN; i++)
+		add_to(&set, &again[i], NOW);
+	memcpy(fingerprint, set.fingerprint, sizeof fingerprint);
+	ok(set.n == 1 + MEMBERSHIP_AGAIN, "of one issuer's revocations of one member %d are held", set.n - 1);
+	membership_reset(&set);
+	begin();
+	add_to(&set, &s, NOW);
+	for (int i = AGAIN - 1; i >= 0; i--)
+		add_to(&set, &again[i], NOW);
+	ok(set.n == 1 + MEMBERSHIP_AGAIN && memcmp(fingerprint, set.fingerprint, sizeof fingerprint) == 0,
+	   "the last ones, in whatever order they came");
+	membership_reset(&set);
+
+	/* an admin fills the set with revocations of nobody */
 	begin();
 	state(GRANT_MEMBER, GRANT_ADMIN, &root, &anna, NOW);
-	for (int i = 0; i < MEMBERSHIP_REVOCATIONS + 5; i++)
-	{
-		s = force(GRANT_REVOCATION, GRANT_NOBODY, 2, &anna, &bert, (uint64_t) i);
-		added += add_to(&set, &s, NOW) == MEMBERSHIP_ADDED;
-	}
-	ok(added == MEMBERSHIP_REVOCATIONS, "of one member %d revocations are held", added);
-	while (set.n < MEMBERSHIP_LIMIT)
-	{
-		key = new_key();
-		s = force(GRANT_MEMBER, GRANT_READER, 2, &anna, &key, 1);
-		if (add_to(&set, &s, NOW) != MEMBERSHIP_ADDED)
-			break;
-	}
+	state(GRANT_MEMBER, GRANT_ADMIN, &root, &evil, NOW);
+	state(GRANT_MEMBER, GRANT_WRITER, &anna, &carl, NOW);
+	flood(&evil, GRANT_REVOCATION);
+	ok(set.n == MEMBERSHIP_LIMIT, "a set has at most %d statements", set.n);
 	key = new_key();
-	s = force(GRANT_MEMBER, GRANT_READER, 2, &anna, &key, 1);
-	ok(set.n == MEMBERSHIP_LIMIT && add_to(&set, &s, NOW) == MEMBERSHIP_FULL, "a set has at most %d statements", set.n);
+	s = force(GRANT_REVOCATION, GRANT_NOBODY, 2, &evil, &key, 0);
+	ok(add_to(&set, &s, NOW) == MEMBERSHIP_FULL && set.n == MEMBERSHIP_LIMIT, "who has filled it has no more room");
+	s.bytes[GRANT_BYTES - 1] ^= 1;
+	ok(add_to(&set, &s, NOW) == MEMBERSHIP_FULL, "and costs no signature");
+	state(GRANT_MEMBER, GRANT_WRITER, &anna, &dora, NOW);
+	ok(role_of(&dora) == GRANT_WRITER, "another admin admits");
+	state(GRANT_REVOCATION, GRANT_NOBODY, &dora, &dora, NOW);
+	ok(role_of(&dora) == GRANT_NOBODY, "a member leaves");
+	state(GRANT_REVOCATION, GRANT_NOBODY, &anna, &carl, NOW);
+	ok(role_of(&carl) == GRANT_NOBODY, "another admin evicts");
+	state(GRANT_MEMBER, GRANT_READER, &root, &bert, NOW);
+	ok(role_of(&bert) == GRANT_READER, "the root admits");
+	state(GRANT_REVOCATION, GRANT_NOBODY, &root, &evil, NOW);
+	ok(role_of(&evil) == GRANT_NOBODY, "and evicts who has filled it");
+	ok(set.n - set.n_leaves == MEMBERSHIP_LIMIT, "all that within the limit");
 	membership_reset(&set);
-	ok(set.n == 0, "and can be emptied");
+	ok(set.n == 0, "and it can be emptied");
 
-	/* an admin fills the set, and is evicted: its statements make room */
+	/* who is evicted loses its room: others fill it */
+	begin();
+	set.limit = 64;
+	state(GRANT_MEMBER, GRANT_ADMIN, &root, &anna, NOW);
+	state(GRANT_MEMBER, GRANT_ADMIN, &root, &bert, NOW);
+	flood(&anna, GRANT_MEMBER);
+	state(GRANT_REVOCATION, GRANT_NOBODY, &root, &anna, NOW);
+	ok(set.n == 64 && role_of(&anna) == GRANT_NOBODY, "an admin of a full set is evicted");
+	flood(&bert, GRANT_MEMBER);
+	for (int i = 0; i < set.n; i++)
+		hers += memcmp(set.entry[i]->grant.issuer, anna.public, 32) == 0;
+	ok(set.n == 64 && hers == 0, "and all its statements make room for those of another");
+	membership_reset(&set);
+
+	/* many who are farther from the root revoke one member */
 	begin();
 	state(GRANT_MEMBER, GRANT_ADMIN, &root, &anna, NOW);
-	state(GRANT_REVOCATION, GRANT_NOBODY, &root, &anna, NOW);
-	while (set.n < MEMBERSHIP_LIMIT)
+	state(GRANT_MEMBER, GRANT_WRITER, &anna, &carl, NOW);
+	for (int i = 0; i < 2 * MEMBERSHIP_REVOCATIONS; i++)
 	{
 		key = new_key();
-		s = force(GRANT_MEMBER, GRANT_READER, 2, &anna, &key, 1);
-		if (add_to(&set, &s, NOW) != MEMBERSHIP_ADDED)
-			break;
+		state(GRANT_MEMBER, GRANT_ADMIN, &anna, &key, NOW);
+		s = force(GRANT_REVOCATION, GRANT_NOBODY, 3, &key, &carl, 1);
+		add_to(&set, &s, NOW);
 	}
-	s = force(GRANT_MEMBER, GRANT_READER, 1, &root, &bert, 1);
-	ok(add_to(&set, &s, NOW) == MEMBERSHIP_ADDED && set.n == 2 && role_of(&bert) == GRANT_READER,
-	   "a full set gives up what does not count");
+	ok(role_of(&carl) == GRANT_WRITER, "revocations from farther off do nothing");
+	state(GRANT_REVOCATION, GRANT_NOBODY, &anna, &carl, NOW);
+	ok(role_of(&carl) == GRANT_NOBODY, "and do not keep a nearer one from being looked at");
 	membership_reset(&set);
+}
+
+enum
+{
+	SHARE_LIMIT = 60,
+	SHARE_PEOPLE = 40,
+	SHARE_SAID = 400,
+	SHARE_ROUNDS = 8,
+	SHARE_SETS = 3
+};
+
+static void
+limited(Membership *self)
+{
+	membership_init(self, &memory, &crypto, root.public);
+	self->limit = SHARE_LIMIT;
+}
+
+/* Give a set all these statements, in random order, again and again until it takes none. */
+static bool
+settle(Membership *to, const Statement *said, int n)
+{
+	int			order[SHARE_SAID];
+
+	for (int i = 0; i < n; i++)
+		order[i] = i;
+	for (int pass = 0; pass < 100; pass++)
+	{
+		uint64_t	before = to->changes;
+
+		for (int i = n - 1; i > 0; i--)
+		{
+			int			j = (int) core_random_below(&fixture_random, (uint64_t) i + 1);
+			int			t = order[i];
+
+			order[i] = order[j];
+			order[j] = t;
+		}
+		for (int i = 0; i < n; i++)
+			add_to(to, &said[order[i]], NOW + 1000);
+		if (to->changes == before)
+			return true;
+	}
+	return false;
+}
+
+/* Statements by whoever may make them, some without knowledge of the others; of nobody and of oneself, too. */
+static int
+make_statements(Statement *said, const Key *people)
+{
+	int			n = 0;
+
+	begin();
+	for (int i = 0; i < 8 * SHARE_SAID && n < SHARE_SAID; i++)
+	{
+		bool		first = i < 5;
+		const Key  *issuer = first ? &root : &people[core_random_below(&fixture_random, SHARE_PEOPLE)];
+		const Key  *member = first ? &people[i] : &people[core_random_below(&fixture_random, SHARE_PEOPLE)];
+		uint64_t	dice = core_random_below(&fixture_random, 10);
+		GrantKind	kind = first || dice < 6 ? GRANT_MEMBER : dice < 9 ? GRANT_REVOCATION : GRANT_INVITATION;
+		GrantRole	role = kind == GRANT_REVOCATION ? GRANT_NOBODY : first || dice < 3 ? GRANT_ADMIN : GRANT_READER;
+		Key			nobody = new_key();
+		Grant		grant;
+
+		if (!first && dice == 8)
+			member = issuer;
+		else if (!first && (dice == 7 || kind == GRANT_INVITATION))
+			member = &nobody;
+		if (!membership_prepare(&set, kind, role, issuer->public, member->public, NOW + i,
+								kind == GRANT_INVITATION ? NOW + HOUR : 0, &grant) ||
+			grant_sign(&crypto, issuer->secret, &grant, said[n].bytes) != DECODE_OK)
+			continue;
+		if (first || core_random_below(&fixture_random, 4))
+			add_to(&set, &said[n], NOW + i);
+		n++;
+	}
+	membership_reset(&set);
+	return n;
+}
+
+/* Members tell each other all they hold until nothing changes. */
+static bool
+exchange(Membership *sets)
+{
+	for (int turn = 0; turn < 300; turn++)
+	{
+		bool		changed = false;
+
+		for (int pair = 0; pair < SHARE_SETS * SHARE_SETS; pair++)
+		{
+			Membership *from = &sets[pair / SHARE_SETS];
+			Membership *to = &sets[pair % SHARE_SETS];
+			uint64_t	before = to->changes;
+
+			for (uint32_t cursor = 0; from != to;)
+			{
+				const uint8_t *bytes = membership_next(from, &cursor);
+				Statement	s;
+
+				if (bytes == NULL)
+					break;
+				memcpy(s.bytes, bytes, GRANT_BYTES);
+				add_to(to, &s, NOW + 1000);
+			}
+			changed |= to->changes != before;
+		}
+		if (!changed)
+			return true;
+	}
+	return false;
+}
+
+/* More than there is room for: sets that hear of it in any order hold the same. */
+static void
+test_shares(void)
+{
+	static Statement said[SHARE_SAID];
+	static Key	people[SHARE_PEOPLE];
+	int			restless = 0;
+	int			differ = 0;
+	int			apart = 0;
+	int			too_many = 0;
+	int			lost = 0;
+	int			full = 0;
+
+	for (int i = 0; i < SHARE_PEOPLE; i++)
+		people[i] = new_key();
+	for (int round = 0; round < SHARE_ROUNDS; round++)
+	{
+		Membership	sets[SHARE_SETS];
+		int			n = make_statements(said, people);
+
+		for (int which = 0; which < 2; which++)
+		{
+			limited(&sets[which]);
+			restless += !settle(&sets[which], said, n);
+			too_many += sets[which].n - sets[which].n_leaves > SHARE_LIMIT;
+			full += sets[which].n - sets[which].n_leaves == SHARE_LIMIT;
+		}
+		differ += memcmp(sets[0].fingerprint, sets[1].fingerprint, GRANT_HASH_BYTES) != 0;
+		for (int i = 0; i < n; i++)
+			if (memcmp(said[i].bytes + 40, root.public, 32) == 0)
+				lost += add_to(&sets[0], &said[i], NOW + 1000) == MEMBERSHIP_FULL;
+		membership_reset(&sets[0]);
+		membership_reset(&sets[1]);
+
+		for (int which = 0; which < SHARE_SETS; which++)
+		{
+			limited(&sets[which]);
+			for (int i = 0; i < 2 * n; i++)
+				add_to(&sets[which], &said[core_random_below(&fixture_random, (uint64_t) n)], NOW + 1000);
+		}
+		restless += !exchange(sets);
+		for (int which = 0; which < SHARE_SETS; which++)
+		{
+			apart += memcmp(sets[0].fingerprint, sets[which].fingerprint, GRANT_HASH_BYTES) != 0;
+			too_many += sets[which].n - sets[which].n_leaves > SHARE_LIMIT;
+		}
+		for (int which = 0; which < SHARE_SETS; which++)
+			membership_reset(&sets[which]);
+	}
+	ok(full > SHARE_ROUNDS, "more is said than there is room for (%d of %d sets are full)", full, 2 * SHARE_ROUNDS);
+	ok(restless == 0, "sets come to rest (%d did not)", restless);
+	ok(differ == 0, "those that heard all of it hold the same, whatever the order (%d of %d differ)", differ, SHARE_ROUNDS);
+	ok(apart == 0, "so do those that heard parts and told each other (%d of %d differ)", apart, (SHARE_SETS - 1) * SHARE_ROUNDS);
+	ok(too_many == 0, "no more than there is room for");
+	ok(lost == 0, "nothing that the root said has no room");
 }
 
 static DecodeStatus
@@ -639,6 +864,7 @@ main(void)
 	test_order();
 	test_redeeming();
 	test_limits();
+	test_shares();
 	test_invitation();
 	return fixture_end();
 }

@@ -80,7 +80,7 @@ in_machine()
 		mount --bind "$root" "$root" &&
 			mount -t proc proc "$root/proc" &&
 			mount -t sysfs -o ro sysfs "$root/sys" &&
-			mount -t tmpfs -o mode=1777,size=64m tmpfs "$root/dev/shm" &&
+			mount -t tmpfs -o mode=1777 tmpfs "$root/dev/shm" &&
 			mount --bind "$2" "$root/var/cache/apt/archives" || exit 1
 		shift 2
 		exec chroot "$root" /usr/bin/env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root "$@"' \

@@ -29,6 +29,7 @@
 
 #include <float.h>
 #include <math.h>
+#include <sys/statvfs.h>
 
 #include "access/table.h"
 #include "access/tableam.h"
@@ -47,6 +48,7 @@
 #include "pgstat.h"
 #include "storage/barrier.h"
 #include "storage/condition_variable.h"
+#include "storage/dsm_impl.h"
 #include "storage/lmgr.h"
 #include "storage/spin.h"
 #include "tcop/tcopprot.h"
@@ -139,6 +141,7 @@ typedef struct BuildShared
 	pg_atomic_uint64 own_bytes; /* those of values of their own size */
 	pg_atomic_uint64 done;		/* nodes done in this phase, for the progress report */
 	pg_atomic_uint32 full;		/* memory used up */
+	pg_atomic_uint32 short_of_shared;	/* before maintenance_work_mem was */
 	pg_atomic_uint64 rest;		/* values beyond it */
 	pg_atomic_uint32 merged;
 
@@ -256,6 +259,40 @@ chunk_fits(BuildShared *shared, const ChunkTable *table)
 }
 
 /*
+ * Bytes that the file system of dynamic shared memory has left; that of a
+ * container often holds 64 MB.  UINT64_MAX where nobody can tell.
+ */
+static uint64
+shared_room(void)
+{
+	struct statvfs room;
+	const char *path = dynamic_shared_memory_type == DSM_IMPL_POSIX ? "/dev/shm" :
+		dynamic_shared_memory_type == DSM_IMPL_MMAP ? PG_DYNSHMEM_DIR : NULL;
+
+	if (path == NULL || statvfs(path, &room) != 0 || room.f_blocks == 0)
+		return UINT64_MAX;
+	return (uint64) room.f_bavail * room.f_frsize;
+}
+
+/*
+ * Is there room for so many bytes more?  The area grows by segments, each about
+ * half as large as all before it together; to ask for one that does not fit would
+ * end the build.  What the upper levels will take is kept free, for they cannot do
+ * without.
+ */
+static bool
+shared_fits(BuildState *state, Size bytes)
+{
+	uint64		used = pg_atomic_read_u64(&state->shared->memory);
+
+	/* what is set aside may be twice of what is used */
+	if (shared_room() >= used + used / 16 + bytes + 1024 * 1024)
+		return true;
+	pg_atomic_write_u32(&state->shared->short_of_shared, 1);
+	return false;
+}
+
+/*
  * Entry number `id`.  Its chunk is made, if so asked, when it does not exist;
  * NULL when there is none, or no room for another.
  */
@@ -282,7 +319,8 @@ table_entry(BuildState *state, ChunkTable *table, char **chunks, uint32 id, bool
 		{
 			LWLockAcquire(&shared->allocation, LW_EXCLUSIVE);
 			ok = DsaPointerIsValid(table->chunk[c]);
-			if (!ok && make && chunk_fits(shared, table))
+			if (!ok && make && chunk_fits(shared, table) &&
+				(table != &shared->nodes || shared_fits(state, chunk_bytes(table))))
 			{
 				int			flags = DSA_ALLOC_HUGE | DSA_ALLOC_ZERO | DSA_ALLOC_NO_OOM;
 
@@ -463,7 +501,8 @@ load_row(Relation rel, ItemPointer tid, Datum *values, bool *isnull, bool alive,
 		id = take_node(state, own_size ? value.raw_bytes : 0, &node);
 		if (id != NO_NODE && own_size && state->area != NULL)
 		{
-			own_room = dsa_allocate_extended(state->area, value.raw_bytes, DSA_ALLOC_NO_OOM);
+			if (shared_fits(state, value.raw_bytes))
+				own_room = dsa_allocate_extended(state->area, value.raw_bytes, DSA_ALLOC_NO_OOM);
 			if (!DsaPointerIsValid(own_room))
 			{
 				pg_atomic_write_u32(&shared->full, 1);
@@ -1459,6 +1498,7 @@ init_shared(BuildShared *shared, HnswIndex *index, Relation heap, IndexInfo *inf
 	pg_atomic_init_u64(&shared->own_bytes, 0);
 	pg_atomic_init_u64(&shared->done, 0);
 	pg_atomic_init_u32(&shared->full, 0);
+	pg_atomic_init_u32(&shared->short_of_shared, 0);
 	pg_atomic_init_u64(&shared->rest, 0);
 	pg_atomic_init_u32(&shared->merged, 0);
 	SpinLockInit(&shared->mutex);
@@ -1691,11 +1731,19 @@ finish_build(BuildState *state)
 		double		loaded = shared->index_tuples - rest;
 		double		bytes = node_bytes(state->index, 4) + 16 + pg_atomic_read_u64(&shared->own_bytes) / Max(loaded, 1);
 
-		ereport(NOTICE,
-				(errmsg("hnsw graph no longer fits into maintenance_work_mem after %.0f of %.0f values",
-						loaded, shared->index_tuples),
-				 errdetail("The other " UINT64_FORMAT " were added on disk, which is slower.", rest),
-				 errhint("Increase maintenance_work_mem to about %.0f MB to speed up builds.",
+		if (pg_atomic_read_u32(&shared->short_of_shared) > 0)
+			ereport(NOTICE,
+					(errmsg("hnsw graph no longer fits into dynamic shared memory after %.0f of %.0f values",
+							loaded, shared->index_tuples),
+					 errdetail("The other " UINT64_FORMAT " were added on disk, which is slower.", rest),
+					 errhint("Give it about %.0f MB (of a container by --shm-size), or set max_parallel_maintenance_workers to 0.",
+							 ceil(shared->index_tuples * 1.1 * bytes / (1024 * 1024)) * 2 + 8)));
+		else
+			ereport(NOTICE,
+					(errmsg("hnsw graph no longer fits into maintenance_work_mem after %.0f of %.0f values",
+							loaded, shared->index_tuples),
+					 errdetail("The other " UINT64_FORMAT " were added on disk, which is slower.", rest),
+					 errhint("Increase maintenance_work_mem to about %.0f MB to speed up builds.",
 						 ceil(shared->index_tuples * 1.1 * bytes / (1024 * 1024)))));
 	}
 	if (pg_atomic_read_u32(&shared->merged) > 0)
@@ -1716,6 +1764,37 @@ build_serial(HnswIndex *index, Relation heap, Relation rel, IndexInfo *info, int
 	result->index_tuples = shared->index_tuples;
 	MemoryContextDelete(state.context);
 	pfree(shared);
+}
+
+/* Bytes that a build shares at most: what is set aside in whole segments, and the state of all participants. */
+static double
+shared_need(HnswIndex *index, Relation heap, int scalar_bits)
+{
+	BlockNumber pages;
+	double		tuples;
+	double		visible;
+
+	estimate_rel_size(heap, NULL, &pages, &tuples, &visible);
+	return Min(maintenance_work_mem * 1024.0, 2 * 1.1 * tuples * (node_bytes(index, scalar_bits) + 16)) +
+		sizeof(BuildShared) + 2 * 1024 * 1024;
+}
+
+/* Is there so much shared memory?  Says so where not. */
+static bool
+can_share(HnswIndex *index, Relation heap, int scalar_bits)
+{
+	double		need = shared_need(index, heap, scalar_bits);
+	uint64		room = shared_room();
+
+	if (need <= room)
+		return true;
+	ereport(NOTICE,
+			(errmsg("index \"%s\" is built without parallel workers, for there is too little dynamic shared memory",
+					RelationGetRelationName(index->rel)),
+			 errdetail("They would share up to %.0f MB, and " UINT64_FORMAT " MB are left.",
+					   ceil(need / (1024 * 1024)), room / (1024 * 1024)),
+			 errhint("Give it more (of a container by --shm-size), or lower maintenance_work_mem.")));
+	return false;
 }
 
 /* Returns false where no worker could be had. */
@@ -1811,7 +1890,8 @@ hnswbuild(Relation heap, Relation rel, IndexInfo *info)
 		sample_center(index, heap, info);
 	scalar_bits = choose_scalar_bits(index, heap);
 	workers = plan_create_index_workers(RelationGetRelid(heap), RelationGetRelid(rel));
-	if (workers == 0 || !build_parallel(index, heap, rel, info, scalar_bits, workers, result))
+	if (workers == 0 || !can_share(index, heap, scalar_bits) ||
+		!build_parallel(index, heap, rel, info, scalar_bits, workers, result))
 		build_serial(index, heap, rel, info, scalar_bits, result);
 
 	if (RelationNeedsWAL(rel))

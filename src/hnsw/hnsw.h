@@ -517,6 +517,18 @@ typedef struct HnswSearch
 	bool		keep_spilled;	/* keep candidates that the pool has no room for */
 	Size		spill_limit;	/* most bytes of them */
 
+	/* the walk through nodes without rows: see leave_dead() in search.c */
+	bool		thorough;		/* walk through all of them rather than find no row */
+	bool		unbounded;		/* do so now */
+	bool		leaving;		/* they lead no further now */
+	bool		later_round;	/* of an iterative scan */
+	bool		judging;		/* on upper levels, a node is as good as its node on level 0 */
+	bool		judged;			/* what that is for the node to be expanded */
+	int			most_dead;		/* to be expanded, besides a part by the nodes with rows */
+	int			ndead;
+	int			nwith_rows;
+	struct HnswSearch *scout;	/* for the way down by nodes with rows */
+
 	CodeQuery	code_query[2];	/* by kind of node */
 
 	Pool		pool;

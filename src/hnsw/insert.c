@@ -548,6 +548,7 @@ adopt(HnswIndex *index, HnswSearch *search, HnswRef ref, HnswRef top, int level,
 	bool		alone = true;
 
 	search->keep_values = false;
+	search->thorough = true;
 	n = HnswDescend(search, 0, starts, HNSW_MAX_STARTS, &entry_level, &entry);
 	HnswSearchLevel(search, HNSW_BASE, starts, n, HNSW_POOL(index->ef_construction), 0);
 	HnswSearchSort(search, 0);
@@ -606,6 +607,7 @@ HnswLinkNode(HnswIndex *index, HnswSearch *search, const HnswValue *value, ItemP
 
 again:
 	search->keep_values = false;
+	search->thorough = exclusive;	/* where the graph may begin anew, nothing may be left out */
 	n = HnswDescend(search, level, starts, HNSW_MAX_STARTS, &entry_level, &entry);
 	search->keep_values = true;
 	for (int l = 0; l <= level; l++)

@@ -239,6 +239,7 @@ start(IndexScanDesc scan)
 	ItemPointerSetInvalid(&self->last_tid);
 
 	self->search->ignore_killed = scan->ignore_killed_tuples;
+	self->search->thorough = true;
 	self->search->keep_spilled = false;
 	HnswSearchSetValue(self->search, &self->value);
 	self->search->spill_limit = (Size) (work_mem * 1024.0 * HnswScanMemMultiplier());

@@ -88,6 +88,11 @@ HnswReadKind(const HnswIndex *index, Buffer buffer)
 
 		if (n > layout->slots)
 			HnswCorrupt(index->rel, block, psprintf("It has %d slots, more than %d.", n, layout->slots));
+
+		/* a slot is added behind the others, which has to stay before pd_upper */
+		if (((PageHeader) page)->pd_lower != SizeOfPageHeaderData + n * layout->slot_bytes ||
+			((PageHeader) page)->pd_upper != ((PageHeader) page)->pd_special)
+			HnswCorrupt(index->rel, block, "Its slots end within one of them.");
 		for (int slot = 0; slot < n; slot++)
 		{
 			HnswNode   *node = HnswPageNode(page, layout, slot);

@@ -6,7 +6,8 @@
 # under search, insert, vacuum and hnsw_check, of every kind of value: a library
 # of this test (flip/flip.c) changes bytes in the server's buffers, where no
 # checksum looks, and puts them back.  VECDB_FLIPS (30000) is how many,
-# VECDB_FLIP_SEED (1) where they begin; "step N" of a finding is told with both.
+# VECDB_FLIP_SEED (1) where they begin.  To do a finding again: the same seed,
+# VECDB_FLIP_KIND its kind, VECDB_FLIP_FIRST its first step.
 use strict;
 use warnings;
 use FindBin;
@@ -18,6 +19,8 @@ use VecdbTest;
 
 my $flips = $ENV{VECDB_FLIPS} // 30000;
 my $seed = $ENV{VECDB_FLIP_SEED} // 1;
+my $first = $ENV{VECDB_FLIP_FIRST} // 0;
+my $only = $ENV{VECDB_FLIP_KIND} // '';
 my $root = "$FindBin::RealBin/../..";
 my $library = PostgreSQL::Test::Utils::tempdir() . '/flip.so';
 my ($include) = map { s/\s+$//r } `pg_config --includedir-server`;
@@ -124,7 +127,8 @@ foreach my $case ([ 'l2_1', 'links' ], [ 'l2_1', 'rows' ], [ 'l2_1', 'level' ], 
 
 note "seed $seed, $flips flips";
 
-my ($done, $first) = (0, 0);
+my $done = 0;
+my $steps = $flips > 200000 ? 2000 : 60;
 my %found;
 
 while ($done < $flips && !%found)
@@ -132,7 +136,8 @@ while ($done < $flips && !%found)
 	foreach my $kind (@kinds)
 	{
 		my ($name, $operator) = @$kind[ 0, 2 ];
-		my $steps = $flips > 200000 ? 2000 : 60;
+
+		next if $only ne '' && $only ne $name;
 		my $query = "SELECT count(*) FROM (SELECT id FROM $name ORDER BY v $operator (SELECT v FROM $name WHERE id >= \$1 LIMIT 1) LIMIT 20) s";
 		my $fetch = "SELECT v, ctid FROM $name WHERE id >= \$1 LIMIT 1";
 		my ($rc, $out, $err) = $node->psql(
@@ -150,9 +155,9 @@ while ($done < $flips && !%found)
 		}
 		my ($n, $operations, $refused) = split ' ', $out;
 		$done += $n;
-		note "$name: $n flips, $operations operations, $refused refused" if $first == 0 || $flips > 200000;
+		note "$name: $n flips, $operations operations, $refused refused" if $first == 0 || $steps > 60;
 	}
-	$first += $flips > 200000 ? 2000 : 60;
+	$first += $steps;
 }
 is(join(' ', sort keys %found), '', "$done flipped bytes: answers, or the error that the index is corrupted");
 is($node->psql('postgres', 'SELECT 1'), 0, 'the server is up');

@@ -229,6 +229,7 @@ insert_row(Flip *self)
 	/* a place that no row of the index has, most times */
 	ItemPointerSetOffsetNumber(tid, 1 + next_random(self, 250));
 	index_insert(self->index, &value, &isnull, tid, self->heap, UNIQUE_CHECK_NO, next_random(self, 2), info);
+	SPI_freetuptable(SPI_tuptable);
 }
 
 static bool

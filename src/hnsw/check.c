@@ -456,6 +456,7 @@ walk(Check *self)
 	{
 		HnswNode   *node;
 
+		CHECK_FOR_INTERRUPTS();
 		if (entry->reached || entry->dead)
 			continue;
 		node = copy_node(self, entry->ref, HNSW_BASE, NULL, NULL);

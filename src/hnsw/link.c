@@ -457,8 +457,10 @@ HnswFindParent(HnswIndex *index, int kind, HnswRef at, HnswRef ref, const HnswSt
 		HnswRef		pinned[2 * HNSW_MAX_M];
 		int			n = 0;
 		HnswNode   *node;
-		Buffer		buffer = HnswReadNode(index, at, kind, BUFFER_LOCK_SHARE, &node);
+		Buffer		buffer;
 
+		CHECK_FOR_INTERRUPTS();
+		buffer = HnswReadNode(index, at, kind, BUFFER_LOCK_SHARE, &node);
 		if (node == NULL)
 			return HNSW_NO_REF;
 		for (int i = 0; i < node->nlinks; i++)

@@ -15,7 +15,7 @@ trap '[ -z "$vacuum" ] || kill "$vacuum" 2>/dev/null || true' EXIT
 sql <<SQL
 SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS vecdb;
-DROP TABLE IF EXISTS dead_items, dead_queries, dead_kept;
+DROP TABLE IF EXISTS dead_items, dead_queries, dead_kept, dead_centers;
 SELECT setseed(0.5) \g /dev/null
 -- ten clusters of normal width; row i is of cluster i mod 10
 CREATE TABLE dead_centers AS SELECT c, (SELECT array_agg(8 * random() + 0 * c + 0 * k) FROM generate_series(1, $dim) k) AS v FROM generate_series(0, 9) c;

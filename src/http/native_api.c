@@ -834,9 +834,10 @@ collection_dimensions(const char *name)
 }
 
 /*
- * The collections there are, whoever may read them.  Requests that name none
- * need them each time, and to describe every table takes longer than to search
- * one; so the list is kept until the relation cache hears of any change.
+ * The collections that a role may read.  Requests that name none need them each
+ * time, and to describe every table takes longer than to search one; so the list
+ * is kept until the relation cache hears of any change, somebody becomes a member
+ * of a role, or another role asks.
  */
 typedef struct Named
 {
@@ -848,10 +849,17 @@ typedef struct Named
 static Named *known;
 static int	nknown;
 static uint64 known_as_of;		/* changes when the list was made */
+static Oid	known_for;			/* the role that asked */
 static uint64 changes = 1;		/* heard of; 0 is before all of them */
 
 static void
 hear_change(Datum arg, Oid relid)
+{
+	changes++;
+}
+
+static void
+hear_membership(Datum arg, int cacheid, uint32 hashvalue)
 {
 	changes++;
 }
@@ -887,6 +895,7 @@ learn_collections(void)
 		pfree(known);
 	known = list;
 	nknown = n;
+	known_for = GetUserId();
 
 	/* With a snapshot for the whole transaction none of that holds. */
 	known_as_of = IsolationUsesXactSnapshot() ? 0 : as_of;
@@ -903,7 +912,7 @@ list_collections(Named **list)
 	if (!OidIsValid(schema) ||
 		!DatumGetBool(DirectFunctionCall2(has_schema_privilege_id, ObjectIdGetDatum(schema), CStringGetTextDatum("USAGE"))))
 		return 0;
-	if (known_as_of != changes)
+	if (known_as_of != changes || known_for != GetUserId())
 		learn_collections();
 	*list = palloc(sizeof(Named) * Max(nknown, 1));
 	for (int i = 0; i < nknown; i++)
@@ -1705,4 +1714,5 @@ NativeApiInit(void)
 	table_plans = hash_create("vecdb http plans", 64, &ctl, HASH_ELEM | HASH_BLOBS);
 	CacheRegisterRelcacheCallback(hear_change, (Datum) 0);
 	CacheRegisterSyscacheCallback(PROCOID, forget_types, (Datum) 0);
+	CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, hear_membership, (Datum) 0);
 }

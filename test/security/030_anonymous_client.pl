@@ -69,13 +69,13 @@ for my $what (sort keys %tables)
 	my $check = $what eq 'no metric' ? '' : q{, CHECK (vecdb.uses_metric('l2'))};
 	$node->safe_psql('postgres', "CREATE TABLE collections.$name ($tables{$what}$check);"
 		  . "INSERT INTO collections.$name VALUES (" . join(', ', map { $_->[0] eq 'id' ? q{'1'} : $values{ $_->[1] } } @columns) . ');'
-		  . "GRANT ALL ON collections.$name TO vecdb_anon");
+		  . "ALTER TABLE collections.$name OWNER TO vecdb_anon");
 }
 for my $what (sort keys %other)
 {
 	my $name = $name_of{$what} = 'none' . $n++;
 	$node->safe_psql('postgres', $other{$what} =~ s/NAME/$name/gr);
-	$node->safe_psql('postgres', "GRANT ALL ON collections.$name TO vecdb_anon") if $what !~ /type|index/;
+	$node->safe_psql('postgres', "ALTER TABLE collections.$name OWNER TO vecdb_anon") if $what !~ /type|index/;
 }
 for my $what (sort keys %name_of)
 {
@@ -151,6 +151,22 @@ for my $ask ([ 'GET', '/vectors/s?collection=secret' ], [ 'DELETE', '/vectors/s?
 	  or diag($answer->{body});
 }
 is($node->safe_psql('postgres', q{SELECT data FROM collections.secret}), '[1,2,3,4,5]', 'what may not be written is as it was');
+
+# What may be read follows the role and its memberships at once.
+sub reads { return call($node, 'GET', '/vectors/s')->{status} }
+is(reads(), 404, 'a collection that may not be read is not looked into');
+$node->safe_psql('postgres', 'CREATE ROLE reader NOLOGIN; GRANT SELECT ON collections.secret TO reader; GRANT USAGE ON SCHEMA collections TO reader; GRANT reader TO vecdb_http');
+is(reads(), 404, 'nor when another role may');
+$node->safe_psql('postgres', 'GRANT reader TO vecdb_anon');
+is(reads(), 200, 'who becomes a member of that role may');
+$node->safe_psql('postgres', 'REVOKE reader FROM vecdb_anon');
+is(reads(), 404, 'and then no more');
+$node->append_conf('postgresql.conf', "vecdb.http_anon_role = 'reader'");
+reload($node);
+ok(wait_until(sub { reads() == 200 }), 'the other role reads it');
+$node->append_conf('postgresql.conf', "vecdb.http_anon_role = 'vecdb_anon'");
+reload($node);
+ok(wait_until(sub { reads() == 404 }), 'and the first one does not');
 
 # --- loops over what a client sends can be interrupted
 # What is wrong stands at the end, so the answer tells whether the loop before it

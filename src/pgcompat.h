@@ -139,6 +139,18 @@ HnswDisablePath(IndexPath *path)
 #define VacuumInfoSetHeap(info, rel) ((void) (rel))
 #endif
 
+#include "access/relscan.h"
+
+/* 18 tells in EXPLAIN ANALYZE how often an index was searched; its access method counts. */
+static inline void
+HnswCountSearch(IndexScanDesc scan)
+{
+#if PG_VERSION_NUM >= 180000
+	if (scan->instrument != NULL)
+		scan->instrument->nsearches++;
+#endif
+}
+
 /* 18 gave vacuum_delay_point an argument. */
 #if PG_VERSION_NUM >= 180000
 #define vacuum_delay_point_compat() vacuum_delay_point(false)

@@ -208,6 +208,7 @@ start(IndexScanDesc scan)
 				 errmsg("cannot scan hnsw index without an MVCC snapshot")));
 
 	pgstat_count_index_scan(scan->indexRelation);
+	HnswCountSearch(scan);
 
 	/* An index that was empty may have got its centre since. */
 	if (self->index == NULL || !self->index->centred)

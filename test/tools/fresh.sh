@@ -32,7 +32,7 @@ limit()
 {
 	local left=${WHOLE:+7200}
 
-	left=${left:-1200}
+	left=${left:-3600}
 	if [ -n "${TIME_LIMIT:-}" ] && [ $((TIME_LIMIT - SECONDS)) -lt "$left" ]; then
 		left=$((TIME_LIMIT - SECONDS))
 	fi

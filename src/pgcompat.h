@@ -41,6 +41,29 @@
 
 #include "access/amapi.h"
 
+/*
+ * Where a handler fills in its routine.  The relation cache of 19 keeps what the
+ * handler returns; earlier ones copy it and free it.
+ */
+static inline IndexAmRoutine *
+HnswNewRoutine(void)
+{
+#if PG_VERSION_NUM >= 190000
+	static IndexAmRoutine routine = {.type = T_IndexAmRoutine};
+
+	return &routine;
+#else
+	return makeNode(IndexAmRoutine);
+#endif
+}
+
+/* 19 made the jumble that the hook after parse analysis is given constant. */
+#if PG_VERSION_NUM >= 190000
+#define HookedJumbleState const struct JumbleState
+#else
+#define HookedJumbleState struct JumbleState
+#endif
+
 /* Fields of the access method's routine that later versions added. */
 static inline void
 HnswVersionedRoutine(IndexAmRoutine *am)

@@ -153,7 +153,7 @@ at_end_of_transaction(XactEvent event, void *arg)
 
 /* Utility statements come by here too: SHOW is looked up after this. */
 static void
-at_statement(ParseState *pstate, Query *query, JumbleState *jumble)
+at_statement(ParseState *pstate, Query *query, HookedJumbleState *jumble)
 {
 	define_where_ours();
 	if (previous_hook)

@@ -89,8 +89,12 @@ _PG_init(void)
 	{
 		prev_shmem_request_hook = shmem_request_hook;
 		shmem_request_hook = request_shmem;
-		register_http();
-		register_launcher();
+		/* pg_upgrade starts servers that are to be left alone */
+		if (!IsBinaryUpgrade)
+		{
+			register_http();
+			register_launcher();
+		}
 		SyncPreloaded = true;
 	}
 }

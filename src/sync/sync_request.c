@@ -334,20 +334,41 @@ share(Pending *p, Oid table, const char *name)
 		return false;
 	}
 	sodium_memzero(secret, sizeof(secret));
+	/* those that were dropped a moment ago need no room any more */
+	if (node_group_count(sync_worker.node) >= NODE_COLLECTIONS)
+		(void) SyncRebind();
 	status = node_share(sync_worker.node, node_clock(), seed, table, name, root);
 	sodium_memzero(seed, sizeof(seed));
 	if (status != NODE_OK)
 	{
-		answer_status(p, status, NULL);
+		SyncRemoveRoot(root);
+		if (node_group_count(sync_worker.node) >= NODE_COLLECTIONS)
+			answer_error(p, ERRCODE_CONFIGURATION_LIMIT_EXCEEDED, "the node holds as many shared collections as it can",
+						 NULL, "vecdb.leave() leaves one; one whose table is dropped goes by itself.");
+		else
+			answer_status(p, status, NULL);
 		return false;
 	}
 	if (!SyncAddCollection(root, table, name))
 	{
 		node_group_forget(sync_worker.node, node_clock(), root);
+		SyncRemoveRoot(root);
 		answer_error(p, ERRCODE_IO_ERROR, "the collection could not be written down as shared", "The server's log says why.", NULL);
 		return false;
 	}
 	(void) SyncRebind();
+	return true;
+}
+
+/* Has this node no address but those of a machine or a local network? */
+static bool
+only_private(void)
+{
+	const NodeRecord *own = node_record(sync_worker.node);
+
+	for (int i = 0; i < own->n_addresses; i++)
+		if (!net_address_private(&own->addresses[i]))
+			return false;
 	return true;
 }
 
@@ -368,7 +389,7 @@ invite(Pending *p, Oid table, const char *name, const char *role, int64 life_ms)
 	else
 	{
 		if (status == NODE_OK)
-			put(p, text);
+			(void) (put(p, text) && put_bool(p, only_private()));
 		answer_status(p, status, NULL);
 	}
 	sodium_memzero(text, sizeof(text));

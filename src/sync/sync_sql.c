@@ -595,6 +595,10 @@ vecdb_invite(PG_FUNCTION_ARGS)
 	if (!next(&question, &answer) || !answer)
 		elog(ERROR, "the node's answer holds no invitation");
 	result = cstring_to_text(answer);
+	if (next(&question, &answer) && answer && answer[0] == 't')
+		ereport(NOTICE,
+				(errmsg("this node has only private addresses: the invitation is of use on this machine or its local network alone"),
+				 errhint("Set vecdb.advertise to the host:port at which nodes elsewhere can reach this one.")));
 	done(&question);
 	PG_RETURN_TEXT_P(result);
 }

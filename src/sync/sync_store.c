@@ -38,8 +38,9 @@
 StaticAssertDecl(SYNC_ROOT_BYTES == CORE_KEY_BYTES, "a root key has another length in core");
 StaticAssertDecl(SYNC_STATEMENT_BYTES == GRANT_BYTES, "a statement has another length in core");
 
-/* Collections that were left, whose rows wait to be deleted. */
+/* Collections that were left, whose rows wait to be deleted; joined again they stay. */
 static uint8_t left[NODE_COLLECTIONS][CORE_KEY_BYTES];
+static bool left_gone[NODE_COLLECTIONS];
 static int	n_left;
 
 /* ---------------------------------------------------------------------------
@@ -269,31 +270,39 @@ write_statements(SyncTable *table, const uint8_t *root, const uint8_t *const *he
 	MemoryContextSwitchTo(old);
 }
 
-/* No rows of this collection any more; if only_leaving, none that is to be left. */
-static void
+/* No rows of this collection any more; if only_leaving, unless it is held again.  False: it is. */
+static bool
 delete_shared(const uint8_t *root, bool only_leaving)
 {
 	SyncTable	table;
 	SysScanDesc scan;
 	HeapTuple	row;
 	Shared		shared;
+	bool		gone = true;
 
+	SyncTableOpen(&table, SYNC_SHARED_COLLECTION, true, false);
+	scan = SyncTableScan(&table, root);
+	row = systable_getnext_ordered(scan, ForwardScanDirection);
+	if (HeapTupleIsValid(row))
+	{
+		gone = !only_leaving || (read_shared(&table, row, &shared) && shared.leaving);
+		if (gone)
+			SyncTableDelete(&table, row);
+	}
+	systable_endscan_ordered(scan);
+	SyncTableClose(&table);
+	if (!gone)
+		return false;
 	SyncTableOpen(&table, SYNC_MEMBERSHIP_STATEMENT, true, false);
 	write_statements(&table, root, NULL, 0);
 	SyncTableClose(&table);
-	SyncTableOpen(&table, SYNC_SHARED_COLLECTION, true, false);
-	scan = SyncTableScan(&table, root);
-	if (HeapTupleIsValid(row = systable_getnext_ordered(scan, ForwardScanDirection)) &&
-		(!only_leaving || (read_shared(&table, row, &shared) && shared.leaving)))
-		SyncTableDelete(&table, row);
-	systable_endscan_ordered(scan);
-	SyncTableClose(&table);
+	return true;
 }
 
 static void
 delete_dropped(void *arg)
 {
-	delete_shared(arg, false);
+	(void) delete_shared(arg, false);
 }
 
 typedef struct Description
@@ -345,7 +354,10 @@ SyncRebind(void)
 				ereport(LOG, (errmsg("a shared collection was dropped: this node does not hold it any more")));
 				ok = in_transaction(delete_dropped, shared->root);
 				if (ok)
+				{
 					node_group_forget(sync_worker.node, node_clock(), shared->root);
+					SyncRemoveRoot(shared->root);
+				}
 				break;
 		}
 	}
@@ -429,7 +441,7 @@ flush(void *arg)
 	SyncTable	table;
 
 	for (int i = 0; i < n_left; i++)
-		delete_shared(left[i], true);
+		left_gone[i] = delete_shared(left[i], true);
 	SyncTableOpen(&table, SYNC_MEMBERSHIP_STATEMENT, true, false);
 	for (int i = 0; i < node_group_count(sync_worker.node); i++)
 	{
@@ -448,6 +460,10 @@ flush(void *arg)
 static void
 saved(void)
 {
+	/* only now, when the rows are gone for good */
+	for (int i = 0; i < n_left; i++)
+		if (left_gone[i])
+			SyncRemoveRoot(left[i]);
 	n_left = 0;
 	node_groups_saved(sync_worker.node);
 }
@@ -605,6 +621,19 @@ SyncReadRoot(const uint8_t root[CORE_KEY_BYTES], uint8_t secret[CORE_SECRET_BYTE
 		crypto_sign_seed_keypair(key, secret, seed) == 0 && memcmp(key, root, CORE_KEY_BYTES) == 0;
 	sodium_memzero(seed, sizeof(seed));
 	return ok;
+}
+
+/* Once the collection is not held any more.  What is not there need not go. */
+void
+SyncRemoveRoot(const uint8_t root[CORE_KEY_BYTES])
+{
+	char		name[80];
+	char		path[MAXPGPATH];
+
+	root_file_name(root, name, sizeof(name));
+	snprintf(path, sizeof(path), "%s/%s", sync_worker.dir, name);
+	if (unlink(path) < 0 && errno != ENOENT)
+		ereport(LOG, (errcode_for_file_access(), errmsg("could not remove file \"%s\": %m", path)));
 }
 
 void

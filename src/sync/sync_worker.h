@@ -76,6 +76,7 @@ extern bool SyncFindRoot(Oid table, uint8_t root[CORE_KEY_BYTES]);
 /* Keys of collections, the routing table, the last sequence number: files. */
 extern bool SyncSaveRoot(const uint8_t root[CORE_KEY_BYTES], const uint8_t seed[CORE_SEED_BYTES]);
 extern bool SyncReadRoot(const uint8_t root[CORE_KEY_BYTES], uint8_t secret[CORE_SECRET_BYTES]);
+extern void SyncRemoveRoot(const uint8_t root[CORE_KEY_BYTES]);
 extern void SyncSaveTable(void);
 extern void SyncReadTable(void);
 extern void SyncSaveSeq(uint64_t seq);

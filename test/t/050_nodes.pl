@@ -66,6 +66,8 @@ sql($a, q{SELECT vecdb.create_collection('docs', 3, 'l2', m => 8, storage => 'ha
 like(error_of($a, q{SELECT * FROM vecdb.members('docs')}), qr/the collection is not shared.*HINT:.*vecdb\.invite/s, 'not shared yet: said so');
 my $for_b = sql($a, q{SELECT vecdb.invite('docs')});
 my $for_c = sql($a, q{SELECT vecdb.invite('docs', 'reader', '1 hour')});
+like(($a->psql('postgres', q{SELECT vecdb.invite('docs')}))[2],
+	qr/NOTICE:.*only private addresses.*HINT:.*vecdb\.advertise/s, 'who can be reached on this machine only is told so with an invitation');
 like($for_b, qr/^vecdb1:[A-Za-z0-9_-]+$/, 'an invitation is a text');
 is(sql($b, "SELECT vecdb.join('$for_b')"), 'collections.docs', 'b joins');
 is( sql($b, q{SELECT name, dimensions, metric, index_type, storage, m, filter_index FROM vecdb.collections}),
@@ -145,6 +147,22 @@ is(node_id($_), $id{ $_->name }, $_->name . ' is the node it was') for @all;
 ok(wait_until(sub { peers_of($_) == 2 }), $_->name . ' finds both others without a bootstrap address') for @all;
 ok(wait_until(sub { sql($b, q{SELECT string_agg(role, ',' ORDER BY role) FROM vecdb.members('docs')}) eq 'admin,writer' }), 'members are what they were');
 ok(wait_until(sub { sql($b, q{SELECT count(*) FROM vecdb.members('docs') WHERE meshed}) eq '1' }), 'and meet in the mesh');
+
+# The key of a collection goes with it, when that is sure
+my $key_files = sub { my @files = glob $a->data_dir . "/vecdb/$oid/collection-*.key"; return @files };
+my $before = () = $key_files->();
+sql($a, q{SELECT vecdb.create_collection('gone', 2)});
+sql($a, q{SELECT vecdb.invite('gone')});
+is(scalar(() = $key_files->()), $before + 1, 'a collection that is shared has a key file');
+sql($a, q{BEGIN; DROP TABLE collections.gone; ROLLBACK});
+is(sql($a, q{SELECT count(*) FROM vecdb.members('gone')}), '1', 'a drop that is rolled back changes nothing');
+is(scalar(() = $key_files->()), $before + 1, 'its key file stays');
+sql($a, q{DROP TABLE collections.gone});
+ok(wait_until(sub { (() = $key_files->()) == $before }), 'one that is dropped takes its key file along');
+sql($a, q{SELECT vecdb.create_collection('gone', 2)});
+sql($a, q{SELECT vecdb.invite('gone')});
+sql($a, q{SELECT vecdb.leave('gone')});
+ok(wait_until(sub { (() = $key_files->()) == $before }), 'and so does one that is left');
 
 # One node gone, the others go on
 $a->stop('immediate');

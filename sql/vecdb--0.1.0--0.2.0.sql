@@ -43,11 +43,12 @@ CREATE OR REPLACE FUNCTION vecdb.stats(OUT collections integer, OUT total_vector
 			coalesce(array_agg(DISTINCT c.dimensions ORDER BY c.dimensions), '{}'),
 			(count(*) FILTER (WHERE c.index_type = 'hnsw'))::integer,
 			(count(*) FILTER (WHERE c.index_type = 'flat'))::integer,
-			coalesce(sum(s.n_dead_tup), 0)::bigint,
-			coalesce(sum(s.idx_scan + s.seq_scan), 0)::bigint,
+			coalesce(sum(pg_stat_get_dead_tuples(t.oid)), 0)::bigint,
+			coalesce(sum(pg_stat_get_numscans(t.oid) +
+				coalesce((SELECT sum(pg_stat_get_numscans(i.indexrelid)) FROM pg_index i WHERE i.indrelid = t.oid), 0)), 0)::bigint,
 			(SELECT extversion FROM pg_extension WHERE extname = 'vecdb')
 		FROM vecdb.collections c
-			LEFT JOIN pg_stat_all_tables s ON s.schemaname = 'collections' AND s.relname = c.name;
+			LEFT JOIN pg_class t ON t.relname = c.name::name AND t.relnamespace = 'collections'::regnamespace;
 	END;
 
 CREATE OR REPLACE VIEW vecdb.stat_workers AS SELECT * FROM vecdb.node_workers();

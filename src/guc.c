@@ -16,6 +16,7 @@ char	   *VecdbDefaultMetric;
 char	   *VecdbDefaultIndexType;
 int			VecdbDefaultM = 16;
 int			VecdbDefaultEfConstruction = 200;
+int			VecdbMaxCollections = 10000;
 
 /*
  * The words are checked where they are used: the check of create_collection()
@@ -38,6 +39,10 @@ DefineCollectionSettings(void)
 	DefineCustomIntVariable("vecdb.default_ef_construction",
 							"ef_construction of the index of a collection that is created without one.", NULL,
 							&VecdbDefaultEfConstruction, 200, 4, 1000, PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("vecdb.max_collections",
+							"Most collections of a database.",
+							"vecdb.create_collection() makes no more, and a request of HTTP that names none looks into no more.",
+							&VecdbMaxCollections, 10000, 1, 1000000, PGC_SUSET, 0, NULL, NULL, NULL);
 }
 
 int			VecdbHttpExecutors = 2;
@@ -53,6 +58,7 @@ char	   *VecdbHttpAnonRole;
 int			VecdbHttpMaxBody_kb = 64 * 1024;
 int			VecdbHttpMaxAnswer_kb = 256 * 1024;
 int			VecdbHttpMaxBuffered_kb = 512 * 1024;
+int			VecdbHttpMinRate_kb = 16;
 int			VecdbHttpMaxUri = 8192;
 int			VecdbHttpMaxHeaders = 16384;
 int			VecdbHttpMaxConnections = 2048;
@@ -164,8 +170,12 @@ DefineHttpSettings(void)
 							&VecdbHttpMaxAnswer_kb, 256 * 1024, 64, 512 * 1024, PGC_SIGHUP, GUC_UNIT_KB, NULL, NULL, NULL);
 	DefineCustomIntVariable("vecdb.http_max_buffered",
 							"Memory of the HTTP front for all bodies together.",
-							"Requests beyond it are answered with status 503.",
+							"Clients of one address have half of it. What does not fit is answered with status 503, unless who is slow makes room.",
 							&VecdbHttpMaxBuffered_kb, 512 * 1024, 1024, MAX_KILOBYTES, PGC_SIGHUP, GUC_UNIT_KB, NULL, NULL, NULL);
+	DefineCustomIntVariable("vecdb.http_min_rate",
+							"Least an HTTP client has to take of an answer in a second.",
+							"Over each vecdb.http_body_timeout; one that takes less is cut off.",
+							&VecdbHttpMinRate_kb, 16, 1, 1024 * 1024, PGC_SIGHUP, GUC_UNIT_KB, NULL, NULL, NULL);
 	DefineCustomIntVariable("vecdb.http_max_uri",
 							"Longest path and query of an HTTP request.", NULL,
 							&VecdbHttpMaxUri, 8192, 256, 65536, PGC_SIGHUP, GUC_UNIT_BYTE, NULL, NULL, NULL);

@@ -40,6 +40,7 @@ VECDB_SETTING char *VecdbHttpAnonRole;	/* "": none may come without a token */
 VECDB_SETTING int VecdbHttpMaxBody_kb;
 VECDB_SETTING int VecdbHttpMaxAnswer_kb;
 VECDB_SETTING int VecdbHttpMaxBuffered_kb;
+VECDB_SETTING int VecdbHttpMinRate_kb;	/* of an answer, in a second */
 VECDB_SETTING int VecdbHttpMaxUri;	/* bytes */
 VECDB_SETTING int VecdbHttpMaxHeaders;	/* bytes */
 VECDB_SETTING int VecdbHttpMaxConnections;
@@ -70,6 +71,9 @@ extern char *VecdbDefaultMetric;
 extern char *VecdbDefaultIndexType;
 extern int	VecdbDefaultM;
 extern int	VecdbDefaultEfConstruction;
+
+/* Tables of the schema of collections. */
+VECDB_SETTING int VecdbMaxCollections;
 
 /* Define the settings with the prefix "vecdb."; called once by _PG_init. */
 extern void VecdbDefineSettings(void);

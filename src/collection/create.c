@@ -7,7 +7,10 @@
  */
 #include "collection/collection.h"
 
+#include "access/genam.h"
+#include "access/htup_details.h"
 #include "access/relation.h"
+#include "access/table.h"
 #include "catalog/namespace.h"
 #include "commands/trigger.h"
 #include "funcapi.h"
@@ -15,6 +18,7 @@
 #include "hnsw/hnsw.h"
 #include "spi_column.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
@@ -78,6 +82,41 @@ check_unused(const char *name)
 			(errcode(ERRCODE_DUPLICATE_TABLE),
 			 errmsg("name \"%s\" is taken in schema %s", name, COLLECTION_SCHEMA),
 			 errdetail("It belongs to an index, a view or another relation.")));
+}
+
+/*
+ * Whoever may create collections could otherwise make so many that the catalogs
+ * are all that the server works on.  Those that transactions still running have
+ * made are not seen: each of them may go beyond by its own.
+ */
+static void
+check_count(void)
+{
+	Relation	rel = table_open(RelationRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	int			n = 0;
+
+	ScanKeyInit(&key, Anum_pg_class_relnamespace, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(get_namespace_oid(COLLECTION_SCHEMA, false)));
+	scan = systable_beginscan(rel, InvalidOid, false, NULL, 1, &key);
+	while (n < VecdbMaxCollections && HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		char		kind = ((Form_pg_class) GETSTRUCT(tuple))->relkind;
+
+		CHECK_FOR_INTERRUPTS();
+		if (kind == RELKIND_RELATION || kind == RELKIND_PARTITIONED_TABLE)
+			n++;
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	if (n >= VecdbMaxCollections)
+		ereport(ERROR,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("there are %d collections already", n),
+				 errdetail("The limit is the setting vecdb.max_collections."),
+				 errhint("Drop collections that are not needed, or put rows of several into one and tell them apart by metadata.")));
 }
 
 static int
@@ -160,6 +199,7 @@ vecdb_create_collection(PG_FUNCTION_ARGS)
 				 errmsg("ef_construction must be at least 2 * m, which is %d, not %d", 2 * m, ef_construction)));
 	type = checked_choice("storage", text_or(fcinfo, 6, "vector"), "vector", "halfvec") ? "halfvec" : "vector";
 	check_unused(name);
+	check_count();
 
 	home = CollectionHome();
 	table = CollectionQualified(name);

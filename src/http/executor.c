@@ -32,6 +32,7 @@
 #include "executor/spi.h"
 #include "guc.h"
 #include "http/answer.h"
+#include "http/body.h"
 #include "http/ipc.h"
 #include "http/native_api.h"
 #include "mb/pg_wchar.h"
@@ -407,8 +408,10 @@ encode_answer(ApiAnswer *answer)
 	MemoryContextSwitchTo(old);
 	if (converted != answer->body.data)
 	{
-		resetStringInfo(&answer->body);
-		appendStringInfoString(&answer->body, converted);
+		pfree(answer->body.data);
+		answer->body.data = converted;
+		answer->body.len = (int) strlen(converted);
+		answer->body.maxlen = answer->body.len + 1;
 	}
 	ApiErrorStatus = 0;
 }
@@ -541,7 +544,6 @@ run_request(const IpcRequest *head, ApiRequest *request, ApiAnswer *answer)
 {
 	bool		internal = head->route == ROUTE_METRICS;
 
-	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	if (request->method == HTTP_GET || request->method == HTTP_HEAD)
 		XactReadOnly = true;
@@ -576,14 +578,23 @@ add_header(ApiAnswer *answer, const char *name, const char *value)
 	appendBinaryStringInfo(&answer->headers, value, strlen(value) + 1);
 }
 
+/* A function of somebody's may raise a message of any length; so much of it is shown. */
+#define MAX_ERROR_TEXT			8192
+
 static void
 error_field(StringInfo out_json, const char *name, const char *value)
 {
 	appendStringInfo(out_json, "\"%s\":", name);
-	if (value)
+	if (!value)
+		appendStringInfoString(out_json, "null");
+	else if (strlen(value) <= MAX_ERROR_TEXT)
 		escape_json(out_json, value);
 	else
-		appendStringInfoString(out_json, "null");
+	{
+		char	   *start = pnstrdup(value, pg_mbcliplen(value, (int) strnlen(value, MAX_ERROR_TEXT + MAX_MULTIBYTE_CHAR_LEN), MAX_ERROR_TEXT));
+
+		escape_json(out_json, psprintf("%s...", start));
+	}
 }
 
 /* An error becomes the answer, after the transaction is gone. */
@@ -671,6 +682,9 @@ serve(const IpcRequest *head, ApiRequest *request, ApiAnswer *answer)
 	}
 	snprintf(activity, sizeof(activity), "%s %.*s", guard_method_name(request->method),
 			 (int) Min(request->target_len, 100), request->target);
+
+	/* query_start is the time of the statement, which begins here. */
+	SetCurrentStatementStartTimestamp();
 	pgstat_report_activity(STATE_RUNNING, activity);
 
 	PG_TRY();
@@ -700,7 +714,9 @@ serve(const IpcRequest *head, ApiRequest *request, ApiAnswer *answer)
 		if (is_servers_fault(error))
 			EmitErrorReport();
 		FlushErrorState();
-		AbortCurrentTransaction();
+
+		/* The error may come from within a subtransaction. */
+		AbortOutOfAnyTransaction();
 		MemoryContextSwitchTo(request_context);
 		answer_error_data(answer, error);
 		failed = true;
@@ -712,7 +728,9 @@ serve(const IpcRequest *head, ApiRequest *request, ApiAnswer *answer)
 	QueryCancelPending = false;
 	if (failed && GetDatabaseEncoding() != PG_UTF8)
 		encode_error(answer);
-	if (answer->body.len > VecdbHttpMaxAnswer_kb * INT64CONST(1024))
+
+	/* The writers keep to the limit; a conversion may have gone beyond it. */
+	if ((Size) answer->body.len > BodyLimit() && answer->status < 400)
 	{
 		ErrorData	error = {
 			.sqlerrcode = ERRCODE_PROGRAM_LIMIT_EXCEEDED,

@@ -16,8 +16,8 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netdb.h>
+#include <linux/tcp.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -60,6 +60,18 @@ PGDLLEXPORT void VecdbHttpFrontMain(Datum arg);
 
 /* At shutdown, the time that cancelled requests have to say so. */
 #define STOP_CANCEL_MS			1000
+
+/* How often it is looked at what a client takes of its answer. */
+#define SAMPLE_MS				1000
+
+/*
+ * Where memory for bodies is short, a client makes room no sooner than after so
+ * long, and for others of its own address only when it has been slow all the while.
+ */
+#define GRACE_MS				2000
+
+/* A body of this size at most always has room: there is one for each connection. */
+#define SMALL_BODY				65536
 
 /* After an early answer what the client still sends is read so long. */
 #define LINGER_MS				1000
@@ -128,6 +140,7 @@ typedef struct Request
 	size_t		answer_len;
 	bool		last;			/* close the connection after it */
 	size_t		counted;		/* bytes counted as buffered */
+	int64		body_ms;		/* when the last of its body came */
 } Request;
 
 typedef enum ClientPhase
@@ -159,6 +172,16 @@ struct Client
 	int64		waiting_since_ms;
 	Request    *request;
 	char		address[INET6_ADDRSTRLEN];
+	uint64		network;		/* the address, of IPv6 the first half: what one client can be sure to have */
+
+	/* what it takes of an answer */
+	int64		since_ms;		/* the answer, or the body, began */
+	uint64		taken;			/* bytes the connection had acknowledged when it was looked at */
+	int64		sampled_ms;		/* and when that was */
+	uint64		pace;			/* bytes it took between the last two looks */
+	int64		slow_since_ms;	/* it has been below vecdb.http_min_rate since; 0: it is not */
+	uint64		window_taken;	/* taken as it was when the present vecdb.http_body_timeout began */
+	int64		window_ms;
 };
 
 /* What the front knows of an executor. */
@@ -183,6 +206,7 @@ typedef struct Worker
 	IpcAnswer	answer;
 	char	   *headers;
 	char	   *body;			/* NULL when the answer is thrown away */
+	bool		no_room;		/* for want of room */
 	size_t		got;
 } Worker;
 
@@ -268,11 +292,140 @@ enter_phase(Client *c, ClientPhase phase, int64 timeout_ms)
  * Memory of bodies
  */
 
+/* Bytes that the other side of a connection has acknowledged in all; what was known where that cannot be told. */
+static uint64
+bytes_taken(const Client *c)
+{
+	struct tcp_info info;
+	socklen_t	len = sizeof(info);
+
+	if (getsockopt(c->fd, IPPROTO_TCP, TCP_INFO, &info, &len) != 0 ||
+		len < offsetof(struct tcp_info, tcpi_bytes_acked) + sizeof(info.tcpi_bytes_acked))
+		return c->taken;
+	return info.tcpi_bytes_acked;
+}
+
+static void
+drop_body(Request *r)
+{
+	free(r->body);
+	counters.buffered -= r->body_size;
+	r->counted -= r->body_size;
+	r->body = NULL;
+	r->body_size = r->body_len = 0;
+}
+
+/* Cut a client off whose body or answer takes memory that others need. */
+static void
+make_room_of(Client *c)
+{
+	Request    *r = c->request;
+
+	counters.rejected[ADMIN_REJECT_MEMORY]++;
+	drop_body(r);
+
+	/* The library frees the answer in its next run. */
+	counters.buffered -= r->counted;
+	r->counted = 0;
+	clear_deadline(c);
+	c->gone = true;
+	shutdown(c->fd, SHUT_RDWR);
+}
+
+/* Its body or answer is in memory for want of its own speed. */
+static bool
+may_make_room(const Client *c)
+{
+	return !c->gone && !c->refused && c->request && c->request->counted > 0 &&
+		(c->phase == CLIENT_SENDING || c->phase == CLIENT_BODY) && now_ms - c->since_ms >= GRACE_MS;
+}
+
+static bool
+is_slow(const Client *c)
+{
+	if (c->phase == CLIENT_BODY)
+		return now_ms - c->request->body_ms >= GRACE_MS;
+	return c->slow_since_ms != 0 && now_ms - c->slow_since_ms >= GRACE_MS;
+}
+
+/* Bytes that clients of a network hold, and which of them is to make room for one of another. */
+typedef struct Holder
+{
+	uint64		network;
+	size_t		held;
+	Client	   *slowest;
+} Holder;
+
+static bool
+slower(const Client *a, const Client *b)
+{
+	if (is_slow(a) != is_slow(b))
+		return is_slow(a);
+	return a->pace != b->pace ? a->pace < b->pace : a->since_ms < b->since_ms;
+}
+
+/*
+ * The client whose memory another one shall have, or NULL.  It is one of the
+ * network that holds most; where that is the network of who asks, one that is
+ * slow.  So whoever does not take what it asked for costs its own address.
+ */
+static Client *
+find_room(const Client *asks)
+{
+	Holder		holders[64];
+	int			n = 0;
+	int			most = -1;
+
+	for (int i = 0; i < NSERVERS; i++)
+	{
+		dlist_iter	iter;
+
+		if (!servers[i].http)
+			continue;
+		dlist_foreach(iter, &servers[i].clients)
+		{
+			Client	   *c = dlist_container(Client, node, iter.cur);
+			int			h = 0;
+
+			if (!c->request || c->request->counted == 0)
+				continue;
+			while (h < n && holders[h].network != c->network)
+				h++;
+			if (h == lengthof(holders))
+				continue;		/* that many share the memory already */
+			if (h == n)
+				holders[n++] = (Holder) {.network = c->network};
+			holders[h].held += c->request->counted;
+			if (c != asks && may_make_room(c) && (!holders[h].slowest || slower(c, holders[h].slowest)))
+				holders[h].slowest = c;
+		}
+	}
+	for (int h = 0; h < n; h++)
+	{
+		if (most < 0 || holders[h].held > holders[most].held)
+			most = h;
+	}
+	if (most < 0 || !holders[most].slowest)
+		return NULL;
+	if (holders[most].network == asks->network && !is_slow(holders[most].slowest))
+		return NULL;
+	return holders[most].slowest;
+}
+
+/* Count memory for a request's body or answer; false when there is none left. */
 static bool
 count_buffered(Request *r, size_t bytes)
 {
-	if (counters.buffered + bytes > (Size) VecdbHttpMaxBuffered_kb * 1024)
-		return false;
+	Size		limit = (Size) VecdbHttpMaxBuffered_kb * 1024;
+
+	while (r->counted + bytes > SMALL_BODY && counters.buffered + bytes > limit)
+	{
+		Client	   *c = bytes <= limit ? find_room(r->client) : NULL;
+
+		if (!c)
+			return false;
+		make_room_of(c);
+	}
 	counters.buffered += bytes;
 	r->counted += bytes;
 	return true;
@@ -300,16 +453,6 @@ keep_body(Request *r, const char *data, size_t len)
 	memcpy(r->body + r->body_len, data, len);
 	r->body_len += len;
 	return true;
-}
-
-static void
-drop_body(Request *r)
-{
-	free(r->body);
-	counters.buffered -= r->body_size;
-	r->counted -= r->body_size;
-	r->body = NULL;
-	r->body_size = r->body_len = 0;
 }
 
 static void
@@ -415,14 +558,17 @@ reply(Client *c)
 {
 	Request    *r = c->request;
 	char	   *body = r->answer;
-	int64		extra_ms = (int64) (r->answer_len / 65536) * 1000;
 
 	if (!append_site_headers(r))
 		return HTTP_CLOSE;
 	r->answer = NULL;
 	if (stop_ms != 0 || c->server->kind == SERVER_DRAINING)
 		r->last = true;
-	enter_phase(c, CLIENT_SENDING, VecdbHttpBodyTimeout_ms + extra_ms);
+	c->since_ms = c->sampled_ms = c->window_ms = now_ms;
+	c->taken = c->window_taken = bytes_taken(c);
+	c->slow_since_ms = 0;
+	c->pace = UINT64_MAX;
+	enter_phase(c, CLIENT_SENDING, Min(SAMPLE_MS, VecdbHttpBodyTimeout_ms));
 	if (!http_reply(c->conn, r->status, r->answer_headers, r->answer_headers_len, body, r->answer_len, r->last))
 		return HTTP_CLOSE;
 	return HTTP_REPLIED;
@@ -688,9 +834,19 @@ on_accepted(void *server_arg, HttpConnection *conn, int fd, const struct sockadd
 	c->fd = fd;
 	c->phase = CLIENT_NEW;
 	if (peer->sa_family == AF_INET)
-		inet_ntop(AF_INET, &((const struct sockaddr_in *) peer)->sin_addr, c->address, sizeof(c->address));
+	{
+		const struct in_addr *a = &((const struct sockaddr_in *) peer)->sin_addr;
+
+		inet_ntop(AF_INET, a, c->address, sizeof(c->address));
+		c->network = a->s_addr;
+	}
 	else if (peer->sa_family == AF_INET6)
-		inet_ntop(AF_INET6, &((const struct sockaddr_in6 *) peer)->sin6_addr, c->address, sizeof(c->address));
+	{
+		const struct in6_addr *a = &((const struct sockaddr_in6 *) peer)->sin6_addr;
+
+		inet_ntop(AF_INET6, a, c->address, sizeof(c->address));
+		memcpy(&c->network, IN6_IS_ADDR_V4MAPPED(a) ? a->s6_addr + 8 : a->s6_addr, sizeof(c->network));
+	}
 	dlist_push_tail(&server->clients, &c->node);
 	server->connections++;
 	if (server->kind != SERVER_ADMIN)
@@ -961,6 +1117,8 @@ on_headers(void *client, const GuardRequest *request)
 		admin_headers(r);
 	else if (allowed)
 		public_headers(r, request);
+	c->since_ms = r->body_ms = now_ms;
+	c->pace = UINT64_MAX;
 	enter_phase(c, CLIENT_BODY, VecdbHttpBodyTimeout_ms);
 	return HTTP_GO_ON;
 }
@@ -974,6 +1132,7 @@ on_body(void *client, const char *data, size_t len)
 	if (!r || c->gone)
 		return HTTP_CLOSE;
 	r->body_seen += len;
+	r->body_ms = now_ms;
 	if (c->refused)
 		return HTTP_GO_ON;
 	if (r->body_seen > (uint64) VecdbHttpMaxBody_kb * 1024)
@@ -1247,7 +1406,8 @@ begin_answer(Worker *w, const char *data, Size n)
 	if (!r->client)
 		return true;
 	w->headers = malloc(w->answer.headers_len + 1);
-	w->body = malloc(w->answer.body_len + 1);
+	w->no_room = !count_buffered(r, w->answer.body_len);
+	w->body = w->no_room ? NULL : malloc(w->answer.body_len + 1);
 	if (w->headers)
 		memcpy(w->headers, data + sizeof(IpcAnswer), w->answer.headers_len);
 	return true;
@@ -1264,14 +1424,18 @@ end_answer(int i)
 	worker_busy[i] = false;
 	if (r->client && w->headers && w->body)
 	{
-		counters.buffered += w->answer.body_len;
-		r->counted += w->answer.body_len;
 		r->status = w->answer.status;
 		r->answer_headers = w->headers;
 		r->answer_headers_len = w->answer.headers_len;
 		r->answer = w->body;
 		r->answer_len = w->answer.body_len;
 		w->headers = w->body = NULL;
+	}
+	else if (r->client && w->no_room)
+	{
+		counters.rejected[ADMIN_REJECT_MEMORY]++;
+		set_error(r, 503, "53200", "too many answers wait to be taken by their clients",
+				  "The limit is the setting vecdb.http_max_buffered.");
 	}
 	else if (r->client)
 		set_error(r, 503, "53200", "out of memory", NULL);
@@ -1352,9 +1516,6 @@ dispatch(void)
 
 		if (w->phase != WORKER_IDLE)
 			continue;
-		/* Bodies of answers are not refused; so wait until there is room for one. */
-		if (counters.buffered > (Size) VecdbHttpMaxBuffered_kb * 1024)
-			break;
 		r = dlist_container(Request, node, dlist_pop_head_node(&queue));
 		counters.queued--;
 		r->state = REQUEST_RUNNING;
@@ -1418,12 +1579,50 @@ nudge_workers(void)
  * Deadlines
  */
 
+/*
+ * Look at what a client took of its answer since the last time.  It goes on as
+ * long as it takes vecdb.http_min_rate over each vecdb.http_body_timeout, however
+ * large the answer is.
+ */
+static bool
+is_taking(Client *c)
+{
+	int64		rate = (int64) VecdbHttpMinRate_kb * 1024;
+	uint64		taken = bytes_taken(c);
+	int64		left_ms;
+
+	c->pace = taken - c->taken;
+	if (c->pace * 1000 >= (uint64) (rate * (now_ms - c->sampled_ms)))
+		c->slow_since_ms = 0;
+	else if (c->slow_since_ms == 0)
+		c->slow_since_ms = c->sampled_ms;
+	c->taken = taken;
+	c->sampled_ms = now_ms;
+
+	left_ms = c->window_ms + VecdbHttpBodyTimeout_ms - now_ms;
+	if (left_ms <= 0)
+	{
+		if ((taken - c->window_taken) * 1000 < (uint64) (rate * VecdbHttpBodyTimeout_ms))
+			return false;
+		c->window_taken = taken;
+		c->window_ms = now_ms;
+		left_ms = VecdbHttpBodyTimeout_ms;
+	}
+	enter_phase(c, CLIENT_SENDING, Min(SAMPLE_MS, left_ms));
+	return true;
+}
+
 static void
 expire(Client *c)
 {
 	clear_deadline(c);
 	switch (c->phase)
 	{
+		case CLIENT_SENDING:
+			if (is_taking(c))
+				return;
+			counters.rejected[ADMIN_REJECT_DEADLINE]++;
+			break;
 		case CLIENT_WAITING:
 			/* Only /metrics has a deadline here: it goes without collections. */
 			if (c->request && c->request->state == REQUEST_QUEUED)

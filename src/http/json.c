@@ -154,6 +154,41 @@ read_number(JsonReader *self, JsonSpan *span)
 	return true;
 }
 
+size_t
+json_number_digits(const char *number, size_t len)
+{
+	const char *p = number;
+	const char *end = number + len;
+	long		before = 0;
+	long		behind = 0;
+	long		exponent = 0;
+	bool		negative = false;
+
+	if (p < end && *p == '-')
+		p++;
+	for (; p < end && is_digit(*p); p++)
+		before++;
+	if (p < end && *p == '.')
+	{
+		for (p++; p < end && is_digit(*p); p++)
+			behind++;
+	}
+	if (p < end)
+	{
+		p++;
+		if (p < end && (*p == '+' || *p == '-'))
+			negative = *p++ == '-';
+		for (; p < end && exponent < (long) JSON_MANY_DIGITS; p++)
+			exponent = exponent * 10 + (*p - '0');
+	}
+	if (negative)
+		exponent = -exponent;
+	before += exponent;
+	behind -= exponent;
+	before = (before < 1 ? 1 : before) + (behind < 0 ? 0 : behind);
+	return (size_t) before < JSON_MANY_DIGITS ? (size_t) before : JSON_MANY_DIGITS;
+}
+
 static bool
 read_string(JsonReader *self, JsonSpan *span)
 {
@@ -290,6 +325,7 @@ json_value(JsonReader *self, JsonSpan *span)
 		return false;
 	span->pos = self->pos;
 	self->values = 0;
+	self->long_number.len = 0;
 	for (;;)
 	{
 		JsonKind	kind = json_peek(self);
@@ -305,6 +341,9 @@ json_value(JsonReader *self, JsonSpan *span)
 		}
 		else if (!read_scalar(self, kind, &piece))
 			return false;
+		else if (kind == JSON_NUMBER && self->long_number.len == 0 &&
+				 json_number_digits(self->data + piece.pos, piece.len) > JSON_MAX_DIGITS)
+			self->long_number = piece;
 
 		/* Close what ends here, up to where another value is due. */
 		while (depth > 0)

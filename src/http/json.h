@@ -22,6 +22,13 @@
 /* Nesting of a value that is skipped whole. */
 #define JSON_MAX_DEPTH	200
 
+/*
+ * Digits that a number in what is stored may have when it is written without an
+ * exponent: more than any double has (324 and 17 behind the point).  1e131000 is
+ * 8 bytes here, and 131,001 wherever it comes out of PostgreSQL.
+ */
+#define JSON_MAX_DIGITS	400
+
 typedef enum JsonKind
 {
 	JSON_NONE,					/* no value begins here */
@@ -34,6 +41,13 @@ typedef enum JsonKind
 	JSON_NULL
 } JsonKind;
 
+/* A piece of the text: a string with its quotes, a number, a whole value. */
+typedef struct JsonSpan
+{
+	size_t		pos;
+	size_t		len;
+} JsonSpan;
+
 typedef struct JsonReader
 {
 	const char *data;
@@ -41,15 +55,11 @@ typedef struct JsonReader
 	size_t		pos;
 	const char *error;			/* static; NULL: none */
 	size_t		error_pos;
-	size_t		values;			/* in what json_value read last, itself included */
-} JsonReader;
 
-/* A piece of the text: a string with its quotes, a number, a whole value. */
-typedef struct JsonSpan
-{
-	size_t		pos;
-	size_t		len;
-} JsonSpan;
+	/* of what json_value read last */
+	size_t		values;			/* how many values it has, itself included */
+	JsonSpan	long_number;	/* the first of more than JSON_MAX_DIGITS; len 0: none */
+} JsonReader;
 
 /* What keeps an array from being a vector. */
 typedef enum JsonFloatsStatus
@@ -83,8 +93,15 @@ extern bool json_member(JsonReader *self, bool *first, JsonSpan *name);
 /* Likewise, whether there is another element. */
 extern bool json_element(JsonReader *self, bool *first);
 
-/* Read a value whole, of any kind. */
+/* Read a value whole, of any kind; tells of the numbers in it, too. */
 extern bool json_value(JsonReader *self, JsonSpan *span);
+
+/*
+ * Digits of a number of JSON when it is written without an exponent, on both
+ * sides of the point together; leading zeros count.  At most JSON_MANY_DIGITS.
+ */
+#define JSON_MANY_DIGITS	((size_t) 1000000000)
+extern size_t json_number_digits(const char *number, size_t len);
 
 /*
  * A string's characters, into out, which has room for span.len bytes, with a

@@ -17,6 +17,7 @@
 #include <math.h>
 
 #include "access/htup_details.h"
+#include "access/relation.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_proc.h"
@@ -25,7 +26,9 @@
 #include "commands/dbcommands.h"
 #include "common/shortest_dec.h"
 #include "executor/spi.h"
+#include "guc.h"
 #include "http/answer.h"
+#include "http/body.h"
 #include "http/json.h"
 #include "http/native_api.h"
 #include "mb/pg_wchar.h"
@@ -35,6 +38,7 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/catcache.h"
+#include "utils/datum.h"
 #include "utils/float.h"
 #include "utils/fmgrprotos.h"
 #include "utils/hsearch.h"
@@ -43,6 +47,8 @@
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/resowner.h"
 #include "utils/syscache.h"
 #include "utils/uuid.h"
 
@@ -247,6 +253,8 @@ NativeApiErrorStatus(int sqlerrcode)
 			return 409;
 		case ERRCODE_WRONG_OBJECT_TYPE:
 			return 404;
+		case ERRCODE_CONFIGURATION_LIMIT_EXCEEDED:
+			return 422;
 		case ERRCODE_INVALID_NAME:
 			return 422;
 		case ERRCODE_CHARACTER_NOT_IN_REPERTOIRE:
@@ -501,18 +509,14 @@ append_double(StringInfo out, double value)
 	}
 }
 
+/* metadata that is NULL, in a table made by hand, is as if it were empty. */
 static void
-append_jsonb(StringInfo out, Datum value, bool isnull)
+append_metadata(StringInfo out, Datum value, bool isnull)
 {
-	Jsonb	   *jsonb;
-
 	if (isnull)
-	{
-		appendStringInfoString(out, "{}");
-		return;
-	}
-	jsonb = DatumGetJsonbP(value);
-	JsonbToCString(out, &jsonb->root, VARSIZE(jsonb));
+		BodyText(out, "{}");
+	else
+		BodyJsonb(out, value);
 }
 
 /* A text of the result as a C string; NULL where it is NULL. */
@@ -671,19 +675,48 @@ read_vector(JsonReader *json, const Place *place, const char *field)
 	return vector;
 }
 
-/* An object as jsonb; 0 when it is null. */
+/* Numbers and values that would grow when they are stored or shown. */
+static void
+check_stored(JsonReader *json, const Place *place, const char *field)
+{
+	JsonSpan	number = json->long_number;
+	const char *text = json->data + number.pos;
+
+	if (number.len > 0)
+	{
+		ApiErrorStatus = 422;
+		ereport(ERROR,
+				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+				 errmsg("%s holds the number %.*s%s, which has %zu digits when it is written out, more than %d",
+						place_name(place, field), (int) Min(number.len, 30), text, number.len > 30 ? "..." : "",
+						json_number_digits(text, number.len), JSON_MAX_DIGITS),
+				 errhint("Send it as a string.")));
+	}
+	if (json->values > MAX_JSON_VALUES)
+		wrong_shape("%s has %zu values, more than %d", place_name(place, field), json->values, MAX_JSON_VALUES);
+}
+
+/* An object as jsonb; 0 when it is null.  What it takes to read it is freed, which is many times the result. */
 static Datum
 read_jsonb(JsonReader *json, const Place *place, const char *field)
 {
 	JsonSpan	span;
+	MemoryContext context = CurrentMemoryContext;
+	MemoryContext scratch;
+	Datum		value;
 
 	if (!expect(json, JSON_OBJECT, place, field, "an object"))
 		return (Datum) 0;
 	if (!json_value(json, &span))
 		malformed(json);
-	if (json->values > MAX_JSON_VALUES)
-		wrong_shape("%s has %zu values, more than %d", place_name(place, field), json->values, MAX_JSON_VALUES);
-	return DirectFunctionCall1(jsonb_in, CStringGetDatum(to_server(pnstrdup(json->data + span.pos, span.len))));
+	check_stored(json, place, field);
+	scratch = AllocSetContextCreate(context, "vecdb http jsonb", ALLOCSET_DEFAULT_SIZES);
+	MemoryContextSwitchTo(scratch);
+	value = DirectFunctionCall1(jsonb_in, CStringGetDatum(to_server(pnstrdup(json->data + span.pos, span.len))));
+	MemoryContextSwitchTo(context);
+	value = datumCopy(value, false, -1);
+	MemoryContextDelete(scratch);
+	return value;
 }
 
 static void
@@ -914,6 +947,15 @@ list_collections(Named **list)
 		return 0;
 	if (known_as_of != changes || known_for != GetUserId())
 		learn_collections();
+	if (nknown > VecdbMaxCollections)
+	{
+		ApiErrorStatus = 422;
+		ereport(ERROR,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("there are %d collections, more than %d, which is the most that are looked into at once", nknown, VecdbMaxCollections),
+				 errdetail("The limit is the setting vecdb.max_collections."),
+				 errhint("Name the collection.")));
+	}
 	*list = palloc(sizeof(Named) * Max(nknown, 1));
 	for (int i = 0; i < nknown; i++)
 	{
@@ -923,18 +965,48 @@ list_collections(Named **list)
 	return n;
 }
 
+/*
+ * A look into one of many collections.  The locks that it takes, of the table and
+ * each of its indexes, go with its subtransaction: kept until the end of the
+ * transaction, those of some thousand would fill the lock table of the server.
+ */
+typedef struct Visit
+{
+	MemoryContext context;
+	ResourceOwner owner;
+} Visit;
+
+static void
+begin_visit(Visit *self)
+{
+	CHECK_FOR_INTERRUPTS();
+	self->context = CurrentMemoryContext;
+	self->owner = CurrentResourceOwner;
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(self->context);
+}
+
+/* What the statement gave is gone then. */
+static void
+end_visit(Visit *self)
+{
+	RollbackAndReleaseCurrentSubTransaction();
+	MemoryContextSwitchTo(self->context);
+	CurrentResourceOwner = self->owner;
+}
+
 static void
 get_collections(ApiAnswer *answer)
 {
 	run_fixed(&describe_all_statement, NULL, NULL, true);
-	appendStringInfoString(&answer->body, "{\"collections\":[");
+	BodyText(&answer->body, "{\"collections\":[");
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
 		if (i > 0)
-			appendStringInfoChar(&answer->body, ',');
-		appendStringInfoString(&answer->body, text_column(i, 1));
+			BodyText(&answer->body, ",");
+		BodyText(&answer->body, text_column(i, 1));
 	}
-	appendStringInfoString(&answer->body, "]}\n");
+	BodyText(&answer->body, "]}\n");
 }
 
 static void
@@ -1049,9 +1121,9 @@ static void
 delete_collection(const char *name, ApiAnswer *answer)
 {
 	run_named(&drop_statement, name, false);
-	appendStringInfoString(&answer->body, "{\"name\":");
-	escape_json(&answer->body, name);
-	appendStringInfoString(&answer->body, ",\"deleted\":true}\n");
+	BodyText(&answer->body, "{\"name\":");
+	BodyName(&answer->body, name);
+	BodyText(&answer->body, ",\"deleted\":true}\n");
 }
 
 /* ---------------------------------------------------------------------------
@@ -1310,15 +1382,15 @@ post_vectors(const ApiRequest *request, ApiAnswer *answer)
 		upsert_collection(&batch, batch.parts[i]);
 	}
 	answer->status = 201;
-	appendStringInfoString(&answer->body, "{\"ids\":[");
+	BodyText(&answer->body, "{\"ids\":[");
 	for (int i = 0; i < batch.n; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
 		if (i > 0)
-			appendStringInfoChar(&answer->body, ',');
-		escape_json(&answer->body, batch.items[i].id);
+			BodyText(&answer->body, ",");
+		BodyName(&answer->body, batch.items[i].id);
 	}
-	appendStringInfoString(&answer->body, "]}\n");
+	BodyText(&answer->body, "]}\n");
 }
 
 /* The one collection that has this id, among those the caller may read. */
@@ -1335,8 +1407,14 @@ find_vector(const char *id)
 	n = list_collections(&list);
 	for (int i = 0; i < n; i++)
 	{
+		Visit		visit;
+		bool		has;
+
+		begin_visit(&visit);
 		run_on_row(list[i].name, list[i].relid, TABLE_EXISTS, id);
-		if (SPI_processed == 0)
+		has = SPI_processed > 0;
+		end_visit(&visit);
+		if (!has)
 			continue;
 		appendStringInfo(&names, "%s\"%s\"", found++ ? ", " : "", list[i].name);
 		name = list[i].name;
@@ -1382,14 +1460,19 @@ get_vector(const ApiRequest *request, ApiAnswer *answer)
 	char	   *created_at = text_column(0, 3);
 	char	   *updated_at = text_column(0, 4);
 
-	appendStringInfoString(out, "{\"id\":");
-	escape_json(out, request->param);
-	appendStringInfoString(out, ",\"collection\":");
-	escape_json(out, collection);
-	appendStringInfo(out, ",\"data\":%s,\"metadata\":", data ? data : "null");
-	append_jsonb(out, metadata, no_metadata);
-	appendStringInfo(out, ",\"created_at\":%s,\"updated_at\":%s}\n",
-					 created_at ? created_at : "null", updated_at ? updated_at : "null");
+	BodyText(out, "{\"id\":");
+	BodyName(out, request->param);
+	BodyText(out, ",\"collection\":");
+	BodyName(out, collection);
+	BodyText(out, ",\"data\":");
+	BodyText(out, data ? data : "null");
+	BodyText(out, ",\"metadata\":");
+	append_metadata(out, metadata, no_metadata);
+	BodyText(out, ",\"created_at\":");
+	BodyText(out, created_at ? created_at : "null");
+	BodyText(out, ",\"updated_at\":");
+	BodyText(out, updated_at ? updated_at : "null");
+	BodyText(out, "}\n");
 }
 
 static void
@@ -1397,11 +1480,11 @@ delete_vector(const ApiRequest *request, ApiAnswer *answer)
 {
 	char	   *collection = run_on_vector(request, TABLE_DELETE);
 
-	appendStringInfoString(&answer->body, "{\"id\":");
-	escape_json(&answer->body, request->param);
-	appendStringInfoString(&answer->body, ",\"collection\":");
-	escape_json(&answer->body, collection);
-	appendStringInfoString(&answer->body, ",\"deleted\":true}\n");
+	BodyText(&answer->body, "{\"id\":");
+	BodyName(&answer->body, request->param);
+	BodyText(&answer->body, ",\"collection\":");
+	BodyName(&answer->body, collection);
+	BodyText(&answer->body, ",\"deleted\":true}\n");
 }
 
 /* ---------------------------------------------------------------------------
@@ -1421,14 +1504,26 @@ typedef struct SearchBody
 	bool		has_ef_search;
 } SearchBody;
 
+/* Values are copies, not taken out of the TOAST table before they are shown. */
 typedef struct Hit
 {
-	const char *id;
-	double		score;
+	Datum		id;
 	Datum		metadata;
+	bool		no_id;
 	bool		no_metadata;
-	const char *collection;
+	double		score;
+	int			place;			/* in the order in which they were found */
+	const Named *collection;
 } Hit;
+
+typedef struct Hits
+{
+	Hit		   *hits;
+	int			n;
+	int			size;
+	bool		full;			/* there are as many as are asked for, in order */
+	double		worst;			/* the least score of them */
+} Hits;
 
 static void
 read_search(const ApiRequest *request, SearchBody *body)
@@ -1502,43 +1597,81 @@ search_collection(const SearchBody *body, const char *collection)
 	run_fixed(&search_statement, values, nulls, true);
 }
 
-static Hit *
-collect_hits(Hit *hits, int *n, const char *collection)
-{
-	int			found = (int) SPI_processed;
-
-	hits = hits ? repalloc_huge(hits, sizeof(Hit) * Max(*n + found, 1)) : palloc(sizeof(Hit) * Max(found, 1));
-	for (int i = 0; i < found; i++)
-	{
-		Hit		   *hit = &hits[(*n)++];
-		bool		isnull;
-
-		hit->id = text_column(i, 1);
-		hit->score = DatumGetFloat8(SpiColumn(i, 2, FLOAT8OID, &isnull));
-		hit->metadata = SpiColumn(i, 3, JSONBOID, &hit->no_metadata);
-		hit->collection = collection;
-	}
-	return hits;
-}
-
 static int
 compare_hits(const void *a, const void *b)
 {
 	const Hit  *x = a;
 	const Hit  *y = b;
+	int			order;
 
 	if (x->score != y->score)
 		return x->score > y->score ? -1 : 1;
-	return strcmp(x->collection, y->collection);
+	order = strcmp(x->collection->name, y->collection->name);
+	return order != 0 ? order : x->place - y->place;
+}
+
+/* A copy of a value of the result; 0 where it is NULL. */
+static Datum
+keep_column(uint64 row, int number, Oid type, bool *isnull)
+{
+	Datum		value = SpiColumn(row, number, type, isnull);
+
+	return *isnull ? (Datum) 0 : datumCopy(value, false, -1);
+}
+
+/*
+ * Take over what was found, best first, and keep the k best of all: so what is in
+ * memory does not grow with the number of collections.
+ */
+static void
+collect_hits(Hits *self, int k, const Named *collection)
+{
+	int			found = (int) Min(SPI_processed, (uint64) k);
+
+	for (int i = 0; i < found; i++)
+	{
+		bool		isnull;
+		double		score = DatumGetFloat8(SpiColumn(i, 2, FLOAT8OID, &isnull));
+		Hit		   *hit;
+
+		if (self->full && score < self->worst)
+			break;
+		if (self->n == self->size)
+		{
+			self->size = Max(self->size * 2, 32);
+			self->hits = self->hits ? repalloc_huge(self->hits, sizeof(Hit) * self->size) : palloc(sizeof(Hit) * self->size);
+		}
+		hit = &self->hits[self->n];
+		hit->id = keep_column(i, 1, TEXTOID, &hit->no_id);
+		hit->metadata = keep_column(i, 3, JSONBOID, &hit->no_metadata);
+		hit->score = score;
+		hit->place = self->n++;
+		hit->collection = collection;
+	}
+	if (self->n < k)
+		return;
+	qsort(self->hits, self->n, sizeof(Hit), compare_hits);
+	for (; self->n > k; self->n--)
+	{
+		Hit		   *hit = &self->hits[self->n - 1];
+
+		if (!hit->no_id)
+			pfree(DatumGetPointer(hit->id));
+		if (!hit->no_metadata)
+			pfree(DatumGetPointer(hit->metadata));
+	}
+	for (int i = 0; i < self->n; i++)
+		self->hits[i].place = i;
+	self->full = true;
+	self->worst = self->hits[k - 1].score;
 }
 
 /* Every collection of the vector's dimensions that the caller may read. */
-static Hit *
-search_all(const SearchBody *body, int *nhits)
+static void
+search_all(const SearchBody *body, Hits *hits)
 {
 	Named	   *list;
 	int			n = list_collections(&list);
-	Hit		   *hits = NULL;
 	int			searched = 0;
 	StringInfoData others;
 
@@ -1547,8 +1680,12 @@ search_all(const SearchBody *body, int *nhits)
 	{
 		if (list[i].dimensions == body->vector->dim)
 		{
+			Visit		visit;
+
+			begin_visit(&visit);
 			search_collection(body, list[i].name);
-			hits = collect_hits(hits, nhits, list[i].name);
+			collect_hits(hits, body->k, &list[i]);
+			end_visit(&visit);
 			searched++;
 		}
 		else if (others.len < 200)
@@ -1563,9 +1700,37 @@ search_all(const SearchBody *body, int *nhits)
 				 errdetail("Collection %s.", others.data)));
 	}
 	if (searched > 1)
-		qsort(hits, *nhits, sizeof(Hit), compare_hits);
-	*nhits = Min(*nhits, body->k);
-	return hits;
+		qsort(hits->hits, hits->n, sizeof(Hit), compare_hits);
+}
+
+static void
+append_hit(StringInfo out, const Hit *hit)
+{
+	Relation	table = NULL;
+	bool		apart = (!hit->no_metadata && VARATT_IS_EXTERNAL(DatumGetPointer(hit->metadata))) ||
+		(!hit->no_id && VARATT_IS_EXTERNAL(DatumGetPointer(hit->id)));
+
+	/* The lock of the search may be gone, and with it the table, where the value is. */
+	if (apart)
+	{
+		table = try_relation_open(hit->collection->relid, AccessShareLock);
+		if (!table)
+			refuse(409, ERRCODE_UNDEFINED_TABLE, "collection \"%s\" was dropped during the search", hit->collection->name);
+	}
+	BodyText(out, "{\"id\":");
+	if (hit->no_id)
+		BodyText(out, "null");
+	else
+		BodyTextDatum(out, hit->id);
+	BodyText(out, ",\"score\":");
+	append_double(out, hit->score);
+	BodyText(out, ",\"metadata\":");
+	append_metadata(out, hit->metadata, hit->no_metadata);
+	BodyText(out, ",\"collection\":");
+	BodyName(out, hit->collection->name);
+	BodyText(out, "}");
+	if (table)
+		relation_close(table, AccessShareLock);
 }
 
 static void
@@ -1573,8 +1738,8 @@ post_search(const ApiRequest *request, ApiAnswer *answer)
 {
 	StringInfo	out = &answer->body;
 	SearchBody	body;
-	Hit		   *hits;
-	int			n = 0;
+	Named		one = {0};
+	Hits		hits = {0};
 
 	read_search(request, &body);
 	if (body.collection)
@@ -1584,28 +1749,21 @@ post_search(const ApiRequest *request, ApiAnswer *answer)
 		if (dimensions > 0 && dimensions != body.vector->dim)
 			wrong_shape("vector has %d dimensions, collection \"%s\" has %d", body.vector->dim, body.collection, dimensions);
 		search_collection(&body, body.collection);
-		hits = collect_hits(NULL, &n, body.collection);
+		strlcpy(one.name, body.collection, NAMEDATALEN);
+		one.relid = collection_relid(body.collection);
+		collect_hits(&hits, body.k, &one);
 	}
 	else
-		hits = search_all(&body, &n);
+		search_all(&body, &hits);
 
-	appendStringInfoString(out, "{\"results\":[");
-	for (int i = 0; i < n; i++)
+	BodyText(out, "{\"results\":[");
+	for (int i = 0; i < hits.n; i++)
 	{
-		appendStringInfoString(out, i > 0 ? ",{\"id\":" : "{\"id\":");
-		if (hits[i].id)
-			escape_json(out, hits[i].id);
-		else
-			appendStringInfoString(out, "null");
-		appendStringInfoString(out, ",\"score\":");
-		append_double(out, hits[i].score);
-		appendStringInfoString(out, ",\"metadata\":");
-		append_jsonb(out, hits[i].metadata, hits[i].no_metadata);
-		appendStringInfoString(out, ",\"collection\":");
-		escape_json(out, hits[i].collection);
-		appendStringInfoChar(out, '}');
+		if (i > 0)
+			BodyText(out, ",");
+		append_hit(out, &hits.hits[i]);
 	}
-	appendStringInfoString(out, "]}\n");
+	BodyText(out, "]}\n");
 }
 
 /* ---------------------------------------------------------------------------

@@ -4,6 +4,9 @@
  */
 #include "fuzz.h"
 
+#include <ctype.h>
+#include <math.h>
+
 #include "http/json.h"
 
 /*
@@ -272,6 +275,78 @@ check_floats(const Text *text, bool well_formed)
 	}
 }
 
+/*
+ * What is said of numbers: that of a number is the count of its digits once it is
+ * written out, found here by writing it out in steps of the exponent; a value
+ * names the first that is too long.
+ */
+static void
+check_numbers(const Text *text, const JsonReader *json, JsonSpan whole)
+{
+	JsonSpan	number = json->long_number;
+	JsonReader	again;
+	JsonSpan	span;
+	JsonKind	kind;
+	size_t		digits_said;
+	size_t		before = 0;
+	size_t		behind = 0;
+	size_t		i;
+	const char *p;
+
+	REQUIRE(json->values >= 1 && json->values <= whole.len);
+	if (number.len > 0)
+	{
+		REQUIRE(number.pos >= whole.pos && number.pos + number.len <= whole.pos + whole.len);
+		REQUIRE(json_number_digits(text->bytes + number.pos, number.len) > JSON_MAX_DIGITS);
+	}
+	json_begin(&again, text->bytes, text->len);
+	kind = json_peek(&again);
+	if (kind != JSON_NUMBER || !json_value(&again, &span))
+		return;
+	REQUIRE((again.long_number.len > 0) == (json_number_digits(text->bytes + span.pos, span.len) > JSON_MAX_DIGITS));
+	digits_said = json_number_digits(text->bytes + span.pos, span.len);
+	REQUIRE(digits_said >= 1 && digits_said <= JSON_MANY_DIGITS);
+
+	p = text->bytes + span.pos;
+	i = p[0] == '-';
+	while (i < span.len && isdigit((unsigned char) p[i]))
+	{
+		before++;
+		i++;
+	}
+	if (i < span.len && p[i] == '.')
+	{
+		for (i++; i < span.len && isdigit((unsigned char) p[i]); i++)
+			behind++;
+	}
+	if (i < span.len)
+	{
+		char	   *copy = fuzz_alloc(span.len);
+		double		exponent;
+
+		memcpy(copy, p + i + 1, span.len - i - 1);
+		copy[span.len - i - 1] = '\0';
+		exponent = strtod(copy, NULL);
+		free(copy);
+		if (fabs(exponent) > 5000)
+		{
+			REQUIRE(digits_said > JSON_MAX_DIGITS);
+			return;
+		}
+		for (; exponent > 0; exponent--)
+		{
+			before++;
+			behind -= behind > 0;
+		}
+		for (; exponent < 0; exponent++)
+		{
+			behind++;
+			before -= before > 1;
+		}
+	}
+	REQUIRE(digits_said == before + behind);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -285,7 +360,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	json_begin(&json, text.bytes, text.len);
 	good = json_value(&json, &span) && json_end(&json);
 	if (good)
+	{
 		REQUIRE(json.error == NULL && json.pos == size && span.pos + span.len <= size);
+		check_numbers(&text, &json, span);
+	}
 	else
 		check_failure(&json);
 	expected = value(&second, 0);

@@ -241,6 +241,11 @@ is($m->{vecdb_http_request_duration_seconds_count}, $m->{'vecdb_http_request_dur
 my @buckets = map { $m->{$_} } sort { ($a =~ /le="([\d.e-]+)/)[0] <=> ($b =~ /le="([\d.e-]+)/)[0] } grep { /duration_seconds_bucket\{le="\d/ } keys %$m;
 is_deeply(\@buckets, [ sort { $a <=> $b } @buckets ], 'and never falls');
 is($m->{'vecdb_http_executor_state{executor="0",state="down"}'}, 0, 'executors have a state');
+
+# An executor tells PostgreSQL's statistics of its rows once in a second at most, or
+# when it has been idle for ten.  What it tells after ANALYZE is counted on top.
+ok(wait_until(sub { $node->safe_psql('postgres', q{SELECT n_tup_ins, n_tup_del FROM pg_stat_all_tables WHERE relid = 'collections.one'::regclass}) eq '3|1' }),
+	'the executors have told of three rows inserted and one deleted');
 $node->safe_psql('postgres', 'ANALYZE');
 is(metric($node, 'vecdb_collection_vectors{collection="one"}'), 2, 'vectors by collection');
 cmp_ok(metric($node, 'vecdb_collection_index_bytes{collection="one"}'), '>', 0, 'index bytes by collection');

@@ -45,6 +45,23 @@ sub idle_executors
 
 call($node, 'POST', '/vectors', { vectors => [ map { { id => "v$_", collection => 'lab', data => [ $_, 1, 2 ] } } 1 .. 20 ] });
 
+# --- what pg_stat_activity tells of an executor is of its present request
+{
+	call($node, 'GET', '/vectors/v1') for 1 .. 4;
+	my $before = $node->safe_psql('postgres', 'SELECT clock_timestamp()');
+	my $lock = hold_lock($node, 1);
+	my $c = client();
+	$c->send(insert('seen', $wait_sql));
+	my $pid = busy_executor();
+	is($node->safe_psql('postgres', qq{SELECT state, query_start > '$before', xact_start >= query_start, state_change >= query_start, query FROM pg_stat_activity WHERE pid = $pid}),
+		'active|t|t|t|POST /vectors', 'a request that runs, and when it began');
+	release_lock($lock);
+	is($c->answer->{status}, 201, 'it ends');
+	ok(wait_until(sub { $node->safe_psql('postgres', "SELECT state FROM pg_stat_activity WHERE pid = $pid") eq 'idle' }), 'and the executor is idle');
+	is($node->safe_psql('postgres', qq{SELECT xact_start IS NULL, query_start > '$before', state_change > query_start, query FROM pg_stat_activity WHERE pid = $pid}),
+		't|t|t|POST /vectors', 'since it ended');
+}
+
 # --- an executor, four ways
 for my $way (
 	[ 'SIGTERM', sub { kill 'TERM', $_[0] }, 503, '57P01', 1 ],

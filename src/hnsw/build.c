@@ -792,7 +792,7 @@ between_nodes(void *arg, int i)
 
 /* Offer node `id` to the list of `target`; returns whether it is taken. */
 static bool
-add_back_link(BuildState *state, uint32 target_id, int level, uint32 id, BuildNode *node, float distance, bool pin)
+add_back_link(BuildState *state, uint32 target_id, int level, uint32 id, BuildNode *node, float distance, HnswPin pin)
 {
 	int			most = level > 0 ? state->index->m : 2 * state->index->m;
 	BuildNode  *target = get_node(state, target_id);
@@ -804,12 +804,17 @@ add_back_link(BuildState *state, uint32 target_id, int level, uint32 id, BuildNo
 	int			at;
 
 	lock_node(state, target_id);
+	if (pin == HNSW_PIN_CHILD && HnswHasChildren(LinkPinned(links, most), links->n, most))
+	{
+		unlock_node(state, target_id);
+		return false;
+	}
 	at = HnswPlaceLink(links->n, most, distances, distance, between_nodes, &arg, occluded,
 					   LinkPinned(links, most), pin, &new_occluded);
 	if (at >= 0)
 	{
 		links->id[at] = id;
-		HnswBitSet(LinkPinned(links, most), at, pin);
+		HnswBitSet(LinkPinned(links, most), at, pin != HNSW_PIN_NOT);
 		distances[at] = distance;
 		HnswBitSet(occluded, at, new_occluded);
 		if (at == links->n)
@@ -849,7 +854,7 @@ find_parent(BuildState *state, int level, uint32 at, uint32 id, BuildNode *node)
 		from = at;
 		at = pinned[(random >> 8) % n];
 		random = random * 1664525 + 1013904223;
-		if (add_back_link(state, at, level, id, node, query_distance(state, get_node(state, at)), true))
+		if (add_back_link(state, at, level, id, node, query_distance(state, get_node(state, at)), HNSW_PIN_CHILD))
 			return at;
 	}
 	return NO_NODE;
@@ -879,7 +884,7 @@ pin_parent(BuildState *state, uint32 id, BuildNode *node, int level, uint32 near
 	}
 	unlock_node(state, id);
 	if (!found)
-		add_back_link(state, id, level, parent, get_node(state, parent), query_distance(state, get_node(state, parent)), true);
+		add_back_link(state, id, level, parent, get_node(state, parent), query_distance(state, get_node(state, parent)), HNSW_PIN_ALWAYS);
 }
 
 /* Give the row of `node` to an equal node among the candidates. */
@@ -1027,16 +1032,16 @@ insert_node(BuildState *state, uint32 id, uint32 nnodes)
 
 		for (int i = 0; i < nchosen[l] && parent == NO_NODE; i++)
 		{
-			if (add_back_link(state, chosen[l][i], l, id, node, distance[l][i], true))
+			if (add_back_link(state, chosen[l][i], l, id, node, distance[l][i], HNSW_PIN_CHILD))
 				parent = chosen[l][i];
 		}
 
-		/* lists full of pins: any other that the search came by */
+		/* children enough: any other that the search came by */
 		for (int i = 0; i < nothers[l] && parent == NO_NODE; i++)
 		{
 			uint32		other = others[l][i].id & ~EXPANDED_ID;
 
-			if (other != id && add_back_link(state, other, l, id, node, others[l][i].distance, true))
+			if (other != id && add_back_link(state, other, l, id, node, others[l][i].distance, HNSW_PIN_CHILD))
 				parent = other;
 		}
 		if (parent == NO_NODE && nchosen[l] > 0)
@@ -1044,7 +1049,7 @@ insert_node(BuildState *state, uint32 id, uint32 nnodes)
 		for (int i = 0; i < nchosen[l]; i++)
 		{
 			if (chosen[l][i] != parent)
-				add_back_link(state, chosen[l][i], l, id, node, distance[l][i], false);
+				add_back_link(state, chosen[l][i], l, id, node, distance[l][i], HNSW_PIN_NOT);
 		}
 		if (parent != NO_NODE && parent != chosen[l][0])
 			pin_parent(state, id, node, l, chosen[l][0], parent);

@@ -486,6 +486,7 @@ typedef struct HnswFound
 	uint8		flags;			/* HnswNode's */
 	uint8		ntids;
 	bool		live;			/* some row of it may be returned */
+	bool		has_children;	/* as many as a node may have; known where values are kept */
 	ItemPointerData tids[HNSW_TIDS];
 } HnswFound;
 
@@ -543,6 +544,9 @@ typedef struct HnswSearch
 	int			nerrors;
 	double		squared_errors; /* of the estimates of nodes that were expanded */
 
+	int			nlive;			/* of found: nodes that leave their places in the pool to no other */
+	bool		dropped;		/* a candidate found no room in the pool, or lost it, and was not spilled */
+
 	/* open-addressing hash of the expanded (coded) or seen (plain) */
 	uint32		hash_mask;
 	uint32		hash_used;
@@ -588,7 +592,7 @@ extern void hnswendscan(IndexScanDesc scan);
 
 /* Candidates kept for each ef where all of them are expanded, and where a search may stop: see search.c */
 #define HNSW_POOL(ef) (3 * (ef) + 16)
-#define HNSW_STOPPING_POOL(ef) (4 * (ef) + 16)
+extern int	HnswScanPool(const HnswIndex *index, int ef);
 #define HNSW_MAX_STARTS 4
 
 /* ---------------------------------------------------------------------
@@ -598,6 +602,14 @@ extern void hnswendscan(IndexScanDesc scan);
 /* From pin to pin in search of a parent for a node */
 #define HNSW_MOST_STEPS 1000
 
+/* How a node takes a link: link.c */
+typedef enum HnswPin
+{
+	HNSW_PIN_NOT,
+	HNSW_PIN_CHILD,				/* for good, unless it has all the children that it may have */
+	HNSW_PIN_ALWAYS				/* for good */
+} HnswPin;
+
 /* A neighbour chosen for a node. */
 typedef struct HnswNeighbor
 {
@@ -605,6 +617,7 @@ typedef struct HnswNeighbor
 	float		distance;
 	bool		occluded;		/* a nearer neighbour is nearer to it: kept to fill the list only */
 	bool		pinned;			/* an edge of the level's spanning tree: link.c */
+	bool		has_children;	/* all that it may have, when it was read */
 	float		scale;
 	const char *value;			/* stored form */
 	uint32		value_bytes;
@@ -630,11 +643,12 @@ extern int	HnswPlaceLink(int n, int most, const float *distances, float distance
 						  uint8 *occluded, const uint8 *pinned, bool pin, bool *new_occluded);
 extern void HnswSetLink(HnswIndex *index, int kind, HnswNode *node, int at, HnswRef ref, bool occluded, bool pinned,
 						const float *neighbor, const float *own, uint8_t *levels);
+extern bool HnswHasChildren(const uint8 *pinned, int n, int most);
 extern bool HnswAddLink(HnswIndex *index, int kind, HnswRef target, HnswRef ref,
-						const HnswStored *stored, const CodeQuery *query, bool pin, bool log);
+						const HnswStored *stored, const CodeQuery *query, HnswPin pin, bool log);
 extern bool HnswReadStored(HnswIndex *index, int kind, HnswRef ref, HnswStored *stored, CodeQuery *query);
 extern HnswRef HnswFindParent(HnswIndex *index, int kind, HnswRef at, HnswRef ref, const HnswStored *stored,
-							  const CodeQuery *query, bool log);
+							  const CodeQuery *query, HnswPin pin, bool log);
 extern float HnswStoredDistance(const HnswIndex *index, const float *q, const char *a, const char *b, float scale);
 
 static inline bool

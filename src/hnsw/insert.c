@@ -419,6 +419,7 @@ choose(HnswIndex *index, HnswSearch *search, int kind, HnswRef self_ref, HnswNei
 		candidates[n].distance = found->distance;
 		candidates[n].scale = found->scale;
 		candidates[n].pinned = false;
+		candidates[n].has_children = found->has_children;
 		candidates[n].value = search->values + found->value;
 		candidates[n].value_bytes = found->value_bytes;
 		n++;
@@ -467,9 +468,9 @@ unpin(HnswIndex *index, int kind, HnswRef from, HnswRef to, bool log)
 
 /*
  * Offer a new node to its neighbours.  The first that takes it for good is its
- * parent, and is pinned in its list as well.  Where all have their lists
- * full of pins (thousands of equal values), another that the search came by is.
- * Returns whether any took it.
+ * parent, and is pinned in its list as well.  Where all have children enough
+ * (thousands of equal values), another that the search came by is; others[] has the
+ * nearest of those first, whether it has room or not.  Returns whether any took it.
  */
 static bool
 offer(HnswIndex *index, int kind, HnswRef ref, const HnswStored *stored, const CodeQuery *query,
@@ -479,20 +480,21 @@ offer(HnswIndex *index, int kind, HnswRef ref, const HnswStored *stored, const C
 
 	for (int i = 0; i < n && parent == HNSW_NO_REF; i++)
 	{
-		if (HnswAddLink(index, kind, neighbors[i].ref, ref, stored, query, true, log))
+		if (!neighbors[i].has_children &&
+			HnswAddLink(index, kind, neighbors[i].ref, ref, stored, query, HNSW_PIN_CHILD, log))
 			parent = neighbors[i].ref;
 	}
 	for (int i = 0; i < nothers && parent == HNSW_NO_REF; i++)
 	{
-		if (HnswAddLink(index, kind, others[i], ref, stored, query, true, log))
+		if (HnswAddLink(index, kind, others[i], ref, stored, query, HNSW_PIN_CHILD, log))
 			parent = others[i];
 	}
 	if (parent == HNSW_NO_REF && nothers > 0)
-		parent = HnswFindParent(index, kind, others[0], ref, stored, query, log);
+		parent = HnswFindParent(index, kind, others[0], ref, stored, query, HNSW_PIN_CHILD, log);
 	for (int i = 0; i < n; i++)
 	{
 		if (neighbors[i].ref != parent)
-			HnswAddLink(index, kind, neighbors[i].ref, ref, stored, query, false, log);
+			HnswAddLink(index, kind, neighbors[i].ref, ref, stored, query, HNSW_PIN_NOT, log);
 	}
 
 	/* the node's own list has its pin on the nearest: to the parent it belongs */
@@ -504,7 +506,7 @@ offer(HnswIndex *index, int kind, HnswRef ref, const HnswStored *stored, const C
 		CodeQuery	parent_query;
 
 		if (HnswReadStored(index, kind, parent, &parent_stored, &parent_query))
-			HnswAddLink(index, kind, ref, parent, &parent_stored, &parent_query, true, log);
+			HnswAddLink(index, kind, ref, parent, &parent_stored, &parent_query, HNSW_PIN_ALWAYS, log);
 	}
 	return parent != HNSW_NO_REF;
 }
@@ -559,7 +561,7 @@ adopt(HnswIndex *index, HnswSearch *search, HnswRef ref, HnswRef top, int level,
 		if (search->found[i].flags & (HNSW_NODE_DEAD | HNSW_NODE_UNLINKED))
 			continue;
 		alone = false;
-		if (HnswAddLink(index, HNSW_BASE, search->found[i].ref, ref, stored, &search->code_query[HNSW_BASE], true, log))
+		if (HnswAddLink(index, HNSW_BASE, search->found[i].ref, ref, stored, &search->code_query[HNSW_BASE], HNSW_PIN_ALWAYS, log))
 			return;
 	}
 	if (alone)
@@ -628,7 +630,7 @@ again:
 		others[l] = palloc(sizeof(HnswRef) * Max(search->nfound, 1));
 		for (int i = 0; i < search->nfound; i++)
 		{
-			if (search->found[i].ref != existing)
+			if (search->found[i].ref != existing && (nothers[l] == 0 || !search->found[i].has_children))
 				others[l][nothers[l]++] = search->found[i].ref;
 		}
 		n = Min(search->nfound, HNSW_MAX_STARTS);

@@ -20,6 +20,11 @@
  * their children, so the pinned links of a level form a tree, and every node can
  * be reached from every other.  Vacuum joins what remains of the tree around
  * dead nodes (vacuum.c).
+ *
+ * A node has few children, HnswHasChildren().  Under inner products a few long
+ * vectors are the nearest of everything: were they everybody's parents, their lists
+ * would be pins to short ones that no search asks for, without room for each
+ * other.
  */
 #include "hnsw/hnsw.h"
 
@@ -123,6 +128,20 @@ HnswChooseNeighbors(HnswIndex *index, const HnswNeighbor *candidates, int ncandi
 		pfree(floats);
 	pfree(passed);
 	return n;
+}
+
+/*
+ * Has a node with n of at most `most` links as many pinned ones as it is to get
+ * by taking children?  An eighth, but enough that the tree branches.
+ */
+bool
+HnswHasChildren(const uint8 *pinned, int n, int most)
+{
+	int			npinned = 0;
+
+	for (int i = 0; i < n; i++)
+		npinned += HnswBitGet(pinned, i);
+	return npinned >= Max(most / 8, Min(most, 4));
 }
 
 /*
@@ -267,7 +286,7 @@ pin_present(HnswIndex *index, int kind, Buffer buffer, HnswNode *node, HnswRef t
 
 static bool
 add_link_coded(HnswIndex *index, int kind, HnswRef target, HnswRef ref,
-			   const HnswStored *stored, const CodeQuery *query, bool pin, bool log)
+			   const HnswStored *stored, const CodeQuery *query, HnswPin pin, bool log)
 {
 	const HnswLayout *layout = &index->layout[kind];
 	float	   *own = palloc(sizeof(float) * index->padded);
@@ -295,6 +314,11 @@ add_link_coded(HnswIndex *index, int kind, HnswRef target, HnswRef ref,
 	{
 		UnlockReleaseBuffer(buffer);
 		return true;
+	}
+	if (pin == HNSW_PIN_CHILD && HnswHasChildren(HnswNodePinned(node, layout), node->nlinks, layout->links))
+	{
+		UnlockReleaseBuffer(buffer);
+		return false;
 	}
 	packed12_load((const uint8 *) HnswReadValue(index, buffer, node, kind, &bytes), index->padded, node->scale, own);
 	distance = index->code_metric == CODE_IP ? -(float) dist_ip_f32(own, stored->floats, index->padded)
@@ -331,7 +355,7 @@ add_link_coded(HnswIndex *index, int kind, HnswRef target, HnswRef ref,
  * the links have changed meanwhile.
  */
 static bool
-add_link_plain(HnswIndex *index, int kind, HnswRef target, HnswRef ref, const HnswStored *stored, bool pin, bool log)
+add_link_plain(HnswIndex *index, int kind, HnswRef target, HnswRef ref, const HnswStored *stored, HnswPin pin, bool log)
 {
 	const HnswLayout *layout = &index->layout[kind];
 
@@ -354,7 +378,8 @@ add_link_plain(HnswIndex *index, int kind, HnswRef target, HnswRef ref, const Hn
 		CHECK_FOR_INTERRUPTS();
 		if (node == NULL)
 			return false;
-		if (node->flags & HNSW_NODE_DEAD)
+		if ((node->flags & HNSW_NODE_DEAD) ||
+			(pin == HNSW_PIN_CHILD && HnswHasChildren(HnswNodePinned(node, layout), node->nlinks, layout->links)))
 		{
 			UnlockReleaseBuffer(buffer);
 			return false;
@@ -425,12 +450,12 @@ add_link_plain(HnswIndex *index, int kind, HnswRef target, HnswRef ref, const Hn
 
 /*
  * Offer node `ref`, whose value is `stored`, to node `target` of the same
- * level as a neighbour; pin: as one that it must keep.  query is prepared from
+ * level as a neighbour; pin: as one that it must keep, or may refuse.  query is prepared from
  * stored->floats on coded nodes.  Returns whether target links to it now.
  */
 bool
 HnswAddLink(HnswIndex *index, int kind, HnswRef target, HnswRef ref,
-			const HnswStored *stored, const CodeQuery *query, bool pin, bool log)
+			const HnswStored *stored, const CodeQuery *query, HnswPin pin, bool log)
 {
 	if (index->coded)
 		return add_link_coded(index, kind, target, ref, stored, query, pin, log);
@@ -438,15 +463,15 @@ HnswAddLink(HnswIndex *index, int kind, HnswRef target, HnswRef ref,
 }
 
 /*
- * Find a parent further off, where the lists of all nodes that a search came by
- * are full of pins: thousands of equal values, of which every search stops at
- * the same ones.  Full nodes have many children, so at random from child to
+ * Find a parent further off, where all nodes that a search came by have children
+ * enough: thousands of equal values, or everybody's nearest under inner products,
+ * at which every search stops.  Such nodes have several children, so at random from child to
  * child the way to one with room is short.  Returns whether a node links to ref
  * now.
  */
 HnswRef
 HnswFindParent(HnswIndex *index, int kind, HnswRef at, HnswRef ref, const HnswStored *stored,
-			   const CodeQuery *query, bool log)
+			   const CodeQuery *query, HnswPin pin, bool log)
 {
 	const HnswLayout *layout = &index->layout[kind];
 	HnswRef		from = ref;
@@ -476,7 +501,7 @@ HnswFindParent(HnswIndex *index, int kind, HnswRef at, HnswRef ref, const HnswSt
 		from = at;
 		at = pinned[(random >> 8) % n];
 		random = random * 1664525 + 1013904223;
-		if (HnswAddLink(index, kind, at, ref, stored, query, true, log))
+		if (HnswAddLink(index, kind, at, ref, stored, query, pin, log))
 			return at;
 	}
 	return HNSW_NO_REF;

@@ -265,12 +265,8 @@ start(IndexScanDesc scan)
 			return;
 		}
 		self->search->keep_spilled = self->mode != HNSW_ITERATIVE_OFF;
-		if (!self->index->coded)
-			HnswSearchLevel(self->search, HNSW_BASE, starts, n, self->ef, 0);
-		else if (self->mode == HNSW_ITERATIVE_OFF)
-			HnswSearchLevel(self->search, HNSW_BASE, starts, n, HNSW_STOPPING_POOL(self->ef), self->ef);
-		else
-			HnswSearchLevel(self->search, HNSW_BASE, starts, n, HNSW_POOL(self->ef), 0);
+		HnswSearchLevel(self->search, HNSW_BASE, starts, n,
+						HnswScanPool(self->index, self->ef), self->ef);
 		if (self->search->nfound > 0)
 			break;
 
@@ -286,11 +282,15 @@ start(IndexScanDesc scan)
 /* More than 16,000 products can lose that are too small for a float: 1.4e-45 each. */
 #define UNDERFLOW 1e-40
 
+/* What multiplications by the unit and in the rotation can take from a coordinate that is too small for a float */
+#define LOST_COORDINATE 1e-44
+
 /*
  * The interval that holds the operator's distance, in its own units.  Beyond
  * the stored error it allows for rounding: of the rotation, of sums over the
  * dimensions here and in the operator, and of centring; and for what the index's
- * floats cannot hold, where products underflow or a sum overflows.
+ * floats cannot hold: coordinates that the unit makes too small, products that
+ * underflow, sums that overflow.
  */
 static void
 distance_interval(const HnswScan *self, const HnswFound *found, double *low, double *high)
@@ -298,6 +298,7 @@ distance_interval(const HnswScan *self, const HnswFound *found, double *low, dou
 	const HnswIndex *index = self->index;
 	double		unit = index->unit;
 	double		rounding;
+	double		lost = LOST_COORDINATE * sqrt(index->padded);	/* of a vector */
 	double		margin;
 	double		d;
 
@@ -327,13 +328,14 @@ distance_interval(const HnswScan *self, const HnswFound *found, double *low, dou
 	rounding = 8e-6 + 4e-9 * index->padded;
 	if (index->metric == HNSW_IP)
 	{
-		margin = (double) self->value.norm * found->error + rounding * self->value.norm * found->norm + UNDERFLOW;
+		margin = (self->value.norm + lost) * ((double) found->error + lost) + lost * found->norm +
+			rounding * self->value.norm * found->norm + UNDERFLOW;
 		*low = (found->distance - margin) / unit / unit;
 		*high = (found->distance + margin) / unit / unit;
 	}
 	else
 	{
-		margin = found->error +
+		margin = found->error + 2 * lost +
 			rounding * ((double) self->value.norm + found->norm) + 1e-6 * index->center_norm;
 		d = Max(found->distance, 0.0f);
 		*low = Max(sqrt(Max(d - UNDERFLOW, 0)) - margin, 0);

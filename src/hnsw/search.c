@@ -56,6 +56,9 @@
 #define SCOUT_STARTS		16
 #define SCOUT_MOST_DEAD		256
 
+/* Errors of estimates before the frontier of a strict order: see HnswSearchFrontier() */
+#define FRONTIER_SLACK		2
+
 /* The caller may search many values, one after the other, with one HnswSearch. */
 HnswSearch *
 HnswSearchCreate(HnswIndex *index, MemoryContext context)
@@ -258,6 +261,22 @@ pool_offer(HnswSearch *self, int n, const HnswRef *refs, const float *keys)
 		for (int i = 0; i < pool->nspilled; i++)
 			spill(self, pool->spilled[i], pool->spilled_key[i]);
 	}
+	else if (pool->nspilled > 0)
+		self->dropped = true;
+}
+
+/*
+ * Places of the pool of a scan that wants the ef nearest.  Without codes a few more
+ * than those; with codes is_too_far() ends it before all are expanded.  Under inner
+ * products estimates of long vectors are off by a part of their lengths, so that many
+ * others stand before what is near.
+ */
+int
+HnswScanPool(const HnswIndex *index, int ef)
+{
+	if (!index->coded)
+		return ef + ef / 4;
+	return 4 * ef + 16 + (index->code_metric == CODE_IP ? Min(8 * ef, 800) : 0);
 }
 
 /* ---------------------------------------------------------------------
@@ -314,7 +333,12 @@ add_found(HnswSearch *self, HnswRef ref, float distance, bool live, Buffer buffe
 	found->ntids = kind == HNSW_BASE ? node->ntids : 0;
 	memcpy(found->tids, node->tids, sizeof(ItemPointerData) * found->ntids);
 	if (self->keep_values)
+	{
+		const HnswLayout *layout = &self->index->layout[kind];
+
+		found->has_children = HnswHasChildren(HnswNodePinned(node, layout), node->nlinks, layout->links);
 		keep_value(self, found, buffer, node, kind);
+	}
 }
 
 /* Does a scan get any row from this node? */
@@ -327,9 +351,12 @@ has_rows(const HnswSearch *self, const HnswNode *node, int kind)
 		!(self->ignore_killed && node->killed == (1 << node->ntids) - 1);
 }
 
-/* Returns false where the candidate is to give its place in the pool back. */
+/*
+ * Read a node, and offer its neighbours to the pool; again: one that is among the
+ * found.  Returns false where the candidate is to give its place in the pool back.
+ */
 static bool
-expand_coded(HnswSearch *self, int kind, HnswRef ref)
+expand_coded(HnswSearch *self, int kind, HnswRef ref, bool again)
 {
 	HnswIndex  *index = self->index;
 	const HnswLayout *layout = &index->layout[kind];
@@ -343,7 +370,7 @@ expand_coded(HnswSearch *self, int kind, HnswRef ref)
 	int			nlinks;
 	bool		live;
 
-	if (!hash_add(self, ref))
+	if (!again && !hash_add(self, ref))
 		return false;
 	buffer = HnswReadNode(index, ref, kind, BUFFER_LOCK_SHARE, &node);
 	if (node == NULL)
@@ -352,7 +379,10 @@ expand_coded(HnswSearch *self, int kind, HnswRef ref)
 	distance = HnswNodeDistance(index, buffer, node, kind, self->value);
 	if (unlikely(isnan(distance)))
 		distance = FLT_MAX;
-	add_found(self, ref, distance, live, buffer, node, kind);
+	if (!again)
+		add_found(self, ref, distance, live, buffer, node, kind);
+	if (!isinf(limit))
+		self->dropped = true;
 
 	nlinks = Min(node->nlinks, layout->links);
 	for (int first = 0; first < nlinks; first += CODE_SLOTS)
@@ -426,7 +456,7 @@ offer_plain(HnswSearch *self, int kind, HnswRef ref)
 }
 
 static bool
-expand_plain(HnswSearch *self, int kind, HnswRef ref, float distance)
+expand_plain(HnswSearch *self, int kind, HnswRef ref, float distance, bool again)
 {
 	const HnswLayout *layout = &self->index->layout[kind];
 	HnswNode   *node;
@@ -438,7 +468,8 @@ expand_plain(HnswSearch *self, int kind, HnswRef ref, float distance)
 	if (node == NULL)
 		return false;
 	live = has_rows(self, node, kind);
-	add_found(self, ref, distance, live, buffer, node, kind);
+	if (!again)
+		add_found(self, ref, distance, live, buffer, node, kind);
 	nlinks = Min(node->nlinks, layout->links);
 	memcpy(links, HnswNodeLinks(node, layout), sizeof(HnswLink) * nlinks);
 	UnlockReleaseBuffer(buffer);
@@ -558,7 +589,10 @@ run(HnswSearch *self, int kind)
 		if (self->index->coded)
 		{
 			if (self->stop_places > 0 && is_too_far(self, key))
+			{
+				spill(self, ref, key);
 				break;
+			}
 
 			/* what seems to come next travels while this one is worked on */
 			if (ref != ahead)
@@ -566,17 +600,55 @@ run(HnswSearch *self, int kind)
 			if (pool_peek(pool, &ahead))
 				HnswPrefetchNode(self->index, ahead, kind);
 			self->index->prefetched = ref;
-			keep = expand_coded(self, kind, ref);
+			keep = expand_coded(self, kind, ref, false);
 			if (keep && self->stop_places > 0)
 				note_distance(self, self->found[self->nfound - 1].distance, key);
 		}
 		else
-			keep = expand_plain(self, kind, ref, key);
-		if (!keep)
+			keep = expand_plain(self, kind, ref, key, false);
+		if (keep)
+			self->nlive++;
+		else
 			pool_remove(pool, entry);
 		if (unlikely(is_among_dead(self)) && kind == HNSW_BASE && !self->judging)
 			leave_dead(self);
 	}
+	if (self->keep_spilled)
+	{
+		while (pool_take(pool, &entry, &ref))
+			spill(self, ref, pool_key(entry));
+	}
+}
+
+/*
+ * A search has come to an end with less than it was asked for, and there were
+ * candidates that the pool had no room for.  They are found again from the nodes
+ * that lead to them, and this time none is forgotten.
+ */
+static void
+take_up_dropped(HnswSearch *self, int kind, int ef)
+{
+	int			n = self->nfound;
+
+	self->keep_spilled = true;
+	self->later_round = true;
+	pool_reset(self, self->pool.capacity);
+	hash_reset(self);
+	for (int i = 0; i < n; i++)
+		hash_add(self, self->found[i].ref);
+	for (int i = 0; i < n; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (self->index->coded)
+			expand_coded(self, kind, self->found[i].ref, true);
+		else
+			expand_plain(self, kind, self->found[i].ref, 0, true);
+	}
+	self->ndead = self->nwith_rows = 0;
+	run(self, kind);
+	while (self->nlive < ef && HnswSearchMore(self, kind))
+		;
+	self->keep_spilled = false;
 }
 
 /* ---------------------------------------------------------------------
@@ -712,6 +784,7 @@ leave_dead(HnswSearch *self)
 	for (int i = 0; i < ndead; i++)
 		hash_add(self, dead[i]);
 	self->nfound = 0;
+	self->nlive = 0;
 	self->values_used = 0;
 	self->nnearest = 0;
 	self->nerrors = 0;
@@ -727,7 +800,8 @@ leave_dead(HnswSearch *self)
  * afterwards, in no order; everything of an earlier search is gone.
  *
  * ef > 0: end when what is left is too far to be among the ef nearest (coded
- * nodes); what was not expanded by then is forgotten.  0: expand all of the pool.
+ * nodes), not with fewer than ef where there are more; what was not expanded by
+ * then waits with the spilled, or is forgotten.  0: expand all of the pool.
  */
 void
 HnswSearchLevel(HnswSearch *self, int kind, const HnswRef *starts, int nstarts, int capacity, int ef)
@@ -737,6 +811,8 @@ HnswSearchLevel(HnswSearch *self, int kind, const HnswRef *starts, int nstarts, 
 	self->nfound = 0;
 	self->values_used = 0;
 	self->nspilled = 0;
+	self->nlive = 0;
+	self->dropped = false;
 	self->stop_places = STOP_PLACES(ef);
 	self->nnearest = 0;
 	self->nerrors = 0;
@@ -762,6 +838,8 @@ HnswSearchLevel(HnswSearch *self, int kind, const HnswRef *starts, int nstarts, 
 		HnswSearchLevel(self, kind, starts, nstarts, capacity, ef);
 		self->unbounded = false;
 	}
+	else if (self->nlive < ef && self->dropped && !self->keep_spilled && !self->leaving)
+		take_up_dropped(self, kind, ef);
 }
 
 /*
@@ -775,6 +853,7 @@ HnswSearchMore(HnswSearch *self, int kind)
 	self->later_round = true;
 	self->ndead = self->nwith_rows = 0;
 	pool_reset(self, self->pool.capacity);
+	self->nnearest = 0;
 	while (self->nspilled > 0 && self->pool.size < self->pool.capacity)
 	{
 		HnswSpilled candidate = unspill(self);
@@ -788,13 +867,18 @@ HnswSearchMore(HnswSearch *self, int kind)
 	return true;
 }
 
-/* Least key among candidates that wait for HnswSearchMore; infinity for none. */
+/*
+ * What is nearer comes before all candidates that wait for HnswSearchMore, but for
+ * those that are estimated too far by more than usual; infinity for none.
+ */
 float
 HnswSearchFrontier(HnswSearch *self)
 {
 	while (self->nspilled > 0 && self->index->coded && hash_has(self, self->spilled[0].ref))
 		unspill(self);
-	return self->nspilled > 0 ? self->spilled[0].key : get_float4_infinity();
+	if (self->nspilled == 0)
+		return get_float4_infinity();
+	return self->spilled[0].key - (self->nerrors > 0 ? FRONTIER_SLACK * sqrt(self->squared_errors / self->nerrors) : 0);
 }
 
 #define ST_SORT sort_keys

@@ -604,6 +604,7 @@ repair_node(VacuumState *state, int kind, HnswRef self)
 	int			ndead = 0;
 	int			n;
 	int			most_candidates = layout->links * (layout->links + 2);
+	bool		thorough = !index->coded || index->metric == HNSW_IP;
 	bool		same;
 
 	if (node == NULL)
@@ -668,7 +669,7 @@ repair_node(VacuumState *state, int kind, HnswRef self)
 			ncandidates = add_candidates(state, kind, ref, self, &own, &query, &known,
 										   candidates, ncandidates, most_candidates);
 	}
-	if (ncandidates < layout->links / 2)
+	if (ncandidates < layout->links / 2 || thorough)
 		ncandidates = search_candidates(state, kind, level, self, &own, &known, candidates, ncandidates,
 										most_candidates + index->ef_construction);
 	qsort(candidates + nlive, ncandidates - nlive, sizeof(Candidate), compare_candidates);
@@ -706,6 +707,17 @@ repair_node(VacuumState *state, int kind, HnswRef self)
 		HnswChangeEnd(&change);
 	}
 	UnlockReleaseBuffer(buffer);
+	if (same && thorough)
+	{
+		HnswStored	stored;
+		CodeQuery	own_query;
+
+		if (HnswReadStored(index, kind, self, &stored, &own_query))
+		{
+			for (int i = 0; i < n; i++)
+				HnswAddLink(index, kind, chosen[i].ref, self, &stored, &own_query, HNSW_PIN_NOT, state->log);
+		}
+	}
 	return same;
 }
 
@@ -866,11 +878,11 @@ join(VacuumState *state, int kind, HnswRef a, HnswRef b)
 	CodeQuery	query;
 
 	if (HnswReadStored(state->index, kind, a, &stored, &query) &&
-		!HnswAddLink(state->index, kind, b, a, &stored, &query, true, state->log))
-		HnswFindParent(state->index, kind, b, a, &stored, &query, state->log);
+		!HnswAddLink(state->index, kind, b, a, &stored, &query, HNSW_PIN_ALWAYS, state->log))
+		HnswFindParent(state->index, kind, b, a, &stored, &query, HNSW_PIN_ALWAYS, state->log);
 	if (HnswReadStored(state->index, kind, b, &stored, &query) &&
-		!HnswAddLink(state->index, kind, a, b, &stored, &query, true, state->log))
-		HnswFindParent(state->index, kind, a, b, &stored, &query, state->log);
+		!HnswAddLink(state->index, kind, a, b, &stored, &query, HNSW_PIN_ALWAYS, state->log))
+		HnswFindParent(state->index, kind, a, b, &stored, &query, HNSW_PIN_ALWAYS, state->log);
 }
 
 /*

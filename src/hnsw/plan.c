@@ -1,6 +1,6 @@
 /*
  * plan.c
- *	  Spare a query the distances that nobody looks at.
+ *	  Planner hooks: distances that nobody looks at, an order that is not kept.
  *
  * ORDER BY v <-> q puts the distance into the target list as a junk column, for
  * a sort to read.  Where an index scan already gives the order there is no sort,
@@ -11,19 +11,29 @@
  * becomes a NULL.  The scan itself computes distances where it needs them, from
  * indexorderbys, which stay.
  *
- * The hook is the last one of planning: a backend that loads the library because
- * it plans its first statement with such an index comes by here in time.
+ * Under relaxed_order rows come in the order of distance but for some.  Whoever
+ * asks for that by ORDER BY in the same query gets it; nobody else may take the
+ * scan for ordered.  So a path of a subquery or a WITH query does not claim an order
+ * that it has from such a scan, and the query above it sorts; and where a query
+ * groups, or joins by the distance, the scan itself claims none.  Plans are made anew
+ * when the setting changes (hnsw.c).
+ *
+ * A backend that loads the library because it plans its first statement with such an
+ * index comes by both hooks in time.
  */
 #include "hnsw/hnsw.h"
 
+#include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "nodes/pathnodes.h"
+#include "optimizer/paths.h"
 #include "optimizer/planner.h"
 #include "optimizer/tlist.h"
 #include "utils/lsyscache.h"
 
 static create_upper_paths_hook_type previous_hook;
+static set_rel_pathlist_hook_type previous_rel_hook;
 
 static bool
 scans_our_index(Path *path)
@@ -98,6 +108,92 @@ drop_junk_distance(PlannerInfo *root, Path *path)
 		limit->path.pathtarget = target;
 }
 
+/* Does the order of this path come from a scan of our index? */
+static bool
+is_ordered_by_scan(Path *path)
+{
+	ListCell   *lc;
+
+	check_stack_depth();
+	if (path->pathkeys == NIL)
+		return false;
+	switch (nodeTag(path))
+	{
+		case T_IndexPath:
+			return scans_our_index(path);
+		case T_ProjectionPath:
+			return is_ordered_by_scan(((ProjectionPath *) path)->subpath);
+		case T_ProjectSetPath:
+			return is_ordered_by_scan(((ProjectSetPath *) path)->subpath);
+		case T_LimitPath:
+			return is_ordered_by_scan(((LimitPath *) path)->subpath);
+		case T_LockRowsPath:
+			return is_ordered_by_scan(((LockRowsPath *) path)->subpath);
+		case T_MaterialPath:
+			return is_ordered_by_scan(((MaterialPath *) path)->subpath);
+		case T_IncrementalSortPath:
+			return is_ordered_by_scan(((IncrementalSortPath *) path)->spath.subpath);
+		case T_GatherMergePath:
+			return is_ordered_by_scan(((GatherMergePath *) path)->subpath);
+		case T_NestPath:
+		case T_MergePath:
+		case T_HashPath:
+			return is_ordered_by_scan(((JoinPath *) path)->outerjoinpath);
+		case T_AppendPath:
+			foreach(lc, ((AppendPath *) path)->subpaths)
+			{
+				if (is_ordered_by_scan((Path *) lfirst(lc)))
+					return true;
+			}
+			return false;
+		case T_MergeAppendPath:
+			foreach(lc, ((MergeAppendPath *) path)->subpaths)
+			{
+				if (is_ordered_by_scan((Path *) lfirst(lc)))
+					return true;
+			}
+			return false;
+		default:
+			return false;
+	}
+}
+
+/* Does anything in the query itself but ORDER BY rely on the order of this scan? */
+static bool
+is_order_relied_on(PlannerInfo *root, Path *scan)
+{
+	Query	   *query = root->parse;
+	ListCell   *lc;
+
+	if (query->hasAggs || query->groupClause != NIL || query->groupingSets != NIL ||
+		query->distinctClause != NIL || query->hasWindowFuncs || query->setOperations != NULL)
+		return true;
+	foreach(lc, scan->pathkeys)
+	{
+		/* equal to something by a clause: a merge join could use it */
+		if (lfirst_node(PathKey, lc)->pk_eclass->ec_sources != NIL)
+			return true;
+	}
+	return false;
+}
+
+static void
+rel_paths_complete(PlannerInfo *root, RelOptInfo *rel, Index rti, RangeTblEntry *rte)
+{
+	ListCell   *lc;
+
+	if (previous_rel_hook != NULL)
+		previous_rel_hook(root, rel, rti, rte);
+	foreach(lc, rel->pathlist)
+	{
+		Path	   *path = (Path *) lfirst(lc);
+
+		if (path->pathkeys != NIL && scans_our_index(path) &&
+			HnswIterativeScanMode() == HNSW_ITERATIVE_RELAXED && is_order_relied_on(root, path))
+			path->pathkeys = NIL;
+	}
+}
+
 static void
 paths_complete(PlannerInfo *root, UpperRelationKind stage, RelOptInfo *input_rel, RelOptInfo *output_rel, void *extra)
 {
@@ -108,7 +204,14 @@ paths_complete(PlannerInfo *root, UpperRelationKind stage, RelOptInfo *input_rel
 	if (stage != UPPERREL_FINAL)
 		return;
 	foreach(lc, output_rel->pathlist)
-		drop_junk_distance(root, (Path *) lfirst(lc));
+	{
+		Path	   *path = (Path *) lfirst(lc);
+
+		drop_junk_distance(root, path);
+		if (root->parent_root != NULL && is_ordered_by_scan(path) &&
+			HnswIterativeScanMode() == HNSW_ITERATIVE_RELAXED)
+			path->pathkeys = NIL;
+	}
 }
 
 void
@@ -116,4 +219,6 @@ HnswHookPlanner(void)
 {
 	previous_hook = create_upper_paths_hook;
 	create_upper_paths_hook = paths_complete;
+	previous_rel_hook = set_rel_pathlist_hook;
+	set_rel_pathlist_hook = rel_paths_complete;
 }

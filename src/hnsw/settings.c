@@ -25,6 +25,7 @@
 #include "parser/analyze.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
+#include "utils/plancache.h"
 #include "utils/syscache.h"
 
 static int	ef_search = HNSW_DEFAULT_EF_SEARCH;
@@ -36,6 +37,14 @@ static post_parse_analyze_hook_type previous_hook;
 
 static bool settings_known = false;
 static bool settings_foreign = false;
+
+/* What order a plan may count on depends on it: plan.c */
+static void
+assign_iterative_scan(int value, void *extra)
+{
+	if (value != iterative_scan)
+		ResetPlanCache();
+}
 
 static const struct config_enum_entry iterative_scan_options[] = {
 	{"off", HNSW_ITERATIVE_OFF, false},
@@ -80,7 +89,7 @@ HnswDefineSettings(void)
 							 "Sets whether a scan goes on when more rows are asked for than hnsw.ef_search found.",
 							 NULL,
 							 &iterative_scan, HNSW_ITERATIVE_OFF, iterative_scan_options,
-							 PGC_USERSET, 0, NULL, NULL, NULL);
+							 PGC_USERSET, 0, NULL, assign_iterative_scan, NULL);
 	DefineCustomIntVariable("hnsw.max_scan_tuples",
 							"Sets the number of rows after which an iterative scan stops searching.",
 							NULL,

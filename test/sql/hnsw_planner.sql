@@ -78,3 +78,30 @@ SELECT q.id, r.id, r.d = 0 AS itself FROM hp_query q CROSS JOIN LATERAL
 SELECT q.id, r.id FROM hp_query q CROSS JOIN LATERAL
 	(SELECT id FROM hp ORDER BY hp.v <-> q.v FETCH FIRST 1 ROWS WITH TIES) r ORDER BY q.id;
 DROP TABLE hp, hp_query;
+
+-- under relaxed_order nobody but the ORDER BY beside a scan takes it for ordered
+CREATE TABLE hp_relaxed AS SELECT i AS id, ARRAY[i % 97, i % 89, i % 83]::vector(3) AS v FROM generate_series(1, 3000) i;
+CREATE INDEX hp_relaxed_v ON hp_relaxed USING hnsw (v vector_l2_ops);
+ANALYZE hp_relaxed;
+SET enable_seqscan = off;
+PREPARE outer_order AS SELECT * FROM (SELECT id, v <-> '[1,2,3]' AS d FROM hp_relaxed ORDER BY d LIMIT 5) t ORDER BY d;
+EXPLAIN (COSTS OFF) EXECUTE outer_order;
+SET hnsw.iterative_scan = relaxed_order;
+EXPLAIN (COSTS OFF) EXECUTE outer_order;
+EXPLAIN (COSTS OFF) SELECT id FROM hp_relaxed ORDER BY v <-> '[1,2,3]' LIMIT 5;
+EXPLAIN (COSTS OFF) SELECT DISTINCT v <-> '[1,2,3]' AS d FROM hp_relaxed ORDER BY d LIMIT 5;
+EXPLAIN (COSTS OFF) (SELECT v <-> '[1,2,3]' AS d FROM hp_relaxed ORDER BY d LIMIT 5)
+	UNION ALL (SELECT v <-> '[4,5,6]' AS d FROM hp_relaxed ORDER BY d LIMIT 5) ORDER BY d;
+SET hnsw.iterative_scan = strict_order;
+EXPLAIN (COSTS OFF) EXECUTE outer_order;
+RESET hnsw.iterative_scan;
+DEALLOCATE outer_order;
+
+-- an ef_search that covers the index gives all rows
+TRUNCATE hp_relaxed;
+INSERT INTO hp_relaxed SELECT i, ARRAY[sin(i * 12.9898) * 1000, cos(i * 78.233) * 1000, sin(i * 37.719) * 1000]::vector FROM generate_series(1, 1010) i;
+SET hnsw.ef_search = 1000;
+SELECT count(*) FROM (SELECT id FROM hp_relaxed ORDER BY v <-> '[1,2,3]') t;
+RESET hnsw.ef_search;
+RESET enable_seqscan;
+DROP TABLE hp_relaxed;

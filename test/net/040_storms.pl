@@ -43,15 +43,23 @@ doors_are_kept('at first');
 # Frames
 my $offset = $a->log_length;
 my $memory = $a->worker_memory;
-my $received = $a->received;
-my $said = hostile($a, "--seed=$seed", 'hello=good', "frames=$frames", 'ping');
-diag($said =~ /^(frames.*)/m);
-ok(($said =~ /^frames: (\d+) sent/m)[0] >= $frames, "$frames hostile frames are sent");
-ok(wait_until(sub { $a->received - $received >= 0.9 * $frames }), 'nine tenths of them at least were read');
-doors_are_kept("after $frames frames");
+for my $flood (1 .. 3)
+{
+	my $received = $a->received;
+	my $said = hostile($a, "--seed=$seed", 'hello=good', "frames=$frames", 'ping');
+
+	diag($said =~ /^(frames.*)/m);
+	ok(($said =~ /^frames: (\d+) sent/m)[0] >= $frames, "$frames hostile frames are sent, flood $flood");
+	ok(wait_until(sub { $a->received - $received >= 0.9 * $frames }), 'nine tenths of them at least were read');
+	doors_are_kept("after $flood times $frames frames");
+}
 cmp_ok(length($a->log($offset)), '<', 20_000, 'the log has a few lines of it');
+
+# A worker that gets little of the processor has up to 16 MB of a connection in
+# libzmq's queues, 64 MB of all, which keep their memory; that is promised.  What
+# grew with every frame would be more after three floods.
 my $after = $a->worker_memory;
-cmp_ok($after - $memory, '<', 20_000, "memory has grown by less than 20 MB ($memory to $after kB)");
+cmp_ok($after - $memory, '<', 64_000, "memory has grown by less than 64 MB ($memory to $after kB)");
 
 # Datagrams and TCP
 like(hostile($a, "--seed=$seed", "datagrams=$frames"), qr/^datagrams: [1-9]\d* sent/, 'and as many datagrams');

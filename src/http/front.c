@@ -102,6 +102,18 @@ typedef struct Server
 
 typedef struct Client Client;
 
+/*
+ * Requests of one network that wait for an executor.  Networks take turns, so
+ * what one sends delays another by one request at a time.
+ */
+typedef struct Line
+{
+	dlist_node	node;			/* in lines */
+	uint64		network;
+	int			length;
+	dlist_head	requests;		/* the longest waiting first */
+} Line;
+
 typedef enum RequestState
 {
 	REQUEST_ARRIVING,
@@ -114,7 +126,8 @@ typedef enum RequestState
 typedef struct Request
 {
 	uint64		id;
-	dlist_node	node;			/* in the queue */
+	dlist_node	node;			/* in its line */
+	Line	   *line;			/* NULL: it does not wait for an executor */
 	Client	   *client;			/* NULL: gone */
 	RequestState state;
 	HttpMethod	method;
@@ -222,7 +235,8 @@ static Server servers[NSERVERS];
 static Worker *workers;
 static bool *worker_busy;
 static int	nworkers;
-static dlist_head queue;
+static dlist_head lines;		/* whose turn is next comes first; none is empty */
+static Line admin_line;			/* /metrics waits for nobody's turn */
 static dlist_head idle_clients;	/* the longest idle first */
 static dlist_head unwatched_clients;	/* that wait, the longest waiting first */
 static pairingheap *deadlines;
@@ -705,6 +719,134 @@ cancel(int worker)
 	LWLockRelease(&shared->lock);
 }
 
+/* ---------------------------------------------------------------------------
+ * The queue
+ */
+
+static Line *
+find_line(uint64 network)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &lines)
+	{
+		Line	   *line = dlist_container(Line, node, iter.cur);
+
+		if (line->network == network)
+			return line;
+	}
+	return NULL;
+}
+
+/*
+ * The line that gives up a place of a full queue to one more request of a
+ * network: the longest, if it stays no shorter than that network's; or NULL.
+ */
+static Line *
+find_place(uint64 network)
+{
+	Line	   *own = find_line(network);
+	Line	   *longest = NULL;
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &lines)
+	{
+		Line	   *line = dlist_container(Line, node, iter.cur);
+
+		if (!longest || line->length > longest->length)
+			longest = line;
+	}
+	return longest && longest->length > (own ? own->length : 0) + 1 ? longest : NULL;
+}
+
+static void
+leave_queue(Request *r)
+{
+	Line	   *line = r->line;
+
+	dlist_delete(&r->node);
+	r->line = NULL;
+	counters.queued--;
+	if (--line->length == 0 && line != &admin_line)
+	{
+		dlist_delete(&line->node);
+		free(line);
+	}
+}
+
+/* The request whose turn it is, no longer in the queue; NULL when none waits. */
+static Request *
+next_request(void)
+{
+	Line	   *line = &admin_line;
+	Request    *r;
+
+	if (line->length == 0 && dlist_is_empty(&lines))
+		return NULL;
+	if (line->length == 0)
+	{
+		line = dlist_container(Line, node, dlist_pop_head_node(&lines));
+		dlist_push_tail(&lines, &line->node);
+	}
+	r = dlist_container(Request, node, dlist_head_node(&line->requests));
+	leave_queue(r);
+	return r;
+}
+
+static void deliver(Request *r);
+
+static void
+refuse_for_queue(Request *r)
+{
+	counters.rejected[ADMIN_REJECT_QUEUE]++;
+	set_error(r, 503, "53400", "too many requests are waiting", "The limit is the setting vecdb.http_max_queue.");
+}
+
+/* Have a request wait for an executor; false: it is answered instead. */
+static bool
+enter_queue(Request *r)
+{
+	bool		admin = r->route == ROUTE_METRICS;
+	uint64		network = r->client->network;
+	Line	   *line;
+
+	if (!admin && counters.queued >= VecdbHttpMaxQueue)
+	{
+		Request    *last;
+
+		line = find_place(network);
+		if (!line)
+		{
+			refuse_for_queue(r);
+			return false;
+		}
+		last = dlist_container(Request, node, dlist_tail_node(&line->requests));
+		leave_queue(last);
+		refuse_for_queue(last);
+		deliver(last);
+	}
+	line = admin ? &admin_line : find_line(network);
+	if (!line)
+	{
+		line = malloc(sizeof(*line));
+		if (!line)
+		{
+			set_error(r, 503, "53200", "out of memory", NULL);
+			return false;
+		}
+		line->network = network;
+		line->length = 0;
+		dlist_init(&line->requests);
+		dlist_push_tail(&lines, &line->node);
+	}
+	dlist_push_tail(&line->requests, &r->node);
+	line->length++;
+	r->line = line;
+	r->state = REQUEST_QUEUED;
+	counters.queued++;
+	return true;
+}
+
 /* The client of a waiting request is gone: so is the reason to go on with it. */
 static void
 abandon(Client *c)
@@ -714,8 +856,7 @@ abandon(Client *c)
 	c->gone = true;
 	if (r && r->state == REQUEST_QUEUED)
 	{
-		dlist_delete(&r->node);
-		counters.queued--;
+		leave_queue(r);
 		r->state = REQUEST_ANSWERED;
 	}
 	else if (r && r->state == REQUEST_RUNNING)
@@ -1002,11 +1143,8 @@ public_headers(Request *r, const GuardRequest *request)
 	else if (!any_worker_up() && any_worker_failing())
 		set_error(r, 503, "08006", "no executor is connected to the database",
 				  "The server's log says why; see vecdb.http_database and vecdb.http_role.");
-	else if (counters.queued >= VecdbHttpMaxQueue)
-	{
-		counters.rejected[ADMIN_REJECT_QUEUE]++;
-		set_error(r, 503, "53400", "too many requests are waiting", "The limit is the setting vecdb.http_max_queue.");
-	}
+	else if (counters.queued >= VecdbHttpMaxQueue && !find_place(r->client->network))
+		refuse_for_queue(r);
 	else if (!keep_headers(r, request))
 		set_error(r, 503, "53200", "out of memory", NULL);
 }
@@ -1190,12 +1328,8 @@ on_complete(void *client)
 		return reply(c);
 
 	Assert(r->state == REQUEST_ARRIVING);
-	r->state = REQUEST_QUEUED;
-	counters.queued++;
-	if (r->route == ROUTE_METRICS)
-		dlist_push_head(&queue, &r->node);
-	else
-		dlist_push_tail(&queue, &r->node);
+	if (!enter_queue(r))
+		return reply(c);
 	enter_phase(c, CLIENT_WAITING, r->route == ROUTE_METRICS ? METRICS_WAIT_MS : -1);
 	watch_soon(c);
 	return HTTP_WAIT;
@@ -1509,15 +1643,16 @@ pump(int i)
 static void
 dispatch(void)
 {
-	for (int i = 0; i < nworkers && !dlist_is_empty(&queue); i++)
+	for (int i = 0; i < nworkers; i++)
 	{
 		Worker	   *w = &workers[i];
 		Request    *r;
 
 		if (w->phase != WORKER_IDLE)
 			continue;
-		r = dlist_container(Request, node, dlist_pop_head_node(&queue));
-		counters.queued--;
+		r = next_request();
+		if (!r)
+			break;
 		r->state = REQUEST_RUNNING;
 		w->request = r;
 		w->head = (IpcRequest) {
@@ -1543,16 +1678,14 @@ static void
 check_workers(void)
 {
 	bool		up = false;
+	Request    *r;
 
 	for (int i = 0; i < nworkers; i++)
 		up = up || workers[i].phase != WORKER_DOWN;
-	if (up || dlist_is_empty(&queue) || !any_worker_failing())
+	if (up || counters.queued == 0 || !any_worker_failing())
 		return;
-	while (!dlist_is_empty(&queue))
+	while ((r = next_request()) != NULL)
 	{
-		Request    *r = dlist_container(Request, node, dlist_pop_head_node(&queue));
-
-		counters.queued--;
 		if (r->route != ROUTE_METRICS)
 			set_error(r, 503, "08006", "no executor is connected to the database",
 					  "The server's log says why; see vecdb.http_database and vecdb.http_role.");
@@ -1627,8 +1760,7 @@ expire(Client *c)
 			/* Only /metrics has a deadline here: it goes without collections. */
 			if (c->request && c->request->state == REQUEST_QUEUED)
 			{
-				dlist_delete(&c->request->node);
-				counters.queued--;
+				leave_queue(c->request);
 				deliver(c->request);
 			}
 			return;
@@ -1969,6 +2101,7 @@ static void
 begin_stop(void)
 {
 	dlist_mutable_iter iter;
+	Request    *r;
 
 	stop_ms = now_ms + VecdbHttpShutdownTimeout_ms;
 	listen_retry_ms = 0;
@@ -1991,11 +2124,8 @@ begin_stop(void)
 				shutdown(c->fd, SHUT_RDWR);
 		}
 	}
-	while (!dlist_is_empty(&queue))
+	while ((r = next_request()) != NULL)
 	{
-		Request    *r = dlist_container(Request, node, dlist_pop_head_node(&queue));
-
-		counters.queued--;
 		if (r->route != ROUTE_METRICS)
 			set_error(r, 503, "57P01", "the server is shutting down", NULL);
 		deliver(r);
@@ -2044,7 +2174,8 @@ front_init(void)
 	workers = palloc0(sizeof(Worker) * nworkers);
 	worker_busy = palloc0(sizeof(bool) * nworkers);
 	deadlines = pairingheap_allocate(compare_deadlines, NULL);
-	dlist_init(&queue);
+	dlist_init(&lines);
+	dlist_init(&admin_line.requests);
 	dlist_init(&idle_clients);
 	dlist_init(&unwatched_clients);
 	for (int i = 0; i < NSERVERS; i++)

@@ -160,6 +160,8 @@ if command -v curl >/dev/null; then
 	if search; then ok 'a search by HTTP, as "make start" has it'; else not_ok 'a search by HTTP, as "make start" has it'; fi
 	try 'a search by SQL in what came by HTTP' "echo \"SELECT 'found ' || id FROM vecdb.search('demo', '[1,2,2]', 3)\" | make psql"
 	says 'finds it' 'found a$'
+	try 'the settings of the role of requests' "echo 'SELECT unnest(setconfig) FROM pg_db_role_setting WHERE setrole = \$\$vecdb_anon\$\$::regrole' | make psql"
+	says 'it does not wait long for a lock' 'lock_timeout=2s'
 else
 	: >"$OUT"
 	not_ok 'there is curl, which "make start" tells to use'

@@ -80,8 +80,8 @@ create()
 # would try, and fail, until it is.
 seed()
 {
-	printf '%s\n' 'CREATE DATABASE vecdb' 'CREATE ROLE vecdb_anon NOLOGIN' 'CREATE ROLE vecdb_http LOGIN NOINHERIT' \
-		'GRANT vecdb_anon TO vecdb_http' | as_user "$PGBIN/postgres" --single -D "$DATADIR" postgres
+	printf '%s\n' 'CREATE DATABASE vecdb' 'CREATE ROLE vecdb_anon NOLOGIN' "ALTER ROLE vecdb_anon SET lock_timeout = '2s'" \
+		'CREATE ROLE vecdb_http LOGIN NOINHERIT' 'GRANT vecdb_anon TO vecdb_http' | as_user "$PGBIN/postgres" --single -D "$DATADIR" postgres
 }
 
 # Memory in MB: a share of the machine's, within bounds.
@@ -178,7 +178,7 @@ create_roles()
 {
 	[ "$(query postgres "SELECT count(*) FROM pg_roles WHERE rolname IN ('vecdb_http', 'vecdb_anon')")" = 2 ] || {
 		query postgres "DO \$\$ BEGIN
-			IF to_regrole('vecdb_anon') IS NULL THEN CREATE ROLE vecdb_anon NOLOGIN; END IF;
+			IF to_regrole('vecdb_anon') IS NULL THEN CREATE ROLE vecdb_anon NOLOGIN; ALTER ROLE vecdb_anon SET lock_timeout = '2s'; END IF;
 			IF to_regrole('vecdb_http') IS NULL THEN CREATE ROLE vecdb_http LOGIN NOINHERIT; END IF;
 			END \$\$" &&
 			query postgres 'GRANT vecdb_anon TO vecdb_http'

@@ -34,11 +34,10 @@ static bool is_latest(const Membership *self, int i);
 static void choose_redeemers(Membership *self, int depth);
 static bool admin_at(const Membership *self, const uint8_t *key, int depth);
 static bool revoked(const Membership *self, const Grant *grant);
-static bool authoritative(const Membership *self, const Grant *revocation, const Grant *grant);
 static int	next_to_go(const Membership *self, const Grant *grant);
 static int	revocations_of(const Membership *self, const uint8_t *member, int depth, const MembershipEntry **out);
 static uint64_t covered_by(const MembershipEntry *const *revocations, int n, const uint8_t *hash);
-static int	uncovered(const Membership *self, const Grant *grant, uint8_t hashes[][GRANT_HASH_BYTES], int max);
+static int	uncovered(const Membership *self, const Grant *grant, bool counting, uint8_t hashes[][GRANT_HASH_BYTES], int max);
 
 static inline bool
 is_leave(const Grant *grant)
@@ -197,7 +196,10 @@ membership_prepare(Membership *self, GrantKind kind, GrantRole role,
 		if (memcmp(held->issuer, issuer, CORE_KEY_BYTES) == 0 && held->epoch >= out->epoch)
 			out->epoch = held->epoch + 1;
 	}
-	open = uncovered(self, out, hashes, INCLUDED + 1);
+	open = uncovered(self, out, false, hashes, INCLUDED + 1);
+	/* those of evicted admins are named where there is room, and keep nobody out */
+	if (kind != GRANT_REVOCATION && open > (kind == GRANT_MEMBER))
+		open = uncovered(self, out, true, hashes, INCLUDED + 1);
 	if (kind == GRANT_REVOCATION)
 	{
 		/* what does not fit is left to the next one */
@@ -628,9 +630,16 @@ evaluate(Membership *self, int64_t unix_ms)
 	self->evaluated_ms = unix_ms;
 	self->until_ms = INT64_MAX;
 	for (int i = 0; i < self->n; i++)
-		self->entry[i]->counts = false;
+		self->entry[i]->counts = is_leave(&self->entry[i]->grant);
 	for (int depth = 1; depth <= GRANT_DEPTH_MAX; depth++)
 	{
+		for (int i = 0; i < self->n; i++)
+		{
+			MembershipEntry *entry = self->entry[i];
+
+			if (entry->grant.kind == GRANT_REVOCATION && entry->grant.depth == depth && !is_leave(&entry->grant))
+				entry->counts = admin_at(self, entry->grant.issuer, depth - 1);
+		}
 		for (int i = 0; i < self->n; i++)
 		{
 			MembershipEntry *entry = self->entry[i];
@@ -746,23 +755,16 @@ revoked(const Membership *self, const Grant *grant)
 	if (n > 0 && grant->kind == GRANT_MEMBER && !bytes_all_zero(grant->overrides, GRANT_HASH_BYTES))
 		covered = covered_by(revocations, n, grant->overrides);
 	for (int i = 0; i < n; i++)
-		if (!(covered >> i & 1) && authoritative(self, &revocations[i]->grant, grant))
+		if (revocations[i]->counts && !(covered >> i & 1))
 			return true;
 	return false;
 }
 
-static bool
-authoritative(const Membership *self, const Grant *revocation, const Grant *grant)
-{
-	if (memcmp(revocation->issuer, revocation->member, CORE_KEY_BYTES) == 0)
-		return true;
-	return revocation->depth <= grant->depth &&
-		admin_at(self, revocation->issuer, revocation->depth - 1);
-}
-
 /*
- * The revocations of a member that may reach a grant of this depth: its leave, then
- * those nearest to the root, into out[MEMBERSHIP_REVOCATIONS].  Returns how many.
+ * The revocations of a member that may reach a grant of this depth, into
+ * out[MEMBERSHIP_REVOCATIONS]: those that count first, so that no number of others
+ * hides one, and of these its leave, then the nearest to the root.  The others may
+ * include one that counts.  Returns how many.
  */
 static int
 revocations_of(const Membership *self, const uint8_t *member, int depth, const MembershipEntry **out)
@@ -771,14 +773,15 @@ revocations_of(const Membership *self, const uint8_t *member, int depth, const M
 	int			end = first_of_kind(self, member, GRANT_REVOCATION + 1);
 	int			n = 0;
 
-	for (int d = 0; first < end && d <= depth; d++)
-		for (int i = first; i < end && n < MEMBERSHIP_REVOCATIONS; i++)
-		{
-			const Grant *grant = &self->entry[i]->grant;
+	for (int counts = 1; counts >= 0; counts--)
+		for (int d = 0; first < end && d <= depth; d++)
+			for (int i = first; i < end && n < MEMBERSHIP_REVOCATIONS; i++)
+			{
+				const Grant *grant = &self->entry[i]->grant;
 
-			if ((is_leave(grant) ? 0 : grant->depth) == d)
-				out[n++] = self->entry[i];
-		}
+				if (self->entry[i]->counts == counts && (is_leave(grant) ? 0 : grant->depth) == d)
+					out[n++] = self->entry[i];
+			}
 	return n;
 }
 
@@ -809,16 +812,19 @@ covered_by(const MembershipEntry *const *revocations, int n, const uint8_t *hash
 /*
  * The revocations that a statement should name: those of its member that may
  * reach a grant of its depth and that no other one includes; what it will
- * supersede is as good as gone.  Their hashes, at most max.  Returns how many.
+ * supersede is as good as gone.  If counting, as if there were only those that
+ * count now.  Their hashes, at most max.  Returns how many.
  */
 static int
-uncovered(const Membership *self, const Grant *grant, uint8_t hashes[][GRANT_HASH_BYTES], int max)
+uncovered(const Membership *self, const Grant *grant, bool counting, uint8_t hashes[][GRANT_HASH_BYTES], int max)
 {
 	const MembershipEntry *revocations[MEMBERSHIP_REVOCATIONS];
 	int			found = revocations_of(self, grant->member, is_leave(grant) ? GRANT_DEPTH_MAX : grant->depth, revocations);
 	int			going = grant->kind == GRANT_REVOCATION ? next_to_go(self, grant) : -1;
 	int			n = 0;
 
+	while (counting && found > 0 && !revocations[found - 1]->counts)
+		found--;
 	for (int i = 0; i < found && n < max; i++)
 	{
 		bool		inside = going >= 0 && revocations[i] == self->entry[going];

@@ -18,6 +18,7 @@
  *		 voids every grant of that depth or deeper to its member, however new,
  *		 unless the grant names it, or one that includes it, as overridden:
  *		 against a grant that was made without knowing of it, revocation wins.
+ *		 Those of who is no admin any more need not be named.
  *	  4. Of grants that redeem one invitation for different members one counts:
  *		 the least in depth, then issued, then member.  So two admins that redeem
  *		 one text in two halves of a split network admit one member, not two.
@@ -47,12 +48,12 @@
 #define MEMBERSHIP_LIMIT 4096	/* statements of one collection beside leaves */
 #define MEMBERSHIP_ROOM (2 * MEMBERSHIP_LIMIT)	/* and with them */
 #define MEMBERSHIP_AGAIN 4		/* revocations of one member by one issuer */
-#define MEMBERSHIP_REVOCATIONS 64	/* of one member that are looked at: the nearest to the root */
+#define MEMBERSHIP_REVOCATIONS 64	/* of one member that are looked at: those that count, the nearest to the root */
 
 typedef struct MembershipEntry
 {
 	Grant		grant;
-	bool		counts;
+	bool		counts;			/* a revocation: its issuer is an admin now, or it is a leave */
 	bool		idle;			/* its issuer is no admin now */
 	int			turn;			/* its place among its issuer's */
 	uint8_t		hash[GRANT_HASH_BYTES];
@@ -121,7 +122,7 @@ extern int	membership_admin_depth(Membership *self, const uint8_t key[CORE_KEY_B
  * Fill out with a statement of issuer[32] on member[32], ready for grant_sign():
  * depth, epoch, and what it overrides or includes, from what is held.  False
  * when the issuer may not make it (a revocation of oneself is always allowed),
- * or revocations that reach it stand side by side so that it cannot name them
+ * or revocations that count and reach it stand side by side so that it cannot name them
  * all: revoke again first, which joins three.
  */
 extern bool membership_prepare(Membership *self, GrantKind kind, GrantRole role,

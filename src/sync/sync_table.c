@@ -10,6 +10,8 @@
  *	  an index on an expression, of a predicate, of an access method or an
  *			operator class that is not PostgreSQL's own
  *			the table is refused: to insert would run it
+ *	  NOT NULL where the worker writes nulls
+ *			refused: a row with one would crash who reads it by compiled code
  *	  another type of column, a view, a partitioned or foreign table
  *			refused
  *	  a lock on the table, an index or a row
@@ -51,10 +53,11 @@ typedef struct Column
 {
 	const char *name;
 	Oid			type;
+	bool		nullable;
 } Column;
 
 static const Column shared_columns[SHARED_COLUMNS] = {
-	{"root", BYTEAOID}, {"table", OIDOID}, {"name", TEXTOID}, {"leaving", BOOLOID}, {"since", TIMESTAMPTZOID}
+	{"root", BYTEAOID}, {"table", OIDOID, true}, {"name", TEXTOID}, {"leaving", BOOLOID}, {"since", TIMESTAMPTZOID}
 };
 static const Column statement_columns[STATEMENT_COLUMNS] = {{"root", BYTEAOID}, {"statement", BYTEAOID}};
 
@@ -171,6 +174,9 @@ SyncTableOpen(SyncTable *self, SyncTableKind kind, bool writing, bool wait)
 		if (column->attisdropped || column->atttypid != shapes[kind].column[i].type ||
 			strcmp(NameStr(column->attname), shapes[kind].column[i].name) != 0)
 			refuse(kind, "it has other columns");
+		/* compiled code looks for no null in a column that is said to have none */
+		if (column->attnotnull && shapes[kind].column[i].nullable)
+			refuse(kind, "a column that may be null must not be");
 	}
 	indexes = RelationGetIndexList(self->rel);
 	foreach(cell, indexes)

@@ -150,6 +150,14 @@ is(sql('SELECT count(*) FROM public.ran'), '0', 'and the expression is not calle
 as_tenant('DROP INDEX vecdb.evil');
 is(sql(q{SELECT left(vecdb.invite('fifth'), 7)}), 'vecdb1:', 'without the index it works again');
 
+# A null where the owner says that there is none would crash who reads it by compiled code
+is(as_tenant('ALTER TABLE vecdb.shared_collection ALTER COLUMN "table" SET NOT NULL'), '', 'a column into which the worker writes nulls is to have none');
+$offset = -s $a->logfile;
+isnt(($a->psql('postgres', q{SELECT vecdb.leave('fifth')}))[0], 0, 'the worker writes none there');
+ok(wait_for_line($a, qr/"vecdb\.shared_collection" is not as the extension made it: a column that may be null must not be/, $offset), 'the log says why');
+as_tenant('ALTER TABLE vecdb.shared_collection ALTER COLUMN "table" DROP NOT NULL');
+is(sql(q{SELECT count(*) FROM vecdb.members('fifth')}), '1', 'the collection stays as it was');
+
 # vecdb.join() writes the same tables from a session
 my $b = new_peer('inviter');
 ok(wait_until(sub { running($b) }), 'another node runs');

@@ -594,6 +594,42 @@ test_limits(void)
 	membership_reset(&set);
 }
 
+/* What evicted admins had revoked keeps nobody out, and hides no revocation that counts. */
+static void
+test_evicted(void)
+{
+	Key			evicted[MEMBERSHIP_REVOCATIONS / MEMBERSHIP_AGAIN];
+	Statement	s;
+	Grant		grant;
+
+	begin();
+	state(GRANT_MEMBER, GRANT_ADMIN, &root, &anna, NOW);
+	state(GRANT_MEMBER, GRANT_WRITER, &anna, &carl, NOW);
+	for (int i = 0; i < MEMBERSHIP_REVOCATIONS / MEMBERSHIP_AGAIN; i++)
+	{
+		do
+			evicted[i] = new_key();
+		while (memcmp(evicted[i].public, anna.public, CORE_KEY_BYTES) > 0);
+		state(GRANT_MEMBER, GRANT_ADMIN, &root, &evicted[i], NOW);
+		for (uint64_t epoch = 1; epoch <= MEMBERSHIP_AGAIN; epoch++)
+		{
+			s = force(GRANT_REVOCATION, GRANT_NOBODY, 2, &evicted[i], &carl, epoch);
+			add_to(&set, &s, NOW);
+		}
+	}
+	ok(role_of(&carl) == GRANT_NOBODY, "many admins revoke a member, each as often as there is room for");
+	ok(!membership_prepare(&set, GRANT_MEMBER, GRANT_WRITER, anna.public, carl.public, NOW, 0, &grant),
+	   "another as near to the root cannot let it in again");
+	for (int i = 0; i < MEMBERSHIP_REVOCATIONS / MEMBERSHIP_AGAIN; i++)
+		state(GRANT_REVOCATION, GRANT_NOBODY, &root, &evicted[i], NOW + 1);
+	ok(role_of(&carl) == GRANT_WRITER, "they are evicted, and it is in again");
+	state(GRANT_REVOCATION, GRANT_NOBODY, &anna, &carl, NOW + 2);
+	ok(role_of(&carl) == GRANT_NOBODY, "who is still an admin evicts it, however many have done so before");
+	state(GRANT_MEMBER, GRANT_READER, &anna, &carl, NOW + 3);
+	ok(role_of(&carl) == GRANT_READER, "and lets it in again");
+	membership_reset(&set);
+}
+
 enum
 {
 	SHARE_LIMIT = 60,
@@ -864,6 +900,7 @@ main(void)
 	test_order();
 	test_redeeming();
 	test_limits();
+	test_evicted();
 	test_shares();
 	test_invitation();
 	return fixture_end();

@@ -15,7 +15,7 @@
  */
 extern PGDLLEXPORT void VecdbPinSettings(void);
 
-/* The path alone, for a worker that runs users' statements under their settings. */
+/* The path alone, for a worker that gives users' code its own settings back. */
 extern PGDLLEXPORT void VecdbPinSearchPath(void);
 
 #endif							/* VECDB_WORKER_H */

@@ -57,6 +57,7 @@
 #include "utils/portal.h"
 #include "utils/snapmgr.h"
 #include "utils/timeout.h"
+#include "worker.h"
 
 PGDLLEXPORT void VecdbHttpExecutorMain(Datum arg);
 
@@ -75,6 +76,9 @@ static MemoryContext queue_context;
 static MemoryContext request_context;
 static char *connected_database;
 static char *connected_role;
+
+/* The search_path of the connection: for what users have written, see assume_role. */
+static char *users_path;
 static bool connecting;			/* to end now is to have failed at it */
 
 /* The request that runs now; 0: none.  Read by signal handlers. */
@@ -461,6 +465,9 @@ set_request_settings(const ApiRequest *request)
  * Become the role that the request acts as, with no way back for SQL: not even
  * RESET ROLE is allowed while the user id is marked as set by a function.  The
  * mark stays until the transaction has ended, see unlock_role.
+ *
+ * From here on names are looked up as in a session of the role, for triggers and
+ * functions of users were written for that; our own statements qualify theirs.
  */
 static void
 assume_role(const char *name)
@@ -485,6 +492,7 @@ assume_role(const char *name)
 				 errmsg("role \"%s\" does not exist", name),
 				 errhint("The setting vecdb.http_anon_role names the role that requests act as.")));
 	}
+	set_local("search_path", users_path);
 	apply_role_settings(role);
 	set_local("role", name);
 	SetUserIdAndSecContext(GetUserId(), SECURITY_LOCAL_USERID_CHANGE);
@@ -780,6 +788,8 @@ connect_database(void)
 	connected_database = MemoryContextStrdup(TopMemoryContext, VecdbHttpDatabase);
 	connected_role = MemoryContextStrdup(TopMemoryContext, VecdbHttpRole);
 	BackgroundWorkerInitializeConnection(connected_database, connected_role, 0);
+	users_path = MemoryContextStrdup(TopMemoryContext, GetConfigOption("search_path", false, false));
+	VecdbPinSearchPath();
 
 	StartTransactionCommand();
 	if (superuser_arg(GetSessionUserId()))

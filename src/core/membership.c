@@ -33,7 +33,7 @@ static void evaluate(Membership *self, int64_t unix_ms);
 static bool is_latest(const Membership *self, int i);
 static void choose_redeemers(Membership *self, int depth);
 static bool admin_at(const Membership *self, const uint8_t *key, int depth);
-static bool revoked(const Membership *self, const Grant *grant);
+static bool revoked(const Grant *grant, const MembershipEntry *const *revocations, int n);
 static int	next_to_go(const Membership *self, const Grant *grant);
 static int	revocations_of(const Membership *self, const uint8_t *member, int depth, const MembershipEntry **out);
 static uint64_t covered_by(const MembershipEntry *const *revocations, int n, const uint8_t *hash);
@@ -633,6 +633,10 @@ evaluate(Membership *self, int64_t unix_ms)
 		self->entry[i]->counts = is_leave(&self->entry[i]->grant);
 	for (int depth = 1; depth <= GRANT_DEPTH_MAX; depth++)
 	{
+		const MembershipEntry *revocations[MEMBERSHIP_REVOCATIONS];
+		const uint8_t *member = NULL;	/* whose these are */
+		int			n_revocations = 0;
+
 		for (int i = 0; i < self->n; i++)
 		{
 			MembershipEntry *entry = self->entry[i];
@@ -646,7 +650,14 @@ evaluate(Membership *self, int64_t unix_ms)
 			const Grant *grant = &entry->grant;
 
 			if (grant->depth != depth || grant->kind == GRANT_REVOCATION ||
-				!admin_at(self, grant->issuer, depth - 1) || !is_latest(self, i) || revoked(self, grant))
+				!admin_at(self, grant->issuer, depth - 1) || !is_latest(self, i))
+				continue;
+			if (member == NULL || memcmp(member, grant->member, CORE_KEY_BYTES) != 0)
+			{
+				member = grant->member;
+				n_revocations = revocations_of(self, member, depth, revocations);
+			}
+			if (revoked(grant, revocations, n_revocations))
 				continue;
 			if (grant->expires_ms != 0 && grant->expires_ms <= unix_ms)
 				continue;
@@ -745,11 +756,10 @@ admin_at(const Membership *self, const uint8_t *key, int depth)
 	return false;
 }
 
+/* By these, which revocations_of() has found for its member and depth. */
 static bool
-revoked(const Membership *self, const Grant *grant)
+revoked(const Grant *grant, const MembershipEntry *const *revocations, int n)
 {
-	const MembershipEntry *revocations[MEMBERSHIP_REVOCATIONS];
-	int			n = revocations_of(self, grant->member, grant->depth, revocations);
 	uint64_t	covered = 0;
 
 	if (n > 0 && grant->kind == GRANT_MEMBER && !bytes_all_zero(grant->overrides, GRANT_HASH_BYTES))

@@ -103,16 +103,18 @@ typedef struct Server
 typedef struct Client Client;
 
 /*
- * Requests of one network that wait for an executor.  Networks take turns, so
- * what one sends delays another by one request at a time.
+ * What the clients of an address share: of IPv6 the first half of it, which is
+ * what one client can be sure to have.  It is there as long as they are.
  */
-typedef struct Line
+typedef struct Network
 {
-	dlist_node	node;			/* in lines */
-	uint64		network;
-	int			length;
-	dlist_head	requests;		/* the longest waiting first */
-} Line;
+	dlist_node	node;			/* in networks */
+	uint64		address;
+	int			connections;
+	int			waiting;		/* requests that wait for an executor */
+	dlist_head	queue;			/* those, the longest waiting first */
+	dlist_node	turn_node;		/* in turns, while any waits */
+} Network;
 
 typedef enum RequestState
 {
@@ -126,8 +128,7 @@ typedef enum RequestState
 typedef struct Request
 {
 	uint64		id;
-	dlist_node	node;			/* in its line */
-	Line	   *line;			/* NULL: it does not wait for an executor */
+	dlist_node	node;			/* in its network's queue, or in admin_queue */
 	Client	   *client;			/* NULL: gone */
 	RequestState state;
 	HttpMethod	method;
@@ -185,7 +186,7 @@ struct Client
 	int64		waiting_since_ms;
 	Request    *request;
 	char		address[INET6_ADDRSTRLEN];
-	uint64		network;		/* the address, of IPv6 the first half: what one client can be sure to have */
+	Network    *network;
 
 	/* what it takes of an answer */
 	int64		since_ms;		/* the answer, or the body, began */
@@ -235,8 +236,9 @@ static Server servers[NSERVERS];
 static Worker *workers;
 static bool *worker_busy;
 static int	nworkers;
-static dlist_head lines;		/* whose turn is next comes first; none is empty */
-static Line admin_line;			/* /metrics waits for nobody's turn */
+static dlist_head networks;
+static dlist_head turns;		/* networks with requests that wait, whose turn is next first */
+static dlist_head admin_queue;	/* /metrics waits for nobody's turn */
 static dlist_head idle_clients;	/* the longest idle first */
 static dlist_head unwatched_clients;	/* that wait, the longest waiting first */
 static pairingheap *deadlines;
@@ -365,7 +367,7 @@ is_slow(const Client *c)
 /* Bytes that clients of a network hold, and which of them is to make room for one of another. */
 typedef struct Holder
 {
-	uint64		network;
+	const Network *network;
 	size_t		held;
 	Client	   *slowest;
 } Holder;
@@ -723,72 +725,55 @@ cancel(int worker)
  * The queue
  */
 
-static Line *
-find_line(uint64 network)
-{
-	dlist_iter	iter;
-
-	dlist_foreach(iter, &lines)
-	{
-		Line	   *line = dlist_container(Line, node, iter.cur);
-
-		if (line->network == network)
-			return line;
-	}
-	return NULL;
-}
-
 /*
- * The line that gives up a place of a full queue to one more request of a
- * network: the longest, if it stays no shorter than that network's; or NULL.
+ * The network that gives up a place of a full queue to one more request of
+ * another: that with most, if it keeps no fewer than the other then has; or NULL.
  */
-static Line *
-find_place(uint64 network)
+static Network *
+find_place(const Network *asks)
 {
-	Line	   *own = find_line(network);
-	Line	   *longest = NULL;
+	Network    *most = NULL;
 	dlist_iter	iter;
 
-	dlist_foreach(iter, &lines)
+	dlist_foreach(iter, &turns)
 	{
-		Line	   *line = dlist_container(Line, node, iter.cur);
+		Network    *network = dlist_container(Network, turn_node, iter.cur);
 
-		if (!longest || line->length > longest->length)
-			longest = line;
+		if (!most || network->waiting > most->waiting)
+			most = network;
 	}
-	return longest && longest->length > (own ? own->length : 0) + 1 ? longest : NULL;
+	return most && most->waiting > asks->waiting + 1 ? most : NULL;
 }
 
 static void
 leave_queue(Request *r)
 {
-	Line	   *line = r->line;
+	Network    *network = r->client->network;
 
 	dlist_delete(&r->node);
-	r->line = NULL;
 	counters.queued--;
-	if (--line->length == 0 && line != &admin_line)
-	{
-		dlist_delete(&line->node);
-		free(line);
-	}
+	if (r->route != ROUTE_METRICS && --network->waiting == 0)
+		dlist_delete(&network->turn_node);
 }
 
 /* The request whose turn it is, no longer in the queue; NULL when none waits. */
 static Request *
 next_request(void)
 {
-	Line	   *line = &admin_line;
+	dlist_head *from = &admin_queue;
 	Request    *r;
 
-	if (line->length == 0 && dlist_is_empty(&lines))
-		return NULL;
-	if (line->length == 0)
+	if (dlist_is_empty(from))
 	{
-		line = dlist_container(Line, node, dlist_pop_head_node(&lines));
-		dlist_push_tail(&lines, &line->node);
+		Network    *network;
+
+		if (dlist_is_empty(&turns))
+			return NULL;
+		network = dlist_container(Network, turn_node, dlist_pop_head_node(&turns));
+		dlist_push_tail(&turns, &network->turn_node);
+		from = &network->queue;
 	}
-	r = dlist_container(Request, node, dlist_head_node(&line->requests));
+	r = dlist_container(Request, node, dlist_head_node(from));
 	leave_queue(r);
 	return r;
 }
@@ -806,42 +791,31 @@ refuse_for_queue(Request *r)
 static bool
 enter_queue(Request *r)
 {
-	bool		admin = r->route == ROUTE_METRICS;
-	uint64		network = r->client->network;
-	Line	   *line;
+	Network    *network = r->client->network;
 
-	if (!admin && counters.queued >= VecdbHttpMaxQueue)
+	if (r->route == ROUTE_METRICS)
+		dlist_push_tail(&admin_queue, &r->node);
+	else
 	{
-		Request    *last;
+		if (counters.queued >= VecdbHttpMaxQueue)
+		{
+			Network    *most = find_place(network);
+			Request    *last;
 
-		line = find_place(network);
-		if (!line)
-		{
-			refuse_for_queue(r);
-			return false;
+			if (!most)
+			{
+				refuse_for_queue(r);
+				return false;
+			}
+			last = dlist_container(Request, node, dlist_tail_node(&most->queue));
+			leave_queue(last);
+			refuse_for_queue(last);
+			deliver(last);
 		}
-		last = dlist_container(Request, node, dlist_tail_node(&line->requests));
-		leave_queue(last);
-		refuse_for_queue(last);
-		deliver(last);
+		if (network->waiting++ == 0)
+			dlist_push_tail(&turns, &network->turn_node);
+		dlist_push_tail(&network->queue, &r->node);
 	}
-	line = admin ? &admin_line : find_line(network);
-	if (!line)
-	{
-		line = malloc(sizeof(*line));
-		if (!line)
-		{
-			set_error(r, 503, "53200", "out of memory", NULL);
-			return false;
-		}
-		line->network = network;
-		line->length = 0;
-		dlist_init(&line->requests);
-		dlist_push_tail(&lines, &line->node);
-	}
-	dlist_push_tail(&line->requests, &r->node);
-	line->length++;
-	r->line = line;
 	r->state = REQUEST_QUEUED;
 	counters.queued++;
 	return true;
@@ -952,21 +926,91 @@ watch_events(void)
  * Hooks of the HTTP library
  */
 
+/* The network of an address, counted as one connection more; NULL: no memory. */
+static Network *
+join_network(uint64 address)
+{
+	Network    *network;
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &networks)
+	{
+		network = dlist_container(Network, node, iter.cur);
+		if (network->address == address)
+		{
+			network->connections++;
+			return network;
+		}
+	}
+	network = calloc(1, sizeof(*network));
+	if (!network)
+		return NULL;
+	network->address = address;
+	network->connections = 1;
+	dlist_init(&network->queue);
+	dlist_push_head(&networks, &network->node);
+	return network;
+}
+
+static void
+leave_network(Network *network)
+{
+	if (--network->connections > 0)
+		return;
+	dlist_delete(&network->node);
+	free(network);
+}
+
+/*
+ * Close a connection, since there is no place left: the one idle for longest.
+ * Where none is idle, one of the network that has most, which of its own has
+ * sent least of a request, or takes its answer, for longest.
+ */
+static void
+make_place(Server *server)
+{
+	Network    *most = NULL;
+	Client	   *loser = NULL;
+	dlist_iter	iter;
+
+	if (!dlist_is_empty(&idle_clients))
+		loser = dlist_container(Client, phase_node, dlist_head_node(&idle_clients));
+	else
+	{
+		dlist_foreach(iter, &networks)
+		{
+			Network    *network = dlist_container(Network, node, iter.cur);
+
+			if (!most || network->connections > most->connections)
+				most = network;
+		}
+		dlist_foreach(iter, &server->clients)
+		{
+			Client	   *c = dlist_container(Client, node, iter.cur);
+
+			if (c->network != most || c->gone || c->phase == CLIENT_WAITING)
+				continue;
+			if (!loser || c->phase < loser->phase)
+				loser = c;
+		}
+	}
+	if (!loser)
+		return;
+	counters.rejected[ADMIN_REJECT_CONNECTIONS]++;
+	shutdown(loser->fd, SHUT_RDWR);
+	loser->gone = true;
+	enter_phase(loser, CLIENT_NEW, -1);
+}
+
 static void *
 on_accepted(void *server_arg, HttpConnection *conn, int fd, const struct sockaddr *peer)
 {
 	Server	   *server = server_arg;
 	Client	   *c;
+	uint64		address = 0;
 
-	/* With no place left, whoever has been idle for longest makes room. */
-	if (server->kind == SERVER_MAIN && server->connections + 1 >= server->max_connections && !dlist_is_empty(&idle_clients))
-	{
-		Client	   *oldest = dlist_container(Client, phase_node, dlist_head_node(&idle_clients));
-
-		counters.rejected[ADMIN_REJECT_CONNECTIONS]++;
-		shutdown(oldest->fd, SHUT_RDWR);
-		enter_phase(oldest, CLIENT_NEW, -1);
-	}
+	if (server->kind == SERVER_MAIN && server->connections + 1 >= server->max_connections)
+		make_place(server);
 	c = calloc(1, sizeof(*c));
 	if (!c)
 		return NULL;
@@ -979,14 +1023,20 @@ on_accepted(void *server_arg, HttpConnection *conn, int fd, const struct sockadd
 		const struct in_addr *a = &((const struct sockaddr_in *) peer)->sin_addr;
 
 		inet_ntop(AF_INET, a, c->address, sizeof(c->address));
-		c->network = a->s_addr;
+		address = a->s_addr;
 	}
 	else if (peer->sa_family == AF_INET6)
 	{
 		const struct in6_addr *a = &((const struct sockaddr_in6 *) peer)->sin6_addr;
 
 		inet_ntop(AF_INET6, a, c->address, sizeof(c->address));
-		memcpy(&c->network, IN6_IS_ADDR_V4MAPPED(a) ? a->s6_addr + 8 : a->s6_addr, sizeof(c->network));
+		memcpy(&address, IN6_IS_ADDR_V4MAPPED(a) ? a->s6_addr + 8 : a->s6_addr, sizeof(address));
+	}
+	c->network = join_network(address);
+	if (!c->network)
+	{
+		free(c);
+		return NULL;
 	}
 	dlist_push_tail(&server->clients, &c->node);
 	server->connections++;
@@ -1383,6 +1433,7 @@ on_closed(void *client)
 		counters.connections--;
 	if (c->linger && stop_ms == 0)
 		linger(c->fd);
+	leave_network(c->network);
 	free(c);
 }
 
@@ -2174,8 +2225,9 @@ front_init(void)
 	workers = palloc0(sizeof(Worker) * nworkers);
 	worker_busy = palloc0(sizeof(bool) * nworkers);
 	deadlines = pairingheap_allocate(compare_deadlines, NULL);
-	dlist_init(&lines);
-	dlist_init(&admin_line.requests);
+	dlist_init(&networks);
+	dlist_init(&turns);
+	dlist_init(&admin_queue);
 	dlist_init(&idle_clients);
 	dlist_init(&unwatched_clients);
 	for (int i = 0; i < NSERVERS; i++)

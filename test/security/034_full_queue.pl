@@ -1,6 +1,7 @@
 # 034_full_queue.pl
-#	  An anonymous client that has more requests wait than the queue has places:
-#	  it waits for itself, and others are served in their turn.
+#	  An anonymous client that has more requests wait than the queue has places,
+#	  or holds more connections than there may be: it waits for itself, and others
+#	  are served in their turn.
 use strict;
 use warnings;
 use FindBin;
@@ -111,6 +112,46 @@ sub statuses { return [ map { ($_->answer // {})->{status} // 'none' } @_ ] }
 	release_lock($lock);
 	is_deeply(statuses($greedy[0]), [201], 'the one that runs is served');
 	$greedy[0]->close;
+}
+
+# --- connections that are all taken, none of them idle
+{
+	my $most = 40;
+	$node->append_conf('postgresql.conf', "vecdb.http_max_connections = $most\nvecdb.http_max_connections_per_address = " . $most / 2 . "\nvecdb.http_header_timeout = 180s\nvecdb.http_body_timeout = 180s");
+	my $log = -s $node->logfile;
+	reload($node);
+	ok(VecdbTest::wait_for_line($node, qr/HTTP listens on/, $log), 'a limit of connections');
+
+	my $honest = from('127.0.0.2');
+	$honest->send('POST /vectors HTTP/1.1');
+	ok(wait_until(sub { metric($node, 'vecdb_http_connections') == 1 }), 'one client sends a request slowly');
+
+	# What each sends before it stops, and how far that brings it.
+	for my $start ('', "POST /vectors HTTP/1.1\r\nHost: loc", VecdbHttp::Client::compose('POST', '/vectors', '{', 'Content-Length' => 100))
+	{
+		my $name = substr($start, 0, 4) eq '' ? 'nothing' : $start =~ /\{/ ? 'a piece of a body' : 'a piece of a head';
+		my @greedy;
+
+		for my $i (0 .. $most - 2)
+		{
+			my $c = from($i % 2 ? '127.0.0.3' : '127.0.0.4');
+			$c->send($start);
+			push @greedy, $c;
+		}
+		ok(wait_until(sub { metric($node, 'vecdb_http_connections') >= $most - 1 }), "two addresses take all connections and send $name");
+		for my $address ('127.0.0.2', '127.0.0.5')
+		{
+			my $c = from($address);
+			$c->send(VecdbHttp::Client::compose('GET', '/health'));
+			is(($c->answer(undef, 20) // {})->{body}, 'OK', "$address is served");
+			$c->close;
+		}
+		$_->close for @greedy;
+		ok(wait_until(sub { metric($node, 'vecdb_http_connections') == 1 }), 'the greedy have gone, the slow one is there');
+	}
+	$honest->send("\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}");
+	is(($honest->answer // {})->{status}, 422, 'and has its answer');
+	$honest->close;
 }
 
 $node->stop;

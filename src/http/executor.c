@@ -47,6 +47,7 @@
 #include "storage/procarray.h"
 #include "storage/sinval.h"
 #include "tcop/tcopprot.h"
+#include "tcop/utility.h"
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -79,6 +80,7 @@ static char *connected_role;
 
 /* The search_path of the connection: for what users have written, see assume_role. */
 static char *users_path;
+static ProcessUtility_hook_type next_process_utility;
 static bool connecting;			/* to end now is to have failed at it */
 
 /* The request that runs now; 0: none.  Read by signal handlers. */
@@ -498,6 +500,25 @@ assume_role(const char *name)
 	SetUserIdAndSecContext(GetUserId(), SECURITY_LOCAL_USERID_CHANGE);
 }
 
+/*
+ * A role may change its own settings and password, which would outlive the
+ * request: whoever has a trigger on a table that the role writes to could take
+ * the time limits off all later requests.
+ */
+static void
+process_utility(PlannedStmt *plan, const char *query, bool read_only_tree, ProcessUtilityContext context,
+				ParamListInfo params, QueryEnvironment *environment, DestReceiver *dest, QueryCompletion *completion)
+{
+	if ((IsA(plan->utilityStmt, AlterRoleSetStmt) || IsA(plan->utilityStmt, AlterRoleStmt)) && GetUserId() == GetCurrentRoleId())
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("an HTTP request must not alter roles")));
+	if (next_process_utility)
+		next_process_utility(plan, query, read_only_tree, context, params, environment, dest, completion);
+	else
+		standard_ProcessUtility(plan, query, read_only_tree, context, params, environment, dest, completion);
+}
+
 /* ---------------------------------------------------------------------------
  * A request
  */
@@ -799,6 +820,8 @@ connect_database(void)
 				 errhint("Give a role that may log in and is a member of the roles that requests act as.")));
 	NativeApiInit();
 	RegisterXactCallback(unlock_role, NULL);
+	next_process_utility = ProcessUtility_hook;
+	ProcessUtility_hook = process_utility;
 	CommitTransactionCommand();
 	connecting = false;
 	slot->failures = 0;

@@ -204,6 +204,14 @@ is_error(lab_run($node, 'INSERT INTO public.again VALUES (1)', $c), 500, qr/stat
 $node->safe_psql('postgres', 'ALTER ROLE vecdb_anon RESET statement_timeout');
 stays('a trigger that defers itself for ever');
 
+# What a role may change of itself would hold for all requests after this one
+for my $sql ('ALTER ROLE vecdb_anon SET statement_timeout = 0', 'ALTER USER CURRENT_USER SET search_path = x', 'ALTER ROLE vecdb_anon IN DATABASE postgres SET lock_timeout = 0',
+	'ALTER ROLE vecdb_anon RESET ALL', q{ALTER ROLE vecdb_anon PASSWORD 'x'}, q{DO 'BEGIN ALTER ROLE CURRENT_USER SET work_mem = 64; END'})
+{
+	is_error(lab_run($node, $sql, $c), 401, qr/^an HTTP request must not alter roles$/, $sql, '42501');
+}
+is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_db_role_setting WHERE setrole = 'vecdb_anon'::regrole}), 0, 'the role has the settings that it had');
+
 # Who waits for a lock of somebody's waits no longer than the role does
 {
 	my $locked = hold_sql($node, 'BEGIN; LOCK TABLE collections.lab IN ACCESS EXCLUSIVE MODE');

@@ -152,7 +152,7 @@ test-matrix:
 
 # SET and ROW choose; the others are told in test/bench/README.md.
 bench:
-	@$(foreach v,SET ROW SECONDS ROUNDS EF M EF_CONSTRUCTION LIMIT COLD_QUERIES,BENCH_$v='$($v)') $(TOOL)/../bench/bench.sh run
+	@$(foreach v,SET ROW CASE SECONDS ROUNDS EF M EF_CONSTRUCTION LIMIT COLD_QUERIES,BENCH_$v='$($v)') $(TOOL)/../bench/bench.sh run
 
 # SECONDS and CLIENTS choose; see test/bench/README.md.
 bench-http:

@@ -6,7 +6,8 @@
 #	  figures mean.
 #
 # Both extensions live in one server, each in a database for each set, with the
-# same tables: item (id, embedding) and query (id, embedding, answers).  Results
+# same tables: item (id, embedding) and query (id, embedding, answers).  The set
+# "distributions" is many small sets, whose statements HnswDistributions.pm has.  Results
 # are kept in results.json by set and row, so that a run of one row replaces that
 # row alone; what is printed says of which commit each row is.
 use strict;
@@ -16,6 +17,9 @@ use open qw(:std :encoding(UTF-8));
 use JSON::PP;
 use POSIX qw(setpgid strftime WNOHANG);
 use Time::HiRes qw(time sleep);
+use FindBin;
+use lib "$FindBin::RealBin/../t";
+use HnswDistributions qw(@CASES @FORMS preparation measurement case_name);
 
 # ---------------------------------------------------------------------
 # What there is to measure
@@ -33,7 +37,7 @@ my %SET = (
 		code_bits => [1],    # to be tried for its size
 	},
 	synthetic => { dim => 1536, metric => 'cosine', operator => '<=>', opclass => 'vector_cosine_ops' });
-my @SETS = qw(fashion glove synthetic);
+my @SETS = qw(fashion glove synthetic distributions);
 my %SYSTEM = (vecdb => 'vecdb', pgvector => 'vector');    # and its extension
 my @SYSTEMS = qw(vecdb pgvector);
 
@@ -69,6 +73,7 @@ my $EF_CONSTRUCTION = option('EF_CONSTRUCTION', 128, $count);
 my $LIMIT = option('LIMIT', 3600, $count);
 my $COLD_QUERIES = option('COLD_QUERIES', 200, $count);
 my @EF = split /[ ,]+/, option('EF', '10 20 40 80 160 320 640', [ 'numbers', qr/^[0-9]+([ ,]+[0-9]+)*$/ ]);
+my $CASE = option('CASE', '.', [ 'a pattern of names', qr/^[\w .()|*+^\$\\]+$/ ]);
 my @WANT_SETS = choice('SET', \@SETS);
 my @WANT_ROWS = choice('ROW', \@ROWS);
 
@@ -214,6 +219,16 @@ sub sql
 	local %ENV = (%ENV, environment($database, %set));
 
 	return run($LIMIT + 60, 'psql', '-X', '-q', '-A', '-t', '-v', 'ON_ERROR_STOP=1', '-c', $text);
+}
+
+# script DATABASE STATEMENTS: with psql's own commands among them
+sub script
+{
+	my ($database, $text) = @_;
+	local %ENV = (%ENV, environment($database));
+
+	write_file("$DIR/script.sql", $text);
+	return run($LIMIT + 60, 'psql', '-X', '-q', '-A', '-t', '-v', 'ON_ERROR_STOP=1', '-f', "$DIR/script.sql");
 }
 
 sub database { return "$_[0]_$_[1]" }
@@ -526,6 +541,40 @@ sub run_recall
 	return { map { $_ => recalls($set, $_) } @SYSTEMS };
 }
 
+# Recall on rows of each distribution, built, inserted, after deletes and VACUUM,
+# in one system after the other.  What is not asked for keeps its figures.
+sub run_distributions
+{
+	my %row = %{ result('distributions')->{rows}{recall} // {} };
+	my @cases = grep { case_name($_) =~ /$CASE/ } @CASES;
+
+	die "there is no CASE=$CASE\n" unless @cases;
+	for my $system (@SYSTEMS)
+	{
+		my $database = database('distributions', $system);
+		sql('postgres', "DROP DATABASE IF EXISTS $database");
+		sql('postgres', "CREATE DATABASE $database");
+		sql($database, "CREATE EXTENSION $SYSTEM{$system}");
+		sql($database, preparation());
+		note_version($database, $system);
+	}
+	for my $case (@cases)
+	{
+		my $name = case_name($case);
+		for my $form (@FORMS)
+		{
+			for my $system (@SYSTEMS)
+			{
+				my @recall = split /\n/, script(database('distributions', $system), measurement($case, $form));
+				$row{cases}{$name}{$form}{$system} = [ map { $_ + 0 } @recall ];
+			}
+			progress(sprintf '%-32s %-9s %s', $name, $form,
+				join '   ', map { sprintf '%s %.4f %.4f', $_, @{ $row{cases}{$name}{$form}{$_} } } @SYSTEMS);
+		}
+	}
+	return \%row;
+}
+
 # Into the buffers in the order of the disk, sooner than queries do it
 sub warm
 {
@@ -659,8 +708,24 @@ sub run_cold
 # ---------------------------------------------------------------------
 
 my $RESULTS = {};
+my $COMMIT;
 
 sub result { return $RESULTS->{sets}{ $_[0] } //= {} }
+
+sub note_version
+{
+	my ($database, $system) = @_;
+
+	$RESULTS->{versions}{$system} = sql($database, "SELECT extversion FROM pg_extension WHERE extname = '$SYSTEM{$system}'");
+}
+
+sub keep
+{
+	my ($set, $row, $figures) = @_;
+
+	result($set)->{rows}{$row} = { %$figures, commit => $COMMIT, at => strftime('%Y-%m-%d %H:%M', localtime) };
+	save();
+}
 
 sub save
 {
@@ -687,34 +752,33 @@ sub commit
 	return $commit . ($changes ne '' ? ' with changes' : '');
 }
 
-my $COMMIT = commit();
+$COMMIT = commit();
 $RESULTS = eval { decode_json(slurp("$DIR/results.json")) } // {};
 die "$DIR/results.json is not of this benchmark: remove it\n" unless ref $RESULTS eq 'HASH';
 
 progress("sets @WANT_SETS; rows @WANT_ROWS; $SECONDS s a point, $ROUNDS rounds; m $M, ef_construction $EF_CONSTRUCTION, seed $SEED");
-make_set($_) for @WANT_SETS;
+make_set($_) for grep { $SET{$_} } @WANT_SETS;
 server(warm_buffers());
 $RESULTS->{machine} = machine();
 $RESULTS->{server} = sql('postgres', 'SHOW server_version');
 $RESULTS->{options} = { m => $M + 0, ef_construction => $EF_CONSTRUCTION + 0, seed => $SEED, queries => $QUERIES };
 progress($RESULTS->{machine});
 
-for my $set (@WANT_SETS)
+for my $set (grep { $SET{$_} } @WANT_SETS)
 {
 	for my $system (@SYSTEMS)
 	{
 		server(warm_buffers());
 		load($set, $system);
-		$RESULTS->{versions}{$system} = sql(database($set, $system), "SELECT extversion FROM pg_extension WHERE extname = '$SYSTEM{$system}'");
+		note_version(database($set, $system), $system);
 	}
 	for my $row (@WANT_ROWS)
 	{
 		server(warm_buffers());
-		my $figures = $RUN{$row}->($set);
-		result($set)->{rows}{$row} = { %$figures, commit => $COMMIT, at => strftime('%Y-%m-%d %H:%M', localtime) };
-		save();
+		keep($set, $row, $RUN{$row}->($set));
 	}
 }
+keep('distributions', 'recall', run_distributions()) if grep({ $_ eq 'distributions' } @WANT_SETS) && grep({ $_ eq 'recall' } @WANT_ROWS);
 run(60, 'perl', "$ROOT/test/bench/report.pl", $DIR);
 print slurp_text("$DIR/results.md");
 progress("results: .vecdb/bench/results.json, results.md, and a curve for each set");

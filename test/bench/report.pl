@@ -12,6 +12,9 @@ use warnings;
 use utf8;
 use open qw(:std :encoding(UTF-8));
 use JSON::PP;
+use FindBin;
+use lib "$FindBin::RealBin/../t";
+use HnswDistributions qw(@CASES @FORMS case_name);
 
 my ($DIR) = @ARGV;
 die "usage: report.pl DIRECTORY\n" unless defined $DIR;
@@ -21,7 +24,7 @@ my %TITLE = (
 	fashion => 'Fashion-MNIST, 60,000 × 784, L2',
 	glove => 'GloVe words, 340,479 × 100, cosine',
 	synthetic => 'synthetic, 100,000 × 1,536, cosine');
-my %NAME = (fashion => 'fashion', glove => 'glove', synthetic => '1,536-d');
+my %NAME = (fashion => 'fashion', glove => 'glove', synthetic => '1,536-d', distributions => 'small');
 
 # Ratio of rates to pgvector's at a recall; to hnswlib's; of index sizes; of the
 # size with a smaller code; the recall at which blocks are compared.
@@ -217,6 +220,22 @@ for my $set (@SETS)
 	}
 }
 
+# Many small sets: where ours is closest to pgvector's, or most below it.  The
+# rest is a table of its own.
+my $distributions = row('distributions', 'recall');
+if ($distributions)
+{
+	my $cases = $distributions->{cases};
+	my @points = map { my $name = $_; map { my $form = $_; map { [ $name, $form, $_, @{ $cases->{$name}{$form} }{qw(vecdb pgvector)} ] } 0, 1 } @FORMS } sort keys %$cases;
+	my ($least) = sort { ($a->[3][ $a->[2] ] - $a->[4][ $a->[2] ]) <=> ($b->[3][ $b->[2] ] - $b->[4][ $b->[2] ]) } @points;
+	my ($name, $form, $i, $ours, $theirs) = @$least;
+	my $difference = $ours->[$i] - $theirs->[$i];
+
+	# Two runs of pgvector differ by as much.
+	line(sprintf('recall@20 of %d distributions, where it is closest: %s, %s, ef_search %d', scalar keys %$cases, $name, $form, (40, 100)[$i]),
+		'distributions', number($ours->[$i], 4), number($theirs->[$i], 4), sprintf('%+.4f', $difference), '≥ −0.005', $difference >= -0.005);
+}
+
 # ---------------------------------------------------------------------
 # results.md
 # ---------------------------------------------------------------------
@@ -237,6 +256,17 @@ my $md = sprintf "PostgreSQL %s, vecdb %s, pgvector %s; m %d, ef_construction %d
 $md .= "| | set | vecdb | peer | ratio | goal | |\n|---|---|---|---|---|---|---|\n";
 $md .= '| ' . join(' | ', @$_) . " |\n" for @lines;
 $md .= sprintf "\n%d goals met, %d missed.\n", $met, $missed;
+if ($distributions)
+{
+	my $cases = $distributions->{cases};
+
+	$md .= "\nRecall\@20 of distributions at ef_search 40 and 100; m 16, ef_construction 64:\n\n| | built, vecdb | pgvector | inserted, vecdb | pgvector | vacuumed, vecdb | pgvector |\n|---|---|---|---|---|---|---|\n";
+	for my $name (grep { $cases->{$_} } map { case_name($_) } @CASES)
+	{
+		$md .= '| ' . join(' | ', $name, map { my $form = $_; map { join ', ', map { number($_, 4) } @{ $cases->{$name}{$form}{$_} } } qw(vecdb pgvector) } @FORMS) . " |\n";
+	}
+	$md .= "\n";
+}
 $md .= sprintf "Measured at commit %s%s\n", $_, keys %commits > 1 ? ': ' . join(', ', @{ $commits{$_} }) : '' for sort keys %commits;
 save('results.md', $md);
 

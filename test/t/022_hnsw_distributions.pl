@@ -56,9 +56,12 @@ my %pgvector = (
 	'normal bit(256) hamming' => [ 0.8310, 0.9825, 0.9435, 0.9995 ],
 	'clusters bit(256) jaccard' => [ 0.9685, 0.9930, 0.9280, 0.9900 ],);
 
-# What one run of either gives is the share of 2,000 to 4,000 answers: two such
-# figures that differ by less than this are equal.
-my $tolerance = 0.005;
+# What one run of either gives is the share of 2,000 to 4,000 answers, and ours
+# may be below by so much; pgvector's own runs differ by more.
+my $tolerance = 0.0025;
+
+# Known to be nearly twice that: 0.9708 and 0.9750 at ef_search 100
+my %wider = map { ("uniform sparsevec(3) ip, $_" => 0.005) } qw(built inserted);
 
 # Where ours is known to be below: 0.9875 and 0.9960
 my %below = ('thin sparsevec(500) l1, vacuumed' => 1);
@@ -78,11 +81,33 @@ foreach my $case (@CASES)
 		my @want = $form eq 'vacuumed' ? @$theirs[ 2, 3 ] : @$theirs[ 0, 1 ];
 
 		local $TODO = 'repair after deletes finds less' if $below{"$name, $form"};
-		cmp_ok($recall[$_], '>=', $want[$_] - $tolerance, sprintf '%s, %s: recall@20 at ef_search %d is %s, pgvector\'s %s',
+		cmp_ok($recall[$_], '>=', $want[$_] - ($wider{"$name, $form"} // $tolerance), sprintf '%s, %s: recall@20 at ef_search %d is %s, pgvector\'s %s',
 			$name, $form, (40, 100)[$_], $recall[$_], $want[$_]) for 0, 1;
 		$TODO = undef;
 		is($node->safe_psql('postgres', q{SELECT * FROM hnsw_check('item_v')}), '', "$name, $form: the index is sound");
 	}
 }
+
+# strict_order leaves out the rows that come too late: few, and none out of order
+is($node->safe_psql('postgres', q{
+	SET client_min_messages = warning;
+	SELECT setseed(0.7) \g /dev/null
+	CREATE TABLE few AS SELECT i AS id, make_uniform(i, 3)::vector(3) AS v FROM generate_series(1, 10000) i;
+	CREATE TABLE few_query AS SELECT make_uniform(i, 3)::vector(3) AS v FROM generate_series(1, 40) i;
+	CREATE INDEX ON few USING hnsw (v vector_l2_ops);
+	ANALYZE few;
+	SET enable_indexscan = off;
+	CREATE TEMP TABLE few_exact AS SELECT q.v,
+		(SELECT max(d) FROM (SELECT few.v <-> q.v AS d FROM few WHERE id % 200 = 0 ORDER BY d LIMIT 20) t) AS most FROM few_query q;
+	SET enable_indexscan = on;
+	SET enable_seqscan = off;
+	SET hnsw.iterative_scan = strict_order;
+	SET hnsw.ef_search = 500;
+	CREATE TEMP TABLE few_found AS SELECT q.v, q.most, t.d, row_number() OVER () AS n FROM few_exact q CROSS JOIN LATERAL
+		(SELECT few.v <-> q.v AS d FROM few WHERE id % 200 = 0 ORDER BY few.v <-> q.v LIMIT 20) t;
+	SELECT count(*) FILTER (WHERE d <= most) >= 0.99 * 20 * 40,
+		(SELECT count(*) FROM (SELECT d < lag(d) OVER (PARTITION BY v ORDER BY n) AS late FROM few_found) t WHERE late)
+	FROM few_found;
+}), 't|0', 'strict_order with a filter at ef_search 500: recall@20 is 0.99 or more, and in order');
 
 done_testing();

@@ -120,6 +120,8 @@ sub measurement
 	$sql = qq{
 SET max_parallel_maintenance_workers = 0;
 SET max_parallel_workers_per_gather = 0;
+SET enable_seqscan = on;
+SET enable_sort = on;
 SET client_min_messages = warning;
 DROP TABLE IF EXISTS item, made, query;
 SELECT setseed(0.25) \\g /dev/null

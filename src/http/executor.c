@@ -81,6 +81,7 @@ static char *connected_role;
 /* The search_path of the connection: for what users have written, see assume_role. */
 static char *users_path;
 static ProcessUtility_hook_type next_process_utility;
+static TimeoutId stubborn_timeout;
 static bool connecting;			/* to end now is to have failed at it */
 
 /* The request that runs now; 0: none.  Read by signal handlers. */
@@ -117,6 +118,15 @@ on_sigterm(int signo, siginfo_t *info, void *context)
 	else
 		die(signo);
 	errno = save_errno;
+}
+
+/* SQL has caught that its time is over, and goes on. */
+static void
+on_stubborn(void)
+{
+	InterruptPending = true;
+	ProcDiePending = true;
+	SetLatch(MyLatch);
 }
 
 static void
@@ -566,6 +576,8 @@ disarm(void)
 {
 	if (get_timeout_active(STATEMENT_TIMEOUT))
 		disable_timeout(STATEMENT_TIMEOUT, false);
+	if (get_timeout_active(stubborn_timeout))
+		disable_timeout(stubborn_timeout, false);
 }
 
 static void
@@ -583,7 +595,10 @@ run_request(const IpcRequest *head, ApiRequest *request, ApiAnswer *answer)
 		set_request_settings(request);
 	}
 	if (StatementTimeout > 0)
+	{
 		enable_timeout_after(STATEMENT_TIMEOUT, StatementTimeout);
+		enable_timeout_after(stubborn_timeout, Min(StatementTimeout, INT_MAX - IPC_CANCEL_MS) + IPC_CANCEL_MS);
+	}
 	if (request->route.param_len > 0)
 		request->param = pg_any_to_server(request->param, request->route.param_len, PG_UTF8);
 	if (SPI_connect() != SPI_OK_CONNECT)
@@ -820,6 +835,7 @@ connect_database(void)
 				 errhint("Give a role that may log in and is a member of the roles that requests act as.")));
 	NativeApiInit();
 	RegisterXactCallback(unlock_role, NULL);
+	stubborn_timeout = RegisterTimeout(USER_TIMEOUT, on_stubborn);
 	next_process_utility = ProcessUtility_hook;
 	ProcessUtility_hook = process_utility;
 	CommitTransactionCommand();

@@ -218,6 +218,7 @@ typedef struct Worker
 	IpcRequest	head;			/* must stay in place while it is being sent */
 	size_t		sent;
 	IpcAnswer	answer;
+	int64		give_up_ms;		/* its request was cancelled, and has until then; 0: it was not */
 	char	   *headers;
 	char	   *body;			/* NULL when the answer is thrown away */
 	bool		no_room;		/* for want of room */
@@ -719,6 +720,34 @@ cancel(int worker)
 		kill(slot->pid, SIGUSR2);
 	}
 	LWLockRelease(&shared->lock);
+	if (workers[worker].give_up_ms == 0)
+		workers[worker].give_up_ms = now_ms + IPC_CANCEL_MS;
+}
+
+/* SQL can catch that it was cancelled and go on; the end of its process it cannot. */
+static void
+terminate(int worker)
+{
+	IpcSlot    *slot = &shared->slots[worker];
+
+	LWLockAcquire(&shared->lock, LW_SHARED);
+	if (slot->pid != 0)
+		kill(slot->pid, SIGTERM);
+	LWLockRelease(&shared->lock);
+}
+
+static void
+end_stubborn(void)
+{
+	for (int i = 0; i < nworkers; i++)
+	{
+		Worker	   *w = &workers[i];
+
+		if (!w->request || w->give_up_ms == 0 || now_ms < w->give_up_ms)
+			continue;
+		terminate(i);
+		w->give_up_ms = now_ms + IPC_CANCEL_MS;
+	}
 }
 
 /* ---------------------------------------------------------------------------
@@ -1706,6 +1735,7 @@ dispatch(void)
 			break;
 		r->state = REQUEST_RUNNING;
 		w->request = r;
+		w->give_up_ms = 0;
 		w->head = (IpcRequest) {
 			.id = r->id,
 			.method = r->method,
@@ -2066,8 +2096,10 @@ front_exit(int code, Datum arg)
 {
 	for (int i = 0; i < nworkers; i++)
 	{
-		/* Nobody is left to take the answer. */
-		if (workers[i].request)
+		/* Nobody is left to take the answer; at shutdown there is no other chance. */
+		if (workers[i].request && stop_ms != 0)
+			terminate(i);
+		else if (workers[i].request)
 			cancel(i);
 		if (workers[i].out)
 			shm_mq_detach(workers[i].out);
@@ -2138,6 +2170,11 @@ time_to_wait(void)
 
 		if (ms >= 0)
 			AT_MOST(ms);
+	}
+	for (int i = 0; i < nworkers; i++)
+	{
+		if (workers[i].request && workers[i].give_up_ms != 0)
+			AT_MOST(workers[i].give_up_ms - now_ms);
 	}
 	if (listen_retry_ms != 0)
 		AT_MOST(listen_retry_ms - now_ms);
@@ -2295,6 +2332,7 @@ VecdbHttpFrontMain(Datum arg)
 		for (int i = 0; i < nworkers; i++)
 			pump(i);
 		check_workers();
+		end_stubborn();
 		expire_deadlines();
 		for (int i = 0; i < NSERVERS; i++)
 		{

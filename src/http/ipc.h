@@ -26,6 +26,9 @@
 #include "storage/shm_mq.h"
 
 #define IPC_RING		(128 * 1024)
+/* SQL that was cancelled, or whose time is over, has so long to end; then its process does. */
+#define IPC_CANCEL_MS		5000
+
 #define IPC_PIECE		(32 * 1024)
 
 #define IPC_FREE		0

@@ -1,0 +1,59 @@
+# 035_stubborn_sql.pl
+#	  The owner of a table whose trigger catches that a request was cancelled, and
+#	  goes on: no executor is held by it, and the server shuts down.
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::RealBin/../http";
+use Test::More;
+use VecdbHttp;
+
+my $node = http_node('stubborn_sql', <<'CONF', lab => 1);
+vecdb.http_executors = 1
+vecdb.http_shutdown_timeout = 1s
+CONF
+my $loop = q{DO 'BEGIN LOOP BEGIN PERFORM pg_sleep(600); EXCEPTION WHEN query_canceled THEN NULL; END; END LOOP; END'};
+my $request = VecdbHttp::Client::compose('POST', '/vectors', { vectors => [ { id => 's', collection => 'lab', data => [ 1, 2, 3 ], metadata => { run => $loop } } ] });
+
+sub runs
+{
+	return wait_until(sub { $node->safe_psql('postgres', q{SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'vecdb http executor%' AND wait_event = 'PgSleep'}) == 1 });
+}
+
+sub is_served
+{
+	my ($name) = @_;
+
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	wait_ready($node);
+	is((call($node, 'GET', '/collections/lab') // {})->{status}, 200, $name);
+	return;
+}
+
+# --- its time is over
+$node->safe_psql('postgres', q{ALTER ROLE vecdb_anon SET statement_timeout = '500ms'});
+my ($executor) = executors($node);
+my $c = VecdbHttp::Client->new($node->{http});
+$c->send($request);
+is_error($c->answer, 503, qr/^the process that executed the request has ended$/, 'SQL that catches its time limit ends with its process', '57P01');
+is_served('others are served again');
+isnt((executors($node))[0], $executor, 'by another process');
+$c->close;
+
+# --- its client is gone
+$node->safe_psql('postgres', 'ALTER ROLE vecdb_anon RESET statement_timeout');
+$c = VecdbHttp::Client->new($node->{http});
+$c->send($request);
+ok(runs(), 'SQL without a time limit runs');
+$c->close;
+ok(wait_until(sub { $node->safe_psql('postgres', q{SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'}) == 0 }), 'it ends when its client has gone');
+is_served('others are served again');
+
+# --- the server shuts down
+$c = VecdbHttp::Client->new($node->{http});
+$c->send($request);
+ok(runs(), 'SQL without a time limit runs');
+ok($node->stop('fast', fail_ok => 1), 'the server shuts down') or $node->stop('immediate');
+$c->close;
+
+done_testing();

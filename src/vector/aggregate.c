@@ -16,7 +16,7 @@
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "utils/array.h"
-#include "vector/check.h"
+#include "vector/bounds.h"
 #include "vector/vector.h"
 
 #define STATE_DIM(state)		(ARR_DIMS(state)[0] - 1)

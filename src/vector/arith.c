@@ -12,7 +12,7 @@
 #include "core/distance.h"
 #include "fmgr.h"
 #include "utils/varbit.h"
-#include "vector/check.h"
+#include "vector/bounds.h"
 #include "vector/vector.h"
 
 typedef enum ArithOp

@@ -16,7 +16,7 @@
 #include "utils/builtins.h"
 #include "utils/float.h"
 #include "utils/fmgrprotos.h"
-#include "vector/check.h"
+#include "vector/bounds.h"
 #include "vector/text.h"
 #include "vector/vector.h"
 
@@ -97,7 +97,10 @@ GetArrayElements(const char *type, bool is_half, ArrayType *array, int limit, in
 
 				deconstruct_array(array, NUMERICOID, -1, false, TYPALIGN_INT, &numbers, NULL, &n);
 				for (int i = 0; i < n; i++)
+				{
+					CHECK_FOR_INTERRUPTS(); /* a number may have 16,383 digits */
 					values[i] = NumericElement(type, is_half, numbers[i], i);
+				}
 				pfree(numbers);
 			}
 			break;

@@ -13,7 +13,7 @@
 #include "core/parse.h"
 #include "fmgr.h"
 #include "libpq/pqformat.h"
-#include "vector/check.h"
+#include "vector/bounds.h"
 #include "vector/parse_error.h"
 #include "vector/text.h"
 #include "vector/vector.h"

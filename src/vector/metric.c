@@ -14,7 +14,7 @@
 
 #include "core/distance.h"
 #include "fmgr.h"
-#include "vector/check.h"
+#include "vector/bounds.h"
 #include "vector/vector.h"
 
 /* One SQL function of two vectors; expr sees them as a and b. */

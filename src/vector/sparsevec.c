@@ -26,7 +26,7 @@
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
-#include "vector/check.h"
+#include "vector/bounds.h"
 #include "vector/parse_error.h"
 
 /* "2147483647:" and a float, a comma, and one byte to spare */
@@ -262,10 +262,9 @@ array_to_sparsevec(PG_FUNCTION_ARGS)
 	ArrayType  *array = PG_GETARG_ARRAYTYPE_P(0);
 	int32		typmod = PG_GETARG_INT32(1);
 	Oid			type = ARR_ELEMTYPE(array);
-	int16		typlen;
-	bool		typbyval;
-	char		typalign;
-	Datum	   *elements;
+	ArrayIterator elements;
+	Datum		element;
+	bool		isnull;
 	int			dim;
 	int			room;
 	int			nnz = 0;
@@ -287,15 +286,13 @@ array_to_sparsevec(PG_FUNCTION_ARGS)
 	VectorCheckDim("sparsevec", dim, SPARSEVEC_MAX_DIM);
 	VectorCheckExpectedDim(typmod, dim);
 
-	get_typlenbyvalalign(type, &typlen, &typbyval, &typalign);
-	deconstruct_array(array, type, typlen, typbyval, typalign, &elements, NULL, &dim);
-
 	room = Min(dim, SPARSEVEC_MAX_NNZ);
 	result = NewSparseVector(dim, room);
 	values = SPARSEVEC_VALUES(result);
-	for (int i = 0; i < dim; i++)
+	elements = array_create_iterator(array, 0, NULL);
+	for (int i = 0; array_iterate(elements, &element, &isnull); i++)
 	{
-		float		value = ArrayElementAsFloat(type, elements[i], i);
+		float		value = ArrayElementAsFloat(type, element, i);
 
 		CHECK_FOR_INTERRUPTS();	/* zeros are as many as an array holds */
 		if (value == 0)
@@ -308,7 +305,7 @@ array_to_sparsevec(PG_FUNCTION_ARGS)
 		result->indices[nnz] = i;
 		values[nnz++] = value;
 	}
-	pfree(elements);
+	array_free_iterator(elements);
 
 	PG_RETURN_POINTER(ShrinkSparseVector(result, nnz));
 }

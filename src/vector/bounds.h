@@ -1,5 +1,5 @@
 /*
- * check.h
+ * bounds.h
  *	  The errors that every vector type shares: dimensions and elements out of
  *	  bounds.
  *
@@ -8,8 +8,8 @@
  * tests are inline, the reports out of line, so that a distance pays for one
  * comparison only.
  */
-#ifndef VECDB_CHECK_H
-#define VECDB_CHECK_H
+#ifndef VECDB_BOUNDS_H
+#define VECDB_BOUNDS_H
 
 #include <math.h>
 
@@ -61,4 +61,4 @@ VectorCheckElement(const char *type, float value, int index)
 		VectorReportBadElement(type, value, index);
 }
 
-#endif							/* VECDB_CHECK_H */
+#endif							/* VECDB_BOUNDS_H */

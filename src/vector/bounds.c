@@ -1,12 +1,12 @@
 /*
- * check.c
+ * bounds.c
  *	  The errors that every vector type shares, and the type modifier.
  */
 #include "pgcompat.h"
 
 #include "common/shortest_dec.h"
 #include "utils/array.h"
-#include "vector/check.h"
+#include "vector/bounds.h"
 
 void
 VectorReportDifferentDims(const char *type, int a, int b)

@@ -37,7 +37,7 @@ static bool revoked(const Grant *grant, const MembershipEntry *const *revocation
 static int	next_to_go(const Membership *self, const Grant *grant);
 static int	revocations_of(const Membership *self, const uint8_t *member, int depth, const MembershipEntry **out);
 static uint64_t covered_by(const MembershipEntry *const *revocations, int n, const uint8_t *hash);
-static int	uncovered(const Membership *self, const Grant *grant, bool counting, uint8_t hashes[][GRANT_HASH_BYTES], int max);
+static int	uncovered(const Membership *self, const Grant *grant, uint8_t hashes[][GRANT_HASH_BYTES], int max);
 
 static inline bool
 is_leave(const Grant *grant)
@@ -196,10 +196,7 @@ membership_prepare(Membership *self, GrantKind kind, GrantRole role,
 		if (memcmp(held->issuer, issuer, CORE_KEY_BYTES) == 0 && held->epoch >= out->epoch)
 			out->epoch = held->epoch + 1;
 	}
-	open = uncovered(self, out, false, hashes, INCLUDED + 1);
-	/* those of evicted admins are named where there is room, and keep nobody out */
-	if (kind != GRANT_REVOCATION && open > (kind == GRANT_MEMBER))
-		open = uncovered(self, out, true, hashes, INCLUDED + 1);
+	open = uncovered(self, out, hashes, INCLUDED + 1);
 	if (kind == GRANT_REVOCATION)
 	{
 		/* what does not fit is left to the next one */
@@ -765,16 +762,19 @@ revoked(const Grant *grant, const MembershipEntry *const *revocations, int n)
 	if (n > 0 && grant->kind == GRANT_MEMBER && !bytes_all_zero(grant->overrides, GRANT_HASH_BYTES))
 		covered = covered_by(revocations, n, grant->overrides);
 	for (int i = 0; i < n; i++)
-		if (revocations[i]->counts && !(covered >> i & 1))
+		if (!(covered >> i & 1))
 			return true;
 	return false;
 }
 
 /*
- * The revocations of a member that may reach a grant of this depth, into
- * out[MEMBERSHIP_REVOCATIONS]: those that count first, so that no number of others
- * hides one, and of these its leave, then the nearest to the root.  The others may
- * include one that counts.  Returns how many.
+ * The revocations of a member that count and may reach a grant of this depth,
+ * its leave first, then the nearest to the root, into out[MEMBERSHIP_REVOCATIONS].
+ * Returns how many.
+ *
+ * One that does not count takes no part, not even as a step from a revocation that
+ * a grant names to one that it includes: it has room only behind all that count, so
+ * what it supports would come and go with it, and full sets would never be equal.
  */
 static int
 revocations_of(const Membership *self, const uint8_t *member, int depth, const MembershipEntry **out)
@@ -783,15 +783,14 @@ revocations_of(const Membership *self, const uint8_t *member, int depth, const M
 	int			end = first_of_kind(self, member, GRANT_REVOCATION + 1);
 	int			n = 0;
 
-	for (int counts = 1; counts >= 0; counts--)
-		for (int d = 0; first < end && d <= depth; d++)
-			for (int i = first; i < end && n < MEMBERSHIP_REVOCATIONS; i++)
-			{
-				const Grant *grant = &self->entry[i]->grant;
+	for (int d = 0; first < end && d <= depth; d++)
+		for (int i = first; i < end && n < MEMBERSHIP_REVOCATIONS; i++)
+		{
+			const Grant *grant = &self->entry[i]->grant;
 
-				if (self->entry[i]->counts == counts && (is_leave(grant) ? 0 : grant->depth) == d)
-					out[n++] = self->entry[i];
-			}
+			if (self->entry[i]->counts && (is_leave(grant) ? 0 : grant->depth) == d)
+				out[n++] = self->entry[i];
+		}
 	return n;
 }
 
@@ -820,21 +819,18 @@ covered_by(const MembershipEntry *const *revocations, int n, const uint8_t *hash
 }
 
 /*
- * The revocations that a statement should name: those of its member that may
- * reach a grant of its depth and that no other one includes; what it will
- * supersede is as good as gone.  If counting, as if there were only those that
- * count now.  Their hashes, at most max.  Returns how many.
+ * The revocations that a statement should name: those of its member that count,
+ * may reach a grant of its depth, and are included by no other one; what it will
+ * supersede is as good as gone.  Their hashes, at most max.  Returns how many.
  */
 static int
-uncovered(const Membership *self, const Grant *grant, bool counting, uint8_t hashes[][GRANT_HASH_BYTES], int max)
+uncovered(const Membership *self, const Grant *grant, uint8_t hashes[][GRANT_HASH_BYTES], int max)
 {
 	const MembershipEntry *revocations[MEMBERSHIP_REVOCATIONS];
 	int			found = revocations_of(self, grant->member, is_leave(grant) ? GRANT_DEPTH_MAX : grant->depth, revocations);
 	int			going = grant->kind == GRANT_REVOCATION ? next_to_go(self, grant) : -1;
 	int			n = 0;
 
-	while (counting && found > 0 && !revocations[found - 1]->counts)
-		found--;
 	for (int i = 0; i < found && n < max; i++)
 	{
 		bool		inside = going >= 0 && revocations[i] == self->entry[going];

@@ -1,4 +1,4 @@
-# 034_path_of_a_database.pl
+# 036_path_of_a_database.pl
 #	  The owner of a database puts a schema of traps before pg_catalog, for every
 #	  session there. The statements of the HTTP workers run none of them, with
 #	  whichever request; triggers of users go on to have that path.

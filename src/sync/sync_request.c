@@ -19,16 +19,27 @@ typedef struct Pending
 {
 	bool		active;
 	bool		finished;		/* the answer is in the segment */
-	bool		joined;			/* the network has admitted us: keep that first */
 	uint64_t	tag;			/* serial and place */
 	int			op;
 	dsm_segment *segment;
 	SyncCall   *call;
-	uint8_t		root[CORE_KEY_BYTES];
-	char		description[NODE_DESCRIPTION + 1];
 } Pending;
 
+/*
+ * A collection that the network has admitted us to: kept first, then told to who
+ * asked for it, by the tag of that request.  Whoever that was may have gone, and
+ * the place of the request may be another's by now.
+ */
+typedef struct Admitted
+{
+	bool		used;
+	uint64_t	tag;
+	uint8_t		root[CORE_KEY_BYTES];
+	char		description[NODE_DESCRIPTION + 1];
+} Admitted;
+
 static Pending pending[SYNC_REQUESTS];
+static Admitted admitted[SYNC_REQUESTS];
 static uint64_t serial;
 
 /* ---------------------------------------------------------------------------
@@ -612,45 +623,52 @@ SyncJoinDone(uint64_t tag, NodeStatus status, const char *text, const uint8_t *r
 			answer_status(p, status, text);
 		return;
 	}
-	/* even if nobody waits any more: the statements are noted, the collection is not */
-	if (!p)
-		p = &pending[tag % SYNC_REQUESTS];
-	p->joined = true;
-	memcpy(p->root, root, CORE_KEY_BYTES);
-	if (len > NODE_DESCRIPTION)
-		len = 0;
-	memcpy(p->description, description ? (const char *) description : "", len);
-	p->description[len] = '\0';
+	for (int i = 0; i < SYNC_REQUESTS; i++)
+	{
+		Admitted   *join = &admitted[i];
+
+		if (join->used)
+			continue;
+		join->used = true;
+		join->tag = tag;
+		memcpy(join->root, root, CORE_KEY_BYTES);
+		if (len > NODE_DESCRIPTION)
+			len = 0;
+		memcpy(join->description, description ? (const char *) description : "", len);
+		join->description[len] = '\0';
+		return;
+	}
 }
 
 /* The network has admitted us: write that down, then say so. */
 static void
-finish_join(Pending *p)
+finish_join(Admitted *join)
 {
+	Pending    *p = by_tag(join->tag);
 	char		name[NODE_NAME];
-	size_t		len = strcspn(p->description, " ");
+	size_t		len = strcspn(join->description, " ");
 	CoreClock	clock = node_clock();
-	KadId		id = kad_id_of_key(node_crypto(sync_worker.node), p->root);
+	KadId		id = kad_id_of_key(node_crypto(sync_worker.node), join->root);
 
-	p->joined = false;
-	strlcpy(name, p->description, Min(len + 1, sizeof(name)));
-	if (!SyncAddCollection(p->root, InvalidOid, name))
+	join->used = false;
+	strlcpy(name, join->description, Min(len + 1, sizeof(name)));
+	if (!SyncAddCollection(join->root, InvalidOid, name))
 	{
-		node_group_forget(sync_worker.node, clock, p->root);
-		if (p->active)
+		node_group_forget(sync_worker.node, clock, join->root);
+		if (p)
 			answer_error(p, ERRCODE_IO_ERROR, "the membership could not be written down",
 						 "The server's log says why.", "The same invitation can be redeemed again.");
 		return;
 	}
-	if (!p->active)
+	if (!p)
 		return;
 	p->call->len = 0;
 	if (put_id(p, &id))
 	{
 		char		hex[2 * CORE_KEY_BYTES + 1];
 
-		sodium_bin2hex(hex, sizeof(hex), p->root, CORE_KEY_BYTES);
-		(void) (put(p, hex) && put(p, p->description));
+		sodium_bin2hex(hex, sizeof(hex), join->root, CORE_KEY_BYTES);
+		(void) (put(p, hex) && put(p, join->description));
 	}
 	p->finished = true;
 }
@@ -700,7 +718,7 @@ SyncServe(void)
 	for (int i = 0; i < SYNC_REQUESTS; i++)
 	{
 		abandoned[i] = slot->place[i].state == SYNC_PLACE_ABANDONED;
-		if (slot->place[i].state == SYNC_PLACE_POSTED && !pending[i].joined)
+		if (slot->place[i].state == SYNC_PLACE_POSTED)
 		{
 			slot->place[i].state = SYNC_PLACE_TAKEN;
 			handles[i] = slot->place[i].segment;
@@ -743,8 +761,14 @@ SyncServe(void)
 			if (!p->segment)
 				end(p, SYNC_PLACE_LOST);
 		}
-		if (p->joined && sync_worker.node)
-			finish_join(p);
+	}
+	for (int i = 0; i < SYNC_REQUESTS && sync_worker.node; i++)
+		if (admitted[i].used)
+			finish_join(&admitted[i]);
+	for (int i = 0; i < SYNC_REQUESTS; i++)
+	{
+		Pending    *p = &pending[i];
+
 		if (p->active && p->finished)
 			end(p, SYNC_PLACE_DONE);
 		else if (abandoned[i] && !taken[i])

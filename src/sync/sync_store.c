@@ -636,6 +636,19 @@ SyncRemoveRoot(const uint8_t root[CORE_KEY_BYTES])
 		ereport(LOG, (errcode_for_file_access(), errmsg("could not remove file \"%s\": %m", path)));
 }
 
+/* The extension is gone, and with it the rows of all collections. */
+void
+SyncRemoveRoots(void)
+{
+	const uint8_t *root;
+
+	for (int i = 0; i < node_group_count(sync_worker.node); i++)
+	{
+		(void) node_group_unsaved(sync_worker.node, i, &root);
+		SyncRemoveRoot(root);
+	}
+}
+
 void
 SyncSaveTable(void)
 {

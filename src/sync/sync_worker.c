@@ -778,6 +778,8 @@ keep_house(CoreClock clock)
 		switch (SyncFindExtension())
 		{
 			case SYNC_EXTENSION_ABSENT:
+				if (sync_worker.node)
+					SyncRemoveRoots();
 				stop_node();
 				wait_for("the extension vecdb is not in this database", "CREATE EXTENSION vecdb creates it.");
 				return true;

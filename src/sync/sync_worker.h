@@ -77,6 +77,7 @@ extern bool SyncFindRoot(Oid table, uint8_t root[CORE_KEY_BYTES]);
 extern bool SyncSaveRoot(const uint8_t root[CORE_KEY_BYTES], const uint8_t seed[CORE_SEED_BYTES]);
 extern bool SyncReadRoot(const uint8_t root[CORE_KEY_BYTES], uint8_t secret[CORE_SECRET_BYTES]);
 extern void SyncRemoveRoot(const uint8_t root[CORE_KEY_BYTES]);
+extern void SyncRemoveRoots(void);
 extern void SyncSaveTable(void);
 extern void SyncReadTable(void);
 extern void SyncSaveSeq(uint64_t seq);

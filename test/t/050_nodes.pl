@@ -171,9 +171,14 @@ ok(start_peer($a), 'it comes back after a crash');
 ok(wait_until(sub { peers_of($a) == 2 }), 'and finds the others');
 
 # DROP EXTENSION, DROP DATABASE
+sql($c, q{SELECT vecdb.create_collection('kept', 2)});
+sql($c, q{SELECT vecdb.invite('kept')});
+my $keys_of_c = sub { my @files = glob $c->data_dir . "/vecdb/$oid/collection-*.key"; return scalar @files };
+is($keys_of_c->(), 1, 'a collection that another node shares has a key file there');
 $offset = -s $c->logfile;
 sql($c, 'DROP EXTENSION vecdb CASCADE');
 ok(wait_for_line($c, qr/waits: the extension vecdb is not in this database/, $offset), 'the node stops with its extension');
+is($keys_of_c->(), 0, 'whose collections take their key files along');
 sql($c, 'CREATE EXTENSION vecdb');
 ok(wait_until(sub { running($c) }), 'and starts again with it');
 is(node_id($c), $id{c}, 'as the node it was');

@@ -120,7 +120,7 @@ address_of(Text host, unsigned char *address)
 {
 	char		text[INET6_ADDRSTRLEN];
 
-	if (host.len >= sizeof(text))
+	if (host.len >= sizeof(text) || memchr(host.s, '\0', host.len) != NULL)
 		return false;
 	memcpy(text, host.s, host.len);
 	text[host.len] = '\0';

@@ -61,11 +61,11 @@ my ($table) = slurp_file("$root/README.md") =~ /^### Settings of HTTP\n(.*?)^###
 my %told;
 for my $line (split /\n/, $table)
 {
-	my ($names, $defaults) = $line =~ /^\| (`vecdb\.http.*?) \| (.*?) \|/ or next;
+	my ($names, $defaults) = $line =~ /^\| (`vecdb\.http.*?) \| *(.*?) *\|/ or next;
 	my @names = $names =~ /`([a-z_.]+)`/g;
 	@told{@names} = @names > 1 ? split(/, /, $defaults) : $defaults;
 }
-my %there = map { split /=/ } split /\n/, $node->safe_psql('postgres', q{
+my %there = map { split /=/, $_, 2 } split /\n/, $node->safe_psql('postgres', q{
 	SELECT name || '=' || CASE WHEN unit IS NULL OR setting = '0' THEN boot_val
 		WHEN unit = 'kB' AND boot_val::int % 1024 = 0 THEN boot_val::int / 1024 || 'MB' WHEN unit = 'B' THEN boot_val::int / 1024 || 'kB'
 		WHEN unit = 'ms' THEN boot_val::int / 1000 || 's' ELSE boot_val || unit END

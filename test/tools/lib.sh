@@ -16,7 +16,8 @@ PG_CONFIG=${PG_CONFIG:-}
 # the clients: neither is meant for them.
 unset MAKEFLAGS MAKEOVERRIDES MFLAGS MAKELEVEL DATA CONF
 unset PGDATA PGHOST PGHOSTADDR PGPORT PGDATABASE PGUSER PGOPTIONS PGSERVICE PGSSLMODE PGPASSWORD PGCLIENTENCODING
-export LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive
+# PostgreSQL's test modules drop LC_ALL, and LANG then chooses the encoding of their servers.
+export LC_ALL=C.UTF-8 LANG=C.UTF-8 DEBIAN_FRONTEND=noninteractive
 
 die()
 {

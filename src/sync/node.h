@@ -226,6 +226,9 @@ typedef struct NodeMember
 extern int	node_members(Node *self, CoreClock clock, uint32_t tag, NodeMember *out, int room);
 extern bool node_collection_id(const Node *self, uint32_t tag, KadId *id);
 
+/* Has node_group_bind() said what the collection is?  Who redeems an invitation is told. */
+extern bool node_collection_described(const Node *self, uint32_t tag);
+
 /* The name that a record gives of itself in lines for the log: 12 digits of its id. */
 extern const char *node_short_id(const KadId *id, char out[13]);
 

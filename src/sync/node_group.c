@@ -845,6 +845,14 @@ node_collection_id(const Node *self, uint32_t tag, KadId *id)
 	return g != NULL;
 }
 
+bool
+node_collection_described(const Node *self, uint32_t tag)
+{
+	const NodeGroup *g = by_tag(self, tag);
+
+	return g != NULL && g->description_len > 0;
+}
+
 /* ---- invitations ---- */
 
 static WireCode

@@ -336,7 +336,12 @@ share(Pending *p, Oid table, const char *name)
 	NodeStatus	status;
 
 	if (node_collection_id(sync_worker.node, table, &id))
+	{
+		/* its table may have been locked when it was looked at */
+		if (!node_collection_described(sync_worker.node, table))
+			(void) SyncRebind();
 		return true;
+	}
 	randombytes_buf(seed, sizeof(seed));
 	if (crypto_sign_seed_keypair(root, secret, seed) != 0 || !SyncSaveRoot(root, seed))
 	{

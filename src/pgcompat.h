@@ -196,6 +196,13 @@ HnswCountSearch(IndexScanDesc scan)
 #define pg_attribute_noreturn() __attribute__((noreturn))
 #endif
 
+/* 17 has functions of SQL/JSON, which make values of any type. */
+#if PG_VERSION_NUM >= 170000
+#define VecdbIsJsonExpr(node) IsA(node, JsonExpr)
+#else
+#define VecdbIsJsonExpr(node) false
+#endif
+
 /* 17 hands wait event sets to a resource owner; ours live as long as the process. */
 #include "storage/latch.h"
 #if PG_VERSION_NUM >= 180000

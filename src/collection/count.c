@@ -4,10 +4,11 @@
  *
  * The view of collections counts the rows of tables whose owners may be anybody,
  * for callers who may be a superuser.  To plan and run a count evaluates what the
- * owner wrote: predicates and expressions of indexes, constraints, policies.  So
- * it runs as the owner where the caller sees every row.  Where policies choose
- * the caller's rows it can run as the caller alone, and does so only if nothing in
- * them is code of a user; else the number is not told.
+ * owner wrote: predicates and expressions of indexes and of statistics,
+ * constraints, policies.  So it runs as the owner where both see every row, and
+ * where only the caller does the table is read without a plan.  Where policies
+ * choose the caller's rows it can run as the caller alone, and does so only if
+ * nothing in all of that is code of a user; else the number is not told.
  *
  * It runs in a subtransaction that is rolled back, which releases its locks: the
  * list may be longer than the lock table.
@@ -16,12 +17,17 @@
 
 #include "access/genam.h"
 #include "access/relation.h"
+#include "access/tableam.h"
+#include "access/transam.h"
 #include "access/xact.h"
 #include "as_owner.h"
+#include "catalog/dependency.h"
 #include "catalog/pg_index.h"
 #include "catalog/pg_language.h"
 #include "catalog/pg_proc.h"
+#include "catalog/pg_statistic_ext.h"
 #include "catalog/pg_type.h"
+#include "commands/extension.h"
 #include "nodes/nodeFuncs.h"
 #include "rewrite/rowsecurity.h"
 #include "spi_column.h"
@@ -29,12 +35,14 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/rls.h"
+#include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
 typedef enum CountAs
 {
 	COUNT_AS_OWNER,
 	COUNT_AS_CALLER,
+	COUNT_WITHOUT_PLAN,
 	COUNT_BY_NOBODY
 } CountAs;
 
@@ -43,8 +51,11 @@ typedef enum CountAs
  * --------------------------------------------------------------------- */
 
 /*
- * Only a superuser makes functions in C.  Of those that are not immutable some
- * run a statement that they are given, and some have a side effect.
+ * Of the server's own functions those that are not immutable may run a statement
+ * that they are given, or have a side effect; one that is immutable evaluates the
+ * key of a table that it is given.  Functions in C of other extensions may do
+ * anything: hstore's populate_record() is immutable, and evaluates constraints of
+ * domains.
  */
 static bool
 is_users_function(Oid function, void *context)
@@ -56,43 +67,43 @@ is_users_function(Oid function, void *context)
 	{
 		Form_pg_proc form = (Form_pg_proc) GETSTRUCT(tuple);
 
-		users = (form->prolang != INTERNALlanguageId && form->prolang != ClanguageId) ||
-			(form->provolatile != PROVOLATILE_IMMUTABLE &&
-			 function != F_CURRENT_SETTING_TEXT && function != F_CURRENT_SETTING_TEXT_BOOL);
+		if (form->prolang == INTERNALlanguageId && function < FirstNormalObjectId)
+			users = (form->provolatile != PROVOLATILE_IMMUTABLE || function == F_SATISFIES_HASH_PARTITION) &&
+				function != F_CURRENT_SETTING_TEXT && function != F_CURRENT_SETTING_TEXT_BOOL;
+		else
+			users = form->prolang != ClanguageId || form->provolatile != PROVOLATILE_IMMUTABLE ||
+				getExtensionOfObject(ProcedureRelationId, function) != get_extension_oid("vecdb", true);
 		ReleaseSysCache(tuple);
 	}
 	return users;
 }
 
-/* Subqueries reach other tables and views; a domain has constraints. */
+/* Subqueries reach other tables and views; a domain has constraints, and so has what JSON is made into. */
 static bool
 has_users_code(Node *node, void *context)
 {
 	if (node == NULL)
 		return false;
-	if (IsA(node, SubLink) || IsA(node, Query) || IsA(node, CoerceToDomain) || IsA(node, NextValueExpr))
+	if (IsA(node, SubLink) || IsA(node, Query) || IsA(node, CoerceToDomain) || IsA(node, NextValueExpr) || VecdbIsJsonExpr(node))
 		return true;
 	return check_functions_in_node(node, is_users_function, context) ||
 		expression_tree_walker(node, has_users_code, context);
 }
 
-/* The expression as it is stored: the relation cache would hand it out evaluated in part. */
+/* Expressions as they are stored: the relation cache would hand them out evaluated in part. */
 static bool
-index_has_users_code(Oid index)
+stored_has_users_code(int cache, Oid object, AttrNumber column)
 {
-	static const AttrNumber columns[] = {Anum_pg_index_indexprs, Anum_pg_index_indpred};
-	HeapTuple	tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(index));
-	bool		found = !HeapTupleIsValid(tuple);
+	HeapTuple	tuple = SearchSysCache1(cache, ObjectIdGetDatum(object));
+	bool		isnull;
+	Datum		value;
+	bool		found;
 
-	for (int i = 0; i < lengthof(columns) && !found; i++)
-	{
-		bool		isnull;
-		Datum		value = SysCacheGetAttr(INDEXRELID, tuple, columns[i], &isnull);
-
-		found = !isnull && has_users_code(stringToNode(TextDatumGetCString(value)), NULL);
-	}
-	if (HeapTupleIsValid(tuple))
-		ReleaseSysCache(tuple);
+	if (!HeapTupleIsValid(tuple))
+		return true;
+	value = SysCacheGetAttr(cache, tuple, column, &isnull);
+	found = !isnull && has_users_code(stringToNode(TextDatumGetCString(value)), NULL);
+	ReleaseSysCache(tuple);
 	return found;
 }
 
@@ -101,14 +112,21 @@ table_has_users_code(Relation rel)
 {
 	TupleConstr *constraints = RelationGetDescr(rel)->constr;
 	List	   *indexes = RelationGetIndexList(rel);
+	List	   *statistics = RelationGetStatExtList(rel);
 	ListCell   *cell;
-	bool		found = rel->rd_rel->relhassubclass;	/* children have theirs */
+
+	/* children have theirs, and of a partition the parent's key is a constraint */
+	bool		found = rel->rd_rel->relhassubclass || rel->rd_rel->relispartition;
 
 	for (int i = 0; constraints != NULL && i < constraints->num_check && !found; i++)
 		found = has_users_code(stringToNode(constraints->check[i].ccbin), NULL);
 	foreach(cell, indexes)
-		found = found || index_has_users_code(lfirst_oid(cell));
+		found = found || stored_has_users_code(INDEXRELID, lfirst_oid(cell), Anum_pg_index_indexprs) ||
+			stored_has_users_code(INDEXRELID, lfirst_oid(cell), Anum_pg_index_indpred);
+	foreach(cell, statistics)
+		found = found || stored_has_users_code(STATEXTOID, lfirst_oid(cell), Anum_pg_statistic_ext_stxexprs);
 	list_free(indexes);
+	list_free(statistics);
 	foreach(cell, rel->rd_rsdesc != NULL ? rel->rd_rsdesc->policies : NIL)
 		found = found || has_users_code((Node *) ((RowSecurityPolicy *) lfirst(cell))->qual, NULL);
 	return found;
@@ -140,10 +158,28 @@ who_counts(Relation rel)
 
 	if (owner == GetUserId())
 		return COUNT_AS_CALLER;
-	if (check_enable_rls(RelationGetRelid(rel), InvalidOid, true) != RLS_ENABLED &&
-		!(rel->rd_rel->relrowsecurity && rel->rd_rel->relforcerowsecurity) && may_read(rel, owner))
+	if (check_enable_rls(RelationGetRelid(rel), InvalidOid, true) == RLS_ENABLED)
+		return table_has_users_code(rel) ? COUNT_BY_NOBODY : COUNT_AS_CALLER;
+	if (!(rel->rd_rel->relrowsecurity && rel->rd_rel->relforcerowsecurity) && may_read(rel, owner))
 		return COUNT_AS_OWNER;
-	return table_has_users_code(rel) ? COUNT_BY_NOBODY : COUNT_AS_CALLER;
+	return rel->rd_rel->relkind == RELKIND_RELATION && !rel->rd_rel->relhassubclass ? COUNT_WITHOUT_PLAN : COUNT_BY_NOBODY;
+}
+
+static int64
+count_without_plan(Relation rel)
+{
+	TupleTableSlot *slot = table_slot_create(rel, NULL);
+	TableScanDesc scan = table_beginscan(rel, GetActiveSnapshot(), 0, NULL);
+	int64		rows = 0;
+
+	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
+	{
+		CHECK_FOR_INTERRUPTS();
+		rows++;
+	}
+	table_endscan(scan);
+	ExecDropSingleTupleTableSlot(slot);
+	return rows;
 }
 
 /*
@@ -197,6 +233,11 @@ count(Oid relid, int64 *rows, volatile bool *owns)
 	}
 	else if (as == COUNT_AS_CALLER)
 		counted = run_count(rel, rows);
+	else if (as == COUNT_WITHOUT_PLAN)
+	{
+		*rows = count_without_plan(rel);
+		counted = true;
+	}
 	relation_close(rel, NoLock);
 	return counted;
 }

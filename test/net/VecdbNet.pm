@@ -707,7 +707,8 @@ sub kill9
 	kill 'KILL', @all;
 	# Where nobody collects orphans, as in a container without an init, they stay as zombies.
 	wait_until(sub { !grep { kill(0, $_) && slurp("/proc/$_/stat") !~ /^.*\) Z / } @all }) or die "$self->{name} does not die";
-	unlink "$self->{data}/postmaster.pid";
+	# of a zombie PostgreSQL says that it runs
+	unlink "$self->{data}/postmaster.pid", "$self->{socket}/.s.PGSQL.$self->{pgport}.lock";
 	$self->{running} = 0;
 	return;
 }

@@ -115,7 +115,7 @@ help:
 	@echo 'make bench-peers    processor and memory of an idle node with 50 peers, lookups a second, time to join; SECONDS=n PEERS=n'
 	@echo 'make soak-http      memory over 200,000 requests through HTTP; REQUESTS=n'
 	@echo 'make fresh          the two commands of README on bare machines, in chroots (root); ALL=1 on all of them, STATE=name on one'
-	@echo '                    WHOLE=1 with every suite instead of two; test/fresh/states has their names'
+	@echo '                    WHOLE=1 with every suite; test/fresh/states has their names'
 	@echo 'make test-matrix    the suites of the server on PostgreSQL 17 and 18, in chroots (root); VERSIONS=17 for one'
 	@echo
 	@echo 'make && make install       build and install into the PostgreSQL of PG_CONFIG'

@@ -17,7 +17,7 @@ HOME_DIR=$(getent passwd "$OWNER" | cut -d : -f 6)
 TREE=$HOME_DIR/vecdb
 OUT=/fresh/out
 FAILED=0
-SHORT='regress isolation'
+SHORT="isolation${ALL:+ regress}"
 
 ok()
 {

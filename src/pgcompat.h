@@ -203,6 +203,21 @@ HnswCountSearch(IndexScanDesc scan)
 #define VecdbIsJsonExpr(node) false
 #endif
 
+#include "storage/lwlock.h"
+
+/*
+ * An id for the locks of a structure in shared memory, which is asked for once,
+ * when that is made; and the name for the wait events of the calling process.  19
+ * keeps the names of all, at most 256, in shared memory.
+ */
+#if PG_VERSION_NUM >= 190000
+#define VecdbNewTranche(name) LWLockNewTrancheId(name)
+#define VecdbNameTranche(tranche, name) ((void) 0)
+#else
+#define VecdbNewTranche(name) LWLockNewTrancheId()
+#define VecdbNameTranche(tranche, name) LWLockRegisterTranche(tranche, name)
+#endif
+
 /* 17 hands wait event sets to a resource owner; ours live as long as the process. */
 #include "storage/latch.h"
 #if PG_VERSION_NUM >= 180000

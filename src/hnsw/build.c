@@ -72,6 +72,13 @@
 #define WORK_BATCH		32		/* nodes taken at a time */
 #define NODE_LOCKS		1024	/* shared by the nodes; nobody holds two */
 
+/*
+ * A server has few ids of tranches, 256 from PostgreSQL 19 on, and never takes one
+ * back, so that sessions which build must not ask for any.  This one is a parallel
+ * query's; pg_stat_activity calls a wait for these locks ParallelQueryDSA.
+ */
+#define BUILD_TRANCHE	LWTRANCHE_PARALLEL_QUERY_DSA
+
 /* Links of a node on one level: ids[most], distances[most], bits: occluded, pinned. */
 typedef struct BuildLinks
 {
@@ -126,7 +133,6 @@ typedef struct BuildShared
 	Size		memory_limit;
 	Size		area_limit;		/* of the DSA area; under allocation */
 	dsa_handle	area;
-	int			tranche;
 
 	Barrier		barrier;
 	LWLock		allocation;		/* creation of chunks */
@@ -1469,17 +1475,6 @@ init_state(BuildState *state, BuildShared *shared, dsa_area *area, Relation heap
 	state->upper_chunks = MemoryContextAllocZero(state->context, sizeof(char *) * MAX_CHUNKS);
 }
 
-/* Ids of tranches are never given back, so a backend takes one for all its builds. */
-static int
-build_tranche(void)
-{
-	static int	tranche = 0;
-
-	if (tranche == 0)
-		tranche = LWLockNewTrancheId();
-	return tranche;
-}
-
 static void
 init_shared(BuildShared *shared, HnswIndex *index, Relation heap, IndexInfo *info, int scalar_bits, int participants)
 {
@@ -1489,13 +1484,12 @@ init_shared(BuildShared *shared, HnswIndex *index, Relation heap, IndexInfo *inf
 	shared->concurrent = info->ii_Concurrent;
 	shared->scalar_bits = scalar_bits;
 	shared->memory_limit = (Size) maintenance_work_mem * 1024;
-	shared->tranche = build_tranche();
 	BarrierInit(&shared->barrier, 0);
-	LWLockInitialize(&shared->allocation, shared->tranche);
-	LWLockInitialize(&shared->entry_lock, shared->tranche);
-	LWLockInitialize(&shared->graph_lock, shared->tranche);
+	LWLockInitialize(&shared->allocation, BUILD_TRANCHE);
+	LWLockInitialize(&shared->entry_lock, BUILD_TRANCHE);
+	LWLockInitialize(&shared->graph_lock, BUILD_TRANCHE);
 	for (int i = 0; i < NODE_LOCKS; i++)
-		LWLockInitialize(&shared->node_lock[i], shared->tranche);
+		LWLockInitialize(&shared->node_lock[i], BUILD_TRANCHE);
 	pg_atomic_init_u32(&shared->nnodes, 0);
 	pg_atomic_init_u32(&shared->nupper, 0);
 	pg_atomic_init_u32(&shared->next, 0);
@@ -1529,7 +1523,6 @@ HnswBuildWorker(dsm_segment *segment, shm_toc *toc)
 
 	debug_query_string = query;
 	pgstat_report_activity(STATE_RUNNING, debug_query_string);
-	LWLockRegisterTranche(shared->tranche, "hnsw build");
 
 	heap = table_open(shared->heap, shared->concurrent ? ShareUpdateExclusiveLock : ShareLock);
 	rel = index_open(shared->rel, shared->concurrent ? RowExclusiveLock : AccessExclusiveLock);
@@ -1842,8 +1835,7 @@ build_parallel(HnswIndex *index, Relation heap, Relation rel, IndexInfo *info, i
 
 	shared = shm_toc_allocate(pcxt->toc, sizeof(BuildShared));
 	init_shared(shared, index, heap, info, scalar_bits, workers + 1);
-	LWLockRegisterTranche(shared->tranche, "hnsw build");
-	area = dsa_create(shared->tranche);
+	area = dsa_create(BUILD_TRANCHE);
 	/* segments are set aside whole: without a limit they hold up to twice what is used */
 	shared->area_limit = shared->memory_limit;
 	dsa_set_size_limit(area, shared->area_limit);

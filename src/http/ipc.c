@@ -10,6 +10,8 @@
 #include "miscadmin.h"
 #include "storage/shmem.h"
 
+#define TRANCHE "VecdbHttp"
+
 PG_MODULE_MAGIC;
 
 IpcShared *
@@ -23,14 +25,14 @@ IpcAttach(void)
 	if (!found)
 	{
 		memset(shared, 0, IpcSlotsSize(VecdbHttpExecutors));
-		LWLockInitialize(&shared->lock, LWLockNewTrancheId());
+		LWLockInitialize(&shared->lock, VecdbNewTranche(TRANCHE));
 		pg_atomic_init_u32(&shared->stopping, 0);
 		shared->nslots = VecdbHttpExecutors;
 		for (int i = 0; i < shared->nslots; i++)
 			pg_atomic_init_u64(&shared->slots[i].cancel_id, 0);
 	}
 	LWLockRelease(AddinShmemInitLock);
-	LWLockRegisterTranche(shared->lock.tranche, "VecdbHttp");
+	VecdbNameTranche(shared->lock.tranche, TRANCHE);
 	return shared;
 }
 

@@ -7,6 +7,8 @@
 
 #include "storage/shmem.h"
 
+#define TRANCHE "VecdbSync"
+
 bool		SyncPreloaded = false;
 
 SyncShared *
@@ -22,10 +24,10 @@ SyncAttach(void)
 	if (!found)
 	{
 		memset(shared, 0, sizeof(SyncShared));
-		LWLockInitialize(&shared->lock, LWLockNewTrancheId());
+		LWLockInitialize(&shared->lock, VecdbNewTranche(TRANCHE));
 	}
 	LWLockRelease(AddinShmemInitLock);
-	LWLockRegisterTranche(shared->lock.tranche, "VecdbSync");
+	VecdbNameTranche(shared->lock.tranche, TRANCHE);
 	return shared;
 }
 

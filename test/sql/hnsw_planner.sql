@@ -63,7 +63,7 @@ DEALLOCATE ALL;
 -- for: it is not computed, in the first statement of a session neither.
 CREATE TABLE hp_query AS SELECT id, v FROM hp WHERE id <= 3;
 \c
-SET enable_seqscan = off;
+SET enable_sort = off;
 EXPLAIN (COSTS OFF, VERBOSE) SELECT q.id, r.id FROM hp_query q CROSS JOIN LATERAL
 	(SELECT id FROM hp ORDER BY hp.v <-> q.v LIMIT 2) r;
 EXPLAIN (COSTS OFF, VERBOSE) SELECT q.id, r.id FROM hp_query q CROSS JOIN LATERAL
@@ -77,6 +77,7 @@ SELECT q.id, r.id, r.d = 0 AS itself FROM hp_query q CROSS JOIN LATERAL
 	(SELECT id, hp.v <-> q.v AS d FROM hp ORDER BY d LIMIT 1) r ORDER BY q.id;
 SELECT q.id, r.id FROM hp_query q CROSS JOIN LATERAL
 	(SELECT id FROM hp ORDER BY hp.v <-> q.v FETCH FIRST 1 ROWS WITH TIES) r ORDER BY q.id;
+RESET enable_sort;
 DROP TABLE hp, hp_query;
 
 -- under relaxed_order nobody but the ORDER BY beside a scan takes it for ordered

@@ -404,14 +404,20 @@ sparsevec_l2_normalize(PG_FUNCTION_ARGS)
 
 /* Comparisons and hashes -------------------------------------------------- */
 
-#define COMPARISON(name, op) PG_FUNCTION_INFO_V1(name); Datum name(PG_FUNCTION_ARGS) { 	PG_RETURN_BOOL(CompareSparse(PG_GETARG_SPARSEVEC_P(0), PG_GETARG_SPARSEVEC_P(1)) op 0); } extern int	no_such_variable
+#define COMPARISON(name, op) \
+PG_FUNCTION_INFO_V1(name); \
+Datum \
+name(PG_FUNCTION_ARGS) \
+{ \
+	PG_RETURN_BOOL(CompareSparse(PG_GETARG_SPARSEVEC_P(0), PG_GETARG_SPARSEVEC_P(1)) op 0); \
+}
 
-COMPARISON(sparsevec_lt, <);
-COMPARISON(sparsevec_le, <=);
-COMPARISON(sparsevec_eq, ==);
-COMPARISON(sparsevec_ne, !=);
-COMPARISON(sparsevec_ge, >=);
-COMPARISON(sparsevec_gt, >);
+COMPARISON(sparsevec_lt, <)
+COMPARISON(sparsevec_le, <=)
+COMPARISON(sparsevec_eq, ==)
+COMPARISON(sparsevec_ne, !=)
+COMPARISON(sparsevec_ge, >=)
+COMPARISON(sparsevec_gt, >)
 
 PG_FUNCTION_INFO_V1(sparsevec_cmp);
 Datum

@@ -26,4 +26,17 @@ SET ROLE hs_stranger;
 SELECT * FROM hnsw_stats('hs_idx');
 RESET ROLE;
 DROP ROLE hs_stranger;
+-- what a failed concurrent build has left
+CREATE TABLE hs_broken (v vector);
+INSERT INTO hs_broken VALUES ('[1,2,3]'), ('[1,2]');
+CREATE INDEX CONCURRENTLY hs_broken_idx ON hs_broken USING hnsw ((v::vector(3)) vector_l2_ops);
+\set VERBOSITY default
+SELECT * FROM hnsw_stats('hs_broken_idx');
+SELECT * FROM hnsw_check('hs_broken_idx');
+\set VERBOSITY terse
+DELETE FROM hs_broken WHERE vector_dims(v) = 2;
+REINDEX INDEX hs_broken_idx;
+SELECT nodes FROM hnsw_stats('hs_broken_idx');
+SELECT * FROM hnsw_check('hs_broken_idx');
+DROP TABLE hs_broken;
 DROP TABLE hs;

@@ -2090,17 +2090,15 @@ on_sigterm(SIGNAL_ARGS)
 	errno = save_errno;
 }
 
-/* However the front ends, the executors learn of it. */
+/* However the front ends, so do the executors that run a request. */
 static void
 front_exit(int code, Datum arg)
 {
 	for (int i = 0; i < nworkers; i++)
 	{
-		/* Nobody is left to take the answer; at shutdown there is no other chance. */
-		if (workers[i].request && stop_ms != 0)
+		/* Nobody is left to take the answer, nor to see that a cancelled query ends. */
+		if (workers[i].request)
 			terminate(i);
-		else if (workers[i].request)
-			cancel(i);
 		if (workers[i].out)
 			shm_mq_detach(workers[i].out);
 		if (workers[i].in)

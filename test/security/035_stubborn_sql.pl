@@ -1,6 +1,7 @@
 # 035_stubborn_sql.pl
 #	  The owner of a table whose trigger catches that a request was cancelled, and
-#	  goes on: no executor is held by it, and the server shuts down.
+#	  goes on: no executor is held by it, the server shuts down, and it can be started
+#	  again when the postmaster was killed.
 use strict;
 use warnings;
 use FindBin;
@@ -12,8 +13,17 @@ my $node = http_node('stubborn_sql', <<'CONF', lab => 1);
 vecdb.http_executors = 1
 vecdb.http_shutdown_timeout = 1s
 CONF
-my $loop = q{DO 'BEGIN LOOP BEGIN PERFORM pg_sleep(600); EXCEPTION WHEN query_canceled THEN NULL; END; END LOOP; END'};
-my $request = VecdbHttp::Client::compose('POST', '/vectors', { vectors => [ { id => 's', collection => 'lab', data => [ 1, 2, 3 ], metadata => { run => $loop } } ] });
+
+# What a request runs again and again, whatever it is told.
+sub stubborn
+{
+	my ($sql) = @_;
+	my $loop = "DO 'BEGIN LOOP BEGIN $sql EXCEPTION WHEN query_canceled THEN NULL; END; END LOOP; END'";
+
+	return VecdbHttp::Client::compose('POST', '/vectors', { vectors => [ { id => 's', collection => 'lab', data => [ 1, 2, 3 ], metadata => { run => $loop } } ] });
+}
+
+my $request = stubborn('PERFORM pg_sleep(600);');
 
 sub runs
 {
@@ -55,5 +65,17 @@ $c->send($request);
 ok(runs(), 'SQL without a time limit runs');
 ok($node->stop('fast', fail_ok => 1), 'the server shuts down') or $node->stop('immediate');
 $c->close;
+
+# --- the postmaster is gone, and the front with it: SQL that never waits does not see that
+$node->start;
+wait_ready($node);
+$c = VecdbHttp::Client->new($node->{http});
+$c->send(stubborn('LOOP PERFORM 1; END LOOP;'));
+ok(wait_until(sub { $node->safe_psql('postgres', q{SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'vecdb http executor%' AND state = 'active'}) == 1 }), 'SQL that never waits runs');
+($executor) = executors($node);
+$node->kill9;
+ok(wait_until(sub { !kill 0, $executor }), 'the executor ends') or kill 'KILL', $executor;
+$c->close;
+ok($node->start(fail_ok => 1), 'the server starts again');
 
 done_testing();

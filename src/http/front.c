@@ -73,6 +73,12 @@ PGDLLEXPORT void VecdbHttpFrontMain(Datum arg);
 /* A body of this size at most always has room: there is one for each connection. */
 #define SMALL_BODY				65536
 
+/* Parameters of a query. */
+#define MAX_PARAMETERS			100
+
+/* What the library keeps of a header or a parameter beside its text, at most. */
+#define ITEM_BYTES				96
+
 /* After an early answer what the client still sends is read so long. */
 #define LINGER_MS				1000
 #define MAX_LINGERING			64
@@ -153,6 +159,7 @@ typedef struct Request
 	char	   *answer;
 	size_t		answer_len;
 	bool		last;			/* close the connection after it */
+	bool		raw;			/* it went out on the socket itself */
 	size_t		counted;		/* bytes counted as buffered */
 	int64		body_ms;		/* when the last of its body came */
 } Request;
@@ -619,7 +626,10 @@ answer_raw(Client *c, int status, const char *reason, const char *message, const
 		free(body);
 	}
 	if (c->request)
+	{
 		c->request->status = status;
+		c->request->raw = true;
+	}
 }
 
 /* One line in the log for each request that is done. */
@@ -627,7 +637,7 @@ static void
 log_request(Client *c, Request *r, bool sent)
 {
 	int64		us = monotonic_us() - r->started_us;
-	int			status = sent || r->status == 408 || r->status == 413 ? r->status : 499;
+	int			status = sent || r->raw ? r->status : 499;
 	char		target[512];
 	size_t		n = Min(r->target_len, sizeof(target) - 1);
 
@@ -1078,6 +1088,20 @@ on_accepted(void *server_arg, HttpConnection *conn, int fd, const struct sockadd
 	return c;
 }
 
+/*
+ * The library takes memory of the connection for each parameter, and where there
+ * is none left it neither goes on nor says so.
+ */
+static bool
+has_too_many_parameters(const char *uri)
+{
+	int			n = 0;
+
+	for (const char *p = strchr(uri, '?'); p != NULL && n <= MAX_PARAMETERS; p = strchr(p + 1, '&'))
+		n++;
+	return n > MAX_PARAMETERS;
+}
+
 static void
 on_started(void *client, const char *uri)
 {
@@ -1099,6 +1123,13 @@ on_started(void *client, const char *uri)
 	r->client = c;
 	r->started_us = monotonic_us();
 	c->request = r;
+	if (has_too_many_parameters(uri))
+	{
+		counters.rejected[ADMIN_REJECT_GUARD]++;
+		answer_raw(c, 414, "URI Too Long", "the query has more than 100 parameters", NULL);
+		c->gone = c->linger = true;
+		shutdown(c->fd, SHUT_RDWR);
+	}
 }
 
 /* The header lines, for the executor: name NUL value NUL ... */
@@ -1975,13 +2006,19 @@ stop_server(Server *s)
 	wait_set_stale = true;
 }
 
+/* What the library keeps of a request line and headers, and our answer's. */
+static size_t
+main_pool_bytes(void)
+{
+	return (size_t) VecdbHttpMaxUri + VecdbHttpMaxHeaders + (GUARD_MAX_HEADERS + MAX_PARAMETERS) * ITEM_BYTES + 8192;
+}
+
 static bool
 start_server(Server *s, int fd, const char *host, int port)
 {
 	bool		admin = s->kind == SERVER_ADMIN;
 
-	/* What the library keeps of a request line and headers, and our answer's. */
-	s->pool_bytes = admin ? 16384 : (size_t) VecdbHttpMaxUri + VecdbHttpMaxHeaders + 8192;
+	s->pool_bytes = admin ? 16384 : main_pool_bytes();
 	s->max_connections = admin ? 16 : VecdbHttpMaxConnections;
 	s->max_per_address = admin ? 0 : VecdbHttpMaxPerAddress;
 	s->connections = 0;
@@ -2013,7 +2050,7 @@ adjust_servers(void)
 	Server	   *s = &servers[SERVER_MAIN];
 	bool		moved = !s->http || s->port != VecdbHttpPort || !s->address || strcmp(s->address, VecdbHttpListen) != 0;
 	bool		resized = s->http &&
-		(s->pool_bytes != (size_t) VecdbHttpMaxUri + VecdbHttpMaxHeaders + 8192 ||
+		(s->pool_bytes != main_pool_bytes() ||
 		 s->max_connections != VecdbHttpMaxConnections || s->max_per_address != VecdbHttpMaxPerAddress);
 
 	listen_retry_ms = 0;

@@ -162,6 +162,7 @@ if command -v curl >/dev/null; then
 	says 'finds it' 'found a$'
 	try 'the settings of the role of requests' "echo 'SELECT unnest(setconfig) FROM pg_db_role_setting WHERE setrole = \$\$vecdb_anon\$\$::regrole' | make psql"
 	says 'it does not wait long for a lock' 'lock_timeout=2s'
+	says 'nor does it run for ever' 'statement_timeout=5min'
 else
 	: >"$OUT"
 	not_ok 'there is curl, which "make start" tells to use'

@@ -188,6 +188,22 @@ is_refused($node, 'GET /vectors/' . 'a' x 8200 . " HTTP/1.1\r\nHost: x\r\n\r\n",
 is_refused($node, 'GET /vectors/x?' . 'a' x 8200 . " HTTP/1.1\r\nHost: x\r\n\r\n", 414, qr/too long/, 'a query over the limit');
 is_refused($node, "GET /health HTTP/1.1\r\nHost: x\r\nX: " . 'a' x 16400 . "\r\n\r\n", 431, qr/headers are too large/, 'headers over the limit');
 is_refused($node, "GET /health HTTP/1.1\r\nHost: x\r\n" . join('', map { "X$_: y\r\n" } 1 .. 120) . "\r\n", 431, qr/too many headers/, 'too many headers');
+for my $n (101, 500, 4000)
+{
+	is_refused($node, 'GET /collections?' . join('&', ('a') x $n) . " HTTP/1.1\r\nHost: x\r\n\r\n", 414, qr/more than 100 parameters/, "$n parameters");
+}
+
+# As much as is allowed of everything at once: the library has room for it.
+{
+	my $query = join '&', ('a') x 99;
+	my $headers = join '', map { sprintf "X%02d: %s\r\n", $_, 'y' x 160 } 1 .. 95;
+	my $c = VecdbHttp::Client->new($node->{http});
+
+	$c->send("GET /collections?$query&" . 'x' x (8170 - length $query) . " HTTP/1.1\r\nHost: x\r\n$headers\r\n");
+	is_error($c->answer, 400, qr/^unknown parameter "a"$/, '100 parameters and 16 kB of headers');
+	is_kept($c, '... and the connection is kept');
+	$c->close;
+}
 is_refused($node, "POST /vectors HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 4194305\r\n\r\n", 413, qr/body is too large/, 'a body over the limit, before it is sent');
 is_refused($node, "POST /vectors HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n" . ("80000\r\n" . ' ' x 524288 . "\r\n") x 9, 413, qr/body is too large/, 'a chunked body over the limit');
 {

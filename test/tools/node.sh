@@ -76,11 +76,15 @@ create()
 	echo "include 'vecdb.conf'" | as_user tee -a "$DATADIR/postgresql.conf" >/dev/null
 }
 
+# How long a request may wait for a lock, and run.
+ANON_LOCK="ALTER ROLE vecdb_anon SET lock_timeout = '2s'"
+ANON_TIME="ALTER ROLE vecdb_anon SET statement_timeout = '5min'"
+
 # What HTTP's workers connect to, before they are there for the first time: they
 # would try, and fail, until it is.
 seed()
 {
-	printf '%s\n' 'CREATE DATABASE vecdb' 'CREATE ROLE vecdb_anon NOLOGIN' "ALTER ROLE vecdb_anon SET lock_timeout = '2s'" \
+	printf '%s\n' 'CREATE DATABASE vecdb' 'CREATE ROLE vecdb_anon NOLOGIN' "$ANON_LOCK" "$ANON_TIME" \
 		'CREATE ROLE vecdb_http LOGIN NOINHERIT' 'GRANT vecdb_anon TO vecdb_http' | as_user "$PGBIN/postgres" --single -D "$DATADIR" postgres
 }
 
@@ -178,7 +182,7 @@ create_roles()
 {
 	[ "$(query postgres "SELECT count(*) FROM pg_roles WHERE rolname IN ('vecdb_http', 'vecdb_anon')")" = 2 ] || {
 		query postgres "DO \$\$ BEGIN
-			IF to_regrole('vecdb_anon') IS NULL THEN CREATE ROLE vecdb_anon NOLOGIN; ALTER ROLE vecdb_anon SET lock_timeout = '2s'; END IF;
+			IF to_regrole('vecdb_anon') IS NULL THEN CREATE ROLE vecdb_anon NOLOGIN; $ANON_LOCK; $ANON_TIME; END IF;
 			IF to_regrole('vecdb_http') IS NULL THEN CREATE ROLE vecdb_http LOGIN NOINHERIT; END IF;
 			END \$\$" &&
 			query postgres 'GRANT vecdb_anon TO vecdb_http'

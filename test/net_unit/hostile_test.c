@@ -9,6 +9,19 @@
 
 #include <signal.h>
 
+/* Has it frames that libzmq has not sent? */
+static bool
+waits(const Peer *self)
+{
+	TransportLinkInfo info[8];
+	int			n = transport_links(self->transport, info, 8);
+	bool		found = false;
+
+	for (int i = 0; i < n && i < 8; i++)
+		found |= info[i].queued_bytes > 0;
+	return found;
+}
+
 static void
 test_strangers(void)
 {
@@ -41,7 +54,8 @@ test_strangers(void)
 	ok(twice == 0 && a.refusals >= 3 && a.refusals <= 4, "each reason is told of once");
 	told = a.refusals;
 	/* an hour in steps: in a leap a friend whose last frame is not acknowledged yet would look stuck */
-	turn(both, 2, 100);
+	ok(pump(both, 2, !waits(&a) && !waits(&b)), "nothing waits to be sent");
+	(void) pump_for(both, 2, 300, false);	/* so late the kernel may acknowledge */
 	for (int i = 0; i < 370; i++)
 	{
 		turn(both, 2, 1);
@@ -270,7 +284,6 @@ test_long_handshake(void)
 	size_t		memory;
 	int			ended = 0;
 	int			frames;
-	int64_t		began;
 	uint64_t	cut;
 
 	for (int i = 0; size + 16 < room; i++)
@@ -315,10 +328,16 @@ test_long_handshake(void)
 		if (speaks)
 			ok(zmtp_send(&client[0], 0, "hello", 5) && pump(both, 2, a.frames > frames), "and is heard");
 		turn(both, 2, 10);
-		began = now_ms();
-		clock_ahead_ms += 5000;
-		ok(pump(both, 2, zmtp_ended(&client[0])) && transport_stats(a.transport).cut == cut + 1 && !zmtp_ended(&client[1]) &&
-		   now_ms() - began < 9000, "but is found after some seconds");
+		/* before one that says nothing would be cut for that */
+		clock_stopped = true;
+		for (int i = 0; i < 90 && transport_stats(a.transport).cut == cut; i++)
+		{
+			clock_ahead_ms += 100;
+			turn(both, 2, 10);
+		}
+		ok(transport_stats(a.transport).cut == cut + 1 && pump(both, 2, zmtp_ended(&client[0])) && !zmtp_ended(&client[1]),
+		   "but is found after some seconds");
+		clock_stopped = false;
 		zmtp_reset(&client[0]);
 		zmtp_reset(&client[1]);
 	}
@@ -463,18 +482,18 @@ test_slow(void)
 	bool		ended = false;
 	int			bytes = 0;
 
-	handshake_ms = 500;
+	handshake_ms = 1500;
 	ok(start(8, 32) && friend_is_served(), "a node and its friend");
 	before = transport_stats(a.transport);
 	for (int i = 0; i < HALF_OPEN; i++)
 		fd[i] = tcp_connect(a.address.port);
 	slow.fd = tcp_connect(a.address.port);
-	began = now_ms();
-	while (!ended && now_ms() - began < PATIENCE_MS)
+	began = real_ms();
+	while (!ended && real_ms() - began < PATIENCE_MS)
 	{
 		send(slow.fd, "\377\0\0\0\0\0\0\0\1\177\3\1CURVE" + (bytes < 16 ? bytes : 16), 1, MSG_NOSIGNAL);
 		bytes++;
-		for (int64_t next = now_ms() + 50; now_ms() < next && !ended;)
+		for (int64_t next = real_ms() + 200; real_ms() < next && !ended;)
 		{
 			turn(both, 2, 10);
 			ended = zmtp_ended(&slow);
@@ -510,7 +529,6 @@ test_never_reads(void)
 	TransportStats stats;
 	TransportLinkInfo info;
 	TransportVia via;
-	int64_t		began;
 
 	ok(start(8, 32) && friend_is_served(), "a node and its friend");
 	ok(zmtp_join(&client, &a, "", 0, both, 2) && zmtp_send(&client, 0, "talk to me", 10) && pump(both, 2, a.last_len == 10),
@@ -533,10 +551,12 @@ test_never_reads(void)
 	diag("%d MB sent, %llu kB queued, %zu MB more resident", sent / 16, (unsigned long long) info.queued_bytes >> 10,
 		 resident_bytes() > memory ? (resident_bytes() - memory) >> 20 : 0);
 	ok(resident_bytes() < memory + (48 << 20), "so is memory");
-	began = now_ms();
-	ok(friend_is_served() && now_ms() - began < 2000, "a friend does not wait");
+	clock_stopped = true;
+	ok(friend_is_served(), "a friend does not wait: no time passes until it is served");
+	clock_stopped = false;
 	stats = transport_stats(a.transport);
-	for (int i = 0; i < 6 && transport_stats(a.transport).cut == stats.cut; i++)
+	/* from when libzmq's thread has filled the buffers of both sides */
+	for (int i = 0; i < 200 && transport_stats(a.transport).cut == stats.cut; i++)
 	{
 		turn(both, 2, 20);
 		clock_ahead_ms += 12000;

@@ -44,7 +44,7 @@ test_signals(void)
 	pid = fork();
 	if (pid == 0)
 	{
-		alarm(60);
+		alarm(10 * PATIENCE_MS / 1000);
 		for (;;)
 		{
 			kill(getppid(), SIGUSR1);
@@ -52,8 +52,8 @@ test_signals(void)
 		}
 	}
 	/* a storm may leave little time to anything else */
-	end = now_ms() + PATIENCE_MS;
-	for (; (rounds < STORM_ROUNDS || signals < STORM_SIGNALS) && now_ms() < end; rounds++)
+	end = real_ms() + PATIENCE_MS;
+	for (; (rounds < STORM_ROUNDS || signals < STORM_SIGNALS) && real_ms() < end; rounds++)
 	{
 		Peer	   *friend = rounds % 2 == 0 ? &b : &c;
 		int			before = friend->frames;
@@ -273,7 +273,7 @@ test_descriptors(void)
 	if (pid == 0)
 	{
 		/* its own, that it may use up in turn */
-		alarm(30);
+		alarm(10 * PATIENCE_MS / 1000);
 		for (int i = 0; i < n; i++)
 			close(spare[i]);
 		for (int i = 0; i < 200; i++)
@@ -282,14 +282,15 @@ test_descriptors(void)
 			_exit(1);
 		pause();
 	}
+	ok(pump(both, 2, transport_stats(a.transport).accept_failed > 0), "connections cannot be accepted");
 	cpu = cpu_seconds();
-	began = now_ms();
+	began = real_ms();
 	(void) pump_for(both, 2, 2000, false);
 	cpu = cpu_seconds() - cpu;
 	stats = transport_stats(a.transport);
-	diag("%.3f s of CPU in %lld ms; %llu accepts have failed, %llu were hung up on", cpu, (long long) (now_ms() - began),
+	diag("%.3f s of CPU in %lld ms; %llu accepts have failed, %llu were hung up on", cpu, (long long) (real_ms() - began),
 		 (unsigned long long) stats.accept_failed, (unsigned long long) stats.refused_room);
-	ok(stats.accept_failed > 0 && cpu < 0.5, "connections that cannot be accepted do not make it spin");
+	ok(cpu < 0.5, "that does not make it spin");
 	made = 0;
 	for (int i = 0; i < 5; i++)
 		made += friend_is_served();
@@ -313,14 +314,14 @@ test_descriptors(void)
 static void
 test_events(void)
 {
-	enum {FLOOD = 20000, MISSES = 25};
+	enum {FLOOD = 20000, MISSES = 75};
 	int			made = 0;
 	int			misses = 0;
-	int64_t		end = now_ms() + PATIENCE_MS;
+	int64_t		end = real_ms() + 3 * PATIENCE_MS;
 	TransportStats stats;
 
 	ok(start(8, 32) && friend_is_served(), "a node and its friend");
-	while (made < FLOOD && misses < MISSES && now_ms() < end)
+	while (made < FLOOD && misses < MISSES && real_ms() < end)
 	{
 		struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(a.address.port), .sin_addr.s_addr = inet_addr(own_host())};
 		Zmtp		peer = {.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)};
@@ -410,8 +411,8 @@ test_dead(void)
 	int64_t		began;
 
 	heartbeat_ms = 200;
-	heartbeat_timeout_ms = 1000;
-	handshake_ms = 1000;
+	heartbeat_timeout_ms = 4000;
+	handshake_ms = 4000;
 	memset(&a, 0, sizeof a);
 	a.slice = 64;
 	new_curve_key(a.public, a.secret);
@@ -421,7 +422,7 @@ test_dead(void)
 	pid = fork();
 	if (pid == 0)
 	{
-		alarm(60);
+		alarm(10 * PATIENCE_MS / 1000);
 		other.answers = true;
 		if (!peer_start_on(&other, own_host(), 0, 8, 8) ||
 			write(from_child[1], &other.address.port, sizeof port) != sizeof port ||
@@ -440,9 +441,9 @@ test_dead(void)
 	   pump(both, 2, a.last_len == 6 && memcmp(a.last_key, other.public, 32) == 0), "and is gone to");
 	ok(pump(both, 2, transport_links(a.transport, info, 8) == 3), "three links");
 	kill(pid, SIGSTOP);
-	began = now_ms();
+	began = real_ms();
 	ok(pump(both, 2, transport_links(a.transport, info, 8) == 1 && a.unreachable == 1), "when it stands still both links with it end");
-	diag("after %lld ms", (long long) (now_ms() - began));
+	diag("after %lld ms", (long long) (real_ms() - began));
 	ok(memcmp(a.unreachable_key, other.public, 32) == 0 && friend_is_served(), "that is said; the friend is served");
 	kill(pid, SIGCONT);
 	a.last_len = 0;
@@ -498,7 +499,6 @@ test_end(void)
 {
 	Zmtp		client[4] = {0};
 	uint8_t    *frame = calloc(1, 1 << 20);
-	int64_t		began;
 	int			joined = 0;
 
 	ok(start(8, 8) && friend_is_served(), "a node and its friend");
@@ -508,9 +508,11 @@ test_end(void)
 		for (int j = 0; j < 40; j++)
 			transport_answer(a.transport, a.last_via, frame, 1 << 20);
 	}
-	began = now_ms();
+	end_waits = 0;
+	end_seen = false;
 	transport_destroy(&a.transport);
-	ok(joined == 4 && now_ms() - began < 1000, "with megabytes that nobody reads it ends in time (%d ms)", (int) (now_ms() - began));
+	ok(joined == 4 && end_seen, "with megabytes that nobody reads libzmq ends before it is given up");
+	diag("in the %dth of 40 waits", end_waits);
 	for (int i = 0; i < 4; i++)
 		zmtp_reset(&client[i]);
 	free(frame);

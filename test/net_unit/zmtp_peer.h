@@ -60,7 +60,7 @@ static inline bool
 zmtp_write(Zmtp *self, const void *bytes, size_t len)
 {
 	const uint8_t *at = bytes;
-	int64_t		end = now_ms() + PATIENCE_MS;
+	int64_t		end = real_ms() + PATIENCE_MS;
 
 	while (len > 0)
 	{
@@ -73,7 +73,7 @@ zmtp_write(Zmtp *self, const void *bytes, size_t len)
 		}
 		else if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK)
 			return false;
-		else if (now_ms() > end)
+		else if (real_ms() > end)
 			return false;
 		else
 			zmtp_step(self);
@@ -85,7 +85,7 @@ static inline bool
 zmtp_read(Zmtp *self, void *bytes, size_t len)
 {
 	uint8_t    *at = bytes;
-	int64_t		end = now_ms() + PATIENCE_MS;
+	int64_t		end = real_ms() + PATIENCE_MS;
 
 	while (len > 0)
 	{
@@ -98,7 +98,7 @@ zmtp_read(Zmtp *self, void *bytes, size_t len)
 		}
 		else if (n == 0 || (errno != EAGAIN && errno != EWOULDBLOCK))
 			return false;
-		else if (now_ms() > end)
+		else if (real_ms() > end)
 			return false;
 		else
 			zmtp_step(self);
@@ -382,13 +382,13 @@ static inline bool
 zmtp_serve(Zmtp *self, int listener, Peer **around, int n_around)
 {
 	uint8_t		hello[256];
-	int64_t		end = now_ms() + PATIENCE_MS;
+	int64_t		end = real_ms() + PATIENCE_MS;
 
 	self->server = true;
 	self->around = around;
 	self->n_around = n_around;
 	crypto_box_keypair(self->short_public, self->short_secret);
-	while (poll(&(struct pollfd) {.fd = listener, .events = POLLIN}, 1, 0) == 0 && now_ms() < end)
+	while (poll(&(struct pollfd) {.fd = listener, .events = POLLIN}, 1, 0) == 0 && real_ms() < end)
 		turn(around, n_around, 5);
 	self->fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
 	if (self->fd < 0 || !zmtp_greet(self, "CURVE") || zmtp_next(self, hello, sizeof hello) != 200)

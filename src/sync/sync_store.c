@@ -230,7 +230,11 @@ compare_statements(const void *a, const void *b)
 	return memcmp(*(const uint8_t *const *) a, *(const uint8_t *const *) b, GRANT_BYTES);
 }
 
-/* Make the rows of a collection equal to what is held; held[n] are in the order of their bytes. */
+/*
+ * Make the rows of a collection equal to what is held; held[n] are in the order of
+ * their bytes.  The scan keeps memory of its own from row to row, so only what is
+ * done with a row is done in a context that is reset after it.
+ */
 static void
 write_statements(SyncTable *table, const uint8_t *root, const uint8_t *const *held, int n)
 {
@@ -238,22 +242,26 @@ write_statements(SyncTable *table, const uint8_t *root, const uint8_t *const *he
 	HeapTuple	row;
 	bool	   *there = palloc0(sizeof(bool) * (n + 1));
 	MemoryContext row_context = AllocSetContextCreate(CurrentMemoryContext, "vecdb statement", ALLOCSET_SMALL_SIZES);
-	MemoryContext old = MemoryContextSwitchTo(row_context);
+	MemoryContext old = CurrentMemoryContext;
 
 	while (HeapTupleIsValid(row = systable_getnext_ordered(scan, ForwardScanDirection)))
 	{
-		const uint8 *statement = SyncTableBytes(table, row, STATEMENT_STATEMENT, GRANT_BYTES);
-		const uint8_t *const *found = statement && n > 0 ?
-			bsearch(&statement, held, (size_t) n, sizeof(*held), compare_statements) : NULL;
+		const uint8 *statement;
+		const uint8_t *const *found;
 
 		CHECK_FOR_INTERRUPTS();
+		MemoryContextSwitchTo(row_context);
+		statement = SyncTableBytes(table, row, STATEMENT_STATEMENT, GRANT_BYTES);
+		found = statement && n > 0 ? bsearch(&statement, held, (size_t) n, sizeof(*held), compare_statements) : NULL;
 		if (found)
 			there[found - held] = true;
 		else
 			SyncTableDelete(table, row);
+		MemoryContextSwitchTo(old);
 		MemoryContextReset(row_context);
 	}
 	systable_endscan_ordered(scan);
+	MemoryContextSwitchTo(row_context);
 	for (int i = 0; i < n; i++)
 	{
 		Datum		values[STATEMENT_COLUMNS];

@@ -77,6 +77,7 @@
 #define HANDSHAKE_BYTES 4096	/* ours has 567 */
 #define SETTLED_BYTES (64 * 1024)
 #define SETTLE_MS 5000
+#define TURN_MS 50				/* of frames, whatever each of them costs */
 #define QUEUE_SHARE_BYTES (64 * 1024)	/* of each peer, when TRANSPORT_QUEUES_BYTES are used up */
 
 #define HANDSHAKE_MS 5000
@@ -240,7 +241,8 @@ struct Transport
 	int64_t		sweep_ms;
 	uint64_t	order;			/* of events */
 	uint64_t	serial;
-	int			turn;			/* of the links */
+	int			turn;			/* of the links: who comes first */
+	bool		dealers_first;	/* in the next poll, before the ROUTER */
 	Reason		failure;		/* why the next connection to end does so */
 	Refusal		refusals[REFUSALS];
 	int			next_refusal;
@@ -2297,12 +2299,23 @@ sweep(Transport *self)
 		listener_close(self, false);
 }
 
+static int64_t
+monotonic_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t) t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
 static bool
 poll_once(Transport *self, int64_t tick_ms, int slice, TransportReceive receive, void *context)
 {
 	struct epoll_event events[64];
 	int			n;
 	bool		more = false;
+	bool		skip_router;
+	int64_t		until_ms;
 
 	self->now_ms = tick_ms;
 	while ((n = epoll_wait(self->epoll, events, 64, 0)) > 0)
@@ -2353,24 +2366,33 @@ poll_once(Transport *self, int64_t tick_ms, int slice, TransportReceive receive,
 	}
 	links_step(self);
 
-	/* Turns: eight of the ROUTER, which takes turns itself, two of each DEALER. */
+	/*
+	 * Turns: eight of the ROUTER, which takes turns itself, two of each DEALER.  Time
+	 * counts, too, for a frame may cost a signature or a hundred.  So it may be up
+	 * after any frame, and who had it does not come first again.
+	 */
+	until_ms = monotonic_ms() + TURN_MS;
+	self->dealers_first = !self->dealers_first;
+	skip_router = self->dealers_first;
 	while (slice > 0)
 	{
-		bool		any = false;
+		bool		any = skip_router;
+		int			first = self->turn;
 
-		for (int i = 0; i < 8 && slice > 0 && self->router.ready; i++)
+		for (int i = 0; i < 8 && slice > 0 && self->router.ready && !skip_router; i++)
 		{
 			if (router_receive(self, receive, context))
 			{
 				any = true;
-				slice--;
+				slice = monotonic_ms() < until_ms ? slice - 1 : 0;
 			}
 			else if ((port_events(&self->router) & ZMQ_POLLIN) == 0)
 				self->router.ready = false;
 		}
+		skip_router = false;
 		for (int i = 0; i < TRANSPORT_LINKS_MAX && slice > 0; i++)
 		{
-			Outbound   *link = &self->out[(self->turn + i) % TRANSPORT_LINKS_MAX];
+			Outbound   *link = &self->out[(first + i) % TRANSPORT_LINKS_MAX];
 			uint64_t	serial = link->serial;
 
 			for (int j = 0; j < 2 && slice > 0 && link->used && link->serial == serial && link->dealer.ready &&
@@ -2379,13 +2401,13 @@ poll_once(Transport *self, int64_t tick_ms, int slice, TransportReceive receive,
 				if (out_receive(self, link, receive, context))
 				{
 					any = true;
-					slice--;
+					slice = monotonic_ms() < until_ms ? slice - 1 : 0;
+					self->turn = (first + i + 1) % TRANSPORT_LINKS_MAX;
 				}
 				else if ((port_events(&link->dealer) & ZMQ_POLLIN) == 0)
 					link->dealer.ready = false;
 			}
 		}
-		self->turn = (self->turn + 1) % TRANSPORT_LINKS_MAX;
 		if (!any)
 			break;
 	}

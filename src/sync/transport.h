@@ -118,8 +118,9 @@ typedef void (*TransportReceive) (void *context, const uint8_t curve_key[CORE_KE
 
 /*
  * Answer handshakes, notice what became of links, send what waited for one, and
- * hand at most `slice` frames to receive(), taking turns between links.  True
- * when more is waiting: call again soon, after whatever else must not starve.
+ * hand at most `slice` frames to receive(), taking turns between links, and none
+ * after 50 ms.  True when more is waiting: call again soon, after whatever else
+ * must not starve.
  */
 extern bool transport_poll(Transport *self, int64_t tick_ms, int slice, TransportReceive receive, void *context);
 

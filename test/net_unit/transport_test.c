@@ -43,11 +43,64 @@ test_both_ways(void)
 	transport_destroy(&b.transport);
 }
 
+static Peer c;
+static Peer d;
+static int	heard[3];			/* of b, c and d */
+
+/* What a frame with many signatures may cost. */
+static void
+receive_slowly(void *context, const uint8_t *key, TransportVia via, const uint8_t *frame, size_t len)
+{
+	const Peer *const from[] = {&b, &c, &d};
+
+	for (int i = 0; i < 3; i++)
+		heard[i] += memcmp(key, from[i]->public, CORE_KEY_BYTES) == 0;
+	poll(NULL, 0, 30);
+}
+
+/* Frames that cost much end a turn, and all links have theirs all the same. */
+static void
+test_slow_frames(void)
+{
+	Peer	   *all[] = {&a, &b, &c, &d};
+	int			most = 0;
+	int			polls = 0;
+
+	ok(peer_start(&a) && peer_start(&b) && peer_start(&c) && peer_start(&d), "four nodes start");
+	c.answers = d.answers = true;
+	peer_send(&b, &a, "one", 3);
+	peer_send(&a, &c, "one", 3);
+	peer_send(&a, &d, "one", 3);
+	ok(pump(all, 4, a.frames == 3), "one has a link of others and two of its own");
+	for (int i = 0; i < 40; i++)
+	{
+		peer_send(&b, &a, "more", 4);
+		peer_send(&a, &c, "more", 4);
+		peer_send(&a, &d, "more", 4);
+	}
+	ok(pump(all + 1, 3, c.frames == 41 && d.frames == 41), "all of them say much");
+	while (polls < 200 && (heard[0] < 5 || heard[1] < 5 || heard[2] < 5))
+	{
+		int			before = heard[0] + heard[1] + heard[2];
+
+		transport_poll(a.transport, now_ms(), 64, receive_slowly, NULL);
+		before = heard[0] + heard[1] + heard[2] - before;
+		most = before > most ? before : most;
+		polls += before > 0;
+		poll(NULL, 0, 1);
+	}
+	ok(most > 0 && most <= 3, "a turn ends after 50 ms of frames (%d of 30 ms each)", most);
+	ok(polls < 30, "each link has its turns (%d, %d and %d frames in %d)", heard[0], heard[1], heard[2], polls);
+	for (int i = 0; i < 4; i++)
+		transport_destroy(&all[i]->transport);
+}
+
 int
 main(void)
 {
 	if (sodium_init() < 0)
 		return 2;
 	test_both_ways();
+	test_slow_frames();
 	return tap_done();
 }

@@ -84,6 +84,7 @@ membership_add(Membership *self, const uint8_t *bytes, size_t len,
 {
 	Grant		grant;
 	MembershipEntry *entry;
+	const MembershipEntry *last;
 	uint64_t	before;
 
 	/* what is held already costs no signature */
@@ -117,15 +118,22 @@ membership_add(Membership *self, const uint8_t *bytes, size_t len,
 		return MEMBERSHIP_SUPERSEDED;
 	}
 	before = self->changes;
+	last = self->last;
 	memset(entry, 0, sizeof *entry);
 	entry->grant = grant;
 	memcpy(entry->bytes, bytes, GRANT_BYTES);
 	grant_hash(self->crypto, bytes, entry->hash);
 	insert(self, entry);
+	/* one more before it, of the same issuer, pushes it only farther back */
+	if (last != NULL && !self->dirty && last->grant.depth == grant.depth &&
+		memcmp(last->grant.issuer, grant.issuer, CORE_KEY_BYTES) == 0)
+		self->last = last;
 	if (self->n - self->n_leaves > self->limit)
 	{
-		const MembershipEntry *last = find_last(self, unix_ms);
-		bool		itself = last == entry;
+		bool		itself;
+
+		last = find_last(self, unix_ms);
+		itself = last == entry;
 
 		remove_entry(self, last);
 		if (itself)
@@ -510,10 +518,8 @@ find_last(Membership *self, int64_t unix_ms)
 	{
 		MembershipEntry *entry = self->entry[i];
 
-		if (is_leave(&entry->grant))
-			continue;
-		entry->idle = !admin_at(self, entry->grant.issuer, entry->grant.depth - 1);
-		self->scratch[n++] = entry;
+		if (!is_leave(&entry->grant))
+			self->scratch[n++] = entry;
 	}
 	qsort(self->scratch, (size_t) n, sizeof *self->scratch, compare_streams);
 	for (int i = 0; i < n; i++)
@@ -529,6 +535,22 @@ find_last(Membership *self, int64_t unix_ms)
 	return self->last;
 }
 
+/* Would it take the place of one that it supersedes?  Then it takes no more room. */
+static bool
+replaces(const Membership *self, const Grant *grant)
+{
+	if (grant->kind == GRANT_REVOCATION)
+		return next_to_go(self, grant) >= 0;
+	for (int i = first_of_kind(self, grant->member, grant->kind); same_member(self, i, grant->member); i++)
+	{
+		const Grant *held = &self->entry[i]->grant;
+
+		if (held->kind == grant->kind && memcmp(held->issuer, grant->issuer, CORE_KEY_BYTES) == 0 && supersedes(grant, held))
+			return true;
+	}
+	return false;
+}
+
 /* Would a statement be the first to make room?  Cheap, for it is asked of all that comes to a full set. */
 static bool
 hopeless(Membership *self, const Grant *grant, const uint8_t *bytes, int64_t unix_ms)
@@ -536,7 +558,7 @@ hopeless(Membership *self, const Grant *grant, const uint8_t *bytes, int64_t uni
 	MembershipEntry asked = {.grant = *grant};
 	const MembershipEntry *last;
 
-	if (self->n - self->n_leaves < self->limit)
+	if (self->n - self->n_leaves < self->limit || replaces(self, grant))
 		return false;
 	last = find_last(self, unix_ms);
 	memcpy(asked.bytes, bytes, GRANT_BYTES);
@@ -545,14 +567,9 @@ hopeless(Membership *self, const Grant *grant, const uint8_t *bytes, int64_t uni
 	{
 		const MembershipEntry *held = self->entry[i];
 
-		if (held->grant.depth != grant->depth || memcmp(held->grant.issuer, grant->issuer, CORE_KEY_BYTES) != 0 ||
-			is_leave(&held->grant))
-			continue;
-		/* in the place of one that it supersedes it takes no more room */
-		if (held->grant.kind == grant->kind && memcmp(held->grant.member, grant->member, CORE_KEY_BYTES) == 0 &&
-			(grant->kind == GRANT_REVOCATION ? next_to_go(self, grant) >= 0 : supersedes(grant, &held->grant)))
-			return false;
-		asked.turn += compare_own(held, &asked) < 0;
+		if (held->grant.depth == grant->depth && memcmp(held->grant.issuer, grant->issuer, CORE_KEY_BYTES) == 0 &&
+			!is_leave(&held->grant))
+			asked.turn += compare_own(held, &asked) < 0;
 	}
 	return goes_before(last, &asked);
 }
@@ -566,9 +583,24 @@ mix_fingerprint(Membership *self, const uint8_t *hash)
 		self->fingerprint[i] ^= hash[i];
 }
 
+/*
+ * May others be worth something else because of this one?  Not where nothing else
+ * is held of its member, and it makes no admin and redeems no invitation.
+ */
+static bool
+bears_on_others(const Membership *self, int i)
+{
+	const Grant *grant = &self->entry[i]->grant;
+
+	return is_leave(grant) ||
+		(grant->kind == GRANT_MEMBER && (grant->role == GRANT_ADMIN || !bytes_all_zero(grant->invitation, CORE_KEY_BYTES))) ||
+		(i > 0 && same_member(self, i - 1, grant->member)) || same_member(self, i + 1, grant->member);
+}
+
 static void
 insert(Membership *self, MembershipEntry *entry)
 {
+	const Grant *grant = &entry->grant;
 	int			at = first_of(self, entry->grant.member);
 
 	while (at < self->n && compare(self->entry[at], entry) < 0)
@@ -576,11 +608,20 @@ insert(Membership *self, MembershipEntry *entry)
 	memmove(&self->entry[at + 1], &self->entry[at], (size_t) (self->n - at) * sizeof *self->entry);
 	self->entry[at] = entry;
 	self->n++;
-	self->n_leaves += is_leave(&entry->grant);
+	self->n_leaves += is_leave(grant);
 	self->changes++;
-	self->dirty = true;
 	self->last = NULL;
 	mix_fingerprint(self, entry->hash);
+
+	/* what evaluate() would find of it, and of it alone: else each of a thousand costs a look at all */
+	if (bears_on_others(self, at))
+		self->dirty = true;
+	if (self->dirty)
+		return;
+	entry->idle = !admin_at(self, grant->issuer, grant->depth - 1);
+	entry->counts = !entry->idle && (grant->expires_ms == 0 || grant->expires_ms > self->evaluated_ms);
+	if (entry->counts && grant->expires_ms != 0 && grant->expires_ms < self->until_ms)
+		self->until_ms = grant->expires_ms;
 }
 
 static void
@@ -588,11 +629,12 @@ remove_at(Membership *self, int i)
 {
 	mix_fingerprint(self, self->entry[i]->hash);
 	self->n_leaves -= is_leave(&self->entry[i]->grant);
+	if (bears_on_others(self, i))
+		self->dirty = true;
 	core_free(self->memory, self->entry[i]);
 	self->n--;
 	self->changes++;
 	memmove(&self->entry[i], &self->entry[i + 1], (size_t) (self->n - i) * sizeof *self->entry);
-	self->dirty = true;
 	self->last = NULL;
 }
 
@@ -633,21 +675,29 @@ evaluate(Membership *self, int64_t unix_ms)
 		const MembershipEntry *revocations[MEMBERSHIP_REVOCATIONS];
 		const uint8_t *member = NULL;	/* whose these are */
 		int			n_revocations = 0;
+		const uint8_t *issuer = NULL;	/* looked at last: one who says much is looked at once */
+		bool		admin = false;
 
 		for (int i = 0; i < self->n; i++)
 		{
 			MembershipEntry *entry = self->entry[i];
 
-			if (entry->grant.kind == GRANT_REVOCATION && entry->grant.depth == depth && !is_leave(&entry->grant))
-				entry->counts = admin_at(self, entry->grant.issuer, depth - 1);
+			if (entry->grant.depth != depth || is_leave(&entry->grant))
+				continue;
+			if (issuer == NULL || memcmp(issuer, entry->grant.issuer, CORE_KEY_BYTES) != 0)
+			{
+				issuer = entry->grant.issuer;
+				admin = admin_at(self, issuer, depth - 1);
+			}
+			entry->idle = !admin;
+			entry->counts = admin && entry->grant.kind == GRANT_REVOCATION;
 		}
 		for (int i = 0; i < self->n; i++)
 		{
 			MembershipEntry *entry = self->entry[i];
 			const Grant *grant = &entry->grant;
 
-			if (grant->depth != depth || grant->kind == GRANT_REVOCATION ||
-				!admin_at(self, grant->issuer, depth - 1) || !is_latest(self, i))
+			if (grant->depth != depth || grant->kind == GRANT_REVOCATION || entry->idle || !is_latest(self, i))
 				continue;
 			if (member == NULL || memcmp(member, grant->member, CORE_KEY_BYTES) != 0)
 			{

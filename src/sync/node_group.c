@@ -437,7 +437,7 @@ say(Node *self, NodeGroup *g, const uint8_t *secret, const Grant *grant, uint8_t
 	if (status != DECODE_OK)
 		return status == DECODE_VALUE ? NODE_FORBIDDEN : NODE_NO_MEMORY;
 	if (!add(self, g, out, &how, &status) && how != MEMBERSHIP_KNOWN)
-		return how == MEMBERSHIP_FULL ? NODE_NO_MEMORY : NODE_FORBIDDEN;
+		return how == MEMBERSHIP_FULL ? NODE_FULL : NODE_FORBIDDEN;
 	push(self, g, statements, 1, NULL);
 	refresh(self, g);
 	return NODE_OK;

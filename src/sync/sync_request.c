@@ -170,6 +170,11 @@ answer_status(Pending *p, NodeStatus status, const char *detail)
 			answer_error(p, ERRCODE_INSUFFICIENT_PRIVILEGE, "that member was admitted by an admin nearer to the root of the collection",
 						 NULL, "Evict it from the node that admitted it, or from the one that shared the collection first.");
 			break;
+		case NODE_FULL:
+			answer_error(p, ERRCODE_CONFIGURATION_LIMIT_EXCEEDED, "there is no room for more statements about the members of the collection",
+						 "Those of admins nearer to its root, or that were made first, go before those of this node.",
+						 "Evict whoever has filled it, which makes room, or invite from a node nearer to the root.");
+			break;
 		case NODE_SELF:
 			answer_error(p, ERRCODE_INVALID_PARAMETER_VALUE,
 						 joining ? "the invitation was made by this node itself" : "that is this node itself", NULL,

@@ -17,8 +17,12 @@
 #include "sync/node.h"
 #include "sync/sync_ipc.h"
 
-/* One transaction on the tables of ours may take so long. */
-#define SYNC_STATEMENT_MS 1000
+/*
+ * One transaction on the tables of ours may take so long.  What it waits for ends it
+ * sooner (lock_timeout, 100 ms); this is for work: a full set is some thousand
+ * signatures to verify, or rows to write, on a machine that does other things.
+ */
+#define SYNC_STATEMENT_MS 30000
 
 typedef struct SyncWorker
 {

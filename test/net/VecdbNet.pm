@@ -16,9 +16,9 @@ use strict;
 use warnings;
 use Exporter 'import';
 use Fcntl ':flock';
+use File::Basename 'dirname';
 use File::Path qw(make_path remove_tree);
 use File::Temp 'tempdir';
-use FindBin;
 use IO::Socket::INET;
 use POSIX ':sys_wait_h';
 use Test::More;
@@ -30,7 +30,7 @@ our $WAIT = 60;	# seconds that any wait may take, unless it says otherwise
 
 my $run_user = $ENV{VECDB_RUN_USER};
 my $root = $> == 0;
-our $tools = $ENV{VECDB_NET_TOOLS} // "$FindBin::RealBin/bin";
+our $tools = $ENV{VECDB_NET_TOOLS} // dirname(__FILE__) . '/bin';
 my $base = ($ENV{TESTDATADIR} // '/tmp') . "/net-$$";
 my $template = ($ENV{TESTDATADIR} // '/tmp') . '/net_template';
 my $sockets;

@@ -2,13 +2,14 @@
  * hostile.c
  *	  A peer that speaks to a node over its wire, well or as badly as it is told.
  *
- *	hostile [--network=NAME] [--seed=N] [--key=HEX] [--wait=MS] HOST PORT ACTION...
+ *	hostile [--network=NAME] [--seed=N] [--salt=N] [--key=HEX] [--wait=MS] HOST PORT ACTION...
  *
  * HOST is an IPv4 address.  The node's CURVE key is asked by datagram, unless
  * --key gives it.  Our own keys follow from the seed: the same seed is the same
- * peer.  Actions are done in their order, and each writes a line "ACTION: what
- * came of it"; of an answer, what was answered.  A node that does not answer
- * within --wait (5000 ms) is "silence".
+ * peer; with another salt the rest of what it draws is different.  Actions are
+ * done in their order, and each writes a line "ACTION: what came of it"; of an
+ * answer, what was answered.  A node that does not answer within --wait (5000 ms)
+ * is "silence".
  *
  *	ask				what the node says of itself by datagram
  *	own				our own id
@@ -20,7 +21,11 @@
  *	provide=KIND:ID	good expired forged stolen, for a collection's id
  *	redeem=KIND:TEXT	good forged stolen altered, with an invitation
  *	grants=ID, graft=ID	as if we were a member
- *	frames=N		hostile frames, see make_hostile()
+ *	flood=KIND:N	N statements about the collection of the invitation that was
+ *					shown last, as if it had made us an admin; see flood.h
+ *	replay=N		the last message of a flood, N times more
+ *	frames=N		hostile frames, see make_hostile(), as fast as they are taken
+ *	paced=N			the same; of each 500 is waited until the node has read them
  *	datagrams=N		noise, and asks that are damaged
  *	raw=N			TCP connections with bytes that are not ZMTP
  *	silent=N		TCP connections that say nothing, until the end
@@ -46,10 +51,12 @@
 #include "core/invitation.h"
 #include "core/wire.h"
 #include "core/wire_item.h"
+#include "flood.h"
 #include "host_fixture.h"
 
 #define SKEW_MS 300000
 #define HOUR_MS (INT64_C(3600) * 1000)
+#define PACE 500				/* frames */
 #define GREET_EVERY 100			/* hostile frames; some of them end our welcome */
 
 typedef struct Self
@@ -80,6 +87,10 @@ static void *link_socket;		/* ours to the node, when it is open */
 static uint64_t next_request;
 static uint8_t last_hello[WIRE_FRAME_MAX];
 static size_t last_hello_len;
+static Grant invited;			/* the invitation that was shown last */
+static bool has_invited;
+static uint8_t last_flood[WIRE_FRAME_MAX];
+static size_t last_flood_len;
 
 static void __attribute__((noreturn, format(printf, 1, 2)))
 fatal(const char *format,...)
@@ -619,6 +630,8 @@ do_redeem(const char *argument)
 
 	if (status != DECODE_OK)
 		fatal("the invitation cannot be read: %s", decode_status_text(status));
+	invited = invitation.grant;
+	has_invited = true;
 	collection = kad_id_of_key(&crypto, invitation.grant.root);
 	if (!redemption_sign(&crypto, invitation.secret, invitation.grant.root, who->record->key, now_unix(), redemption))
 		fatal("could not sign");
@@ -653,6 +666,77 @@ do_graft(const char *argument)
 	ByteWriter	w = begin_frame(frame, 1, WIRE_GRAFT, 0, &collection);
 
 	printf("graft: %s\n", send_frame(frame, end_frame(frame, &w)) ? "sent" : "not sent");
+}
+
+/* ---- a member that means harm ---- */
+
+/* What has been answered so far is taken, and counted. */
+static long
+take_answers(void)
+{
+	static uint8_t answer[4 * 1024 * 1024];
+	long		n = 0;
+
+	while (zmq_recv(the_link(), answer, sizeof answer, ZMQ_DONTWAIT) >= 0)
+		n++;
+	return n;
+}
+
+static void
+do_flood(const char *argument)
+{
+	static const uint8_t fingerprint[GRANT_HASH_BYTES];
+	char		name[16];
+	long		n = atol(split(argument, name, sizeof name));
+	long		messages = 0;
+	long		answers = 0;
+	FloodKind	kind = 0;
+	KadId		collection;
+	Flood		flood;
+
+	while (kind < FLOOD_KINDS && strcmp(flood_names[kind], name) != 0)
+		kind++;
+	if (kind == FLOOD_KINDS)
+		fatal("there is no flood of the kind \"%s\"", name);
+	if (!has_invited)
+		fatal("a flood needs a collection: show an invitation first");
+	/* who redeems an invitation stands where the invitation does */
+	flood_begin(&flood, &crypto, &random_state, kind, now_unix(), invited.depth + 1, invited.root, self.secret);
+	collection = kad_id_of_key(&crypto, invited.root);
+	for (long i = 0; i < n;)
+	{
+		ByteWriter	w = begin_frame(last_flood, 1, WIRE_GRANTS_SYNC, new_request(), &collection);
+
+		for (int k = 0; k < WIRE_GRANTS && i < n; k++, i++)
+		{
+			uint8_t		statement[GRANT_BYTES];
+
+			if (!flood_make(&flood, i, statement))
+				fatal("could not sign");
+			wire_put_item(&w, WIRE_TAG_GRANT, statement, GRANT_BYTES);
+		}
+		wire_put_item(&w, WIRE_TAG_FINGERPRINT, fingerprint, sizeof fingerprint);
+		last_flood_len = end_frame(last_flood, &w);
+		messages += send_frame(last_flood, last_flood_len);
+		answers += take_answers();
+	}
+	printf("flood=%s: %ld statements, %ld messages sent, %ld answers\n", name, n, messages, answers);
+}
+
+static void
+do_replay(const char *argument)
+{
+	long		n = atol(argument);
+	long		messages = 0;
+	long		answers = 0;
+
+	for (long i = 0; i < n; i++)
+	{
+		bytes_store(last_flood + 8, 8, new_request());
+		messages += send_frame(last_flood, last_flood_len);
+		answers += take_answers();
+	}
+	printf("replay: %ld messages sent, %ld answers\n", messages, answers);
 }
 
 /* ---- bytes that nobody should send ---- */
@@ -759,11 +843,9 @@ make_hostile(uint8_t *out)
 }
 
 static void
-do_frames(const char *argument)
+send_hostile(const char *action, long n, bool paced)
 {
 	static uint8_t frame[WIRE_FRAME_MAX + 64];
-	static uint8_t answer[4 * 1024 * 1024];
-	long		n = atol(argument);
 	long		sent = 0;
 	long		answers = 0;
 	long		parts = 0;
@@ -776,8 +858,12 @@ do_frames(const char *argument)
 
 		if (i % GREET_EVERY == 0)
 		{
+			char		what[512];
+
 			len = make_hello(&self, "good", frame);
 			send_frame(frame, len);
+			if (paced && i % PACE == 0)
+				await(bytes_load(frame + 8, 8), what, sizeof what);
 		}
 		len = make_hostile(frame);
 		parts += more != 0;
@@ -791,10 +877,21 @@ do_frames(const char *argument)
 		if (more != 0)
 			zmq_send(the_link(), frame, len / 2, 0);
 		sent++;
-		while (zmq_recv(the_link(), answer, sizeof answer, ZMQ_DONTWAIT) >= 0)
-			answers++;
+		answers += take_answers();
 	}
-	printf("frames: %ld sent, %ld of them in parts, %ld answers, %" PRId64 " ms\n", sent, parts, answers, now_tick() - began);
+	printf("%s: %ld sent, %ld of them in parts, %ld answers, %" PRId64 " ms\n", action, sent, parts, answers, now_tick() - began);
+}
+
+static void
+do_frames(const char *argument)
+{
+	send_hostile("frames", atol(argument), false);
+}
+
+static void
+do_paced(const char *argument)
+{
+	send_hostile("paced", atol(argument), true);
 }
 
 /* Datagrams: noise, and asks cut short or with some bits turned. */
@@ -1022,7 +1119,10 @@ static const Action actions[] = {
 	{"redeem", true, do_redeem},
 	{"grants", true, do_grants},
 	{"graft", true, do_graft},
+	{"flood", true, do_flood},
+	{"replay", true, do_replay},
 	{"frames", true, do_frames},
+	{"paced", true, do_paced},
 	{"datagrams", true, do_datagrams},
 	{"raw", true, do_raw},
 	{"silent", true, do_silent},
@@ -1061,6 +1161,7 @@ int
 main(int argc, char **argv)
 {
 	const char *value;
+	uint64_t	salt = 0;
 	struct rlimit files;
 	int			sockets = 4096;
 	int			i;
@@ -1071,6 +1172,8 @@ main(int argc, char **argv)
 			network_name = value;
 		else if ((value = option(argv[i], "--seed")) != NULL)
 			random_state = strtoull(value, NULL, 0);
+		else if ((value = option(argv[i], "--salt")) != NULL)
+			salt = strtoull(value, NULL, 0);
 		else if ((value = option(argv[i], "--wait")) != NULL)
 			wait_ms = atol(value);
 		else if ((value = option(argv[i], "--key")) != NULL)
@@ -1084,7 +1187,7 @@ main(int argc, char **argv)
 			fatal("unknown option %s", argv[i]);
 	}
 	if (argc - i < 3)
-		fatal("usage: hostile [--network=NAME] [--seed=N] [--key=HEX] [--wait=MS] HOST PORT ACTION...");
+		fatal("usage: hostile [--network=NAME] [--seed=N] [--salt=N] [--key=HEX] [--wait=MS] HOST PORT ACTION...");
 	host = argv[i++];
 	port = atoi(argv[i++]);
 	if (getrlimit(RLIMIT_NOFILE, &files) == 0)
@@ -1100,6 +1203,7 @@ main(int argc, char **argv)
 		fatal("out of memory");
 	make_self(&self);
 	make_self(&other);
+	random_state += salt;
 	next_request = core_random_bits(&randomness) >> 2 | 1;
 	context = zmq_ctx_new();
 	zmq_ctx_set(context, ZMQ_MAX_SOCKETS, sockets);

@@ -86,10 +86,10 @@ any()
 packages()
 {
 	need perl:TAP::Harness perl
-	if any_wanted unit fuzz sim net; then
+	if any_wanted unit fuzz sim security net; then
 		need library:sodium:sodium libsodium-dev
 	fi
-	if any_wanted unit net; then
+	if any_wanted unit security net; then
 		need library:zmq:zmq libzmq3-dev
 	fi
 	if wanted fuzz && any 'test/fuzz/Makefile'; then
@@ -393,12 +393,18 @@ server_tests()
 	tap_suite "$1" $(cd "$BUILD" && ls "$2"/${VECDB_HTTP_ONLY:-*}.pl)
 }
 
+# The peer that speaks to nodes, well or badly.
+hostile_peer()
+{
+	step 'build the hostile peer' in_build make -C test/net -j"$(nproc)" WERROR=-Werror
+}
+
 # Servers that speak to each other.  Network namespaces need root, so its
 # programs stay what we are; their servers run as the ordinary user.
 net_suite()
 {
 	any 'test/net/*.pl' || { say 'net        no tests'; return; }
-	step 'build the hostile peer' in_build make -C test/net -j"$(nproc)" WERROR=-Werror
+	hostile_peer
 	export TESTDATADIR=$BUILD/tmp_check VECDB_RUN_USER=$RUN_USER
 	# shellcheck disable=SC2046
 	AS_USER= tap_suite net --jobs="${VECDB_NET_JOBS:-3}" $(cd "$BUILD" && ls test/net/${VECDB_NET_ONLY:-*}.pl)
@@ -437,7 +443,7 @@ for s in $RUN; do
 		isolation) isolation_suite ;;
 		pgtap) pgtap_suite ;;
 		tap) server_tests tap test/t ;;
-		security) server_tests security test/security ;;
+		security) hostile_peer; server_tests security test/security ;;
 		http) server_tests http test/http ;;
 		net) net_suite ;;
 		*) die "there is no suite $s" ;;

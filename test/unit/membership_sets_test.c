@@ -260,6 +260,27 @@ same_roles(Membership *a, Membership *b)
 	return true;
 }
 
+/* Is what is known of each statement what is found when all are looked at anew? */
+static bool
+is_up_to_date(Membership *self)
+{
+	static bool counts[2 * SAID];
+	static bool idle[2 * SAID];
+
+	(void) membership_role(self, people[1].public, now);
+	for (int i = 0; i < self->n; i++)
+	{
+		counts[i] = self->entry[i]->counts;
+		idle[i] = self->entry[i]->idle;
+	}
+	self->dirty = true;
+	(void) membership_role(self, people[1].public, now);
+	for (int i = 0; i < self->n; i++)
+		if (self->entry[i]->counts != counts[i] || self->entry[i]->idle != idle[i])
+			return false;
+	return true;
+}
+
 static bool
 within_limit(const Membership *self)
 {
@@ -290,6 +311,7 @@ typedef enum Fault
 	RESTLESS,
 	DIFFER,
 	ROLES,
+	STALE,
 	TALKATIVE,
 	APART,
 	TOO_MANY,
@@ -314,6 +336,7 @@ play(uint64_t seed)
 	Membership	parts[SETS];
 	bool		rested = true;
 	bool		within = true;
+	bool		stale = false;
 
 	random_state = seed;
 	for (int i = 0; i < PEOPLE; i++)
@@ -338,8 +361,12 @@ play(uint64_t seed)
 	{
 		limited(&parts[i], limit);
 		for (int k = 0; k < 2 * n_said; k++)
+		{
 			add_to(&parts[i], &said[below(n_said)]);
+			stale |= below(16) == 0 && !is_up_to_date(&parts[i]);
+		}
 	}
+	note(stale, STALE, "a set does not know what its statements are worth", seed);
 	note(!exchange(parts), TALKATIVE, "some that heard parts do not come to rest", seed);
 	for (int i = 0; i < SETS; i++)
 	{
@@ -372,6 +399,7 @@ main(void)
 	ok(faults[RESTLESS] == 0, "sets that hear all of it come to rest (%d of %d do not)", faults[RESTLESS], rounds);
 	ok(faults[DIFFER] == 0, "they hold the same, whatever the order (%d of %d differ)", faults[DIFFER], rounds);
 	ok(faults[ROLES] == 0, "and say the same of everybody (%d of %d do not)", faults[ROLES], rounds);
+	ok(faults[STALE] == 0, "sets know what each statement is worth (%d of %d do not)", faults[STALE], rounds);
 	ok(faults[TALKATIVE] == 0, "those that heard parts and tell each other come to rest (%d of %d do not)", faults[TALKATIVE], rounds);
 	ok(faults[APART] == 0, "they hold the same, too (%d of %d do not)", faults[APART], rounds * SETS);
 	ok(faults[TOO_MANY] == 0, "nobody holds more than there is room for");

@@ -37,7 +37,7 @@ for my $size (3, 10, 30)
 	my @alone = grep { !wait_until(sub { $_->known > 0 }) } @net;
 	is(join(' ', map { $_->{name} } @alone), '', "$size nodes have joined through the first");
 	diag(sprintf 'servers started and joined: %.1f s', time() - $began);
-	are_together("each of $size finds the record of each, with its address", 60, @net);
+	are_together("each of $size finds the record of each, with its address", @net);
 	is($net[-1]->sql('SELECT max(f.hops) <= 3 FROM vecdb.stat_routing_table t CROSS JOIN LATERAL vecdb.lookup(t.node_id) f'), 't', 'within three hops');
 	if (!$collection)
 	{
@@ -55,7 +55,7 @@ my $offset = $net[5]->log_length;
 $_->kill9 for @net[ 0, 9, 19 ];
 my @left = grep { $_->{running} } @net;
 is(scalar @left, 27, 'three are gone, the first of all too');
-are_together('the others find each other', 60, @left);
+are_together('the others find each other', @left);
 holders_are_found('and the collection', [ @net[ 1, 2 ] ], @left);
 my $new = new_node('late', bootstrap => $net[4])->start;
 push @left, $new;

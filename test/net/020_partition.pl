@@ -18,7 +18,7 @@ push @net, new_node("n$_", place => 'v4', bootstrap => $net[0])->start for 2 .. 
 my @west = @net[ 0 .. 2 ];
 my @east = @net[ 3 .. 5 ];
 
-are_together('each of six finds the five others', 30, @net);
+are_together('each of six finds the five others', @net);
 $net[1]->sql(q{SELECT vecdb.create_collection('shared', 3)});
 is($net[4]->join_by($net[1]->invite('shared', 'admin')), 'collections.shared', 'one of the other half joins a collection');
 my $collection = $net[1]->collection_id('shared');
@@ -33,8 +33,8 @@ for my $pair ([ $net[0], @east ], [ $net[3], @west ])
 
 	ok(wait_until(sub { $node->finds(@gone) == 0 }), "apart: $node->{name} finds nobody of the other half");
 }
-are_together('the west finds itself', 30, @west);
-are_together('so does the east', 30, @east);
+are_together('the west finds itself', @west);
+are_together('so does the east', @east);
 ok(wait_until(sub { $net[0]->sql('SELECT count(*) FROM vecdb.peers()') == 2 }), 'links to the other half have been given up');
 
 # What happens meanwhile, on both sides
@@ -48,7 +48,7 @@ ok(wait_until(sub { $net[3]->providers($collection) =~ $net[5]->id }), 'the east
 my $began = time();
 my $offset = $leaver->log_length;
 rejoin(@east);
-are_together('together: each of six finds the five others', 120, @net);
+are_together('together: each of six finds the five others', @net);
 my @members = @net[ 1, 2, 4, 5 ];
 my $members = join ',', sort map { $_->id } @members;
 for my $node (@members)

@@ -13,20 +13,20 @@ make_switch();
 
 my @net = (new_node('n1', place => 'v4')->start);
 push @net, new_node("n$_", place => 'v4', bootstrap => $net[0])->start for 2 .. 4;
-are_together('each of four finds the three others', 30, @net);
+are_together('each of four finds the three others', @net);
 
 # Another address, and the setting that follows it
 my $mover = $net[3];
 $mover->move('10.77.0.200');
 $mover->set('vecdb.listen' => '10.77.0.200');
-are_together('a node has another address, and is found there', 90, @net);
+are_together('a node has another address, and is found there', @net);
 is($mover->id(1), $mover->id, 'it is the node it was');
 
 # Another address without another setting: who listens on all sees it himself
 $mover->set('vecdb.listen' => '0.0.0.0');
-are_together('a node listens on all of its addresses', 90, @net);
+are_together('a node listens on all of its addresses', @net);
 $mover->move('10.77.0.201');
-are_together('its address changes under it, and it is found', 90, @net);
+are_together('its address changes under it, and it is found', @net);
 
 for my $node (@net)
 {

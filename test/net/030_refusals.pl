@@ -16,12 +16,12 @@ sub refused
 	return $a->sql(q{SELECT refused FROM vecdb.stat_workers WHERE kind = 'node'});
 }
 
-are_together('three nodes find each other', 30, $a, $b, $c);
+are_together('three nodes find each other', $a, $b, $c);
 like(hostile($a, 'ask'), qr/^ask: answered id=\Q@{[ $a->id ]}\E /, 'a datagram is answered with the record of the node');
 is(hostile($a, '--network=elsewhere', '--wait=1500', 'ask'), "ask: silence\n", 'one of another network is not');
 like(hostile($a, 'hello=good', 'ping', 'find'), qr/^hello=good: welcome from \Q@{[ $a->id ]}\E\nping: pong\nfind: \d+ nodes\n/,
 	'who greets is welcome and answered');
-like(hostile($a, '--seed=2', '--wait=1000', 'ping', 'find'), qr/^ping: error 4 HELLO comes first\nfind: silence\n/,
+like(hostile($a, '--seed=2', 'ping', 'wait=1000', 'find'), qr/^ping: error 4 HELLO comes first\nfind: silence\n/,
 	'who does not greet is told so once, and not answered');
 
 # Greetings
@@ -40,7 +40,7 @@ for my $case (
 	my $before = refused();
 
 	$seed++;
-	my $said = hostile($a, "--seed=$seed", '--key=' . $a->curve_key, '--wait=1000', "hello=$kind", 'again=300', 'ping');
+	my $said = hostile($a, "--seed=$seed", '--key=' . $a->curve_key, "hello=$kind", 'wait=1000', 'again=300', 'ping');
 	like($said, qr/^hello=$kind: error $code /, "a greeting $name is refused with code $code");
 	like($said, qr/^again: 300 sent/m, 'however often it is said');
 	unlike($said, qr/^ping: pong/m, 'and it gets no more');
@@ -52,7 +52,7 @@ for my $case (
 # A record that expires while its node is here
 $b->set('vecdb.max_clock_skew' => '1s');
 my $offset = $b->log_length;
-like(hostile($b, '--seed=29', '--wait=15000', 'hello=brief', 'fade'), qr/^hello=brief: welcome.*\nfade: [1-9]\d* pongs, then error 4 HELLO comes first\n/,
+like(hostile($b, '--seed=29', 'hello=brief', 'fade'), qr/^hello=brief: welcome.*\nfade: [1-9]\d* pongs, then error 4 HELLO comes first\n/,
 	'who is welcome with a record that expires soon has to greet anew after that');
 ok($b->wait_log(qr/refused node \w+: its record has expired/, $offset), 'the log says why');
 is($b->count_log(qr/refused/, $offset), 1, 'once');
@@ -76,7 +76,7 @@ for my $case ([ 'forged', 44 ], [ 'altered', 45 ])
 	my ($kind, $one) = @$case;
 	my $offset = $a->log_length;
 
-	like(hostile($a, "--seed=$one", '--wait=1000', 'hello=good', ("redeem=$kind:$invitation") x 5), qr/^redeem=$kind: error (?:9|11)\b/m,
+	like(hostile($a, "--seed=$one", 'hello=good', "redeem=$kind:$invitation", 'wait=1000', ("redeem=$kind:$invitation") x 4), qr/^redeem=$kind: error (?:9|11)\b/m,
 		"an invitation that is $kind is refused");
 	ok($a->wait_log(qr/refused/, $offset), 'the log says so');
 	is($a->count_log(qr/refused/, $offset), 1, 'once, not five times');
@@ -92,7 +92,7 @@ is($a->count_log(qr/refused/, $offset), 1, 'once');
 my ($status, undef, $error) = $b->try_sql("SELECT vecdb.join('$invitation')");
 like($error, qr/invitation was used before, by another node/, 'a server that redeems it is told so');
 my $second = $a->invite('shared', 'writer');
-like(hostile($a, '--seed=43', '--wait=2000', 'hello=good', "redeem=stolen:$second", "grants=$collection"), qr/^grants: error 4 /m,
+like(hostile($a, '--seed=43', 'hello=good', 'wait=2000', "redeem=stolen:$second", 'wait=60000', "grants=$collection"), qr/^grants: error 4 /m,
 	'one that names another lets in nobody who shows it');
 ($status, undef, $error) = $b->try_sql(q{SELECT vecdb.join('vecdb1:rubbish')});
 like($error, qr/invitation cannot be used/, 'rubbish is no invitation');
@@ -102,7 +102,7 @@ my ($member) = hostile($a, '--seed=41', 'own') =~ /id=([0-9a-f]{64})/;
 like($a->members('shared'), qr/$member/, 'who has redeemed it is a member');
 is($a->evict('shared', $member), $member, 'and evicted');
 $offset = $a->log_length;
-my $said = hostile($a, '--seed=41', '--wait=1000', 'hello=good', "grants=$collection", ("graft=$collection") x 50, 'ping');
+my $said = hostile($a, '--seed=41', 'hello=good', "grants=$collection", ("graft=$collection") x 50, 'ping');
 like($said, qr/^grants: (?:[01] statements|error 4)/m, 'it gets what was said against it, no more');
 like($said, qr/^ping: pong$/m, 'it is a node of the network still');
 ok($a->wait_log(qr/refused .*no member of collection shared/, $offset), 'the log says that it is no member');
@@ -119,14 +119,14 @@ my @copies = map { copy_node("copy$_", $c, conf => { 'vecdb.bootstrap' => $a->ad
 $_->start for $c, @copies;
 for my $one ($c, @copies)
 {
-	ok($one->wait_log(qr/another node uses the key of this one: node id [0-9a-f]+ is also at 127\.0\.0\.1:\d+/, 0, 90), "$one->{name} says that its data directory is a copy, and where the other is");
+	ok($one->wait_log(qr/another node uses the key of this one: node id [0-9a-f]+ is also at 127\.0\.0\.1:\d+/), "$one->{name} says that its data directory is a copy, and where the other is");
 	ok($one->wait_sql(q{SELECT clone IS NOT NULL FROM vecdb.stat_workers WHERE kind = 'node'}, 't'), 'it stands in vecdb.stat_workers');
 }
 $_->stop for @copies;
 unlink glob("$_->{data}/vecdb/*/node.key") for @copies;
 $_->start for @copies;
 is(scalar(keys %{ { map { $_->id(1) => 1 } $a, $b, $c, @copies } }), 5, 'without its key file each copy is a node of its own');
-are_together('and finds others, and is found', 60, $a, $b, @copies);
+are_together('and finds others, and is found', $a, $b, @copies);
 $_->is_sound for $a, $b, $c, @copies;
 
 done_testing;

@@ -15,7 +15,7 @@ my $a = new_node('a')->start;
 my $b = new_node('b', bootstrap => $a)->start;
 
 diag("seed $seed (TEST_SEED sets another)");
-are_together('two nodes find each other', 30, $a, $b);
+are_together('two nodes find each other', $a, $b);
 
 my $worker = $a->worker_pid;
 my $stranger = 1000;
@@ -31,9 +31,9 @@ sub doors_are_kept
 		"$name: without CURVE, or with a wrong key, nobody is let in");
 	like(hostile($a, "--seed=$stranger", 'ask', 'hello=good', 'ping'), qr/^ask: answered .*\nhello=good: welcome.*\nping: pong\n/, "$name: who greets well is welcome");
 	$stranger++;
-	like(hostile($a, "--seed=$stranger", '--key=' . $a->curve_key, '--wait=5000', 'hello=network'), qr/^hello=network: error 3 /,
+	like(hostile($a, "--seed=$stranger", '--key=' . $a->curve_key, 'hello=network'), qr/^hello=network: error 3 /,
 		"$name: who is of another network is not");
-	ok(wait_until(sub { $a->finds($b) == 1 }, 10), "$name: the node works");
+	ok(wait_until(sub { $a->finds($b) == 1 }), "$name: the node works");
 	is($a->worker_pid, $worker, "$name: it is the same process");
 	return;
 }
@@ -82,7 +82,7 @@ doors_are_kept('beside 300 silent connections');
 background_stop($silent);
 
 # Signals, to all that a server's user may send them to, while peers ask
-my $peers = hostile_start($a, qr/holding/, '--seed=601', '--wait=20000', 'peers=20', 'hold');
+my $peers = hostile_start($a, qr/holding/, '--seed=601', 'peers=20', 'hold');
 my $launcher = $a->launcher_pid;
 my $end = time() + 4;
 my $signals = 0;
@@ -99,7 +99,7 @@ is($a->launcher_pid, $launcher, 'the launcher is the same process too');
 background_stop($peers);
 
 # Many peers
-like(hostile($a, '--seed=602', '--wait=20000', 'peers=300'), qr/^peers: 300 of 300 welcome/, '300 peers at once are welcome');
+like(hostile($a, '--seed=602', 'peers=300'), qr/^peers: 300 of 300 welcome/, '300 peers at once are welcome');
 doors_are_kept('after 300 peers');
 
 # Few descriptors: it says what it needs, and works with that
@@ -111,14 +111,14 @@ is($few->sql('SELECT 1'), '1', 'the server works');
 $few->stop;
 $few->{before} = [ 'prlimit', '--nofile=' . join ':', ($needed + 40) x 2 ];
 $few->start;
-are_together('with as many as it asked for it runs', 30, $few, $b);
+are_together('with as many as it asked for it runs', $few, $b);
 
 # ... and with all of its connections taken
 my $cpu;
-my $holder = hostile_start($few, qr/holding/, '--seed=603', '--wait=20000', 'silent=1500', 'hold');
+my $holder = hostile_start($few, qr/holding/, '--seed=603', 'silent=1500', 'hold');
 $cpu = $few->worker_cpu;
 my $began = time();
-ok(wait_until(sub { time() - $began > 3 && $few->finds($b) == 1 }, 30), 'beside 1,500 silent connections it works');
+ok(wait_until(sub { time() - $began > 3 && $few->finds($b) == 1 }), 'beside 1,500 silent connections it works');
 cmp_ok($few->worker_cpu - $cpu, '<', 0.5 * (time() - $began), 'and does not spin');
 like(background_stop($holder), qr/^silent: 1500 of 1500 connected/, 'they were');
 ok(wait_until(sub { hostile($few, '--seed=604', 'hello=good', 'ping') =~ /welcome.*\nping: pong/ }), 'when they are gone others are welcome');

@@ -13,20 +13,20 @@ my $a = new_node('a')->start;
 my $b = new_node('b', bootstrap => $a, conf => { 'vecdb.node_databases' => "postgres, second:$port" })->start;
 my $c = new_node('c', bootstrap => $a)->start;
 
-are_together('three nodes find each other', 30, $a, $b, $c);
+are_together('three nodes find each other', $a, $b, $c);
 
-# A statement of b's, and that it takes no longer than PostgreSQL lets others wait.
+# A statement of b's.  PostgreSQL itself gives those connected with a database five
+# seconds to leave it, and fails after that; what takes longer than the bound here
+# waits for something that does not come.
 sub does
 {
 	my ($name, $sql) = @_;
 	my $began = time();
-	my ($status, undef, $error) = $b->try_sql($sql, 'postgres', 30);
-	my $took = time() - $began;
+	my ($status, undef, $error) = $b->try_sql($sql, 'postgres');
 
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 	is($status, 0, $name) or diag($error);
-	cmp_ok($took, '<', 6, 'in less than six seconds');
-	diag(sprintf '%s: %.1f s', $name, $took);
+	diag(sprintf '%s: %.1f s', $name, time() - $began);
 	return;
 }
 
@@ -40,7 +40,7 @@ $b->sql('CREATE DATABASE second');
 $b->sql('CREATE EXTENSION vecdb', 'second');
 ok(second_runs(), 'a second database is a node of its own');
 my $second = bless { %$b, port => $port }, ref $b;
-my $peers = hostile_start($second, qr/^peers: 100 of 100 welcome.*holding/s, '--seed=70', '--wait=20000', 'peers=100', 'hold');
+my $peers = hostile_start($second, qr/^peers: 100 of 100 welcome.*holding/s, '--seed=70', 'peers=100', 'hold');
 my $id = $b->sql('SELECT vecdb.node_id()', 'second');
 does('CREATE DATABASE with that one as its template', 'CREATE DATABASE third TEMPLATE second');
 ok(second_runs(), 'its node is back');
@@ -56,13 +56,13 @@ is($b->finds($a, $c), 2, 'the other node of that server works');
 background_stop($peers);
 
 # The extension, with peers connected and sessions that ask
-$peers = hostile_start($b, qr/^peers: 100 of 100 welcome.*holding/s, '--seed=71', '--wait=20000', 'peers=100', 'hold');
+$peers = hostile_start($b, qr/^peers: 100 of 100 welcome.*holding/s, '--seed=71', 'peers=100', 'hold');
 my @sessions = map { session_start($b, "SELECT count(*) FROM vecdb.lookup('" . $_->id . "')") } $a, $c, $a, $c;
 does('DROP EXTENSION', 'DROP EXTENSION vecdb CASCADE');
 ok(wait_until(sub { $a->finds($b) == 0 }), 'the node is gone from the network');
 background_stop($_) for @sessions;
 does('CREATE EXTENSION', 'CREATE EXTENSION vecdb');
-are_together('with the extension the node is back, and found', 60, $a, $b, $c);
+are_together('with the extension the node is back, and found', $a, $b, $c);
 background_stop($peers);
 
 # Processes are killed, while sessions ask
@@ -70,7 +70,7 @@ background_stop($peers);
 my $worker = $b->worker_pid;
 kill 'TERM', $worker;
 ok(wait_until(sub { my $now = $b->worker_pid; $now && $now != $worker }), 'a worker that was told to end begins again');
-are_together('and works', 60, $a, $b, $c);
+are_together('and works', $a, $b, $c);
 my $launcher = $b->launcher_pid;
 $worker = $b->worker_pid;
 kill 'TERM', $launcher;
@@ -80,26 +80,38 @@ background_stop($_) for @sessions;
 $b->is_sound('nothing has crashed so far');
 kill 'KILL', $b->worker_pid;
 ok(wait_until(sub { my $now = $b->worker_pid; $now && $now != $worker }), 'a killed worker restarts the server, as any process would');
-are_together('and all is well after', 60, $a, $b, $c);
+are_together('and all is well after', $a, $b, $c);
 
-# Stop, with a hundred peers connected and sessions that ask
-for my $case ([ $a, 'fast' ], [ $c, 'fast' ], [ $b, 'immediate' ])
+# Stop a server; how long that takes.
+sub stop_time
 {
-	my ($node, $mode) = @$case;
-	my $crowd = hostile_start($node, qr/^peers: 100 of 100 welcome.*holding/s, '--seed=72', '--wait=20000', 'peers=100', 'hold');
-	my @asking = map { session_start($node, "SELECT count(*) FROM vecdb.lookup(repeat('$_', 64))") } 1 .. 4;
-	my $offset = $node->log_length;
+	my ($node, $mode) = @_;
 	my $began = time();
 
 	$node->stop($mode);
-	my $took = time() - $began;
-	cmp_ok($took, '<', 2, sprintf '%s: %s shutdown takes %.2f s', $node->{name}, $mode, $took);
+	return time() - $began;
+}
+
+# Stop, with a hundred peers connected and sessions that ask.  Nobody leaves by
+# himself; all of it has to take as long as with a server that is no node, to which
+# the processor may be as busy.
+my @took;
+for my $case ([ $a, 'fast' ], [ $c, 'fast' ], [ $b, 'immediate' ])
+{
+	my ($node, $mode) = @$case;
+	my $crowd = hostile_start($node, qr/^peers: 100 of 100 welcome.*holding/s, '--seed=72', 'peers=100', 'hold');
+	my @asking = map { session_start($node, "SELECT count(*) FROM vecdb.lookup(repeat('$_', 64))") } 1 .. 4;
+	my $offset = $node->log_length;
+
+	push @took, [ "$node->{name}: $mode shutdown", stop_time($node, $mode) ];
 	like($node->log($offset), qr/database system is shut down/, 'and is complete');
 	background_stop($_) for @asking, $crowd;
 }
 $a->start;
-my $began = time();
-$a->stop('smart');
-cmp_ok(time() - $began, '<', 2, 'a smart one does not wait for nodes');
+push @took, [ 'a smart one, which does not wait for nodes', stop_time($a, 'smart') ];
+$a->set('vecdb.node_databases' => '');
+$a->start;
+my $usual = stop_time($a, 'fast');
+cmp_ok($_->[1], '<', 5 + 20 * $usual, sprintf '%s: %.2f s, %.2f s without a node', @$_, $usual) for @took;
 $_->is_sound for $a, $c;
 done_testing;

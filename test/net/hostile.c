@@ -8,12 +8,12 @@
  * --key gives it.  Our own keys follow from the seed: the same seed is the same
  * peer; with another salt the rest of what it draws is different.  Actions are
  * done in their order, and each writes a line "ACTION: what came of it"; of an
- * answer, what was answered.  A node that does not answer within --wait (5000 ms)
+ * answer, what was answered.  A node that does not answer within --wait (60000 ms)
  * is "silence".
  *
  *	ask				what the node says of itself by datagram
  *	own				our own id
- *	hello=KIND		good network versions version expired brief (2 s)
+ *	hello=KIND		good network versions version expired brief (6 s)
  *					future forged stolen
  *	again=N			the last HELLO, N times more at once; answers are counted
  *	ping, find, bye
@@ -31,6 +31,7 @@
  *	silent=N		TCP connections that say nothing, until the end
  *	peers=N			connections with a key each, that greet well, until the end
  *	null, wrongkey, curve	handshakes: is one let in?
+ *	wait=MS			--wait for what comes after it, where silence is expected
  *	hold			until standard input ends
  */
 #include <arpa/inet.h>
@@ -71,7 +72,7 @@ static const char *host = NULL;
 static int	port;
 static const char *network_name = "vecdb";
 static uint64_t network;
-static long wait_ms = 5000;
+static long wait_ms = 60000;
 static uint64_t random_state = 1;
 static HostMemory memory_state = {.until_failure = -1};
 static CoreMemory memory;
@@ -467,7 +468,7 @@ make_hello(const Self *who, const char *kind, uint8_t *frame)
 	else if (strcmp(kind, "expired") == 0)
 		expires = now_unix() - HOUR_MS;
 	else if (strcmp(kind, "brief") == 0)
-		expires = now_unix() + 2000;
+		expires = now_unix() + 6000;
 	else if (strcmp(kind, "future") == 0)
 		expires = now_unix() + 10 * 24 * HOUR_MS;
 	else if (strcmp(kind, "stolen") == 0)
@@ -1087,6 +1088,12 @@ do_curve(const char *argument)
 }
 
 static void
+do_wait(const char *argument)
+{
+	wait_ms = atol(argument);
+}
+
+static void
 do_hold(const char *argument)
 {
 	char		c;
@@ -1130,6 +1137,7 @@ static const Action actions[] = {
 	{"null", false, do_null},
 	{"wrongkey", false, do_wrongkey},
 	{"curve", false, do_curve},
+	{"wait", true, do_wait},
 	{"hold", false, do_hold},
 };
 

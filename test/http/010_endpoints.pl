@@ -247,13 +247,13 @@ is($m->{'vecdb_http_executor_state{executor="0",state="down"}'}, 0, 'executors h
 ok(wait_until(sub { $node->safe_psql('postgres', q{SELECT n_tup_ins, n_tup_del FROM pg_stat_all_tables WHERE relid = 'collections.one'::regclass}) eq '3|1' }),
 	'the executors have told of three rows inserted and one deleted');
 $node->safe_psql('postgres', 'ANALYZE');
-is(metric($node, 'vecdb_collection_vectors{collection="one"}'), 2, 'vectors by collection');
+ok(wait_until(sub { metric($node, 'vecdb_collection_vectors{collection="one"}') == 2 }), 'vectors by collection');
 cmp_ok(metric($node, 'vecdb_collection_index_bytes{collection="one"}'), '>', 0, 'index bytes by collection');
 {
 	my $locked = hold_sql($node, 'BEGIN; LOCK TABLE collections.one IN ACCESS EXCLUSIVE MODE');
 	my $admin = VecdbHttp::Client->new($node->{admin});
 	$admin->send(VecdbHttp::Client::compose('GET', '/metrics'));
-	like(($admin->answer('GET', 10) // { body => 'no answer' })->{body}, qr/vecdb_collection_index_bytes\{collection="one"\} [1-9]/, 'nobody who locks a table holds up the metrics');
+	like(($admin->answer('GET') // { body => 'no answer' })->{body}, qr/vecdb_collection_index_bytes\{collection="one"\} [1-9]/, 'nobody who locks a table holds up the metrics');
 	is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'vecdb http%' AND wait_event_type = 'Lock'}), '0', 'nor an executor');
 	$admin->close;
 	release_lock($locked, 'ROLLBACK');

@@ -14,7 +14,7 @@ use lib $FindBin::RealBin;
 use Test::More;
 use VecdbHttp;
 
-my $node = http_node('framing', "vecdb.http_header_timeout = 1s\nvecdb.http_body_timeout = 1s\nvecdb.http_hosts = 'x, a, example.org:99, any.host'\n");
+my $node = http_node('framing', "vecdb.http_header_timeout = 2s\nvecdb.http_body_timeout = 2s\nvecdb.http_hosts = 'x, a, example.org:99, any.host'\n");
 my @executors = executors($node);
 my $front = worker_pid($node, 'vecdb http front');
 my $strict = library_is_strict($node);
@@ -36,7 +36,7 @@ sub refused
 	$c->send($bytes);
 	my $answer = $c->answer;
 	my $got = $answer ? $answer->{status} : 'closed';
-	1 while $c->more(Time::HiRes::time() + 5);
+	1 while $c->more(Time::HiRes::time() + $VecdbHttp::Client::patience);
 	my $more = () = $c->{in} =~ m{^HTTP/1\.1 2\d\d}mg;
 	my @why = (
 		$got !~ /^(?:$status)$/ ? "answered with $got" : (),
@@ -184,7 +184,10 @@ refused("\0" x 100, '400|408|closed', 'a hundred NULs');
 refused("\xff" x 100 . "\r\n\r\n", '400|408|closed', 'a hundred 0xff');
 refused("\n" x 5000, '400|408|closed', 'line feeds without an end');
 
-# --- what is right
+# --- what is right, with time enough to say it
+$node->append_conf('postgresql.conf', "vecdb.http_header_timeout = 10min\nvecdb.http_body_timeout = 10min\nvecdb.http_max_uri = 300\n");
+reload($node);
+ok(wait_until(sub { call($node, 'GET', '/vectors/' . 'x' x 400)->{status} == 414 }), 'other deadlines');
 {
 	my $c = VecdbHttp::Client->new($node->{http});
 	$c->send("GET http://any.host:99/health HTTP/1.1\r\nHost: x\r\n\r\n");
@@ -196,7 +199,9 @@ refused("\n" x 5000, '400|408|closed', 'line feeds without an end');
 	$c->send("GET /health HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody" . "GET /health HTTP/1.1\r\nHost: x\r\n\r\n");
 	is(($c->answer // {})->{body}, 'OK', 'a GET with a body') for 1, 2;
 	$c->send("POST /search HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 16\r\nExpect: 100-continue\r\n\r\n");
-	ok(!$c->answer(undef, 0.5) && $c->{continued} || $c->{in} =~ /100 Continue/, 'Expect: 100-continue is answered');
+	my $until = Time::HiRes::time() + $VecdbHttp::Client::patience;
+	1 while $c->{in} !~ /\r\n\r\n/ && $c->more($until);
+	like($c->{in}, qr{\AHTTP/1\.1 100 Continue\r\n}, 'Expect: 100-continue is answered');
 	$c->send('{"vector":[1,2]}');
 	is(($c->answer // {})->{status}, 200, 'and then the request');
 

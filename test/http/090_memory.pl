@@ -119,7 +119,7 @@ for my $who (sort keys %pid)
 }
 $_->close for @clients;
 ok(wait_until(sub { metric($node, 'vecdb_http_connections') == 0 }), 'no connection is left');
-ok(wait_until(sub { metric($node, 'vecdb_http_buffered_bytes') == 0 }, 10), 'nor any body') or diag(metric($node, 'vecdb_http_buffered_bytes'));
+ok(wait_until(sub { metric($node, 'vecdb_http_buffered_bytes') == 0 }), 'nor any body') or diag(metric($node, 'vecdb_http_buffered_bytes'));
 is_deeply([ worker_pid($node, 'vecdb http front'), executors($node) ], [ @pid{ 'front', 'executor 0', 'executor 1' } ], 'all are the processes they were');
 
 $node->stop;

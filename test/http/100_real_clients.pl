@@ -45,7 +45,7 @@ is(sh("seq 1 200 | xargs -P 20 -I{} curl -sS -o /dev/null -w '%{http_code}\\n' $
 is(sh("printf '%s' '{\"vector\":[1,2,3],\"k\":1000}' | curl -sS --json \@- $url/collections/film/search | wc -c") > 2_000_000 ? 'large' : 'small', 'large', 'a large answer');
 
 # --- HTTP::Tiny
-my $http = HTTP::Tiny->new(keep_alive => 1, timeout => 30);
+my $http = HTTP::Tiny->new(keep_alive => 1, timeout => 180);
 my $answer = $http->get("$url/vectors/v1");
 is(decode($answer->{content})->{id}, 'v1', 'HTTP::Tiny GET');
 $answer = $http->post("$url/search", { headers => { 'Content-Type' => 'application/json' }, content => encode({ vector => [ 1, 1, 2 ], k => 1 }) });

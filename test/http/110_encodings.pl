@@ -24,8 +24,8 @@ sub serve
 	$node->append_conf('postgresql.conf', "vecdb.http_database = '$database'");
 	my %old = map { $_ => 1 } executors($node);
 	reload($node);
-	wait_until(sub { my @now = executors($node); @now == 2 && !grep { $old{$_} } @now }, 30);
-	ok(wait_ready($node, 30), "$encoding is served");
+	wait_until(sub { my @now = executors($node); @now == 2 && !grep { $old{$_} } @now });
+	ok(wait_ready($node), "$encoding is served");
 	return;
 }
 

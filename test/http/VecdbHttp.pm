@@ -36,7 +36,8 @@ sub roles_sql
 	};
 }
 
-# A server that serves HTTP; ports are in $node->{http} and $node->{admin}.
+# A server that serves HTTP; deadlines are such that a busy processor keeps nobody
+# from them, unless a test sets its own.  Ports are in $node->{http} and $node->{admin}.
 # With lab => 1 it has the collection "lab", of three dimensions, whose trigger
 # runs SQL that a row brings with it, as the role of the request: see lab_run.
 sub http_node
@@ -54,6 +55,9 @@ shared_preload_libraries = 'vecdb'
 vecdb.http_port = $node->{http}
 vecdb.http_admin_port = $node->{admin}
 vecdb.http_hosts = 'x'
+vecdb.http_header_timeout = 10min
+vecdb.http_body_timeout = 10min
+vecdb.http_idle_timeout = 10min
 CONF
 	$node->start;
 	return $node if $options{bare};
@@ -265,7 +269,7 @@ sub hold_sql
 
 	$self->{run} = IPC::Run::start(
 		[ 'psql', '-XAtq', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr('postgres') ],
-		'<', \$self->{in}, '>', \$self->{out}, '2>&1', IPC::Run::timeout($PostgreSQL::Test::Utils::timeout_default));
+		'<', \$self->{in}, '>', \$self->{out}, '2>&1', IPC::Run::timeout(10 * $PostgreSQL::Test::Utils::timeout_default));	# as long as it is held
 	$self->{run}->pump until $self->{out} =~ /held/;
 	return $self;
 }

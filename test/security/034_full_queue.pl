@@ -143,7 +143,7 @@ sub statuses { return [ map { ($_->answer // {})->{status} // 'none' } @_ ] }
 		{
 			my $c = from($address);
 			$c->send(VecdbHttp::Client::compose('GET', '/health'));
-			is(($c->answer(undef, 20) // {})->{body}, 'OK', "$address is served");
+			is(($c->answer // {})->{body}, 'OK', "$address is served");
 			$c->close;
 		}
 		$_->close for @greedy;

@@ -211,7 +211,7 @@ wait_for_http()
 	local tries
 
 	query vecdb 'SELECT pg_reload_conf()' >/dev/null
-	for tries in $(seq 200); do
+	for tries in $(seq 600); do
 		# Another server's front may answer: the latest word of ours counts.
 		case $(as_user grep -E 'HTTP( administration)? listens|could not listen for HTTP' "$DATADIR/server.log" | tail -n 2) in
 			*'could not listen'*)
@@ -235,7 +235,7 @@ wait_for_node()
 {
 	local tries reason
 
-	for tries in $(seq 200); do
+	for tries in $(seq 600); do
 		reason=$(query vecdb "SELECT state || ' ' || coalesce(reason, '') FROM vecdb.stat_workers WHERE database = 'vecdb'")
 		case $reason in
 			'running '*) return 0 ;;

@@ -16,7 +16,7 @@
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 SUITE_LIMIT=${SUITE_LIMIT:-${LONG:+7200}}
-SUITE_LIMIT=${SUITE_LIMIT:-1200}
+SUITE_LIMIT=${SUITE_LIMIT:-3600}
 TIME_LIMIT=${TIME_LIMIT:-}
 # The same seed each time: a change is judged by what it changes.
 FUZZ_SECONDS=${FUZZ_SECONDS:-5}

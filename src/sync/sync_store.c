@@ -597,13 +597,33 @@ read_file(const char *name, void *bytes, size_t room)
 	return n;
 }
 
+/* A key file is named by so much of its root. */
+#define ROOT_NAME_BYTES 16
+
 static void
 root_file_name(const uint8_t *root, char *out, size_t room)
 {
-	char		hex[2 * CORE_KEY_BYTES + 1];
+	char		hex[2 * ROOT_NAME_BYTES + 1];
 
-	sodium_bin2hex(hex, sizeof(hex), root, CORE_KEY_BYTES);
-	snprintf(out, room, "collection-%.32s.key", hex);
+	sodium_bin2hex(hex, sizeof(hex), root, ROOT_NAME_BYTES);
+	snprintf(out, room, "collection-%s.key", hex);
+}
+
+/* The first bytes of the root, from the name of its key file or of one that was being written. */
+static bool
+parse_root_file_name(const char *name, uint8_t root[ROOT_NAME_BYTES])
+{
+	static const char head[] = "collection-";
+	size_t		n;
+	const char *tail;
+
+	if (strncmp(name, head, strlen(head)) != 0 ||
+		strnlen(name, strlen(head) + 2 * ROOT_NAME_BYTES) < strlen(head) + 2 * ROOT_NAME_BYTES ||
+		sodium_hex2bin(root, ROOT_NAME_BYTES, name + strlen(head), 2 * ROOT_NAME_BYTES, NULL, &n, NULL) != 0 ||
+		n != ROOT_NAME_BYTES)
+		return false;
+	tail = name + strlen(head) + 2 * ROOT_NAME_BYTES;
+	return strcmp(tail, ".key") == 0 || strcmp(tail, ".key.new") == 0;
 }
 
 /* The seed of a collection's root key, as it is: 32 bytes. */
@@ -655,6 +675,72 @@ SyncRemoveRoots(void)
 		(void) node_group_unsaved(sync_worker.node, i, &root);
 		SyncRemoveRoot(root);
 	}
+}
+
+/*
+ * A crash between the file and the row of a new collection, or between the end of
+ * a row and that of its file, leaves a key behind that nobody holds; so does the
+ * extension when it is dropped while no worker runs.
+ *
+ * No file goes whose root has a row, looked up one by one: list_shared() ends
+ * before all rows are seen.  Nor does one that the node holds in memory.  Nor one
+ * that is older than the database: somebody has brought it here from another, where
+ * its row may have stayed, and it may be the only copy.
+ */
+static void
+sweep_roots(void *arg)
+{
+	MemoryContext row_context = AllocSetContextCreate(CurrentMemoryContext, "vecdb key file", ALLOCSET_SMALL_SIZES);
+	MemoryContext old = CurrentMemoryContext;
+	char		path[MAXPGPATH];
+	struct stat made;
+	SyncTable	table;
+	DIR		   *dir;
+	struct dirent *entry;
+
+	snprintf(path, sizeof(path), "%s/PG_VERSION", DatabasePath);
+	if (stat(path, &made) != 0)
+		ereport(ERROR, (errcode_for_file_access(), errmsg("could not stat file \"%s\": %m", path)));
+	SyncTableOpen(&table, SYNC_SHARED_COLLECTION, false, false);
+	dir = AllocateDir(sync_worker.dir);
+	while ((entry = ReadDir(dir, sync_worker.dir)) != NULL)
+	{
+		uint8_t		root[ROOT_NAME_BYTES];
+		struct stat st;
+		bool		held = false;
+
+		CHECK_FOR_INTERRUPTS();
+		if (!parse_root_file_name(entry->d_name, root))
+			continue;
+		snprintf(path, sizeof(path), "%s/%s", sync_worker.dir, entry->d_name);
+		if (lstat(path, &st) != 0 || !S_ISREG(st.st_mode) || st.st_mtime < made.st_mtime)
+			continue;
+		for (int i = 0; i < node_group_count(sync_worker.node) && !held; i++)
+		{
+			const uint8_t *other;
+
+			(void) node_group_unsaved(sync_worker.node, i, &other);
+			held = memcmp(other, root, ROOT_NAME_BYTES) == 0;
+		}
+		MemoryContextSwitchTo(row_context);
+		held = held || SyncTableHasRoot(&table, root, ROOT_NAME_BYTES);
+		MemoryContextSwitchTo(old);
+		MemoryContextReset(row_context);
+		if (held)
+			continue;
+		if (unlink(path) == 0)
+			ereport(LOG, (errmsg("removed file \"%s\": this database does not hold its collection", path)));
+		else
+			ereport(LOG, (errcode_for_file_access(), errmsg("could not remove file \"%s\": %m", path)));
+	}
+	FreeDir(dir);
+	SyncTableClose(&table);
+}
+
+bool
+SyncSweepRoots(void)
+{
+	return in_transaction(sweep_roots, NULL);
 }
 
 void

@@ -224,6 +224,30 @@ SyncTableScan(SyncTable *self, const uint8 *root)
 	return systable_beginscan_ordered(self->rel, self->key, GetActiveSnapshot(), root ? 1 : 0, &key);
 }
 
+/* The first row from bytes[len] on: what begins with them stands before all others. */
+bool
+SyncTableHasRoot(SyncTable *self, const uint8 *bytes, size_t len)
+{
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	row;
+	bool		found = false;
+
+	ScanKeyInit(&key, 1, BTGreaterEqualStrategyNumber, F_BYTEAGE, SyncBytea(bytes, len));
+	scan = systable_beginscan_ordered(self->rel, self->key, GetActiveSnapshot(), 1, &key);
+	row = systable_getnext_ordered(scan, ForwardScanDirection);
+	if (HeapTupleIsValid(row))
+	{
+		bool		isnull;
+		Datum		value = SyncTableValue(self, row, 1, &isnull);
+		bytea	   *start = isnull ? NULL : PG_DETOAST_DATUM_SLICE(value, 0, (int32) len);
+
+		found = start && VARSIZE_ANY_EXHDR(start) == len && memcmp(VARDATA_ANY(start), bytes, len) == 0;
+	}
+	systable_endscan_ordered(scan);
+	return found;
+}
+
 Datum
 SyncTableValue(SyncTable *self, HeapTuple row, int column, bool *isnull)
 {

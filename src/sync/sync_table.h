@@ -69,6 +69,9 @@ extern void SyncTableClose(SyncTable *self);
 /* Rows in the order of the primary key; of one root[SYNC_ROOT_BYTES] unless it is NULL. */
 extern SysScanDesc SyncTableScan(SyncTable *self, const uint8 *root);
 
+/* Is there a row whose root begins with bytes[len]? */
+extern bool SyncTableHasRoot(SyncTable *self, const uint8 *bytes, size_t len);
+
 /* A column of exactly len bytes, or NULL; a copy. */
 extern const uint8 *SyncTableBytes(SyncTable *self, HeapTuple row, int column, size_t len);
 

@@ -51,6 +51,7 @@ PGDLLEXPORT void VecdbSyncNodeMain(Datum arg);
 #define RESOLVE_MS 300000
 #define SAVE_FIRST_MS 5000
 #define SAVE_MS 300000
+#define SWEEP_MS 3600000		/* a file that could not be removed */
 #define FLUSH_LAST_MS 30000	/* between attempts to write to tables that are locked */
 #define ASK_FIRST_MS 500
 #define ASK_LAST_MS 60000		/* while nobody is known */
@@ -104,6 +105,7 @@ static struct
 	int64_t		address;
 	int64_t		resolve;
 	int64_t		save;
+	int64_t		sweep;
 	int64_t		ask;
 	int64_t		ask_wait;
 	int64_t		lan;
@@ -620,6 +622,7 @@ start_node(void)
 	due.rebind = SyncRebind() ? clock.tick_ms + REBIND_MS : clock.tick_ms + HOUSE_MS;
 	due.address = clock.tick_ms + ADDRESS_MS;
 	due.save = clock.tick_ms + SAVE_FIRST_MS;
+	due.sweep = 0;
 	/* those of the saved table have a moment to answer */
 	due.ask = clock.tick_ms + ASK_FIRST_MS;
 	due.ask_wait = ASK_FIRST_MS;
@@ -891,6 +894,8 @@ run_node(CoreClock clock)
 		if (!SyncRebind())
 			due.rebind = clock.tick_ms + HOUSE_MS;
 	}
+	if (clock.tick_ms >= due.sweep)
+		due.sweep = clock.tick_ms + (SyncSweepRoots() ? SWEEP_MS : RETRY_MS);
 	if (clock.tick_ms >= due.save)
 	{
 		due.save = clock.tick_ms + SAVE_MS;

@@ -82,6 +82,8 @@ extern bool SyncSaveRoot(const uint8_t root[CORE_KEY_BYTES], const uint8_t seed[
 extern bool SyncReadRoot(const uint8_t root[CORE_KEY_BYTES], uint8_t secret[CORE_SECRET_BYTES]);
 extern void SyncRemoveRoot(const uint8_t root[CORE_KEY_BYTES]);
 extern void SyncRemoveRoots(void);
+/* Remove what a crash has left of keys whose collection is not held.  False: look again soon. */
+extern bool SyncSweepRoots(void);
 extern void SyncSaveTable(void);
 extern void SyncReadTable(void);
 extern void SyncSaveSeq(uint64_t seq);

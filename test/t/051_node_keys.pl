@@ -1,0 +1,112 @@
+# Key files of collections: those that a crash leaves behind go, whatever is in use,
+# or was brought from elsewhere, stays.
+use strict;
+use warnings;
+use FindBin;
+use lib $FindBin::RealBin;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use VecdbTest;
+use VecdbNodes;
+
+my $node = new_peer('keys');
+ok(wait_until(sub { running($node) }), 'a node runs');
+my $oid = $node->safe_psql('postgres', q{SELECT oid FROM pg_database WHERE datname = 'postgres'});
+my $dir = $node->data_dir . "/vecdb/$oid";
+
+sub keys_there
+{
+	return join ' ', sort map { s/.*collection-//r } glob "$dir/collection-*";
+}
+
+# The name of the key file of a root, given as hexadecimal digits.
+sub name_of
+{
+	return substr(shift, 0, 32) . '.key';
+}
+
+sub plant
+{
+	my ($name, $bytes) = @_;
+
+	open my $file, '>', "$dir/collection-$name" or die "could not create $name: $!";
+	print $file $bytes // 'k' x 32;
+	close $file;
+	return;
+}
+
+sub sql
+{
+	return $node->safe_psql('postgres', shift);
+}
+
+for my $name (qw(kept left_late dropped_late))
+{
+	sql("SELECT vecdb.create_collection('$name', 2)");
+	sql("SELECT vecdb.invite('$name')");
+}
+my %root = map { split /\|/ } split /\n/, sql('SELECT name, encode(root, \'hex\') FROM vecdb.shared_collection');
+my %file = map { $_ => name_of($root{$_}) } keys %root;
+is(keys_there(), join(' ', sort values %file), 'each shared collection has its key file');
+
+# The state of a crash between a commit and the end of the file: what cannot be removed
+chmod 0500, $dir or die "could not change the mode of $dir: $!";
+my $offset = -s $node->logfile;
+sql(q{SELECT vecdb.leave('left_late')});
+sql(q{DROP TABLE collections.dropped_late});
+ok(wait_until(sub { sql('SELECT string_agg(name, \' \') FROM vecdb.shared_collection') eq 'kept' }), 'rows of what was left or dropped are gone');
+ok(wait_until(sub { (() = log_since($node, $offset) =~ /could not remove file .*collection-/g) >= 2 }), '... and their files are not');
+is(keys_there(), join(' ', sort values %file), '... all are there');
+$node->stop('immediate');
+chmod 0700, $dir or die "could not change the mode of $dir: $!";
+
+# The state of one between a file and its row, or in the midst of the file
+my @planted = map { $_ x 32 . '.key' } 1 .. 3;
+plant($_) for @planted[ 0, 1 ];
+plant("$planted[2].new", 'half');
+# Names that are none of ours, and a key that is older than the database
+my @others = ('a' x 32 . '.key.old', 'b' x 30 . '.key', 'g' x 32 . '.key', 'C' x 31 . '.key', 'd' x 32 . '.key');
+plant($_) for @others;
+utime 1_000_000_000, 1_000_000_000, "$dir/collection-$others[4]" or die "could not set the time of a file: $!";
+mkdir "$dir/collection-" . 'e' x 32 . '.key' or die "could not create a directory: $!";
+push @others, 'e' x 32 . '.key';
+
+ok(start_peer($node), 'the node comes back');
+my $expected = join ' ', sort $file{kept}, @others;
+ok(wait_until(sub { keys_there() eq $expected }), 'what was left behind goes, and nothing else') or diag('there: ' . keys_there() . "\nexpected: $expected");
+is((() = log_since($node, $offset) =~ /LOG:  removed file ".*": this database does not hold its collection/g), 5, 'the log names each');
+is(sql(q{SELECT role FROM vecdb.members('kept')}), 'admin', 'the collection in use is held');
+like(sql(q{SELECT vecdb.invite('kept', 'admin')}), qr/^vecdb1:/, '... with the key in its file');
+is(sql(q{SELECT count(*) FROM vecdb.shared_collection}), '1', '... and its row is the only one');
+
+# More rows than a node holds: the last has a key, and no place in memory
+sql(q{INSERT INTO vecdb.shared_collection (root, name)
+	SELECT decode(lpad(to_hex(i), 8, '0') || repeat('00', 28), 'hex'), 'many' FROM generate_series(1, 1100) i});
+my $last = name_of('ff' x 32);
+sql(q{INSERT INTO vecdb.shared_collection (root, name) VALUES (decode(repeat('ff', 32), 'hex'), 'last')});
+# ... and one of the same first byte that has none
+my $near = name_of('ff' x 15 . 'fe');
+$node->stop('immediate');
+plant($_) for $last, $near;
+$expected = join ' ', sort $last, $file{kept}, @others;
+ok(start_peer($node), 'the node comes back');
+ok(wait_until(sub { keys_there() eq $expected }), 'a key is judged by its row, not by what the node holds') or diag('there: ' . keys_there() . "\nexpected: $expected");
+
+# The extension goes while no worker sees it
+sql(q{DELETE FROM vecdb.shared_collection WHERE name IN ('many', 'last')});
+$node->append_conf('postgresql.conf', "vecdb.node_databases = ''\n");
+$node->reload;
+ok(wait_until(sub { sql(q{SELECT count(*) FROM vecdb.stat_workers WHERE kind = 'node'}) eq '0' }), 'no worker runs');
+sql('DROP EXTENSION vecdb CASCADE');
+sql('CREATE EXTENSION vecdb');
+ok(-e "$dir/collection-$file{kept}", 'the key of the dropped extension is there');
+$node->append_conf('postgresql.conf', "vecdb.node_databases = 'postgres'\n");
+$node->reload;
+ok(wait_until(sub { running($node) }), 'the worker runs again');
+$expected = join ' ', sort @others;
+ok(wait_until(sub { keys_there() eq $expected }), 'then it goes') or diag('there: ' . keys_there());
+
+$node->stop;
+unlike(slurp_file($node->logfile), qr/PANIC|terminated by signal/, 'nothing has crashed');
+done_testing();

@@ -110,8 +110,9 @@ CREATE FUNCTION vecdb.members(collection text, OUT node_id text, OUT role text, 
 COMMENT ON FUNCTION vecdb.members(text) IS 'members of a shared collection';
 
 CREATE VIEW vecdb.shared_collections WITH (security_barrier) AS
-SELECT c.relname::text AS name, encode(sha256(s.root), 'hex') AS id, s.since
-FROM vecdb.shared_collection s JOIN pg_class c ON c.oid = s."table"
+SELECT CASE WHEN c.relnamespace = 'collections'::regnamespace THEN c.relname::text ELSE format('%I.%I', n.nspname, c.relname) END AS name,
+	encode(sha256(s.root), 'hex') AS id, s.since
+FROM vecdb.shared_collection s JOIN pg_class c ON c.oid = s."table" JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE NOT s.leaving AND has_schema_privilege(c.relnamespace, 'USAGE') AND has_table_privilege(c.oid, 'SELECT');
 GRANT SELECT ON vecdb.shared_collections TO PUBLIC;
 COMMENT ON VIEW vecdb.shared_collections IS 'shared collections that the current user may read';

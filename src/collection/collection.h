@@ -81,6 +81,12 @@ typedef struct Statement Statement;
 extern void CollectionOpen(const char *name, LOCKMODE lockmode, AclMode needed, Collection *collection);
 
 /*
+ * The same, but only the table: it need not be a collection any more, nor in the
+ * schema of collections, where the name is qualified with another.
+ */
+extern Oid	CollectionTable(const char *name, LOCKMODE lockmode, AclMode needed);
+
+/*
  * Is this a table, or a partitioned one, of which the current user may read some
  * column?  Looks only, without a lock; false also for what is gone.
  */

@@ -487,23 +487,44 @@ check_rights(const RangeVar *range, Oid relid, Oid locked, void *arg)
 		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, range->relname);
 }
 
+static Oid
+find_table(char *schema, char *name, LOCKMODE lockmode, AclMode needed)
+{
+	RangeVar	range = {T_RangeVar};
+
+	/* No name of a table is longer, and the lookup would cut it without a word. */
+	if (strlen(name) >= NAMEDATALEN)
+		return InvalidOid;
+	range.schemaname = schema;
+	range.relname = name;
+	range.relpersistence = RELPERSISTENCE_PERMANENT;
+	range.inh = true;
+	range.location = -1;
+	return RangeVarGetRelidExtended(&range, lockmode, RVR_MISSING_OK, check_rights, &needed);
+}
+
+Oid
+CollectionTable(const char *name, LOCKMODE lockmode, AclMode needed)
+{
+	Oid			relid = find_table(COLLECTION_SCHEMA, pstrdup(name), lockmode, needed);
+
+	if (!OidIsValid(relid) && strchr(name, '.') != NULL)
+	{
+		List	   *words = textToQualifiedNameList(cstring_to_text(name));
+
+		if (list_length(words) == 2)
+			relid = find_table(strVal(linitial(words)), strVal(lsecond(words)), lockmode, needed);
+	}
+	if (!OidIsValid(relid))
+		report_unknown(name);
+	return relid;
+}
+
 void
 CollectionOpen(const char *name, LOCKMODE lockmode, AclMode needed, Collection *collection)
 {
-	Oid			relid = InvalidOid;
+	Oid			relid = find_table(COLLECTION_SCHEMA, pstrdup(name), lockmode, needed);
 
-	/* No name of a table is longer, and the lookup would cut it without a word. */
-	if (strlen(name) < NAMEDATALEN)
-	{
-		RangeVar	range = {T_RangeVar};
-
-		range.schemaname = COLLECTION_SCHEMA;
-		range.relname = unconstify(char *, name);
-		range.relpersistence = RELPERSISTENCE_PERMANENT;
-		range.inh = true;
-		range.location = -1;
-		relid = RangeVarGetRelidExtended(&range, lockmode, RVR_MISSING_OK, check_rights, &needed);
-	}
 	if (!OidIsValid(relid))
 		report_unknown(name);
 	if (!CollectionFacts(relid, collection))

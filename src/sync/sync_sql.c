@@ -501,23 +501,24 @@ vecdb_lookup(PG_FUNCTION_ARGS)
 
 /*
  * The table of a collection for the worker, which sees only what is committed;
- * `owned`: the caller must own it, else be able to read it.
+ * `owned`: the caller must own it, else be able to read it.  A shared collection
+ * stays shared when its table is moved to another schema or altered until it is a
+ * collection no more; its owner must still be able to leave.
  */
-static char *
-table_argument(const char *name, bool owned)
+static Oid
+shared_table(const char *name, bool owned)
 {
-	Collection	collection;
+	Oid			relid = CollectionTable(name, AccessShareLock, owned ? ACL_NO_RIGHTS : ACL_SELECT);
 	HeapTuple	tuple;
 	bool		ours;
 
-	CollectionOpen(name, AccessShareLock, owned ? ACL_NO_RIGHTS : ACL_SELECT, &collection);
-	if (owned && !VecdbOwnsRelation(collection.relid))
-		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, collection.name);
-	if (!owned && pg_class_aclcheck(collection.relid, GetUserId(), ACL_SELECT) != ACLCHECK_OK)
-		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, collection.name);
-	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(collection.relid));
+	if (owned && !VecdbOwnsRelation(relid))
+		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, get_rel_name(relid));
+	if (!owned && pg_class_aclcheck(relid, GetUserId(), ACL_SELECT) != ACLCHECK_OK)
+		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, get_rel_name(relid));
+	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
 	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for relation %u", collection.relid);
+		elog(ERROR, "cache lookup failed for relation %u", relid);
 	ours = TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple->t_data));
 	ReleaseSysCache(tuple);
 	if (ours)
@@ -525,7 +526,28 @@ table_argument(const char *name, bool owned)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("collection \"%s\" was created or changed by this transaction, which is not committed yet", name),
 				 errhint("Commit first: other nodes can see only what is committed.")));
-	return psprintf("%u", collection.relid);
+	return relid;
+}
+
+static char *
+table_argument(const char *name, bool owned)
+{
+	return psprintf("%u", shared_table(name, owned));
+}
+
+/* The same for one that others are to join: it must be a collection, where collections are. */
+static void
+open_collection(const char *name, Collection *collection)
+{
+	Oid			relid = shared_table(name, true);
+
+	if (get_rel_namespace(relid) != get_namespace_oid(COLLECTION_SCHEMA, false))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table \"%s\" is not in the schema \"%s\"", name, COLLECTION_SCHEMA),
+				 errdetail("Only collections are shared, and nobody is invited to one that was moved."),
+				 errhint("ALTER TABLE %s SET SCHEMA %s moves it there.", name, COLLECTION_SCHEMA)));
+	CollectionOpen(get_rel_name(relid), AccessShareLock, ACL_NO_RIGHTS, collection);
 }
 
 Datum
@@ -534,8 +556,8 @@ vecdb_providers(PG_FUNCTION_ARGS)
 	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	const char *arguments[1];
 
-	/* no collection has a name of 64 characters */
-	if (strlen(name) == 64)
+	/* no name of a table has 64 characters; one with its schema has a dot */
+	if (strlen(name) == 64 && strchr(name, '.') == NULL)
 	{
 		if (!has_privs_of_role(GetUserId(), ROLE_PG_MONITOR))
 			ereport(ERROR,
@@ -567,6 +589,7 @@ vecdb_invite(PG_FUNCTION_ARGS)
 	const char *arguments[4];
 	const char *answer;
 	int64		life_ms = 0;
+	Collection	collection;
 	Question	question;
 	text	   *result;
 
@@ -587,8 +610,9 @@ vecdb_invite(PG_FUNCTION_ARGS)
 					 errmsg("an invitation is good for one second to a hundred years"),
 					 errhint("NULL makes one that does not expire.")));
 	}
-	arguments[0] = table_argument(name, true);
-	arguments[1] = name;
+	open_collection(name, &collection);
+	arguments[0] = psprintf("%u", collection.relid);
+	arguments[1] = collection.name;
 	arguments[2] = role;
 	arguments[3] = psprintf(INT64_FORMAT, life_ms);
 	ask(&question, SYNC_INVITE, SMALL_ROOM, arguments, 4);

@@ -1,5 +1,6 @@
-# Key files of collections: those that a crash leaves behind go, whatever is in use,
-# or was brought from elsewhere, stays.
+# What a node keeps for its collections: a table that is moved or altered can still be
+# named and left; key files that a crash leaves behind go, whatever is in use, or was
+# brought from elsewhere, stays.
 use strict;
 use warnings;
 use FindBin;
@@ -40,6 +41,41 @@ sub sql
 {
 	return $node->safe_psql('postgres', shift);
 }
+
+sub error_of
+{
+	my ($rc, $out, $err) = $node->psql('postgres', shift);
+
+	return $rc == 0 ? "no error, but: $out" : $err;
+}
+
+# Moved to another schema, altered until it is no collection: still shared, and its owner's to leave
+sql('CREATE SCHEMA archive; CREATE ROLE reader');
+sql(qq{SELECT vecdb.create_collection('$_', 2); SELECT vecdb.invite('$_')}) for qw(moved Moved-2 altered);
+sql("ALTER TABLE collections.$_ SET SCHEMA archive") for 'moved', '"Moved-2"';
+sql("ALTER TABLE $_ DROP COLUMN metadata") for 'archive.moved', 'collections.altered';
+like(error_of(q{SELECT * FROM vecdb.members('moved')}), qr/collection "moved" does not exist/, 'what was moved is not found where it was');
+is(sql(q{SELECT string_agg(name, ' ' ORDER BY name COLLATE "C") FROM vecdb.shared_collections}),
+	'altered archive."Moved-2" archive.moved', 'the view tells how it is named now');
+is(sql(qq{SELECT role FROM vecdb.members('$_')}), 'admin', "members of $_") for 'archive.moved', 'archive."Moved-2"', 'collections.altered', 'altered';
+is(sql(qq{SELECT count(*) FROM vecdb.providers('archive.moved')}), '1', 'providers of what was moved');
+like(error_of(q{SELECT vecdb.evict('archive.moved', vecdb.node_id())}), qr/that is this node itself/, 'who would be evicted is looked up, too');
+like(error_of(q{SELECT vecdb.invite('archive."Moved-2"')}),
+	qr/table "archive\."Moved-2"" is not in the schema "collections".*HINT:  ALTER TABLE archive\."Moved-2" SET SCHEMA collections/s,
+	'nobody is invited to it, and what to do is said');
+like(error_of(q{SELECT vecdb.invite('altered')}), qr/"altered" is not a collection/, 'nor to what is no collection');
+like(error_of(q{SET ROLE reader; SELECT * FROM vecdb.members('archive.moved')}), qr/permission denied for schema archive/, 'who may not look there learns nothing');
+sql('GRANT USAGE ON SCHEMA archive TO reader');
+like(error_of(qq{SET ROLE reader; SELECT vecdb.$_}), qr/permission denied for table moved|must be owner of table moved/, "... nor who may not use the table: $_")
+	for q{leave('archive.moved')}, q{members('archive.moved')}, q{invite('archive.moved')};
+like(error_of(q{SELECT vecdb.leave('archive.nothing')}), qr/collection "archive.nothing" does not exist/, 'what is not there');
+like(error_of(q{SELECT vecdb.leave('postgres.archive.moved')}), qr/does not exist/, 'a name of three words');
+like(error_of(q{SELECT vecdb.leave('archive.')}), qr/invalid name syntax/, 'and one that is none');
+like(error_of(q{SELECT vecdb.leave('pg_catalog.pg_class')}), qr/the collection is not shared/, 'any other table is not shared');
+like(error_of(q{SELECT * FROM vecdb.providers('archive.' || repeat('m', 56))}), qr/collection "archive.m+" does not exist/, 'a name of 64 characters with its schema is no id');
+sql(qq{SELECT vecdb.leave('$_')}) for 'archive.moved', 'archive."Moved-2"', 'altered';
+ok(wait_until(sub { sql('SELECT count(*) FROM vecdb.shared_collection') eq '0' }), 'all three can be left');
+ok(wait_until(sub { keys_there() eq '' }), '... and take their keys along');
 
 for my $name (qw(kept left_late dropped_late))
 {

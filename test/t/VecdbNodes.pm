@@ -23,12 +23,13 @@ sub address
 	return "127.0.0.1:$port{$node->name}";
 }
 
-# A server whose database postgres is a node.  Options are appended to its
-# configuration; bootstrap is a list of servers.
+# A server whose database postgres is a node, of the PostgreSQL in install_path or
+# that of PATH.  What is in conf is appended to its configuration; bootstrap is a list
+# of servers.  Where empty is set it is not started and has no extension.
 sub new_peer
 {
 	my ($name, %opt) = @_;
-	my $node = PostgreSQL::Test::Cluster->new($name);
+	my $node = PostgreSQL::Test::Cluster->new($name, $opt{install_path} ? (install_path => $opt{install_path}) : ());
 
 	$port{$name} = $opt{port} // PostgreSQL::Test::Cluster::get_free_port();
 	$node->init;
@@ -42,8 +43,9 @@ vecdb.node_databases = 'postgres'
 vecdb.listen = '127.0.0.1'
 vecdb.p2p_port = $port{$name}
 vecdb.bootstrap = '$bootstrap'
-$opt{conf}
+${\($opt{conf} // '')}
 EOT
+	return $node if $opt{empty};
 	$node->start;
 	$node->safe_psql('postgres', 'CREATE EXTENSION vecdb');
 	return $node;

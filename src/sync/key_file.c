@@ -107,8 +107,8 @@ write_keys(const char *path, NodeKeys *keys, char *error, size_t room)
 	memcpy(bytes, magic, sizeof magic);
 	randombytes_buf(bytes + SEED_AT, HASH_AT - SEED_AT);
 	crypto_hash_sha256(bytes + HASH_AT, bytes, HASH_AT);
-	if (unlink(temporary) != 0 && errno != ENOENT)
-		failed = errno;
+	/* what an earlier attempt has left; where it cannot go, open() tells why nothing is written */
+	(void) unlink(temporary);
 	fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, S_IRUSR | S_IWUSR);
 	ok = fd >= 0;
 	if (ok)
@@ -119,7 +119,11 @@ write_keys(const char *path, NodeKeys *keys, char *error, size_t room)
 			errno = ENOSPC;
 		ok = n == sizeof bytes && fsync(fd) == 0;
 		failed = errno;
-		ok = close(fd) == 0 && ok;
+		if (close(fd) != 0 && ok)
+		{
+			failed = errno;
+			ok = false;
+		}
 		/* link(), not rename(): a file that appeared meanwhile stays */
 		if (ok && (link(temporary, path) != 0 || !sync_directory(path)))
 		{
@@ -154,12 +158,12 @@ key_file_load(const char *path, NodeKeys *keys, bool *created, char *error, size
 		return false;
 	}
 	if (fd < 0)
-	{
 		*created = ok = write_keys(path, keys, error, room);
-		return ok;
+	else
+	{
+		ok = read_keys(fd, path, keys, error, room);
+		close(fd);
 	}
-	ok = read_keys(fd, path, keys, error, room);
-	close(fd);
 	if (!ok)
 		sodium_memzero(keys, sizeof *keys);
 	return ok;

@@ -642,11 +642,16 @@ SyncReadRoot(const uint8_t root[CORE_KEY_BYTES], uint8_t secret[CORE_SECRET_BYTE
 	char		name[80];
 	uint8_t		seed[CORE_SEED_BYTES + 1];
 	uint8_t		key[CORE_KEY_BYTES];
+	ssize_t		n;
 	bool		ok;
 
 	root_file_name(root, name, sizeof(name));
-	ok = read_file(name, seed, sizeof(seed)) == CORE_SEED_BYTES &&
-		crypto_sign_seed_keypair(key, secret, seed) == 0 && memcmp(key, root, CORE_KEY_BYTES) == 0;
+	n = read_file(name, seed, sizeof(seed));
+	ok = n == CORE_SEED_BYTES && crypto_sign_seed_keypair(key, secret, seed) == 0 && memcmp(key, root, CORE_KEY_BYTES) == 0;
+	if (n >= 0 && !ok)
+		ereport(LOG,
+				(errmsg("file \"%s/%s\" does not hold the key of its collection", sync_worker.dir, name),
+				 errdetail("The node goes on without the rights of the collection's root. Stop it and restore the file.")));
 	sodium_memzero(seed, sizeof(seed));
 	return ok;
 }

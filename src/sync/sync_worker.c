@@ -344,8 +344,8 @@ current_port(void)
 	return port;
 }
 
-/* The path of the key file; "%d" in the setting is the name of the database. */
-static void
+/* The path of the key file; "%d" in the setting is the name of the database.  False: it is too long. */
+static bool
 key_path(char out[MAXPGPATH])
 {
 	const char *at = VecdbKeyFile;
@@ -354,7 +354,7 @@ key_path(char out[MAXPGPATH])
 	if (at[0] == '\0')
 	{
 		snprintf(out, MAXPGPATH, "%s/node.key", sync_worker.dir);
-		return;
+		return true;
 	}
 	for (; *at && len + NAMEDATALEN < MAXPGPATH; at++)
 	{
@@ -367,6 +367,7 @@ key_path(char out[MAXPGPATH])
 			out[len++] = *at;
 	}
 	out[len] = '\0';
+	return *at == '\0';
 }
 
 /* The setting vecdb.listen as an address; false when it is none. */
@@ -585,7 +586,11 @@ start_node(void)
 		wait_for("the directory for its files could not be made", "See the line before this one.");
 		return;
 	}
-	key_path(path);
+	if (!key_path(path))
+	{
+		wait_for("the key file cannot be used: the path in vecdb.key_file is too long", NULL);
+		return;
+	}
 	if (!key_file_load(path, &keys, &created, error, sizeof(error)))
 	{
 		snprintf(reason, sizeof(reason), "the key file cannot be used: %s", error);

@@ -125,9 +125,14 @@ sql(q{INSERT INTO vecdb.shared_collection (root, name) VALUES (decode(repeat('ff
 my $near = name_of('ff' x 15 . 'fe');
 $node->stop('immediate');
 plant($_) for $last, $near;
-$expected = join ' ', sort $last, $file{kept}, @others;
+# ... and a file with a row that does not hold the key
+my $damaged = name_of('00000001' . '00' x 28);
+plant($damaged);
+$offset = -s $node->logfile;
+$expected = join ' ', sort $last, $damaged, $file{kept}, @others;
 ok(start_peer($node), 'the node comes back');
 ok(wait_until(sub { keys_there() eq $expected }), 'a key is judged by its row, not by what the node holds') or diag('there: ' . keys_there() . "\nexpected: $expected");
+like(log_since($node, $offset), qr/LOG:  file ".*collection-$damaged" does not hold the key of its collection/, 'a key that is damaged is told of');
 
 # The extension goes while no worker sees it
 sql(q{DELETE FROM vecdb.shared_collection WHERE name IN ('many', 'last')});
@@ -142,6 +147,12 @@ $node->reload;
 ok(wait_until(sub { running($node) }), 'the worker runs again');
 $expected = join ' ', sort @others;
 ok(wait_until(sub { keys_there() eq $expected }), 'then it goes') or diag('there: ' . keys_there());
+
+# A path that would be cut is not used
+$node->append_conf('postgresql.conf', "vecdb.key_file = '" . 'k' x 1000 . "'\n");
+$node->reload;
+ok( wait_until(sub { sql(q{SELECT reason FROM vecdb.stat_workers WHERE kind = 'node'}) =~ /the path in vecdb\.key_file is too long/ }),
+	'a path of a key file that is too long is refused');
 
 $node->stop;
 unlike(slurp_file($node->logfile), qr/PANIC|terminated by signal/, 'nothing has crashed');

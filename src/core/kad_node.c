@@ -20,7 +20,8 @@ typedef enum Purpose
 {
 	FOR_PING,
 	FOR_LOOKUP,
-	FOR_PROVIDE
+	FOR_PROVIDE,				/* what this node holds itself */
+	FOR_HANDING_ON
 } Purpose;
 
 typedef struct KadPending
@@ -103,7 +104,8 @@ static void take_answer(KadNode *self, CoreClock clock, NodeRecord *from, const 
 static void check_clone(KadNode *self, const WireMessage *m);
 static bool send_request(KadNode *self, CoreClock clock, NodeRecord *to, WireMessage *m,
 						 Purpose purpose, uint32_t task);
-static bool ping(KadNode *self, CoreClock clock, NodeRecord *to);
+static bool ping(KadNode *self, CoreClock clock, NodeRecord *to, int most);
+static int	count_pending(const KadNode *self, Purpose purpose);
 static void forget_pending(KadNode *self, int i);
 static void fail(KadNode *self, CoreClock clock, int pending);
 static void remember_absent(KadNode *self, CoreClock clock, NodeRecord *record);
@@ -188,7 +190,7 @@ kad_node_meet(KadNode *self, CoreClock clock, NodeRecord *record)
 {
 	if (kad_id_equal(&record->id, &self->own->id))
 		return true;
-	return ping(self, clock, record);
+	return ping(self, clock, record, KAD_PINGS_NEW);
 }
 
 void
@@ -201,8 +203,8 @@ kad_node_receive(KadNode *self, CoreClock clock, NodeRecord *from, int address, 
 			self->config.host.event(self->config.host.context, KAD_EVENT_CLONE, from);
 		return;
 	}
-	if (address < 0 || address >= from->n_addresses)
-		address = 0;
+	if (address >= from->n_addresses)
+		address = -1;
 	check_clone(self, m);
 	if (m->response)
 	{
@@ -365,12 +367,20 @@ kad_node_stats(const KadNode *self)
 	return self->stats;
 }
 
-/* A node has answered: it may take a place in the table. */
+/* A node has answered: it may take a place in the table, if one of its addresses is shown to be its. */
 static void
 note_alive(KadNode *self, CoreClock clock, NodeRecord *from, int address)
 {
-	KadOutcome	outcome = kad_table_answered(&self->table, from, address, clock.tick_ms);
+	KadOutcome	outcome = KAD_UPDATED;
+	KadEntry   *entry;
 
+	if (address >= 0)
+		outcome = kad_table_answered(&self->table, from, address, clock.tick_ms);
+	else if ((entry = kad_table_find(&self->table, &from->id)) != NULL)
+	{
+		entry->answered_ms = clock.tick_ms;
+		entry->failures = 0;
+	}
 	self->answered_ms = clock.tick_ms;
 	self->stats.answers_received++;
 	if (outcome == KAD_WAITS)
@@ -378,7 +388,7 @@ note_alive(KadNode *self, CoreClock clock, NodeRecord *from, int address)
 		KadEntry   *oldest = kad_table_oldest(&self->table, &from->id, clock.tick_ms - QUESTIONABLE_MS);
 
 		if (oldest != NULL)
-			ping(self, clock, oldest->record);
+			ping(self, clock, oldest->record, KAD_PINGS);
 	}
 	if (outcome == KAD_ADDED && self->joined)
 	{
@@ -388,7 +398,7 @@ note_alive(KadNode *self, CoreClock clock, NodeRecord *from, int address)
 	}
 	if (!self->joined && self->self_ms == INT64_MAX)
 		self->self_ms = clock.tick_ms;
-	if (forget_absent(self, &from->id))
+	if (address >= 0 && forget_absent(self, &from->id))
 	{
 		self->config.host.event(self->config.host.context, KAD_EVENT_RETURNED, from);
 		if (clock.tick_ms >= self->merge_ms)
@@ -417,7 +427,7 @@ consider(KadNode *self, CoreClock clock, NodeRecord *record)
 		entry->failures = 0;
 	}
 	else if (entry != NULL || kad_table_wants(&self->table, record, clock.tick_ms - self->refresh_ms))
-		ping(self, clock, record);
+		ping(self, clock, record, KAD_PINGS_NEW);
 }
 
 static void
@@ -553,18 +563,28 @@ send_request(KadNode *self, CoreClock clock, NodeRecord *to, WireMessage *m, Pur
 	return true;
 }
 
-/* True also when a ping to it is under way. */
+/* Unless so many are out.  True also when one to it is under way. */
 static bool
-ping(KadNode *self, CoreClock clock, NodeRecord *to)
+ping(KadNode *self, CoreClock clock, NodeRecord *to, int most)
 {
 	WireMessage m = {.type = WIRE_PING};
 
 	for (int i = 0; i < self->n_pending; i++)
 		if (self->pending[i].purpose == FOR_PING && kad_id_equal(&self->pending[i].to->id, &to->id))
 			return true;
-	if (self->n_pings >= KAD_PINGS)
+	if (self->n_pings >= most)
 		return false;
 	return send_request(self, clock, to, &m, FOR_PING, NO_TASK);
+}
+
+static int
+count_pending(const KadNode *self, Purpose purpose)
+{
+	int			n = 0;
+
+	for (int i = 0; i < self->n_pending; i++)
+		n += self->pending[i].purpose == purpose;
+	return n;
 }
 
 static void
@@ -765,13 +785,17 @@ publish(KadNode *self, CoreClock clock, const KadId *collection, NodeRecord *con
 /*
  * A newcomer gets the provider records that now belong to it: those of keys to
  * which it is among the KAD_K nearest, from the KAD_ALPHA nearest only, or it
- * would get each twenty times (Kademlia, section 2.5).
+ * would get each twenty times (Kademlia, section 2.5).  Strangers decide how many
+ * there are, and whether the newcomer answers: so these take only their share of
+ * the requests that may be open.  Owners announce anew what is left out.
  */
 static void
 hand_on(KadNode *self, CoreClock clock, NodeRecord *to)
 {
-	for (int i = 0; i < PROVIDER_SLOTS; i++)
-		for (ProviderGroup *group = self->store.slot[i]; group != NULL; group = group->next)
+	int			room = KAD_HANDED - count_pending(self, FOR_HANDING_ON);
+
+	for (int i = 0; i < PROVIDER_SLOTS && room > 0; i++)
+		for (ProviderGroup *group = self->store.slot[i]; group != NULL && room > 0; group = group->next)
 		{
 			NodeRecord *near[KAD_K];
 			int			n = kad_table_closest(&self->table, &group->collection, KAD_K, false, near);
@@ -784,13 +808,13 @@ hand_on(KadNode *self, CoreClock clock, NodeRecord *to)
 				nearer += near[j] != to &&
 					kad_id_nearer(&group->collection, &near[j]->id, &self->own->id) < 0;
 			}
-			for (int j = 0; j < group->n && belongs && nearer < KAD_ALPHA; j++)
+			for (int j = 0; j < group->n && belongs && nearer < KAD_ALPHA && room > 0; j++)
 			{
 				WireMessage m = {.type = WIRE_PROVIDE, .n_providers = 1, .provider = {group->member[j]}};
 
 				if (group->member[j]->expires_ms > clock.unix_ms &&
 					!kad_id_equal(&group->member[j]->record->id, &to->id))
-					send_request(self, clock, to, &m, FOR_PROVIDE, NO_TASK);
+					room -= send_request(self, clock, to, &m, FOR_HANDING_ON, NO_TASK);
 			}
 		}
 }
@@ -854,18 +878,18 @@ sweep(KadNode *self, CoreClock clock)
 		if (latest == NULL || entry->answered_ms > latest->answered_ms)
 			latest = entry;
 		if (sent < SWEEP_PINGS && entry->answered_ms + self->refresh_ms < clock.tick_ms &&
-			ping(self, clock, entry->record))
+			ping(self, clock, entry->record, KAD_PINGS))
 			sent++;
 	}
 	if (sent > 0)
-		ping(self, clock, latest->record);
+		ping(self, clock, latest->record, KAD_PINGS);
 	for (int i = self->n_absent - 1; i >= 0; i--)
 	{
 		KadAbsent  *absent = &self->absent[i];
 
 		if (!node_record_current(absent->record, clock.unix_ms, self->config.pool->skew_ms))
 			forget_absent(self, &absent->record->id);
-		else if (clock.tick_ms >= absent->next_ms && ping(self, clock, absent->record))
+		else if (clock.tick_ms >= absent->next_ms && ping(self, clock, absent->record, KAD_PINGS))
 		{
 			absent->wait_ms = absent->wait_ms < KAD_ABSENT_LAST_MS / 2 ? 2 * absent->wait_ms : KAD_ABSENT_LAST_MS;
 			absent->next_ms = clock.tick_ms + absent->wait_ms;

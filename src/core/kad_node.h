@@ -39,7 +39,9 @@
 #define KAD_PENDING 256			/* requests without an answer yet */
 #define KAD_LOOKUPS 16			/* at once; for refreshing at most KAD_REFRESH_LOOKUPS of them */
 #define KAD_REFRESH_LOOKUPS 2
-#define KAD_PINGS 32			/* for newcomers and the silent, at once */
+#define KAD_PINGS 32			/* at once */
+#define KAD_PINGS_NEW 24		/* of them for newcomers: others decide how many there are */
+#define KAD_HANDED 32			/* provider records on their way to newcomers, at once */
 #define KAD_ABSENT 16
 #define KAD_ABSENT_FIRST_MS 60000
 #define KAD_ABSENT_LAST_MS 480000
@@ -111,8 +113,9 @@ extern bool kad_node_meet(KadNode *self, CoreClock clock, NodeRecord *record);
 
 /*
  * A message came from the node of this record, which the link has proved to be
- * its sender, over a link to record->addresses[address] (its first one when
- * the node connected to us).
+ * its sender, over a link that shows record->addresses[address] to be its, or at
+ * least the subnet of that; -1: over one that shows none.  Then an answer is used,
+ * and gives nobody a place in the table.
  */
 extern void kad_node_receive(KadNode *self, CoreClock clock, NodeRecord *from, int address,
 							 const WireMessage *message);

@@ -81,18 +81,28 @@ has_address(const NodeRecord *record, const NetAddress *address)
 }
 
 /*
- * A record of a peer that is newer than the one known, or the first.  True when
- * it has other addresses.  A link of ours that leads to none of them may be up
- * for a while and carry nothing: it is closed, and made anew to where it is now.
+ * A record that names the CURVE key of a peer.  Anybody may sign one with a key of
+ * their own, and send it around: whose key is at the other end of the link is known
+ * only of a record that came over it (proved).  One that did not is taken while
+ * there is no other, and when it is newer and of the same node.
+ *
+ * True when a newer one has other addresses.  A link of ours that leads to none of
+ * them may be up for a while and carry nothing: it is closed, and made anew to where
+ * it is now.
  */
 bool
-node_take_record(Node *self, NodePeer *peer, NodeRecord *record)
+node_take_record(Node *self, NodePeer *peer, NodeRecord *record, bool proved)
 {
 	NodeRecord *before = peer->record;
+	bool		same = before != NULL && kad_id_equal(&before->id, &record->id);
 	bool		moved = false;
 
+	if (before != NULL && !(same ? before->seq < record->seq : proved))
+		return false;
+	if (before != NULL && !same)
+		group_gone(self, &before->id);
 	peer->record = node_record_keep(record);
-	for (int i = 0; before != NULL && i < record->n_addresses; i++)
+	for (int i = 0; same && i < record->n_addresses; i++)
 		moved |= !has_address(before, &record->addresses[i]);
 	record_pool_release(&self->pool, before);
 	for (int i = 0; moved && i < self->n_links; i++)
@@ -124,9 +134,11 @@ on_kad_send(void *context, const NodeRecord *to, const WireMessage *message)
 	peer = node_peer(self, to->curve_key, true);
 	if (peer == NULL)
 		return;
-	if (peer->record == NULL || peer->record->seq < to->seq)
-		/* the core's records are verified and shared; the cast takes a reference only */
-		(void) node_take_record(self, peer, (NodeRecord *) to);
+	/* the core's records are verified and shared; the cast takes a reference only */
+	(void) node_take_record(self, peer, (NodeRecord *) to, false);
+	/* who claims the CURVE key of another is not at the other end of its link */
+	if (peer->greeted && !kad_id_equal(&peer->record->id, &to->id))
+		return;
 	node_send_to(self, peer, to->addresses, to->n_addresses, message);
 }
 
@@ -1040,6 +1052,8 @@ tell_of_namesake(Node *self, NodePeer *peer, NodeRecord *greeted)
 	WireMessage m = {.version = WIRE_VERSION_MAX, .type = WIRE_PING, .n_records = 1};
 	size_t		len;
 
+	if (known != NULL && !kad_id_equal(&known->id, &greeted->id))
+		return;
 	if (known != NULL && greeted->seq < known->seq)
 	{
 		m.record[0] = known;
@@ -1126,8 +1140,7 @@ handle_hello(Node *self, NodePeer *peer, const WireMessage *m)
 		peer->hello_seq = record->seq;
 		peer->hello_address = record->addresses[0];
 	}
-	if (peer->record == NULL || peer->record->seq < record->seq)
-		moved = node_take_record(self, peer, record);
+	moved = node_take_record(self, peer, record, true);
 	peer->greeted = true;
 	peer->told = false;
 	if (m->response)
@@ -1170,6 +1183,32 @@ handle_answer(Node *self, NodePeer *peer, const WireMessage *m)
 				group_answered(self, peer, &call, m);
 			return;
 		}
+}
+
+/* As the table counts them. */
+static bool
+same_subnet(const NetAddress *a, const NetAddress *b)
+{
+	if (net_address_private(a) || net_address_private(b))
+		return net_address_private(a) && net_address_private(b);
+	return net_address_subnet(a) == net_address_subnet(b);
+}
+
+/*
+ * Of a record's addresses one that the link over which the message came shows to be
+ * its: the one to which we made it, or one of the subnet from which it was made.  -1: none.
+ */
+static int
+address_of_link(const Node *self, const NodeRecord *record)
+{
+	TransportLinkInfo info;
+
+	if (transport_link(self->transport, self->via, &info))
+		for (int i = 0; i < record->n_addresses; i++)
+			if (info.outbound ? net_address_equal(&record->addresses[i], &info.address) :
+				same_subnet(&record->addresses[i], &info.address))
+				return i;
+	return -1;
 }
 
 static void
@@ -1216,7 +1255,7 @@ handle_message(Node *self, NodePeer *peer, const WireMessage *m)
 				group_receive(self, peer, m);
 			break;
 		default:
-			kad_node_receive(self->kad, self->now, record, 0, m);
+			kad_node_receive(self->kad, self->now, record, m->response ? address_of_link(self, record) : -1, m);
 	}
 	record_pool_release(&self->pool, record);
 }

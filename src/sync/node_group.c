@@ -1253,9 +1253,8 @@ connect_to(Node *self, NodeRecord *record)
 	peer = node_peer(self, record->curve_key, true);
 	if (peer == NULL || (peer->welcomed && node_connected(peer)))
 		return;
-	if (peer->record == NULL || peer->record->seq < record->seq)
-		(void) node_take_record(self, peer, record);
-	node_greet(self, peer, NULL, 0);
+	(void) node_take_record(self, peer, record, false);
+	node_greet(self, peer, record->addresses, record->n_addresses);
 }
 
 void

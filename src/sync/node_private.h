@@ -208,7 +208,7 @@ extern void node_say(Node *self, NodeLevel level, const char *format,...) __attr
 extern void node_refuse(Node *self, const uint8_t *curve, const char *reason);
 
 extern NodePeer *node_peer(Node *self, const uint8_t curve[CORE_KEY_BYTES], bool create);
-extern bool node_take_record(Node *self, NodePeer *peer, NodeRecord *record);
+extern bool node_take_record(Node *self, NodePeer *peer, NodeRecord *record, bool proved);
 
 /* Send to whom this record or these addresses name, greeting first where need be. */
 extern bool node_send(Node *self, NodePeer *peer, const WireMessage *message);

@@ -1133,6 +1133,15 @@ in_forget(Transport *self, Inbound *link)
 		self->in_top--;
 }
 
+#define SUBNET_COUNTERS 2048
+
+/* Two subnets that share a counter are taken for one. */
+static unsigned
+subnet_counter(const Inbound *link)
+{
+	return (unsigned) ((link->subnet * UINT64_C(0x9E3779B97F4A7C15)) >> 53);
+}
+
 /*
  * Whom to hang up on so that another may come: of those that have said nothing
  * yet the oldest of the subnet that has most of them, the newcomer among them.
@@ -1141,7 +1150,7 @@ in_forget(Transport *self, Inbound *link)
 static Inbound *
 in_silent_victim(Transport *self)
 {
-	uint16_t	count[2048] = {0};
+	uint16_t	count[SUBNET_COUNTERS] = {0};
 	Inbound    *victim = NULL;
 	int			most = 0;
 
@@ -1149,21 +1158,71 @@ in_silent_victim(Transport *self)
 		for (int i = 0; i < self->in_top; i++)
 		{
 			Inbound    *link = &self->in[i];
-			uint64_t	slot;
+			int			of_subnet;
 
 			if (!link->used || link->cut || link->speaks)
 				continue;
-			/* two subnets that share a counter are taken for one */
-			slot = (link->subnet * UINT64_C(0x9E3779B97F4A7C15)) >> 53;
 			if (pass == 0)
-				count[slot]++;
-			else if (count[slot] > most || (count[slot] == most && link->accepted < victim->accepted))
 			{
-				most = count[slot];
+				count[subnet_counter(link)]++;
+				continue;
+			}
+			of_subnet = count[subnet_counter(link)];
+			if (of_subnet > most || (of_subnet == most && link->accepted < victim->accepted))
+			{
+				most = of_subnet;
 				victim = link;
 			}
 		}
 	return victim;
+}
+
+/*
+ * Whom to hang up on so that one more which is known by its key may stay: one of the
+ * subnet that has most of them, the newcomer among them.  So who has many keys and
+ * few addresses keeps nobody out.  Of that subnet it is who was not heard for longest,
+ * if that is long, or if the newcomer is of another one; else the newcomer.
+ */
+static Inbound *
+in_speaking_victim(Transport *self, Inbound *newcomer)
+{
+	uint16_t	count[SUBNET_COUNTERS] = {0};
+	bool		pinned[INBOUND_SLOTS];
+	Inbound    *silent = NULL;
+	int			most = 0;
+	bool		itself = false;
+
+	for (int pass = 0; pass < 2; pass++)
+		for (int i = 0; i < self->in_top; i++)
+		{
+			Inbound    *link = &self->in[i];
+			int			of_subnet;
+
+			if (!link->used || link->cut || !link->speaks)
+				continue;
+			if (pass == 0)
+			{
+				pinned[i] = pin_find(self, link->key) >= 0;
+				count[subnet_counter(link)] += !pinned[i];
+				continue;
+			}
+			of_subnet = count[subnet_counter(link)];
+			if (pinned[i] || of_subnet < most)
+				continue;
+			if (of_subnet > most)
+			{
+				silent = NULL;
+				itself = false;
+				most = of_subnet;
+			}
+			if (link == newcomer)
+				itself = true;
+			else if (silent == NULL || link->heard_ms < silent->heard_ms)
+				silent = link;
+		}
+	if (silent == NULL || (itself && self->now_ms - silent->heard_ms < INBOUND_IDLE_MS))
+		return newcomer;
+	return silent;
 }
 
 /* A connection is known by its key now: has it room? */
@@ -1171,7 +1230,7 @@ static void
 in_make_room(Transport *self, Inbound *newcomer)
 {
 	Inbound    *of_key = NULL;
-	Inbound    *idle = NULL;
+	Inbound    *victim;
 	int			same = 0;
 	int			n = 0;
 
@@ -1188,24 +1247,16 @@ in_make_room(Transport *self, Inbound *newcomer)
 			if (of_key == NULL || link->serial < of_key->serial)
 				of_key = link;
 		}
-		if (link != newcomer && self->now_ms - link->heard_ms >= INBOUND_IDLE_MS &&
-			(idle == NULL || link->heard_ms < idle->heard_ms) && pin_find(self, link->key) < 0)
-			idle = link;
 	}
-	if (same > INBOUND_PER_KEY)
-	{
+	if (same <= INBOUND_PER_KEY && n <= self->config.max_inbound)
+		return;
+	victim = same > INBOUND_PER_KEY ? of_key : in_speaking_victim(self, newcomer);
+	in_cut(self, victim);
+	if (victim != newcomer)
 		self->stats.evicted++;
-		in_cut(self, of_key);
-	}
-	else if (n > self->config.max_inbound && idle != NULL)
-	{
-		self->stats.evicted++;
-		in_cut(self, idle);
-	}
-	else if (n > self->config.max_inbound)
+	else
 	{
 		self->stats.refused_room++;
-		in_cut(self, newcomer);
 		tell_refused(self, &newcomer->address, REASON_ROOM);
 	}
 }

@@ -181,6 +181,45 @@ test_inbound_room(void)
 	stop();
 }
 
+/* Many keys at one address, all of them busy, and few others. */
+static void
+test_inbound_subnets(void)
+{
+	Zmtp		many[ROOM] = {0};
+	Zmtp		few[2] = {{.fd = -1}, {.fd = -1}};
+	TransportStats before;
+	int			left = 0;
+	int			n = 0;
+
+	ok(start(8, ROOM) && friend_is_served(), "a node with room for %d, and its friend", ROOM);
+	tcp_source = 0x7F800101;
+	for (int i = 0; i < ROOM - 1; i++)
+		n += join_and_speak(&many[i]);
+	before = transport_stats(a.transport);
+	ok(n == ROOM - 1 && !join_and_speak(&many[ROOM - 1]) &&
+	   transport_stats(a.transport).refused_room == before.refused_room + 1,
+	   "one subnet takes all places, and gets no more");
+	for (int i = 0; i < 2; i++)
+	{
+		tcp_source = 0x7F800201 + ((uint32_t) i << 8);
+		ok(join_and_speak(&few[i]), "one of another subnet has room");
+	}
+	ok(pump(both, 2, transport_stats(a.transport).evicted == before.evicted + 2), "in the place of two");
+	for (int i = 0; i < ROOM - 1; i++)
+		left += connected(&many[i]);
+	ok(left == ROOM - 3 && friend_is_served() && connected(&few[0]) && connected(&few[1]), "of the subnet that has most");
+	tcp_source = 0x7F800102;
+	zmtp_reset(&many[ROOM - 1]);
+	many[ROOM - 1] = (Zmtp) {.fd = -1};
+	ok(!join_and_speak(&many[ROOM - 1]) && connected(&few[0]) && connected(&few[1]), "which gets none of theirs");
+	tcp_source = 0;
+	for (int i = 0; i < ROOM; i++)
+		zmtp_reset(&many[i]);
+	for (int i = 0; i < 2; i++)
+		zmtp_reset(&few[i]);
+	stop();
+}
+
 static void
 test_outbound_room(void)
 {
@@ -526,6 +565,7 @@ main(void)
 		return 2;
 	test_signals();
 	test_inbound_room();
+	test_inbound_subnets();
 	test_outbound_room();
 	test_descriptors();
 	test_events();

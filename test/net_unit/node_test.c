@@ -199,6 +199,85 @@ evicted(void)
 	return n;
 }
 
+/* Who one node takes for the owner of another's link; NULL: it has none, or nobody has greeted over it. */
+static const KadId *
+taken_for(const Hosted *self, const Hosted *other)
+{
+	static NodePeerInfo peers[TRANSPORT_LINKS_MAX + TRANSPORT_INBOUND_MAX];
+	int			n = node_peers(self->node, peers, TRANSPORT_LINKS_MAX + TRANSPORT_INBOUND_MAX);
+
+	for (int i = 0; i < n; i++)
+		if (peers[i].greeted && memcmp(peers[i].link.curve_key, node_record(other->node)->curve_key, CORE_KEY_BYTES) == 0)
+			return &peers[i].id;
+	return NULL;
+}
+
+/*
+ * A stranger signs a record that names the CURVE key of another node, newer than
+ * anything that it will ever sign.
+ */
+static void
+test_claimed_key(void)
+{
+	const NodeRecord *victim = node_record(hosted[1].node);
+	KadId		id = victim->id;
+	CoreCrypto	crypto = crypto_sodium();
+	NodeRecordFields fields = {
+		.network = victim->network,
+		.seq = UINT64_MAX / 2,
+		.expires_ms = victim->expires_ms,
+		.n_addresses = 1,
+		.addresses = {own_address(1)}
+	};
+	uint8_t		seed[CORE_SEED_BYTES];
+	uint8_t		key[CORE_KEY_BYTES];
+	uint8_t		secret[CORE_SECRET_BYTES];
+	uint8_t		bytes[NODE_RECORD_MAX];
+	size_t		len;
+	int64_t		until;
+	const KadId *taken;
+
+	node_meet(hosted[0].node, node_clock(), victim->bytes, victim->len);
+	ok(pump(taken_for(&hosted[0], &hosted[1]) != NULL) && kad_id_equal(taken_for(&hosted[0], &hosted[1]), &id),
+	   "a node knows whose link it has");
+
+	memcpy(fields.curve_key, victim->curve_key, CORE_KEY_BYTES);
+	host_fill(&random_state, seed, sizeof seed);
+	if (!crypto.key_pair(crypto.context, seed, key, secret) ||
+		node_record_sign(&crypto, secret, &fields, bytes, &len) != DECODE_OK)
+		exit(2);
+	ok(node_meet(hosted[0].node, node_clock(), bytes, len) == DECODE_OK, "a stranger's record names the key of that link");
+	until = node_clock().tick_ms + KAD_TIMEOUT_MS + 500;
+	while (node_clock().tick_ms < until)
+		turn();
+	/* links make room for others all the time: perhaps it is made anew */
+	victim = node_record(hosted[1].node);
+	node_meet(hosted[0].node, node_clock(), victim->bytes, victim->len);
+	ok(pump((taken = taken_for(&hosted[0], &hosted[1])) != NULL && kad_id_equal(taken, &id)),
+	   "and does not become the owner of the link");
+
+	ended = found = 0;
+	ok(node_lookup(hosted[0].node, node_clock(), &id, false, 2) == NODE_OK && pump(ended == 1) && found == 1,
+	   "who has it is found as before");
+}
+
+/* Who says to be at several addresses counts for the one where it answers, not for the first. */
+static void
+test_good_address(void)
+{
+	NetAddress	real = node_record(hosted[2].node)->addresses[0];
+	NetAddress	both[2] = {own_address(1), real};
+	const NodeRecord *record;
+	const KadEntry *entry;
+
+	node_advertise(hosted[2].node, node_clock(), both, 2);
+	record = node_record(hosted[2].node);
+	node_meet(hosted[3].node, node_clock(), record->bytes, record->len);
+	ok(pump((entry = kad_table_find(node_table(hosted[3].node), &record->id)) != NULL && entry->record->n_addresses == 2 &&
+			net_address_equal(entry->address, &real)),
+	   "a node stands in the table with the address where it was reached");
+}
+
 int
 main(void)
 {
@@ -264,6 +343,8 @@ main(void)
 	diag("%d begun, %d ended, %d found", asked, ended, found);
 	ok(timeouts() == late, "and no request is lost for want of a link");
 	diag("%llu requests timed out", (unsigned long long) (timeouts() - late));
+	test_claimed_key();
+	test_good_address();
 	for (int i = 0; i < NODES; i++)
 		node_destroy(&hosted[i].node);
 	return tap_done();

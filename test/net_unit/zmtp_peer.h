@@ -131,14 +131,19 @@ zmtp_reset(Zmtp *self)
 	self->fd = -1;
 }
 
+/* Connect from this address; 0: from any. */
+static uint32_t tcp_source;
+
 static inline int
 tcp_connect(uint16_t port)
 {
+	struct sockaddr_in from = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(tcp_source)};
 	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = inet_addr(own_host())};
 	int			fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	int			on = 1;
 
-	if (fd >= 0 && connect(fd, (struct sockaddr *) &to, sizeof to) != 0)
+	if (fd >= 0 && ((tcp_source != 0 && bind(fd, (struct sockaddr *) &from, sizeof from) != 0) ||
+					connect(fd, (struct sockaddr *) &to, sizeof to) != 0))
 	{
 		close(fd);
 		return -1;

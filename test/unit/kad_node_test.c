@@ -525,6 +525,81 @@ test_memory(void)
 	ok(survived == 240, "wherever memory runs out, nodes go on when there is some again (%d of 240)", survived);
 }
 
+/* The number of the request of a type that peers[0] has sent to a peer last; 0: none. */
+static uint64_t
+request_to(int peer, WireType type)
+{
+	for (int i = letters - 1; i >= 0; i--)
+		if (inbox[i].from == 0 && inbox[i].to == peer && inbox[i].message.type == type && !inbox[i].message.response)
+			return inbox[i].message.request;
+	return 0;
+}
+
+/* A peer that is driven by hand: it asks peers[0], and answers the ping that this brings. */
+static void
+come(int peer, int address)
+{
+	kad_node_receive(peers[0].node, now, peers[peer].record, -1, &(WireMessage) {.type = WIRE_PING, .request = 5});
+	kad_node_receive(peers[0].node, now, peers[peer].record, address,
+					 &(WireMessage) {.type = WIRE_PING, .response = true, .request = request_to(peer, WIRE_PING)});
+}
+
+/* What strangers make a node do leaves it room for what is its own. */
+static void
+test_shares(void)
+{
+	WireMessage provide = {.type = WIRE_PROVIDE, .n_providers = 1};
+	uint8_t		bytes[PROVIDER_BYTES];
+	KadId		collection = {{1}};
+	int			handed = 0;
+
+	join_all(3);
+	start(3);
+	start(4);
+	peers[3].deaf = peers[4].deaf = true;
+	come(3, -1);
+	ok(kad_table_find(kad_node_table(peers[0].node), &peers[3].record->id) == NULL,
+	   "an answer over a link that shows no address to be its gives no place");
+
+	/* a newcomer to whom much would be handed on, and which never answers */
+	for (int i = 0; i < 400; i++)
+	{
+		host_fill(&random_state, &collection, sizeof collection);
+		provider_sign(&crypto, peers[1].key.secret, &collection, now.unix_ms, false, bytes);
+		if (provider_decode(&pool, bytes, sizeof bytes, peers[1].record, now.unix_ms, &provide.provider[0]) != DECODE_OK)
+			exit(2);
+		provide.request = (uint64_t) i + 1;
+		kad_node_receive(peers[0].node, now, peers[1].record, -1, &provide);
+		provider_release(&pool, provide.provider[0]);
+		run(20);
+	}
+	now.tick_ms += KAD_TIMEOUT_MS;
+	come(4, 0);
+	ok(kad_table_find(kad_node_table(peers[0].node), &peers[4].record->id) != NULL, "one that does gives one");
+	for (int i = 0; i < letters; i++)
+		handed += inbox[i].from == 0 && inbox[i].to == 4 && inbox[i].message.type == WIRE_PROVIDE;
+	ok(handed > 0 && handed <= KAD_HANDED, "of %u provider records it is handed %d at once", kad_node_store(peers[0].node)->n, handed);
+	kad_node_lookup(peers[0].node, now, &peers[2].record->id, false, 1);
+	ok(request_to(2, WIRE_FIND_NODE) != 0, "and there is room for requests of a lookup");
+	run(2 * KAD_TIMEOUT_MS);
+	ok(peers[0].done == 1 && peers[0].nearest == peers[2].record, "which finds what it looks for");
+
+	/* newcomers without end, while it is time to look after those who are known */
+	run(KAD_REFRESH_MS / 2);
+	now.tick_ms += KAD_REFRESH_MS + KAD_REFRESH_MS / 5;
+	for (int i = 0; i < 200; i++)
+	{
+		Key			key = new_key();
+		NodeRecord *record = record_of(&key, nth_address(3000 + i), 1);
+
+		kad_node_receive(peers[0].node, now, record, -1, &(WireMessage) {.type = WIRE_PING, .request = 5});
+		record_pool_release(&pool, record);
+	}
+	kad_node_tick(peers[0].node, now);
+	ok(request_to(1, WIRE_PING) != 0 && request_to(2, WIRE_PING) != 0, "200 newcomers leave pings for those who are silent");
+	stop_all();
+}
+
 int
 main(void)
 {
@@ -535,6 +610,7 @@ main(void)
 	test_lies();
 	test_fakes();
 	test_limits();
+	test_shares();
 	test_memory();
 	return fixture_end();
 }

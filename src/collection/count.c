@@ -6,30 +6,28 @@
  * for callers who may be a superuser.  To plan and run a count evaluates what the
  * owner wrote: predicates and expressions of indexes and of statistics,
  * constraints, policies.  So it runs as the owner where both see every row, and
- * where only the caller does the table is read without a plan.  Where policies
- * choose the caller's rows it can run as the caller alone, and does so only if
- * nothing in all of that is code of a user; else the number is not told.
+ * elsewhere the table is read without a plan: nothing of all that is looked at,
+ * whenever it was made, but the policies that choose the caller's rows.  Those are
+ * evaluated as the caller, and only if there is no code of a user in them; else
+ * the number is not told.
  *
  * It runs in a subtransaction that is rolled back, which releases its locks: the
  * list may be longer than the lock table.
  */
 #include "collection/collection.h"
 
-#include "access/genam.h"
 #include "access/relation.h"
 #include "access/tableam.h"
 #include "access/transam.h"
 #include "access/xact.h"
 #include "as_owner.h"
 #include "catalog/dependency.h"
-#include "catalog/pg_index.h"
 #include "catalog/pg_language.h"
 #include "catalog/pg_proc.h"
-#include "catalog/pg_statistic_ext.h"
 #include "catalog/pg_type.h"
 #include "commands/extension.h"
+#include "executor/executor.h"
 #include "nodes/nodeFuncs.h"
-#include "rewrite/rowsecurity.h"
 #include "spi_column.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
@@ -43,6 +41,7 @@ typedef enum CountAs
 	COUNT_AS_OWNER,
 	COUNT_AS_CALLER,
 	COUNT_WITHOUT_PLAN,
+	COUNT_BY_POLICIES,
 	COUNT_BY_NOBODY
 } CountAs;
 
@@ -90,48 +89,6 @@ has_users_code(Node *node, void *context)
 		expression_tree_walker(node, has_users_code, context);
 }
 
-/* Expressions as they are stored: the relation cache would hand them out evaluated in part. */
-static bool
-stored_has_users_code(int cache, Oid object, AttrNumber column)
-{
-	HeapTuple	tuple = SearchSysCache1(cache, ObjectIdGetDatum(object));
-	bool		isnull;
-	Datum		value;
-	bool		found;
-
-	if (!HeapTupleIsValid(tuple))
-		return true;
-	value = SysCacheGetAttr(cache, tuple, column, &isnull);
-	found = !isnull && has_users_code(stringToNode(TextDatumGetCString(value)), NULL);
-	ReleaseSysCache(tuple);
-	return found;
-}
-
-static bool
-table_has_users_code(Relation rel)
-{
-	TupleConstr *constraints = RelationGetDescr(rel)->constr;
-	List	   *indexes = RelationGetIndexList(rel);
-	List	   *statistics = RelationGetStatExtList(rel);
-	ListCell   *cell;
-
-	/* children have theirs, and of a partition the parent's key is a constraint */
-	bool		found = rel->rd_rel->relhassubclass || rel->rd_rel->relispartition;
-
-	for (int i = 0; constraints != NULL && i < constraints->num_check && !found; i++)
-		found = has_users_code(stringToNode(constraints->check[i].ccbin), NULL);
-	foreach(cell, indexes)
-		found = found || stored_has_users_code(INDEXRELID, lfirst_oid(cell), Anum_pg_index_indexprs) ||
-			stored_has_users_code(INDEXRELID, lfirst_oid(cell), Anum_pg_index_indpred);
-	foreach(cell, statistics)
-		found = found || stored_has_users_code(STATEXTOID, lfirst_oid(cell), Anum_pg_statistic_ext_stxexprs);
-	list_free(indexes);
-	list_free(statistics);
-	foreach(cell, rel->rd_rsdesc != NULL ? rel->rd_rsdesc->policies : NIL)
-		found = found || has_users_code((Node *) ((RowSecurityPolicy *) lfirst(cell))->qual, NULL);
-	return found;
-}
-
 /* ---------------------------------------------------------------------
  * Counting
  * --------------------------------------------------------------------- */
@@ -155,61 +112,99 @@ static CountAs
 who_counts(Relation rel)
 {
 	Oid			owner = rel->rd_rel->relowner;
+	bool		plain = rel->rd_rel->relkind == RELKIND_RELATION && !rel->rd_rel->relhassubclass;
 
 	if (owner == GetUserId())
 		return COUNT_AS_CALLER;
 	if (check_enable_rls(RelationGetRelid(rel), InvalidOid, true) == RLS_ENABLED)
-		return table_has_users_code(rel) ? COUNT_BY_NOBODY : COUNT_AS_CALLER;
+		return plain ? COUNT_BY_POLICIES : COUNT_BY_NOBODY;
 	if (!(rel->rd_rel->relrowsecurity && rel->rd_rel->relforcerowsecurity) && may_read(rel, owner))
 		return COUNT_AS_OWNER;
-	return rel->rd_rel->relkind == RELKIND_RELATION && !rel->rd_rel->relhassubclass ? COUNT_WITHOUT_PLAN : COUNT_BY_NOBODY;
+	return plain ? COUNT_WITHOUT_PLAN : COUNT_BY_NOBODY;
 }
 
+/* How many rows fulfil these conditions. */
 static int64
-count_without_plan(Relation rel)
+count_without_plan(Relation rel, List *conditions)
 {
+	EState	   *state = CreateExecutorState();
+	ExprContext *context = GetPerTupleExprContext(state);
+	ExprState  *qual = ExecPrepareQual(conditions, state);
 	TupleTableSlot *slot = table_slot_create(rel, NULL);
 	TableScanDesc scan = table_beginscan(rel, GetActiveSnapshot(), 0, NULL);
 	int64		rows = 0;
 
+	context->ecxt_scantuple = slot;
 	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{
 		CHECK_FOR_INTERRUPTS();
-		rows++;
+		ResetExprContext(context);
+		rows += ExecQual(qual, context);
 	}
 	table_endscan(scan);
 	ExecDropSingleTupleTableSlot(slot);
+	FreeExecutorState(state);
 	return rows;
 }
 
 /*
- * Run the count.  The schema may be renamed while the name is looked up, and
- * another have taken its name: what the plan reads is checked to be the table.
+ * The count as a statement, not yet planned, until SPI_finish; NULL where it is not
+ * of this table alone: the schema may be renamed while the name is looked up, and
+ * another have taken its name.
  */
-static bool
-run_count(Relation rel, int64 *rows)
+static SPIPlanPtr
+prepare_count(Relation rel)
 {
 	char	   *text = psprintf("SELECT pg_catalog.count(*) FROM %s",
 								quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)), RelationGetRelationName(rel)));
-	SPIPlanPtr	plan;
+	SPIPlanPtr	plan = SPI_prepare(text, 0, NULL);
 	CachedPlanSource *source;
-	bool		isnull;
 
-	SPI_connect();
-	plan = SPI_prepare(text, 0, NULL);
 	if (plan == NULL)
 		elog(ERROR, "could not prepare \"%s\": %s", text, SPI_result_code_string(SPI_result));
 	source = linitial(SPI_plan_get_plan_sources(plan));
-	if (list_length(source->relationOids) != 1 || linitial_oid(source->relationOids) != RelationGetRelid(rel))
+	return list_length(source->relationOids) == 1 && linitial_oid(source->relationOids) == RelationGetRelid(rel) ? plan : NULL;
+}
+
+static bool
+count_by_plan(Relation rel, int64 *rows)
+{
+	SPIPlanPtr	plan;
+	bool		isnull;
+
+	SPI_connect();
+	plan = prepare_count(rel);
+	if (plan != NULL)
 	{
-		SPI_finish();
-		return false;
+		if (SPI_execute_plan(plan, NULL, NULL, true, 0) != SPI_OK_SELECT || SPI_processed != 1)
+			elog(ERROR, "could not count the rows of \"%s\"", RelationGetRelationName(rel));
+		*rows = DatumGetInt64(SpiColumn(0, 1, INT8OID, &isnull));
 	}
-	if (SPI_execute_plan(plan, NULL, NULL, true, 0) != SPI_OK_SELECT || SPI_processed != 1)
-		elog(ERROR, "could not execute \"%s\"", text);
-	*rows = DatumGetInt64(SpiColumn(0, 1, INT8OID, &isnull));
 	SPI_finish();
-	return true;
+	return plan != NULL;
+}
+
+/* What is evaluated is what was looked at: conditions that the rewriter has made of the policies. */
+static bool
+count_by_policies(Relation rel, int64 *rows)
+{
+	SPIPlanPtr	plan;
+	bool		counted = false;
+
+	SPI_connect();
+	plan = prepare_count(rel);
+	if (plan != NULL)
+	{
+		CachedPlanSource *source = linitial(SPI_plan_get_plan_sources(plan));
+		Query	   *query = linitial_node(Query, source->query_list);
+		List	   *conditions = linitial_node(RangeTblEntry, query->rtable)->securityQuals;
+
+		counted = list_length(query->rtable) == 1 && !has_users_code((Node *) conditions, NULL);
+		if (counted)
+			*rows = count_without_plan(rel, conditions);
+	}
+	SPI_finish();
+	return counted;
 }
 
 /* False where there is no number to tell; *owns: the caller owns the table. */
@@ -228,14 +223,16 @@ count(Oid relid, int64 *rows, volatile bool *owns)
 	{
 		AsOwner		owner = AsOwnerBegin(rel->rd_rel->relowner);
 
-		counted = run_count(rel, rows);
+		counted = count_by_plan(rel, rows);
 		AsOwnerEnd(&owner);
 	}
 	else if (as == COUNT_AS_CALLER)
-		counted = run_count(rel, rows);
+		counted = count_by_plan(rel, rows);
+	else if (as == COUNT_BY_POLICIES)
+		counted = count_by_policies(rel, rows);
 	else if (as == COUNT_WITHOUT_PLAN)
 	{
-		*rows = count_without_plan(rel);
+		*rows = count_without_plan(rel, NIL);
 		counted = true;
 	}
 	relation_close(rel, NoLock);

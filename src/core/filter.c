@@ -9,16 +9,19 @@
  *	equal to another	(column #> path) = value
  *	$gt ...				(column #> path) > value where its type is the value's; where it is
  *						'array', there is such an element
- *	$in					as the first three, with ANY
+ *	$in					as the first, with all values in the array; of many values
+ *						(column #> path) = ANY of them, or of an array there one element
  *	$exists				(column #> path) IS NOT NULL
  *
  * A scalar or an array contains a scalar that it is equal to, or that is one of
  * its elements; within objects only an array contains an array.  The first form
  * is what a GIN index serves, and what statistics of the column are good for.  It
  * is right only where no array is on the path, so a key that could be the index
- * of an array takes the second.  So do many values under a long path, as the
- * first repeats the path for each.  Every form is true or false, never unknown,
- * so NOT is the contrary.
+ * of an array takes the second.  So do values under a long path, as the first
+ * repeats the path for each.  It goes through the whole array for each row, without
+ * a look for interrupts, while the executor hashes what equality is asked of: so
+ * many values are better without the index.  Every form is true or false, never
+ * unknown, so NOT is the contrary.
  */
 #include "core/filter.h"
 
@@ -37,6 +40,7 @@ typedef struct Compiler
 	FilterParameter *parameters;
 	int			nparameters;
 	int			tests;
+	int			contained;		/* values of $in that containment is asked of */
 	FilterError *error;
 } Compiler;
 
@@ -173,16 +177,44 @@ put_equal(Compiler *self, const Path *path, const FilterJson *value)
 	put(self, ") IS TRUE)");
 }
 
-/* Append "(((C #> path) operator ANY ($n)) IS TRUE)"; n is as in put_extraction. */
+/* Append "jsonb_typeof(C #> path) = type"; n is as in put_extraction. */
 static int
-put_any(Compiler *self, const Path *path, int n, const char *operator, FilterParameterKind kind, const FilterJson *values)
+put_type(Compiler *self, const Path *path, int n, const char *type)
 {
-	put(self, "((");
+	put(self, "pg_catalog.jsonb_typeof");
 	n = put_extraction(self, path, n);
-	put(self, operator);
-	put(self, "ANY (");
+	put(self, " OPERATOR(pg_catalog.=) ");
+	put(self, type);
+	return n;
+}
+
+/* Append "((C #> path) = ANY ($m))" for a new parameter; n is as in put_extraction. */
+static int
+put_equal_any(Compiler *self, const Path *path, int n, FilterParameterKind kind, const FilterJson *values)
+{
+	put(self, "(");
+	n = put_extraction(self, path, n);
+	put(self, " OPERATOR(pg_catalog.=) ANY (");
 	put_parameter(self, kind, path, values);
-	put(self, ")) IS TRUE)");
+	put(self, "))");
+	return n;
+}
+
+/* The value at the path, or an element of an array there, is one of the scalars; n is as in put_extraction. */
+static int
+put_any_scalar(Compiler *self, const Path *path, int n, const FilterJson *values)
+{
+	char		number[16];
+
+	n = put_equal_any(self, path, n, FILTER_PARAMETER_SCALARS, values);
+	snprintf(number, sizeof(number), "$%d", self->first + self->nparameters - 1);
+	put(self, " OR ");
+	put_type(self, path, n, "'array'");
+	put(self, " AND EXISTS (SELECT FROM pg_catalog.jsonb_array_elements");
+	put_extraction(self, path, n);
+	put(self, " AS e (v) WHERE e.v OPERATOR(pg_catalog.=) ANY (");
+	put(self, number);
+	put(self, "))");
 	return n;
 }
 
@@ -201,31 +233,21 @@ put_in(Compiler *self, const Path *path, const FilterJson *values)
 	}
 	for (const FilterJson *v = values->first; v != NULL; v = v->next)
 		scalars += is_scalar(v);
-	if (scalars == values->count && can_nest(path, scalars))
+	if (scalars == values->count && self->contained + scalars <= FILTER_MAX_CONTAINED && can_nest(path, scalars))
 	{
+		self->contained += scalars;
 		put_nested(self, path, values);
 		return true;
 	}
-	put(self, "(");
+	put(self, "((");
 	if (scalars > 0)
-		n = put_any(self, path, 0, " OPERATOR(pg_catalog.@>) ", FILTER_PARAMETER_SCALARS, values);
+		n = put_any_scalar(self, path, 0, values);
 	if (scalars > 0 && scalars < values->count)
 		put(self, " OR ");
 	if (scalars < values->count)
-		put_any(self, path, n, " OPERATOR(pg_catalog.=) ", FILTER_PARAMETER_OTHERS, values);
-	put(self, ")");
+		put_equal_any(self, path, n, FILTER_PARAMETER_OTHERS, values);
+	put(self, ") IS TRUE)");
 	return true;
-}
-
-/* Append "jsonb_typeof(C #> path) = type"; n is as in put_extraction. */
-static int
-put_type(Compiler *self, const Path *path, int n, const char *type)
-{
-	put(self, "pg_catalog.jsonb_typeof");
-	n = put_extraction(self, path, n);
-	put(self, " OPERATOR(pg_catalog.=) ");
-	put(self, type);
-	return n;
 }
 
 static bool
@@ -506,7 +528,7 @@ filter_compile(const FilterJson *filter, int n, const char *column, int first,
 			   char *sql, FilterParameter *parameters, int *nparameters,
 			   FilterError *error)
 {
-	Compiler	self = {column, first, sql, FILTER_SQL_SIZE(n), 0, parameters, 0, 0, error};
+	Compiler	self = {column, first, sql, FILTER_SQL_SIZE(n), 0, parameters, 0, 0, 0, error};
 
 	*nparameters = 0;
 	sql[0] = '\0';

@@ -39,6 +39,7 @@
 #define FILTER_MAX_VALUES 20000	/* JSON values in all; for the maker of the tree */
 #define FILTER_MAX_TESTS 256	/* operators on paths */
 #define FILTER_MAX_KEYS 32		/* keys of a path */
+#define FILTER_MAX_CONTAINED 256	/* values of $in, in all, that are sought by containment */
 #define FILTER_MAX_NESTED (1024 * 1024) /* bytes of keys in one parameter that repeats its path */
 
 /* For a filter of n values: bytes of its text with the NUL, and number of its parameters, at most. */

@@ -388,17 +388,18 @@ apply_role_settings(Oid role)
 			deconstruct_array(DatumGetArrayTypeP(value), TEXTOID, -1, false, TYPALIGN_INT, &items, NULL, &nitems);
 			for (int j = 0; j < nitems; j++)
 			{
-				char	   *name,
-						   *setting;
-
-				ParseLongOption(TextDatumGetCString(items[j]), &name, &setting);
+				char	   *name = TextDatumGetCString(items[j]);
+				char	   *setting = strchr(name, '=');
 
 				/*
 				 * A superuser has allowed them when they were given.  Those that
 				 * only a new connection can take are passed over.
 				 */
 				if (setting)
+				{
+					*setting++ = '\0';
 					(void) set_config_option(name, setting, PGC_SUSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, DEBUG1, false);
+				}
 			}
 		}
 		systable_endscan(scan);

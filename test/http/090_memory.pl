@@ -19,6 +19,9 @@ my $may_grow_kb = 4096;
 # Who goes away amid a body may be noticed at the body's deadline only.
 my $node = http_node('memory', "vecdb.http_access_log = off\nfsync = off\nvecdb.http_max_body = 8MB\nvecdb.http_body_timeout = 5s\n", lab => 1);
 
+# Each request takes over what its role has; a long value would show if it were kept.
+$node->safe_psql('postgres', "ALTER ROLE vecdb_anon SET lock_timeout = '20s'; ALTER ROLE vecdb_anon SET my.text = '" . 'x' x 8000 . "'");
+
 srand $seed;
 note "seed $seed, $requests requests";
 call($node, 'POST', '/collections', { name => 'film', dimensions => 16 });

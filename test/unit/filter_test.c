@@ -14,6 +14,9 @@
 	" OPERATOR(pg_catalog.=) 'array' AND EXISTS (SELECT FROM pg_catalog.jsonb_array_elements" EXTRACT("1") \
 	" AS e (v) WHERE pg_catalog.jsonb_typeof(e.v) OPERATOR(pg_catalog.=) " type " AND e.v OPERATOR(pg_catalog." sign ") $2))"
 #define EXTRACT(n) "(C OPERATOR(pg_catalog.#>) $" n ")"
+#define ANY_SCALAR(n, m) "(" EXTRACT(n) " OPERATOR(pg_catalog.=) ANY ($" m ")) OR pg_catalog.jsonb_typeof" EXTRACT(n) \
+	" OPERATOR(pg_catalog.=) 'array' AND EXISTS (SELECT FROM pg_catalog.jsonb_array_elements" EXTRACT(n) \
+	" AS e (v) WHERE e.v OPERATOR(pg_catalog.=) ANY ($" m "))"
 
 typedef struct Compiled
 {
@@ -77,10 +80,9 @@ test_sql(void)
 		{"{\"a\":{\"$gt\":1}}", "(((" COMPARISON("'number'", ">") " IS TRUE)))", "PV"},
 		{"{\"a\":{\"$lte\":\"x\"}}", "(((" COMPARISON("'string'", "<=") " IS TRUE)))", "PV"},
 		{"{\"a\":{\"$in\":[1,\"x\"]}}", "(((C OPERATOR(pg_catalog.@>) ANY ($1))))", "N"},
-		{"{\"a\":{\"$in\":[1,{}]}}", "((((" "(" EXTRACT("1") " OPERATOR(pg_catalog.@>) ANY ($2)) IS TRUE) OR ((" EXTRACT("1")
-		" OPERATOR(pg_catalog.=) ANY ($3)) IS TRUE))))", "PSO"},
-		{"{\"a\":{\"$in\":[[1],{}]}}", "((((" "(" EXTRACT("1") " OPERATOR(pg_catalog.=) ANY ($2)) IS TRUE))))", "PO"},
-		{"{\"a.0\":{\"$in\":[1,2]}}", "((((" "(" EXTRACT("1") " OPERATOR(pg_catalog.@>) ANY ($2)) IS TRUE))))", "PS"},
+		{"{\"a\":{\"$in\":[1,{}]}}", "((((" ANY_SCALAR("1", "2") " OR (" EXTRACT("1") " OPERATOR(pg_catalog.=) ANY ($3))) IS TRUE)))", "PSO"},
+		{"{\"a\":{\"$in\":[[1],{}]}}", "(((((" EXTRACT("1") " OPERATOR(pg_catalog.=) ANY ($2))) IS TRUE)))", "PO"},
+		{"{\"a.0\":{\"$in\":[1,2]}}", "((((" ANY_SCALAR("1", "2") ") IS TRUE)))", "PS"},
 		{"{\"a\":{\"$in\":[]}}", "((false))", ""},
 		{"{\"a\":{\"$nin\":[1]}}", "(((NOT (C OPERATOR(pg_catalog.@>) ANY ($1)))))", "N"},
 		{"{\"a\":{\"$exists\":true}}", "(((" EXTRACT("1") " IS NOT NULL)))", "P"},
@@ -216,6 +218,27 @@ test_limits(void)
 	ok(!compiles(repeated("{\"$path\":[\"a\"", ",\"a\"", 32, "],\"$eq\":1}"), keys), "one of 33 is not");
 	ok(!compiles(repeated("{\"a", ".a", 32, "\":1}"), keys), "nor with dots");
 	ok(compiles(repeated("{\"a\":{\"$in\":[1", ",1", 9999, "]}}"), ""), "10,000 values of $in are taken");
+
+	/* What the whole filter seeks by containment is bounded. */
+	{
+		char	   *one = repeated("{\"a\":{\"$in\":[1", ",1", 255, "]}}");
+		char	   *more = repeated("{\"a\":{\"$in\":[1", ",1", 256, "]}}");
+		char	   *many = repeated("{\"$or\":[{\"a\":{\"$in\":[1]}}", ",{\"a\":{\"$in\":[1,2]}}", 128, "]}");
+
+		c = compile(one);
+		ok(c.good && c.count == 1 && c.parameters[0].kind == FILTER_PARAMETER_NESTEDS, "256 values of $in are sought by containment");
+		destroy(&c);
+		c = compile(more);
+		ok(c.good && c.count == 2 && c.parameters[1].kind == FILTER_PARAMETER_SCALARS, "257 are not");
+		destroy(&c);
+		c = compile(many);
+		ok(c.good && c.count == 130 && c.parameters[127].kind == FILTER_PARAMETER_NESTEDS && c.parameters[129].kind == FILTER_PARAMETER_SCALARS,
+		   "nor are 257 of several");
+		destroy(&c);
+		free(one);
+		free(more);
+		free(many);
+	}
 
 	/* 1,100 keys of a thousand bytes would be more than a megabyte */
 	{

@@ -41,7 +41,7 @@ sub is_served
 }
 
 # --- its time is over
-$node->safe_psql('postgres', q{ALTER ROLE vecdb_anon SET statement_timeout = '500ms'});
+$node->safe_psql('postgres', q{ALTER ROLE vecdb_anon SET statement_timeout = '3s'});
 my ($executor) = executors($node);
 my $c = VecdbHttp::Client->new($node->{http});
 $c->send($request);

@@ -49,7 +49,7 @@ sub agree
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 	my $began = time();
 	ok( wait_until(
-			sub { %digest = map { $_->{name} => digest($_) } @nodes; return keys %{ { reverse %digest } } == 1 }, 150),
+			sub { %digest = map { $_->{name} => digest($_) } @nodes; return keys %{ { reverse %digest } } == 1 }),
 		$name) or diag(explain(\%digest));
 	diag(sprintf '%s: %.1f s, %s', $name, time() - $began, (values %digest)[0]);
 	return;
@@ -120,7 +120,7 @@ sub weather
 				}
 				return !grep { VecdbNet::slurp($_->{out}) !~ /^hold: /m } @storm;
 			},
-			150),
+			2 * $VecdbNet::WAIT),
 		"$name ends");
 	is($wrong, '', '... and SQL is answered all the while');
 	for (@storm)

@@ -40,7 +40,7 @@ sub curl
 }
 
 my $ready = '';
-for my $try (1 .. 300)
+for my $try (1 .. 1800)
 {
 	$ready = curl("curl -s http://127.0.0.1:$admin/ready");
 	last if $ready eq "OK\n";

@@ -10,6 +10,8 @@
  */
 #include "pgcompat.h"
 
+#include <sys/stat.h>
+
 #include "access/heapam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
@@ -174,6 +176,24 @@ set_reason(SyncNode *node, const char *reason)
 }
 
 /*
+ * The database that a worker of this slot was in has been dropped, whether or not
+ * there is another of its name: keys and the like go as its tables went.
+ */
+static void
+remove_files(SyncNode *node)
+{
+	char		path[MAXPGPATH];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "vecdb/%u", node->database);
+	if (lstat(path, &st) == 0 && S_ISDIR(st.st_mode) && rmtree(path, true))
+		ereport(LOG, (errmsg("removed directory \"%s\": its database was dropped", path)));
+	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
+	node->database = InvalidOid;
+	LWLockRelease(&shared->lock);
+}
+
+/*
  * The database of a slot, if it is there and nobody is about to drop, rename or
  * copy it: then a worker would only be in the way.
  */
@@ -185,6 +205,7 @@ find_database(SyncNode *node)
 	TableScanDesc scan;
 	HeapTuple	tuple;
 	bool		allowed = false;
+	bool		dropped = OidIsValid(node->database);
 	bool		busy;
 
 	StartTransactionCommand();
@@ -205,12 +226,17 @@ find_database(SyncNode *node)
 			oid = form->oid;
 			allowed = form->datallowconn;
 		}
+		/* it may have another name now */
+		if (form->oid == node->database)
+			dropped = false;
 	}
 	table_endscan(scan);
 	table_close(rel, AccessShareLock);
 	busy = OidIsValid(oid) && !SyncDatabaseIsFree(oid);
 	PopActiveSnapshot();
 	CommitTransactionCommand();
+	if (dropped)
+		remove_files(node);
 	if (!OidIsValid(oid))
 		set_reason(node, "the database does not exist");
 	else if (!allowed)

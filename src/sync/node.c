@@ -874,9 +874,26 @@ node_answer_error(Node *self, uint64_t request, const KadId *collection, WireCod
 }
 
 uint64_t
+node_request(Node *self)
+{
+	return NODE_OWN_REQUEST | (self->next_call++ & (NODE_OWN_REQUEST - 1));
+}
+
+uint64_t
 node_call(Node *self, CallPurpose purpose, const uint8_t curve[CORE_KEY_BYTES], const KadId *collection,
 		  int64_t timeout_ms)
 {
+	int			about_statements = 0;
+	int			about_these = 0;
+
+	for (int i = 0; i < NODE_CALLS && purpose == CALL_GRANTS; i++)
+		if (self->call[i].purpose == CALL_GRANTS)
+		{
+			about_statements++;
+			about_these += kad_id_equal(&self->call[i].collection, collection);
+		}
+	if (about_statements >= GRANTS_CALLS || about_these >= GRANTS_CALLS_EACH)
+		return 0;
 	for (int i = 0; i < NODE_CALLS; i++)
 		if (self->call[i].purpose == CALL_NONE)
 		{
@@ -884,7 +901,7 @@ node_call(Node *self, CallPurpose purpose, const uint8_t curve[CORE_KEY_BYTES], 
 
 			memset(call, 0, sizeof *call);
 			call->purpose = purpose;
-			call->request = NODE_OWN_REQUEST | (self->next_call++ & (NODE_OWN_REQUEST - 1));
+			call->request = node_request(self);
 			call->until_ms = self->now.tick_ms + timeout_ms;
 			memcpy(call->curve, curve, CORE_KEY_BYTES);
 			if (collection != NULL)
@@ -1068,7 +1085,7 @@ tell_of_namesake(Node *self, NodePeer *peer, NodeRecord *greeted)
 	else
 		return;
 	/* nobody waits for the answer */
-	m.request = NODE_OWN_REQUEST | (self->next_call++ & (NODE_OWN_REQUEST - 1));
+	m.request = node_request(self);
 	if (wire_encode(&m, self->frame, sizeof self->frame, &len))
 		(void) transport_answer(self->transport, to, self->frame, len);
 }

@@ -164,8 +164,10 @@ send_statements(Node *self, NodeGroup *g, NodePeer *to, const uint8_t *const *st
 	for (int i = 0; i < n; i++)
 		m.grant[i] = statements[i];
 	m.request = node_call(self, CALL_GRANTS, to->curve, &g->id, NODE_CALL_TIMEOUT_MS);
-	if (m.request != 0)
-		node_send(self, to, &m);
+	/* told all the same: what the answer would say is said by the next comparison, too */
+	if (m.request == 0)
+		m.request = node_request(self);
+	node_send(self, to, &m);
 }
 
 /* To the members that are connected. */

@@ -13,6 +13,10 @@
 #define NODE_OWN_REQUEST (UINT64_C(1) << 63)	/* set in request ids of ours, never in the core's */
 #define NODE_CALL_TIMEOUT_MS 5000
 
+/* Of NODE_CALLS those about statements: who says much must not keep us from greeting, or from joining. */
+#define GRANTS_CALLS (NODE_CALLS / 2)
+#define GRANTS_CALLS_EACH (NODE_CALLS / 8)	/* about those of one collection */
+
 /* One at the other end of a link, known by its CURVE key. */
 typedef struct NodePeer
 {
@@ -217,7 +221,10 @@ extern void node_greet(Node *self, NodePeer *peer, const NetAddress *addresses, 
 extern void node_answer(Node *self, const WireMessage *message);
 extern void node_answer_error(Node *self, uint64_t request, const KadId *collection, WireCode code, const char *text);
 
-/* Begin a request of ours: its id, or 0 when too many are open. */
+/* The id of a request whose answer nobody waits for. */
+extern uint64_t node_request(Node *self);
+
+/* Begin a request of ours: its id, or 0 when too many are open; of those about statements also of one collection. */
 extern uint64_t node_call(Node *self, CallPurpose purpose, const uint8_t curve[CORE_KEY_BYTES],
 						  const KadId *collection, int64_t timeout_ms);
 

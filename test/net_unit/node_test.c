@@ -11,7 +11,7 @@
 #include "host_fixture.h"
 #include "own_address.h"
 #include "sync/crypto_sodium.h"
-#include "sync/node.h"
+#include "sync/node_private.h"
 #include "tap.h"
 
 #define NODES 24
@@ -21,6 +21,7 @@
 #define ROUNDS 10				/* of so many lookups at once */
 #define PATIENCE_MS 120000
 #define TURN_MS 10
+#define HOUR_MS 3600000
 
 typedef struct Hosted
 {
@@ -278,6 +279,28 @@ test_good_address(void)
 	   "a node stands in the table with the address where it was reached");
 }
 
+/* Requests about statements, however many, leave places for others. */
+static void
+test_calls(Node *node)
+{
+	static const uint8_t curve[CORE_KEY_BYTES] = {1};
+	int			begun[NODE_CALLS] = {0};
+	int			all = 0;
+
+	for (int i = 0; i < NODE_CALLS; i++)
+	{
+		KadId		collection = {{(uint8_t) i}};
+
+		for (int k = 0; k < NODE_CALLS; k++)
+			begun[i] += node_call(node, CALL_GRANTS, curve, &collection, HOUR_MS) != 0;
+		all += begun[i];
+	}
+	ok(begun[0] == GRANTS_CALLS_EACH && begun[1] == GRANTS_CALLS_EACH, "requests about statements of one collection leave places for those of another");
+	ok(all == GRANTS_CALLS, "those of all collections leave some");
+	ok(node_call(node, CALL_HELLO, curve, NULL, HOUR_MS) != 0, "for a greeting");
+	ok(node_call(node, CALL_REDEEM, curve, NULL, HOUR_MS) != 0, "for joining");
+}
+
 int
 main(void)
 {
@@ -345,6 +368,7 @@ main(void)
 	diag("%llu requests timed out", (unsigned long long) (timeouts() - late));
 	test_claimed_key();
 	test_good_address();
+	test_calls(hosted[0].node);
 	for (int i = 0; i < NODES; i++)
 		node_destroy(&hosted[i].node);
 	return tap_done();

@@ -29,16 +29,18 @@ sub flooder { return hostile($root, "--seed=$seed", '--wait=60000', @_) }
 my $other = $seed + 1;
 my $salt = 0;
 
-# The rows of a node: how many, and a digest of them.
-sub digest { return $_[0]->sql(q{SELECT count(*) || ' ' || md5(string_agg(statement, '' ORDER BY statement)) FROM vecdb.membership_statement}) }
-sub rows { return $_[0]->sql('SELECT count(*) FROM vecdb.membership_statement') }
+# The rows of a node about the collection: how many, and a digest of them.
+my $id;
+sub of_rows { return $_[0]->sql("SELECT $_[1] FROM vecdb.membership_statement WHERE encode(sha256(root), 'hex') = '$id'") }
+sub digest { return of_rows($_[0], q{count(*) || ' ' || md5(string_agg(statement, '' ORDER BY statement))}) }
+sub rows { return of_rows($_[0], 'count(*)') }
 
 # Rows that this member has issued.
 sub issued_by
 {
-	my ($node, $id) = @_;
+	my ($node, $member) = @_;
 
-	return $node->sql("SELECT count(*) FROM vecdb.membership_statement WHERE encode(sha256(substring(statement, 41, 32)), 'hex') = '$id'");
+	return of_rows($node, "count(*) FILTER (WHERE encode(sha256(substring(statement, 41, 32)), 'hex') = '$member')");
 }
 
 sub agree
@@ -73,6 +75,7 @@ $root->sql(q{SELECT vecdb.create_collection('shared', 3)});
 is($b->join_by($root->invite('shared', 'admin')), 'collections.shared', 'an admin joins');
 is($g->join_by($b->invite('shared', 'admin')), 'collections.shared', 'one that it has let in, too');
 my $invitation = $root->invite('shared', 'admin');
+$id = $root->collection_id('shared');
 like(flooder('hello=good', "redeem=good:$invitation"), qr/^redeem=good: \d+ statements/m, 'and the flooder');
 my ($flooder) = flooder('own') =~ /id=([0-9a-f]{64})/;
 for my $node ($root, $b, $g)
@@ -136,11 +139,17 @@ my @storm = storm();
 @took = ();
 my $for_c = call($root, q{SELECT vecdb.invite('shared', 'writer')});
 like($for_c, qr/^vecdb1:/, 'in the flood, the root invites');
+$c->sql(q{SELECT vecdb.create_collection('aside', 3)});
+is(call($root, "SELECT vecdb.join('" . $c->invite('aside', 'writer') . "')"), 'collections.aside', '... and joins another collection');
 is(call($c, "SELECT vecdb.join('$for_c')"), 'collections.shared', '... somebody joins');
 is(call($b, q{SELECT vecdb.invite('shared', 'reader')}) =~ /^vecdb1:/, 1, '... an admin as near to the root as the flooder invites');
 weather('a flood', @storm);
 cmp_ok(rows($_), '<=', 2 * $room, "$_->{name} has not more rows than the set has room for") for $root, $b, $g, $c;
 agree('in a full set all hold the same', $root, $b, $g, $c);
+$g->stop;
+$g->start;
+$workers[2] = $g->worker_pid if wait_until(sub { $g->worker_pid });
+ok($g->wait_sql(q{SELECT count(*) FROM vecdb.members('shared')}, $root->sql(q{SELECT count(*) FROM vecdb.members('shared')})), 'who is started anew has a full set again');
 my %first = map { $_->{name} => $_->worker_memory } $root, $b;
 
 # Evicted in the midst of another flood
@@ -172,7 +181,7 @@ is(call($g, q{SELECT vecdb.leave('shared')}) =~ /^error/ ? 'error' : '', '', 'an
 ok($_->wait_sql("SELECT count(*) FROM vecdb.members('shared') WHERE node_id = '" . $g->id . "'", '0'), "$_->{name} hears of it") for $root, $b, $c;
 agree('those who are left hold the same', $root, $b, $c);
 is(call($root, q{SELECT vecdb.leave('shared')}) =~ /^error/ ? 'error' : '', '', 'who made it leaves');
-ok($root->wait_sql('SELECT count(*) FROM vecdb.membership_statement', '0'), '... and keeps nothing of it');
+ok(wait_until(sub { rows($root) == 0 }), '... and keeps nothing of it');
 
 is(join(' ', map { $_->worker_pid } $root, $b, $g, $c), "@workers", 'no worker has ended');
 $_->is_sound for $root, $b, $g, $c;

@@ -13,9 +13,6 @@
 
 #include "pgcompat.h"
 
-#include "miscadmin.h"
-#include "utils/guc.h"
-
 typedef struct AsOwner
 {
 	Oid			user;			/* who it was before */
@@ -23,24 +20,16 @@ typedef struct AsOwner
 	int			nest;
 } AsOwner;
 
-/* Become this user.  An error before AsOwnerEnd is undone by the (sub)transaction that it ends. */
-static inline AsOwner
-AsOwnerBegin(Oid owner)
-{
-	AsOwner		self;
+/*
+ * Become this user, until AsOwnerEnd.  Neither is nested.  An error before that is
+ * undone by the (sub)transaction that it ends, but for what AsOwnerFailed undoes:
+ * who has begun catches it, and calls that.
+ */
+extern AsOwner AsOwnerBegin(Oid owner);
+extern void AsOwnerEnd(const AsOwner *self);
+extern void AsOwnerFailed(void);
 
-	GetUserIdAndSecContext(&self.user, &self.context);
-	SetUserIdAndSecContext(owner, self.context | SECURITY_RESTRICTED_OPERATION);
-	self.nest = NewGUCNestLevel();
-	VecdbRestrictSearchPath();
-	return self;
-}
-
-static inline void
-AsOwnerEnd(const AsOwner *self)
-{
-	AtEOXact_GUC(false, self->nest);
-	SetUserIdAndSecContext(self->user, self->context);
-}
+/* Once for each process */
+extern void AsOwnerInit(void);
 
 #endif							/* VECDB_AS_OWNER_H */

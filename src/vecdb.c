@@ -8,6 +8,7 @@
  */
 #include "pgcompat.h"
 
+#include "as_owner.h"
 #include "fmgr.h"
 #include "guc.h"
 #include "hnsw/hnsw.h"
@@ -85,6 +86,7 @@ _PG_init(void)
 	VecdbDefineSettings();
 	HnswHookPlanner();
 	HnswHookSettings();
+	AsOwnerInit();
 	if (process_shared_preload_libraries_in_progress)
 	{
 		prev_shmem_request_hook = shmem_request_hook;

@@ -264,6 +264,7 @@ vecdb_count_rows(PG_FUNCTION_ARGS)
 		ErrorData  *error;
 		int			category;
 
+		AsOwnerFailed();
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
 		FlushErrorState();

@@ -605,9 +605,6 @@ hnsw_check(PG_FUNCTION_ARGS)
 	memset(&self, 0, sizeof(self));
 	self.result = (ReturnSetInfo *) fcinfo->resultinfo;
 	rel = HnswOpenToLook(PG_GETARG_OID(0), &self.heap);
-
-	/* The expressions and the predicate of the index are the owner's code. */
-	owner = AsOwnerBegin(self.heap->rd_rel->relowner);
 	self.index = HnswOpen(rel, CurrentMemoryContext);
 	self.context = AllocSetContextCreate(CurrentMemoryContext, "hnsw check", ALLOCSET_DEFAULT_SIZES);
 	memset(&control, 0, sizeof(control));
@@ -620,14 +617,25 @@ hnsw_check(PG_FUNCTION_ARGS)
 	control.entrysize = sizeof(NodeEntry);
 	self.nodes = hash_create("hnsw check nodes", 1024, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 
-	check_pages(&self);
-	check_entry(&self);
-	check_reach(&self);
-	check_rows(&self);
+	/* The expressions and the predicate of the index are the owner's code. */
+	owner = AsOwnerBegin(self.heap->rd_rel->relowner);
+	PG_TRY();
+	{
+		check_pages(&self);
+		check_entry(&self);
+		check_reach(&self);
+		check_rows(&self);
+	}
+	PG_CATCH();
+	{
+		AsOwnerFailed();
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
 
+	AsOwnerEnd(&owner);
 	hash_destroy(self.nodes);
 	hash_destroy(self.rows);
-	AsOwnerEnd(&owner);
 	relation_close(rel, AccessShareLock);
 	table_close(self.heap, AccessShareLock);
 	return (Datum) 0;

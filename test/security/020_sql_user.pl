@@ -75,7 +75,11 @@ foreach my $try (
 	[ 'SET SESSION AUTHORIZATION postgres', qr/within security-restricted operation/ ],
 	[ 'CREATE TEMP TABLE t (a int)', qr/within security-restricted operation/ ],
 	[ 'DECLARE c CURSOR WITH HOLD FOR SELECT 1', qr/within security-restricted operation/ ],
-	[ 'LISTEN x', qr/within security-restricted operation/ ])
+	[ 'LISTEN x', qr/within security-restricted operation/ ],
+	[ 'PREPARE p AS SELECT 1', qr/within security-restricted operation/ ],
+	[ 'SELECT pg_advisory_lock(1)', qr/within security-restricted operation/ ],
+	[ 'SELECT pg_try_advisory_lock_shared(1, 2)', qr/within security-restricted operation/ ],
+	[ 'SELECT pg_advisory_unlock_all()', qr/within security-restricted operation/ ])
 {
 	my ($statement, $error) = @$try;
 
@@ -83,6 +87,11 @@ foreach my $try (
 }
 is($node->safe_psql('postgres', q{SET vecdb_test.armed = '1'; SET vecdb_test.what = 'SET search_path = evil; SET work_mem = 64'; SELECT * FROM hnsw_check('tried_idx');
 	SELECT current_setting('search_path'), current_setting('work_mem')}), '"$user", public|4MB', 'nor leave settings behind');
+is($node->safe_psql('postgres', q{SELECT pg_advisory_lock(7) \gset
+	SET vecdb_test.armed = '1'; SET vecdb_test.what = $$DO 'BEGIN PERFORM pg_advisory_unlock_all(), pg_advisory_lock(8); EXCEPTION WHEN OTHERS THEN NULL; END'$$;
+	SELECT * FROM hnsw_check('tried_idx');
+	SELECT objid FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid();
+	RESET vecdb_test.armed; SELECT pg_advisory_lock(9) IS NULL}), "7\nf", 'nor locks of the session, nor take those that are there; its user goes on with them');
 is($node->safe_psql('postgres', 'SELECT rolsuper FROM pg_roles WHERE rolname = \'mallory\''), 'f', 'he is who he was');
 
 # ---------------------------------------------------------------------

@@ -19,7 +19,7 @@ EXTRA_CLEAN = sql/vecdb--$(EXTVERSION).sql
 PG_CPPFLAGS = -I$(srcdir)/src -isystem $(shell $(PG_CONFIG) --includedir-server)
 PG_CFLAGS = -std=gnu11 -O3 -fno-math-errno -fvisibility=hidden \
 	-Wall -Wextra -Wshadow -Wstrict-prototypes -Wformat=2 -Wnull-dereference -Wvla \
-	-Wno-unused-parameter -Wno-missing-field-initializers -Wno-sign-compare $(WERROR)
+	-Wno-unused-parameter -Wno-missing-field-initializers -Wno-sign-compare -Wimplicit-fallthrough=3 $(WERROR)
 SHLIB_LINK = -lm -Wl,-Bsymbolic
 
 # The HTTP workers are a library of their own, so that no backend loads what
@@ -116,7 +116,7 @@ help:
 	@echo 'make soak-http      memory over 200,000 requests through HTTP; REQUESTS=n'
 	@echo 'make fresh          the two commands of README on bare machines, in chroots (root); ALL=1 on all of them, STATE=name on one'
 	@echo '                    WHOLE=1 with every suite; test/fresh/states has their names'
-	@echo 'make test-matrix    the suites of the server on PostgreSQL 17 and 18, in chroots (root); VERSIONS=17 for one'
+	@echo 'make test-matrix    the suites of the server on PostgreSQL 17 and 18, in chroots (root); VERSIONS=17 for one, 19 too'
 	@echo
 	@echo 'make && make install       build and install into the PostgreSQL of PG_CONFIG'
 	@echo 'make installcheck          regression and isolation tests on a running server'

@@ -2,7 +2,7 @@
  * pgcompat.h
  *	  The only file that names PG_VERSION_NUM.
  *
- * vecdb is developed on PostgreSQL 15 and compiles unchanged on 15 to 18.
+ * vecdb is developed on PostgreSQL 15 and compiles unchanged on 15 to 19.
  * Every difference between those versions is bridged here, so that no other
  * file needs a version check.
  */
@@ -239,6 +239,46 @@ extern struct config_generic **get_guc_variables(int *num_vars);
 extern struct config_generic **get_guc_variables(void);
 extern int	GetNumConfigOptions(void);
 #define VecdbSettings(n) (*(n) = GetNumConfigOptions(), get_guc_variables())
+#endif
+
+/* 19 keeps within a setting what depends on its type (bool, int, real, string, enum). */
+#if PG_VERSION_NUM >= 190000
+#define VecdbSettingOf(setting, type) (&(setting)->_##type)
+#define VecdbEnumName(setting, value) config_enum_lookup_by_value(setting, value)
+#else
+#define VecdbSettingOf(setting, type) ((struct config_##type *) (setting))
+#define VecdbEnumName(setting, value) config_enum_lookup_by_value((struct config_enum *) (setting), value)
+#endif
+
+/* 19 has the handler that ends a session told who sent the signal, info a siginfo_t. */
+#if PG_VERSION_NUM >= 190000
+#define VecdbDie(signo, info) die(signo, &(pg_signal_info) {.pid = (info)->si_pid, .uid = (info)->si_uid})
+#else
+#define VecdbDie(signo, info) die(signo)
+#endif
+
+/* 19 gave scans of tables options; ours have none. */
+#if PG_VERSION_NUM >= 190000
+#define VecdbBeginScan(rel, snapshot) table_beginscan(rel, snapshot, 0, NULL, SO_NONE)
+#define VecdbBeginParallelScan(rel, shared_scan) table_beginscan_parallel(rel, shared_scan, SO_NONE)
+#else
+#define VecdbBeginScan(rel, snapshot) table_beginscan(rel, snapshot, 0, NULL)
+#define VecdbBeginParallelScan(rel, shared_scan) table_beginscan_parallel(rel, shared_scan)
+#endif
+
+#include "utils/jsonb.h"
+
+/* jsonb in the making: all zero at first, its result is there after the last push. */
+#if PG_VERSION_NUM >= 190000
+typedef JsonbInState VecdbJsonbState;
+#define VecdbPushJsonb(state, token, value) pushJsonbValue(state, token, value)
+#else
+typedef struct VecdbJsonbState
+{
+	JsonbParseState *parse;
+	JsonbValue *result;
+} VecdbJsonbState;
+#define VecdbPushJsonb(state, token, value) ((state)->result = pushJsonbValue(&(state)->parse, token, value))
 #endif
 
 /* 18 asks whether a deferrable primary key is welcome. */

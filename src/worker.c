@@ -19,17 +19,17 @@ boot_value(struct config_generic *setting, char *buffer, size_t room)
 	switch (setting->vartype)
 	{
 		case PGC_BOOL:
-			return ((struct config_bool *) setting)->boot_val ? "on" : "off";
+			return VecdbSettingOf(setting, bool)->boot_val ? "on" : "off";
 		case PGC_INT:
-			snprintf(buffer, room, "%d", ((struct config_int *) setting)->boot_val);
+			snprintf(buffer, room, "%d", VecdbSettingOf(setting, int)->boot_val);
 			return buffer;
 		case PGC_REAL:
-			snprintf(buffer, room, "%.17g", ((struct config_real *) setting)->boot_val);
+			snprintf(buffer, room, "%.17g", VecdbSettingOf(setting, real)->boot_val);
 			return buffer;
 		case PGC_STRING:
-			return ((struct config_string *) setting)->boot_val;
+			return VecdbSettingOf(setting, string)->boot_val;
 		case PGC_ENUM:
-			return config_enum_lookup_by_value((struct config_enum *) setting, ((struct config_enum *) setting)->boot_val);
+			return VecdbEnumName(setting, VecdbSettingOf(setting, enum)->boot_val);
 	}
 	return NULL;
 }

@@ -131,7 +131,7 @@ count_without_plan(Relation rel, List *conditions)
 	ExprContext *context = GetPerTupleExprContext(state);
 	ExprState  *qual = ExecPrepareQual(conditions, state);
 	TupleTableSlot *slot = table_slot_create(rel, NULL);
-	TableScanDesc scan = table_beginscan(rel, GetActiveSnapshot(), 0, NULL);
+	TableScanDesc scan = VecdbBeginScan(rel, GetActiveSnapshot());
 	int64		rows = 0;
 
 	context->ecxt_scantuple = slot;

@@ -127,8 +127,7 @@ make_value(const FilterJson *value)
 static Datum
 make_nested(const FilterParameter *parameter, const FilterJson *value, bool in_array)
 {
-	JsonbParseState *state = NULL;
-	JsonbValue *result;
+	VecdbJsonbState state = {0};
 
 	for (int i = 0; i < parameter->nkeys; i++)
 	{
@@ -137,17 +136,17 @@ make_nested(const FilterParameter *parameter, const FilterJson *value, bool in_a
 		key.type = jbvString;
 		key.val.string.val = unconstify(char *, parameter->keys[i].text);
 		key.val.string.len = (int) parameter->keys[i].len;
-		pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-		pushJsonbValue(&state, WJB_KEY, &key);
+		VecdbPushJsonb(&state, WJB_BEGIN_OBJECT, NULL);
+		VecdbPushJsonb(&state, WJB_KEY, &key);
 	}
 	if (in_array)
-		pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
-	result = pushJsonbValue(&state, in_array ? WJB_ELEM : WJB_VALUE, (JsonbValue *) value->source);
+		VecdbPushJsonb(&state, WJB_BEGIN_ARRAY, NULL);
+	VecdbPushJsonb(&state, in_array ? WJB_ELEM : WJB_VALUE, (JsonbValue *) value->source);
 	if (in_array)
-		result = pushJsonbValue(&state, WJB_END_ARRAY, NULL);
+		VecdbPushJsonb(&state, WJB_END_ARRAY, NULL);
 	for (int i = 0; i < parameter->nkeys; i++)
-		result = pushJsonbValue(&state, WJB_END_OBJECT, NULL);
-	return PointerGetDatum(JsonbValueToJsonb(result));
+		VecdbPushJsonb(&state, WJB_END_OBJECT, NULL);
+	return PointerGetDatum(JsonbValueToJsonb(state.result));
 }
 
 static Datum

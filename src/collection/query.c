@@ -31,6 +31,7 @@
 #include "utils/float.h"
 #include "utils/fmgrprotos.h"
 #include "utils/guc.h"
+#include "utils/tuplestore.h"
 
 #define DEFAULT_K 10
 

@@ -570,7 +570,7 @@ load(BuildState *state, ParallelTableScanDesc parallel_scan)
 
 	/* begun here, for one who comes too late to load would have to end it */
 	if (parallel_scan != NULL)
-		scan = table_beginscan_parallel(state->heap, parallel_scan);
+		scan = VecdbBeginParallelScan(state->heap, parallel_scan);
 	state->page = InvalidBuffer;
 	tuples = table_index_build_scan(state->heap, state->rel, state->info, true, state->leader,
 									load_row, state, scan);

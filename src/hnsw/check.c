@@ -30,6 +30,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
+#include "utils/tuplestore.h"
 
 /* Of a link's coded levels, the part that may differ from a fresh encoding. */
 #define MOST_CODES_OFF 0.25
@@ -543,7 +544,7 @@ check_rows(Check *self)
 	 */
 	info->ii_Concurrent = true;
 	table_index_build_scan(self->heap, self->index->rel, info, true, false, check_row, self,
-						   table_beginscan(self->heap, GetActiveSnapshot(), 0, NULL));
+						   VecdbBeginScan(self->heap, GetActiveSnapshot()));
 }
 
 /*

@@ -256,7 +256,7 @@ HnswWriteChunks(HnswIndex *index, const HnswStored *stored, bool log)
 		memcpy(chunk->bytes, stored->bytes + end - count, count);
 		buffer = allocate(index, HNSW_PAGE_CHUNK, MAXALIGN(size), log, &unused);
 		HnswChangeBegin(&change, index->rel, log);
-		offset = PageAddItem(HnswChangePage(&change, buffer, false), (Item) chunk, size,
+		offset = PageAddItem(HnswChangePage(&change, buffer, false), (char *) chunk, size,
 							 InvalidOffsetNumber, false, false);
 		if (offset == InvalidOffsetNumber)
 			elog(ERROR, "could not add a value of %zu bytes to index \"%s\"", size, RelationGetRelationName(index->rel));

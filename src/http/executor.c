@@ -116,7 +116,7 @@ on_sigterm(int signo, siginfo_t *info, void *context)
 		SetLatch(MyLatch);
 	}
 	else
-		die(signo);
+		VecdbDie(signo, info);
 	errno = save_errno;
 }
 

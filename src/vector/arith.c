@@ -274,7 +274,7 @@ binary_quantize(PG_FUNCTION_ARGS)
 {
 	Vector	   *a = PG_GETARG_VECTOR_P(0);
 	VarBit	   *result = NewBits(a->dim);
-	bits8	   *bits = VARBITS(result);
+	uint8	   *bits = VARBITS(result);
 
 	for (int i = 0; i < a->dim; i++)
 		bits[i / 8] |= (a->x[i] > 0) << (7 - i % 8);
@@ -288,7 +288,7 @@ halfvec_binary_quantize(PG_FUNCTION_ARGS)
 {
 	HalfVector *a = PG_GETARG_HALFVEC_P(0);
 	VarBit	   *result = NewBits(a->dim);
-	bits8	   *bits = VARBITS(result);
+	uint8	   *bits = VARBITS(result);
 
 	/* As there is no NaN, a positive half is an integer from 1 to 0x7C00. */
 	for (int i = 0; i < a->dim; i++)

@@ -50,7 +50,11 @@ CREATE INDEX ON ho USING hnsw (v);
 CREATE INDEX ON ho USING hnsw (v vector_l2_ops, v vector_ip_ops);
 CREATE UNIQUE INDEX ON ho USING hnsw (v vector_l2_ops);
 CREATE INDEX ON ho USING hnsw (v vector_l2_ops) INCLUDE (id);
-CREATE INDEX ON ho USING hnsw (v vector_l2_ops DESC);
+-- some versions point at the word, some do not
+DO $$ BEGIN
+	CREATE INDEX ON ho USING hnsw (v vector_l2_ops DESC);
+EXCEPTION WHEN feature_not_supported THEN RAISE NOTICE '%', SQLERRM;
+END $$;
 CREATE INDEX ON ho USING hnsw (v halfvec_l2_ops);
 CREATE INDEX ON ho USING hnsw (id vector_l2_ops);
 CREATE TABLE ho_nodim (v vector, h halfvec, s sparsevec);

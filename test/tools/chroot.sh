@@ -9,10 +9,13 @@
 CACHE=${MATRIX_CACHE:-$WORK/chroot}
 MAX_AGE_DAYS=14
 
-# sources SUITE: lines of sources.list for SUITE, from the archive this machine uses.
+# sources SUITE: lines of sources.list for SUITE, from the archive this machine
+# uses; experimental is no release of its own, but lies upon sid.
 sources()
 {
 	local codename
+
+	[ "$1" != experimental ] || sources sid
 
 	# apt tells of archives whose lists it has; images of machines come without.
 	package_lists || apt_get update >&2
@@ -21,7 +24,7 @@ sources()
 		awk -v here="$codename" -v suite="$1" '
 			$2 != "main" { next }
 			$1 == here { name = suite }
-			$1 == here "-security" && suite != "sid" { name = suite "-security" }
+			$1 == here "-security" && suite !~ /^(sid|experimental)$/ { name = suite "-security" }
 			name != "" { print "deb " ($4 ~ /^\// ? "[signed-by=" $4 "] " : "") $3 " " name " main" }
 			{ name = "" }' | sort -u
 }
@@ -32,34 +35,47 @@ apt_settings()
 {
 	apt-config dump | grep -E '^Acquire::(http|https|Retries|Check)' | grep -v '""'
 	# A mirror may stand still for weeks; the signatures are checked all the same.
-	[ "$1" != sid ] || echo 'Acquire::Check-Valid-Until "false";'
+	case $1 in
+		sid | experimental) echo 'Acquire::Check-Valid-Until "false";' ;;
+	esac
 }
 
 # make_chroot SUITE PACKAGES DIR: PACKAGES with commas between.
 make_chroot()
 {
-	local suite=$1 packages=$2 dir=$3 opts=$3.apt
+	local suite=$1 packages=$2 dir=$3 opts=$3.apt base=$1
+
+	# what mmdebstrap must know of a release, it knows of sid
+	[ "$suite" != experimental ] || base=sid
 
 	rm -rf "$dir" "$dir.new"
 	apt_settings "$suite" >"$opts"
 	sources "$suite" | timeout 1200 mmdebstrap --mode=root --variant=minbase --aptopt="$opts" \
 		--essential-hook='mkdir -p "$1/etc/postgresql-common/createcluster.d"' \
 		--essential-hook='echo "create_main_cluster = false" >"$1/etc/postgresql-common/createcluster.d/hold.conf"' \
-		--include="$packages" "$suite" "$dir.new" - &&
+		--include="$packages" "$base" "$dir.new" - &&
 		mv "$dir.new" "$dir"
 }
 
-# pgvector is there for the test that runs both in one server, and for the benchmark.
+# packages_of MAJOR SUITE.  pgvector is there for the test that runs both in one
+# server, and for the benchmark.  Of experimental comes only what is named, and
+# extensions are not built for it.
 packages_of()
 {
-	echo "gcc,make,libc6-dev,libmicrohttpd-dev,libzmq3-dev,libsodium-dev,perl,libipc-run-perl,curl,postgresql-$1,postgresql-server-dev-$1,postgresql-$1-pgtap,postgresql-$1-pgvector"
+	local common=gcc,make,libc6-dev,libmicrohttpd-dev,libzmq3-dev,libsodium-dev,perl,libipc-run-perl,curl
+
+	if [ "$2" = experimental ]; then
+		echo "$common,postgresql-$1/$2,postgresql-client-$1/$2,postgresql-server-dev-$1/$2,libpq-dev/$2,libpq5/$2"
+	else
+		echo "$common,postgresql-$1,postgresql-server-dev-$1,postgresql-$1-pgtap,postgresql-$1-pgvector"
+	fi
 }
 
 # need_chroot MAJOR SUITE: set CHROOT to a directory with Debian SUITE and
 # PostgreSQL MAJOR; says why when it cannot.
 need_chroot()
 {
-	find_chroot "$2" "$(packages_of "$1")" "$2-$1" "Debian $2 with PostgreSQL $1"
+	find_chroot "$2" "$(packages_of "$1" "$2")" "$2-$1" "Debian $2 with PostgreSQL $1"
 }
 
 # find_chroot SUITE PACKAGES NAME DESCRIPTION: likewise.  Who comes while another

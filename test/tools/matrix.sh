@@ -10,6 +10,8 @@
 #
 # PostgreSQL 17 must be there: no chroot for it is a failure.  18 comes from a
 # release that is always in motion: no chroot for it is told and not counted.
+# So with 19, by VERSIONS=19 alone as long as it is not finished; pgTAP is not
+# built for it, and its suite is left out.
 # VERSIONS chooses among them, SUITES among the suites.
 
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -50,6 +52,7 @@ run_in()
 		mount -t tmpfs -o mode=1777 tmpfs "$1/dev/shm" || exit 1
 		chroot "$1" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root CI="$CI" VECDB_NO_PACKAGES=1 \
 			VECDB_TEST_SECONDS="${VECDB_TEST_SECONDS:-15}" TIME_LIMIT="$LEFT" LONG="$LONG" \
+			VECDB_HTTP_ONLY="${VECDB_HTTP_ONLY:-}" VECDB_FLIPS="${VECDB_FLIPS:-30000}" VECDB_FLIP_SEED="${VECDB_FLIP_SEED:-1}" \
 			bash /vecdb/test/tools/suites.sh $SUITES
 		umount -l "$1/dev/shm" "$1/proc"' sh "$dir" 2>&1 </dev/null
 }
@@ -97,6 +100,7 @@ for wanted in ${VERSIONS:-17 18}; do
 	case $wanted in
 		17) version 17 trixie yes ;;
 		18) version 18 sid no ;;
-		*) die "there is no chroot for PostgreSQL $wanted" 'name versions out of 17 and 18 in VERSIONS' ;;
+		19) SUITES=${SUITES/pgtap/} version 19 experimental no ;;
+		*) die "there is no chroot for PostgreSQL $wanted" 'name versions out of 17, 18 and 19 in VERSIONS' ;;
 	esac
 done

@@ -381,6 +381,7 @@ typedef struct HnswIndex
 	char	   *scratch;		/* for values that stand on several pages; made when first needed */
 	uint32		scratch_bytes;
 	MemoryContext context;		/* holds all of it */
+	bool		repairing;		/* VACUUM: links to dead nodes give way, be they pinned */
 } HnswIndex;
 
 /*
@@ -618,6 +619,7 @@ typedef struct HnswNeighbor
 	bool		occluded;		/* a nearer neighbour is nearer to it: kept to fill the list only */
 	bool		pinned;			/* an edge of the level's spanning tree: link.c */
 	bool		has_children;	/* all that it may have, when it was read */
+	bool		stays;			/* VACUUM: a link that the node has and keeps */
 	float		scale;
 	const char *value;			/* stored form */
 	uint32		value_bytes;

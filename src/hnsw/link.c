@@ -352,7 +352,9 @@ add_link_coded(HnswIndex *index, int kind, HnswRef target, HnswRef ref,
 /*
  * Plain nodes have to read their neighbours.  That is done without a lock on
  * the node's page (two inserts could wait for each other), and done again if
- * the links have changed meanwhile.
+ * the links have changed meanwhile.  A link to a dead node gives its place to the
+ * new one, whatever that one's distance; one that is pinned, only to VACUUM, which
+ * joins the tree again by the dead nodes' own lists.
  */
 static bool
 add_link_plain(HnswIndex *index, int kind, HnswRef target, HnswRef ref, const HnswStored *stored, HnswPin pin, bool log)
@@ -372,7 +374,9 @@ add_link_plain(HnswIndex *index, int kind, HnswRef target, HnswRef ref, const Hn
 		float		distances[2 * HNSW_MAX_M];
 		float		between[2 * HNSW_MAX_M];
 		uint8		occluded[(2 * HNSW_MAX_M + 7) / 8];
+		uint8		pinned[(2 * HNSW_MAX_M + 7) / 8];
 		bool		new_occluded;
+		int			gone = -1;
 		int			at;
 
 		CHECK_FOR_INTERRUPTS();
@@ -386,6 +390,7 @@ add_link_plain(HnswIndex *index, int kind, HnswRef target, HnswRef ref, const Hn
 		}
 		n = node->nlinks;
 		memcpy(links, HnswNodeLinks(node, layout), sizeof(HnswLink) * n);
+		memcpy(pinned, HnswNodePinned(node, layout), (layout->links + 7) / 8);
 		value = HnswReadValue(index, buffer, node, kind, &bytes);
 		own = palloc(bytes);
 		memcpy(own, value, bytes);
@@ -397,10 +402,16 @@ add_link_plain(HnswIndex *index, int kind, HnswRef target, HnswRef ref, const Hn
 			HnswNode   *neighbor;
 			Buffer		other = HnswReadNode(index, HnswLinkGet(&links[i]), kind, BUFFER_LOCK_SHARE, &neighbor);
 
-			/* a link that leads nowhere is the first to give way */
+			/* a link that leads nowhere, or will soon, is the first to give way */
 			distances[i] = between[i] = FLT_MAX;
-			if (neighbor == NULL)
+			if (neighbor == NULL || (neighbor->flags & HNSW_NODE_DEAD))
+			{
+				if (index->repairing || !HnswBitGet(pinned, i))
+					gone = i;
+				if (neighbor != NULL)
+					UnlockReleaseBuffer(other);
 				continue;
+			}
 			value = HnswReadValue(index, other, neighbor, kind, &bytes);
 			distances[i] = HnswStoredDistance(index, NULL, own, value, 1);
 			between[i] = HnswStoredDistance(index, NULL, stored->bytes, value, 1);
@@ -421,14 +432,17 @@ add_link_plain(HnswIndex *index, int kind, HnswRef target, HnswRef ref, const Hn
 			UnlockReleaseBuffer(buffer);
 			return true;
 		}
-		if (node->nlinks != n || memcmp(links, HnswNodeLinks(node, layout), sizeof(HnswLink) * n) != 0)
+		if (node->nlinks != n || memcmp(links, HnswNodeLinks(node, layout), sizeof(HnswLink) * n) != 0 ||
+			memcmp(pinned, HnswNodePinned(node, layout), (layout->links + 7) / 8) != 0)
 		{
 			UnlockReleaseBuffer(buffer);
 			continue;
 		}
 		memcpy(occluded, HnswNodeOccluded(node, layout), (layout->links + 7) / 8);
-		at = HnswPlaceLink(n, layout->links, distances, distance, known_distance, between,
+		at = HnswPlaceLink(n, gone >= 0 ? n + 1 : layout->links, distances, distance, known_distance, between,
 						   occluded, HnswNodePinned(node, layout), pin, &new_occluded);
+		if (gone >= 0)
+			at = gone;
 		if (at >= 0)
 		{
 			HnswChange	change;

@@ -10,7 +10,16 @@
  * Pass 2 reads all pages once more: each node with links to dead ones gets new
  * neighbours out of those that the dead ones lead to, best estimates first, by
  * the same heuristic as an insert; no search of the graph, but for a node that
- * finds less than half a list of candidates that way.  The pinned links
+ * finds less than half a list of candidates that way.
+ *
+ * Plain nodes, and all under inner products, search for what takes the places of
+ * the dead; their other links stay.  Then they offer themselves to their new
+ * neighbours, as an insert does, and on plain nodes take the places of links to
+ * the dead there, so that many have none left when their turn comes.  Where a few
+ * nodes are near to everything, this keeps lists different from each other: chosen
+ * anew they would all hold those few, and no link would lead to the others.
+ *
+ * The pinned links
  * of the dead tell which live nodes hung together through them (link.c); those
  * are joined to a chain by new pinned links, so that a level stays connected.
  *
@@ -430,8 +439,8 @@ compare_candidates(const void *a, const void *b)
 }
 
 /*
- * Add what a dead neighbour leads to: live nodes, with estimates of their
- * distance from the node under repair (coded; 0 on plain nodes).
+ * Add what a dead neighbour of a coded node leads to: live nodes, with estimates
+ * of their distance from the node under repair.
  */
 static int
 add_candidates(VacuumState *state, int kind, HnswRef dead, HnswRef self, const HnswValue *own,
@@ -441,20 +450,18 @@ add_candidates(VacuumState *state, int kind, HnswRef dead, HnswRef self, const H
 	const HnswLayout *layout = &index->layout[kind];
 	HnswNode   *node;
 	Buffer		buffer = HnswReadNode(index, dead, kind, BUFFER_LOCK_SHARE, &node);
-	float		distance = 0;
+	float		distance;
 
 	if (node == NULL)
 		return n;
-	if (index->coded)
-		distance = HnswNodeDistance(index, buffer, node, kind, own);
+	distance = HnswNodeDistance(index, buffer, node, kind, own);
 	for (int first = 0; first < node->nlinks; first += CODE_SLOTS)
 	{
-		float		estimates[CODE_SLOTS] = {0};
+		float		estimates[CODE_SLOTS];
 		int			count = Min(node->nlinks - first, CODE_SLOTS);
 
-		if (index->coded)
-			code_estimate(query, HnswNodeCode(node, layout, first / CODE_SLOTS), distance,
-						  HnswNodeFAdd(node, layout) + first, HnswNodeFMul(node, layout) + first, 0, estimates);
+		code_estimate(query, HnswNodeCode(node, layout, first / CODE_SLOTS), distance,
+					  HnswNodeFAdd(node, layout) + first, HnswNodeFMul(node, layout) + first, 0, estimates);
 		for (int i = 0; i < count && n < most; i++)
 		{
 			HnswRef		ref = HnswLinkGet(&HnswNodeLinks(node, layout)[first + i]);
@@ -498,6 +505,7 @@ read_neighbor(VacuumState *state, int kind, HnswRef ref, const HnswValue *own, H
 	neighbor->scale = node->scale;
 	neighbor->occluded = false;
 	neighbor->pinned = false;
+	neighbor->stays = false;
 	UnlockReleaseBuffer(buffer);
 	neighbor->distance = HnswStoredDistance(index, own->rotated, own->raw, copy, neighbor->scale);
 	return true;
@@ -512,10 +520,7 @@ compare_neighbors(const void *a, const void *b)
 	return x < y ? -1 : x > y ? 1 : 0;
 }
 
-/*
- * By search, for a node whose surroundings are all dead: live candidates of its
- * level.
- */
+/* By search: live candidates of a node's level. */
 static int
 search_candidates(VacuumState *state, int kind, int level, HnswRef self, const HnswValue *own,
 				  DeadSet *known, Candidate *candidates, int n, int most)
@@ -547,9 +552,9 @@ search_candidates(VacuumState *state, int kind, int level, HnswRef self, const H
 	return n;
 }
 
-/* Pinned neighbours that were not chosen take the places of the last that are not pinned. */
+/* Neighbours that stay, and were not chosen, take the places of the last that need not. */
 static void
-keep_pinned(const HnswNeighbor *neighbors, int nneighbors, HnswNeighbor *chosen, int n)
+keep_present(const HnswNeighbor *neighbors, int nneighbors, HnswNeighbor *chosen, int n)
 {
 	int			last = n - 1;
 
@@ -557,13 +562,13 @@ keep_pinned(const HnswNeighbor *neighbors, int nneighbors, HnswNeighbor *chosen,
 	{
 		bool		present = false;
 
-		if (!neighbors[i].pinned)
+		if (!neighbors[i].stays)
 			continue;
 		for (int k = 0; k < n && !present; k++)
 			present = chosen[k].ref == neighbors[i].ref;
 		if (present)
 			continue;
-		while (last >= 0 && chosen[last].pinned)
+		while (last >= 0 && chosen[last].stays)
 			last--;
 		if (last < 0)
 			return;
@@ -572,7 +577,7 @@ keep_pinned(const HnswNeighbor *neighbors, int nneighbors, HnswNeighbor *chosen,
 	}
 }
 
-/* Most candidates whose values are read for one repair. */
+/* Most candidates whose values are read for the repair of a coded node. */
 #define MOST_READ(links) ((links) + (links) / 2)
 
 /*
@@ -604,6 +609,7 @@ repair_node(VacuumState *state, int kind, HnswRef self)
 	int			ndead = 0;
 	int			n;
 	int			most_candidates = layout->links * (layout->links + 2);
+	int			most_read = index->coded ? MOST_READ(layout->links) : index->ef_construction;
 	bool		thorough = !index->coded || index->metric == HNSW_IP;
 	bool		same;
 
@@ -642,11 +648,11 @@ repair_node(VacuumState *state, int kind, HnswRef self)
 		code_query_init(&query, layout->bits, layout->dc, own.rotated,
 						(uint8_t *) TYPEALIGN(64, palloc(CODE_TABLE_BYTES(layout->dc) + 63)));
 
-	neighbors = palloc(sizeof(HnswNeighbor) * (layout->links + MOST_READ(layout->links) + index->ef_construction));
+	neighbors = palloc(sizeof(HnswNeighbor) * (layout->links + most_read));
 	dead_init(&known, state->node_context);
 	candidates = palloc(sizeof(Candidate) * (most_candidates + index->ef_construction));
 
-	/* the live ones stay candidates, then those that the dead lead to */
+	/* the live ones stay candidates at least, then those that the dead lead to */
 	for (int i = 0; i < nbefore; i++)
 	{
 		HnswRef		ref = HnswLinkGet(&before[i]);
@@ -654,6 +660,7 @@ repair_node(VacuumState *state, int kind, HnswRef self)
 		if (!dead_has(&state->dead[kind], ref) && read_neighbor(state, kind, ref, &own, &neighbors[nneighbors]))
 		{
 			neighbors[nneighbors].pinned = HnswBitGet(pinned_before, i);
+			neighbors[nneighbors].stays = neighbors[nneighbors].pinned || thorough;
 			nneighbors++;
 			dead_add(&known, ref);
 			candidates[ncandidates].ref = ref;
@@ -661,7 +668,7 @@ repair_node(VacuumState *state, int kind, HnswRef self)
 		}
 	}
 	nlive = ncandidates;
-	for (int i = 0; i < nbefore; i++)
+	for (int i = 0; i < nbefore && index->coded; i++)
 	{
 		HnswRef		ref = HnswLinkGet(&before[i]);
 
@@ -673,7 +680,7 @@ repair_node(VacuumState *state, int kind, HnswRef self)
 		ncandidates = search_candidates(state, kind, level, self, &own, &known, candidates, ncandidates,
 										most_candidates + index->ef_construction);
 	qsort(candidates + nlive, ncandidates - nlive, sizeof(Candidate), compare_candidates);
-	for (int i = nlive; i < ncandidates && i < nlive + MOST_READ(layout->links); i++)
+	for (int i = nlive; i < ncandidates && i < nlive + most_read; i++)
 	{
 		if (read_neighbor(state, kind, candidates[i].ref, &own, &neighbors[nneighbors]))
 			nneighbors++;
@@ -681,7 +688,7 @@ repair_node(VacuumState *state, int kind, HnswRef self)
 	qsort(neighbors, nneighbors, sizeof(HnswNeighbor), compare_neighbors);
 	chosen = palloc(sizeof(HnswNeighbor) * layout->links);
 	n = HnswChooseNeighbors(index, neighbors, nneighbors, layout->links, chosen);
-	keep_pinned(neighbors, nneighbors, chosen, n);
+	keep_present(neighbors, nneighbors, chosen, n);
 
 	buffer = HnswReadNode(index, self, kind, BUFFER_LOCK_EXCLUSIVE, &node);
 	if (node == NULL)
@@ -1116,6 +1123,7 @@ begin(VacuumState *state, IndexVacuumInfo *info, IndexBulkDeleteResult *stats)
 	state->context = AllocSetContextCreate(CurrentMemoryContext, "hnsw vacuum", ALLOCSET_DEFAULT_SIZES);
 	state->node_context = AllocSetContextCreate(state->context, "hnsw vacuum node", ALLOCSET_DEFAULT_SIZES);
 	state->index = HnswOpen(info->index, state->context);
+	state->index->repairing = true;
 	state->search = HnswSearchCreate(state->index, state->context);
 	state->log = RelationNeedsWAL(info->index);
 	state->strategy = info->strategy;

@@ -106,7 +106,7 @@ typedef struct BuildNode
 	dsa_pointer value_dsa;		/* ... or where (parallel) */
 	float		error;			/* HnswNode's, over all rows: raised by merges under lock */
 	float		scale;			/* of the scalar code */
-	float		norm2;			/* squared norm of what the code decodes to */
+	float		norm2;			/* squared norm of what the code decodes to; plain: HnswHandicap() */
 	uint32		upper;			/* number of its first upper node */
 	uint32		next_equal;		/* nodes that were merged into this one, a list */
 	ItemPointerData tid;
@@ -553,6 +553,8 @@ load_row(Relation rel, ItemPointer tid, Datum *values, bool *isnull, bool alive,
 			}
 			else
 				memcpy(room, value.raw, value.raw_bytes);
+			if (!index->coded)
+				node->norm2 = HnswHandicap(index, value.raw);
 			node->present = true;
 		}
 		state->index_tuples++;
@@ -734,6 +736,12 @@ search_level(BuildState *state, int level, int capacity)
 	}
 }
 
+static inline float
+handicap(const BuildState *state, const BuildNode *node)
+{
+	return HnswHasHandicaps(state->index) ? node->norm2 : 0;
+}
+
 /* The heuristic over the pool; chosen ids, kept ones first. */
 static int
 choose_neighbors(BuildState *state, uint32 self_id, int most, uint32 *ids, float *distances, uint8 *occluded)
@@ -744,6 +752,7 @@ choose_neighbors(BuildState *state, uint32 self_id, int most, uint32 *ids, float
 	BuildNode  *kept[2 * HNSW_MAX_M];
 	uint32		fill[2 * HNSW_MAX_M];
 	float		fill_distance[2 * HNSW_MAX_M];
+	float		own = handicap(state, get_node(state, self_id));
 
 	for (int i = 0; i < state->pool_size && nkept < most; i++)
 	{
@@ -755,7 +764,7 @@ choose_neighbors(BuildState *state, uint32 self_id, int most, uint32 *ids, float
 		if (id == self_id)
 			continue;
 		for (int k = 0; k < nkept && !hidden; k++)
-			hidden = nodes_distance(state, kept[k], candidate) <= distance;
+			hidden = nodes_distance(state, kept[k], candidate) + handicap(state, kept[k]) <= distance + own;
 		if (hidden)
 		{
 			if (nfill < most)
@@ -806,6 +815,7 @@ add_back_link(BuildState *state, uint32 target_id, int level, uint32 id, BuildNo
 	float	   *distances = LinkDistances(links, most);
 	uint8	   *occluded = LinkOccluded(links, most);
 	BetweenArg	arg = {state, node, links};
+	HnswHandicaps handicaps;
 	bool		new_occluded;
 	int			at;
 
@@ -815,7 +825,15 @@ add_back_link(BuildState *state, uint32 target_id, int level, uint32 id, BuildNo
 		unlock_node(state, target_id);
 		return false;
 	}
-	at = HnswPlaceLink(links->n, most, distances, distance, between_nodes, &arg, occluded,
+	if (HnswHasHandicaps(state->index))
+	{
+		handicaps.own = handicap(state, target);
+		handicaps.fresh = handicap(state, node);
+		for (int i = 0; i < links->n; i++)
+			handicaps.present[i] = handicap(state, get_node(state, links->id[i]));
+	}
+	at = HnswPlaceLink(links->n, most, distances, distance, between_nodes, &arg,
+					   HnswHasHandicaps(state->index) ? &handicaps : NULL, occluded,
 					   LinkPinned(links, most), pin, &new_occluded);
 	if (at >= 0)
 	{

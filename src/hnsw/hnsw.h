@@ -458,6 +458,10 @@ typedef struct HnswValue
 extern const HnswOpclass *HnswGetOpclass(Relation rel);
 extern const float *HnswDatumFloats(const HnswIndex *index, Datum datum, double *norm);
 extern bool HnswPrepareValue(HnswIndex *index, Datum datum, bool query, HnswValue *value);
+
+/* Are there handicaps other than 0? */
+#define HnswHasHandicaps(index)	(!(index)->coded && (index)->metric == HNSW_IP)
+extern float HnswHandicap(const HnswIndex *index, const char *value);
 extern double HnswRawDistance(const HnswIndex *index, const char *a, const char *b);
 extern void HnswPackValue(const HnswIndex *index, const HnswValue *value, uint8 *out,
 						  float *scale, float *error, float *norm);
@@ -625,6 +629,14 @@ typedef struct HnswNeighbor
 	uint32		value_bytes;
 } HnswNeighbor;
 
+/* HnswHandicap() of a node's value, of one that comes, and of those the node is linked to. */
+typedef struct HnswHandicaps
+{
+	float		own;
+	float		fresh;
+	float		present[2 * HNSW_MAX_M];
+} HnswHandicaps;
+
 /* A value in its stored form, and as floats where it is coded. */
 typedef struct HnswStored
 {
@@ -638,10 +650,10 @@ typedef struct HnswStored
 
 /* link.c */
 extern void HnswStore(HnswIndex *index, const HnswValue *value, HnswStored *stored);
-extern int	HnswChooseNeighbors(HnswIndex *index, const HnswNeighbor *candidates, int ncandidates,
+extern int	HnswChooseNeighbors(HnswIndex *index, const char *own, const HnswNeighbor *candidates, int ncandidates,
 								int most, HnswNeighbor *chosen);
 extern int	HnswPlaceLink(int n, int most, const float *distances, float distance,
-						  float (*between) (void *arg, int i), void *arg,
+						  float (*between) (void *arg, int i), void *arg, const HnswHandicaps *handicaps,
 						  uint8 *occluded, const uint8 *pinned, bool pin, bool *new_occluded);
 extern void HnswSetLink(HnswIndex *index, int kind, HnswNode *node, int at, HnswRef ref, bool occluded, bool pinned,
 						const float *neighbor, const float *own, uint8_t *levels);

@@ -425,7 +425,7 @@ choose(HnswIndex *index, HnswSearch *search, int kind, HnswRef self_ref, HnswNei
 		n++;
 	}
 	*chosen = palloc(sizeof(HnswNeighbor) * index->layout[kind].links);
-	n = HnswChooseNeighbors(index, candidates, Min(n, Max(index->ef_construction, 2 * index->m)),
+	n = HnswChooseNeighbors(index, index->coded ? NULL : search->value->raw, candidates, Min(n, Max(index->ef_construction, 2 * index->m)),
 							index->layout[kind].links, *chosen);
 	if (n > 0)
 		(*chosen)[0].pinned = true; /* the parent, if it takes the node */

@@ -6,6 +6,12 @@
  * kept unless a neighbour kept before is at least as near to it as the node
  * itself; those occluded that way fill what room is left, and are marked.
  *
+ * Under inner products a long vector is nearer to everything than what is like it,
+ * and occludes it.  Then all links are fill, those of neighbours are to the same few,
+ * and nothing leads to a vector that is the nearest for some directions only.  So on
+ * plain nodes the longer of two is handicapped: d(k, c) + h(k) is compared with
+ * d(v, c) + h(v), h a part of the squared length.
+ *
  * Change: when a new node offers itself to a full list, the paper's algorithm
  * would compare all pairs of the list, about 500 distances.  Here each link
  * remembers whether it is occluded, and only pairs with the new node are
@@ -81,15 +87,17 @@ HnswStoredDistance(const HnswIndex *index, const float *q, const char *a, const 
 
 /*
  * Choose at most `most` neighbours out of candidates, which are in order of
- * distance.  chosen[] gets the kept ones first, then the fill.
+ * distance from a value, `own` on plain nodes and NULL on coded ones.  chosen[] gets the kept ones first, then the fill.
  */
 int
-HnswChooseNeighbors(HnswIndex *index, const HnswNeighbor *candidates, int ncandidates,
+HnswChooseNeighbors(HnswIndex *index, const char *own, const HnswNeighbor *candidates, int ncandidates,
 					int most, HnswNeighbor *chosen)
 {
 	int			nkept = 0;
 	int			n;
 	float	   *floats = NULL;
+	float	   *handicaps = palloc0(sizeof(float) * most);
+	float		own_handicap = own == NULL ? 0 : HnswHandicap(index, own);
 	bool	   *passed = palloc0(sizeof(bool) * Max(ncandidates, 1));
 
 	if (index->coded)
@@ -105,13 +113,15 @@ HnswChooseNeighbors(HnswIndex *index, const HnswNeighbor *candidates, int ncandi
 			float		between = HnswStoredDistance(index, floats + (Size) k * index->padded, chosen[k].value,
 													 candidate->value, candidate->scale);
 
-			occluded = between <= candidate->distance;
+			occluded = between + handicaps[k] <= candidate->distance + own_handicap;
 		}
 		if (occluded)
 			continue;
 		if (index->coded)
 			packed12_load((const uint8 *) candidate->value, index->padded, candidate->scale,
 						floats + (Size) nkept * index->padded);
+		if (own != NULL)
+			handicaps[nkept] = HnswHandicap(index, candidate->value);
 		chosen[nkept] = *candidate;
 		chosen[nkept++].occluded = false;
 		passed[i] = true;
@@ -126,6 +136,7 @@ HnswChooseNeighbors(HnswIndex *index, const HnswNeighbor *candidates, int ncandi
 	}
 	if (floats != NULL)
 		pfree(floats);
+	pfree(handicaps);
 	pfree(passed);
 	return n;
 }
@@ -147,30 +158,34 @@ HnswHasChildren(const uint8 *pinned, int n, int most)
 /*
  * Decide about a new link of a node that has n of at most `most`: distances[]
  * are the node's own, between(arg, i) is the one from the new neighbour to the
- * present neighbour i, asked for only where it matters.  Returns the place of
+ * present neighbour i, asked for only where it matters.  handicaps: NULL for none.  Returns the place of
  * the new link (n to append), or -1 to leave it out; one that is to be pinned is
  * left out only where all are pinned.  Updates the bitmap of the present links;
  * *new_occluded is the new one's.
  */
 int
 HnswPlaceLink(int n, int most, const float *distances, float distance,
-			  float (*between) (void *arg, int i), void *arg,
+			  float (*between) (void *arg, int i), void *arg, const HnswHandicaps *handicaps,
 			  uint8 *occluded, const uint8 *pinned, bool pin, bool *new_occluded)
 {
 	int			farthest = -1;
 	int			farthest_occluded = -1;
+	float		own = handicaps == NULL ? 0 : handicaps->own;
+	float		fresh = handicaps == NULL ? 0 : handicaps->fresh;
 
 	*new_occluded = false;
 	for (int i = 0; i < n && !*new_occluded; i++)
 	{
-		if (!HnswBitGet(occluded, i) && distances[i] <= distance && between(arg, i) <= distance)
+		float		present = handicaps == NULL ? 0 : handicaps->present[i];
+
+		if (!HnswBitGet(occluded, i) && distances[i] <= distance && between(arg, i) + present <= distance + own)
 			*new_occluded = true;
 	}
 	if (!*new_occluded)
 	{
 		for (int i = 0; i < n; i++)
 		{
-			if (distances[i] > distance && !HnswBitGet(occluded, i) && between(arg, i) <= distances[i])
+			if (distances[i] > distance && !HnswBitGet(occluded, i) && between(arg, i) + fresh <= distances[i] + own)
 				HnswBitSet(occluded, i, true);
 		}
 	}
@@ -327,7 +342,7 @@ add_link_coded(HnswIndex *index, int kind, HnswRef target, HnswRef ref,
 	estimate_links(index, kind, node, own, distance, query, &own_query, distances, between);
 	memcpy(occluded, HnswNodeOccluded(node, layout), (layout->links + 7) / 8);
 	at = HnswPlaceLink(node->nlinks, layout->links, distances, distance, known_distance, between,
-					   occluded, HnswNodePinned(node, layout), pin, &new_occluded);
+					   NULL, occluded, HnswNodePinned(node, layout), pin, &new_occluded);
 	if (at >= 0)
 	{
 		HnswChange	change;
@@ -375,6 +390,7 @@ add_link_plain(HnswIndex *index, int kind, HnswRef target, HnswRef ref, const Hn
 		float		between[2 * HNSW_MAX_M];
 		uint8		occluded[(2 * HNSW_MAX_M + 7) / 8];
 		uint8		pinned[(2 * HNSW_MAX_M + 7) / 8];
+		HnswHandicaps handicaps;
 		bool		new_occluded;
 		int			gone = -1;
 		int			at;
@@ -397,6 +413,8 @@ add_link_plain(HnswIndex *index, int kind, HnswRef target, HnswRef ref, const Hn
 		UnlockReleaseBuffer(buffer);
 
 		distance = HnswStoredDistance(index, NULL, own, stored->bytes, 1);
+		handicaps.own = HnswHandicap(index, own);
+		handicaps.fresh = HnswHandicap(index, stored->bytes);
 		for (int i = 0; i < n; i++)
 		{
 			HnswNode   *neighbor;
@@ -404,6 +422,7 @@ add_link_plain(HnswIndex *index, int kind, HnswRef target, HnswRef ref, const Hn
 
 			/* a link that leads nowhere, or will soon, is the first to give way */
 			distances[i] = between[i] = FLT_MAX;
+			handicaps.present[i] = 0;
 			if (neighbor == NULL || (neighbor->flags & HNSW_NODE_DEAD))
 			{
 				if (index->repairing || !HnswBitGet(pinned, i))
@@ -415,6 +434,7 @@ add_link_plain(HnswIndex *index, int kind, HnswRef target, HnswRef ref, const Hn
 			value = HnswReadValue(index, other, neighbor, kind, &bytes);
 			distances[i] = HnswStoredDistance(index, NULL, own, value, 1);
 			between[i] = HnswStoredDistance(index, NULL, stored->bytes, value, 1);
+			handicaps.present[i] = HnswHandicap(index, value);
 			UnlockReleaseBuffer(other);
 		}
 		pfree(own);
@@ -440,7 +460,7 @@ add_link_plain(HnswIndex *index, int kind, HnswRef target, HnswRef ref, const Hn
 		}
 		memcpy(occluded, HnswNodeOccluded(node, layout), (layout->links + 7) / 8);
 		at = HnswPlaceLink(n, gone >= 0 ? n + 1 : layout->links, distances, distance, known_distance, between,
-						   occluded, HnswNodePinned(node, layout), pin, &new_occluded);
+						   &handicaps, occluded, HnswNodePinned(node, layout), pin, &new_occluded);
 		if (gone >= 0)
 			at = gone;
 		if (at >= 0)

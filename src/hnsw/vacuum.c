@@ -687,7 +687,7 @@ repair_node(VacuumState *state, int kind, HnswRef self)
 	}
 	qsort(neighbors, nneighbors, sizeof(HnswNeighbor), compare_neighbors);
 	chosen = palloc(sizeof(HnswNeighbor) * layout->links);
-	n = HnswChooseNeighbors(index, neighbors, nneighbors, layout->links, chosen);
+	n = HnswChooseNeighbors(index, index->coded ? NULL : own.raw, neighbors, nneighbors, layout->links, chosen);
 	keep_present(neighbors, nneighbors, chosen, n);
 
 	buffer = HnswReadNode(index, self, kind, BUFFER_LOCK_EXCLUSIVE, &node);

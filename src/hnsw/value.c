@@ -198,6 +198,18 @@ HnswPrepareValue(HnswIndex *index, Datum datum, bool query, HnswValue *value)
 }
 
 /*
+ * What a plain value is to be farther by from others where it is asked whether it
+ * occludes them: link.c.  Under inner products a part of its squared length, 0
+ * elsewhere.  With a half, lengths would not count: the comparison were that of
+ * Euclidean distances.  A third was best on what was measured.
+ */
+float
+HnswHandicap(const HnswIndex *index, const char *value)
+{
+	return HnswHasHandicaps(index) ? (float) (-HnswRawDistance(index, value, value) / 3) : 0;
+}
+
+/*
  * Distance of two values of plain nodes: what the operator gives, squared
  * Euclidean for L2.  Both start at a multiple of 4 bytes.
  */

@@ -8,7 +8,8 @@ CREATE TABLE vecdb.shared_collection (
 	"table" oid UNIQUE,
 	name text NOT NULL,
 	leaving boolean NOT NULL DEFAULT false,
-	since timestamptz NOT NULL DEFAULT now()
+	since timestamptz NOT NULL DEFAULT now(),
+	role oid	-- whose it is while it has no table: who joins, or has left
 );
 COMMENT ON TABLE vecdb.shared_collection IS 'collections that this node is a member of; written by vecdb only';
 

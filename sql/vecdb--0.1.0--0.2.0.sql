@@ -66,6 +66,8 @@ CREATE OR REPLACE FUNCTION vecdb.peers(OUT node_id text, OUT addresses text[], O
 		ORDER BY l.node_id;
 	END;
 
+ALTER TABLE vecdb.shared_collection ADD COLUMN role oid;
+
 CREATE OR REPLACE VIEW vecdb.shared_collections WITH (security_barrier) AS
 SELECT CASE WHEN c.relnamespace = 'collections'::regnamespace THEN c.relname::text ELSE format('%I.%I', n.nspname, c.relname) END AS name,
 	encode(sha256(s.root), 'hex') AS id, s.since

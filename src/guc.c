@@ -222,6 +222,7 @@ bool		VecdbLanDiscovery = false;
 char	   *VecdbNetworkId;
 char	   *VecdbKeyFile;
 int			VecdbMaxPeers = 50;
+int			VecdbMaxSharedPerRole = 256;
 int			VecdbMeshDegree = 6;
 int			VecdbMaxClockSkew_s = 300;
 bool		VecdbLimitPrivateSubnets = false;
@@ -265,6 +266,10 @@ DefineSyncSettings(void)
 	DefineCustomIntVariable("vecdb.max_peers",
 							"Most nodes that a node connects to at a time.", NULL,
 							&VecdbMaxPeers, 50, 4, 64, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("vecdb.max_shared_collections_per_role",
+							"Most shared collections whose tables one role owns.",
+							"Of the 1024 of a node the last 64 are for superusers, who have no limit of their own.",
+							&VecdbMaxSharedPerRole, 256, 0, 1024, PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("vecdb.mesh_degree",
 							"Members of a collection that a node exchanges its news with at once.", NULL,
 							&VecdbMeshDegree, 6, 4, 12, PGC_SIGHUP, 0, NULL, NULL, NULL);

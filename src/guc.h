@@ -62,6 +62,7 @@ VECDB_SETTING bool VecdbLanDiscovery;
 VECDB_SETTING char *VecdbNetworkId;
 VECDB_SETTING char *VecdbKeyFile;	/* "": below the data directory */
 VECDB_SETTING int VecdbMaxPeers;
+VECDB_SETTING int VecdbMaxSharedPerRole;	/* collections */
 VECDB_SETTING int VecdbMeshDegree;
 VECDB_SETTING int VecdbMaxClockSkew_s;
 VECDB_SETTING bool VecdbLimitPrivateSubnets;

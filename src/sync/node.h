@@ -26,6 +26,7 @@
 #define NODE_PEERS 1280			/* whom we know by their link */
 #define NODE_COLLECTIONS 1024
 #define NODE_CALLS 64			/* requests of our own besides the core's, at a time */
+#define NODE_JOINS 32			/* joins under way */
 #define NODE_NAME 64
 #define NODE_TEXT 512			/* longest line for the log */
 #define NODE_DESCRIPTION 256	/* what a member is told of a collection: its name and shape */

@@ -108,8 +108,6 @@ typedef struct NodeGroup
 	uint8_t		description[NODE_DESCRIPTION];
 } NodeGroup;
 
-#define NODE_JOINS 8
-
 typedef struct NodeJoin
 {
 	bool		active;

@@ -15,6 +15,10 @@
  *	  ABANDONED -> FREE		the worker
  *
  * The segment is the backend's: it goes with it, whatever the worker does.
+ *
+ * No role but a superuser's may have more places than it leaves free for others,
+ * see SyncShareAllows().  An abandoned place is still its role's until the network
+ * has answered: what was asked of the network is under way as long.
  */
 #ifndef VECDB_SYNC_IPC_H
 #define VECDB_SYNC_IPC_H
@@ -30,6 +34,8 @@
 
 #define SYNC_NODES 16			/* databases of one server */
 #define SYNC_REQUESTS 32		/* of one node at a time */
+#define SYNC_RESERVED 4			/* places of these that only superusers get */
+#define SYNC_ANSWER_MS 60000	/* after so long the worker is taken for hung */
 #define SYNC_REASON 256
 #define SYNC_ADDRESS 64			/* bytes of an address as text, with its port */
 
@@ -48,7 +54,21 @@ typedef struct SyncPlace
 	int			state;
 	Latch	   *latch;			/* of the backend, set at the end */
 	dsm_handle	segment;
+	Oid			role;			/* who asks */
+	bool		superuser;		/* whom no share binds */
 } SyncPlace;
+
+/*
+ * May somebody who holds `mine` of a resource, of which `free` are free, get one
+ * more?  Only while no more are held than left free, beside those reserved: one
+ * role gets less than half, the next less than half of the rest, and a place is
+ * left for who comes new.
+ */
+static inline bool
+SyncShareAllows(int mine, int free, int reserved)
+{
+	return mine < free - reserved;
+}
 
 /* What is asked.  Arguments and answers are strings, one after another. */
 typedef enum SyncOp

@@ -9,17 +9,23 @@
 
 #include <sodium.h>
 
+#include "guc.h"
 #include "miscadmin.h"
 #include "sync/address.h"
 #include "utils/errcodes.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+StaticAssertDecl(NODE_JOINS >= SYNC_REQUESTS, "a join may find no place where its request has one");
+
 typedef struct Pending
 {
 	bool		active;
 	bool		finished;		/* the answer is in the segment */
 	uint64_t	tag;			/* serial and place */
+	int64_t		until_ms;		/* tick after which nobody waits, nor its place */
+	Oid			role;			/* who asks */
+	bool		superuser;
 	int			op;
 	dsm_segment *segment;
 	SyncCall   *call;
@@ -34,6 +40,7 @@ typedef struct Admitted
 {
 	bool		used;
 	uint64_t	tag;
+	Oid			role;			/* who asked */
 	uint8_t		root[CORE_KEY_BYTES];
 	char		description[NODE_DESCRIPTION + 1];
 } Admitted;
@@ -315,6 +322,25 @@ list_members(Pending *p, Oid table)
 	p->finished = true;
 }
 
+/* Lookups are fewer than places, and the node needs some itself. */
+static bool
+may_look_up(const Pending *p)
+{
+	int			free = KAD_LOOKUPS;
+	int			mine = 0;
+
+	for (int i = 0; i < SYNC_REQUESTS; i++)
+	{
+		const Pending *other = &pending[i];
+
+		if (other == p || !other->active || other->finished || (other->op != SYNC_LOOKUP && other->op != SYNC_PROVIDERS))
+			continue;
+		free--;
+		mine += other->role == p->role;
+	}
+	return p->superuser || SyncShareAllows(mine, free, SYNC_RESERVED);
+}
+
 static void
 look_up(Pending *p, const char *id_text, bool for_providers)
 {
@@ -326,8 +352,57 @@ look_up(Pending *p, const char *id_text, bool for_providers)
 		return;
 	}
 	p->call->len = 0;
-	if (node_lookup(sync_worker.node, node_clock(), &id, for_providers, p->tag) != NODE_OK)
+	if (!may_look_up(p) || node_lookup(sync_worker.node, node_clock(), &id, for_providers, p->tag) != NODE_OK)
 		answer_status(p, NODE_BUSY, NULL);
+}
+
+/*
+ * Is there room for one more collection of this role?  Else an error is the answer.
+ * The last places are for superusers, who have no share.
+ */
+static bool
+has_room(Pending *p, Oid role)
+{
+	SyncHolder	holder;
+	int			joining = 0;
+	int			mine = 0;
+	int			room;
+	char		message[NAMEDATALEN + 160];
+
+	for (int i = 0; i < SYNC_REQUESTS; i++)
+		if (&pending[i] != p && pending[i].active && !pending[i].finished && pending[i].op == SYNC_JOIN)
+		{
+			joining++;
+			mine += pending[i].role == role;
+		}
+	if (!SyncCountHeld(role, &holder))
+	{
+		answer_error(p, ERRCODE_IO_ERROR, "the shared collections of this database could not be counted", "The server's log says why.",
+					 "Try again in a few seconds.");
+		return false;
+	}
+	room = NODE_COLLECTIONS - (holder.superuser ? 0 : SYNC_COLLECTIONS_RESERVED);
+	if (!holder.superuser && holder.n + mine >= VecdbMaxSharedPerRole)
+	{
+		snprintf(message, sizeof(message), "role \"%s\" has %d shared collections, and vecdb.max_shared_collections_per_role is %d",
+				 holder.name, holder.n + mine, VecdbMaxSharedPerRole);
+		answer_error(p, ERRCODE_CONFIGURATION_LIMIT_EXCEEDED, message,
+					 "Collections count for the owner of their table; those that are joined or left at the moment, for who does that.",
+					 "vecdb.leave() leaves one, and one whose table is dropped goes by itself; or raise the setting.");
+		return false;
+	}
+	/* those that were dropped a moment ago need no room any more */
+	if (node_group_count(sync_worker.node) + joining >= room)
+		(void) SyncRebind();
+	if (node_group_count(sync_worker.node) + joining >= room)
+	{
+		snprintf(message, sizeof(message), "The node holds %d of %d, the last %d of which are for superusers.",
+				 node_group_count(sync_worker.node) + joining, NODE_COLLECTIONS, SYNC_COLLECTIONS_RESERVED);
+		answer_error(p, ERRCODE_CONFIGURATION_LIMIT_EXCEEDED, "the node holds as many shared collections as it can", message,
+					 "vecdb.leave() leaves one; one whose table is dropped goes by itself.");
+		return false;
+	}
+	return true;
 }
 
 /* Share the collection with this table, unless it is shared. */
@@ -339,6 +414,7 @@ share(Pending *p, Oid table, const char *name)
 	uint8_t		root[CORE_KEY_BYTES];
 	KadId		id;
 	NodeStatus	status;
+	Oid			owner;
 
 	if (node_collection_id(sync_worker.node, table, &id))
 	{
@@ -347,6 +423,13 @@ share(Pending *p, Oid table, const char *name)
 			(void) SyncRebind();
 		return true;
 	}
+	if (!SyncTableOwner(table, &owner))
+	{
+		answer_error(p, ERRCODE_UNDEFINED_TABLE, "the table of the collection was dropped", NULL, NULL);
+		return false;
+	}
+	if (!has_room(p, owner))
+		return false;
 	randombytes_buf(seed, sizeof(seed));
 	if (crypto_sign_seed_keypair(root, secret, seed) != 0 || !SyncSaveRoot(root, seed))
 	{
@@ -355,22 +438,15 @@ share(Pending *p, Oid table, const char *name)
 		return false;
 	}
 	sodium_memzero(secret, sizeof(secret));
-	/* those that were dropped a moment ago need no room any more */
-	if (node_group_count(sync_worker.node) >= NODE_COLLECTIONS)
-		(void) SyncRebind();
 	status = node_share(sync_worker.node, node_clock(), seed, table, name, root);
 	sodium_memzero(seed, sizeof(seed));
 	if (status != NODE_OK)
 	{
 		SyncRemoveRoot(root);
-		if (node_group_count(sync_worker.node) >= NODE_COLLECTIONS)
-			answer_error(p, ERRCODE_CONFIGURATION_LIMIT_EXCEEDED, "the node holds as many shared collections as it can",
-						 NULL, "vecdb.leave() leaves one; one whose table is dropped goes by itself.");
-		else
-			answer_status(p, status, NULL);
+		answer_status(p, status, NULL);
 		return false;
 	}
-	if (!SyncAddCollection(root, table, name))
+	if (!SyncAddCollection(root, table, name, owner))
 	{
 		node_group_forget(sync_worker.node, node_clock(), root);
 		SyncRemoveRoot(root);
@@ -420,8 +496,12 @@ static void
 join(Pending *p, const char *text)
 {
 	DecodeStatus decode = DECODE_OK;
-	NodeStatus	status = node_join(sync_worker.node, node_clock(), text, strlen(text), p->tag, &decode);
+	NodeStatus	status;
 
+	/* before: an invitation is good once */
+	if (!has_room(p, p->role))
+		return;
+	status = node_join(sync_worker.node, node_clock(), text, strlen(text), p->tag, &decode);
 	if (status == NODE_INVALID)
 	{
 		char		detail[128];
@@ -641,6 +721,8 @@ SyncJoinDone(uint64_t tag, NodeStatus status, const char *text, const uint8_t *r
 			continue;
 		join->used = true;
 		join->tag = tag;
+		/* its place is kept until now, also where nobody waits any more */
+		join->role = p ? p->role : InvalidOid;
 		memcpy(join->root, root, CORE_KEY_BYTES);
 		if (len > NODE_DESCRIPTION)
 			len = 0;
@@ -662,7 +744,7 @@ finish_join(Admitted *join)
 
 	join->used = false;
 	strlcpy(name, join->description, Min(len + 1, sizeof(name)));
-	if (!SyncAddCollection(join->root, InvalidOid, name))
+	if (!SyncAddCollection(join->root, InvalidOid, name, join->role))
 	{
 		node_group_forget(sync_worker.node, clock, join->root);
 		if (p)
@@ -719,10 +801,11 @@ end(Pending *p, int state)
 void
 SyncServe(void)
 {
-	dsm_handle	handles[SYNC_REQUESTS];
 	bool		taken[SYNC_REQUESTS] = {false};
 	bool		abandoned[SYNC_REQUESTS] = {false};
+	SyncPlace	place[SYNC_REQUESTS];
 	SyncNode   *slot = sync_worker.slot;
+	int64_t		tick_ms = node_clock().tick_ms;
 
 	LWLockAcquire(&sync_worker.shared->lock, LW_EXCLUSIVE);
 	for (int i = 0; i < SYNC_REQUESTS; i++)
@@ -731,7 +814,7 @@ SyncServe(void)
 		if (slot->place[i].state == SYNC_PLACE_POSTED)
 		{
 			slot->place[i].state = SYNC_PLACE_TAKEN;
-			handles[i] = slot->place[i].segment;
+			place[i] = slot->place[i];
 			taken[i] = true;
 		}
 	}
@@ -748,11 +831,14 @@ SyncServe(void)
 			memset(p, 0, sizeof(*p));
 			PG_TRY();
 			{
-				p->segment = dsm_attach(handles[i]);
+				p->segment = dsm_attach(place[i].segment);
 				if (p->segment)
 				{
 					p->call = dsm_segment_address(p->segment);
 					p->op = (int) p->call->op;
+					p->role = place[i].role;
+					p->superuser = place[i].superuser;
+					p->until_ms = tick_ms + SYNC_ANSWER_MS;
 					p->tag = ++serial * SYNC_REQUESTS + (uint64_t) i;
 					p->active = true;
 					begin(p);
@@ -781,7 +867,8 @@ SyncServe(void)
 
 		if (p->active && p->finished)
 			end(p, SYNC_PLACE_DONE);
-		else if (abandoned[i] && !taken[i])
+		/* what it asked of the network goes on, and counts as its role's until it ends */
+		else if (abandoned[i] && (!p->active || tick_ms >= p->until_ms))
 			end(p, SYNC_PLACE_FREE);
 	}
 }
@@ -789,6 +876,8 @@ SyncServe(void)
 void
 SyncFailAll(void)
 {
+	/* who is told of these is told otherwise, and the node that held them is gone */
+	memset(admitted, 0, sizeof(admitted));
 	for (int i = 0; i < SYNC_REQUESTS; i++)
 		if (pending[i].active)
 		{

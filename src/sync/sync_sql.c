@@ -49,8 +49,6 @@ PG_FUNCTION_INFO_V1(vecdb_leave);
 PG_FUNCTION_INFO_V1(vecdb_evict);
 PG_FUNCTION_INFO_V1(vecdb_members);
 
-/* The worker answers within seconds; after this it is taken for hung. */
-#define ANSWER_LIMIT_MS 60000
 #define SMALL_ROOM (64 * 1024)
 #define LARGE_ROOM (2 * 1024 * 1024)
 #define WORKER_COLUMNS 18
@@ -146,6 +144,10 @@ post(Question *question)
 	char		reason[SYNC_REASON];
 	int			state = SYNC_NODE_DOWN;
 	bool		has_slot;
+	Oid			role = GetUserId();
+	bool		super = superuser();
+	int			free = 0;
+	int			mine = 0;
 
 	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
 	question->slot = own_slot(shared);
@@ -160,14 +162,24 @@ post(Question *question)
 	{
 		SyncPlace  *place = &question->slot->place[i];
 
-		if (place->state != SYNC_PLACE_FREE)
-			continue;
-		place->latch = MyLatch;
-		place->segment = dsm_segment_handle(question->segment);
-		place->state = SYNC_PLACE_POSTED;
-		question->place = place;
+		if (place->state == SYNC_PLACE_FREE)
+		{
+			free++;
+			question->place = place;
+		}
+		else if (place->role == role)
+			mine++;
+	}
+	if (!super && !SyncShareAllows(mine, free, SYNC_RESERVED))
+		question->place = NULL;
+	if (question->place)
+	{
+		question->place->latch = MyLatch;
+		question->place->segment = dsm_segment_handle(question->segment);
+		question->place->role = role;
+		question->place->superuser = super;
+		question->place->state = SYNC_PLACE_POSTED;
 		SetLatch(question->slot->latch);
-		break;
 	}
 	LWLockRelease(&shared->lock);
 	if (question->place)
@@ -176,8 +188,12 @@ post(Question *question)
 		ereport(ERROR,
 				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
 				 errmsg("the node is busy"),
-				 errdetail("%d sessions ask it already.", SYNC_REQUESTS),
-				 errhint("Try again in a few seconds.")));
+				 !super && mine > 0 ?
+				 errdetail("Role \"%s\" has %d requests under way, and %d of the node's %d places are free; a role may have no more than it leaves to others, of whom superusers have %d.",
+						   GetUserNameFromId(role, false), mine, free, SYNC_REQUESTS, SYNC_RESERVED) :
+				 errdetail("%d requests are under way, and the node has %d places, %d of them for superusers.",
+						   SYNC_REQUESTS - free, SYNC_REQUESTS, SYNC_RESERVED),
+				 errhint("Try again when one has been answered, in a few seconds.")));
 	no_worker(has_slot ? reason : NULL, state);
 }
 
@@ -247,10 +263,10 @@ ask(Question *question, SyncOp op, uint32 room, const char *const *arguments, in
 						(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 						 errmsg("the node of database \"%s\" has stopped before it answered", database_name()),
 						 errhint("See the view vecdb.stat_workers and the server's log.")));
-			if (TimestampDifferenceExceeds(began, GetCurrentTimestamp(), ANSWER_LIMIT_MS))
+			if (TimestampDifferenceExceeds(began, GetCurrentTimestamp(), SYNC_ANSWER_MS))
 				ereport(ERROR,
 						(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-						 errmsg("the node of database \"%s\" did not answer within %d seconds", database_name(), ANSWER_LIMIT_MS / 1000),
+						 errmsg("the node of database \"%s\" did not answer within %d seconds", database_name(), SYNC_ANSWER_MS / 1000),
 						 errhint("See the view vecdb.stat_workers and the server's log.")));
 			(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 1000, PG_WAIT_EXTENSION);
 			ResetLatch(MyLatch);
@@ -721,6 +737,12 @@ bind_table(const char *root_hex, Oid relid)
 		(void) SyncTableValue(&table, row, SHARED_TABLE, &isnull);
 		bound = !isnull || DatumGetBool(SyncTableValue(&table, row, SHARED_LEAVING, &isnull));
 	}
+	else
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the table of the collection was not created in time"),
+				 errdetail("The node waits %d seconds for it.", 2 * SYNC_ANSWER_MS / 1000),
+				 errhint("Join again: the same invitation is still good.")));
 	if (bound)
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_OBJECT),

@@ -21,7 +21,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "access/htup_details.h"
 #include "access/xact.h"
+#include "catalog/pg_class.h"
 #include "common/file_perm.h"
 #include "core/bytes.h"
 #include "miscadmin.h"
@@ -32,11 +34,19 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 #include "utils/timeout.h"
 #include "utils/timestamp.h"
 
 StaticAssertDecl(SYNC_ROOT_BYTES == CORE_KEY_BYTES, "a root key has another length in core");
 StaticAssertDecl(SYNC_STATEMENT_BYTES == GRANT_BYTES, "a statement has another length in core");
+
+/*
+ * A join has its table so long after the network has admitted us, or never: who
+ * asked for it was cancelled or rolled back.  A transaction that has bound the
+ * table and goes on holds the row itself.
+ */
+#define JOIN_GRACE_MS (2 * SYNC_ANSWER_MS)
 
 /* Collections that were left, whose rows wait to be deleted; joined again they stay. */
 static uint8_t left[NODE_COLLECTIONS][CORE_KEY_BYTES];
@@ -118,7 +128,9 @@ typedef struct Shared
 {
 	uint8_t		root[CORE_KEY_BYTES];
 	Oid			table;			/* InvalidOid: none is bound */
+	Oid			role;			/* whose it is then */
 	bool		leaving;
+	TimestampTz since;
 	char		name[NODE_NAME];
 } Shared;
 
@@ -142,6 +154,10 @@ read_shared(SyncTable *table, HeapTuple row, Shared *out)
 	out->table = isnull ? InvalidOid : DatumGetObjectId(value);
 	value = SyncTableValue(table, row, SHARED_LEAVING, &isnull);
 	out->leaving = !isnull && DatumGetBool(value);
+	value = SyncTableValue(table, row, SHARED_SINCE, &isnull);
+	out->since = isnull ? 0 : DatumGetTimestampTz(value);
+	value = SyncTableValue(table, row, SHARED_ROLE, &isnull);
+	out->role = isnull ? InvalidOid : DatumGetObjectId(value);
 	SyncTableText(table, row, SHARED_NAME, out->name, NODE_NAME);
 	return true;
 }
@@ -313,6 +329,57 @@ delete_dropped(void *arg)
 	(void) delete_shared(arg, false);
 }
 
+static bool
+is_orphan(const Shared *shared)
+{
+	return !OidIsValid(shared->table) && !shared->leaving &&
+		TimestampDifferenceExceeds(shared->since, GetCurrentTimestamp(), JOIN_GRACE_MS);
+}
+
+typedef struct Orphan
+{
+	const uint8_t *root;
+	bool		gone;
+} Orphan;
+
+/* The join of a collection came to nothing, unless a transaction has bound its table since. */
+static void
+delete_orphan(void *arg)
+{
+	Orphan	   *orphan = arg;
+	SyncTable	table;
+	SysScanDesc scan;
+	HeapTuple	row;
+	Shared		shared;
+
+	SyncTableOpen(&table, SYNC_SHARED_COLLECTION, true, false);
+	scan = SyncTableScan(&table, orphan->root);
+	row = systable_getnext_ordered(scan, ForwardScanDirection);
+	orphan->gone = HeapTupleIsValid(row) && read_shared(&table, row, &shared) && is_orphan(&shared) &&
+		SyncTableTryRow(&table, row);
+	systable_endscan_ordered(scan);
+	SyncTableClose(&table);
+	if (orphan->gone)
+		(void) delete_shared(orphan->root, false);
+}
+
+/* To the network this node stays a member, as when a table is dropped: the same invitation lets it in again. */
+static bool
+give_back(const uint8_t *root)
+{
+	Orphan		orphan = {.root = root};
+
+	if (!in_transaction(delete_orphan, &orphan))
+		return false;
+	if (orphan.gone)
+	{
+		ereport(LOG, (errmsg("a join came to nothing: this node does not hold the collection any more"),
+					  errhint("The same invitation can be redeemed again.")));
+		node_group_forget(sync_worker.node, node_clock(), root);
+	}
+	return true;
+}
+
 typedef struct Description
 {
 	Oid			table;
@@ -342,6 +409,8 @@ SyncRebind(void)
 		Description description = {.table = shared->table};
 		char		name[NODE_NAME];
 
+		if (is_orphan(shared))
+			ok = give_back(shared->root);
 		if (!OidIsValid(shared->table) || shared->leaving || !in_transaction(describe, &description))
 			continue;
 		switch (description.state)
@@ -378,8 +447,24 @@ typedef struct NewCollection
 	const uint8_t *root;
 	Oid			table;
 	const char *name;
+	Oid			role;			/* whose it is while it has no table */
 	bool		leave;			/* mark it as left */
 } NewCollection;
+
+/* InvalidOid when there is no such table any more. */
+static Oid
+owner_of(Oid table)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(table));
+	Oid			owner = InvalidOid;
+
+	if (HeapTupleIsValid(tuple))
+	{
+		owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+		ReleaseSysCache(tuple);
+	}
+	return owner;
+}
 
 /* The row of a collection that is shared, joined or left: made, or changed. */
 static void
@@ -391,6 +476,7 @@ put_collection(NewCollection *new)
 	SyncTable	table;
 	SysScanDesc scan;
 	HeapTuple	row;
+	Shared		before;
 
 	SyncTableOpen(&table, SYNC_SHARED_COLLECTION, true, false);
 	scan = SyncTableScan(&table, new->root);
@@ -402,6 +488,12 @@ put_collection(NewCollection *new)
 	values[SHARED_SINCE - 1] = TimestampTzGetDatum(GetCurrentTimestamp());
 	if (new->name)
 		values[SHARED_NAME - 1] = CStringGetTextDatum(new->name);
+	/* who leaves is whose table it was */
+	if (new->leave && HeapTupleIsValid(row) && read_shared(&table, row, &before))
+		new->role = owner_of(before.table);
+	values[SHARED_ROLE - 1] = ObjectIdGetDatum(new->role);
+	nulls[SHARED_ROLE - 1] = !OidIsValid(new->role);
+	replace[SHARED_ROLE - 1] = replace[SHARED_SINCE - 1] = true;
 	replace[SHARED_LEAVING - 1] = true;
 	replace[SHARED_NAME - 1] = new->name != NULL;
 	replace[SHARED_TABLE - 1] = new->leave || OidIsValid(new->table);
@@ -428,6 +520,68 @@ SyncFindRoot(Oid table, uint8_t root[CORE_KEY_BYTES])
 			}
 	pfree(list);
 	return found;
+}
+
+/* ---------------------------------------------------------------------------
+ * Whose they are
+ */
+
+typedef struct Count
+{
+	Oid			role;
+	SyncHolder *holder;
+} Count;
+
+static void
+count_held(void *arg)
+{
+	Count	   *count = arg;
+	SharedList *list = palloc(sizeof(SharedList));
+	char	   *name = GetUserNameFromId(count->role, true);
+
+	list_shared(list);
+	for (int i = 0; i < list->n; i++)
+	{
+		const Shared *shared = &list->row[i];
+
+		count->holder->n += (OidIsValid(shared->table) ? owner_of(shared->table) : shared->role) == count->role;
+	}
+	count->holder->superuser = superuser_arg(count->role);
+	strlcpy(count->holder->name, name ? name : "?", NAMEDATALEN);
+}
+
+bool
+SyncCountHeld(Oid role, SyncHolder *out)
+{
+	Count		count = {role, out};
+
+	memset(out, 0, sizeof(*out));
+	return in_transaction(count_held, &count);
+}
+
+typedef struct OwnerOf
+{
+	Oid			table;
+	Oid			owner;
+} OwnerOf;
+
+static void
+find_owner(void *arg)
+{
+	OwnerOf    *find = arg;
+
+	find->owner = owner_of(find->table);
+}
+
+bool
+SyncTableOwner(Oid table, Oid *owner)
+{
+	OwnerOf		find = {table, InvalidOid};
+
+	if (!in_transaction(find_owner, &find))
+		return false;
+	*owner = find.owner;
+	return OidIsValid(*owner);
 }
 
 /* ---------------------------------------------------------------------------
@@ -510,9 +664,9 @@ put_collection_now(NewCollection *new)
 }
 
 bool
-SyncAddCollection(const uint8_t root[CORE_KEY_BYTES], Oid table, const char *name)
+SyncAddCollection(const uint8_t root[CORE_KEY_BYTES], Oid table, const char *name, Oid role)
 {
-	NewCollection new = {root, table, name};
+	NewCollection new = {root, table, name, role};
 
 	return put_collection_now(&new);
 }

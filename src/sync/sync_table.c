@@ -57,7 +57,8 @@ typedef struct Column
 } Column;
 
 static const Column shared_columns[SHARED_COLUMNS] = {
-	{"root", BYTEAOID}, {"table", OIDOID, true}, {"name", TEXTOID}, {"leaving", BOOLOID}, {"since", TIMESTAMPTZOID}
+	{"root", BYTEAOID}, {"table", OIDOID, true}, {"name", TEXTOID}, {"leaving", BOOLOID}, {"since", TIMESTAMPTZOID},
+	{"role", OIDOID, true}
 };
 static const Column statement_columns[STATEMENT_COLUMNS] = {{"root", BYTEAOID}, {"statement", BYTEAOID}};
 
@@ -283,17 +284,29 @@ SyncTableInsert(SyncTable *self, Datum *values, bool *nulls)
 	CatalogTupleInsert(self->rel, heap_form_tuple(RelationGetDescr(self->rel), values, nulls));
 }
 
-/* Make sure that nobody else changes this row, or has. */
-static void
-lock_row(SyncTable *self, HeapTuple row)
+static TM_Result
+try_row(SyncTable *self, HeapTuple row, LockWaitPolicy policy)
 {
 	TupleTableSlot *slot = table_slot_create(self->rel, NULL);
 	TM_FailureData failure;
 	TM_Result	result = table_tuple_lock(self->rel, &row->t_self, GetActiveSnapshot(), slot, GetCurrentCommandId(true),
-										  LockTupleExclusive, self->wait ? LockWaitBlock : LockWaitError, 0, &failure);
+										  LockTupleExclusive, policy, 0, &failure);
 
 	ExecDropSingleTupleTableSlot(slot);
-	if (result != TM_Ok)
+	return result;
+}
+
+bool
+SyncTableTryRow(SyncTable *self, HeapTuple row)
+{
+	return try_row(self, row, LockWaitSkip) == TM_Ok;
+}
+
+/* Make sure that nobody else changes this row, or has. */
+static void
+lock_row(SyncTable *self, HeapTuple row)
+{
+	if (try_row(self, row, self->wait ? LockWaitBlock : LockWaitError) != TM_Ok)
 		ereport(ERROR,
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 				 errmsg("a row of table \"vecdb.%s\" was changed by another session", RelationGetRelationName(self->rel))));

@@ -36,7 +36,8 @@ typedef enum SyncTableKind
 #define SHARED_NAME 3
 #define SHARED_LEAVING 4
 #define SHARED_SINCE 5
-#define SHARED_COLUMNS 5
+#define SHARED_ROLE 6
+#define SHARED_COLUMNS 6
 #define STATEMENT_ROOT 1
 #define STATEMENT_STATEMENT 2
 #define STATEMENT_COLUMNS 2
@@ -83,6 +84,9 @@ extern Datum SyncTableValue(SyncTable *self, HeapTuple row, int column, bool *is
 
 extern void SyncTableInsert(SyncTable *self, Datum *values, bool *nulls);
 extern void SyncTableUpdate(SyncTable *self, HeapTuple row, Datum *values, bool *nulls, bool *replace);
+
+/* Is the row as it was seen, and has nobody locked it?  Then it is ours until the end of the transaction. */
+extern bool SyncTableTryRow(SyncTable *self, HeapTuple row);
 extern void SyncTableDelete(SyncTable *self, HeapTuple row);
 
 /* bytes[len] as a bytea */

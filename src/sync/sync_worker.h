@@ -17,6 +17,9 @@
 #include "sync/node.h"
 #include "sync/sync_ipc.h"
 
+/* Of the NODE_COLLECTIONS these are for superusers only. */
+#define SYNC_COLLECTIONS_RESERVED 64
+
 /*
  * One transaction on the tables of ours may take so long.  What it waits for ends it
  * sooner (lock_timeout, 100 ms); this is for work: a full set is some thousand
@@ -72,8 +75,20 @@ extern void SyncNoteLeft(const uint8_t root[CORE_KEY_BYTES]);
 /* Write down which statements are held, where that has changed.  False: it has to be tried again. */
 extern bool SyncFlush(void);
 
+/* How many collections a role holds: the owner of the table or, where there is none, who joins or leaves. */
+typedef struct SyncHolder
+{
+	int			n;
+	bool		superuser;
+	char		name[NAMEDATALEN];
+} SyncHolder;
+
+/* False when that could not be seen. */
+extern bool SyncCountHeld(Oid role, SyncHolder *out);
+extern bool SyncTableOwner(Oid table, Oid *owner);
+
 /* A collection that this node shares, has joined or leaves: its row and its statements, all or nothing. */
-extern bool SyncAddCollection(const uint8_t root[CORE_KEY_BYTES], Oid table, const char *name);
+extern bool SyncAddCollection(const uint8_t root[CORE_KEY_BYTES], Oid table, const char *name, Oid role);
 extern bool SyncMarkLeaving(const uint8_t root[CORE_KEY_BYTES]);
 extern bool SyncFindRoot(Oid table, uint8_t root[CORE_KEY_BYTES]);
 

@@ -95,7 +95,7 @@ DROP ROLE regress_vecdb_node;
 -- Settings
 SELECT name, setting, unit, context FROM pg_settings
 WHERE name IN ('vecdb.node_databases', 'vecdb.listen', 'vecdb.p2p_port', 'vecdb.advertise', 'vecdb.bootstrap', 'vecdb.lan_discovery',
-	'vecdb.network_id', 'vecdb.key_file', 'vecdb.max_peers', 'vecdb.mesh_degree', 'vecdb.max_clock_skew', 'vecdb.limit_private_subnets')
+	'vecdb.network_id', 'vecdb.key_file', 'vecdb.max_peers', 'vecdb.max_shared_collections_per_role', 'vecdb.mesh_degree', 'vecdb.max_clock_skew', 'vecdb.limit_private_subnets')
 ORDER BY name;
 
 -- No dump carries keys or members

@@ -136,7 +136,7 @@ is(status('POST', '/search', { vector => [ 1, 2, 3 ] }), 200, 'the next request 
 $node->safe_psql('postgres', 'ALTER ROLE vecdb_anon RESET ALL; ALTER ROLE vecdb_anon IN DATABASE postgres RESET ALL');
 is(lab_ask($node, q{SELECT current_setting('work_mem')}), '4MB', 'reset for the role is reset for requests');
 # an executor that has not read the setting yet sleeps to the end
-set_to("statement_timeout = '250ms'", sub { lab_run($node, 'SELECT pg_sleep(2)')->{status} == 500 });
+set_to("statement_timeout = '2s'", sub { lab_run($node, 'SELECT pg_sleep(4)')->{status} == 500 });
 set_to('statement_timeout = 0', sub { lab_ask($node, q{SELECT current_setting('statement_timeout')}) eq '0' });
 is(lab_run($node, q{SELECT set_config('vecdb.default_metric', 'l2', false)})->{status}, 201, 'a setting');
 call($node, 'POST', '/vectors', { vectors => [ { data => [1], collection => 'by_default' } ] });

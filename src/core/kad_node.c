@@ -98,7 +98,8 @@ struct KadNode
 
 static void note_alive(KadNode *self, CoreClock clock, NodeRecord *from, int address);
 static void consider(KadNode *self, CoreClock clock, NodeRecord *record);
-static void answer_request(KadNode *self, CoreClock clock, NodeRecord *from, const WireMessage *m);
+static void answer_request(KadNode *self, CoreClock clock, NodeRecord *from, int address, const WireMessage *m);
+static uint64_t carrier_of(const KadNode *self, const NodeRecord *from, int address);
 static bool to_avoid(const WireMessage *m, const KadId *id);
 static void take_answer(KadNode *self, CoreClock clock, NodeRecord *from, const WireMessage *m);
 static void check_clone(KadNode *self, const WireMessage *m);
@@ -222,7 +223,7 @@ kad_node_receive(KadNode *self, CoreClock clock, NodeRecord *from, int address, 
 		take_answer(self, clock, from, m);
 		return;
 	}
-	answer_request(self, clock, from, m);
+	answer_request(self, clock, from, address, m);
 }
 
 void
@@ -431,7 +432,7 @@ consider(KadNode *self, CoreClock clock, NodeRecord *record)
 }
 
 static void
-answer_request(KadNode *self, CoreClock clock, NodeRecord *from, const WireMessage *m)
+answer_request(KadNode *self, CoreClock clock, NodeRecord *from, int address, const WireMessage *m)
 {
 	WireMessage answer = {.version = WIRE_VERSION_MAX, .type = m->type, .response = true, .request = m->request};
 	NodeRecord *near[KAD_K + WIRE_AVOID + 1];
@@ -457,7 +458,7 @@ answer_request(KadNode *self, CoreClock clock, NodeRecord *from, const WireMessa
 			if (m->n_providers != 1)
 				answer.code = WIRE_CODE_MALFORMED;
 			else
-				switch (provider_store_add(&self->store, m->provider[0], clock.unix_ms))
+				switch (provider_store_add(&self->store, m->provider[0], carrier_of(self, from, address), clock.unix_ms))
 				{
 					case PROVIDER_NEW:
 					case PROVIDER_NEWER:
@@ -479,6 +480,17 @@ answer_request(KadNode *self, CoreClock clock, NodeRecord *from, const WireMessa
 	}
 	self->config.host.send(self->config.host.context, from, &answer);
 	consider(self, clock, from);
+}
+
+/* The subnet that a message has come from; those from nowhere in particular are one. */
+static uint64_t
+carrier_of(const KadNode *self, const NodeRecord *from, int address)
+{
+	if (address < 0)
+		return UINT64_MAX;
+	if (net_address_private(&from->addresses[address]))
+		return self->config.exempt_private ? 0 : 1;
+	return net_address_subnet(&from->addresses[address]);
 }
 
 static bool
@@ -776,7 +788,7 @@ publish(KadNode *self, CoreClock clock, const KadId *collection, NodeRecord *con
 		return;
 	self->issued_ms = issued_ms;
 	m.provider[0]->verified = true;
-	provider_store_add(&self->store, m.provider[0], clock.unix_ms);
+	provider_store_add(&self->store, m.provider[0], 0, clock.unix_ms);
 	for (int i = 0; i < n; i++)
 		send_request(self, clock, near[i], &m, FOR_PROVIDE, NO_TASK);
 	provider_release(self->config.pool, m.provider[0]);

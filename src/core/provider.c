@@ -17,6 +17,7 @@ static void drop_group(ProviderStore *self, ProviderGroup **at);
 static uint32_t count_of_node(const ProviderStore *self, const KadId *id);
 static bool subnet_of(const ProviderStore *self, const Provider *provider, uint64_t *subnet);
 static int	count_subnet(const ProviderStore *self, const ProviderGroup *group, const Provider *provider);
+static bool make_room(ProviderStore *self, uint64_t carrier);
 static int	choose_victim(ProviderStore *self, const ProviderGroup *group, int64_t unix_ms);
 
 bool
@@ -126,7 +127,7 @@ provider_store_reset(ProviderStore *self)
 }
 
 ProviderAdded
-provider_store_add(ProviderStore *self, Provider *provider, int64_t unix_ms)
+provider_store_add(ProviderStore *self, Provider *provider, uint64_t carrier, int64_t unix_ms)
 {
 	ProviderGroup **at = find_group(self, &provider->collection);
 	ProviderGroup *group = *at;
@@ -143,6 +144,7 @@ provider_store_add(ProviderStore *self, Provider *provider, int64_t unix_ms)
 			return PROVIDER_STALE;
 		if (!provider_verify(self->pool->crypto, provider))
 			return PROVIDER_FORGED;
+		provider->carrier = held->carrier;
 		group->member[i] = provider_keep(provider);
 		provider_release(self->pool, held);
 		return PROVIDER_NEWER;
@@ -158,7 +160,7 @@ provider_store_add(ProviderStore *self, Provider *provider, int64_t unix_ms)
 	if (self->n >= self->limit)
 	{
 		provider_store_expire(self, unix_ms);
-		if (self->n >= self->limit)
+		if (self->n >= self->limit && !make_room(self, carrier))
 			return PROVIDER_FULL;
 		at = find_group(self, &provider->collection);
 		group = *at;
@@ -172,6 +174,7 @@ provider_store_add(ProviderStore *self, Provider *provider, int64_t unix_ms)
 		group->collection = provider->collection;
 		*at = group;
 	}
+	provider->carrier = carrier;
 	group->member[group->n++] = provider_keep(provider);
 	self->n++;
 	return PROVIDER_NEW;
@@ -291,6 +294,51 @@ count_subnet(const ProviderStore *self, const ProviderGroup *group, const Provid
 	for (int i = 0; i < group->n; i++)
 		n += subnet_of(self, group->member[i], &other) && other == subnet;
 	return n;
+}
+
+/* Two carriers that share a counter are taken for one. */
+static unsigned
+counter_of(const ProviderStore *self, uint64_t carrier)
+{
+	return (unsigned) (((carrier ^ self->secret) * UINT64_C(0x9E3779B97F4A7C15)) >> 54);
+}
+
+/*
+ * Drop one, at random, of those that the carrier who has brought most has brought.
+ * False when that is this one.
+ */
+static bool
+make_room(ProviderStore *self, uint64_t carrier)
+{
+	uint32_t	count[1 << 10] = {0};
+	unsigned	most = counter_of(self, carrier);
+	ProviderGroup **victim_of = NULL;
+	int			victim = 0;
+	uint64_t	seen = 0;
+
+	for (int i = 0; i < PROVIDER_SLOTS; i++)
+		for (ProviderGroup *group = self->slot[i]; group != NULL; group = group->next)
+			for (int j = 0; j < group->n; j++)
+				count[counter_of(self, group->member[j]->carrier)]++;
+	for (unsigned c = 0; c < sizeof count / sizeof count[0]; c++)
+		if (count[c] > count[most])
+			most = c;
+	if (most == counter_of(self, carrier))
+		return false;
+	for (int i = 0; i < PROVIDER_SLOTS; i++)
+		for (ProviderGroup **at = &self->slot[i]; *at != NULL; at = &(*at)->next)
+			for (int j = 0; j < (*at)->n; j++)
+				if (counter_of(self, (*at)->member[j]->carrier) == most && core_random_below(self->random, ++seen) == 0)
+				{
+					victim_of = at;
+					victim = j;
+				}
+	if (victim_of == NULL)
+		return false;
+	drop_member(self, *victim_of, victim);
+	if ((*victim_of)->n == 0)
+		drop_group(self, victim_of);
+	return true;
 }
 
 /* Who makes room in a full group: who has expired, else one of the largest subnet. */

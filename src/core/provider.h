@@ -34,6 +34,7 @@ typedef struct Provider
 	int64_t		issued_ms;
 	int64_t		expires_ms;
 	NodeRecord *record;			/* of the node that signed; referenced */
+	uint64_t	carrier;		/* in a store: of who brought it */
 	uint32_t	references;
 	bool		withdrawn;
 	bool		verified;		/* its signature was checked */
@@ -72,7 +73,7 @@ typedef enum ProviderAdded
 	PROVIDER_STALE,				/* a newer one is held: a replay, or late */
 	PROVIDER_FORGED,
 	PROVIDER_CROWDED,			/* its subnet has PROVIDERS_PER_SUBNET already */
-	PROVIDER_FULL,				/* the store, or this node's share of it, is full; or no memory */
+	PROVIDER_FULL,				/* the store is full and no other has brought more; or this node's share of it; or no memory */
 } ProviderAdded;
 
 typedef struct ProviderGroup
@@ -100,11 +101,14 @@ extern void provider_store_init(ProviderStore *self, RecordPool *pool, const Cor
 extern void provider_store_reset(ProviderStore *self);
 
 /*
- * Take an announcement.  A collection that has PROVIDERS_PER_COLLECTION keeps a
+ * Take an announcement.  carrier is the subnet (net_address_subnet) from which it
+ * was brought, 0 for one's own and for what counts for none: a key costs nothing and
+ * a record says what it likes, so only that keeps one from taking the whole store.
+ * In a full store one of the carrier that has brought most makes room.  A collection that has PROVIDERS_PER_COLLECTION keeps a
  * random choice: the newcomer takes the place of one of the subnet that has
  * most, so that who was first, or who floods, does not own the answer.
  */
-extern ProviderAdded provider_store_add(ProviderStore *self, Provider *provider, int64_t unix_ms);
+extern ProviderAdded provider_store_add(ProviderStore *self, Provider *provider, uint64_t carrier, int64_t unix_ms);
 
 /*
  * Up to max providers of a collection into out[], a random choice when there

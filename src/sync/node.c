@@ -732,6 +732,7 @@ send_frame(Node *self, NodePeer *peer, const NetAddress *addresses, int n, const
 	return transport_send(self->transport, self->now.tick_ms, peer->curve, addresses, n, self->frame, *len);
 }
 
+/* What it waits for is kept with the peer: strangers decide how many are greeted that are not there. */
 void
 node_greet(Node *self, NodePeer *peer, const NetAddress *addresses, int n)
 {
@@ -747,18 +748,17 @@ node_greet(Node *self, NodePeer *peer, const NetAddress *addresses, int n)
 
 	size_t		len;
 
-	hello.request = node_call(self, CALL_HELLO, peer->curve, NULL, HELLO_TIMEOUT_MS);
-	if (hello.request == 0)
-		return;
+	hello.request = node_request(self);
 	peer->hello_ms = self->now.tick_ms;
 	if (send_frame(self, peer, addresses, n, &hello, &len) != TRANSPORT_SENT)
 	{
 		/* no answer to wait for */
 		peer->hello_ms = 0;
-		for (int i = 0; i < NODE_CALLS; i++)
-			if (self->call[i].purpose == CALL_HELLO && self->call[i].request == hello.request)
-				self->call[i].purpose = CALL_NONE;
+		return;
 	}
+	peer->hello_request[1] = peer->hello_request[0];
+	peer->hello_request[0] = hello.request;
+	peer->hello_until_ms = self->now.tick_ms + HELLO_TIMEOUT_MS;
 }
 
 /*
@@ -1022,10 +1022,20 @@ handle_stranger(Node *self, NodePeer *peer, int type, bool response, uint64_t re
 	self->refused++;
 }
 
+/* Is this the answer to a HELLO of ours? */
+static bool
+greeting_awaited(const Node *self, const NodePeer *peer, uint64_t request)
+{
+	return request != 0 && self->now.tick_ms < peer->hello_until_ms &&
+		(request == peer->hello_request[0] || request == peer->hello_request[1]);
+}
+
 /* Is this the answer to a request of ours to this peer? */
 static bool
 awaited(const Node *self, const NodePeer *peer, bool response, uint64_t request)
 {
+	if (response && greeting_awaited(self, peer, request))
+		return true;
 	for (int i = 0; response && i < NODE_CALLS; i++)
 		if (self->call[i].purpose != CALL_NONE && self->call[i].request == request &&
 			memcmp(self->call[i].curve, peer->curve, CORE_KEY_BYTES) == 0)
@@ -1175,6 +1185,22 @@ handle_hello(Node *self, NodePeer *peer, const WireMessage *m)
 static void
 handle_answer(Node *self, NodePeer *peer, const WireMessage *m)
 {
+	if (greeting_awaited(self, peer, m->request))
+	{
+		peer->hello_request[0] = peer->hello_request[1] = 0;
+		if (m->type == WIRE_HELLO)
+			handle_hello(self, peer, m);
+		else if (m->type == WIRE_ERROR && m->code != WIRE_CODE_BUSY)
+		{
+			char		reason[128];
+
+			snprintf(reason, sizeof reason, "it refuses us, with code %u: %.*s", m->code,
+					 (int) (m->text_len > 80 ? 80 : m->text_len), m->text == NULL ? "" : m->text);
+			node_refuse(self, peer->curve, reason);
+			group_unreachable(self, peer->curve);
+		}
+		return;
+	}
 	for (int i = 0; i < NODE_CALLS; i++)
 		if (self->call[i].purpose != CALL_NONE && self->call[i].request == m->request &&
 			memcmp(self->call[i].curve, peer->curve, CORE_KEY_BYTES) == 0)
@@ -1182,22 +1208,7 @@ handle_answer(Node *self, NodePeer *peer, const WireMessage *m)
 			NodeCall	call = self->call[i];
 
 			self->call[i].purpose = CALL_NONE;
-			if (call.purpose == CALL_HELLO)
-			{
-				if (m->type == WIRE_HELLO)
-					handle_hello(self, peer, m);
-				else if (m->type == WIRE_ERROR && m->code != WIRE_CODE_BUSY)
-				{
-					char		reason[128];
-
-					snprintf(reason, sizeof reason, "it refuses us, with code %u: %.*s", m->code,
-							 (int) (m->text_len > 80 ? 80 : m->text_len), m->text == NULL ? "" : m->text);
-					node_refuse(self, peer->curve, reason);
-					group_unreachable(self, peer->curve);
-				}
-			}
-			else
-				group_answered(self, peer, &call, m);
+			group_answered(self, peer, &call, m);
 			return;
 		}
 }
@@ -1272,7 +1283,7 @@ handle_message(Node *self, NodePeer *peer, const WireMessage *m)
 				group_receive(self, peer, m);
 			break;
 		default:
-			kad_node_receive(self->kad, self->now, record, m->response ? address_of_link(self, record) : -1, m);
+			kad_node_receive(self->kad, self->now, record, address_of_link(self, record), m);
 	}
 	record_pool_release(&self->pool, record);
 }

@@ -25,7 +25,7 @@
 #define NODE_RECORDS 16384		/* in the pool */
 #define NODE_PEERS 1280			/* whom we know by their link */
 #define NODE_COLLECTIONS 1024
-#define NODE_CALLS 64			/* requests of our own besides the core's, at a time */
+#define NODE_CALLS 64			/* requests of our own besides the core's and HELLO, at a time */
 #define NODE_JOINS 32			/* joins under way */
 #define NODE_NAME 64
 #define NODE_TEXT 512			/* longest line for the log */

@@ -13,7 +13,7 @@
 #define NODE_OWN_REQUEST (UINT64_C(1) << 63)	/* set in request ids of ours, never in the core's */
 #define NODE_CALL_TIMEOUT_MS 5000
 
-/* Of NODE_CALLS those about statements: who says much must not keep us from greeting, or from joining. */
+/* Of NODE_CALLS those about statements: who says much must not keep us from joining. */
 #define GRANTS_CALLS (NODE_CALLS / 2)
 #define GRANTS_CALLS_EACH (NODE_CALLS / 8)	/* about those of one collection */
 
@@ -31,6 +31,8 @@ typedef struct NodePeer
 	int64_t		up_since_ms;
 	bool		inbound;		/* it has a link to us */
 	int64_t		hello_ms;		/* tick of our last HELLO to it, or 0 */
+	uint64_t	hello_request[2];	/* the last two that it may still answer, ... */
+	int64_t		hello_until_ms; /* ... until this tick */
 	TransportVia hello_via;		/* of its last HELLO: the link (0: none), ... */
 	uint64_t	hello_seq;		/* ... the number of its record there ... */
 	NetAddress	hello_address;	/* ... and its first address */
@@ -43,12 +45,11 @@ typedef struct NodePeer
 typedef enum CallPurpose
 {
 	CALL_NONE,
-	CALL_HELLO,
 	CALL_GRANTS,
 	CALL_REDEEM
 } CallPurpose;
 
-/* A request of ours beside the core's, until its answer or its end. */
+/* A request of ours beside the core's and HELLO, until its answer or its end. */
 typedef struct NodeCall
 {
 	CallPurpose purpose;

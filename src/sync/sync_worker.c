@@ -1072,7 +1072,10 @@ VecdbSyncNodeMain(Datum arg)
 		MemoryContextReset(loop_context);
 		/* one that comes back at once must not fill the log */
 		if (errors > 3)
+		{
 			(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 1000, PG_WAIT_EXTENSION);
+			ResetLatch(MyLatch);	/* such a turn did not get that far */
+		}
 	}
 
 	set_state(SYNC_NODE_STOPPING, "");

@@ -55,7 +55,7 @@ try_provider(const uint8_t *bytes, size_t size)
 
 		REQUIRE(size == PROVIDER_BYTES && provider->expires_ms - provider->issued_ms <= PROVIDER_LIFE_MS);
 		provider_store_init(&store, &pool, &fuzz_random, true, 4);
-		added = provider_store_add(&store, provider, NOW);
+		added = provider_store_add(&store, provider, 0, NOW);
 		REQUIRE(added == (bytes[size - 1] & 1 ? PROVIDER_FORGED : PROVIDER_NEW));
 		REQUIRE(provider_store_list(&store, &provider->collection, NOW, out, 4) ==
 				(added == PROVIDER_NEW && !provider->withdrawn && provider->expires_ms > NOW));

@@ -262,6 +262,35 @@ test_claimed_key(void)
 	   "who has it is found as before");
 }
 
+/* Many are greeted that are not there, as strangers may have us do. */
+static void
+test_greetings(void)
+{
+	Node	   *node = hosted[4].node;
+	NetAddress	nowhere = own_address(1);
+	int64_t		until = node_clock().tick_ms + 3000;
+	int			greeted = 0;
+
+	while (greeted < 2 * NODE_CALLS && node_clock().tick_ms < until)
+	{
+		uint8_t		curve[CORE_KEY_BYTES];
+		NodePeer   *peer;
+
+		host_fill(&random_state, curve, sizeof curve);
+		peer = node_peer(node, curve, true);
+		if (peer == NULL)
+			break;
+		node_greet(node, peer, &nowhere, 1);
+		if (peer->hello_ms != 0)
+			greeted++;
+		else
+			turn();
+	}
+	ok(greeted > NODE_CALLS, "%d are greeted within seconds that are not there", greeted);
+	ok(node_call(node, CALL_GRANTS, node_record(hosted[5].node)->curve_key, &node_record(hosted[5].node)->id, 0) != 0,
+	   "and there is room for other requests");
+}
+
 /* Who says to be at several addresses counts for the one where it answers, not for the first. */
 static void
 test_good_address(void)
@@ -297,7 +326,6 @@ test_calls(Node *node)
 	}
 	ok(begun[0] == GRANTS_CALLS_EACH && begun[1] == GRANTS_CALLS_EACH, "requests about statements of one collection leave places for those of another");
 	ok(all == GRANTS_CALLS, "those of all collections leave some");
-	ok(node_call(node, CALL_HELLO, curve, NULL, HOUR_MS) != 0, "for a greeting");
 	ok(node_call(node, CALL_REDEEM, curve, NULL, HOUR_MS) != 0, "for joining");
 }
 
@@ -369,6 +397,7 @@ main(void)
 	test_claimed_key();
 	test_good_address();
 	test_calls(hosted[0].node);
+	test_greetings();
 	for (int i = 0; i < NODES; i++)
 		node_destroy(&hosted[i].node);
 	return tap_done();

@@ -48,13 +48,19 @@ announce(const Owner *owner, const KadId *collection, int64_t issued_ms, bool wi
 
 /* Announce, add, let go. */
 static ProviderAdded
-add(ProviderStore *store, const Owner *owner, const KadId *collection, int64_t issued_ms, bool withdrawn)
+add_from(ProviderStore *store, const Owner *owner, const KadId *collection, uint64_t carrier, int64_t issued_ms, bool withdrawn)
 {
 	Provider   *provider = announce(owner, collection, issued_ms, withdrawn);
-	ProviderAdded added = provider_store_add(store, provider, issued_ms);
+	ProviderAdded added = provider_store_add(store, provider, carrier, issued_ms);
 
 	provider_release(&pool, provider);
 	return added;
+}
+
+static ProviderAdded
+add(ProviderStore *store, const Owner *owner, const KadId *collection, int64_t issued_ms, bool withdrawn)
+{
+	return add_from(store, owner, collection, 0, issued_ms, withdrawn);
 }
 
 static DecodeStatus
@@ -133,20 +139,20 @@ test_store(void)
 	provider_store_init(&store, &pool, &fixture_random, true, 1000);
 	ok(provider_store_list(&store, &one, NOW, out, 20) == 0, "an empty store has nothing");
 	first = announce(&a, &one, NOW, false);
-	ok(provider_store_add(&store, first, NOW) == PROVIDER_NEW, "the first is new");
-	ok(provider_store_add(&store, first, NOW) == PROVIDER_KNOWN, "the very same is known");
+	ok(provider_store_add(&store, first, 0, NOW) == PROVIDER_NEW, "the first is new");
+	ok(provider_store_add(&store, first, 0, NOW) == PROVIDER_KNOWN, "the very same is known");
 	ok(add(&store, &a, &one, NOW + 1, false) == PROVIDER_NEWER, "a later one replaces it");
-	ok(provider_store_add(&store, first, NOW) == PROVIDER_STALE, "the first, replayed, is stale");
+	ok(provider_store_add(&store, first, 0, NOW) == PROVIDER_STALE, "the first, replayed, is stale");
 	provider_release(&pool, first);
 	ok(store.n == 1 && provider_store_list(&store, &one, NOW, out, 20) == 1 && out[0]->record == a.record, "one is held");
 
 	forged = announce(&a, &one, NOW + 2, false);
 	forged->bytes[90] ^= 1;
-	ok(provider_store_add(&store, forged, NOW) == PROVIDER_FORGED, "a forged successor changes nothing");
+	ok(provider_store_add(&store, forged, 0, NOW) == PROVIDER_FORGED, "a forged successor changes nothing");
 	provider_release(&pool, forged);
 	forged = announce(&b, &one, NOW + 2, false);
 	forged->bytes[90] ^= 1;
-	ok(provider_store_add(&store, forged, NOW) == PROVIDER_FORGED && store.n == 1, "nor does a forged newcomer");
+	ok(provider_store_add(&store, forged, 0, NOW) == PROVIDER_FORGED && store.n == 1, "nor does a forged newcomer");
 	provider_release(&pool, forged);
 
 	ok(add(&store, &b, &one, NOW, false) == PROVIDER_NEW && add(&store, &b, &two, NOW, false) == PROVIDER_NEW &&
@@ -255,6 +261,53 @@ test_limits(void)
 		record_pool_release(&pool, owners[i].record);
 }
 
+/* One carrier, with keys and addresses as it likes, and few others. */
+static void
+test_carriers(void)
+{
+	enum
+	{
+		LIMIT = 200, OTHERS = 10
+	};
+	ProviderStore store;
+	Owner		owner = owner_at(nth_address(1));
+	Owner		other[OTHERS];
+	KadId		theirs[OTHERS];
+	KadId		random_id;
+	int			taken = 0;
+	int			refused = 0;
+	int			kept = 0;
+	Provider   *out[1];
+
+	provider_store_init(&store, &pool, &fixture_random, false, LIMIT);
+	for (int i = 0; i < LIMIT; i++)
+	{
+		host_fill(&random_state, &random_id, sizeof random_id);
+		taken += add_from(&store, &owner, &random_id, 77, NOW, false) == PROVIDER_NEW;
+	}
+	ok(taken == LIMIT && store.n == LIMIT, "one carrier may fill a store that is empty");
+	taken = 0;
+	for (int i = 0; i < OTHERS; i++)
+	{
+		other[i] = owner_at(nth_address(100 + i));
+		host_fill(&random_state, &theirs[i], sizeof theirs[i]);
+		taken += add_from(&store, &other[i], &theirs[i], (uint64_t) i, NOW, false) == PROVIDER_NEW;
+	}
+	ok(taken == OTHERS && store.n == LIMIT, "what others bring has room nevertheless");
+	for (int i = 0; i < 1000; i++)
+	{
+		host_fill(&random_state, &random_id, sizeof random_id);
+		refused += add_from(&store, &owner, &random_id, 77, NOW, false) == PROVIDER_FULL;
+	}
+	for (int i = 0; i < OTHERS; i++)
+		kept += provider_store_list(&store, &theirs[i], NOW, out, 1) == 1;
+	ok(refused == 1000 && kept == OTHERS && store.n == LIMIT, "and is not pushed out by who has brought most");
+	provider_store_reset(&store);
+	record_pool_release(&pool, owner.record);
+	for (int i = 0; i < OTHERS; i++)
+		record_pool_release(&pool, other[i].record);
+}
+
 int
 main(void)
 {
@@ -262,5 +315,6 @@ main(void)
 	test_bytes();
 	test_store();
 	test_limits();
+	test_carriers();
 	return fixture_end();
 }

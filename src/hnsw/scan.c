@@ -11,6 +11,7 @@
  * Iterative scans keep the candidates that the pool had no room for, and go on
  * with the best of them when the rows found so far are used up.  What one round
  * found beyond ef_search waits for the next round, to come out in better order.
+ * Other scans search again only where rows turned out to be dead.
  *
  * Only MVCC snapshots: a row that vacuum removed after the scan saw its TID, and
  * another that came into its place, are both invisible to the snapshot, so no
@@ -46,6 +47,9 @@ typedef struct KilledTid
 
 #define MAX_KILLED 256
 
+/* Times that a scan without iteration searches again, each with twice the ef: rows of a region that was deleted */
+#define MAX_AGAIN 4
+
 typedef struct HnswScan
 {
 	MemoryContext context;		/* of the scan */
@@ -69,7 +73,10 @@ typedef struct HnswScan
 	int			ranked_allocated;
 	Ranked	   *ranked;			/* of found[done..end) */
 	double		last_bound;		/* greatest bound returned, for strict order */
-	double		last_high;		/* and where the intervals of those rows end */
+	double		last_high;		/* and where the intervals of those rows end; of live ones without iteration */
+	int			wanted;			/* without iteration: nodes with live rows that are still to be returned */
+	int			again;			/* and times that it has searched again */
+	bool		any_dead;		/* since it searched last, a row was found dead */
 	BlockNumber heap_blocks;	/* the table had at least so many when the scan looked last */
 	int64		tuples;			/* rows found, against max_scan_tuples */
 	int64		searches;		/* for the report of counters */
@@ -105,7 +112,7 @@ hnswbeginscan(Relation rel, int nkeys, int norderbys)
  * them nor let their nodes use up ef_search.  This is logged, or a standby's
  * pages would differ; standbys do not act upon the marks.
  *
- * The marks are set when the scan ends, which for a cursor may be long after
+ * The marks are set when the scan ends or searches again, which for a cursor may be long after
  * the rows were read.  Where vacuum has removed rows of the node meanwhile, the
  * same TID may belong to a new, live row with the same value: leave it alone.
  */
@@ -147,6 +154,7 @@ remember_killed(IndexScanDesc scan)
 {
 	HnswScan   *self = (HnswScan *) scan->opaque;
 
+	self->any_dead = true;
 	if (self->killed == NULL)
 		self->killed = MemoryContextAlloc(self->context, sizeof(KilledTid) * MAX_KILLED);
 	if (self->nkilled < MAX_KILLED)
@@ -188,15 +196,44 @@ prepare_null(HnswScan *self)
 	}
 }
 
+/* Find the ef nearest nodes, and more beside them; none where the index has no rows. */
+static void
+search_base(HnswScan *self, int ef)
+{
+	HnswRef		starts[HNSW_MAX_STARTS];
+	HnswRef		entry;
+	int			entry_level;
+	int			n;
+
+	for (int most = 1;; most = HNSW_MAX_STARTS)
+	{
+		HnswRef		now;
+		int			level_now;
+
+		self->search->keep_spilled = false;
+		n = HnswDescend(self->search, 0, starts, most, &entry_level, &entry);
+		self->search->nfound = 0;
+		if (n == 0)
+			return;
+		self->search->keep_spilled = self->mode != HNSW_ITERATIVE_OFF;
+		HnswSearchLevel(self->search, HNSW_BASE, starts, n,
+						HnswScanPool(self->index, ef), ef);
+		if (self->search->nfound > 0)
+			return;
+
+		/* all starts went away meanwhile; with more of them or a new entry point there is a new try */
+		HnswReadEntry(self->index, &now, &level_now);
+		if (now == entry && most > 1)
+			return;
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
 static void
 start(IndexScanDesc scan)
 {
 	HnswScan   *self = (HnswScan *) scan->opaque;
 	MemoryContext old;
-	HnswRef		starts[HNSW_MAX_STARTS];
-	HnswRef		entry;
-	int			entry_level;
-	int			n;
 
 	if (scan->numberOfOrderBys != 1)
 		ereport(ERROR,
@@ -236,6 +273,9 @@ start(IndexScanDesc scan)
 	self->begun = false;
 	self->done = self->end = self->at = self->at_tid = 0;
 	self->tuples = 0;
+	self->wanted = self->ef;
+	self->again = 0;
+	self->any_dead = false;
 	self->last_bound = self->last_high = -get_float8_infinity();
 	ItemPointerSetInvalid(&self->last_tid);
 
@@ -251,32 +291,8 @@ start(IndexScanDesc scan)
 		self->exhausted = true;
 		return;
 	}
-	for (int most = 1;; most = HNSW_MAX_STARTS)
-	{
-		HnswRef		now;
-		int			level_now;
-
-		self->search->keep_spilled = false;
-		n = HnswDescend(self->search, 0, starts, most, &entry_level, &entry);
-		self->search->nfound = 0;
-		if (n == 0)
-		{
-			self->exhausted = true;
-			return;
-		}
-		self->search->keep_spilled = self->mode != HNSW_ITERATIVE_OFF;
-		HnswSearchLevel(self->search, HNSW_BASE, starts, n,
-						HnswScanPool(self->index, self->ef), self->ef);
-		if (self->search->nfound > 0)
-			break;
-
-		/* all starts went away meanwhile; with more of them or a new entry point there is a new try */
-		HnswReadEntry(self->index, &now, &level_now);
-		if (now == entry && most > 1)
-			break;
-		CHECK_FOR_INTERRUPTS();
-	}
-	self->exhausted = self->mode == HNSW_ITERATIVE_OFF;
+	search_base(self, self->ef);
+	self->exhausted = self->mode == HNSW_ITERATIVE_OFF || self->search->nfound == 0;
 }
 
 /* More than 16,000 products can lose that are too small for a float: 1.4e-45 each. */
@@ -407,12 +423,72 @@ rank(HnswScan *self)
 	pfree(highs);
 }
 
+static bool
+was_found_dead(const HnswScan *self, HnswRef ref, const ItemPointerData *tid)
+{
+	for (int i = 0; i < self->nkilled; i++)
+	{
+		if (self->killed[i].ref == ref && ItemPointerEquals(&self->killed[i].tid, unconstify(ItemPointerData *, tid)))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Without iteration ef nodes are returned; where rows among them were dead, others
+ * take their places.  Their marks keep the dead out of a second search; what may
+ * belong before live rows that were returned does not come.  False: there is no need.
+ */
+static bool
+search_again(IndexScanDesc scan)
+{
+	HnswScan   *self = (HnswScan *) scan->opaque;
+	HnswSearch *search = self->search;
+	double		low;
+	double		high;
+	int			kept = 0;
+
+	if (!self->any_dead || self->again == MAX_AGAIN)
+		return false;
+	for (int i = 0; i < self->end; i++)
+	{
+		const HnswFound *found = &search->found[i];
+		bool		live = false;
+
+		for (int t = 0; t < found->ntids && !live; t++)
+			live = !(found->killed & (1 << t)) && !was_found_dead(self, found->ref, &found->tids[t]);
+		if (!live)
+			continue;
+		distance_interval(self, found, &low, &high);
+		self->last_high = Max(self->last_high, high);
+		self->wanted--;
+	}
+	if (self->wanted <= 0)
+		return false;
+
+	apply_killed(scan);
+	self->any_dead = false;
+	self->again++;
+	self->searches++;
+	search_base(self, self->ef << self->again);
+	for (int i = 0; i < search->nfound; i++)
+	{
+		distance_interval(self, &search->found[i], &low, &high);
+		if (low > self->last_high)
+			search->found[kept++] = search->found[i];
+	}
+	search->nfound = kept;
+	self->done = 0;
+	return kept > 0;
+}
+
 /*
  * Find the next nodes to return.  Returns false at the end of the scan.
  */
 static bool
-next_batch(HnswScan *self)
+next_batch(IndexScanDesc scan)
 {
+	HnswScan   *self = (HnswScan *) scan->opaque;
 	HnswSearch *search = self->search;
 
 	for (;;)
@@ -424,10 +500,13 @@ next_batch(HnswScan *self)
 		CHECK_FOR_INTERRUPTS();
 		self->begun = true;
 		self->done = self->end;
-		if (!first)
+		if (!first && self->mode == HNSW_ITERATIVE_OFF)
 		{
-			if (self->mode == HNSW_ITERATIVE_OFF)
+			if (!search_again(scan))
 				return false;
+		}
+		else if (!first)
+		{
 			if (!self->exhausted && self->tuples >= HnswMaxScanTuples())
 				self->exhausted = true;
 			if (!self->exhausted && !HnswSearchMore(search, HNSW_BASE))
@@ -446,12 +525,13 @@ next_batch(HnswScan *self)
 		if (self->mode == HNSW_ITERATIVE_OFF || !self->exhausted)
 		{
 			int			live = 0;
+			int			wanted = self->mode == HNSW_ITERATIVE_OFF ? self->wanted : self->ef;
 			float		frontier = get_float4_infinity();
 
 			/* Strict order: what a candidate could still come before has to wait */
 			if (self->mode == HNSW_ITERATIVE_STRICT)
 				frontier = HnswSearchFrontier(search);
-			for (limit = self->done; limit < search->nfound && live < self->ef; limit++)
+			for (limit = self->done; limit < search->nfound && live < wanted; limit++)
 			{
 				if (search->found[limit].distance > frontier)
 					break;
@@ -521,7 +601,7 @@ hnswgettuple(IndexScanDesc scan, ScanDirection direction)
 
 	for (;;)
 	{
-		if (self->at >= self->end && !next_batch(self))
+		if (self->at >= self->end && !next_batch(scan))
 			return false;
 		while (self->at < self->end)
 		{

@@ -16,6 +16,24 @@ shared_buffers = 64MB
 maintenance_work_mem = 128MB
 });
 
+# The nearest were deleted a moment ago, and nothing marks them yet: the first search finds others in
+# their places, in order, also where many are equal.
+$node->safe_psql(
+	'postgres', q{
+	CREATE TABLE line (id int, v vector(2));
+	INSERT INTO line SELECT i, ARRAY[i, 0]::vector FROM generate_series(1, 2000) i;
+	INSERT INTO line SELECT 10000 + i, '[-5000,0]' FROM generate_series(1, 900) i;
+	CREATE INDEX line_v ON line USING hnsw (v vector_l2_ops);
+	DELETE FROM line WHERE id <= 30 OR id BETWEEN 101 AND 300 OR id BETWEEN 10001 AND 10500});
+foreach my $try ([ 0, '31 .. 50' ], [ 101, '91 .. 100, 301 .. 310' ], [ 200, '100, 99, 98 and 301' ])
+{
+	my ($from, $name) = @$try;
+	my $ask = "SELECT string_agg(id::text, ' ') FROM (SELECT id FROM line ORDER BY v <-> '[$from.25,0]' LIMIT 20) s";
+
+	is($node->safe_psql('postgres', "SET enable_seqscan = off; $ask"), $node->safe_psql('postgres', "SET enable_indexscan = off; $ask"), "the nearest of $from: $name");
+}
+is($node->safe_psql('postgres', q{SET enable_seqscan = off; SELECT count(*) FROM (SELECT id FROM line ORDER BY v <-> '[-5000,0]' LIMIT 20) s}), 20, 'equal ones');
+
 # Points of a cube of width 1 around 0, and as many around 1 in the first coordinate.
 $node->safe_psql(
 	'postgres', qq{

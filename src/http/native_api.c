@@ -959,7 +959,9 @@ list_collections(Named **list)
 	*list = palloc(sizeof(Named) * Max(nknown, 1));
 	for (int i = 0; i < nknown; i++)
 	{
-		if (pg_class_aclcheck(known[i].relid, GetUserId(), ACL_SELECT) == ACLCHECK_OK)
+		bool		gone = false;
+
+		if (pg_class_aclcheck_ext(known[i].relid, GetUserId(), ACL_SELECT, &gone) == ACLCHECK_OK)
 			(*list)[n++] = known[i];
 	}
 	return n;
@@ -976,14 +978,28 @@ typedef struct Visit
 	ResourceOwner owner;
 } Visit;
 
-static void
-begin_visit(Visit *self)
+/*
+ * Somebody may have dropped, moved or renamed the table since it was listed: false
+ * where it is no collection any more.  Under the lock it stays, by its present name.
+ */
+static bool
+begin_visit(Visit *self, Named *collection)
 {
+	Relation	table;
+	bool		there;
+
 	CHECK_FOR_INTERRUPTS();
 	self->context = CurrentMemoryContext;
 	self->owner = CurrentResourceOwner;
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(self->context);
+	table = try_relation_open(collection->relid, AccessShareLock);
+	there = table != NULL && RelationGetNamespace(table) == get_namespace_oid(COLLECTION_SCHEMA, true);
+	if (there)
+		strlcpy(collection->name, RelationGetRelationName(table), NAMEDATALEN);
+	if (table != NULL)
+		relation_close(table, NoLock);
+	return there;
 }
 
 /* What the statement gave is gone then. */
@@ -1410,9 +1426,12 @@ find_vector(const char *id)
 		Visit		visit;
 		bool		has;
 
-		begin_visit(&visit);
-		run_on_row(list[i].name, list[i].relid, TABLE_EXISTS, id);
-		has = SPI_processed > 0;
+		has = begin_visit(&visit, &list[i]);
+		if (has)
+		{
+			run_on_row(list[i].name, list[i].relid, TABLE_EXISTS, id);
+			has = SPI_processed > 0;
+		}
 		end_visit(&visit);
 		if (!has)
 			continue;
@@ -1682,11 +1701,13 @@ search_all(const SearchBody *body, Hits *hits)
 		{
 			Visit		visit;
 
-			begin_visit(&visit);
-			search_collection(body, list[i].name);
-			collect_hits(hits, body->k, &list[i]);
+			if (begin_visit(&visit, &list[i]))
+			{
+				search_collection(body, list[i].name);
+				collect_hits(hits, body->k, &list[i]);
+				searched++;
+			}
 			end_visit(&visit);
-			searched++;
 		}
 		else if (others.len < 200)
 			appendStringInfo(&others, "%s\"%s\" has %d", others.len ? ", " : "", list[i].name, list[i].dimensions);

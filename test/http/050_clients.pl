@@ -100,6 +100,31 @@ call($node, 'POST', '/vectors', { vectors => [ map { { id => "v$_", collection =
 	$_->close for $filler, $maker2, @crossed;
 }
 
+# --- a collection is dropped while requests go through all of them
+{
+	my @asking = map { client() } 1 .. 2;
+	my $ask = sub {
+		$asking[0]->send(VecdbHttp::Client::compose('GET', '/vectors/stays'));
+		$asking[1]->send(VecdbHttp::Client::compose('POST', '/search', { vector => [ 1, 2, 3, 4, 5 ] }));
+	};
+	my @vectors = map { { id => $_, data => [ 1, 2, 3, 4, 5 ], collection => "a_$_" } } qw(goes stays);
+
+	is(call($node, 'POST', '/vectors', { vectors => \@vectors })->{status}, 201, 'two collections');
+	for (1 .. 10)
+	{
+		$ask->();
+		$_->answer for @asking;
+	}
+	my $dropper = hold_sql($node, 'BEGIN; LOCK TABLE collections.a_goes IN ACCESS EXCLUSIVE MODE');
+	$ask->();
+	ok(wait_until(sub { waiting() == 2 }), 'two requests wait for one of them');
+	release_lock($dropper, 'DROP TABLE collections.a_goes; COMMIT');
+	my @answers = map { $_->answer } @asking;
+	is_deeply(decode($answers[0]{body})->{collection}, 'a_stays', 'who looks for a vector finds it in the other') or diag($answers[0]{body});
+	is_deeply([ map { $_->{id} } @{ decode($answers[1]{body})->{results} // [] } ], ['stays'], 'who searches has what is there') or diag($answers[1]{body});
+	$_->close for @asking;
+}
+
 # --- a full queue
 {
 	$node->append_conf('postgresql.conf', 'vecdb.http_max_queue = 5');

@@ -77,7 +77,7 @@ PGDLLEXPORT void VecdbHttpFrontMain(Datum arg);
 #define MAX_PARAMETERS			100
 
 /* What the library keeps of a header or a parameter beside its text, at most. */
-#define ITEM_BYTES				96
+#define ITEM_BYTES				64
 
 /* After an early answer what the client still sends is read so long. */
 #define LINGER_MS				1000

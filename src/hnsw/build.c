@@ -1201,7 +1201,7 @@ load_floats(BuildState *state, BuildNode *node, const float *own, float *out)
 		Buffer		buffer = HnswReadNode(index, node->ref, HNSW_BASE, BUFFER_LOCK_SHARE, &stored);
 
 		if (stored == NULL)
-			elog(ERROR, "could not find a node of index \"%s\"", RelationGetRelationName(index->rel));
+			HnswCorrupt(index->rel, HnswRefBlock(node->ref), "A node that was written to it is not there.");
 		packed12_load((const uint8 *) HnswReadValue(index, buffer, stored, HNSW_BASE, &bytes), index->padded, stored->scale, out);
 		UnlockReleaseBuffer(buffer);
 	}
@@ -1228,7 +1228,7 @@ write_links(BuildState *state, BuildNode *node, int level)
 	/* the node's own value, from level 0 */
 	buffer = HnswReadNode(index, node->ref, HNSW_BASE, BUFFER_LOCK_SHARE, &stored);
 	if (stored == NULL)
-		elog(ERROR, "could not find a node of index \"%s\"", RelationGetRelationName(index->rel));
+		HnswCorrupt(index->rel, HnswRefBlock(node->ref), "A node that was written to it is not there.");
 	memset(&value, 0, sizeof(value));
 	value.scale = stored->scale;
 	value.error = node->error;
@@ -1362,12 +1362,13 @@ link_rest(BuildState *state)
 					node = HnswPageNode(page, layout, slot);
 					if (node->flags & HNSW_NODE_UNLINKED)
 					{
+						const char *stored;
 						uint32		bytes;
-						const char *stored = HnswReadValue(index, buffer, node, HNSW_BASE, &bytes);
 
+						if (!(node->flags & HNSW_NODE_USED) || node->ntids < 1)
+							HnswCorrupt(state->rel, block, "A node that waits for its links is not in use, or has no row.");
+						stored = HnswReadValue(index, buffer, node, HNSW_BASE, &bytes);
 						ref = HnswMakeRef(block, slot, node->generation);
-						if (node->ntids < 1)
-							HnswCorrupt(state->rel, block, "A node that waits for its links has no row.");
 						tid = node->tids[0];
 						memset(&value, 0, sizeof(value));
 						if (index->coded)

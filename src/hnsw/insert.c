@@ -661,7 +661,7 @@ again:
 			Buffer		buffer = HnswReadNode(index, existing, HNSW_BASE, BUFFER_LOCK_SHARE, &node);
 
 			if (node == NULL)
-				elog(ERROR, "could not find the node to be linked in index \"%s\"", RelationGetRelationName(index->rel));
+				HnswCorrupt(index->rel, HnswRefBlock(existing), "A node that waits for its links is not there.");
 			chunks = *(HnswChunkRef *) HnswNodeValue(node, &index->layout[HNSW_BASE]);
 			UnlockReleaseBuffer(buffer);
 		}
@@ -684,7 +684,7 @@ again:
 
 			Assert(!log);
 			if (node == NULL)
-				elog(ERROR, "could not find the node to be linked in index \"%s\"", RelationGetRelationName(index->rel));
+				HnswCorrupt(index->rel, HnswRefBlock(existing), "A node that waits for its links is not there.");
 			for (int i = 0; i < nchosen[0]; i++)
 			{
 				if (index->coded)

@@ -5,7 +5,8 @@
 # First the cases by hand, one field each.  Then many thousands of random flips
 # under search, insert, vacuum and hnsw_check, of every kind of value: a library
 # of this test (flip/flip.c) changes bytes in the server's buffers, where no
-# checksum looks, and puts them back.  VECDB_FLIPS (30000) is how many,
+# checksum looks, and puts them back.  Last, flips while an index is built, in the
+# pages that the build itself wrote and reads again.  VECDB_FLIPS (30000) is how many,
 # VECDB_FLIP_SEED (1) where they begin.  To do a finding again: the same seed,
 # VECDB_FLIP_KIND its kind, VECDB_FLIP_FIRST its first step.
 use strict;
@@ -39,7 +40,10 @@ $node->safe_psql(
 	'postgres', qq{
 	CREATE FUNCTION flip_run(regclass, text, text, int, bigint, bigint, bigint) RETURNS text
 		AS '$library' LANGUAGE C STRICT;
-	CREATE FUNCTION flip_byte(regclass, bigint, int, int) RETURNS int AS '$library' LANGUAGE C STRICT});
+	CREATE FUNCTION flip_byte(regclass, bigint, int, int) RETURNS int AS '$library' LANGUAGE C STRICT;
+	CREATE FUNCTION flip_build(regclass, bigint, int) RETURNS void AS '$library' LANGUAGE C STRICT;
+	CREATE FUNCTION flip_build_end() RETURNS bigint AS '$library' LANGUAGE C STRICT;
+	CREATE FUNCTION flipped(anyelement) RETURNS anyelement AS '$library' LANGUAGE C STRICT IMMUTABLE PARALLEL SAFE});
 
 # Numbers of a vector that belongs to i: the same each time.
 my $numbers = q{(SELECT array_agg(hashint8(i * 1000 + k) / 4294967296.0 ORDER BY k) FROM generate_series(1, %d) k)};
@@ -160,6 +164,68 @@ while ($done < $flips && !%found)
 	$first += $steps;
 }
 is(join(' ', sort keys %found), '', "$done flipped bytes: answers, or the error that the index is corrupted");
+
+# Builds: name, type, operator, class, options, expression of i, rows.  With the
+# least maintenance_work_mem, the last of the rows of those with long values are
+# linked from their pages.
+my @builds = (
+	[ 'long', 'vector(1500)', '<->', 'vector_l2_ops', 'm = 4, ef_construction = 16', dense('vector', 1500), 300 ],
+	[ 'wide', 'vector(6000)', '<=>', 'vector_cosine_ops', 'm = 4, ef_construction = 16', dense('vector', 6000), 400 ],
+	[ 'wide_l1', 'vector(2500)', '<+>', 'vector_l1_ops', 'm = 4, ef_construction = 16', dense('vector', 2500), 160 ],
+	[ 'sparse', 'sparsevec(9000)', '<->', 'sparsevec_l2_ops', 'm = 4, ef_construction = 16', $sparse =~ s/CASE .* END/1500/r, 160 ],
+	[ 'equal', 'halfvec(24)', '<#>', 'halfvec_ip_ops', 'm = 4, ef_construction = 16', dense('halfvec', 24) =~ s/\bi\b/(i % 120)/r, 400 ],
+	[ 'hamming', 'bit(64)', '<~>', 'bit_hamming_ops', 'm = 4, ef_construction = 16', $bits, 300 ]);
+my $rounds = 2 + int($flips / 5000);
+my ($built, $of, $refused, $rest) = (0, 0, 0, 0);
+
+foreach my $kind (@builds)
+{
+	my ($name, $type, $operator, $class, $options, $expression, $rows) = @$kind;
+	my $table = "build_$name";
+	my $script = '';
+	my ($rc, $out, $err);
+
+	($rc, $out, $err) = $node->psql(
+		'postgres', qq{
+		CREATE TABLE $table AS SELECT i AS id, $expression AS v FROM generate_series(1, $rows) i;
+		SET maintenance_work_mem = '1MB';
+		CREATE INDEX ${table}_v ON $table USING hnsw ((flipped(v)::$type) $class) WITH ($options)});
+	is($rc, 0, "$name: built before a byte goes wrong");
+	$rest++ if $err =~ /NOTICE:  hnsw graph no longer fits into maintenance_work_mem/;
+	for my $round (1 .. $rounds)
+	{
+		my $item = "v FROM $table WHERE id = " . (1 + $round * 37 % $rows);
+
+		# every fourth by workers too, with the memory that lets them share it
+		$script .= sprintf(q{
+			ALTER TABLE %1$s SET (parallel_workers = %2$d);
+			SELECT FROM flip_build('%1$s_v', %3$d, %4$d);
+			REINDEX INDEX %1$s_v;
+			SELECT 'flipped ' || flip_build_end();
+			SELECT count(*) FROM (SELECT id FROM %1$s ORDER BY flipped(v)::%5$s %6$s (SELECT %7$s) LIMIT 20) s;
+			INSERT INTO %1$s SELECT 0, %7$s;
+			DELETE FROM %1$s WHERE id = 0;
+			VACUUM %1$s;
+			SELECT count(*) FROM hnsw_check('%1$s_v');
+			}, $table, $round % 4 ? 0 : 2, $seed * 100003 + $round, $rows / 6, $type, $operator, $item);
+	}
+	($rc, $out, $err) = $node->psql(
+		'postgres', qq{
+		SET jit = off; SET enable_seqscan = off; SET enable_sort = off; SET statement_timeout = '20s';
+		SET maintenance_work_mem = '1MB'; SET min_parallel_table_scan_size = 0; SET max_parallel_maintenance_workers = 2;
+		$script}, on_error_stop => 0, extra_params => [ '-v', 'VERBOSITY=verbose' ]);
+	$of += $_ foreach $out =~ /^flipped (\d+)$/mg;
+	$built += () = $out =~ /^flipped \d+$/mg;
+	$refused += () = $err =~ /ERROR:  XX002:/g;
+	is(join("\n", grep { /ERROR:|FATAL:|server closed/ && !/ERROR:  (XX002|0A000):|index returned tuples in wrong order/ } split /\n/, $err), '',
+		"$name: a build of pages whose bytes go wrong ends in an index, or in the error that it is corrupted");
+	$node->safe_psql('postgres', "REINDEX INDEX ${table}_v");
+	is($node->safe_psql('postgres', "SELECT count(*) FROM hnsw_check('${table}_v')"), 0, "$name: built again, it is sound");
+}
+is($built, $rounds * @builds, "$built builds");
+cmp_ok($of, '>', 0, "bytes were flipped: $of");
+cmp_ok($refused, '>', 0, "statements were refused: $refused");
+is($rest, 3, 'builds of long values linked some of them from their pages');
 is($node->psql('postgres', 'SELECT 1'), 0, 'the server is up');
 unlike(slurp_file($node->logfile), qr/terminated by signal|PANIC|TRAP/, 'no process crashed');
 foreach my $kind (@kinds)

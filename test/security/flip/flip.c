@@ -125,10 +125,8 @@ restore(Flip *self)
  * the others are to be read.
  */
 static int
-choose_byte(Flip *self, BlockNumber block)
+choose_byte(Flip *self, BlockNumber block, int kind)
 {
-	const HnswPageOpaque *opaque = HnswPageGetOpaque(self->image + (Size) block * BLCKSZ);
-
 	switch (next_random(self, 8))
 	{
 		case 0:
@@ -139,9 +137,9 @@ choose_byte(Flip *self, BlockNumber block)
 		case 3:
 			if (block == 0)
 				return SizeOfPageHeaderData + next_random(self, sizeof(HnswMeta));
-			if (opaque->kind <= HNSW_PAGE_UPPER)
+			if (kind <= HNSW_PAGE_UPPER)
 			{
-				const HnswLayout *layout = &self->meta.layout[opaque->kind];
+				const HnswLayout *layout = &self->meta.layout[kind];
 
 				return SizeOfPageHeaderData + next_random(self, layout->slots) * layout->slot_bytes +
 					next_random(self, Min(sizeof(HnswNode) + 8, layout->slot_bytes));
@@ -153,37 +151,41 @@ choose_byte(Flip *self, BlockNumber block)
 }
 
 static void
+flip_byte_of(Flip *self, BlockNumber block)
+{
+	Buffer		buffer = ReadBuffer(self->index, block);
+	char	   *page = BufferGetPage(buffer);
+	const HnswPageOpaque *opaque = (HnswPageOpaque *) (page + BLCKSZ - MAXALIGN(sizeof(HnswPageOpaque)));
+	uint8	   *byte;
+
+	LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
+	byte = (uint8 *) page + choose_byte(self, block, opaque->kind);
+	switch (next_random(self, 4))
+	{
+		case 0:
+			*byte = 0xFF;
+			break;
+		case 1:
+			*byte = next_random(self, 256);
+			break;
+		case 2:
+			*byte += next_random(self, 2) ? 1 : -1;
+			break;
+		default:
+			*byte ^= 1 << next_random(self, 8);
+	}
+	MarkBufferDirty(buffer);
+	UnlockReleaseBuffer(buffer);
+	self->tally.flips++;
+}
+
+static void
 flip_bytes(Flip *self)
 {
 	int			n = next_random(self, 2) ? 1 + next_random(self, 2) : 1 + next_random(self, MOST_FLIPS);
 
 	for (int i = 0; i < n; i++)
-	{
-		BlockNumber block = next_random(self, 8) == 0 ? 0 : next_random(self, self->nblocks);
-		int			at = choose_byte(self, block);
-		Buffer		buffer = ReadBuffer(self->index, block);
-		uint8	   *byte;
-
-		LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
-		byte = (uint8 *) BufferGetPage(buffer) + at;
-		switch (next_random(self, 4))
-		{
-			case 0:
-				*byte = 0xFF;
-				break;
-			case 1:
-				*byte = next_random(self, 256);
-				break;
-			case 2:
-				*byte += next_random(self, 2) ? 1 : -1;
-				break;
-			default:
-				*byte ^= 1 << next_random(self, 8);
-		}
-		MarkBufferDirty(buffer);
-		UnlockReleaseBuffer(buffer);
-	}
-	self->tally.flips += n;
+		flip_byte_of(self, next_random(self, 8) == 0 ? 0 : next_random(self, self->nblocks));
 	forget_constants(self);
 }
 
@@ -331,6 +333,20 @@ prepare(const char *statement)
 	return plan;
 }
 
+/* An allocation that corrupt bytes ask for shall fail, and be seen. */
+static void
+limit_memory(struct rlimit *before)
+{
+	struct rlimit limit;
+	struct rusage usage;
+
+	getrlimit(RLIMIT_DATA, before);
+	getrusage(RUSAGE_SELF, &usage);
+	limit = *before;
+	limit.rlim_cur = usage.ru_maxrss * 1024 + MOST_MEMORY;
+	setrlimit(RLIMIT_DATA, &limit);
+}
+
 /*
  * flip_run(index regclass, search text, fetch text, rows int, seed bigint, first bigint, steps bigint)
  *	  gives flips, operations and how many were refused.  search and fetch are
@@ -345,8 +361,6 @@ flip_run(PG_FUNCTION_ARGS)
 	int64		first = PG_GETARG_INT64(5);
 	int64		last = first + PG_GETARG_INT64(6);
 	struct rlimit before;
-	struct rlimit limit;
-	struct rusage usage;
 	Flip	   *self = palloc0(sizeof(Flip));
 	MemoryContext step_context = AllocSetContextCreate(CurrentMemoryContext, "flip step", ALLOCSET_DEFAULT_SIZES);
 
@@ -360,12 +374,7 @@ flip_run(PG_FUNCTION_ARGS)
 	self->stats = prepare("SELECT count(*) FROM hnsw_stats($1::oid)");
 	save(self);
 
-	/* an allocation that corrupt bytes ask for shall fail, and be seen */
-	getrlimit(RLIMIT_DATA, &before);
-	getrusage(RUSAGE_SELF, &usage);
-	limit = before;
-	limit.rlim_cur = usage.ru_maxrss * 1024 + MOST_MEMORY;
-	setrlimit(RLIMIT_DATA, &limit);
+	limit_memory(&before);
 	PG_TRY();
 	{
 		for (int64 step = first; step < last; step++)
@@ -393,6 +402,72 @@ flip_run(PG_FUNCTION_ARGS)
 	SPI_finish();
 	PG_RETURN_TEXT_P(cstring_to_text(psprintf(INT64_FORMAT " " INT64_FORMAT " " INT64_FORMAT,
 											  self->tally.flips, self->tally.operations, self->tally.refused)));
+}
+
+/*
+ * Builds.  An index of flipped(v) is built while flip_build() has the bytes of
+ * pages that the build has written, and will read again, go wrong at every so
+ * many'th row.
+ */
+static struct
+{
+	Oid			index;			/* invalid: nothing is flipped */
+	int			every;
+	Flip		flip;
+	struct rlimit before;
+} building;
+
+/* flip_build(index regclass, seed bigint, every int): the index is there and was sound when this session called it first. */
+PG_FUNCTION_INFO_V1(flip_build);
+Datum
+flip_build(PG_FUNCTION_ARGS)
+{
+	Flip	   *self = &building.flip;
+	Relation	index = index_open(PG_GETARG_OID(0), AccessShareLock);
+
+	if (self->tally.steps++ == 0)
+	{
+		Buffer		buffer = ReadBuffer(index, HNSW_META_BLOCK);
+
+		LockBuffer(buffer, BUFFER_LOCK_SHARE);
+		self->meta = *HnswPageGetMeta(BufferGetPage(buffer));
+		UnlockReleaseBuffer(buffer);
+	}
+	index_close(index, AccessShareLock);
+	self->random = (uint64) PG_GETARG_INT64(1) * UINT64CONST(0xD1342543DE82EF95);
+	self->tally.flips = 0;
+	building.every = PG_GETARG_INT32(2);
+	building.index = PG_GETARG_OID(0);
+	limit_memory(&building.before);
+	PG_RETURN_VOID();
+}
+
+/* flipped(anyelement): the argument. */
+PG_FUNCTION_INFO_V1(flipped);
+Datum
+flipped(PG_FUNCTION_ARGS)
+{
+	Flip	   *self = &building.flip;
+
+	if (OidIsValid(building.index) && next_random(self, building.every) == 0)
+	{
+		self->index = index_open(building.index, NoLock);
+		self->nblocks = RelationGetNumberOfBlocks(self->index);
+		if (self->nblocks > 0)
+			flip_byte_of(self, next_random(self, self->nblocks));
+		index_close(self->index, NoLock);
+	}
+	PG_RETURN_DATUM(PG_GETARG_DATUM(0));
+}
+
+/* flip_build_end(): how many were flipped. */
+PG_FUNCTION_INFO_V1(flip_build_end);
+Datum
+flip_build_end(PG_FUNCTION_ARGS)
+{
+	building.index = InvalidOid;
+	setrlimit(RLIMIT_DATA, &building.before);
+	PG_RETURN_INT64(building.flip.tally.flips);
 }
 
 /* flip_byte(index regclass, block bigint, at int, byte int): set one byte, unless that is -1; gives what it was. */

@@ -272,6 +272,18 @@ estimate_links(HnswIndex *index, int kind, const HnswNode *node, const float *ow
 	}
 }
 
+/* Is the node linked to ref already?  The caller holds a lock. */
+static bool
+is_linked(const HnswNode *node, const HnswLayout *layout, HnswRef ref)
+{
+	for (int i = 0; i < node->nlinks; i++)
+	{
+		if (HnswLinkGet(&HnswNodeLinks(node, layout)[i]) == ref)
+			return true;
+	}
+	return false;
+}
+
 /*
  * Where the node is linked to ref already: pin that link if asked for.  The
  * caller holds an exclusive lock.  Returns false where it is not linked.
@@ -403,6 +415,11 @@ add_link_plain(HnswIndex *index, int kind, HnswRef target, HnswRef ref, const Hn
 		{
 			UnlockReleaseBuffer(buffer);
 			return false;
+		}
+		if (pin == HNSW_PIN_NOT && is_linked(node, layout, ref))
+		{
+			UnlockReleaseBuffer(buffer);
+			return true;
 		}
 		n = node->nlinks;
 		memcpy(links, HnswNodeLinks(node, layout), sizeof(HnswLink) * n);

@@ -50,7 +50,7 @@ override with_llvm = no
 NODE_DATA := $(DATA)
 override DATA = $(patsubst $(srcdir)/%,%,$(wildcard $(srcdir)/sql/vecdb--*--*.sql))
 
-COMMANDS = help start stop psql demo test unit fuzz sim regress isolation pgtap tap security http net soak-http fresh test-matrix bench bench-http bench-peers
+COMMANDS = help start stop psql demo test unit fuzz sim regress isolation pgtap tap security http net soak-http fresh deb test-matrix bench bench-http bench-peers
 .PHONY: $(COMMANDS) install-vector-shim uninstall-vector-shim
 
 ifneq ($(if $(MAKECMDGOALS),$(filter-out $(COMMANDS),$(MAKECMDGOALS)),all),)
@@ -116,6 +116,7 @@ help:
 	@echo 'make soak-http      memory over 200,000 requests through HTTP; REQUESTS=n'
 	@echo 'make fresh          the two commands of README on bare machines, in chroots (root); ALL=1 on all of them, STATE=name on one'
 	@echo '                    WHOLE=1 with every suite; test/fresh/states has their names'
+	@echo 'make deb            packages for Debian, of every PostgreSQL whose headers are here, in .vecdb/deb; VERSIONS=17 for one'
 	@echo 'make test-matrix    the suites of the server on PostgreSQL 17 and 18, in chroots (root); VERSIONS=17 for one, 19 too'
 	@echo
 	@echo 'make && make install       build and install into the PostgreSQL of PG_CONFIG'
@@ -149,6 +150,10 @@ fresh:
 
 test-matrix:
 	@$(TOOL)/matrix.sh
+
+# Packages for Debian; "make fresh STATE=package" tries them.
+deb:
+	@VERSIONS='$(VERSIONS)' $(TOOL)/deb.sh
 
 # SET and ROW choose; the others are told in test/bench/README.md.
 bench:

@@ -119,10 +119,25 @@ make_machine()
 		in_machine DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends install $(printf '%s\n' "$@" | grep -v '^+') || return 1
 }
 
+# make_packages RELEASE: "make deb" on a bare machine, twice, the second time of a
+# newer version; what it makes is in DEBS.
+make_packages()
+{
+	local revision
+
+	make_machine "$1" root || return 1
+	rm -rf "$DEBS" && mkdir "$DEBS" || return 1
+	for revision in '' 1; do
+		in_machine make -C /root/vecdb deb REVISION=$revision 8>&- &&
+			mkdir "$DEBS/deb${revision:+-newer}" &&
+			cp "$MACHINE"/root/vecdb/.vecdb/deb/*.deb "$DEBS/deb${revision:+-newer}/" || return 1
+	done
+}
+
 # state NAME RELEASE USER CI PACKAGES...
 state()
 {
-	local name=$1 release=$2 user=$3 log=$WORK/log/fresh-$1.log began=$SECONDS passed failed status
+	local name=$1 release=$2 user=$3 log=$WORK/log/fresh-$1.log began=$SECONDS passed failed status script=inside
 
 	shift 4
 	say "== $name: Debian $release, $user${1:+, $*}"
@@ -136,13 +151,23 @@ state()
 	# Another run with the same MATRIX_CACHE waits.
 	exec 8>"$ARCHIVES.lock"
 	flock 8
-	if ! make_machine "$release" "$user" "$@" >"$log" 2>&1; then
+	: >"$log"
+	if [ "$name" = package ]; then
+		script=package
+		DEBS=$CACHE/fresh-deb
+	fi
+	if ! { [ "$name" != package ] || make_packages "$release"; } >>"$log" 2>&1 ||
+		! make_machine "$release" "$user" "$@" >>"$log" 2>&1; then
 		say "not ok - $name: the machine could not be made; the end of $log:"
 		tail -n 15 "$log" | sed 's/^/  | /'
 		FAILED=$((FAILED + 1))
 		return
 	fi
-	in_machine timeout -k 20 "$(limit)" bash /fresh/inside.sh "$name" "$user" 8>&- | tee -a "$log" | grep --line-buffered -E '^(not )?ok - |^  \| '
+	if [ "$name" = package ]; then
+		mv "$DEBS"/* "$MACHINE/fresh/" && rmdir "$DEBS"
+		cp "$ROOT/test/upgrade/vecdb--0.1.0.sql" "$MACHINE/fresh/"
+	fi
+	in_machine timeout -k 20 "$(limit)" bash "/fresh/$script.sh" "$name" "$user" 8>&- | tee -a "$log" | grep --line-buffered -E '^(not )?ok - |^  \| '
 	status=${PIPESTATUS[0]}
 	passed=$(grep -c '^ok - ' "$log")
 	failed=$(grep -c '^not ok - ' "$log")

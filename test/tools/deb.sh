@@ -33,7 +33,7 @@ copy_tree()
 }
 
 open_log deb
-PGMAJOR=
+
 for version in ${VERSIONS:-}; do
 	need "headers:$version" "postgresql-server-dev-$version"
 done
@@ -42,7 +42,7 @@ need program:dpkg-buildpackage dpkg-dev
 need program:pg_buildext postgresql-common
 need program:dh debhelper
 need program:lintian lintian
-need program:g++ g++
+need file:/usr/share/doc/build-essential build-essential
 install_missing
 versions=${VERSIONS:-$(headers_found | sort -nu | paste -s -d ' ')}
 version=$(sed -n 's/^EXTVERSION = //p' "$ROOT/Makefile")

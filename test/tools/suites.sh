@@ -232,6 +232,17 @@ limit()
 	echo $((left > 0 ? left : 1))
 }
 
+# end_servers: those of the copy, which a test that was stopped could not end.
+end_servers()
+{
+	local file pid
+
+	while IFS= read -r file; do
+		read -r pid <"$file"
+		[ "$(readlink "/proc/$pid/cwd")" != "${file%/*}" ] || kill -QUIT "$pid"
+	done < <(find "$BUILD" -name postmaster.pid 2>/dev/null)
+}
+
 # count SUITE STATUS PASSED FAILED SKIPPED: add up and tell.
 count()
 {
@@ -243,7 +254,10 @@ count()
 	FAILED=$((FAILED + failed))
 	printf '%-10s %6d passed %4d failed%s  %4d s\n' "$suite" "$passed" "$failed" \
 		"$([ "$skipped" -eq 0 ] || printf ' %4d skipped' "$skipped")" $((SECONDS - STARTED))
-	[ "$status" -ne 124 ] || printf '  stopped after %d seconds\n' $((SECONDS - STARTED))
+	if [ "$status" -eq 124 ]; then
+		printf '  stopped after %d seconds\n' $((SECONDS - STARTED))
+		end_servers
+	fi
 	if [ "$failed" -gt 0 ]; then
 		grep -aE '^not ok|\.\.\. FAILED|Dubious|Parse errors|Bad plan|^ERROR|runtime error|SUMMARY:' "$OUT" |
 			grep -v '# TODO' | head -n 20 | sed 's/^/  | /'

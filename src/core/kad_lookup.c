@@ -83,10 +83,11 @@ kad_lookup_answered(KadLookup *self, const KadId *from, NodeRecord *const *recor
 	if (c->state != KAD_ASKED && c->state != KAD_SLOW)
 		return false;
 	leave_parallel(self, c);
-	c->state = KAD_ANSWERED;
 	count_for_source(self, c, true);
+	/* as long as it counts as asked its place goes to none of those that it names */
 	for (int i = 0; i < n; i++)
 		offer(self, records[i], place, c->hops < 255 ? c->hops + 1 : 255);
+	c->state = KAD_ANSWERED;
 	return true;
 }
 

@@ -525,6 +525,47 @@ test_memory(void)
 	ok(survived == 240, "wherever memory runs out, nodes go on when there is some again (%d of 240)", survived);
 }
 
+/* The farthest of a full list answers: what it names is blamed on it, not on who would get its place. */
+static void
+test_full_list(void)
+{
+	KadTable	table;
+	KadLookup	lookup;
+	KadId		target = {{7}};
+	NodeRecord *far = record_with_prefix(&target, 0, nth_address(1), NULL);
+	NodeRecord *others[KAD_SHORTLIST - 1];
+	NodeRecord *named[5];
+	int			right = 0;
+
+	kad_table_init(&table, &memory, &pool, &(KadId) {{200}}, false);
+	kad_table_answered(&table, far, 0, 1);
+	kad_lookup_init(&lookup, &table, &target, false, 0);
+	kad_lookup_next(&lookup, 0);
+	for (int i = 0; i < KAD_SHORTLIST - 1; i++)
+	{
+		others[i] = record_with_prefix(&target, 1 + i % 3, nth_address(100 + i), NULL);
+		kad_lookup_offer(&lookup, others[i]);
+	}
+	for (int i = 0; i < 5; i++)
+		named[i] = record_with_prefix(&target, 5, nth_address(300 + i), NULL);
+	ok(lookup.n == KAD_SHORTLIST && kad_lookup_answered(&lookup, &far->id, named, 5), "the farthest of a full list answers");
+	for (int i = 0; i < lookup.n; i++)
+	{
+		const KadCandidate *c = &lookup.candidate[lookup.order[i]];
+
+		for (int j = 0; j < 5; j++)
+			right += c->record == named[j] && c->source < KAD_SHORTLIST && lookup.candidate[c->source].record == far;
+	}
+	ok(right == 5, "and stands for all that it names (%d)", right);
+	kad_lookup_reset(&lookup);
+	kad_table_reset(&table);
+	record_pool_release(&pool, far);
+	for (int i = 0; i < KAD_SHORTLIST - 1; i++)
+		record_pool_release(&pool, others[i]);
+	for (int i = 0; i < 5; i++)
+		record_pool_release(&pool, named[i]);
+}
+
 /* The number of the request of a type that peers[0] has sent to a peer last; 0: none. */
 static uint64_t
 request_to(int peer, WireType type)
@@ -610,6 +651,7 @@ main(void)
 	test_lies();
 	test_fakes();
 	test_limits();
+	test_full_list();
 	test_shares();
 	test_memory();
 	return fixture_end();

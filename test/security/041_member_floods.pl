@@ -23,7 +23,7 @@ diag("seed $seed (TEST_SEED sets another)");
 my ($root, $b, $g, $c) = map { new_node($_) } qw(root b g c);
 $_->{conf}{'vecdb.bootstrap'} = $root->address, $_->write_conf for $b, $g, $c;
 $_->start for $root, $b, $g, $c;
-are_together('four nodes find each other', 60, $root, $b, $g, $c);
+are_together('four nodes find each other', $root, $b, $g, $c);
 
 sub flooder { return hostile($root, "--seed=$seed", '--wait=60000', @_) }
 my $other = $seed + 1;

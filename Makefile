@@ -13,6 +13,7 @@ NET_CORE = $(patsubst %,$(srcdir)/src/core/%.c,beacon decode grant invitation ka
 SYNC_BACKEND = $(patsubst %,$(srcdir)/src/sync/%.c,sync_ipc sync_sql sync_table)
 OBJS = $(patsubst %.c,%.o,$(sort $(filter-out $(NET_CORE),$(wildcard $(srcdir)/src/*.c $(srcdir)/src/core/*.c $(srcdir)/src/vector/*.c $(srcdir)/src/hnsw/*.c $(srcdir)/src/collection/*.c)) $(SYNC_BACKEND)))
 DATA_built = sql/vecdb--$(EXTVERSION).sql
+DOCS = $(patsubst $(srcdir)/%,%,$(wildcard $(srcdir)/doc/*.md))
 EXTRA_CLEAN = sql/vecdb--$(EXTVERSION).sql
 
 # PostgreSQL's headers as system headers: our warnings are not for them.
@@ -66,6 +67,9 @@ include $(PGXS)
 endif
 
 ifdef PGXS
+# Pages of the reference have common names: a folder of their own.
+docmoduledir := extension/vecdb
+
 all: vecdb_http.so vecdb_sync.so
 
 vecdb_http.so: $(HTTP_OBJS)

@@ -1,6 +1,6 @@
 # 100_real_clients.pl
 #	  Clients that people use: curl and Perl's HTTP::Tiny.  And what else the
-#	  project tells its users about HTTP: the table of settings in README, and
+#	  project tells its users about HTTP: the table of settings in doc/http.md, and
 #	  the lines that "make start" prints.
 use strict;
 use warnings;
@@ -56,8 +56,8 @@ is($answer->{status}, 201, 'HTTP::Tiny POST in chunks');
 is($http->get("$url/vectors/parts")->{status}, 200, 'and goes on after it');
 is($http->delete("$url/vectors/parts")->{status}, 200, 'HTTP::Tiny DELETE');
 
-# --- README's table of settings
-my ($table) = slurp_file("$root/README.md") =~ /^### Settings of HTTP\n(.*?)^### |\z/ms;
+# --- the table of settings
+my ($table) = slurp_file("$root/doc/http.md") =~ /^## Settings of HTTP\n(.*?)(?:^## |\z)/ms;
 my %told;
 for my $line (split /\n/, $table)
 {
@@ -70,7 +70,7 @@ my %there = map { split /=/, $_, 2 } split /\n/, $node->safe_psql('postgres', q{
 		WHEN unit = 'kB' AND boot_val::int % 1024 = 0 THEN boot_val::int / 1024 || 'MB' WHEN unit = 'B' THEN boot_val::int / 1024 || 'kB'
 		WHEN unit = 'ms' THEN boot_val::int / 1000 || 's' ELSE boot_val || unit END
 	FROM pg_settings WHERE name LIKE 'vecdb.http%'});
-is_deeply(\%told, \%there, 'README names every setting of HTTP and its default');
+is_deeply(\%told, \%there, 'doc/http.md names every setting of HTTP and its default');
 
 $node->stop;
 

@@ -1,8 +1,8 @@
 # 040_http_readme.pl
-#	  The README's examples of HTTP give what the README says.
+#	  The examples of HTTP in doc/http.md give what is written there.
 #
-# In the section "HTTP", the block that begins with curl is run by a shell
-# against a server of the test's own, after the statements that the section
+# The block that begins with curl is run by a shell
+# against a server of the test's own, after the statements that the page
 # gives for the roles; the text block behind it is its output.
 use strict;
 use warnings;
@@ -12,7 +12,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(sleep);
 
-my ($section) = slurp_file("$FindBin::RealBin/../../README.md") =~ /^## HTTP\n(.*?)^## /ms;
+my ($section) = slurp_file("$FindBin::RealBin/../../doc/http.md") =~ /\A# HTTP\n(.*)\z/ms;
 my ($commands, $expected) = $section =~ /^```sh\n(curl .*?)^```\n\n^```text\n(.*?)^```\n/ms;
 my ($roles) = $section =~ /^```sh\necho "(.*?)" \| psql -d DATABASE\n^```\n/ms;
 
@@ -53,9 +53,9 @@ my @got = split /\n/, curl($commands);
 my @want = split /\n/, $expected;
 s/("(?:created|updated)_at":)"[^"]*"/$1"..."/g for @got;
 s/("(?:table|index|total)_bytes":)\d+/${1}0/g for @got, @want;
-ok(@want > 5, 'the README has examples of HTTP');
+ok(@want > 5, 'the page has examples');
 is($got[$_] // '', $want[$_], 'answer ' . ($_ + 1)) for 0 .. $#want;
-is(scalar @got, scalar @want, 'no more answers than the README has');
+is(scalar @got, scalar @want, 'no more answers than the page has');
 
 $node->stop;
 done_testing();

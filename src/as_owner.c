@@ -68,6 +68,7 @@ AsOwnerBegin(Oid owner)
 	SetUserIdAndSecContext(owner, self.context | SECURITY_RESTRICTED_OPERATION);
 	self.nest = NewGUCNestLevel();
 	VecdbRestrictSearchPath();
+	self.within = runs_owners_code;
 	runs_owners_code = true;
 	return self;
 }
@@ -75,13 +76,19 @@ AsOwnerBegin(Oid owner)
 void
 AsOwnerEnd(const AsOwner *self)
 {
-	runs_owners_code = false;
+	runs_owners_code = self->within;
 	AtEOXact_GUC(false, self->nest);
 	SetUserIdAndSecContext(self->user, self->context);
 }
 
 void
-AsOwnerFailed(void)
+AsOwnerFailed(bool within)
 {
-	runs_owners_code = false;
+	runs_owners_code = within;
+}
+
+bool
+AsOwnerRuns(void)
+{
+	return runs_owners_code;
 }

@@ -18,16 +18,21 @@ typedef struct AsOwner
 	Oid			user;			/* who it was before */
 	int			context;
 	int			nest;
+	bool		within;			/* what an owner wrote ran already */
 } AsOwner;
 
 /*
- * Become this user, until AsOwnerEnd.  Neither is nested.  An error before that is
- * undone by the (sub)transaction that it ends, but for what AsOwnerFailed undoes:
- * who has begun catches it, and calls that.
+ * Become this user, until AsOwnerEnd.  What the owner wrote may come here again.  An
+ * error before the end is undone by the (sub)transaction that it ends, but for what
+ * AsOwnerFailed undoes: who has begun catches it, and calls that with what AsOwnerRuns
+ * said before.
  */
 extern AsOwner AsOwnerBegin(Oid owner);
 extern void AsOwnerEnd(const AsOwner *self);
-extern void AsOwnerFailed(void);
+extern void AsOwnerFailed(bool within);
+
+/* Does this process run what an owner wrote? */
+extern bool AsOwnerRuns(void);
 
 /* Once for each process */
 extern void AsOwnerInit(void);

@@ -239,6 +239,21 @@ count(Oid relid, int64 *rows, volatile bool *owns)
 	return counted;
 }
 
+/*
+ * What another's policy or function fails with, of whatever class, must not be the end
+ * of a list of all collections; that the caller has cancelled it, or has to begin anew,
+ * is.  The domain of the server's own messages tells these from what RAISE makes.
+ */
+static bool
+ends_statement(const ErrorData *error)
+{
+	int			category = ERRCODE_TO_CATEGORY(error->sqlerrcode);
+
+	return (category == ERRCODE_TO_CATEGORY(ERRCODE_OPERATOR_INTERVENTION) ||
+			category == ERRCODE_TO_CATEGORY(ERRCODE_TRANSACTION_ROLLBACK)) &&
+		error->domain != NULL && strcmp(error->domain, PG_TEXTDOMAIN("postgres")) == 0;
+}
+
 /* How many rows of a table the caller sees; NULL where that is not told, or it is gone. */
 PG_FUNCTION_INFO_V1(vecdb_count_rows);
 Datum
@@ -246,6 +261,7 @@ vecdb_count_rows(PG_FUNCTION_ARGS)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
+	bool		within = AsOwnerRuns();
 	volatile bool counted = false;
 	volatile bool owns = false;
 	int64		rows = 0;
@@ -262,9 +278,8 @@ vecdb_count_rows(PG_FUNCTION_ARGS)
 	PG_CATCH();
 	{
 		ErrorData  *error;
-		int			category;
 
-		AsOwnerFailed();
+		AsOwnerFailed(within);
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
 		FlushErrorState();
@@ -272,10 +287,7 @@ vecdb_count_rows(PG_FUNCTION_ARGS)
 		MemoryContextSwitchTo(context);
 		CurrentResourceOwner = owner;
 
-		/* What another's policy fails with must not be the end of a list of all collections. */
-		category = ERRCODE_TO_CATEGORY(error->sqlerrcode);
-		if (owns || (category != ERRCODE_TO_CATEGORY(ERRCODE_DATA_EXCEPTION) &&
-					 category != ERRCODE_TO_CATEGORY(ERRCODE_SYNTAX_ERROR_OR_ACCESS_RULE_VIOLATION)))
+		if (owns || ends_statement(error))
 			ReThrowError(error);
 		counted = false;
 	}

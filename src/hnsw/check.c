@@ -629,7 +629,7 @@ hnsw_check(PG_FUNCTION_ARGS)
 	}
 	PG_CATCH();
 	{
-		AsOwnerFailed();
+		AsOwnerFailed(owner.within);
 		PG_RE_THROW();
 	}
 	PG_END_TRY();

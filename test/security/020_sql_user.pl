@@ -92,6 +92,27 @@ is($node->safe_psql('postgres', q{SELECT pg_advisory_lock(7) \gset
 	SELECT * FROM hnsw_check('tried_idx');
 	SELECT objid FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid();
 	RESET vecdb_test.armed; SELECT pg_advisory_lock(9) IS NULL}), "7\nf", 'nor locks of the session, nor take those that are there; its user goes on with them');
+# ... nor when it runs code of an owner in between, with and without an error
+$node->safe_psql(
+	'postgres', q{
+	CREATE TABLE between (v vector(2));
+	INSERT INTO between VALUES ('[1,2]');
+	CREATE INDEX between_idx ON between USING hnsw (v vector_l2_ops);
+	CREATE TABLE failing (id text);
+	INSERT INTO failing VALUES ('a');
+	CREATE POLICY p ON failing USING (length(id) / (length(id) - 1) > 0);
+	ALTER TABLE failing ENABLE ROW LEVEL SECURITY}, @mallory);
+$node->safe_psql('postgres', 'ALTER TABLE failing OWNER TO ann; GRANT SELECT ON failing TO mallory');
+foreach my $between (
+	q{PERFORM * FROM public.hnsw_check('public.between_idx')},
+	q{BEGIN PERFORM * FROM public.hnsw_check('public.tried_idx'); EXCEPTION WHEN OTHERS THEN NULL; END},
+	q{PERFORM vecdb.count_rows('public.failing')})
+{
+	is($node->safe_psql('postgres', qq{SELECT pg_advisory_lock(7) \\gset
+		SET vecdb_test.armed = '1'; SET vecdb_test.what = \$\$DO 'BEGIN SET vecdb_test.what = ''x''; @{[ $between =~ s/'/''/gr ]}; PERFORM pg_advisory_unlock_all(); EXCEPTION WHEN insufficient_privilege THEN NULL; END'\$\$;
+		SELECT * FROM hnsw_check('tried_idx');
+		SELECT objid FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()}), '7', "... nor after: $between");
+}
 is($node->safe_psql('postgres', 'SELECT rolsuper FROM pg_roles WHERE rolname = \'mallory\''), 'f', 'he is who he was');
 
 # ---------------------------------------------------------------------
@@ -171,6 +192,31 @@ is($node->safe_psql('postgres', $list), "bait|2\nbroken|2\nclosed|2\nforced|2\np
 is($node->safe_psql('postgres', $list, @bob), "bait|2\nbroken|\nclosed|2\nforced|\nplainly|1\npoliced|", 'another user sees those of his rows that nobody\'s code chooses');
 $node->safe_psql('postgres', 'SELECT * FROM vecdb.stats()', $_ ? @bob : ()) foreach 0, 1;
 is(sprung($node, $offset) =~ s/,//r, 'mallory', 'and nothing of the owner\'s is run by another');
+
+# No error of their code or data ends the list for others, whatever its class
+$node->safe_psql(
+	'postgres', q{
+	SET client_min_messages = error;
+	CREATE FUNCTION fails(state text) RETURNS int IMMUTABLE LANGUAGE plpgsql AS $q$
+	BEGIN
+		IF current_user <> session_user THEN
+			RAISE EXCEPTION 'fails' USING ERRCODE = state;
+		END IF;
+		RETURN 1;
+	END $q$;
+	SELECT vecdb.create_collection(c, 2, index_type => 'flat') FROM unnest('{raising,pretending,exhausting,huge,sound}'::text[]) c;
+	SELECT vecdb.upsert(c, 'a', '[1,2]') FROM unnest('{raising,pretending,exhausting,huge,sound}'::text[]) c;
+	CREATE INDEX ON collections.raising (created_at) WHERE fails('P0001') > 0;
+	CREATE INDEX ON collections.pretending (created_at) WHERE fails('57014') > 0;
+	CREATE POLICY p ON collections.exhausting USING (length(repeat(id, 2000000000)) > 0);
+	CREATE POLICY p ON collections.huge USING (length(repeat(id, 600000000) || repeat(id, 600000000)) > 0);
+	ALTER TABLE collections.exhausting ENABLE ROW LEVEL SECURITY;
+	ALTER TABLE collections.huge ENABLE ROW LEVEL SECURITY;
+	GRANT SELECT ON collections.raising, collections.pretending, collections.exhausting, collections.huge, collections.sound TO PUBLIC}, @mallory);
+$list = q{SELECT name, rows FROM vecdb.collections WHERE name IN ('raising', 'pretending', 'exhausting', 'huge', 'sound') ORDER BY name};
+is($node->safe_psql('postgres', $list), "exhausting|1\nhuge|1\npretending|\nraising|\nsound|1", 'a superuser is told of what others count');
+is($node->safe_psql('postgres', $list, @bob), "exhausting|\nhuge|\npretending|\nraising|\nsound|1", 'so is another user');
+$node->safe_psql('postgres', q{DROP TABLE collections.raising, collections.pretending, collections.exhausting, collections.huge, collections.sound});
 
 # The planner evaluates expressions of statistics and keys of partitions, too; and
 # not all that is immutable and in C is harmless.

@@ -203,6 +203,17 @@ HnswCountSearch(IndexScanDesc scan)
 #define VecdbIsJsonExpr(node) false
 #endif
 
+/*
+ * Conditions on a table, the first of their query: 18 has columns that are no more
+ * than an expression, which otherwise the planner puts in their places.
+ */
+#if PG_VERSION_NUM >= 180000
+#include "rewrite/rewriteHandler.h"
+#define VecdbExpandGenerated(conditions, rel) ((List *) expand_generated_columns_in_expr((Node *) (conditions), rel, 1))
+#else
+#define VecdbExpandGenerated(conditions, rel) (conditions)
+#endif
+
 #include "storage/lwlock.h"
 
 /*

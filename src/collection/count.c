@@ -197,7 +197,7 @@ count_by_policies(Relation rel, int64 *rows)
 	{
 		CachedPlanSource *source = linitial(SPI_plan_get_plan_sources(plan));
 		Query	   *query = linitial_node(Query, source->query_list);
-		List	   *conditions = linitial_node(RangeTblEntry, query->rtable)->securityQuals;
+		List	   *conditions = VecdbExpandGenerated(linitial_node(RangeTblEntry, query->rtable)->securityQuals, rel);
 
 		counted = list_length(query->rtable) == 1 && !has_users_code((Node *) conditions, NULL);
 		if (counted)

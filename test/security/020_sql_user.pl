@@ -218,6 +218,20 @@ is($node->safe_psql('postgres', $list), "exhausting|1\nhuge|1\npretending|\nrais
 is($node->safe_psql('postgres', $list, @bob), "exhausting|\nhuge|\npretending|\nraising|\nsound|1", 'so is another user');
 $node->safe_psql('postgres', q{DROP TABLE collections.raising, collections.pretending, collections.exhausting, collections.huge, collections.sound});
 
+# A policy may ask for a column that is not stored
+if ($node->pg_version >= 18)
+{
+	$node->safe_psql(
+		'postgres', q{
+		SELECT vecdb.create_collection('unstored', 2, index_type => 'flat'), vecdb.upsert('unstored', 'a', '[1,2]'), vecdb.upsert('unstored', 'bb', '[1,2]');
+		ALTER TABLE collections.unstored ADD COLUMN long int GENERATED ALWAYS AS (length(id)) VIRTUAL;
+		CREATE POLICY p ON collections.unstored USING (long > 1);
+		ALTER TABLE collections.unstored ENABLE ROW LEVEL SECURITY;
+		GRANT SELECT ON collections.unstored TO PUBLIC}, @mallory);
+	is($node->safe_psql('postgres', q{SELECT name, rows FROM vecdb.collections WHERE name = 'unstored'}, @bob), 'unstored|1', 'a policy on a virtual column chooses');
+	$node->safe_psql('postgres', 'DROP TABLE collections.unstored');
+}
+
 # The planner evaluates expressions of statistics and keys of partitions, too; and
 # not all that is immutable and in C is harmless.
 $node->safe_psql('postgres', 'CREATE SCHEMA hs; CREATE EXTENSION hstore SCHEMA hs; GRANT USAGE ON SCHEMA hs TO PUBLIC');

@@ -144,7 +144,8 @@ provider_store_add(ProviderStore *self, Provider *provider, uint64_t carrier, in
 			return PROVIDER_STALE;
 		if (!provider_verify(self->pool->crypto, provider))
 			return PROVIDER_FORGED;
-		provider->carrier = held->carrier;
+		/* not who brought the one before: that may have been whoever wants it to go with theirs */
+		provider->carrier = carrier;
 		group->member[i] = provider_keep(provider);
 		provider_release(self->pool, held);
 		return PROVIDER_NEWER;

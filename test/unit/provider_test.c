@@ -303,6 +303,28 @@ test_carriers(void)
 		kept += provider_store_list(&store, &theirs[i], NOW, out, 1) == 1;
 	ok(refused == 1000 && kept == OTHERS && store.n == LIMIT, "and is not pushed out by who has brought most");
 	provider_store_reset(&store);
+
+	/* who floods brings those of others first, which they bring anew */
+	provider_store_init(&store, &pool, &fixture_random, false, LIMIT);
+	for (int i = 0; i < OTHERS; i++)
+		(void) add_from(&store, &other[i], &theirs[i], 77, NOW, false);
+	while (store.n < LIMIT)
+	{
+		host_fill(&random_state, &random_id, sizeof random_id);
+		(void) add_from(&store, &owner, &random_id, 77, NOW, false);
+	}
+	taken = kept = 0;
+	for (int i = 0; i < OTHERS; i++)
+		taken += add_from(&store, &other[i], &theirs[i], (uint64_t) i, NOW + 1, false) == PROVIDER_NEWER;
+	for (int i = 0; i < LIMIT - 2 * OTHERS; i++)
+	{
+		host_fill(&random_state, &random_id, sizeof random_id);
+		(void) add_from(&store, &owner, &random_id, (uint64_t) (1000 + i), NOW, false);
+	}
+	for (int i = 0; i < OTHERS; i++)
+		kept += provider_store_list(&store, &theirs[i], NOW, out, 1) == 1;
+	ok(taken == OTHERS && kept == OTHERS, "what its owner brings anew goes with nobody's flood");
+	provider_store_reset(&store);
 	record_pool_release(&pool, owner.record);
 	for (int i = 0; i < OTHERS; i++)
 		record_pool_release(&pool, other[i].record);

@@ -1133,13 +1133,46 @@ in_forget(Transport *self, Inbound *link)
 		self->in_top--;
 }
 
-#define SUBNET_COUNTERS 2048
-
-/* Two subnets that share a counter are taken for one. */
-static unsigned
-subnet_counter(const Inbound *link)
+typedef struct OfSubnet
 {
-	return (unsigned) ((link->subnet * UINT64_C(0x9E3779B97F4A7C15)) >> 53);
+	uint64_t	subnet;
+	int			slot;
+} OfSubnet;
+
+static int
+compare_subnets(const void *left, const void *right)
+{
+	uint64_t	a = ((const OfSubnet *) left)->subnet;
+	uint64_t	b = ((const OfSubnet *) right)->subnet;
+
+	return a < b ? -1 : a > b;
+}
+
+/*
+ * For each of the links chosen: how many of them are of its subnet; 0 for others.
+ * Counted exactly: who floods could choose a subnet that shares a counter with another's.
+ */
+static void
+count_subnets(const Transport *self, const bool *chosen, int *of_subnet)
+{
+	OfSubnet	by_subnet[INBOUND_SLOTS];
+	int			n = 0;
+	int			end;
+
+	for (int i = 0; i < self->in_top; i++)
+	{
+		of_subnet[i] = 0;
+		if (chosen[i])
+			by_subnet[n++] = (OfSubnet) {self->in[i].subnet, i};
+	}
+	qsort(by_subnet, (size_t) n, sizeof *by_subnet, compare_subnets);
+	for (int begin = 0; begin < n; begin = end)
+	{
+		for (end = begin + 1; end < n && by_subnet[end].subnet == by_subnet[begin].subnet; end++)
+			;
+		for (int i = begin; i < end; i++)
+			of_subnet[by_subnet[i].slot] = end - begin;
+	}
 }
 
 /*
@@ -1150,30 +1183,24 @@ subnet_counter(const Inbound *link)
 static Inbound *
 in_silent_victim(Transport *self)
 {
-	uint16_t	count[SUBNET_COUNTERS] = {0};
+	bool		silent[INBOUND_SLOTS];
+	int			of_subnet[INBOUND_SLOTS];
 	Inbound    *victim = NULL;
 	int			most = 0;
 
-	for (int pass = 0; pass < 2; pass++)
-		for (int i = 0; i < self->in_top; i++)
-		{
-			Inbound    *link = &self->in[i];
-			int			of_subnet;
+	for (int i = 0; i < self->in_top; i++)
+		silent[i] = self->in[i].used && !self->in[i].cut && !self->in[i].speaks;
+	count_subnets(self, silent, of_subnet);
+	for (int i = 0; i < self->in_top; i++)
+	{
+		Inbound    *link = &self->in[i];
 
-			if (!link->used || link->cut || link->speaks)
-				continue;
-			if (pass == 0)
-			{
-				count[subnet_counter(link)]++;
-				continue;
-			}
-			of_subnet = count[subnet_counter(link)];
-			if (of_subnet > most || (of_subnet == most && link->accepted < victim->accepted))
-			{
-				most = of_subnet;
-				victim = link;
-			}
+		if (silent[i] && (of_subnet[i] > most || (of_subnet[i] == most && link->accepted < victim->accepted)))
+		{
+			most = of_subnet[i];
+			victim = link;
 		}
+	}
 	return victim;
 }
 
@@ -1186,40 +1213,32 @@ in_silent_victim(Transport *self)
 static Inbound *
 in_speaking_victim(Transport *self, Inbound *newcomer)
 {
-	uint16_t	count[SUBNET_COUNTERS] = {0};
-	bool		pinned[INBOUND_SLOTS];
+	bool		may_go[INBOUND_SLOTS];
+	int			of_subnet[INBOUND_SLOTS];
 	Inbound    *silent = NULL;
 	int			most = 0;
 	bool		itself = false;
 
-	for (int pass = 0; pass < 2; pass++)
-		for (int i = 0; i < self->in_top; i++)
-		{
-			Inbound    *link = &self->in[i];
-			int			of_subnet;
+	for (int i = 0; i < self->in_top; i++)
+		may_go[i] = self->in[i].used && !self->in[i].cut && self->in[i].speaks && pin_find(self, self->in[i].key) < 0;
+	count_subnets(self, may_go, of_subnet);
+	for (int i = 0; i < self->in_top; i++)
+	{
+		Inbound    *link = &self->in[i];
 
-			if (!link->used || link->cut || !link->speaks)
-				continue;
-			if (pass == 0)
-			{
-				pinned[i] = pin_find(self, link->key) >= 0;
-				count[subnet_counter(link)] += !pinned[i];
-				continue;
-			}
-			of_subnet = count[subnet_counter(link)];
-			if (pinned[i] || of_subnet < most)
-				continue;
-			if (of_subnet > most)
-			{
-				silent = NULL;
-				itself = false;
-				most = of_subnet;
-			}
-			if (link == newcomer)
-				itself = true;
-			else if (silent == NULL || link->heard_ms < silent->heard_ms)
-				silent = link;
+		if (!may_go[i] || of_subnet[i] < most)
+			continue;
+		if (of_subnet[i] > most)
+		{
+			silent = NULL;
+			itself = false;
+			most = of_subnet[i];
 		}
+		if (link == newcomer)
+			itself = true;
+		else if (silent == NULL || link->heard_ms < silent->heard_ms)
+			silent = link;
+	}
 	if (silent == NULL || (itself && self->now_ms - silent->heard_ms < INBOUND_IDLE_MS))
 		return newcomer;
 	return silent;

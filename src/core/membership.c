@@ -163,6 +163,31 @@ membership_role(Membership *self, const uint8_t key[CORE_KEY_BYTES], int64_t uni
 	return role;
 }
 
+const uint8_t *
+membership_pick(Membership *self, const uint8_t besides[CORE_KEY_BYTES],
+				const CoreRandom *random, int64_t unix_ms, int *others)
+{
+	const uint8_t *last = besides;
+	const uint8_t *pick = NULL;
+
+	*others = 0;
+	evaluate(self, unix_ms);
+	for (int i = 0; i < self->n; i++)
+	{
+		const MembershipEntry *entry = self->entry[i];
+		const uint8_t *member = entry->grant.member;
+
+		/* sorted by member: one who has several grants is no likelier */
+		if (!entry->counts || entry->grant.kind != GRANT_MEMBER || memcmp(member, besides, CORE_KEY_BYTES) == 0 ||
+			memcmp(member, last, CORE_KEY_BYTES) == 0)
+			continue;
+		last = member;
+		if (core_random_below(random, (uint64_t) ++*others) == 0)
+			pick = member;
+	}
+	return pick;
+}
+
 int
 membership_admin_depth(Membership *self, const uint8_t key[CORE_KEY_BYTES], int64_t unix_ms)
 {

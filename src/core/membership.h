@@ -115,6 +115,13 @@ extern MembershipAdded membership_add(Membership *self, const uint8_t *bytes, si
 /* The role of key[32] now. */
 extern GrantRole membership_role(Membership *self, const uint8_t key[CORE_KEY_BYTES], int64_t unix_ms);
 
+/*
+ * The key of a member other than besides[32], each as likely as any; NULL when there is
+ * none.  *others: how many there are.  Good until the set changes.
+ */
+extern const uint8_t *membership_pick(Membership *self, const uint8_t besides[CORE_KEY_BYTES],
+									  const CoreRandom *random, int64_t unix_ms, int *others);
+
 /* How far key[32] is from the root as an admin: 0 for the root key itself, -1 when it is none. */
 extern int	membership_admin_depth(Membership *self, const uint8_t key[CORE_KEY_BYTES], int64_t unix_ms);
 

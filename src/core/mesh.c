@@ -4,6 +4,8 @@
  */
 #include "core/mesh.h"
 
+#include "core/bytes.h"
+
 static MeshPeer *find(Mesh *self, const KadId *id);
 static void schedule(Mesh *self, int64_t tick_ms);
 static int	count_outbound(const Mesh *self);
@@ -19,6 +21,7 @@ mesh_init(Mesh *self, RecordPool *pool, const CoreRandom *random, int degree, in
 	memset(self, 0, sizeof *self);
 	self->pool = pool;
 	self->random = random;
+	self->secret = core_random_bits(random);
 	self->degree = degree < MESH_LOW ? MESH_LOW : degree > MESH_HIGH ? MESH_HIGH : degree;
 	schedule(self, tick_ms);
 }
@@ -35,6 +38,7 @@ bool
 mesh_peer(Mesh *self, NodeRecord *record)
 {
 	MeshPeer   *peer = find(self, &record->id);
+	uint64_t	rank = (bytes_load(record->id.b, 8) ^ self->secret) * UINT64_C(0x9E3779B97F4A7C15);
 
 	if (peer != NULL)
 	{
@@ -43,9 +47,18 @@ mesh_peer(Mesh *self, NodeRecord *record)
 		peer->record = record;
 		return true;
 	}
-	if (self->n == MESH_PEERS)
-		return false;
-	self->peer[self->n++] = (MeshPeer) {.record = node_record_keep(record), .backoff_ms = INT64_MIN};
+	if (self->n < MESH_PEERS)
+		peer = &self->peer[self->n++];
+	else
+	{
+		for (int i = 0; i < self->n; i++)
+			if (!self->peer[i].inside && (peer == NULL || self->peer[i].rank > peer->rank))
+				peer = &self->peer[i];
+		if (peer == NULL || peer->rank < rank)
+			return false;
+		record_pool_release(self->pool, peer->record);
+	}
+	*peer = (MeshPeer) {.record = node_record_keep(record), .rank = rank, .backoff_ms = INT64_MIN};
 	return true;
 }
 

@@ -18,7 +18,7 @@
 
 #include "core/node_record.h"
 
-#define MESH_PEERS 64			/* connected members that are kept account of */
+#define MESH_PEERS 64			/* connected members that are kept account of: of more a random choice */
 #define MESH_DEGREE 6
 #define MESH_LOW 4
 #define MESH_HIGH 12
@@ -33,6 +33,7 @@ typedef struct MeshPeer
 	NodeRecord *record;			/* referenced */
 	bool		inside;
 	bool		outbound;		/* we grafted it */
+	uint64_t	rank;			/* of those outside the greatest makes room */
 	int64_t		backoff_ms;		/* tick before which neither side grafts */
 } MeshPeer;
 
@@ -40,6 +41,7 @@ typedef struct Mesh
 {
 	RecordPool *pool;
 	const CoreRandom *random;
+	uint64_t	secret;			/* so that nobody can choose a rank */
 	int			degree;
 	int			n;
 	int			n_inside;
@@ -63,7 +65,11 @@ typedef void (*MeshEmit) (void *context, const MeshAction *action);
 extern void mesh_init(Mesh *self, RecordPool *pool, const CoreRandom *random, int degree, int64_t tick_ms);
 extern void mesh_reset(Mesh *self);
 
-/* A member is connected (or has a newer record).  False when there is no room. */
+/*
+ * A member is connected (or has a newer record).  False when it is left out: of more
+ * than MESH_PEERS those inside stay, and of the others a choice that depends neither
+ * on who came first nor on how often one comes.
+ */
 extern bool mesh_peer(Mesh *self, NodeRecord *record);
 
 /* It is not connected any more, or no member. */

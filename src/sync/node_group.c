@@ -1281,19 +1281,10 @@ group_lookup_done(Node *self, const KadId *target, const KadLookup *lookup)
 static void
 find_members(Node *self, NodeGroup *g)
 {
-	const Grant *members[64];
-	int			n = list_members(self, g, members, 64);
-	int			others = 0;
+	int			others;
+	const uint8_t *pick = membership_pick(&g->membership, self->key, &self->random, self->now.unix_ms, &others);
 	int			wanted;
-	const Grant *pick = NULL;
 
-	for (int i = 0; i < n; i++)
-		if (memcmp(members[i]->member, self->key, CORE_KEY_BYTES) != 0)
-		{
-			others++;
-			if (core_random_below(&self->random, (uint64_t) others) == 0)
-				pick = members[i];
-		}
 	wanted = others < self->config.mesh_degree ? others : self->config.mesh_degree;
 	g->find_ms = self->now.tick_ms + jittered(self, FIND_MS);
 	if (g->mesh.n >= wanted && !(g->leaving && g->mesh.n == 0))
@@ -1306,7 +1297,7 @@ find_members(Node *self, NodeGroup *g)
 	(void) node_start_lookup(self, &g->id, true, 0);
 	if (pick != NULL)
 	{
-		KadId		id = kad_id_of_key(&self->crypto, pick->member);
+		KadId		id = kad_id_of_key(&self->crypto, pick);
 
 		(void) node_start_lookup(self, &id, false, 0);
 	}

@@ -73,10 +73,8 @@
 #define CURVE_OVERHEAD 33		/* of a frame on the wire */
 #define HELD_BYTES ((uint64_t) 16 << 20)	/* received of one connection, not seen yet */
 #define HELD_ALL_BYTES ((uint64_t) 64 << 20)
-#define HANDSHAKE_LEAST 523		/* bytes that a whole one has, at least: greeting, HELLO, INITIATE */
 #define HANDSHAKE_BYTES 4096	/* ours has 567 */
-#define SETTLED_BYTES (64 * 1024)
-#define SETTLE_MS 5000
+#define BEFORE_READY 234		/* bytes that we have sent when only READY is left: greeting, WELCOME */
 #define TURN_MS 50				/* of frames, whatever each of them costs */
 #define QUEUE_SHARE_BYTES (64 * 1024)	/* of each peer, when TRANSPORT_QUEUES_BYTES are used up */
 
@@ -129,8 +127,6 @@ typedef struct Stream
 	uint64_t	seen;			/* bytes on the wire of what was handed to us */
 	uint64_t	received;		/* at the last look */
 	uint64_t	held;			/* of it, what was not */
-	uint64_t	least;			/* that held has been since the handshake, which is a part of it */
-	bool		looked;
 	uint64_t	taken;			/* bytes that the peer has acknowledged */
 	int64_t		taken_ms;		/* when that changed, or nothing waited */
 } Stream;
@@ -170,7 +166,6 @@ typedef struct Inbound
 {
 	bool		used;
 	bool		cut;
-	bool		shook_hands;	/* all of its handshake had come, and was short */
 	bool		speaks;			/* a frame has come; all below is known */
 	int			fd;				/* libzmq's */
 	uint64_t	accepted;		/* order of events */
@@ -475,9 +470,6 @@ stream_look(Stream *stream, int fd, const Account *account, int64_t now_ms)
 	stream->received = info.tcpi_bytes_received;
 	if (stream->received > stream->seen)
 		stream->held = stream->received - stream->seen;
-	if (!stream->looked || stream->held < stream->least)
-		stream->least = stream->held;
-	stream->looked = true;
 	if (info.tcpi_bytes_acked != stream->taken || stream->taken_ms == 0 ||
 		(queued(account) == 0 && info.tcpi_unacked == 0 && info.tcpi_notsent_bytes == 0))
 	{
@@ -1512,6 +1504,17 @@ admit(Transport *self, const uint8_t *key, const char *ip)
 }
 
 /*
+ * May all that has come of it be its handshake?  That lasts until it has READY, which
+ * libzmq sends after our handler has answered; who speaks before does so on purpose.
+ * What comes later, however much, acknowledges READY.
+ */
+static bool
+in_shakes_hands(const Inbound *link)
+{
+	return !link->speaks && link->stream.taken <= BEFORE_READY;
+}
+
+/*
  * Somebody from there has sent all of its handshake and waits for us.  Look at
  * those who may be it: one whose handshake is long would have libzmq keep what it
  * says about itself, in forty times the space.
@@ -1523,13 +1526,11 @@ look_at_handshakes(Transport *self, const uint8_t ip[16])
 	{
 		Inbound    *link = &self->in[i];
 
-		if (!link->used || link->cut || link->speaks || link->shook_hands || memcmp(link->address.ip, ip, 16) != 0)
+		if (!link->used || link->cut || link->speaks || memcmp(link->address.ip, ip, 16) != 0)
 			continue;
 		stream_look(&link->stream, link->fd, NULL, self->now_ms);
-		if (link->stream.received > HANDSHAKE_BYTES)
+		if (in_shakes_hands(link) && link->stream.received > HANDSHAKE_BYTES)
 			in_reset(self, link);
-		else
-			link->shook_hands = link->stream.received >= HANDSHAKE_LEAST;
 	}
 }
 
@@ -1662,7 +1663,6 @@ in_of_frame(Transport *self, zmq_msg_t *msg, const uint8_t *key, uint64_t serial
 		memcpy(link->key, key, CORE_KEY_BYTES);
 		link->heard_ms = self->now_ms;
 		memcpy(link->routing_id, zmq_msg_data(routing_id), ROUTING_ID_BYTES);
-		link->stream.looked = false;
 		stream_look(&link->stream, link->fd, link->account, self->now_ms);
 		in_make_room(self, link);
 		return link;
@@ -2233,6 +2233,33 @@ out_receive(Transport *self, Outbound *link, TransportReceive receive, void *con
 /* ---- the loop ---- */
 
 static void
+out_reset(Transport *self, Outbound *link)
+{
+	struct linger now = {1, 0};
+	struct sockaddr_storage name;
+	socklen_t	size = sizeof name;
+	NetAddress	peer;
+
+	self->stats.cut++;
+	/* it is libzmq's, and may be something else by now */
+	if (link->fd >= 0 && getpeername(link->fd, (struct sockaddr *) &name, &size) == 0 &&
+		(peer = address_of(&name), net_address_equal(&peer, &link->addresses[link->at])))
+		setsockopt(link->fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+	out_failed(self, link);
+}
+
+/*
+ * Its handshake is over, and we have said nothing yet, so that nobody but one who means
+ * harm has said more: a long READY would be kept by libzmq as a long INITIATE is.
+ */
+static bool
+out_handshake_is_short(Transport *self, Outbound *link)
+{
+	stream_look(&link->stream, link->fd, link->account, self->now_ms);
+	return link->stream.received <= HANDSHAKE_BYTES;
+}
+
+static void
 links_step(Transport *self)
 {
 	for (int i = 0; i < TRANSPORT_LINKS_MAX; i++)
@@ -2243,8 +2270,15 @@ links_step(Transport *self)
 			continue;
 		if (link->monitor.socket != NULL && link->monitor.ready)
 		{
+			bool		was_up = link->up;
+
 			link->monitor.ready = false;
 			out_events(self, link);
+			if (link->up && !was_up && !link->failed && !out_handshake_is_short(self, link))
+			{
+				out_reset(self, link);
+				continue;
+			}
 		}
 		/* what came before the end is read first */
 		if (link->failed && link->up && (port_events(&link->dealer) & ZMQ_POLLIN) != 0)
@@ -2266,22 +2300,6 @@ links_step(Transport *self)
 	}
 }
 
-static void
-out_reset(Transport *self, Outbound *link)
-{
-	struct linger now = {1, 0};
-	struct sockaddr_storage name;
-	socklen_t	size = sizeof name;
-	NetAddress	peer;
-
-	self->stats.cut++;
-	/* it is libzmq's, and may be something else by now */
-	if (link->fd >= 0 && getpeername(link->fd, (struct sockaddr *) &name, &size) == 0 &&
-		(peer = address_of(&name), net_address_equal(&peer, &link->addresses[link->at])))
-		setsockopt(link->fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
-	out_failed(self, link);
-}
-
 /* Cut connections that send nothing, take nothing, or send more than we may hold. */
 static void
 look_at_streams(Transport *self)
@@ -2300,9 +2318,7 @@ look_at_streams(Transport *self)
 			continue;
 		fine = stream_look(&link->stream, link->fd, link->account, self->now_ms) &&
 			link->stream.held <= HELD_BYTES &&
-			((link->speaks ? link->stream.least : link->stream.received) <= SETTLED_BYTES ||
-			 self->now_ms - link->since_ms < SETTLE_MS) &&
-			(link->speaks || link->shook_hands || link->stream.received <= HANDSHAKE_BYTES) &&
+			!(in_shakes_hands(link) && link->stream.received > HANDSHAKE_BYTES) &&
 			(link->speaks || self->now_ms - link->since_ms < SILENT_MS);
 		if (!fine)
 		{
@@ -2322,8 +2338,7 @@ look_at_streams(Transport *self)
 
 		if (!link->used || !link->up || link->failed)
 			continue;
-		if (!stream_look(&link->stream, link->fd, link->account, self->now_ms) || link->stream.held > HELD_BYTES ||
-			(link->stream.least > SETTLED_BYTES && self->now_ms - link->since_ms >= SETTLE_MS))
+		if (!stream_look(&link->stream, link->fd, link->account, self->now_ms) || link->stream.held > HELD_BYTES)
 		{
 			out_reset(self, link);
 			continue;

@@ -283,8 +283,10 @@ test_long_handshake(void)
 	size_t		size = zmtp_property(metadata, "Socket-Type", "DEALER", 6);
 	size_t		memory;
 	int			ended = 0;
-	int			frames;
 	uint64_t	cut;
+	uint16_t	port;
+	int			listener = tcp_listen(&port);
+	NetAddress	at = own_address(port);
 
 	for (int i = 0; size + 16 < room; i++)
 	{
@@ -310,40 +312,95 @@ test_long_handshake(void)
 	ok(friend_is_served(), "a friend is served");
 	diag("%zu MB more resident", resident_bytes() > memory ? (resident_bytes() - memory) >> 20 : 0);
 
-	/* the same in two steps, so that it looks like a short one when another is looked at */
-	for (int speaks = 0; speaks < 2; speaks++)
-	{
-		client[0] = (Zmtp) {.around = both, .n_around = 2, .fd = tcp_connect(a.address.port)};
-		memcpy(client[0].their_long, a.public, 32);
-		crypto_box_keypair(client[0].long_public, client[0].long_secret);
-		ok(zmtp_greet(&client[0], "CURVE") && zmtp_hello(&client[0]) && zmtp_welcome_take(&client[0], cookie),
-		   "one that begins in the midst of another's");
-		client[0].split = 500;
-		client[0].meanwhile = &client[1];
-		client[1] = (Zmtp) {.fd = -1};
-		cut = transport_stats(a.transport).cut;
-		ok(zmtp_initiate(&client[0], cookie, metadata, size) && zmtp_next(&client[0], ready, sizeof ready) > 6,
-		   "gets through");
-		frames = a.frames;
-		if (speaks)
-			ok(zmtp_send(&client[0], 0, "hello", 5) && pump(both, 2, a.frames > frames), "and is heard");
-		turn(both, 2, 10);
-		/* before one that says nothing would be cut for that */
-		clock_stopped = true;
-		for (int i = 0; i < 90 && transport_stats(a.transport).cut == cut; i++)
-		{
-			clock_ahead_ms += 100;
-			turn(both, 2, 10);
-		}
-		ok(transport_stats(a.transport).cut == cut + 1 && pump(both, 2, zmtp_ended(&client[0])) && !zmtp_ended(&client[1]),
-		   "but is found after some seconds");
-		clock_stopped = false;
-		zmtp_reset(&client[0]);
-		zmtp_reset(&client[1]);
-	}
+	/* the same in two steps, so that it looks like a short one when another is looked at, and no time passes */
+	client[0] = (Zmtp) {.around = both, .n_around = 2, .fd = tcp_connect(a.address.port)};
+	memcpy(client[0].their_long, a.public, 32);
+	crypto_box_keypair(client[0].long_public, client[0].long_secret);
+	ok(zmtp_greet(&client[0], "CURVE") && zmtp_hello(&client[0]) && zmtp_welcome_take(&client[0], cookie),
+	   "one that begins in the midst of another's");
+	client[0].split = 500;
+	client[0].meanwhile = &client[1];
+	client[1] = (Zmtp) {.fd = -1};
+	cut = transport_stats(a.transport).cut;
+	clock_stopped = true;
+	ok((!zmtp_initiate(&client[0], cookie, metadata, size) || zmtp_next(&client[0], ready, sizeof ready) < 0) &&
+	   transport_stats(a.transport).cut == cut + 1 && pump(both, 2, zmtp_ended(&client[0])),
+	   "is found when it is complete");
+	clock_stopped = false;
+	ok(zmtp_send(&client[1], 0, "still here", 10) && pump(both, 2, a.last_len == 10), "the other is heard");
+
+	/* the same of somebody to whom we have gone */
+	client[2] = (Zmtp) {.fd = -1};
+	crypto_box_keypair(client[2].long_public, client[2].long_secret);
+	cut = transport_stats(a.transport).cut;
+	clock_stopped = true;
+	ok(transport_send(a.transport, now_ms(), client[2].long_public, &at, 1, (const uint8_t *) "x", 1) == TRANSPORT_SENT &&
+	   zmtp_serve(&client[2], listener, both, 2) && zmtp_welcome(&client[2], client[2].short_public) &&
+	   ((void) zmtp_ready_saying(&client[2], metadata, size), true) &&
+	   pump(both, 2, transport_stats(a.transport).cut == cut + 1 && zmtp_ended(&client[2])),
+	   "a READY of %zu kB ends the connection", size >> 10);
+	clock_stopped = false;
+	close(listener);
+	ok(friend_is_served(), "a friend is served");
 	for (int i = 0; i < MANY; i++)
 		zmtp_reset(&client[i]);
 	free(metadata);
+	stop();
+}
+
+/*
+ * One that is honest, and from its first frame on always has more to say than we have
+ * time for: what waits is no handshake.
+ */
+static void
+test_backlog(void)
+{
+	enum {WAITING = 40, MORE = 100};
+	uint8_t		frame[4096] = {0};
+
+	ok(start(8, 32) && friend_is_served(), "a node and its friend");
+	for (int server = 0; server < 2; server++)
+	{
+		Zmtp		peer = {.fd = -1};
+		uint64_t	cut = transport_stats(a.transport).cut;
+		uint16_t	port;
+		int			listener = tcp_listen(&port);
+		NetAddress	at = own_address(port);
+		uint8_t		first[256];
+		int			sent = 0;
+		bool		up;
+
+		/* nothing is read until all of it waits */
+		a.slice = 0;
+		a.frames = 0;
+		clock_stopped = true;
+		if (server)
+		{
+			crypto_box_keypair(peer.long_public, peer.long_secret);
+			transport_send(a.transport, now_ms(), peer.long_public, &at, 1, (const uint8_t *) "x", 1);
+			up = zmtp_serve(&peer, listener, both, 2) && zmtp_welcome(&peer, peer.short_public) && zmtp_ready(&peer) &&
+				zmtp_next(&peer, first, sizeof first) > 0;
+		}
+		else
+			up = zmtp_join(&peer, &a, "", 0, both, 2);
+		while (up && sent < WAITING)
+			sent += (int) (up = zmtp_send(&peer, 0, frame, sizeof frame));
+		a.slice = 1;
+		while (up && a.frames < MORE && transport_stats(a.transport).cut == cut)
+		{
+			turn(both, 2, 1);
+			clock_ahead_ms += 100;
+			while (up && sent < a.frames + WAITING)
+				sent += (int) (up = zmtp_send(&peer, 0, frame, sizeof frame));
+		}
+		clock_stopped = false;
+		a.slice = 64;
+		ok(up && transport_stats(a.transport).cut == cut && pump(both, 2, a.frames == sent),
+		   "%d frames of a peer that %s arrive, of which %d waited for ten seconds", sent,
+		   server ? "we went to" : "came to us", WAITING);
+		zmtp_reset(&peer);
+		close(listener);
+	}
 	stop();
 }
 
@@ -376,6 +433,7 @@ test_endless(void)
 		for (int i = 0; i < 2; i++)
 		{
 			Zmtp		peer = {.fd = -1};
+			uint8_t		first[256];
 			uint64_t	written;
 			uint64_t	cut = transport_stats(a.transport).cut;
 			uint16_t	port;
@@ -388,7 +446,9 @@ test_endless(void)
 			{
 				crypto_box_keypair(peer.long_public, peer.long_secret);
 				transport_send(a.transport, now_ms(), peer.long_public, &at, 1, (const uint8_t *) "x", 1);
-				up = zmtp_serve(&peer, listener, both, 2) && zmtp_welcome(&peer, peer.short_public) && zmtp_ready(&peer);
+				/* who says more before it is spoken to does not come so far */
+				up = zmtp_serve(&peer, listener, both, 2) && zmtp_welcome(&peer, peer.short_public) &&
+					zmtp_ready(&peer) && zmtp_next(&peer, first, sizeof first) > 0;
 			}
 			else
 				up = zmtp_join(&peer, &a, "", 0, both, 2) && zmtp_send(&peer, 0, "hello", 5);
@@ -580,6 +640,7 @@ main(void)
 	test_garbage_of_a_peer();
 	test_oversize();
 	test_long_handshake();
+	test_backlog();
 	test_endless();
 	test_endless_of_many();
 	test_counts_are_exact();

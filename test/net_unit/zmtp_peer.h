@@ -417,25 +417,38 @@ zmtp_welcome(Zmtp *self, const uint8_t short_key[32])
 		zmtp_command(self, welcome, sizeof welcome);
 }
 
-/* The rest of the handshake. */
+/* The rest of the handshake, which says this about us besides what we are. */
+static inline bool
+zmtp_ready_saying(Zmtp *self, const uint8_t *more, size_t len)
+{
+	uint8_t		initiate[1024];
+	uint8_t    *metadata = malloc(64 + len);
+	uint8_t    *ready = malloc(14 + 16 + 64 + len);
+	uint8_t		nonce[24];
+	size_t		size = zmtp_property(metadata, "Socket-Type", "ROUTER", 6);
+	bool		done = zmtp_next(self, initiate, sizeof initiate) >= 257 &&
+		crypto_box_beforenm(self->shared, self->their_short, self->short_secret) == 0;
+
+	if (done)
+	{
+		if (len > 0)
+			memcpy(metadata + size, more, len);
+		size += len;
+		memcpy(ready, "\5READY", 6);
+		zmtp_put64(ready + 6, ++self->nonce);
+		zmtp_nonce(nonce, "CurveZMQREADY---", ready + 6);
+		crypto_box_easy_afternm(ready + 14, metadata, size, nonce, self->shared);
+		done = zmtp_command(self, ready, 14 + 16 + size);
+	}
+	free(metadata);
+	free(ready);
+	return done;
+}
+
 static inline bool
 zmtp_ready(Zmtp *self)
 {
-	uint8_t		initiate[1024];
-	uint8_t		metadata[128];
-	uint8_t		ready[256] = "\5READY";
-	uint8_t		nonce[24];
-	size_t		size;
-
-	if (zmtp_next(self, initiate, sizeof initiate) < 257)
-		return false;
-	size = zmtp_property(metadata, "Socket-Type", "ROUTER", 6);
-	zmtp_put64(ready + 6, ++self->nonce);
-	zmtp_nonce(nonce, "CurveZMQREADY---", ready + 6);
-	if (crypto_box_beforenm(self->shared, self->their_short, self->short_secret) != 0)
-		return false;
-	crypto_box_easy_afternm(ready + 14, metadata, size, nonce, self->shared);
-	return zmtp_command(self, ready, 14 + 16 + size);
+	return zmtp_ready_saying(self, NULL, 0);
 }
 
 #endif							/* TEST_ZMTP_PEER_H */

@@ -9,7 +9,7 @@
 
 #define NODES 60
 
-static NodeRecord *records[MESH_PEERS + 10];
+static NodeRecord *records[3 * MESH_PEERS];
 static Mesh meshes[NODES];
 
 typedef struct Sent
@@ -63,7 +63,7 @@ test_one(void)
 	for (int i = 0; i < MESH_PEERS; i++)
 		wrong += !mesh_peer(&mesh, records[i]);
 	ok(wrong == 0 && mesh.n == MESH_PEERS, "%d members are kept account of", mesh.n);
-	ok(mesh_peer(&mesh, records[0]) && !mesh_peer(&mesh, records[MESH_PEERS]), "one twice is one, and there is no room for more");
+	ok(mesh_peer(&mesh, records[0]) && mesh.n == MESH_PEERS, "one twice is one");
 	now = mesh.next_ms;
 	mesh_heartbeat(&mesh, now, note, &sent);
 	ok(sent.grafts == MESH_DEGREE && mesh.n_inside == MESH_DEGREE, "a heartbeat grafts up to the degree");
@@ -142,6 +142,44 @@ test_outbound(void)
 	ok(mesh.degree == MESH_HIGH, "a degree too high is brought down");
 	mesh_init(&mesh, &pool, &fixture_random, 0, 0);
 	ok(mesh.degree == MESH_LOW, "and one too low up");
+	mesh_reset(&mesh);
+}
+
+/* Some who are first, many, and come again and again: what part of the places is theirs? */
+static void
+test_crowded(void)
+{
+	Mesh		mesh;
+	Sent		sent = {0};
+	int			late = 0;
+	int			inside = 0;
+	int			back = 0;
+
+	mesh_init(&mesh, &pool, &fixture_random, MESH_DEGREE, 0);
+	for (int i = 0; i < MESH_PEERS; i++)
+		mesh_peer(&mesh, records[i]);
+	mesh_heartbeat(&mesh, mesh.next_ms, note, &sent);
+	for (int i = MESH_PEERS; i < 2 * MESH_PEERS; i++)
+		late += mesh_peer(&mesh, records[i]);
+	ok(late > 0 && mesh.n == MESH_PEERS, "%d places have gone to others who came later", late);
+	for (int i = 0; i < MESH_PEERS; i++)
+		inside += mesh_inside(&mesh, &records[i]->id);
+	ok(inside == MESH_DEGREE && mesh.n_inside == MESH_DEGREE, "none of those inside");
+	late = 0;
+	for (int i = 0; i < mesh.n; i++)
+		for (int j = MESH_PEERS; j < 2 * MESH_PEERS; j++)
+			late += mesh.peer[i].record == records[j];
+	ok(late >= 10 && late <= MESH_PEERS - 10, "as many as both have their share: %d are kept", late);
+	for (int round = 0; round < 20; round++)
+		for (int i = 0; i < MESH_PEERS; i++)
+		{
+			bool		there = false;
+
+			for (int j = 0; j < mesh.n; j++)
+				there |= mesh.peer[j].record == records[i];
+			back += !there && mesh_peer(&mesh, records[i]);
+		}
+	ok(back == 0, "who was left out gains nothing by coming again");
 	mesh_reset(&mesh);
 }
 
@@ -262,7 +300,7 @@ int
 main(void)
 {
 	fixture_begin(10000);
-	for (int i = 0; i < MESH_PEERS + 10; i++)
+	for (int i = 0; i < 3 * MESH_PEERS; i++)
 	{
 		Key			key = new_key();
 
@@ -270,8 +308,9 @@ main(void)
 	}
 	test_one();
 	test_outbound();
+	test_crowded();
 	test_many();
-	for (int i = 0; i < MESH_PEERS + 10; i++)
+	for (int i = 0; i < 3 * MESH_PEERS; i++)
 		record_pool_release(&pool, records[i]);
 	return fixture_end();
 }

@@ -230,12 +230,21 @@ provider_store_expire(ProviderStore *self, int64_t unix_ms)
 		}
 }
 
+/*
+ * By its upper bits two values collide as rarely as by chance, whoever chooses
+ * them: the factor is odd and secret (multiply-shift, Dietzfelbinger and others 1997).
+ */
+static uint64_t
+hash_of(const ProviderStore *self, uint64_t value)
+{
+	return value * (self->secret | 1);
+}
+
 /* Where the group of a collection hangs, or would. */
 static ProviderGroup **
 find_group(ProviderStore *self, const KadId *collection)
 {
-	uint64_t	h = (bytes_load(collection->b, 8) ^ self->secret) * UINT64_C(0x9E3779B97F4A7C15);
-	ProviderGroup **at = &self->slot[(h >> 32) % PROVIDER_SLOTS];
+	ProviderGroup **at = &self->slot[((hash_of(self, bytes_load(collection->b, 8)) >> 32) * PROVIDER_SLOTS) >> 32];
 
 	while (*at != NULL && !kad_id_equal(&(*at)->collection, collection))
 		at = &(*at)->next;
@@ -301,7 +310,7 @@ count_subnet(const ProviderStore *self, const ProviderGroup *group, const Provid
 static unsigned
 counter_of(const ProviderStore *self, uint64_t carrier)
 {
-	return (unsigned) (((carrier ^ self->secret) * UINT64_C(0x9E3779B97F4A7C15)) >> 54);
+	return (unsigned) (hash_of(self, carrier) >> 54);
 }
 
 /*

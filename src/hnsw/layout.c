@@ -82,6 +82,13 @@ finish(HnswLayout *layout, uint32 slot_bytes)
 	if (layout->tail_pages > 0)
 		layout->slots = 1;
 	Assert(layout->slots >= 1);
+
+	/*
+	 * Estimates read the factors of whole blocks, whatever links there are: of the
+	 * smallest nodes a few bytes of the next one, but never beyond the page's room.
+	 */
+	Assert((layout->slots - 1) * slot_bytes + layout->f_mul +
+		   layout->blocks * CODE_SLOTS * sizeof(bfloat16) <= HNSW_PAGE_ROOM);
 }
 
 /*

@@ -28,7 +28,8 @@ static const int dims[] = {
 static Guarded guard_block,
 			guard_y,
 			guard_c,
-			guard_u;
+			guard_u,
+			guard_f;
 
 static uint8_t *
 random_levels(int bits, int dc)
@@ -502,7 +503,10 @@ test_scan(void)
 					code_scan(&query, block, acc);
 					right_sums &= memcmp(acc, expected, sizeof acc) == 0;
 
-					below = code_estimate(&query, block, 3, stored_add, stored_mul, limit, est);
+					/* not a factor more is read than a block has, nor one less written */
+					memset(est, 0xFF, sizeof est);
+					below = code_estimate(&query, block, 3, guarded_copy(guard_u, true, stored_add, sizeof stored_add),
+										  guarded_copy(guard_f, true, stored_mul, sizeof stored_mul), limit, est);
 					for (int slot = 0; slot < CODE_SLOTS; slot++)
 					{
 						double		sum = (double) query.delta * expected[slot] + query.base;
@@ -655,6 +659,7 @@ main(void)
 	guard_y = guarded_new(sizeof(float) * 16000);
 	guard_c = guarded_new(sizeof(float) * 16000);
 	guard_u = guarded_new(65536);
+	guard_f = guarded_new(sizeof(bfloat16) * CODE_SLOTS);
 	test_store();
 	test_store_all();
 	test_encode();

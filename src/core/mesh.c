@@ -21,7 +21,7 @@ mesh_init(Mesh *self, RecordPool *pool, const CoreRandom *random, int degree, in
 	memset(self, 0, sizeof *self);
 	self->pool = pool;
 	self->random = random;
-	self->secret = core_random_bits(random);
+	self->secret = core_random_bits(random) | 1;
 	self->degree = degree < MESH_LOW ? MESH_LOW : degree > MESH_HIGH ? MESH_HIGH : degree;
 	schedule(self, tick_ms);
 }
@@ -38,7 +38,7 @@ bool
 mesh_peer(Mesh *self, NodeRecord *record)
 {
 	MeshPeer   *peer = find(self, &record->id);
-	uint64_t	rank = (bytes_load(record->id.b, 8) ^ self->secret) * UINT64_C(0x9E3779B97F4A7C15);
+	uint64_t	rank = bytes_load(record->id.b, 8) * self->secret;
 
 	if (peer != NULL)
 	{

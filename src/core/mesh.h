@@ -41,7 +41,7 @@ typedef struct Mesh
 {
 	RecordPool *pool;
 	const CoreRandom *random;
-	uint64_t	secret;			/* so that nobody can choose a rank */
+	uint64_t	secret;			/* odd; so that nobody can choose a rank, nor two that are near */
 	int			degree;
 	int			n;
 	int			n_inside;

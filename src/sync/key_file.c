@@ -10,6 +10,7 @@
 #include <limits.h>
 #include <sodium.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -99,7 +100,7 @@ write_keys(const char *path, NodeKeys *keys, char *error, size_t room)
 	bool		ok;
 	int			failed = 0;
 
-	if ((size_t) snprintf(temporary, sizeof temporary, "%s.new", path) >= sizeof temporary)
+	if ((size_t) snprintf(temporary, sizeof temporary, "%s.new-XXXXXX", path) >= sizeof temporary)
 	{
 		snprintf(error, room, "its path is too long");
 		return false;
@@ -107,9 +108,8 @@ write_keys(const char *path, NodeKeys *keys, char *error, size_t room)
 	memcpy(bytes, magic, sizeof magic);
 	randombytes_buf(bytes + SEED_AT, HASH_AT - SEED_AT);
 	crypto_hash_sha256(bytes + HASH_AT, bytes, HASH_AT);
-	/* what an earlier attempt has left; where it cannot go, open() tells why nothing is written */
-	(void) unlink(temporary);
-	fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, S_IRUSR | S_IWUSR);
+	/* a name that nobody has: a file beside it with a fixed one may be a key that somebody keeps there */
+	fd = mkostemp(temporary, O_CLOEXEC);
 	ok = fd >= 0;
 	if (ok)
 	{

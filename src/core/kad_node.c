@@ -194,6 +194,21 @@ kad_node_meet(KadNode *self, CoreClock clock, NodeRecord *record)
 	return ping(self, clock, record, KAD_PINGS_NEW);
 }
 
+static int
+find_pending(const KadNode *self, const KadId *from, uint64_t request)
+{
+	for (int i = 0; i < self->n_pending; i++)
+		if (self->pending[i].request == request)
+			return kad_id_equal(&self->pending[i].to->id, from) ? i : -1;
+	return -1;
+}
+
+bool
+kad_node_awaits(const KadNode *self, const KadId *from, uint64_t request)
+{
+	return find_pending(self, from, request) >= 0;
+}
+
 void
 kad_node_receive(KadNode *self, CoreClock clock, NodeRecord *from, int address, const WireMessage *m)
 {
@@ -209,12 +224,7 @@ kad_node_receive(KadNode *self, CoreClock clock, NodeRecord *from, int address, 
 	check_clone(self, m);
 	if (m->response)
 	{
-		int			i;
-
-		for (i = 0; i < self->n_pending; i++)
-			if (self->pending[i].request == m->request)
-				break;
-		if (i == self->n_pending || !kad_id_equal(&self->pending[i].to->id, &from->id))
+		if (find_pending(self, &from->id, m->request) < 0)
 		{
 			self->stats.unasked++;
 			return;

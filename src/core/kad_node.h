@@ -111,6 +111,9 @@ extern void kad_node_renew(KadNode *self, NodeRecord *own);
  */
 extern bool kad_node_meet(KadNode *self, CoreClock clock, NodeRecord *record);
 
+/* Is the answer to this request awaited from the node with this id?  Others need not be decoded. */
+extern bool kad_node_awaits(const KadNode *self, const KadId *from, uint64_t request);
+
 /*
  * A message came from the node of this record, which the link has proved to be
  * its sender, over a link that shows record->addresses[address] to be its, or at

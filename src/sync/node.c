@@ -278,6 +278,7 @@ node_new(const NodeConfig *config, CoreClock clock, char *error, size_t room)
 	self->id = kad_id_of_key(&self->crypto, self->key);
 	self->network = node_network(&self->crypto, config->network, strlen(config->network));
 	self->seq = config->seq;
+	self->max_statements = NODE_STATEMENTS;
 	self->n_addresses = config->n_addresses;
 	memcpy(self->addresses, config->addresses, sizeof self->addresses);
 	self->next_call = core_random_bits(&self->random) >> 8;
@@ -1030,17 +1031,17 @@ greeting_awaited(const Node *self, const NodePeer *peer, uint64_t request)
 		(request == peer->hello_request[0] || request == peer->hello_request[1]);
 }
 
-/* Is this the answer to a request of ours to this peer? */
+/* Is an answer of this peer to this request awaited, of ours or of the core? */
 static bool
-awaited(const Node *self, const NodePeer *peer, bool response, uint64_t request)
+awaited(const Node *self, const NodePeer *peer, uint64_t request)
 {
-	if (response && greeting_awaited(self, peer, request))
+	if (greeting_awaited(self, peer, request))
 		return true;
-	for (int i = 0; response && i < NODE_CALLS; i++)
+	for (int i = 0; i < NODE_CALLS; i++)
 		if (self->call[i].purpose != CALL_NONE && self->call[i].request == request &&
 			memcmp(self->call[i].curve, peer->curve, CORE_KEY_BYTES) == 0)
 			return true;
-	return false;
+	return peer->greeted && kad_node_awaits(self->kad, &peer->record->id, request);
 }
 
 static WireCode
@@ -1318,8 +1319,11 @@ on_frame(void *context, const uint8_t curve[CORE_KEY_BYTES], TransportVia via, c
 		node_refuse(self, curve, "its record has expired");
 		peer->greeted = false;
 	}
-	if (!peer->greeted && !(type == WIRE_HELLO && !response) && !awaited(self, peer, response, request))
+	if (!peer->greeted && !(type == WIRE_HELLO && !response) && !(response && awaited(self, peer, request)))
 		handle_stranger(self, peer, type, response, request);
+	/* an answer that nobody awaits costs no signature; an error has none, and may say that it does not know us */
+	else if (response && type != WIRE_ERROR && !awaited(self, peer, request))
+		self->refused++;
 	else
 	{
 		status = wire_decode(&self->pool, frame, len, self->now.unix_ms, &m);

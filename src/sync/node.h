@@ -25,6 +25,10 @@
 #define NODE_RECORDS 16384		/* in the pool */
 #define NODE_PEERS 1280			/* whom we know by their link */
 #define NODE_COLLECTIONS 1024
+#define NODE_STATEMENTS 32768	/* of all collections beside leaves; of these ... */
+#define NODE_STATEMENTS_ASIDE 16	/* ... one in so many is for those whom no share binds */
+#define NODE_STATEMENTS_EACH 16 /* that a collection may hold in any case */
+#define NODE_NO_SHARE 0			/* an owner that no share binds */
 #define NODE_CALLS 64			/* requests of our own besides the core's and HELLO, at a time */
 #define NODE_JOINS 32			/* joins under way */
 #define NODE_NAME 64
@@ -50,6 +54,7 @@ typedef enum NodeStatus
 	NODE_UNKNOWN,				/* no such member, or no unique one */
 	NODE_OUTRANKED,				/* only an admin nearer to the root may */
 	NODE_FULL,					/* what others said about the collection goes before it */
+	NODE_SHARE_FULL,			/* so it does, and the collection may not grow: its owner's others are too large */
 	NODE_SELF,					/* that would be this node itself */
 	NODE_INVALID,				/* text, see the DecodeStatus beside it */
 	NODE_OTHER_NETWORK,
@@ -177,6 +182,13 @@ extern NodeStatus node_group_load(Node *self, CoreClock clock, const uint8_t roo
 								  const uint8_t *secret, uint32_t tag, const char *name, bool leaving);
 extern bool node_group_add(Node *self, CoreClock clock, const uint8_t root[CORE_KEY_BYTES], const uint8_t *statement);
 extern void node_group_loaded(Node *self, CoreClock clock, const uint8_t root[CORE_KEY_BYTES]);
+
+/*
+ * Whose it is, by a number of the process's own; NODE_NO_SHARE until this is called.
+ * An owner's collections may hold more statements only while they hold fewer than
+ * are free, those aside not counted; but each a few.
+ */
+extern void node_group_owner(Node *self, const uint8_t root[CORE_KEY_BYTES], uint32_t owner);
 
 /*
  * Collections are numbered from 0 to node_group_count() - 1, until the next call

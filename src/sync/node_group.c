@@ -27,6 +27,8 @@
 #define FIND_LAST_MS 120000
 #define PIN_MS 5000
 #define JOIN_MS 15000
+#define JOIN_GREET_MS 5000		/* until its addresses are tried again; of several joins by one key ... */
+#define JOIN_TURN_MS 500		/* ... each in turn, so much after another */
 #define PRUNE_STRANGER_S 60
 #define KEPT_SKEW_MS (INT64_C(100) * 366 * 86400000)	/* of statements that come from our own disk */
 
@@ -74,10 +76,38 @@ name_of(const NodeGroup *g, char out[NODE_NAME])
 	return node_short_id(&g->id, out);
 }
 
+/*
+ * How many statements beside leaves a collection may hold now.  An owner's may become
+ * more as long as all of its collections hold fewer than are free; then each stays
+ * as large as it is, so that what goes before others still has room in it, and a few
+ * it may always have.
+ */
+static int
+statements_limit(const Node *self, const NodeGroup *g)
+{
+	int			held = g->membership.n - g->membership.n_leaves;
+	int			free = self->max_statements;
+	int			mine = 0;
+
+	for (int i = 0; i < self->n_groups; i++)
+	{
+		const NodeGroup *other = self->group[i];
+		int			n = other->membership.n - other->membership.n_leaves;
+
+		free -= n;
+		if (other->owner == g->owner)
+			mine += n;
+	}
+	if (g->owner == NODE_NO_SHARE ? free > 0 : mine < free - self->max_statements / NODE_STATEMENTS_ASIDE)
+		return MEMBERSHIP_LIMIT;
+	return held > NODE_STATEMENTS_EACH ? held : NODE_STATEMENTS_EACH;
+}
+
 /* Take a statement; true when it is new. */
 static bool
 add(Node *self, NodeGroup *g, const uint8_t *statement, MembershipAdded *how, DecodeStatus *status)
 {
+	g->membership.limit = statements_limit(self, g);
 	*how = membership_add(&g->membership, statement, GRANT_BYTES, self->now.unix_ms, self->config.skew_ms, status);
 	return *how == MEMBERSHIP_ADDED;
 }
@@ -439,7 +469,8 @@ say(Node *self, NodeGroup *g, const uint8_t *secret, const Grant *grant, uint8_t
 	if (status != DECODE_OK)
 		return status == DECODE_VALUE ? NODE_FORBIDDEN : NODE_NO_MEMORY;
 	if (!add(self, g, out, &how, &status) && how != MEMBERSHIP_KNOWN)
-		return how == MEMBERSHIP_FULL ? NODE_FULL : NODE_FORBIDDEN;
+		return how != MEMBERSHIP_FULL ? NODE_FORBIDDEN :
+			g->membership.limit < MEMBERSHIP_LIMIT ? NODE_SHARE_FULL : NODE_FULL;
 	push(self, g, statements, 1, NULL);
 	refresh(self, g);
 	return NODE_OK;
@@ -513,8 +544,11 @@ node_group_add(Node *self, CoreClock clock, const uint8_t root[CORE_KEY_BYTES], 
 	DecodeStatus status;
 
 	self->now = clock;
-	/* it was taken before: a clock that is wrong today must not cost it */
-	return g != NULL && membership_add(&g->membership, statement, GRANT_BYTES, clock.unix_ms, KEPT_SKEW_MS, &status) == MEMBERSHIP_ADDED;
+	if (g == NULL)
+		return false;
+	/* it was taken before: neither a clock that is wrong today must cost it, nor what others hold by now */
+	g->membership.limit = MEMBERSHIP_LIMIT;
+	return membership_add(&g->membership, statement, GRANT_BYTES, clock.unix_ms, KEPT_SKEW_MS, &status) == MEMBERSHIP_ADDED;
 }
 
 void
@@ -558,6 +592,15 @@ node_groups_saved(Node *self)
 {
 	for (int i = 0; i < self->n_groups; i++)
 		self->group[i]->saved = self->group[i]->membership.changes;
+}
+
+void
+node_group_owner(Node *self, const uint8_t root[CORE_KEY_BYTES], uint32_t owner)
+{
+	NodeGroup  *g = by_root(self, root);
+
+	if (g != NULL)
+		g->owner = owner;
 }
 
 void
@@ -993,13 +1036,11 @@ end_join(Node *self, NodeJoin *join, NodeStatus status, const char *text, const 
 									 g == NULL ? NULL : g->membership.root, description, len);
 }
 
-static NodeJoin *
-join_of(Node *self, const uint8_t *curve)
+/* Several joins may lead to one node: anybody can make up an invitation that names another's CURVE key. */
+static bool
+leads_to(const NodeJoin *join, const uint8_t *curve)
 {
-	for (int i = 0; i < NODE_JOINS; i++)
-		if (self->join[i].active && memcmp(self->join[i].invitation.curve_key, curve, CORE_KEY_BYTES) == 0)
-			return &self->join[i];
-	return NULL;
+	return join->active && memcmp(join->invitation.curve_key, curve, CORE_KEY_BYTES) == 0;
 }
 
 static void
@@ -1010,7 +1051,7 @@ redeem(Node *self, NodeJoin *join, NodePeer *peer)
 	KadId		collection = kad_id_of_key(&self->crypto, invitation->grant.root);
 	WireMessage m = {.version = WIRE_VERSION_MAX, .type = WIRE_REDEEM, .collection = collection, .n_grants = 1};
 
-	if (join->asked)
+	if (join->request != 0)
 		return;
 	if (peer->record == NULL || !kad_id_equal(&peer->record->id, &invitation->node))
 	{
@@ -1031,7 +1072,30 @@ redeem(Node *self, NodeJoin *join, NodePeer *peer)
 		end_join(self, join, NODE_BUSY, NULL, NULL, NULL, 0);
 		return;
 	}
-	join->asked = true;
+	join->request = m.request;
+}
+
+/* Has the node to which it leads not been greeted just now?  Only the answers to the last two HELLOs count. */
+static bool
+greeting_rests(Node *self, const NodeJoin *join)
+{
+	const NodePeer *peer = node_peer(self, join->invitation.curve_key, false);
+
+	return peer == NULL || peer->hello_ms == 0 || self->now.tick_ms - peer->hello_ms >= JOIN_TURN_MS;
+}
+
+/* Links are shared by key, so the addresses of one join may have taken the place of another's. */
+static void
+try_addresses(Node *self, NodeJoin *join)
+{
+	NodePeer   *peer = node_peer(self, join->invitation.curve_key, true);
+	int			n = 0;
+
+	for (int i = 0; i < NODE_JOINS; i++)
+		n += leads_to(&self->join[i], join->invitation.curve_key);
+	join->greet_ms = self->now.tick_ms + (n == 1 ? JOIN_GREET_MS : n * JOIN_TURN_MS);
+	if (peer != NULL)
+		node_greet(self, peer, join->invitation.addresses, join->invitation.n_addresses);
 }
 
 NodeStatus
@@ -1064,8 +1128,11 @@ node_join(Node *self, CoreClock clock, const char *text, size_t len, uint64_t ta
 		sodium_memzero(join, sizeof *join);
 		return NODE_SELF;
 	}
-	peer = join_of(self, join->invitation.curve_key) != NULL ? NULL :
-		node_peer(self, join->invitation.curve_key, true);
+	peer = node_peer(self, join->invitation.curve_key, true);
+	for (int i = 0; i < NODE_JOINS; i++)
+		if (self->join[i].active &&
+			memcmp(self->join[i].invitation.statement, join->invitation.statement, GRANT_BYTES) == 0)
+			peer = NULL;
 	if (peer == NULL)
 	{
 		sodium_memzero(join, sizeof *join);
@@ -1077,19 +1144,22 @@ node_join(Node *self, CoreClock clock, const char *text, size_t len, uint64_t ta
 	if (peer->greeted && peer->welcomed && node_connected(peer))
 		redeem(self, join, peer);
 	else
-		node_greet(self, peer, join->invitation.addresses, join->invitation.n_addresses);
+		try_addresses(self, join);
 	return NODE_OK;
 }
 
 static void
-redeem_answered(Node *self, NodePeer *from, const WireMessage *m)
+redeem_answered(Node *self, NodePeer *from, uint64_t request, const WireMessage *m)
 {
-	NodeJoin   *join = join_of(self, from->curve);
+	NodeJoin   *join = NULL;
 	NodeGroup  *g;
 	char		text[WIRE_TEXT_MAX + 64];
 	bool		created;
 
-	if (join == NULL || !join->asked)
+	for (int i = 0; i < NODE_JOINS; i++)
+		if (leads_to(&self->join[i], from->curve) && self->join[i].request == request)
+			join = &self->join[i];
+	if (join == NULL)
 		return;
 	if (m->type == WIRE_ERROR)
 	{
@@ -1112,16 +1182,16 @@ redeem_answered(Node *self, NodePeer *from, const WireMessage *m)
 		end_join(self, join, NODE_NO_MEMORY, NULL, NULL, NULL, 0);
 		return;
 	}
-	g->leaving = g->leave_told = false;
 	take_statements(self, g, from, m);
-	refresh(self, g);
-	if (g->role == GRANT_NOBODY)
+	if (membership_role(&g->membership, self->key, self->now.unix_ms) == GRANT_NOBODY)
 	{
 		if (created)
 			node_group_forget(self, self->now, join->invitation.grant.root);
 		end_join(self, join, NODE_REFUSED, "the answer does not make this node a member", NULL, NULL, 0);
 		return;
 	}
+	g->leaving = g->leave_told = false;
+	refresh(self, g);
 	g->compare_ms = self->now.tick_ms;
 	node_meet_record(self, self->now, from->record);
 	end_join(self, join, NODE_OK, NULL, g, (const uint8_t *) m->text, m->text_len);
@@ -1130,9 +1200,17 @@ redeem_answered(Node *self, NodePeer *from, const WireMessage *m)
 void
 group_unreachable(Node *self, const uint8_t curve[CORE_KEY_BYTES])
 {
-	NodeJoin   *join = join_of(self, curve);
+	NodeJoin   *join = NULL;
+	int			n = 0;
 
-	if (join != NULL && self->now.tick_ms - (join->until_ms - JOIN_MS) > 2000)
+	for (int i = 0; i < NODE_JOINS; i++)
+		if (leads_to(&self->join[i], curve))
+		{
+			join = &self->join[i];
+			n++;
+		}
+	/* of several it may be another's addresses where nobody is */
+	if (n == 1 && self->now.tick_ms - (join->until_ms - JOIN_MS) > 2000)
 		end_join(self, join, NODE_UNREACHABLE, NULL, NULL, NULL, 0);
 }
 
@@ -1200,7 +1278,7 @@ group_answered(Node *self, NodePeer *from, const NodeCall *call, const WireMessa
 	NodeGroup  *g = group_find(self, &call->collection);
 
 	if (call->purpose == CALL_REDEEM)
-		redeem_answered(self, from, m);
+		redeem_answered(self, from, call->request, m);
 	else if (g != NULL && from->greeted)
 		compare_answered(self, g, from, m);
 }
@@ -1219,10 +1297,9 @@ group_call_failed(Node *self, const NodeCall *call)
 void
 group_greeted(Node *self, NodePeer *peer)
 {
-	NodeJoin   *join = join_of(self, peer->curve);
-
-	if (join != NULL && peer->welcomed)
-		redeem(self, join, peer);
+	for (int i = 0; i < NODE_JOINS && peer->welcomed; i++)
+		if (leads_to(&self->join[i], peer->curve))
+			redeem(self, &self->join[i], peer);
 	for (int i = 0; i < self->n_groups; i++)
 	{
 		NodeGroup  *g = self->group[i];
@@ -1311,8 +1388,14 @@ group_tick(Node *self)
 	int64_t		tick = self->now.tick_ms;
 
 	for (int i = 0; i < NODE_JOINS; i++)
-		if (self->join[i].active && tick >= self->join[i].until_ms)
-			end_join(self, &self->join[i], NODE_UNREACHABLE, NULL, NULL, NULL, 0);
+	{
+		NodeJoin   *join = &self->join[i];
+
+		if (join->active && tick >= join->until_ms)
+			end_join(self, join, NODE_UNREACHABLE, NULL, NULL, NULL, 0);
+		else if (join->active && join->request == 0 && tick >= join->greet_ms && greeting_rests(self, join))
+			try_addresses(self, join);
+	}
 	for (int i = self->n_groups - 1; i >= 0; i--)
 	{
 		NodeGroup  *g = self->group[i];

@@ -99,6 +99,7 @@ typedef struct NodeGroup
 	bool		leaving;		/* until somebody knows */
 	bool		leave_told;
 	bool		held;			/* announced */
+	uint32_t	owner;			/* whose share of the statements it counts for */
 	GrantRole	role;			/* our own, as last told */
 	int64_t		find_ms;		/* ticks at which each is due */
 	int64_t		compare_ms;
@@ -112,8 +113,9 @@ typedef struct NodeGroup
 typedef struct NodeJoin
 {
 	bool		active;
-	bool		asked;			/* REDEEM was sent */
+	uint64_t	request;		/* of the REDEEM that was sent; 0: none yet */
 	uint64_t	tag;
+	int64_t		greet_ms;		/* tick at which its addresses are tried again */
 	int64_t		until_ms;
 	Invitation	invitation;
 } NodeJoin;
@@ -196,6 +198,7 @@ struct Node
 	int			n_waiting;
 	NodeWaiting waiting[NODE_WAITING];	/* the oldest first */
 
+	int			max_statements; /* NODE_STATEMENTS */
 	int			n_groups;
 	NodeGroup  *group[NODE_COLLECTIONS];
 	NodeJoin	join[NODE_JOINS];

@@ -41,6 +41,7 @@ typedef struct Admitted
 	bool		used;
 	uint64_t	tag;
 	Oid			role;			/* who asked */
+	bool		superuser;
 	uint8_t		root[CORE_KEY_BYTES];
 	char		description[NODE_DESCRIPTION + 1];
 } Admitted;
@@ -145,6 +146,7 @@ static void
 answer_status(Pending *p, NodeStatus status, const char *detail)
 {
 	bool		joining = p->op == SYNC_JOIN;
+	char		text[256];
 
 	switch (status)
 	{
@@ -181,6 +183,14 @@ answer_status(Pending *p, NodeStatus status, const char *detail)
 			answer_error(p, ERRCODE_CONFIGURATION_LIMIT_EXCEEDED, "there is no room for more statements about the members of the collection",
 						 "Those of admins nearer to its root, or that were made first, go before those of this node.",
 						 "Evict whoever has filled it, which makes room, or invite from a node nearer to the root.");
+			break;
+		case NODE_SHARE_FULL:
+			snprintf(text, sizeof(text),
+					 "A node holds %d for all collections. Those of one owner may become more only while they are fewer than are free; each collection may hold %d.",
+					 NODE_STATEMENTS, NODE_STATEMENTS_EACH);
+			answer_error(p, ERRCODE_CONFIGURATION_LIMIT_EXCEEDED,
+						 "the collections of this owner hold as many statements about their members as the node leaves to one role",
+						 text, "vecdb.leave() leaves a collection, and one whose table is dropped goes by itself; those of superusers have no share.");
 			break;
 		case NODE_SELF:
 			answer_error(p, ERRCODE_INVALID_PARAMETER_VALUE,
@@ -723,6 +733,7 @@ SyncJoinDone(uint64_t tag, NodeStatus status, const char *text, const uint8_t *r
 		join->tag = tag;
 		/* its place is kept until now, also where nobody waits any more */
 		join->role = p ? p->role : InvalidOid;
+		join->superuser = p && p->superuser;
 		memcpy(join->root, root, CORE_KEY_BYTES);
 		if (len > NODE_DESCRIPTION)
 			len = 0;
@@ -743,6 +754,7 @@ finish_join(Admitted *join)
 	KadId		id = kad_id_of_key(node_crypto(sync_worker.node), join->root);
 
 	join->used = false;
+	node_group_owner(sync_worker.node, join->root, SyncShareOf(join->role, join->superuser));
 	strlcpy(name, join->description, Min(len + 1, sizeof(name)));
 	if (!SyncAddCollection(join->root, InvalidOid, name, join->role))
 	{

@@ -129,6 +129,7 @@ typedef struct Shared
 	uint8_t		root[CORE_KEY_BYTES];
 	Oid			table;			/* InvalidOid: none is bound */
 	Oid			role;			/* whose it is then */
+	uint32_t	owner;			/* for node_group_owner() */
 	bool		leaving;
 	TimestampTz since;
 	char		name[NODE_NAME];
@@ -162,6 +163,28 @@ read_shared(SyncTable *table, HeapTuple row, Shared *out)
 	return true;
 }
 
+/* InvalidOid when there is no such table any more. */
+static Oid
+owner_of(Oid table)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(table));
+	Oid			owner = InvalidOid;
+
+	if (HeapTupleIsValid(tuple))
+	{
+		owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+		ReleaseSysCache(tuple);
+	}
+	return owner;
+}
+
+/* The role for which a collection counts. */
+static Oid
+holder_of(const Shared *shared)
+{
+	return OidIsValid(shared->table) ? owner_of(shared->table) : shared->role;
+}
+
 /* In the order of their roots, so that of too many it is always the same that are left out. */
 static void
 list_shared(void *arg)
@@ -176,9 +199,14 @@ list_shared(void *arg)
 	scan = SyncTableScan(&table, NULL);
 	while (list->n < NODE_COLLECTIONS && HeapTupleIsValid(row = systable_getnext_ordered(scan, ForwardScanDirection)))
 	{
+		Shared	   *shared = &list->row[list->n];
+
 		CHECK_FOR_INTERRUPTS();
-		if (read_shared(&table, row, &list->row[list->n]))
+		if (read_shared(&table, row, shared))
+		{
+			shared->owner = SyncShareOf(holder_of(shared), superuser_arg(holder_of(shared)));
 			list->n++;
+		}
 	}
 	systable_endscan_ordered(scan);
 	SyncTableClose(&table);
@@ -234,6 +262,7 @@ SyncLoad(void)
 		ok = node_group_load(sync_worker.node, node_clock(), list->row[i].root, has_secret ? secret : NULL,
 							 list->row[i].table, list->row[i].name, list->row[i].leaving) == NODE_OK &&
 			in_transaction(load_statements, list->row[i].root);
+		node_group_owner(sync_worker.node, list->row[i].root, list->row[i].owner);
 		sodium_memzero(secret, sizeof(secret));
 	}
 	pfree(list);
@@ -409,6 +438,7 @@ SyncRebind(void)
 		Description description = {.table = shared->table};
 		char		name[NODE_NAME];
 
+		node_group_owner(sync_worker.node, shared->root, shared->owner);
 		if (is_orphan(shared))
 			ok = give_back(shared->root);
 		if (!OidIsValid(shared->table) || shared->leaving || !in_transaction(describe, &description))
@@ -450,21 +480,6 @@ typedef struct NewCollection
 	Oid			role;			/* whose it is while it has no table */
 	bool		leave;			/* mark it as left */
 } NewCollection;
-
-/* InvalidOid when there is no such table any more. */
-static Oid
-owner_of(Oid table)
-{
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(table));
-	Oid			owner = InvalidOid;
-
-	if (HeapTupleIsValid(tuple))
-	{
-		owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
-		ReleaseSysCache(tuple);
-	}
-	return owner;
-}
 
 /* The row of a collection that is shared, joined or left: made, or changed. */
 static void
@@ -544,7 +559,7 @@ count_held(void *arg)
 	{
 		const Shared *shared = &list->row[i];
 
-		count->holder->n += (OidIsValid(shared->table) ? owner_of(shared->table) : shared->role) == count->role;
+		count->holder->n += holder_of(shared) == count->role;
 	}
 	count->holder->superuser = superuser_arg(count->role);
 	strlcpy(count->holder->name, name ? name : "?", NAMEDATALEN);

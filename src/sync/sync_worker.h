@@ -17,6 +17,13 @@
 #include "sync/node.h"
 #include "sync/sync_ipc.h"
 
+/* For node_group_owner(): a role that is gone, or not known, has its share as the others. */
+static inline uint32_t
+SyncShareOf(Oid role, bool superuser)
+{
+	return superuser ? NODE_NO_SHARE : OidIsValid(role) ? role : PG_UINT32_MAX;
+}
+
 /* Of the NODE_COLLECTIONS these are for superusers only. */
 #define SYNC_COLLECTIONS_RESERVED 64
 

@@ -48,14 +48,14 @@ my @leaks = (
 	[ 'a temporary table to be kept', q{CREATE TEMP TABLE kept (x int) ON COMMIT PRESERVE ROWS; INSERT INTO kept VALUES (1)}, q{SELECT to_regclass('pg_temp.kept')} ],
 	[ 'a temporary function', q{CREATE FUNCTION pg_temp.f() RETURNS int LANGUAGE sql AS 'SELECT 1'}, q{SELECT to_regprocedure('pg_temp.f()')} ],
 	[ 'a temporary view', q{CREATE TEMP VIEW v AS SELECT 1}, q{SELECT to_regclass('pg_temp.v')} ],
-	[ 'an advisory lock', q{SELECT pg_advisory_lock(42)}, q{SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'} ],
-	[ 'an advisory lock, shared, twice', q{SELECT pg_advisory_lock_shared(42), pg_advisory_lock_shared(42)}, q{SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'} ],
+	[ 'an advisory lock', q{SELECT pg_advisory_lock(42)}, q{SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()} ],
+	[ 'an advisory lock, shared, twice', q{SELECT pg_advisory_lock_shared(42), pg_advisory_lock_shared(42)}, q{SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()} ],
 	[ 'a prepared statement', q{PREPARE p AS SELECT 1}, q{SELECT count(*) FROM pg_prepared_statements} ],
 	[ 'a cursor', q{DO $$ DECLARE c refcursor := 'mine'; BEGIN OPEN c FOR SELECT 1; END $$}, q{SELECT count(*) FROM pg_cursors WHERE name = 'mine'} ],
 	[ 'a sequence\'s value', q{SELECT nextval('public.numbers')}, q{SELECT lastval()} ],
 	[ 'the value of another sequence', q{SELECT nextval('public.numbers')}, q{SELECT currval('public.numbers')} ],
 	[ 'a deferred trigger', q{SET CONSTRAINTS ALL DEFERRED}, q{SELECT count(*) FROM pg_cursors} ],
-	[ 'a failed savepoint', q{DO $$ BEGIN PERFORM 1/0; EXCEPTION WHEN division_by_zero THEN PERFORM pg_advisory_lock(43); END $$}, q{SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'} ]);
+	[ 'a failed savepoint', q{DO $$ BEGIN PERFORM 1/0; EXCEPTION WHEN division_by_zero THEN PERFORM pg_advisory_lock(43); END $$}, q{SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()} ]);
 
 for my $leak (@leaks)
 {
@@ -67,7 +67,7 @@ for my $leak (@leaks)
 	is(lab_ask($node, $question, $c), $fresh, "$name: is not there for the next request");
 	is(lab_run($node, "$do; $fail", $c)->{status}, 400, "$name: is done, and the request fails");
 	is(lab_ask($node, $question, $c), $fresh, "$name: is not there then either");
-	my ($free) = split /\|/, $node->safe_psql('postgres', 'SELECT pg_try_advisory_lock(42) AND pg_try_advisory_lock(43)');
+	my ($free) = split /\|/, $node->safe_psql('postgres', 'SELECT pg_try_advisory_xact_lock(42) AND pg_try_advisory_xact_lock(43)');
 	is($free, 't', "$name: leaves no lock");
 	is((call($node, 'GET', '/stats') // {})->{status}, 200, "$name: another client does not notice");
 }
@@ -144,7 +144,7 @@ sub stays
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 	is($node->safe_psql('postgres', q{SELECT coalesce(string_agg(DISTINCT who, ' '), '') FROM public.seen WHERE who <> 'vecdb_anon'}), '', "$name: runs as the role");
 	is(lab_ask($node, q{SELECT concat_ws(' ', current_user, session_user, current_setting('role'), current_setting('is_superuser'))}, $c), 'vecdb_anon vecdb_http vecdb_anon off', "$name: so does the next request");
-	is(lab_ask($node, q{SELECT concat_ws(' ', (SELECT count(*) FROM pg_cursors WHERE name = 'late'), (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'),
+	is(lab_ask($node, q{SELECT concat_ws(' ', (SELECT count(*) FROM pg_cursors WHERE name = 'late'), (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()),
 		(SELECT count(*) FROM pg_prepared_statements), coalesce(to_regclass('pg_temp.late')::text, 'none'), current_setting('work_mem'))}, $c), '0 0 0 none 4MB', "$name: nothing is left");
 	is_deeply([ executors($node) ], [$executor], "$name: in the same process");
 	return;

@@ -83,7 +83,9 @@ in_machine()
 			mount -t tmpfs -o mode=1777 tmpfs "$root/dev/shm" &&
 			mount --bind "$2" "$root/var/cache/apt/archives" || exit 1
 		shift 2
-		exec chroot "$root" /usr/bin/env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root "$@"' \
+		chroot "$root" /usr/bin/env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root "$@"
+		# The shell stays, as what collects orphans there.
+		exit $?' \
 		sh "$MACHINE" "$ARCHIVES" "${pass[@]}" "$@" 2>&1 </dev/null
 }
 

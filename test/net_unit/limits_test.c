@@ -476,7 +476,8 @@ test_dead(void)
 	ok(peer_start_on(&a, own_host(), 0, 8, 8) && peer_start(&b) && friend_is_served() &&
 	   read(from_child[0], &port, sizeof port) == sizeof port, "a node and its friend");
 	other.address = own_address(port);
-	ok(write(to_child[1], &a.address.port, sizeof port) == sizeof port && pump(both, 2, a.last_len == 4), "another comes from another process");
+	ok(write(to_child[1], &a.address.port, sizeof port) == sizeof port &&
+	   pump(both, 2, a.last_len == 4 && memcmp(a.last_key, other.public, 32) == 0), "another comes from another process");
 	ok(peer_send(&a, &other, "there?", 6) == TRANSPORT_SENT &&
 	   pump(both, 2, a.last_len == 6 && memcmp(a.last_key, other.public, 32) == 0), "and is gone to");
 	ok(pump(both, 2, transport_links(a.transport, info, 8) == 3), "three links");

@@ -395,6 +395,8 @@ pgtap_suite()
 # server_tests SUITE DIR: programs that start servers of their own.
 server_tests()
 {
+	local jobs=1
+
 	any "$2/*.pl" || { printf '%-10s no tests\n' "$1"; return; }
 	unset VECDB_WORDS
 	if any "$2/*_glove.pl"; then
@@ -407,8 +409,10 @@ server_tests()
 	export PERL5LIB=$PGXS_SRC/test/perl:$BUILD/test/t
 	export PG_REGRESS=$PGXS_SRC/test/regress/pg_regress
 	export TESTDIR=$BUILD TESTDATADIR=$BUILD/tmp_check TESTLOGDIR=$BUILD/tmp_check/log top_builddir=$BUILD
+	# Most of their time these programs wait; those of HTTP measure processor and memory.
+	[ "$1" = http ] || jobs=${VECDB_TAP_JOBS:-2}
 	# shellcheck disable=SC2046
-	tap_suite "$1" $(cd "$BUILD" && ls "$2"/${VECDB_HTTP_ONLY:-*}.pl)
+	tap_suite "$1" --jobs="$jobs" $(cd "$BUILD" && ls "$2"/${VECDB_HTTP_ONLY:-*}.pl)
 }
 
 # The peer that speaks to nodes, well or badly.

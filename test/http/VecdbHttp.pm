@@ -26,7 +26,7 @@ our @EXPORT = qw(http_node base_url call ask_admin metrics metric decode encode 
 
 my $json = JSON::PP->new->utf8->canonical->allow_nonref;
 
-# As README says: the role that executors connect as, and the one that requests
+# As doc/http.md says: the role that executors connect as, and the one that requests
 # act as.
 sub roles_sql
 {

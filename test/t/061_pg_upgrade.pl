@@ -1,4 +1,4 @@
-# pg_upgrade of a server that is a node, with its keys carried as README says: the same
+# pg_upgrade of a server that is a node, with its keys carried as doc/nodes.md says: the same
 # node, the same collection, the same answers.  VECDB_OLD_PG is the directory of the
 # older PostgreSQL (with bin/ in it), where it is not the one that is tested.
 use strict;

@@ -33,7 +33,6 @@ copy_tree()
 }
 
 open_log deb
-
 for version in ${VERSIONS:-}; do
 	need "headers:$version" "postgresql-server-dev-$version"
 done

@@ -8,30 +8,30 @@
 EXTENSION = vecdb
 EXTVERSION = 0.2.0
 MODULE_big = vecdb
-# What only the network of nodes uses of the core; what backends need of src/sync.
-NET_CORE = $(patsubst %,$(srcdir)/src/core/%.c,beacon decode grant invitation kad_id kad_lookup kad_node kad_table membership mesh net_address node_record provider wire)
-SYNC_BACKEND = $(patsubst %,$(srcdir)/src/sync/%.c,sync_ipc sync_sql sync_table)
-OBJS = $(patsubst %.c,%.o,$(sort $(filter-out $(NET_CORE),$(wildcard $(srcdir)/src/*.c $(srcdir)/src/core/*.c $(srcdir)/src/vector/*.c $(srcdir)/src/hnsw/*.c $(srcdir)/src/collection/*.c)) $(SYNC_BACKEND)))
+# A folder of src belongs to one library.  The core and src/worker keep no state:
+# each library has of them what it calls.
+objects = $(patsubst %.c,%.o,$(sort $(foreach d,$(1),$(wildcard $(srcdir)/$(d)/*.c))))
+OBJS = $(call objects,src src/vector src/index src/index/* src/collection src/node)
+CORE = $(call objects,src/core src/core/*)
 DATA_built = sql/vecdb--$(EXTVERSION).sql
 DOCS = $(patsubst $(srcdir)/%,%,$(wildcard $(srcdir)/doc/*.md))
-EXTRA_CLEAN = sql/vecdb--$(EXTVERSION).sql
+EXTRA_CLEAN = sql/vecdb--$(EXTVERSION).sql core.a $(CORE)
 
 # PostgreSQL's headers as system headers: our warnings are not for them.
 PG_CPPFLAGS = -I$(srcdir)/src -isystem $(shell $(PG_CONFIG) --includedir-server)
 PG_CFLAGS = -std=gnu11 -O3 -fno-math-errno -fvisibility=hidden \
 	-Wall -Wextra -Wshadow -Wstrict-prototypes -Wformat=2 -Wnull-dereference -Wvla \
 	-Wno-unused-parameter -Wno-missing-field-initializers -Wno-sign-compare -Wimplicit-fallthrough=3 $(WERROR)
-SHLIB_LINK = -lm -Wl,-Bsymbolic
+SHLIB_LINK = core.a -lm -Wl,-Bsymbolic
 
-# The HTTP workers are a library of their own, so that no backend loads what
-# they link.  Of the core it has what it calls, which keeps no state.
-HTTP_OBJS = $(patsubst %.c,%.o,$(sort $(wildcard $(srcdir)/src/http/*.c))) $(srcdir)/src/core/parse.o $(srcdir)/src/core/half.o $(srcdir)/src/core/cpu.o
-HTTP_LIBS = -lmicrohttpd
+# The HTTP workers are a library of their own, so that no backend loads what they link.
+HTTP_OBJS = $(call objects,src/http src/http/* src/worker)
+HTTP_LIBS = core.a -lmicrohttpd
 EXTRA_CLEAN += vecdb_http.so $(HTTP_OBJS)
 
-# So is the network: the launcher, a worker for each node, and their core.
-SYNC_OBJS = $(patsubst %.c,%.o,$(sort $(filter-out $(srcdir)/src/sync/sync_sql.c,$(wildcard $(srcdir)/src/sync/*.c)) $(NET_CORE)))
-SYNC_LIBS = -lzmq -lsodium -lpthread
+# So is the network: the launcher and a worker for each node.
+SYNC_OBJS = $(call objects,src/net src/sync src/worker)
+SYNC_LIBS = core.a -lzmq -lsodium -lpthread
 EXTRA_CLEAN += vecdb_sync.so $(SYNC_OBJS)
 
 REGRESS = $(sort $(notdir $(basename $(wildcard $(srcdir)/test/sql/*.sql))))
@@ -72,10 +72,16 @@ docmoduledir := extension/vecdb
 
 all: vecdb_http.so vecdb_sync.so
 
-vecdb_http.so: $(HTTP_OBJS)
+core.a: $(CORE)
+	rm -f $@
+	$(AR) crs $@ $(CORE)
+
+vecdb.so: core.a
+
+vecdb_http.so: $(HTTP_OBJS) core.a
 	$(CC) $(CFLAGS) -shared -o $@ $(HTTP_OBJS) $(LDFLAGS) $(LDFLAGS_SL) -Wl,-Bsymbolic $(HTTP_LIBS)
 
-vecdb_sync.so: $(SYNC_OBJS)
+vecdb_sync.so: $(SYNC_OBJS) core.a
 	$(CC) $(CFLAGS) -shared -o $@ $(SYNC_OBJS) $(LDFLAGS) $(LDFLAGS_SL) -Wl,-Bsymbolic $(SYNC_LIBS)
 
 install: install-workers

@@ -11,12 +11,12 @@
 #include "as_owner.h"
 #include "fmgr.h"
 #include "guc.h"
-#include "hnsw/hnsw.h"
+#include "index/hnsw/hnsw.h"
 #include "http/ipc.h"
 #include "miscadmin.h"
 #include "postmaster/bgworker.h"
 #include "storage/ipc.h"
-#include "sync/sync_ipc.h"
+#include "node/node_ipc.h"
 
 PG_MODULE_MAGIC;
 

@@ -15,7 +15,7 @@
 #include "commands/trigger.h"
 #include "funcapi.h"
 #include "guc.h"
-#include "hnsw/hnsw.h"
+#include "index/hnsw/hnsw.h"
 #include "spi_column.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"

@@ -22,7 +22,7 @@
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_type.h"
 #include "commands/extension.h"
-#include "hnsw/hnsw.h"
+#include "index/hnsw/hnsw.h"
 #include "nodes/makefuncs.h"
 #include "nodes/primnodes.h"
 #include "utils/builtins.h"

@@ -8,7 +8,7 @@
 #include "collection/filter_jsonb.h"
 
 #include "catalog/pg_type.h"
-#include "core/filter.h"
+#include "core/query/filter.h"
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"

@@ -25,7 +25,7 @@
 #include "catalog/pg_type.h"
 #include "collection/filter_jsonb.h"
 #include "funcapi.h"
-#include "hnsw/hnsw.h"
+#include "index/hnsw/hnsw.h"
 #include "spi_column.h"
 #include "utils/builtins.h"
 #include "utils/float.h"

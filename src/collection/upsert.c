@@ -9,7 +9,7 @@
 #include "collection/collection.h"
 
 #include "catalog/pg_type.h"
-#include "core/parse.h"
+#include "core/vec/parse.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"

@@ -58,7 +58,7 @@
 #include "utils/portal.h"
 #include "utils/snapmgr.h"
 #include "utils/timeout.h"
-#include "worker.h"
+#include "worker/worker.h"
 
 PGDLLEXPORT void VecdbHttpExecutorMain(Datum arg);
 

@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-#include "core/parse.h"
+#include "core/vec/parse.h"
 
 static bool
 fail_at(JsonReader *self, size_t pos, const char *error)

@@ -5,7 +5,7 @@
  *	  PostgreSQL load the library of both.
  *
  * It is connected to no database, so it holds up no DROP DATABASE.  All it
- * knows is in shared memory (sync_ipc.h): a launcher that begins anew goes on
+ * knows is in shared memory (node_ipc.h): a launcher that begins anew goes on
  * with the workers that its predecessor started.
  */
 #include "pgcompat.h"
@@ -29,7 +29,7 @@
 #include "storage/lock.h"
 #include "storage/proc.h"
 #include "storage/sinval.h"
-#include "sync/sync_ipc.h"
+#include "node/node_ipc.h"
 #include "sync/sync_worker.h"
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
@@ -37,7 +37,7 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
-#include "worker.h"
+#include "worker/worker.h"
 
 PG_MODULE_MAGIC;
 

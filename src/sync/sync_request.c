@@ -11,7 +11,7 @@
 
 #include "guc.h"
 #include "miscadmin.h"
-#include "sync/address.h"
+#include "net/address.h"
 #include "utils/errcodes.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"

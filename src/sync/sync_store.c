@@ -5,7 +5,7 @@
  *	  sequence number in files.
  *
  * Every access to the tables is a transaction of its own, without SQL (see
- * sync_table.c), and waits for nobody: what somebody has locked is tried again.
+ * node_table.c), and waits for nobody: what somebody has locked is tried again.
  *
  * What is written of statements is not what came but what is held: the rows of a
  * collection are made equal to the node's set, so those that others superseded or
@@ -29,8 +29,8 @@
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "storage/fd.h"
-#include "sync/saved_table.h"
-#include "sync/sync_table.h"
+#include "net/saved_table.h"
+#include "node/node_table.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"

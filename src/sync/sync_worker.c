@@ -21,7 +21,7 @@
 #include <sys/resource.h>
 
 #include "access/xact.h"
-#include "core/beacon.h"
+#include "core/net/beacon.h"
 #include "fmgr.h"
 #include "guc.h"
 #include "miscadmin.h"
@@ -30,14 +30,14 @@
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
 #include "storage/sinval.h"
-#include "sync/address.h"
-#include "sync/beacon_socket.h"
-#include "sync/crypto_sodium.h"
-#include "sync/key_file.h"
+#include "net/address.h"
+#include "net/beacon_socket.h"
+#include "net/crypto_sodium.h"
+#include "net/key_file.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
-#include "worker.h"
+#include "worker/worker.h"
 
 PGDLLEXPORT void VecdbSyncNodeMain(Datum arg);
 

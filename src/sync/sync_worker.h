@@ -14,8 +14,8 @@
 #include "pgcompat.h"
 
 #include "datatype/timestamp.h"
-#include "sync/node.h"
-#include "sync/sync_ipc.h"
+#include "net/node.h"
+#include "node/node_ipc.h"
 
 /* For node_group_owner(): a role that is gone, or not known, has its share as the others. */
 static inline uint32_t

@@ -9,7 +9,7 @@
  */
 #include "pgcompat.h"
 
-#include "core/distance.h"
+#include "core/vec/distance.h"
 #include "fmgr.h"
 #include "utils/varbit.h"
 #include "vector/bounds.h"

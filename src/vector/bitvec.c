@@ -7,7 +7,7 @@
  */
 #include "pgcompat.h"
 
-#include "core/distance.h"
+#include "core/vec/distance.h"
 #include "fmgr.h"
 #include "utils/varbit.h"
 

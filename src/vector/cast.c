@@ -10,7 +10,7 @@
 #include "pgcompat.h"
 
 #include "catalog/pg_type.h"
-#include "core/parse.h"
+#include "core/vec/parse.h"
 #include "fmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"

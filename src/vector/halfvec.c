@@ -10,7 +10,7 @@
 #include <math.h>
 
 #include "common/shortest_dec.h"
-#include "core/parse.h"
+#include "core/vec/parse.h"
 #include "fmgr.h"
 #include "libpq/pqformat.h"
 #include "vector/bounds.h"

@@ -12,7 +12,7 @@
 
 #include <math.h>
 
-#include "core/distance.h"
+#include "core/vec/distance.h"
 #include "fmgr.h"
 #include "vector/bounds.h"
 #include "vector/vector.h"

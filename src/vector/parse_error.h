@@ -6,7 +6,7 @@
 #ifndef VECDB_PARSE_ERROR_H
 #define VECDB_PARSE_ERROR_H
 
-#include "core/parse.h"
+#include "core/vec/parse.h"
 #include "vector/vector.h"
 
 /*

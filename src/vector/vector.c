@@ -8,7 +8,7 @@
 #include "pgcompat.h"
 
 #include "common/shortest_dec.h"
-#include "core/parse.h"
+#include "core/vec/parse.h"
 #include "fmgr.h"
 #include "libpq/pqformat.h"
 #include "vector/bounds.h"

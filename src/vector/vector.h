@@ -9,7 +9,7 @@
 
 #include "pgcompat.h"
 
-#include "core/half.h"
+#include "core/vec/half.h"
 #include "fmgr.h"
 
 #define VECTOR_MAX_DIM 16000

@@ -24,13 +24,13 @@
 #include <string.h>
 #include <time.h>
 
-#include "core/code.h"
-#include "core/cpu.h"
-#include "core/distance.h"
-#include "core/half.h"
-#include "core/packed12.h"
-#include "core/rotation.h"
-#include "core/scalar_code.h"
+#include "core/vec/code.h"
+#include "core/vec/cpu.h"
+#include "core/vec/distance.h"
+#include "core/vec/half.h"
+#include "core/vec/packed12.h"
+#include "core/vec/rotation.h"
+#include "core/vec/scalar_code.h"
 
 /* Short runs, and many: some then fall between two interruptions. */
 #define RUNS 60

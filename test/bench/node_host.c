@@ -1,6 +1,6 @@
 /*
  * node_host.c
- *	  Several nodes in one process: src/sync/node.c and its transport, without
+ *	  Several nodes in one process: src/net/node.c and its transport, without
  *	  PostgreSQL around them.  Company for a server that is measured.
  *
  *	node_host [--network=NAME] [--ip=IP] [--seed=N] --nodes=N --port=FIRST --meet=IP:PORT
@@ -28,10 +28,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "core/beacon.h"
+#include "core/net/beacon.h"
 #include "host_fixture.h"
-#include "sync/crypto_sodium.h"
-#include "sync/node.h"
+#include "net/crypto_sodium.h"
+#include "net/node.h"
 
 #define HOSTED 64
 #define POLL_MS 100

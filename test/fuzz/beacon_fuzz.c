@@ -2,7 +2,7 @@
  * beacon_fuzz.c
  *	  Datagrams from anybody.
  */
-#include "core/beacon.h"
+#include "core/net/beacon.h"
 
 #include "net_fuzz.h"
 

@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/parse.h"
+#include "core/vec/parse.h"
 
 /* Room for elements: small, so that inputs that exceed it are short. */
 #define ROOM 48

@@ -3,7 +3,7 @@
  *	  Invitations: as text; and, when the first byte is odd, as the bytes behind
  *	  the text, with the checksum put right, for a fuzzer does not guess it.
  */
-#include "core/invitation.h"
+#include "core/net/invitation.h"
 
 #include "net_fuzz.h"
 

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/filter.h"
+#include "core/query/filter.h"
 
 typedef struct JsonReader
 {

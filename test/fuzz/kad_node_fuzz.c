@@ -5,7 +5,7 @@
  *	  has passed, and one that says whether the request id of our last request is
  *	  put in its place, so that answers are answers.
  */
-#include "core/kad_node.h"
+#include "core/net/kad_node.h"
 
 #include "net_fuzz.h"
 

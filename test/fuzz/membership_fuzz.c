@@ -3,7 +3,7 @@
  *	  Statements one after the other into a set: seven bytes choose each, so that
  *	  keys meet again; or, when the first byte is odd, raw bytes.
  */
-#include "core/membership.h"
+#include "core/net/membership.h"
 
 #include "net_fuzz.h"
 

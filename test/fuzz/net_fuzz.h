@@ -11,7 +11,7 @@
 #define TEST_NET_FUZZ_H
 
 #include "core/bytes.h"
-#include "core/node_record.h"
+#include "core/net/node_record.h"
 
 #include "../unit/host_fixture.h"
 

@@ -2,7 +2,7 @@
  * node_record_fuzz.c
  *	  Node records, and provider records: the first byte says which.
  */
-#include "core/provider.h"
+#include "core/net/provider.h"
 
 #include "net_fuzz.h"
 

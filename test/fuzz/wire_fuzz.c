@@ -3,7 +3,7 @@
  *	  Messages.  One that is taken has one form: written again it is the same
  *	  bytes, but for items that were skipped as unknown.
  */
-#include "core/wire.h"
+#include "core/net/wire.h"
 
 #include "net_fuzz.h"
 

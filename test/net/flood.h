@@ -10,7 +10,7 @@
 #define TEST_NET_FLOOD_H
 
 #include "core/bytes.h"
-#include "core/grant.h"
+#include "core/net/grant.h"
 #include "host_fixture.h"
 
 typedef enum FloodKind

@@ -48,10 +48,10 @@
 #include <unistd.h>
 #include <zmq.h>
 
-#include "core/beacon.h"
-#include "core/invitation.h"
-#include "core/wire.h"
-#include "core/wire_item.h"
+#include "core/net/beacon.h"
+#include "core/net/invitation.h"
+#include "core/net/wire.h"
+#include "core/net/wire_item.h"
 #include "flood.h"
 #include "host_fixture.h"
 

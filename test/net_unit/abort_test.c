@@ -15,7 +15,7 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
-#include "sync/contain.h"
+#include "net/contain.h"
 
 typedef int (*Case) (void);
 

@@ -8,8 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "sync/crypto_sodium.h"
-#include "sync/key_file.h"
+#include "net/crypto_sodium.h"
+#include "net/key_file.h"
 #include "tap.h"
 
 int

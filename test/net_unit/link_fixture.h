@@ -21,7 +21,7 @@
 #include <zmq.h>
 
 #include "own_address.h"
-#include "sync/transport.h"
+#include "net/transport.h"
 #include "tap.h"
 
 /* No test waits so long unless something is wrong, however busy the processor is. */

@@ -10,8 +10,8 @@
 
 #include "host_fixture.h"
 #include "own_address.h"
-#include "sync/crypto_sodium.h"
-#include "sync/node_private.h"
+#include "net/crypto_sodium.h"
+#include "net/node_private.h"
 #include "tap.h"
 
 #define NODES 24

@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "core/net_address.h"
+#include "core/net/net_address.h"
 
 /* 127.64.0.0 and on, by the process that asks first; its children have the same. */
 static inline NetAddress

@@ -9,7 +9,7 @@
 #ifndef SIM_WORLD_H
 #define SIM_WORLD_H
 
-#include "core/kad_node.h"
+#include "core/net/kad_node.h"
 
 #define WORLD_MINUTE INT64_C(60000)
 

@@ -191,7 +191,7 @@ copy_tree()
 	fi
 	own "$BUILD" || return 1
 	rm -rf "$BUILD/tmp_check" "$BUILD/regress" "$BUILD/isolation"
-	find "$BUILD" -type f -not -name '*.o' -not -name '*.so' -not -name '*.Po' -not -path '*/bin/*' -delete
+	find "$BUILD" -type f -not -name '*.o' -not -name '*.so' -not -name '*.a' -not -name '*.Po' -not -path '*/bin/*' -delete
 	# shellcheck disable=SC2086
 	tar -C "$ROOT" $skip -cf - . | as_user tar -C "$BUILD" -xf - --no-same-owner || return 1
 	printf '%s' "$key" >"$BUILD.key"

@@ -4,11 +4,11 @@
  *	  against its formulas in long double, scans against sums over decoded
  *	  codes, and estimates against true distances.
  */
-#include "core/code.h"
+#include "core/vec/code.h"
 
 #include <float.h>
 
-#include "core/rotation.h"
+#include "core/vec/rotation.h"
 #include "fixture.h"
 
 static const int all_bits[] = {1, 2, 4};

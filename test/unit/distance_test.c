@@ -8,7 +8,7 @@
  * lanes: (n/16 + 16) half units in the last place of the sum of the terms'
  * sizes.  It holds for any data, so that no seed can fail a right kernel.
  */
-#include "core/distance.h"
+#include "core/vec/distance.h"
 
 #include <float.h>
 

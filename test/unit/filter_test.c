@@ -2,7 +2,7 @@
  * filter_test.c
  *	  The filter of a search: the SQL of each form, the place of each error, limits.
  */
-#include "core/filter.h"
+#include "core/query/filter.h"
 
 #include "../fuzz/json_tree.h"
 #include "fixture.h"

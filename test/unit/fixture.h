@@ -14,7 +14,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "core/cpu.h"
+#include "core/vec/cpu.h"
 #include "tap.h"
 
 /* ---- random numbers: splitmix64 ---- */

@@ -3,7 +3,7 @@
  *	  Conversions between half and float: every half, every boundary between
  *	  two halves, and equality of all forms to the bit.
  */
-#include "core/half.h"
+#include "core/vec/half.h"
 
 #include "fixture.h"
 

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/host.h"
+#include "core/net/host.h"
 
 /* ---- memory ---- */
 

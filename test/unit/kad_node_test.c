@@ -3,7 +3,7 @@
  *	  Lookups and whole nodes, a few of them, driven by hand: what they send,
  *	  what they believe, and that nothing they are sent can hurt them.
  */
-#include "core/kad_node.h"
+#include "core/net/kad_node.h"
 
 #include "node_fixture.h"
 

@@ -2,7 +2,7 @@
  * kad_table_test.c
  *	  The routing table: who enters, who waits, who goes, who is near.
  */
-#include "core/kad_table.h"
+#include "core/net/kad_table.h"
 
 #include "node_fixture.h"
 

@@ -12,7 +12,7 @@
  * A statement is heard some hundred times in a round, so the cryptography is a
  * stand-in: a signature is a hash of what it signs.
  */
-#include "core/membership.h"
+#include "core/net/membership.h"
 
 #include "host_fixture.h"
 #include "tap.h"

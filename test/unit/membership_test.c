@@ -3,8 +3,8 @@
  *	  Statements about members: their bytes, invitations, and what follows from a
  *	  set of them.
  */
-#include "core/invitation.h"
-#include "core/membership.h"
+#include "core/net/invitation.h"
+#include "core/net/membership.h"
 
 #include "core/bytes.h"
 

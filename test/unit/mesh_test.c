@@ -3,7 +3,7 @@
  *	  The mesh of a collection: degree, back-off, peer exchange; and many meshes
  *	  together.
  */
-#include "core/mesh.h"
+#include "core/net/mesh.h"
 
 #include "node_fixture.h"
 

@@ -5,7 +5,7 @@
 #ifndef TEST_NODE_FIXTURE_H
 #define TEST_NODE_FIXTURE_H
 
-#include "core/node_record.h"
+#include "core/net/node_record.h"
 
 #include "host_fixture.h"
 #include "tap.h"

@@ -2,10 +2,10 @@
  * node_record_test.c
  *	  Identifiers, addresses, node records and their pool, beacons.
  */
-#include "core/beacon.h"
+#include "core/net/beacon.h"
 
 #include "core/bytes.h"
-#include "core/wire_item.h"
+#include "core/net/wire_item.h"
 
 #include "node_fixture.h"
 

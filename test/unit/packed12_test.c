@@ -3,12 +3,12 @@
  *	  Vectors as integers of 12 bits: what packing loses, the distances of every
  *	  form against sums in long double; and floats of 16 bits.
  */
-#include "core/packed12.h"
+#include "core/vec/packed12.h"
 
 #include <float.h>
 
-#include "core/bfloat16.h"
-#include "core/distance.h"
+#include "core/vec/bfloat16.h"
+#include "core/vec/distance.h"
 #include "fixture.h"
 
 #define LONGEST 16000

@@ -5,7 +5,7 @@
  * Inputs are copied to blocks of their exact size, so that a sanitizer sees
  * any read past the end.
  */
-#include "core/parse.h"
+#include "core/vec/parse.h"
 
 #include <locale.h>
 

@@ -2,7 +2,7 @@
  * pool_test.c
  *	  The pool of a search against one that sorts everything anew at each step.
  */
-#include "core/pool.h"
+#include "core/vec/pool.h"
 
 #include <float.h>
 

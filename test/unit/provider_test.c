@@ -2,7 +2,7 @@
  * provider_test.c
  *	  Provider records and the store of them.
  */
-#include "core/provider.h"
+#include "core/net/provider.h"
 
 #include "core/bytes.h"
 

@@ -4,7 +4,7 @@
  *	  the same to the bit in every form, and is the one that indexes on disk
  *	  were built with.
  */
-#include "core/rotation.h"
+#include "core/vec/rotation.h"
 
 #include "fixture.h"
 

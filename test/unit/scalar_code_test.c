@@ -3,7 +3,7 @@
  *	  Scalar codes of whole vectors: exact integers in every form, and errors
  *	  of the size that the number of bits promises.
  */
-#include "core/scalar_code.h"
+#include "core/vec/scalar_code.h"
 
 #include <float.h>
 

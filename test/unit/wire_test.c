@@ -2,10 +2,10 @@
  * wire_test.c
  *	  Messages as bytes: each type there and back, and what is refused.
  */
-#include "core/wire.h"
+#include "core/net/wire.h"
 
 #include "core/bytes.h"
-#include "core/wire_item.h"
+#include "core/net/wire_item.h"
 
 #include "node_fixture.h"
 

@@ -7,7 +7,7 @@
  * follows from the seed and its number, and begins with the index as it was, so
  * that one of them can be done again alone.
  */
-#include "hnsw/hnsw.h"
+#include "index/hnsw/hnsw.h"
 
 #include <sys/resource.h>
 

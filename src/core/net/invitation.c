@@ -1,0 +1,157 @@
+/*
+ * invitation.c
+ *	  Invitations as text.
+ */
+#include "core/net/invitation.h"
+
+#include "core/bytes.h"
+
+#define HEAD 352
+#define CHECKSUM 4
+#define PREFIX_LEN (sizeof INVITATION_PREFIX - 1)
+
+static const uint8_t magic[4] = {'v', 'i', 'n', '1'};
+static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+static void encode_base64(const uint8_t *bytes, size_t len, char *text);
+static DecodeStatus decode_base64(const char *text, size_t len, uint8_t *bytes, size_t room, size_t *used);
+
+bool
+invitation_text(const CoreCrypto *crypto, const Invitation *self, char *text)
+{
+	uint8_t		bytes[INVITATION_MAX];
+	uint8_t		hash[CORE_HASH_BYTES];
+	ByteWriter	w = {bytes, sizeof bytes, false};
+	size_t		len;
+
+	if (self->n_addresses < 1 || self->n_addresses > INVITATION_ADDRESSES)
+		return false;
+	bytes_put(&w, magic, sizeof magic);
+	bytes_put_uint(&w, 1, (uint64_t) self->n_addresses);
+	bytes_put_uint(&w, 3, 0);
+	bytes_put_uint(&w, 8, self->network);
+	bytes_put(&w, self->node.b, KAD_ID_BYTES);
+	bytes_put(&w, self->curve_key, CORE_KEY_BYTES);
+	bytes_put(&w, self->seed, CORE_SEED_BYTES);
+	bytes_put(&w, self->statement, GRANT_BYTES);
+	for (int i = 0; i < self->n_addresses; i++)
+	{
+		if (!net_address_usable(&self->addresses[i]))
+			return false;
+		bytes_put(&w, self->addresses[i].ip, sizeof self->addresses[i].ip);
+		bytes_put_uint(&w, 2, self->addresses[i].port);
+	}
+	len = (size_t) (w.at - bytes);
+	crypto->sha256(crypto->context, bytes, len, hash);
+	bytes_put(&w, hash, CHECKSUM);
+	memcpy(text, INVITATION_PREFIX, PREFIX_LEN);
+	encode_base64(bytes, len + CHECKSUM, text + PREFIX_LEN);
+	return !w.failed;
+}
+
+DecodeStatus
+invitation_decode(const CoreCrypto *crypto, const char *text, size_t len,
+				  int64_t unix_ms, int64_t skew_ms, Invitation *self)
+{
+	uint8_t		bytes[INVITATION_MAX];
+	uint8_t		hash[CORE_HASH_BYTES];
+	uint8_t		key[CORE_KEY_BYTES];
+	size_t		used;
+	ByteReader	r;
+	DecodeStatus status;
+
+	if (len < PREFIX_LEN || memcmp(text, INVITATION_PREFIX, PREFIX_LEN) != 0)
+		return DECODE_MAGIC;
+	status = decode_base64(text + PREFIX_LEN, len - PREFIX_LEN, bytes, sizeof bytes, &used);
+	if (status != DECODE_OK)
+		return status;
+	if (used < HEAD + NET_ADDRESS_BYTES + CHECKSUM)
+		return DECODE_TRUNCATED;
+	crypto->sha256(crypto->context, bytes, used - CHECKSUM, hash);
+	if (memcmp(hash, bytes + used - CHECKSUM, CHECKSUM) != 0)
+		return DECODE_CHECKSUM;
+
+	memset(self, 0, sizeof *self);
+	r = (ByteReader) {bytes, used - CHECKSUM, false};
+	if (memcmp(bytes_take(&r, sizeof magic), magic, sizeof magic) != 0)
+		return DECODE_MAGIC;
+	self->n_addresses = (int) bytes_take_uint(&r, 1);
+	if (bytes_take_uint(&r, 3) != 0)
+		return DECODE_FLAGS;
+	self->network = bytes_take_uint(&r, 8);
+	bytes_take_copy(&r, self->node.b, KAD_ID_BYTES);
+	bytes_take_copy(&r, self->curve_key, CORE_KEY_BYTES);
+	bytes_take_copy(&r, self->seed, CORE_SEED_BYTES);
+	bytes_take_copy(&r, self->statement, GRANT_BYTES);
+	if (self->n_addresses < 1 || self->n_addresses > INVITATION_ADDRESSES)
+		return DECODE_VALUE;
+	for (int i = 0; i < self->n_addresses; i++)
+	{
+		bytes_take_copy(&r, self->addresses[i].ip, sizeof self->addresses[i].ip);
+		self->addresses[i].port = (uint16_t) bytes_take_uint(&r, 2);
+		if (!r.failed && !net_address_usable(&self->addresses[i]))
+			return DECODE_VALUE;
+	}
+	if (r.failed)
+		return DECODE_TRUNCATED;
+	if (r.left > 0)
+		return DECODE_OVERLONG;
+
+	status = grant_decode(crypto, self->statement, GRANT_BYTES, unix_ms, skew_ms, &self->grant);
+	if (status != DECODE_OK)
+		return status;
+	if (self->grant.kind != GRANT_INVITATION)
+		return DECODE_VALUE;
+	if (!crypto->key_pair(crypto->context, self->seed, key, self->secret) ||
+		memcmp(key, self->grant.member, CORE_KEY_BYTES) != 0)
+		return DECODE_SIGNATURE;
+	if (self->grant.expires_ms <= unix_ms)
+		return DECODE_EXPIRED;
+	return DECODE_OK;
+}
+
+static void
+encode_base64(const uint8_t *bytes, size_t len, char *text)
+{
+	uint32_t	held = 0;
+	int			bits = 0;
+
+	for (size_t i = 0; i < len; i++)
+	{
+		held = (held << 8 | bytes[i]) & 0xFFFFFF;
+		for (bits += 8; bits >= 6; bits -= 6)
+			*text++ = alphabet[held >> (bits - 6) & 63];
+	}
+	if (bits > 0)
+		*text++ = alphabet[held << (6 - bits) & 63];
+	*text = '\0';
+}
+
+/* Exactly what encode_base64() writes: one text for each sequence of bytes. */
+static DecodeStatus
+decode_base64(const char *text, size_t len, uint8_t *bytes, size_t room, size_t *used)
+{
+	uint32_t	held = 0;
+	int			bits = 0;
+
+	*used = 0;
+	if (len % 4 == 1)
+		return DECODE_TRUNCATED;
+	for (size_t i = 0; i < len; i++)
+	{
+		const char *found = text[i] == '\0' ? NULL : strchr(alphabet, text[i]);
+
+		if (found == NULL)
+			return DECODE_TEXT;
+		held = (held << 6 | (uint32_t) (found - alphabet)) & 0xFFFFFF;
+		bits += 6;
+		if (bits >= 8)
+		{
+			if (*used == room)
+				return DECODE_OVERLONG;
+			bits -= 8;
+			bytes[(*used)++] = (uint8_t) (held >> bits);
+		}
+	}
+	return (held & ((1u << bits) - 1)) == 0 ? DECODE_OK : DECODE_TEXT;
+}

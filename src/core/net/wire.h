@@ -1,0 +1,143 @@
+/*
+ * wire.h
+ *	  The messages that nodes send each other, as structs and as bytes.  The
+ *	  grammar is in src/core/net/WIRE.md.
+ *
+ * A frame is a header and items (wire_item.h); integers are little-endian:
+ *
+ *	  0   4  "vdbp"
+ *	  4   2  protocol version
+ *	  6   1  type
+ *	  7   1  flags: 1 = response; other bits 0
+ *	  8   8  request id; a response repeats it; 0 where there is no response
+ *	 16  32  collection, or 0
+ *	 48   4  bytes of items, all that follows
+ */
+#ifndef CORE_WIRE_H
+#define CORE_WIRE_H
+
+#include "core/net/grant.h"
+#include "core/net/membership.h"
+#include "core/net/node_record.h"
+#include "core/net/provider.h"
+
+#define WIRE_HEAD 52
+#define WIRE_FRAME_MAX 65536	/* of these messages; rows have frames of their own */
+#define WIRE_VERSION_MIN 1
+#define WIRE_VERSION_MAX 1
+
+#define WIRE_RECORDS 20
+#define WIRE_PROVIDERS 20
+#define WIRE_GRANTS 64
+#define WIRE_AVOID 20
+#define WIRE_TEXT_MAX 256
+#define WIRE_PRUNE_RECORDS 8
+
+typedef enum WireType
+{
+	WIRE_HELLO = 1,
+	WIRE_PING = 2,
+	WIRE_FIND_NODE = 3,
+	WIRE_FIND_PROVIDERS = 4,
+	WIRE_PROVIDE = 5,
+	WIRE_GRANTS_SYNC = 6,
+	WIRE_REDEEM = 7,
+	WIRE_GRAFT = 8,
+	WIRE_PRUNE = 9,
+	WIRE_ERROR = 10,
+	WIRE_BYE = 11
+} WireType;
+
+#define WIRE_TYPES 12
+
+typedef enum WireTag
+{
+	WIRE_TAG_VERSIONS = 1,
+	WIRE_TAG_NETWORK = 2,
+	WIRE_TAG_RECORD = 3,
+	WIRE_TAG_TARGET = 4,
+	WIRE_TAG_PROVIDER = 5,
+	WIRE_TAG_GRANT = 6,
+	WIRE_TAG_REDEMPTION = 7,
+	WIRE_TAG_BACKOFF = 8,
+	WIRE_TAG_CODE = 9,
+	WIRE_TAG_TEXT = 10,
+	WIRE_TAG_FINGERPRINT = 11,
+	WIRE_TAG_AVOID = 12,
+	WIRE_TAGS					/* one above the last */
+} WireTag;
+
+/* Codes of ERROR and of the response to PROVIDE. */
+typedef enum WireCode
+{
+	WIRE_CODE_OK = 0,
+	WIRE_CODE_MALFORMED = 1,
+	WIRE_CODE_VERSION = 2,		/* no version in common */
+	WIRE_CODE_NETWORK = 3,		/* of another network */
+	WIRE_CODE_FORBIDDEN = 4,	/* not a member, or not with that role */
+	WIRE_CODE_UNKNOWN_COLLECTION = 5,
+	WIRE_CODE_BUSY = 6,			/* no room now: later, or elsewhere */
+	WIRE_CODE_STALE = 7,		/* something newer is held */
+	WIRE_CODE_EXPIRED = 8,
+	WIRE_CODE_FORGED = 9,
+	WIRE_CODE_INVITATION_USED = 10,
+	WIRE_CODE_INVITATION_VOID = 11
+} WireCode;
+
+/*
+ * One message.  Which fields its type uses is in WIRE.md; the rest is ignored
+ * by the encoder and zero from the decoder.
+ */
+typedef struct WireMessage
+{
+	uint16_t	version;		/* as it stood there; the encoder writes WIRE_VERSION_MAX */
+	uint8_t		type;			/* WireType */
+	bool		response;
+	uint64_t	request;
+	KadId		collection;
+
+	uint16_t	min_version;
+	uint16_t	max_version;
+	uint64_t	network;
+	KadId		target;
+	int			n_avoid;
+	uint64_t	avoid[WIRE_AVOID];	/* kad_id_short() of nodes that the answer should not name */
+	int			n_records;
+	NodeRecord *record[WIRE_RECORDS];	/* referenced */
+	int			n_providers;
+	Provider   *provider[WIRE_PROVIDERS];	/* referenced; signatures not checked yet */
+	int			n_grants;
+	const uint8_t *grant[WIRE_GRANTS];	/* GRANT_BYTES each, inside the frame; not verified */
+	const uint8_t *redemption;	/* REDEMPTION_BYTES inside the frame; not verified */
+	uint32_t	backoff_s;
+	uint16_t	code;			/* WireCode, or one from a newer peer */
+	const char *text;			/* inside the frame, UTF-8 without control characters */
+	size_t		text_len;
+	uint8_t		fingerprint[GRANT_HASH_BYTES];
+
+	int			skipped;		/* records and providers left out as expired, or for want of room */
+} WireMessage;
+
+/*
+ * Write a message into out[room]; *len gets its bytes.  False when it does not
+ * fit, or lacks what its type needs.  References stay the caller's.
+ */
+extern bool wire_encode(const WireMessage *self, uint8_t *out, size_t room, size_t *len);
+
+/*
+ * Decode frame[len]; the frame must stay while self is used.  On DECODE_OK the
+ * caller owes a wire_release().
+ *
+ * Errors: TRUNCATED, OVERLONG, MAGIC, VERSION (self->version, type and request
+ * are set, for an answer), TYPE, FLAGS, VALUE, ORDER, MISSING, CRITICAL,
+ * TOO_MANY, TEXT, SIGNATURE (a record in it is forged: who passes it on did not
+ * check).  A record in an answer that has expired, or for which there is no
+ * room or no memory, is left out and counted; in a HELLO it is the error.
+ */
+extern DecodeStatus wire_decode(RecordPool *pool, const uint8_t *frame, size_t len,
+								int64_t unix_ms, WireMessage *self);
+
+/* Give back the references of a decoded message. */
+extern void wire_release(RecordPool *pool, WireMessage *self);
+
+#endif							/* CORE_WIRE_H */

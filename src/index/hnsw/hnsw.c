@@ -1,0 +1,194 @@
+/*
+ * hnsw.c
+ *	  The access method's handler, its options, and what the planner is told.
+ */
+#include "index/hnsw/hnsw.h"
+
+#include <float.h>
+#include <math.h>
+
+#include "access/reloptions.h"
+#include "catalog/pg_type.h"
+#include "commands/progress.h"
+#include "commands/vacuum.h"
+#include "optimizer/optimizer.h"
+#include "utils/float.h"
+#include "utils/lsyscache.h"
+#include "utils/selfuncs.h"
+#include "utils/spccache.h"
+#include "vector/vector.h"
+
+/* ---------------------------------------------------------------------
+ * Options of an index
+ * --------------------------------------------------------------------- */
+
+static relopt_kind
+options_kind(void)
+{
+	static relopt_kind kind = 0;
+
+	if (kind == 0)
+	{
+		kind = add_reloption_kind();
+		add_int_reloption(kind, "m", "Most neighbours of a node on each level above the lowest, where it is twice that",
+						  HNSW_DEFAULT_M, HNSW_MIN_M, HNSW_MAX_M, AccessExclusiveLock);
+		add_int_reloption(kind, "ef_construction", "Number of candidates for the neighbours of a new node",
+						  HNSW_DEFAULT_EF_CONSTRUCTION, HNSW_MIN_EF_CONSTRUCTION, HNSW_MAX_EF_CONSTRUCTION,
+						  AccessExclusiveLock);
+		add_int_reloption(kind, "code_bits", "Bits of a coded dimension: 1, 2 or 4; 0 chooses by the dimensions",
+						  0, 0, 4, AccessExclusiveLock);
+	}
+	return kind;
+}
+
+static bytea *
+hnswoptions(Datum reloptions, bool validate)
+{
+	static const relopt_parse_elt tab[] = {
+		{"m", RELOPT_TYPE_INT, offsetof(HnswOptions, m)},
+		{"ef_construction", RELOPT_TYPE_INT, offsetof(HnswOptions, ef_construction)},
+		{"code_bits", RELOPT_TYPE_INT, offsetof(HnswOptions, code_bits)},
+	};
+	HnswOptions *options = build_reloptions(reloptions, validate, options_kind(), sizeof(HnswOptions), tab, lengthof(tab));
+
+	if (validate && options != NULL)
+	{
+		if (options->code_bits == 3)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("value %d out of bounds for option \"code_bits\"", options->code_bits),
+					 errdetail("Valid values are 0, 1, 2 and 4.")));
+	}
+	return (bytea *) options;
+}
+
+/* ---------------------------------------------------------------------
+ * Planner
+ * --------------------------------------------------------------------- */
+
+/*
+ * What a scan does is nearly all done before the first row comes out: it
+ * expands about HNSW_POOL(ef_search) nodes, one page each.  Rows beyond those cost
+ * one expansion each.  Pages of the graph are read over and over by all
+ * queries, so most are cached: a quarter of random_page_cost.
+ */
+void
+hnswcostestimate(PlannerInfo *root, IndexPath *path, double loop_count,
+				 Cost *startup_cost, Cost *total_cost, Selectivity *selectivity,
+				 double *correlation, double *pages)
+{
+	double		rows = Max(path->indexinfo->tuples, 1);
+	double		expanded;
+	double		page_cost;
+	double		per_node;
+	int			m = HNSW_DEFAULT_M;
+
+	*selectivity = 1;
+	*correlation = 0;
+	*pages = path->indexinfo->pages;
+	if (list_length(path->indexorderbys) != 1)
+	{
+		/* there is no way to read all rows in no order */
+		*startup_cost = *total_cost = get_float8_infinity();
+		*selectivity = 0;
+		*pages = 0;
+		HnswDisablePath(path);
+		return;
+	}
+
+	{
+		Relation	rel = index_open(path->indexinfo->indexoid, NoLock);
+		HnswOptions *options = (HnswOptions *) rel->rd_options;
+
+		if (options != NULL)
+			m = options->m;
+		index_close(rel, NoLock);
+	}
+	get_tablespace_page_costs(path->indexinfo->reltablespace, &page_cost, NULL);
+	per_node = page_cost / 4 + cpu_index_tuple_cost + 2 * m * cpu_operator_cost;
+	expanded = Min(rows, HNSW_POOL(HnswEfSearch()) + 4 * log(rows + 1) / log(m));
+	*startup_cost = expanded * per_node + 100 * cpu_operator_cost;
+	*total_cost = *startup_cost + Max(rows - expanded, 0) * per_node;
+	*pages = Max(Min(expanded, path->indexinfo->pages), 1);
+}
+
+static bool
+hnswvalidate(Oid opclass)
+{
+	return true;
+}
+
+static char *
+hnswbuildphasename(int64 phase)
+{
+	switch (phase)
+	{
+		case PROGRESS_CREATEIDX_SUBPHASE_INITIALIZE:
+			return "initializing";
+		case HNSW_PHASE_LOAD:
+			return "loading tuples";
+		case HNSW_PHASE_GRAPH:
+			return "building graph";
+		case HNSW_PHASE_WRITE:
+			return "writing pages";
+		case HNSW_PHASE_REST:
+			return "inserting tuples beyond maintenance_work_mem";
+		default:
+			return NULL;
+	}
+}
+
+PG_FUNCTION_INFO_V1(hnswhandler);
+Datum
+hnswhandler(PG_FUNCTION_ARGS)
+{
+	IndexAmRoutine *am = HnswNewRoutine();
+
+	HnswDefineSettings();
+
+	am->amstrategies = 0;
+	am->amsupport = 1;
+	am->amoptsprocnum = 0;
+	am->amcanorder = false;
+	am->amcanorderbyop = true;
+	am->amcanbackward = false;
+	am->amcanunique = false;
+	am->amcanmulticol = false;
+	am->amoptionalkey = true;
+	am->amsearcharray = false;
+	am->amsearchnulls = false;
+	am->amstorage = false;
+	am->amclusterable = false;
+	am->ampredlocks = false;
+	am->amcanparallel = false;
+	am->amcaninclude = false;
+	am->amusemaintenanceworkmem = false;
+	am->amparallelvacuumoptions = VACUUM_OPTION_PARALLEL_BULKDEL;
+	am->amkeytype = InvalidOid;
+	HnswVersionedRoutine(am);
+
+	am->ambuild = hnswbuild;
+	am->ambuildempty = hnswbuildempty;
+	am->aminsert = hnswinsert;
+	am->ambulkdelete = hnswbulkdelete;
+	am->amvacuumcleanup = hnswvacuumcleanup;
+	am->amcanreturn = NULL;
+	am->amcostestimate = hnswcostestimate;
+	am->amoptions = hnswoptions;
+	am->amproperty = NULL;
+	am->ambuildphasename = hnswbuildphasename;
+	am->amvalidate = hnswvalidate;
+	am->amadjustmembers = NULL;
+	am->ambeginscan = hnswbeginscan;
+	am->amrescan = hnswrescan;
+	am->amgettuple = hnswgettuple;
+	am->amgetbitmap = NULL;
+	am->amendscan = hnswendscan;
+	am->ammarkpos = NULL;
+	am->amrestrpos = NULL;
+	am->amestimateparallelscan = NULL;
+	am->aminitparallelscan = NULL;
+	am->amparallelrescan = NULL;
+
+	PG_RETURN_POINTER(am);
+}

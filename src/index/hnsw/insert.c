@@ -1,0 +1,780 @@
+/*
+ * insert.c
+ *	  Insertion of one value into an existing index.
+ *
+ * 1. Search from the top: neighbours are chosen on each level of the new node
+ *    with no lock held across pages.
+ * 2. A node with the same stored value takes the row, if it has room.
+ * 3. Otherwise the node is written on level 0, with links and codes, and offered
+ *    to each neighbour, whose page alone is locked exclusively; then the same on
+ *    each level above; then the entry point, if the node is higher than it.
+ *
+ * An insert holds the page lock (lock manager) of the meta block in share mode.
+ * Vacuum takes it exclusively for a moment, after it has marked the dead, to
+ * wait for those that may not have seen the marks.  A node that will be above
+ * all others takes it exclusively too, and so does one that finds only dead
+ * nodes, so that two of them find each other.
+ *
+ * A crash or an error between the steps leaves a node that fewer nodes link to,
+ * or none, never a dangling link: every link is written after the node that it
+ * leads to.  The row of such a node is not committed, and vacuum removes it.
+ */
+#include "index/hnsw/hnsw.h"
+
+#include <math.h>
+
+#include "access/xlog.h"
+#include "common/hashfn.h"
+#include "core/vec/distance.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "utils/memutils.h"
+
+/*
+ * Level of the node for a row: geometric with ratio 1/m, from the row's place,
+ * so that a build gives the same graph each time.
+ */
+int
+HnswLevelOf(ItemPointer tid, int m)
+{
+	uint64		place = ((uint64) ItemPointerGetBlockNumberNoCheck(tid) << 16) | ItemPointerGetOffsetNumberNoCheck(tid);
+	uint64		hash = hash_bytes_extended((const unsigned char *) &place, sizeof(place), UINT64CONST(0x9E3779B97F4A7C15));
+	double		random = ((hash >> 11) + 1) * (1.0 / 9007199254740993.0);
+
+	return Min((int) (-log(random) / log(m)), HNSW_MAX_LEVEL);
+}
+
+/*
+ * Unit and centre from the first value(s) of an index: the unit brings the
+ * largest coordinate near 1.  center[] is mean[] on entry, in the datum's own
+ * units, and is scaled in place.  Returns the unit.
+ */
+float
+HnswCenterAndUnit(const float *largest, int dim, float *center)
+{
+	float		most = 0;
+	float		unit = 1;
+
+	for (int i = 0; i < dim; i++)
+		most = Max(most, fabsf(largest[i]));
+	if (most > 0)
+	{
+		int			exponent;
+
+		frexpf(most, &exponent);
+		unit = ldexpf(1.0f, Max(Min(-exponent, 120), -120));
+	}
+	for (int i = 0; i < dim; i++)
+		center[i] *= unit;
+	return unit;
+}
+
+/* ---------------------------------------------------------------------
+ * Room
+ * --------------------------------------------------------------------- */
+
+static int
+free_slot(HnswIndex *index, Page page, int kind)
+{
+	const HnswLayout *layout = &index->layout[kind];
+	int			n = HnswPageSlots(page, layout);
+
+	if (n < layout->slots)
+		return n;
+	for (int i = 0; i < n; i++)
+	{
+		if (!(HnswPageNode(page, layout, i)->flags & HNSW_NODE_USED))
+			return i;
+	}
+	return -1;
+}
+
+/*
+ * A page of the kind with room, exclusively locked.  For graph nodes *slot is
+ * the free slot (its bytes may be past pd_lower); for chunks `need` is the free
+ * space asked for.
+ */
+static Buffer
+allocate(HnswIndex *index, int kind, Size need, bool log, int *slot)
+{
+	Relation	rel = index->rel;
+	BlockNumber tried = InvalidBlockNumber;
+
+	for (;;)
+	{
+		Buffer		meta_buffer = ReadBuffer(rel, HNSW_META_BLOCK);
+		Buffer		buffer;
+		Buffer		last = InvalidBuffer;
+		HnswMeta   *meta;
+		BlockNumber block;
+		HnswChange	change;
+
+		CHECK_FOR_INTERRUPTS();
+		LockBuffer(meta_buffer, BUFFER_LOCK_SHARE);
+		block = HnswPageGetMeta(BufferGetPage(meta_buffer))->insert_page[kind];
+		LockBuffer(meta_buffer, BUFFER_LOCK_UNLOCK);
+
+		if (block != InvalidBlockNumber && block != tried)
+		{
+			Page		page;
+
+			HnswCheckBlock(index, block, HNSW_META_BLOCK);
+			buffer = ReadBuffer(rel, block);
+			LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
+			page = BufferGetPage(buffer);
+			tried = block;
+			if (HnswReadKind(index, buffer) != kind)
+				HnswCorrupt(rel, block, "New nodes are to go there, but it is a page of another kind.");
+			if (kind == HNSW_PAGE_CHUNK ? PageGetFreeSpace(page) >= need
+				: (*slot = free_slot(index, page, kind)) >= 0)
+			{
+				ReleaseBuffer(meta_buffer);
+				return buffer;
+			}
+			UnlockReleaseBuffer(buffer);
+		}
+
+		/* That one is full: the next of the free list, or a new one */
+		LockBuffer(meta_buffer, BUFFER_LOCK_EXCLUSIVE);
+		meta = HnswPageGetMeta(BufferGetPage(meta_buffer));
+		if (meta->insert_page[kind] != tried)
+		{
+			UnlockReleaseBuffer(meta_buffer);	/* another was first */
+			continue;
+		}
+		block = meta->free_page[kind];
+		if (block != InvalidBlockNumber)
+		{
+			Page		page;
+
+			HnswCheckBlock(index, block, HNSW_META_BLOCK);
+			buffer = ReadBuffer(rel, block);
+			LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
+			if (HnswReadKind(index, buffer) != kind ||
+				!(HnswPageGetOpaque(BufferGetPage(buffer))->flags & HNSW_PAGE_ON_FREE_LIST))
+				HnswCorrupt(rel, block, "A list of free pages leads to it, but it is none of them.");
+			HnswChangeBegin(&change, rel, log);
+			meta = HnswPageGetMeta(HnswChangePage(&change, meta_buffer, false));
+			page = HnswChangePage(&change, buffer, false);
+			meta->free_page[kind] = HnswPageGetOpaque(page)->next_free;
+			HnswPageGetOpaque(page)->next_free = InvalidBlockNumber;
+			HnswPageGetOpaque(page)->flags &= ~HNSW_PAGE_ON_FREE_LIST;
+		}
+		else
+		{
+			int			pages = kind == HNSW_PAGE_CHUNK ? 1 : 1 + index->layout[kind].tail_pages;
+
+			buffer = HnswExtend(rel, MAIN_FORKNUM, pages);
+			HnswChangeBegin(&change, rel, log);
+			meta = HnswPageGetMeta(HnswChangePage(&change, meta_buffer, false));
+			HnswInitPage(HnswChangePage(&change, buffer, true), kind);
+			if (pages > 1)
+			{
+				/*
+				 * The last of the tail pages goes into the same record, so that
+				 * recovery makes room for all of them: otherwise the next to
+				 * extend the file could take them for itself.
+				 */
+				last = ReadBuffer(rel, BufferGetBlockNumber(buffer) + pages - 1);
+				LockBuffer(last, BUFFER_LOCK_EXCLUSIVE);
+				HnswInitPage(HnswChangePage(&change, last, true), HNSW_PAGE_TAIL);
+			}
+		}
+		meta->insert_page[kind] = BufferGetBlockNumber(buffer);
+		HnswChangeEnd(&change);
+		if (BufferIsValid(last))
+			UnlockReleaseBuffer(last);
+		UnlockReleaseBuffer(meta_buffer);
+		UnlockReleaseBuffer(buffer);
+		tried = InvalidBlockNumber;
+	}
+}
+
+/* A free slot for a graph node; its page is exclusively locked. */
+Buffer
+HnswAllocate(HnswIndex *index, int kind, bool log, int *slot)
+{
+	return allocate(index, kind, 0, log, slot);
+}
+
+/*
+ * Write what of a value stands behind its slot.  The slot is not yet in use, or
+ * the caller has its page locked.
+ */
+void
+HnswWriteTail(HnswIndex *index, int kind, BlockNumber head, const HnswStored *stored, bool log)
+{
+	const HnswLayout *layout = &index->layout[kind];
+	uint32		at = layout->value_inline;
+
+	if (layout->tail_pages > 0)
+		HnswCheckBlock(index, head + layout->tail_pages, head);
+	for (int i = 1; i <= layout->tail_pages; i++)
+	{
+		Buffer		buffer = ReadBuffer(index->rel, head + i);
+		uint32		count = Min(layout->value_bytes - at, HNSW_PAGE_ROOM);
+		HnswChange	change;
+		Page		page;
+		int			kind_there;
+
+		LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
+		kind_there = HnswReadKind(index, buffer);
+		if (kind_there != HNSW_PAGE_TAIL && kind_there != HNSW_PAGE_NEW)
+			HnswCorrupt(index->rel, head + i, "The rest of a value is to go there, but it is a page of another kind.");
+		HnswChangeBegin(&change, index->rel, log);
+		page = HnswChangePage(&change, buffer, true);
+		HnswInitPage(page, HNSW_PAGE_TAIL);
+		memcpy(PageGetContents(page), stored->bytes + at, count);
+		((PageHeader) page)->pd_lower += count;
+		HnswChangeEnd(&change);
+		UnlockReleaseBuffer(buffer);
+		at += count;
+	}
+}
+
+/* Write a value of its own size, the last piece first. */
+HnswChunkRef
+HnswWriteChunks(HnswIndex *index, const HnswStored *stored, bool log)
+{
+	const uint32 most = (HNSW_PAGE_ROOM - sizeof(ItemIdData) - offsetof(HnswChunk, bytes)) & ~7u;
+	HnswChunkRef ref;
+	uint32		end = stored->nbytes;
+	ItemPointerData next;
+	HnswChunk  *chunk = palloc0(BLCKSZ);
+
+	ItemPointerSetInvalid(&next);
+	do
+	{
+		uint32		count = end % most == 0 ? Min(end, most) : end % most;
+		Size		size = offsetof(HnswChunk, bytes) + count;
+		int			unused;
+		Buffer		buffer;
+		HnswChange	change;
+		OffsetNumber offset;
+
+		chunk->next = next;
+		memcpy(chunk->bytes, stored->bytes + end - count, count);
+		buffer = allocate(index, HNSW_PAGE_CHUNK, MAXALIGN(size), log, &unused);
+		HnswChangeBegin(&change, index->rel, log);
+		offset = PageAddItem(HnswChangePage(&change, buffer, false), (char *) chunk, size,
+							 InvalidOffsetNumber, false, false);
+		if (offset == InvalidOffsetNumber)
+			elog(ERROR, "could not add a value of %zu bytes to index \"%s\"", size, RelationGetRelationName(index->rel));
+		HnswChangeEnd(&change);
+		ItemPointerSet(&next, BufferGetBlockNumber(buffer), offset);
+		UnlockReleaseBuffer(buffer);
+		end -= count;
+	} while (end > 0);
+
+	memset(&ref, 0, sizeof(ref));
+	ref.bytes = stored->nbytes;
+	ref.first = next;
+	pfree(chunk);
+	return ref;
+}
+
+/*
+ * Fill a free slot: everything but rows and generation.  `stored->bytes` of a
+ * value of its own size is its HnswChunkRef.
+ */
+void
+HnswFillNode(HnswIndex *index, int kind, HnswNode *node, int level, const HnswStored *stored,
+			 HnswRef down, const HnswNeighbor *neighbors, int nneighbors)
+{
+	const HnswLayout *layout = &index->layout[kind];
+	uint16		generation = node->generation;
+	float	   *floats = index->coded ? palloc(sizeof(float) * index->padded) : NULL;
+	uint8_t    *levels = index->coded ? palloc(layout->dc) : NULL;
+
+	memset(node, 0, layout->slot_bytes);
+	node->generation = generation;
+	node->flags = HNSW_NODE_USED;
+	node->level = level;
+	node->scale = stored->scale;
+	node->error = stored->error;
+	node->norm = stored->norm;
+	HnswLinkSet(&node->down, down);
+	memcpy(HnswNodeValue(node, layout), stored->bytes, layout->value_inline);
+	for (int i = 0; i < nneighbors; i++)
+	{
+		if (index->coded)
+			packed12_load((const uint8 *) neighbors[i].value, index->padded, neighbors[i].scale, floats);
+		HnswSetLink(index, kind, node, i, neighbors[i].ref, neighbors[i].occluded, neighbors[i].pinned,
+					floats, stored->floats, levels);
+	}
+	node->nlinks = nneighbors;
+	if (floats != NULL)
+	{
+		pfree(floats);
+		pfree(levels);
+	}
+}
+
+/* Write a new node; returns its reference. */
+static HnswRef
+write_node(HnswIndex *index, int level, const HnswStored *stored, HnswRef down,
+		   const HnswNeighbor *neighbors, int nneighbors, ItemPointer tid, bool log)
+{
+	int			kind = level > 0 ? HNSW_UPPER : HNSW_BASE;
+	const HnswLayout *layout = &index->layout[kind];
+	int			slot;
+	Buffer		buffer;
+	BlockNumber block;
+	HnswChange	change;
+	Page		page;
+	HnswNode   *node;
+	HnswRef		ref;
+
+	buffer = HnswAllocate(index, kind, log, &slot);
+	block = BufferGetBlockNumber(buffer);
+	HnswWriteTail(index, kind, block, stored, log);
+
+	HnswChangeBegin(&change, index->rel, log);
+	page = HnswChangePage(&change, buffer, false);
+	node = HnswPageNode(page, layout, slot);
+	if (slot >= HnswPageSlots(page, layout))
+	{
+		Assert(slot == HnswPageSlots(page, layout));
+		node->generation = 0;
+		((PageHeader) page)->pd_lower += layout->slot_bytes;
+	}
+	HnswFillNode(index, kind, node, level, stored, down, neighbors, nneighbors);
+	if (level == 0)
+	{
+		node->tids[0] = *tid;
+		node->ntids = 1;
+	}
+	ref = HnswMakeRef(block, slot, node->generation);
+	HnswChangeEnd(&change);
+	UnlockReleaseBuffer(buffer);
+	return ref;
+}
+
+/* ---------------------------------------------------------------------
+ * Insertion
+ * --------------------------------------------------------------------- */
+
+/*
+ * Give the row to a node with the same stored value.  Returns false where none
+ * has room.
+ */
+static bool
+add_row(HnswIndex *index, HnswSearch *search, const HnswStored *stored, ItemPointer tid, bool log)
+{
+	const HnswLayout *layout = &index->layout[HNSW_BASE];
+
+	for (int i = 0; i < search->nfound; i++)
+	{
+		HnswFound  *found = &search->found[i];
+		HnswNode   *node;
+		Buffer		buffer;
+		HnswChange	change;
+		bool		known = false;
+
+		if (found->value_bytes != stored->nbytes || found->scale != stored->scale ||
+			found->norm != stored->norm || found->ntids >= HNSW_TIDS ||
+			memcmp(search->values + found->value, stored->bytes, stored->nbytes) != 0)
+			continue;
+		buffer = HnswReadNode(index, found->ref, HNSW_BASE, BUFFER_LOCK_EXCLUSIVE, &node);
+		if (node == NULL)
+			continue;
+		if ((node->flags & HNSW_NODE_DEAD) || node->ntids >= HNSW_TIDS)
+		{
+			UnlockReleaseBuffer(buffer);
+			continue;
+		}
+		for (int t = 0; t < node->ntids; t++)
+		{
+			if (ItemPointerEquals(&node->tids[t], tid))
+				known = true;
+		}
+		if (!known)
+		{
+			HnswChangeBegin(&change, index->rel, log);
+			node = HnswPageNode(HnswChangePage(&change, buffer, false), layout, HnswRefSlot(found->ref));
+			node->tids[node->ntids++] = *tid;
+			node->error = Max(node->error, stored->error);
+			HnswChangeEnd(&change);
+		}
+		UnlockReleaseBuffer(buffer);
+		return true;
+	}
+	return false;
+}
+
+/* Neighbours for one level out of what was found there; values are copied. */
+static int
+choose(HnswIndex *index, HnswSearch *search, int kind, HnswRef self_ref, HnswNeighbor **chosen)
+{
+	HnswNeighbor *candidates = palloc(sizeof(HnswNeighbor) * Max(search->nfound, 1));
+	int			n = 0;
+
+	for (int i = 0; i < search->nfound; i++)
+	{
+		HnswFound  *found = &search->found[i];
+
+		if ((found->flags & (HNSW_NODE_DEAD | HNSW_NODE_UNLINKED)) || found->ref == self_ref)
+			continue;
+		candidates[n].ref = found->ref;
+		candidates[n].distance = found->distance;
+		candidates[n].scale = found->scale;
+		candidates[n].pinned = false;
+		candidates[n].has_children = found->has_children;
+		candidates[n].value = search->values + found->value;
+		candidates[n].value_bytes = found->value_bytes;
+		n++;
+	}
+	*chosen = palloc(sizeof(HnswNeighbor) * index->layout[kind].links);
+	n = HnswChooseNeighbors(index, index->coded ? NULL : search->value->raw, candidates, Min(n, Max(index->ef_construction, 2 * index->m)),
+							index->layout[kind].links, *chosen);
+	if (n > 0)
+		(*chosen)[0].pinned = true; /* the parent, if it takes the node */
+	for (int i = 0; i < n; i++)
+	{
+		char	   *copy = palloc((*chosen)[i].value_bytes);
+
+		memcpy(copy, (*chosen)[i].value, (*chosen)[i].value_bytes);
+		(*chosen)[i].value = copy;
+	}
+	pfree(candidates);
+	return n;
+}
+
+/* Take the pin off the link from one node to another. */
+static void
+unpin(HnswIndex *index, int kind, HnswRef from, HnswRef to, bool log)
+{
+	const HnswLayout *layout = &index->layout[kind];
+	HnswNode   *node;
+	Buffer		buffer = HnswReadNode(index, from, kind, BUFFER_LOCK_EXCLUSIVE, &node);
+
+	if (node == NULL)
+		return;
+	for (int i = 0; i < node->nlinks; i++)
+	{
+		if (HnswLinkGet(&HnswNodeLinks(node, layout)[i]) == to && HnswBitGet(HnswNodePinned(node, layout), i))
+		{
+			HnswChange	change;
+
+			HnswChangeBegin(&change, index->rel, log);
+			node = HnswPageNode(HnswChangePage(&change, buffer, false), layout, HnswRefSlot(from));
+			HnswBitSet(HnswNodePinned(node, layout), i, false);
+			HnswChangeEnd(&change);
+			break;
+		}
+	}
+	UnlockReleaseBuffer(buffer);
+}
+
+/*
+ * Offer a new node to its neighbours.  The first that takes it for good is its
+ * parent, and is pinned in its list as well.  Where all have children enough
+ * (thousands of equal values), another that the search came by is; others[] has the
+ * nearest of those first, whether it has room or not.  Returns whether any took it.
+ */
+static bool
+offer(HnswIndex *index, int kind, HnswRef ref, const HnswStored *stored, const CodeQuery *query,
+	  const HnswNeighbor *neighbors, int n, const HnswRef *others, int nothers, bool log)
+{
+	HnswRef		parent = HNSW_NO_REF;
+
+	for (int i = 0; i < n && parent == HNSW_NO_REF; i++)
+	{
+		if (!neighbors[i].has_children &&
+			HnswAddLink(index, kind, neighbors[i].ref, ref, stored, query, HNSW_PIN_CHILD, log))
+			parent = neighbors[i].ref;
+	}
+	for (int i = 0; i < nothers && parent == HNSW_NO_REF; i++)
+	{
+		if (HnswAddLink(index, kind, others[i], ref, stored, query, HNSW_PIN_CHILD, log))
+			parent = others[i];
+	}
+	if (parent == HNSW_NO_REF && nothers > 0)
+		parent = HnswFindParent(index, kind, others[0], ref, stored, query, HNSW_PIN_CHILD, log);
+	for (int i = 0; i < n; i++)
+	{
+		if (neighbors[i].ref != parent)
+			HnswAddLink(index, kind, neighbors[i].ref, ref, stored, query, HNSW_PIN_NOT, log);
+	}
+
+	/* the node's own list has its pin on the nearest: to the parent it belongs */
+	if (n > 0 && parent != neighbors[0].ref)
+		unpin(index, kind, ref, neighbors[0].ref, log);
+	if (parent != HNSW_NO_REF && (n == 0 || parent != neighbors[0].ref))
+	{
+		HnswStored	parent_stored;
+		CodeQuery	parent_query;
+
+		if (HnswReadStored(index, kind, parent, &parent_stored, &parent_query))
+			HnswAddLink(index, kind, ref, parent, &parent_stored, &parent_query, HNSW_PIN_ALWAYS, log);
+	}
+	return parent != HNSW_NO_REF;
+}
+
+/*
+ * What vacuum and the makers of new top levels wait for.  Processes of one
+ * parallel build would not conflict over a lock of the lock manager.
+ */
+static void
+lock_graph(HnswIndex *index, bool exclusive)
+{
+	if (index->build_lock != NULL)
+		LWLockAcquire(index->build_lock, exclusive ? LW_EXCLUSIVE : LW_SHARED);
+	else
+		LockPage(index->rel, HNSW_META_BLOCK, exclusive ? ExclusiveLock : ShareLock);
+}
+
+static void
+unlock_graph(HnswIndex *index, bool exclusive)
+{
+	if (index->build_lock != NULL)
+		LWLockRelease(index->build_lock);
+	else
+		UnlockPage(index->rel, HNSW_META_BLOCK, exclusive ? ExclusiveLock : ShareLock);
+}
+
+/*
+ * A new node, `ref` of level 0 and `top` of its highest level, found no live
+ * node to link to it: vacuum has marked all that the search came by.  Look again,
+ * and where there is still none, the graph begins anew with this node, for no
+ * search could come to it through the dead once they are freed.  The caller
+ * holds the graph's lock exclusively.
+ */
+static void
+adopt(HnswIndex *index, HnswSearch *search, HnswRef ref, HnswRef top, int level, const HnswStored *stored, bool log)
+{
+	HnswRef		starts[HNSW_MAX_STARTS];
+	HnswRef		entry;
+	int			entry_level;
+	int			n;
+	bool		alone = true;
+
+	search->keep_values = false;
+	search->thorough = true;
+	n = HnswDescend(search, 0, starts, HNSW_MAX_STARTS, &entry_level, &entry);
+	HnswSearchLevel(search, HNSW_BASE, starts, n, HNSW_POOL(index->ef_construction), 0);
+	HnswSearchSort(search, 0);
+	for (int i = 0; i < search->nfound; i++)
+	{
+		if (search->found[i].ref == ref)
+			return;
+		if (search->found[i].flags & (HNSW_NODE_DEAD | HNSW_NODE_UNLINKED))
+			continue;
+		alone = false;
+		if (HnswAddLink(index, HNSW_BASE, search->found[i].ref, ref, stored, &search->code_query[HNSW_BASE], HNSW_PIN_ALWAYS, log))
+			return;
+	}
+	if (alone)
+		HnswUpdateEntry(index, top, level, entry, log);
+}
+
+/*
+ * Put a value into the graph, for row *tid; or link a node of level 0 that has
+ * value and rows already (`existing`, during a build).  Memory of the current
+ * context is used freely.
+ */
+void
+HnswLinkNode(HnswIndex *index, HnswSearch *search, const HnswValue *value, ItemPointer tid,
+			 HnswRef existing, bool log)
+{
+	HnswStored	stored;
+	HnswStored	on_page;
+	HnswChunkRef chunks;
+	HnswNeighbor *chosen[HNSW_MAX_LEVEL + 1];
+	int			nchosen[HNSW_MAX_LEVEL + 1];
+	HnswRef    *others[HNSW_MAX_LEVEL + 1];
+	int			nothers[HNSW_MAX_LEVEL + 1];
+	HnswRef		starts[HNSW_MAX_STARTS];
+	HnswRef		entry;
+	HnswRef		base;
+	HnswRef		below;
+	int			entry_level;
+	int			level = HnswLevelOf(tid, index->m);
+	int			n;
+	bool		exclusive = false;
+	bool		taken = true;
+
+	HnswStore(index, value, &stored);
+	search->ignore_killed = false;
+	HnswSearchSetValue(search, value);
+
+	lock_graph(index, exclusive);
+	HnswReadEntry(index, &entry, &entry_level);
+	if (level > entry_level)
+	{
+		unlock_graph(index, exclusive);
+		exclusive = true;
+		lock_graph(index, exclusive);
+	}
+
+again:
+	search->keep_values = false;
+	search->thorough = exclusive;	/* where the graph may begin anew, nothing may be left out */
+	n = HnswDescend(search, level, starts, HNSW_MAX_STARTS, &entry_level, &entry);
+	search->keep_values = true;
+	for (int l = 0; l <= level; l++)
+		nchosen[l] = nothers[l] = 0;
+	for (int l = Min(level, entry_level); l >= 0; l--)
+	{
+		int			kind = l > 0 ? HNSW_UPPER : HNSW_BASE;
+
+		HnswSearchLevel(search, kind, starts, n,
+						index->coded ? HNSW_POOL(index->ef_construction) : index->ef_construction, 0);
+		HnswSearchSort(search, 0);
+		if (l == 0 && existing == HNSW_NO_REF && add_row(index, search, &stored, tid, log))
+		{
+			unlock_graph(index, exclusive);
+			return;
+		}
+		nchosen[l] = choose(index, search, kind, existing, &chosen[l]);
+		others[l] = palloc(sizeof(HnswRef) * Max(search->nfound, 1));
+		for (int i = 0; i < search->nfound; i++)
+		{
+			if (search->found[i].ref != existing && (nothers[l] == 0 || !search->found[i].has_children))
+				others[l][nothers[l]++] = search->found[i].ref;
+		}
+		n = Min(search->nfound, HNSW_MAX_STARTS);
+		for (int i = 0; i < n; i++)
+			starts[i] = search->found[i].down;
+	}
+	/* with all others kept out, the entry point is there, be it dead */
+	if (entry_level >= 0 && exclusive && search->nfound == 0)
+		HnswCorrupt(index->rel, HNSW_META_BLOCK, "The entry point leads to no node.");
+	if (entry_level >= 0 && nchosen[0] == 0 && !exclusive)
+	{
+		/* all are dead: one at a time, so that those who come now find each other */
+		unlock_graph(index, exclusive);
+		exclusive = true;
+		lock_graph(index, exclusive);
+		goto again;
+	}
+
+	on_page = stored;
+	if (index->layout[HNSW_BASE].value_form == HNSW_VALUE_CHUNKS)
+	{
+		if (existing == HNSW_NO_REF)
+			chunks = HnswWriteChunks(index, &stored, log);
+		else
+		{
+			/* the nodes above share what level 0 points to */
+			HnswNode   *node;
+			Buffer		buffer = HnswReadNode(index, existing, HNSW_BASE, BUFFER_LOCK_SHARE, &node);
+
+			if (node == NULL)
+				HnswCorrupt(index->rel, HnswRefBlock(existing), "A node that waits for its links is not there.");
+			chunks = *(HnswChunkRef *) HnswNodeValue(node, &index->layout[HNSW_BASE]);
+			UnlockReleaseBuffer(buffer);
+		}
+		on_page.bytes = (const char *) &chunks;
+		on_page.nbytes = sizeof(chunks);
+	}
+
+	base = below = HNSW_NO_REF;
+	for (int l = 0; l <= level; l++)
+	{
+		int			kind = l > 0 ? HNSW_UPPER : HNSW_BASE;
+		HnswRef		ref;
+
+		if (l == 0 && existing != HNSW_NO_REF)
+		{
+			HnswNode   *node;
+			Buffer		buffer = HnswReadNode(index, existing, HNSW_BASE, BUFFER_LOCK_EXCLUSIVE, &node);
+			float	   *floats = index->coded ? palloc(sizeof(float) * index->padded) : NULL;
+			uint8_t    *levels = index->coded ? palloc(index->layout[kind].dc) : NULL;
+
+			Assert(!log);
+			if (node == NULL)
+				HnswCorrupt(index->rel, HnswRefBlock(existing), "A node that waits for its links is not there.");
+			for (int i = 0; i < nchosen[0]; i++)
+			{
+				if (index->coded)
+					packed12_load((const uint8 *) chosen[0][i].value, index->padded, chosen[0][i].scale, floats);
+				HnswSetLink(index, kind, node, i, chosen[0][i].ref, chosen[0][i].occluded,
+							chosen[0][i].pinned, floats, stored.floats, levels);
+			}
+			node->nlinks = nchosen[0];
+			node->flags &= ~HNSW_NODE_UNLINKED;
+			MarkBufferDirty(buffer);
+			UnlockReleaseBuffer(buffer);
+			ref = existing;
+		}
+		else
+			ref = write_node(index, l, &on_page, below, chosen[l], nchosen[l], tid, log);
+		if (!offer(index, kind, ref, &stored, &search->code_query[kind], chosen[l], nchosen[l],
+				   others[l], nothers[l], log) && l == 0)
+			taken = false;
+		if (l == 0)
+			base = ref;
+		below = ref;
+	}
+	if (!taken && entry_level >= 0)
+	{
+		if (!exclusive)
+		{
+			unlock_graph(index, exclusive);
+			exclusive = true;
+			lock_graph(index, exclusive);
+		}
+		adopt(index, search, base, below, level, &stored, log);
+	}
+	if (level > entry_level)
+		HnswUpdateEntry(index, below, level, HNSW_NO_REF, log);
+	unlock_graph(index, exclusive);
+}
+
+/* What an insert of one statement keeps from row to row. */
+typedef struct InsertState
+{
+	HnswIndex  *index;
+	HnswSearch *search;
+	MemoryContext row_context;
+	RelFileNumber file;
+} InsertState;
+
+bool
+hnswinsert(Relation rel, Datum *values, bool *isnull, ItemPointer tid, Relation heap,
+		   IndexUniqueCheck unique, bool unchanged, IndexInfo *info)
+{
+	InsertState *state = (InsertState *) info->ii_AmCache;
+	MemoryContext old;
+	HnswValue	value;
+	bool		log = RelationNeedsWAL(rel);
+
+	if (isnull[0])
+		return false;
+
+	if (state == NULL || state->file != RelationGetFileNumber(rel))
+	{
+		old = MemoryContextSwitchTo(info->ii_Context);
+		state = palloc0(sizeof(InsertState));
+		state->index = HnswOpen(rel, info->ii_Context);
+		state->search = HnswSearchCreate(state->index, info->ii_Context);
+		state->row_context = AllocSetContextCreate(info->ii_Context, "hnsw insert", ALLOCSET_DEFAULT_SIZES);
+		state->file = RelationGetFileNumber(rel);
+		info->ii_AmCache = state;
+		MemoryContextSwitchTo(old);
+	}
+	state->index->rel = rel;
+
+	old = MemoryContextSwitchTo(state->row_context);
+	if (!state->index->centred)
+	{
+		/* The first value is the centre: whatever all have in common, it has */
+		double		norm;
+		const float *x = HnswDatumFloats(state->index, values[0], &norm);
+		float	   *center = palloc0(sizeof(float) * state->index->dim);
+		float		unit = 1;
+
+		if (state->index->metric != HNSW_IP)
+			memcpy(center, x, sizeof(float) * state->index->dim);
+		if (state->index->metric != HNSW_COSINE)
+			unit = HnswCenterAndUnit(x, state->index->dim, center);
+		if (state->index->metric != HNSW_COSINE || norm > 0)
+			HnswSetCenter(state->index, center, unit, log);
+	}
+	if (HnswPrepareValue(state->index, values[0], false, &value))
+		HnswLinkNode(state->index, state->search, &value, tid, HNSW_NO_REF, log);
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(state->row_context);
+	return false;
+}

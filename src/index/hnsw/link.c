@@ -1,0 +1,592 @@
+/*
+ * link.c
+ *	  Which neighbours a node gets, and how one node's links change.
+ *
+ * Choice (algorithm 4 of the paper): candidates in order of distance; one is
+ * kept unless a neighbour kept before is at least as near to it as the node
+ * itself; those occluded that way fill what room is left, and are marked.
+ *
+ * Under inner products a long vector is nearer to everything than what is like it,
+ * and occludes it.  Then all links are fill, those of neighbours are to the same few,
+ * and nothing leads to a vector that is the nearest for some directions only.  So on
+ * plain nodes the longer of two is handicapped: d(k, c) + h(k) is compared with
+ * d(v, c) + h(v), h a part of the squared length.
+ *
+ * Change: when a new node offers itself to a full list, the paper's algorithm
+ * would compare all pairs of the list, about 500 distances.  Here each link
+ * remembers whether it is occluded, and only pairs with the new node are
+ * compared: at most one distance for each link, and on coded nodes those are
+ * estimates from the codes beside the links, so that nothing but the node's own
+ * page is read.  The farthest occluded link gives way, or the farthest of all.
+ *
+ * Spanning tree: nothing in the above keeps a node from losing the last link
+ * that leads to it; among equal values it is the rule.  So when a node comes in,
+ * one of its neighbours becomes its parent: the links between the two are pinned
+ * in both lists, and a pinned link never gives way.  Parents are older than
+ * their children, so the pinned links of a level form a tree, and every node can
+ * be reached from every other.  Vacuum joins what remains of the tree around
+ * dead nodes (vacuum.c).
+ *
+ * A node has few children, HnswHasChildren().  Under inner products a few long
+ * vectors are the nearest of everything: were they everybody's parents, their lists
+ * would be pins to short ones that no search asks for, without room for each
+ * other.
+ */
+#include "index/hnsw/hnsw.h"
+
+#include <float.h>
+#include <math.h>
+
+#include "common/hashfn.h"
+#include "core/vec/distance.h"
+#include "miscadmin.h"
+#include "utils/memutils.h"
+
+/*
+ * Bring a prepared value into its stored form, in memory of the current
+ * context.
+ */
+void
+HnswStore(HnswIndex *index, const HnswValue *value, HnswStored *stored)
+{
+	memset(stored, 0, sizeof(HnswStored));
+	if (index->coded)
+	{
+		uint8	   *bytes = palloc(packed12_bytes(index->padded));
+		float	   *floats = palloc(sizeof(float) * index->padded);
+
+		HnswPackValue(index, value, bytes, &stored->scale, &stored->error, &stored->norm);
+		packed12_load(bytes, index->padded, stored->scale, floats);
+		stored->bytes = (const char *) bytes;
+		stored->nbytes = packed12_bytes(index->padded);
+		stored->floats = floats;
+	}
+	else
+	{
+		stored->bytes = value->raw;
+		stored->nbytes = value->raw_bytes;
+		stored->scale = 1;
+	}
+}
+
+/*
+ * Distance of two stored values; for coded ones the first is given as floats
+ * q, the second as packed integers b with their scale.
+ */
+float
+HnswStoredDistance(const HnswIndex *index, const float *q, const char *a, const char *b, float scale)
+{
+	float		distance;
+
+	if (index->coded)
+		distance = HnswPackedDistance(index, q, (const uint8 *) b, scale);
+	else
+		distance = (float) HnswRawDistance(index, a, b);
+	return isnan(distance) ? FLT_MAX : distance;
+}
+
+/*
+ * Choose at most `most` neighbours out of candidates, which are in order of
+ * distance from a value, `own` on plain nodes and NULL on coded ones.  chosen[] gets the kept ones first, then the fill.
+ */
+int
+HnswChooseNeighbors(HnswIndex *index, const char *own, const HnswNeighbor *candidates, int ncandidates,
+					int most, HnswNeighbor *chosen)
+{
+	int			nkept = 0;
+	int			n;
+	float	   *floats = NULL;
+	float	   *handicaps = palloc0(sizeof(float) * most);
+	float		own_handicap = own == NULL ? 0 : HnswHandicap(index, own);
+	bool	   *passed = palloc0(sizeof(bool) * Max(ncandidates, 1));
+
+	if (index->coded)
+		floats = palloc(sizeof(float) * index->padded * most);
+
+	for (int i = 0; i < ncandidates && nkept < most; i++)
+	{
+		const HnswNeighbor *candidate = &candidates[i];
+		bool		occluded = false;
+
+		for (int k = 0; k < nkept && !occluded; k++)
+		{
+			float		between = HnswStoredDistance(index, floats + (Size) k * index->padded, chosen[k].value,
+													 candidate->value, candidate->scale);
+
+			occluded = between + handicaps[k] <= candidate->distance + own_handicap;
+		}
+		if (occluded)
+			continue;
+		if (index->coded)
+			packed12_load((const uint8 *) candidate->value, index->padded, candidate->scale,
+						floats + (Size) nkept * index->padded);
+		if (own != NULL)
+			handicaps[nkept] = HnswHandicap(index, candidate->value);
+		chosen[nkept] = *candidate;
+		chosen[nkept++].occluded = false;
+		passed[i] = true;
+	}
+	n = nkept;
+	for (int i = 0; i < ncandidates && n < most; i++)
+	{
+		if (passed[i])
+			continue;
+		chosen[n] = candidates[i];
+		chosen[n++].occluded = true;
+	}
+	if (floats != NULL)
+		pfree(floats);
+	pfree(handicaps);
+	pfree(passed);
+	return n;
+}
+
+/*
+ * Has a node with n of at most `most` links as many pinned ones as it is to get
+ * by taking children?  An eighth, but enough that the tree branches.
+ */
+bool
+HnswHasChildren(const uint8 *pinned, int n, int most)
+{
+	int			npinned = 0;
+
+	for (int i = 0; i < n; i++)
+		npinned += HnswBitGet(pinned, i);
+	return npinned >= Max(most / 8, Min(most, 4));
+}
+
+/*
+ * Decide about a new link of a node that has n of at most `most`: distances[]
+ * are the node's own, between(arg, i) is the one from the new neighbour to the
+ * present neighbour i, asked for only where it matters.  handicaps: NULL for none.  Returns the place of
+ * the new link (n to append), or -1 to leave it out; one that is to be pinned is
+ * left out only where all are pinned.  Updates the bitmap of the present links;
+ * *new_occluded is the new one's.
+ */
+int
+HnswPlaceLink(int n, int most, const float *distances, float distance,
+			  float (*between) (void *arg, int i), void *arg, const HnswHandicaps *handicaps,
+			  uint8 *occluded, const uint8 *pinned, bool pin, bool *new_occluded)
+{
+	int			farthest = -1;
+	int			farthest_occluded = -1;
+	float		own = handicaps == NULL ? 0 : handicaps->own;
+	float		fresh = handicaps == NULL ? 0 : handicaps->fresh;
+
+	*new_occluded = false;
+	for (int i = 0; i < n && !*new_occluded; i++)
+	{
+		float		present = handicaps == NULL ? 0 : handicaps->present[i];
+
+		if (!HnswBitGet(occluded, i) && distances[i] <= distance && between(arg, i) + present <= distance + own)
+			*new_occluded = true;
+	}
+	if (!*new_occluded)
+	{
+		for (int i = 0; i < n; i++)
+		{
+			if (distances[i] > distance && !HnswBitGet(occluded, i) && between(arg, i) + fresh <= distances[i] + own)
+				HnswBitSet(occluded, i, true);
+		}
+	}
+	if (n < most)
+		return n;
+
+	for (int i = 0; i < n; i++)
+	{
+		if (HnswBitGet(pinned, i))
+			continue;
+		if (farthest < 0 || distances[i] > distances[farthest])
+			farthest = i;
+		if (HnswBitGet(occluded, i) &&
+			(farthest_occluded < 0 || distances[i] > distances[farthest_occluded]))
+			farthest_occluded = i;
+	}
+	if (farthest_occluded >= 0)
+	{
+		if (*new_occluded && distance >= distances[farthest_occluded] && !pin)
+			return -1;
+		return farthest_occluded;
+	}
+	if (farthest >= 0 && !pin && (*new_occluded || distance >= distances[farthest]))
+		return -1;
+	return farthest;
+}
+
+static float
+known_distance(void *arg, int i)
+{
+	return ((const float *) arg)[i];
+}
+
+/*
+ * Write link number `at` of a node.  neighbor and own are float[padded] on
+ * coded nodes; levels is room for dc bytes.
+ */
+void
+HnswSetLink(HnswIndex *index, int kind, HnswNode *node, int at, HnswRef ref, bool occluded, bool pinned,
+			const float *neighbor, const float *own, uint8_t *levels)
+{
+	const HnswLayout *layout = &index->layout[kind];
+
+	Assert(at < layout->links);
+	HnswLinkSet(&HnswNodeLinks(node, layout)[at], ref);
+	HnswBitSet(HnswNodeOccluded(node, layout), at, occluded);
+	HnswBitSet(HnswNodePinned(node, layout), at, pinned);
+	if (layout->dc > 0)
+	{
+		float		f_add;
+		float		f_mul;
+
+		code_encode(index->code_metric, layout->bits, layout->dc, index->padded, neighbor, own,
+					levels, &f_add, &f_mul);
+		HnswNodeFAdd(node, layout)[at] = bfloat16_from_float(f_add);
+		HnswNodeFMul(node, layout)[at] = bfloat16_from_float(f_mul);
+		code_store(HnswNodeCode(node, layout, at / CODE_SLOTS), layout->bits, layout->dc, at % CODE_SLOTS, levels);
+	}
+}
+
+/*
+ * The node's own distances to its neighbours and those from the new neighbour,
+ * both by estimate from the codes.  own is the node's value.
+ */
+static void
+estimate_links(HnswIndex *index, int kind, const HnswNode *node, const float *own, float distance,
+			   const CodeQuery *query, const CodeQuery *own_query, float *distances, float *between)
+{
+	const HnswLayout *layout = &index->layout[kind];
+	float		itself = index->code_metric == CODE_IP ? -node->norm * node->norm : 0;
+
+	for (int first = 0; first < node->nlinks; first += CODE_SLOTS)
+	{
+		const uint8 *code = HnswNodeCode(node, layout, first / CODE_SLOTS);
+		const bfloat16 *f_add = HnswNodeFAdd(node, layout) + first;
+		const bfloat16 *f_mul = HnswNodeFMul(node, layout) + first;
+		float		estimates[CODE_SLOTS];
+		int			count = Min(node->nlinks - first, CODE_SLOTS);
+
+		code_estimate(query, code, distance, f_add, f_mul, 0, estimates);
+		memcpy(between + first, estimates, sizeof(float) * count);
+		code_estimate(own_query, code, itself, f_add, f_mul, 0, estimates);
+		memcpy(distances + first, estimates, sizeof(float) * count);
+	}
+}
+
+/* Is the node linked to ref already?  The caller holds a lock. */
+static bool
+is_linked(const HnswNode *node, const HnswLayout *layout, HnswRef ref)
+{
+	for (int i = 0; i < node->nlinks; i++)
+	{
+		if (HnswLinkGet(&HnswNodeLinks(node, layout)[i]) == ref)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Where the node is linked to ref already: pin that link if asked for.  The
+ * caller holds an exclusive lock.  Returns false where it is not linked.
+ */
+static bool
+pin_present(HnswIndex *index, int kind, Buffer buffer, HnswNode *node, HnswRef target, HnswRef ref, bool pin, bool log)
+{
+	const HnswLayout *layout = &index->layout[kind];
+
+	for (int i = 0; i < node->nlinks; i++)
+	{
+		if (HnswLinkGet(&HnswNodeLinks(node, layout)[i]) != ref)
+			continue;
+		if (pin && !HnswBitGet(HnswNodePinned(node, layout), i))
+		{
+			HnswChange	change;
+
+			HnswChangeBegin(&change, index->rel, log);
+			node = HnswPageNode(HnswChangePage(&change, buffer, false), layout, HnswRefSlot(target));
+			HnswBitSet(HnswNodePinned(node, layout), i, true);
+			HnswChangeEnd(&change);
+		}
+		return true;
+	}
+	return false;
+}
+
+static bool
+add_link_coded(HnswIndex *index, int kind, HnswRef target, HnswRef ref,
+			   const HnswStored *stored, const CodeQuery *query, HnswPin pin, bool log)
+{
+	const HnswLayout *layout = &index->layout[kind];
+	float	   *own = palloc(sizeof(float) * index->padded);
+	uint8_t    *levels = palloc(layout->dc);
+	char	   *room = palloc(CODE_TABLE_BYTES(layout->dc) + 63);
+	CodeQuery	own_query;
+	HnswNode   *node;
+	Buffer		buffer = HnswReadNode(index, target, kind, BUFFER_LOCK_EXCLUSIVE, &node);
+	uint32		bytes;
+	float		distance;
+	float		distances[2 * HNSW_MAX_M];
+	float		between[2 * HNSW_MAX_M];
+	uint8		occluded[(2 * HNSW_MAX_M + 7) / 8];
+	bool		new_occluded;
+	int			at;
+
+	if (node == NULL)
+		return false;
+	if (node->flags & HNSW_NODE_DEAD)
+	{
+		UnlockReleaseBuffer(buffer);
+		return false;
+	}
+	if (pin_present(index, kind, buffer, node, target, ref, pin, log))
+	{
+		UnlockReleaseBuffer(buffer);
+		return true;
+	}
+	if (pin == HNSW_PIN_CHILD && HnswHasChildren(HnswNodePinned(node, layout), node->nlinks, layout->links))
+	{
+		UnlockReleaseBuffer(buffer);
+		return false;
+	}
+	packed12_load((const uint8 *) HnswReadValue(index, buffer, node, kind, &bytes), index->padded, node->scale, own);
+	distance = index->code_metric == CODE_IP ? -(float) dist_ip_f32(own, stored->floats, index->padded)
+		: (float) dist_l2sq_f32(own, stored->floats, index->padded);
+	code_query_init(&own_query, layout->bits, layout->dc, own, (uint8_t *) TYPEALIGN(64, room));
+	estimate_links(index, kind, node, own, distance, query, &own_query, distances, between);
+	memcpy(occluded, HnswNodeOccluded(node, layout), (layout->links + 7) / 8);
+	at = HnswPlaceLink(node->nlinks, layout->links, distances, distance, known_distance, between,
+					   NULL, occluded, HnswNodePinned(node, layout), pin, &new_occluded);
+	if (at >= 0)
+	{
+		HnswChange	change;
+		Page		page;
+
+		HnswChangeBegin(&change, index->rel, log);
+		page = HnswChangePage(&change, buffer, false);
+		node = HnswPageNode(page, layout, HnswRefSlot(target));
+		memcpy(HnswNodeOccluded(node, layout), occluded, (layout->links + 7) / 8);
+		HnswSetLink(index, kind, node, at, ref, new_occluded, pin, stored->floats, own, levels);
+		if (at == node->nlinks)
+			node->nlinks++;
+		HnswChangeEnd(&change);
+	}
+	UnlockReleaseBuffer(buffer);
+	pfree(own);
+	pfree(levels);
+	pfree(room);
+	return at >= 0;
+}
+
+/*
+ * Plain nodes have to read their neighbours.  That is done without a lock on
+ * the node's page (two inserts could wait for each other), and done again if
+ * the links have changed meanwhile.  A link to a dead node gives its place to the
+ * new one, whatever that one's distance; one that is pinned, only to VACUUM, which
+ * joins the tree again by the dead nodes' own lists.
+ */
+static bool
+add_link_plain(HnswIndex *index, int kind, HnswRef target, HnswRef ref, const HnswStored *stored, HnswPin pin, bool log)
+{
+	const HnswLayout *layout = &index->layout[kind];
+
+	for (;;)
+	{
+		HnswNode   *node;
+		Buffer		buffer = HnswReadNode(index, target, kind, BUFFER_LOCK_SHARE, &node);
+		HnswLink	links[2 * HNSW_MAX_M];
+		int			n;
+		uint32		bytes;
+		const char *value;
+		char	   *own;
+		float		distance;
+		float		distances[2 * HNSW_MAX_M];
+		float		between[2 * HNSW_MAX_M];
+		uint8		occluded[(2 * HNSW_MAX_M + 7) / 8];
+		uint8		pinned[(2 * HNSW_MAX_M + 7) / 8];
+		HnswHandicaps handicaps;
+		bool		new_occluded;
+		int			gone = -1;
+		int			at;
+
+		CHECK_FOR_INTERRUPTS();
+		if (node == NULL)
+			return false;
+		if ((node->flags & HNSW_NODE_DEAD) ||
+			(pin == HNSW_PIN_CHILD && HnswHasChildren(HnswNodePinned(node, layout), node->nlinks, layout->links)))
+		{
+			UnlockReleaseBuffer(buffer);
+			return false;
+		}
+		if (pin == HNSW_PIN_NOT && is_linked(node, layout, ref))
+		{
+			UnlockReleaseBuffer(buffer);
+			return true;
+		}
+		n = node->nlinks;
+		memcpy(links, HnswNodeLinks(node, layout), sizeof(HnswLink) * n);
+		memcpy(pinned, HnswNodePinned(node, layout), (layout->links + 7) / 8);
+		value = HnswReadValue(index, buffer, node, kind, &bytes);
+		own = palloc(bytes);
+		memcpy(own, value, bytes);
+		UnlockReleaseBuffer(buffer);
+
+		distance = HnswStoredDistance(index, NULL, own, stored->bytes, 1);
+		handicaps.own = HnswHandicap(index, own);
+		handicaps.fresh = HnswHandicap(index, stored->bytes);
+		for (int i = 0; i < n; i++)
+		{
+			HnswNode   *neighbor;
+			Buffer		other = HnswReadNode(index, HnswLinkGet(&links[i]), kind, BUFFER_LOCK_SHARE, &neighbor);
+
+			/* a link that leads nowhere, or will soon, is the first to give way */
+			distances[i] = between[i] = FLT_MAX;
+			handicaps.present[i] = 0;
+			if (neighbor == NULL || (neighbor->flags & HNSW_NODE_DEAD))
+			{
+				if (index->repairing || !HnswBitGet(pinned, i))
+					gone = i;
+				if (neighbor != NULL)
+					UnlockReleaseBuffer(other);
+				continue;
+			}
+			value = HnswReadValue(index, other, neighbor, kind, &bytes);
+			distances[i] = HnswStoredDistance(index, NULL, own, value, 1);
+			between[i] = HnswStoredDistance(index, NULL, stored->bytes, value, 1);
+			handicaps.present[i] = HnswHandicap(index, value);
+			UnlockReleaseBuffer(other);
+		}
+		pfree(own);
+
+		buffer = HnswReadNode(index, target, kind, BUFFER_LOCK_EXCLUSIVE, &node);
+		if (node == NULL)
+			return false;
+		if (node->flags & HNSW_NODE_DEAD)
+		{
+			UnlockReleaseBuffer(buffer);
+			return false;
+		}
+		if (pin_present(index, kind, buffer, node, target, ref, pin, log))
+		{
+			UnlockReleaseBuffer(buffer);
+			return true;
+		}
+		if (node->nlinks != n || memcmp(links, HnswNodeLinks(node, layout), sizeof(HnswLink) * n) != 0 ||
+			memcmp(pinned, HnswNodePinned(node, layout), (layout->links + 7) / 8) != 0)
+		{
+			UnlockReleaseBuffer(buffer);
+			continue;
+		}
+		memcpy(occluded, HnswNodeOccluded(node, layout), (layout->links + 7) / 8);
+		at = HnswPlaceLink(n, gone >= 0 ? n + 1 : layout->links, distances, distance, known_distance, between,
+						   &handicaps, occluded, HnswNodePinned(node, layout), pin, &new_occluded);
+		if (gone >= 0)
+			at = gone;
+		if (at >= 0)
+		{
+			HnswChange	change;
+			Page		page;
+
+			HnswChangeBegin(&change, index->rel, log);
+			page = HnswChangePage(&change, buffer, false);
+			node = HnswPageNode(page, layout, HnswRefSlot(target));
+			memcpy(HnswNodeOccluded(node, layout), occluded, (layout->links + 7) / 8);
+			HnswSetLink(index, kind, node, at, ref, new_occluded, pin, NULL, NULL, NULL);
+			if (at == node->nlinks)
+				node->nlinks++;
+			HnswChangeEnd(&change);
+		}
+		UnlockReleaseBuffer(buffer);
+		return at >= 0;
+	}
+}
+
+/*
+ * Offer node `ref`, whose value is `stored`, to node `target` of the same
+ * level as a neighbour; pin: as one that it must keep, or may refuse.  query is prepared from
+ * stored->floats on coded nodes.  Returns whether target links to it now.
+ */
+bool
+HnswAddLink(HnswIndex *index, int kind, HnswRef target, HnswRef ref,
+			const HnswStored *stored, const CodeQuery *query, HnswPin pin, bool log)
+{
+	if (index->coded)
+		return add_link_coded(index, kind, target, ref, stored, query, pin, log);
+	return add_link_plain(index, kind, target, ref, stored, pin, log);
+}
+
+/*
+ * Find a parent further off, where all nodes that a search came by have children
+ * enough: thousands of equal values, or everybody's nearest under inner products,
+ * at which every search stops.  Such nodes have several children, so at random from child to
+ * child the way to one with room is short.  Returns whether a node links to ref
+ * now.
+ */
+HnswRef
+HnswFindParent(HnswIndex *index, int kind, HnswRef at, HnswRef ref, const HnswStored *stored,
+			   const CodeQuery *query, HnswPin pin, bool log)
+{
+	const HnswLayout *layout = &index->layout[kind];
+	HnswRef		from = ref;
+	uint32		random = hash_bytes((const unsigned char *) &ref, sizeof(ref));
+
+	for (int step = 0; step < HNSW_MOST_STEPS; step++)
+	{
+		HnswRef		pinned[2 * HNSW_MAX_M];
+		int			n = 0;
+		HnswNode   *node;
+		Buffer		buffer;
+
+		CHECK_FOR_INTERRUPTS();
+		buffer = HnswReadNode(index, at, kind, BUFFER_LOCK_SHARE, &node);
+		if (node == NULL)
+			return HNSW_NO_REF;
+		for (int i = 0; i < node->nlinks; i++)
+		{
+			HnswRef		other = HnswLinkGet(&HnswNodeLinks(node, layout)[i]);
+
+			if (HnswBitGet(HnswNodePinned(node, layout), i) && other != from && other != ref)
+				pinned[n++] = other;
+		}
+		UnlockReleaseBuffer(buffer);
+		if (n == 0)
+			return HNSW_NO_REF;
+		from = at;
+		at = pinned[(random >> 8) % n];
+		random = random * 1664525 + 1013904223;
+		if (HnswAddLink(index, kind, at, ref, stored, query, pin, log))
+			return at;
+	}
+	return HNSW_NO_REF;
+}
+
+/*
+ * A node's value, to be offered to others, and a query prepared from it, in
+ * memory of the current context; false where the node is gone.
+ */
+bool
+HnswReadStored(HnswIndex *index, int kind, HnswRef ref, HnswStored *stored, CodeQuery *query)
+{
+	const HnswLayout *layout = &index->layout[kind];
+	HnswNode   *node;
+	Buffer		buffer = HnswReadNode(index, ref, kind, BUFFER_LOCK_SHARE, &node);
+	const char *value;
+
+	if (node == NULL)
+		return false;
+	memset(stored, 0, sizeof(HnswStored));
+	value = HnswReadValue(index, buffer, node, kind, &stored->nbytes);
+	stored->bytes = memcpy(palloc(stored->nbytes), value, stored->nbytes);
+	stored->scale = node->scale;
+	stored->norm = node->norm;
+	stored->error = node->error;
+	UnlockReleaseBuffer(buffer);
+	if (index->coded)
+	{
+		float	   *floats = palloc(sizeof(float) * index->padded);
+
+		packed12_load((const uint8 *) stored->bytes, index->padded, stored->scale, floats);
+		stored->floats = floats;
+		code_query_init(query, layout->bits, layout->dc, floats,
+						(uint8_t *) TYPEALIGN(64, palloc(CODE_TABLE_BYTES(layout->dc) + 63)));
+	}
+	return true;
+}

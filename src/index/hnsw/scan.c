@@ -1,0 +1,653 @@
+/*
+ * scan.c
+ *	  Index scans: rows in the exact order of their distance.
+ *
+ * The index knows distances of coded nodes up to a small, known error (half
+ * precision).  A row whose interval of possible distances meets no other's is
+ * returned as it is; where intervals meet, rows are returned with the lower
+ * bound and xs_recheckorderby, and the executor's reorder queue puts them in
+ * exact order.  So only ambiguous rows have their vectors read from the table.
+ *
+ * Iterative scans keep the candidates that the pool had no room for, and go on
+ * with the best of them when the rows found so far are used up.  What one round
+ * found beyond ef_search waits for the next round, to come out in better order.
+ * Other scans search again only where rows turned out to be dead.
+ *
+ * Only MVCC snapshots: a row that vacuum removed after the scan saw its TID, and
+ * another that came into its place, are both invisible to the snapshot, so no
+ * pin needs to be held between pages and rows.
+ */
+#include "index/hnsw/hnsw.h"
+
+#include <float.h>
+#include <math.h>
+
+#include "access/relscan.h"
+#include "access/xlog.h"
+#include "guc.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "utils/float.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+/* One found node in the order of return. */
+typedef struct Ranked
+{
+	double		bound;			/* lower bound of the distance, not above any later one's */
+	bool		recheck;
+} Ranked;
+
+typedef struct KilledTid
+{
+	HnswRef		ref;
+	ItemPointerData tid;
+	uint16		removals;		/* HnswNode's when the row was read from it */
+} KilledTid;
+
+#define MAX_KILLED 256
+
+/* Times that a scan without iteration searches again, each with twice the ef: rows of a region that was deleted */
+#define MAX_AGAIN 4
+
+typedef struct HnswScan
+{
+	MemoryContext context;		/* of the scan */
+	MemoryContext index_context;	/* of index and search */
+	MemoryContext value_context;	/* of one value searched for */
+	HnswIndex  *index;
+	HnswSearch *search;
+	HnswValue	value;
+	HnswIterativeScan mode;
+	int			ef;
+	bool		started;
+	bool		begun;			/* the first batch was made */
+	bool		null_query;
+	bool		exhausted;		/* nothing more to be searched */
+
+	/* found[0..done) were returned, or dropped; found[done..end) are being returned */
+	int			done;
+	int			end;
+	int			at;
+	int			at_tid;
+	int			ranked_allocated;
+	Ranked	   *ranked;			/* of found[done..end) */
+	double		last_bound;		/* greatest bound returned, for strict order */
+	double		last_high;		/* and where the intervals of those rows end; of live ones without iteration */
+	int			wanted;			/* without iteration: nodes with live rows that are still to be returned */
+	int			again;			/* and times that it has searched again */
+	bool		any_dead;		/* since it searched last, a row was found dead */
+	BlockNumber heap_blocks;	/* the table had at least so many when the scan looked last */
+	int64		tuples;			/* rows found, against max_scan_tuples */
+	int64		searches;		/* for the report of counters */
+	int64		returned;
+	int64		rechecked;
+
+	int			nkilled;
+	KilledTid  *killed;
+	HnswRef		last_ref;		/* node of the row returned last */
+	ItemPointerData last_tid;
+	uint16		last_removals;
+} HnswScan;
+
+int64		HnswScansBegun = 0;
+
+IndexScanDesc
+hnswbeginscan(Relation rel, int nkeys, int norderbys)
+{
+	IndexScanDesc scan = RelationGetIndexScan(rel, nkeys, norderbys);
+	HnswScan   *self = palloc0(sizeof(HnswScan));
+
+	self->context = AllocSetContextCreate(CurrentMemoryContext, "hnsw scan", ALLOCSET_DEFAULT_SIZES);
+	self->index_context = AllocSetContextCreate(self->context, "hnsw scan index", ALLOCSET_DEFAULT_SIZES);
+	self->value_context = AllocSetContextCreate(self->context, "hnsw scan value", ALLOCSET_DEFAULT_SIZES);
+	scan->opaque = self;
+	scan->xs_orderbyvals = palloc0(sizeof(Datum) * Max(norderbys, 1));
+	scan->xs_orderbynulls = palloc0(sizeof(bool) * Max(norderbys, 1));
+	return scan;
+}
+
+/*
+ * Mark rows that the executor found dead, so that scans to come neither return
+ * them nor let their nodes use up ef_search.  This is logged, or a standby's
+ * pages would differ; standbys do not act upon the marks.
+ *
+ * The marks are set when the scan ends or searches again, which for a cursor may be long after
+ * the rows were read.  Where vacuum has removed rows of the node meanwhile, the
+ * same TID may belong to a new, live row with the same value: leave it alone.
+ */
+static void
+apply_killed(IndexScanDesc scan)
+{
+	HnswScan   *self = (HnswScan *) scan->opaque;
+
+	for (int i = 0; i < self->nkilled; i++)
+	{
+		HnswNode   *node;
+		Buffer		buffer = HnswReadNode(self->index, self->killed[i].ref, HNSW_BASE, BUFFER_LOCK_EXCLUSIVE, &node);
+		int			mark = -1;
+
+		if (node == NULL)
+			continue;
+		for (int t = 0; t < node->ntids && node->removals == self->killed[i].removals; t++)
+		{
+			if (ItemPointerEquals(&node->tids[t], &self->killed[i].tid) && !(node->killed & (1 << t)))
+				mark = t;
+		}
+		if (mark >= 0)
+		{
+			HnswChange	change;
+			Page		page;
+
+			HnswChangeBegin(&change, scan->indexRelation, RelationNeedsWAL(scan->indexRelation));
+			page = HnswChangePage(&change, buffer, false);
+			HnswPageNode(page, &self->index->layout[HNSW_BASE], HnswRefSlot(self->killed[i].ref))->killed |= 1 << mark;
+			HnswChangeEnd(&change);
+		}
+		UnlockReleaseBuffer(buffer);
+	}
+	self->nkilled = 0;
+}
+
+static void
+remember_killed(IndexScanDesc scan)
+{
+	HnswScan   *self = (HnswScan *) scan->opaque;
+
+	self->any_dead = true;
+	if (self->killed == NULL)
+		self->killed = MemoryContextAlloc(self->context, sizeof(KilledTid) * MAX_KILLED);
+	if (self->nkilled < MAX_KILLED)
+	{
+		self->killed[self->nkilled].ref = self->last_ref;
+		self->killed[self->nkilled].tid = self->last_tid;
+		self->killed[self->nkilled].removals = self->last_removals;
+		self->nkilled++;
+	}
+}
+
+void
+hnswrescan(IndexScanDesc scan, ScanKey keys, int nkeys, ScanKey orderbys, int norderbys)
+{
+	HnswScan   *self = (HnswScan *) scan->opaque;
+
+	apply_killed(scan);
+	if (keys != NULL && scan->numberOfKeys > 0)
+		memmove(scan->keyData, keys, scan->numberOfKeys * sizeof(ScanKeyData));
+	if (orderbys != NULL && scan->numberOfOrderBys > 0)
+		memmove(scan->orderByData, orderbys, scan->numberOfOrderBys * sizeof(ScanKeyData));
+	self->started = false;
+}
+
+/* A query that is NULL is as far from everything: any value will do. */
+static void
+prepare_null(HnswScan *self)
+{
+	HnswIndex  *index = self->index;
+	HnswValue  *value = &self->value;
+
+	memset(value, 0, sizeof(HnswValue));
+	if (index->coded)
+		value->rotated = palloc0(sizeof(float) * index->padded);
+	else
+	{
+		value->raw_bytes = Max(HnswRawBytes(index), sizeof(int32));
+		value->raw = palloc0(value->raw_bytes);
+	}
+}
+
+/* Find the ef nearest nodes, and more beside them; none where the index has no rows. */
+static void
+search_base(HnswScan *self, int ef)
+{
+	HnswRef		starts[HNSW_MAX_STARTS];
+	HnswRef		entry;
+	int			entry_level;
+	int			n;
+
+	for (int most = 1;; most = HNSW_MAX_STARTS)
+	{
+		HnswRef		now;
+		int			level_now;
+
+		self->search->keep_spilled = false;
+		n = HnswDescend(self->search, 0, starts, most, &entry_level, &entry);
+		self->search->nfound = 0;
+		if (n == 0)
+			return;
+		self->search->keep_spilled = self->mode != HNSW_ITERATIVE_OFF;
+		HnswSearchLevel(self->search, HNSW_BASE, starts, n,
+						HnswScanPool(self->index, ef), ef);
+		if (self->search->nfound > 0)
+			return;
+
+		/* all starts went away meanwhile; with more of them or a new entry point there is a new try */
+		HnswReadEntry(self->index, &now, &level_now);
+		if (now == entry && most > 1)
+			return;
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
+static void
+start(IndexScanDesc scan)
+{
+	HnswScan   *self = (HnswScan *) scan->opaque;
+	MemoryContext old;
+
+	if (scan->numberOfOrderBys != 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot scan hnsw index without one distance to order by")));
+	if (!IsMVCCSnapshot(scan->xs_snapshot))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot scan hnsw index without an MVCC snapshot")));
+
+	pgstat_count_index_scan(scan->indexRelation);
+	HnswCountSearch(scan);
+
+	/* An index that was empty may have got its centre since. */
+	if (self->index == NULL || !self->index->centred)
+	{
+		MemoryContextReset(self->index_context);
+		self->index = HnswOpen(scan->indexRelation, self->index_context);
+		self->search = HnswSearchCreate(self->index, self->index_context);
+	}
+
+	MemoryContextReset(self->value_context);
+	old = MemoryContextSwitchTo(self->value_context);
+	self->null_query = (scan->orderByData[0].sk_flags & SK_ISNULL) != 0;
+	if (self->null_query)
+		prepare_null(self);
+	else
+		HnswPrepareValue(self->index, scan->orderByData[0].sk_argument, true, &self->value);
+	MemoryContextSwitchTo(old);
+
+	self->mode = HnswIterativeScanMode();
+	self->ef = HnswEfSearch();
+	self->started = true;
+	self->searches++;
+	HnswScansBegun++;
+	self->exhausted = false;
+	self->begun = false;
+	self->done = self->end = self->at = self->at_tid = 0;
+	self->tuples = 0;
+	self->wanted = self->ef;
+	self->again = 0;
+	self->any_dead = false;
+	self->last_bound = self->last_high = -get_float8_infinity();
+	ItemPointerSetInvalid(&self->last_tid);
+
+	self->search->ignore_killed = scan->ignore_killed_tuples;
+	self->search->thorough = true;
+	self->search->keep_spilled = false;
+	HnswSearchSetValue(self->search, &self->value);
+	self->search->spill_limit = (Size) (work_mem * 1024.0 * HnswScanMemMultiplier());
+	if (!self->index->centred)
+	{
+		/* no rows yet; those that come now are not for this scan, nor is its query prepared for them */
+		self->search->nfound = 0;
+		self->exhausted = true;
+		return;
+	}
+	search_base(self, self->ef);
+	self->exhausted = self->mode == HNSW_ITERATIVE_OFF || self->search->nfound == 0;
+}
+
+/* More than 16,000 products can lose that are too small for a float: 1.4e-45 each. */
+#define UNDERFLOW 1e-40
+
+/* What multiplications by the unit and in the rotation can take from a coordinate that is too small for a float */
+#define LOST_COORDINATE 1e-44
+
+/*
+ * The interval that holds the operator's distance, in its own units.  Beyond
+ * the stored error it allows for rounding: of the rotation, of sums over the
+ * dimensions here and in the operator, and of centring; and for what the index's
+ * floats cannot hold: coordinates that the unit makes too small, products that
+ * underflow, sums that overflow.
+ */
+static void
+distance_interval(const HnswScan *self, const HnswFound *found, double *low, double *high)
+{
+	const HnswIndex *index = self->index;
+	double		unit = index->unit;
+	double		rounding;
+	double		lost = LOST_COORDINATE * sqrt(index->padded);	/* of a vector */
+	double		margin;
+	double		d;
+
+	if (!index->coded)
+	{
+		/* a double rounded to float */
+		*low = found->distance - fabs(found->distance) * 1e-7 - UNDERFLOW;
+		*high = found->distance + fabs(found->distance) * 1e-7 + UNDERFLOW;
+		if (found->distance >= FLT_MAX)
+		{
+			*low = FLT_MAX;
+			*high = get_float8_infinity();
+		}
+		else if (found->distance <= -FLT_MAX)
+		{
+			*low = -get_float8_infinity();
+			*high = -FLT_MAX;
+		}
+		if (index->metric == HNSW_L2)
+		{
+			*low = sqrt(Max(*low, 0)) * (1 - 1e-7);
+			*high = sqrt(*high) * (1 + 1e-7);
+		}
+		return;
+	}
+
+	rounding = 8e-6 + 4e-9 * index->padded;
+	if (index->metric == HNSW_IP)
+	{
+		margin = (self->value.norm + lost) * ((double) found->error + lost) + lost * found->norm +
+			rounding * self->value.norm * found->norm + UNDERFLOW;
+		*low = (found->distance - margin) / unit / unit;
+		*high = (found->distance + margin) / unit / unit;
+	}
+	else
+	{
+		margin = found->error + 2 * lost +
+			rounding * ((double) self->value.norm + found->norm) + 1e-6 * index->center_norm;
+		d = Max(found->distance, 0.0f);
+		*low = Max(sqrt(Max(d - UNDERFLOW, 0)) - margin, 0);
+		*high = sqrt(d + UNDERFLOW) + margin;
+		if (index->metric == HNSW_COSINE)
+		{
+			*low = *low * *low / 2 - rounding;
+			*high = *high * *high / 2 + rounding;
+		}
+		else
+		{
+			*low /= unit;
+			*high /= unit;
+		}
+	}
+	if (self->value.clamped || !isfinite(*low) || !isfinite(*high))
+	{
+		*low = -get_float8_infinity();
+		*high = get_float8_infinity();
+	}
+}
+
+/* Decide for found[done..end) which rows the executor has to put in order. */
+static void
+rank(HnswScan *self)
+{
+	int			n = self->end - self->done;
+	HnswFound  *found = self->search->found + self->done;
+	double		later_low = get_float8_infinity();
+	double		earlier_high = self->last_high;
+	double	   *highs;
+
+	if (n > self->ranked_allocated)
+	{
+		if (self->ranked != NULL)
+			pfree(self->ranked);
+		self->ranked_allocated = Max(n, 128);
+		self->ranked = MemoryContextAllocHuge(self->context, sizeof(Ranked) * self->ranked_allocated);
+	}
+	highs = palloc(sizeof(double) * Max(n, 1));
+
+	for (int i = n - 1; i >= 0; i--)
+	{
+		double		low;
+
+		distance_interval(self, &found[i], &low, &highs[i]);
+		self->ranked[i].recheck = found[i].ntids > 1 || later_low <= highs[i];
+		later_low = Min(later_low, low);
+		self->ranked[i].bound = later_low;
+	}
+	for (int i = 0; i < n; i++)
+	{
+		if (earlier_high >= self->ranked[i].bound)
+			self->ranked[i].recheck = true;
+		earlier_high = Max(earlier_high, highs[i]);
+	}
+
+	/*
+	 * Strict order: later rows have bounds at or above the last one here, so
+	 * what may lie beyond that has to wait for them.
+	 */
+	if (self->mode == HNSW_ITERATIVE_STRICT)
+	{
+		self->last_bound = self->ranked[n - 1].bound;
+		self->last_high = earlier_high;
+		for (int i = 0; i < n; i++)
+			self->ranked[i].recheck |= highs[i] >= self->last_bound;
+	}
+	pfree(highs);
+}
+
+static bool
+was_found_dead(const HnswScan *self, HnswRef ref, const ItemPointerData *tid)
+{
+	for (int i = 0; i < self->nkilled; i++)
+	{
+		if (self->killed[i].ref == ref && ItemPointerEquals(&self->killed[i].tid, unconstify(ItemPointerData *, tid)))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Without iteration ef nodes are returned; where rows among them were dead, others
+ * take their places.  Their marks keep the dead out of a second search; what may
+ * belong before live rows that were returned does not come.  False: there is no need.
+ */
+static bool
+search_again(IndexScanDesc scan)
+{
+	HnswScan   *self = (HnswScan *) scan->opaque;
+	HnswSearch *search = self->search;
+	double		low;
+	double		high;
+	int			kept = 0;
+
+	if (!self->any_dead || self->again == MAX_AGAIN)
+		return false;
+	for (int i = 0; i < self->end; i++)
+	{
+		const HnswFound *found = &search->found[i];
+		bool		live = false;
+
+		for (int t = 0; t < found->ntids && !live; t++)
+			live = !(found->killed & (1 << t)) && !was_found_dead(self, found->ref, &found->tids[t]);
+		if (!live)
+			continue;
+		distance_interval(self, found, &low, &high);
+		self->last_high = Max(self->last_high, high);
+		self->wanted--;
+	}
+	if (self->wanted <= 0)
+		return false;
+
+	apply_killed(scan);
+	self->any_dead = false;
+	self->again++;
+	self->searches++;
+	search_base(self, self->ef << self->again);
+	for (int i = 0; i < search->nfound; i++)
+	{
+		distance_interval(self, &search->found[i], &low, &high);
+		if (low > self->last_high)
+			search->found[kept++] = search->found[i];
+	}
+	search->nfound = kept;
+	self->done = 0;
+	return kept > 0;
+}
+
+/*
+ * Find the next nodes to return.  Returns false at the end of the scan.
+ */
+static bool
+next_batch(IndexScanDesc scan)
+{
+	HnswScan   *self = (HnswScan *) scan->opaque;
+	HnswSearch *search = self->search;
+
+	for (;;)
+	{
+		bool		first = !self->begun;
+		int			before = search->nfound;
+		int			limit;
+
+		CHECK_FOR_INTERRUPTS();
+		self->begun = true;
+		self->done = self->end;
+		if (!first && self->mode == HNSW_ITERATIVE_OFF)
+		{
+			if (!search_again(scan))
+				return false;
+		}
+		else if (!first)
+		{
+			if (!self->exhausted && self->tuples >= HnswMaxScanTuples())
+				self->exhausted = true;
+			if (!self->exhausted && !HnswSearchMore(search, HNSW_BASE))
+				self->exhausted = true;
+			for (int i = before; i < search->nfound; i++)
+				self->tuples += search->found[i].ntids;
+		}
+		else
+		{
+			for (int i = 0; i < search->nfound; i++)
+				self->tuples += search->found[i].ntids;
+		}
+
+		HnswSearchSort(search, self->done);
+		limit = search->nfound;
+		if (self->mode == HNSW_ITERATIVE_OFF || !self->exhausted)
+		{
+			int			live = 0;
+			int			wanted = self->mode == HNSW_ITERATIVE_OFF ? self->wanted : self->ef;
+			float		frontier = get_float4_infinity();
+
+			/* Strict order: what a candidate could still come before has to wait */
+			if (self->mode == HNSW_ITERATIVE_STRICT)
+				frontier = HnswSearchFrontier(search);
+			for (limit = self->done; limit < search->nfound && live < wanted; limit++)
+			{
+				if (search->found[limit].distance > frontier)
+					break;
+				if (search->found[limit].live)
+					live++;
+			}
+		}
+		self->end = limit;
+		if (search->nfound == 0)
+			self->exhausted = true; /* the entry point leads nowhere */
+
+		/* Strict order: what may belong before rows that were returned does not come */
+		if (self->mode == HNSW_ITERATIVE_STRICT)
+		{
+			int			kept = self->end;
+
+			for (int i = self->end - 1; i >= self->done; i--)
+			{
+				double		low;
+				double		high;
+
+				distance_interval(self, &search->found[i], &low, &high);
+				if (low >= self->last_bound)
+					search->found[--kept] = search->found[i];
+			}
+			self->done = kept;
+		}
+		self->at = self->done;
+		self->at_tid = 0;
+		if (self->end > self->done)
+		{
+			rank(self);
+			return true;
+		}
+		if (self->exhausted)
+			return false;
+	}
+}
+
+/* A place beyond the table's end is no row's: reading it would be a matter of luck. */
+static void
+check_place(IndexScanDesc scan, const HnswFound *found, ItemPointer tid)
+{
+	HnswScan   *self = (HnswScan *) scan->opaque;
+	BlockNumber block = ItemPointerGetBlockNumber(tid);
+
+	if (likely(block < self->heap_blocks) || scan->heapRelation == NULL)
+		return;
+	self->heap_blocks = RelationGetNumberOfBlocks(scan->heapRelation);
+	if (block >= self->heap_blocks)
+		HnswCorrupt(scan->indexRelation, HnswRefBlock(found->ref),
+					psprintf("A node has row (%u,%u), but the table ends before block %u.",
+							 block, ItemPointerGetOffsetNumber(tid), self->heap_blocks));
+}
+
+bool
+hnswgettuple(IndexScanDesc scan, ScanDirection direction)
+{
+	HnswScan   *self = (HnswScan *) scan->opaque;
+
+	Assert(ScanDirectionIsForward(direction));
+
+	if (!self->started)
+		start(scan);
+	else if (scan->kill_prior_tuple && ItemPointerIsValid(&self->last_tid))
+		remember_killed(scan);
+
+	for (;;)
+	{
+		if (self->at >= self->end && !next_batch(scan))
+			return false;
+		while (self->at < self->end)
+		{
+			HnswFound  *found = &self->search->found[self->at];
+			Ranked	   *ranked = &self->ranked[self->at - self->done];
+
+			while (self->at_tid < found->ntids)
+			{
+				int			t = self->at_tid++;
+
+				if (scan->ignore_killed_tuples && (found->killed & (1 << t)))
+					continue;
+				check_place(scan, found, &found->tids[t]);
+				self->last_ref = found->ref;
+				self->last_tid = found->tids[t];
+				self->last_removals = found->removals;
+				scan->xs_heaptid = found->tids[t];
+				scan->xs_recheck = false;
+				scan->xs_recheckorderby = ranked->recheck && !self->null_query;
+				scan->xs_orderbyvals[0] = Float8GetDatum(ranked->bound);
+				scan->xs_orderbynulls[0] = self->null_query;
+				self->returned++;
+				self->rechecked += scan->xs_recheckorderby;
+				return true;
+			}
+			self->at++;
+			self->at_tid = 0;
+		}
+	}
+}
+
+void
+hnswendscan(IndexScanDesc scan)
+{
+	HnswScan   *self = (HnswScan *) scan->opaque;
+
+	apply_killed(scan);
+	if (VecdbLogScanCounters && self->search != NULL)
+		ereport(INFO,
+				(errmsg("hnsw scan of index \"%s\": " INT64_FORMAT " searches", RelationGetRelationName(scan->indexRelation), self->searches),
+				 errdetail("Nodes expanded: " INT64_FORMAT ", pages read: " INT64_FORMAT ", estimates: " INT64_FORMAT
+						   ", exact distances: " INT64_FORMAT ", rows returned: " INT64_FORMAT
+						   ", of them to be put in order: " INT64_FORMAT ".",
+						   self->search->expanded, self->index->pages_read, self->search->estimates,
+						   self->search->distances, self->returned, self->rechecked)));
+	MemoryContextDelete(self->context);
+	pfree(self);
+	scan->opaque = NULL;
+}

@@ -1,0 +1,964 @@
+/*
+ * search.c
+ *	  Best-first search of one level of the graph, over pages.
+ *
+ * Coded nodes: expanding a node reads its page once, gives its exact distance
+ * and estimates of all its neighbours' distances from the codes beside their
+ * links.  Candidates are ordered by estimate; the same neighbour may come in
+ * from several nodes, each with an estimate of its own, and takes as many
+ * places in the pool.  Only expanded nodes are hashed: they are not let in
+ * again, and a candidate that was expanded meanwhile is skipped when its turn
+ * comes, and gives its place back.  The same node with the same key (a crowd of
+ * equal values) is let in once, or the crowd would fill the pool.  Because of
+ * those repeated places, and because estimates err, the pool is larger than
+ * ef_search, which keeps recall at an ef_search at least where exact distances
+ * would have it.  A scan that ends with its first ef_search rows has a larger one
+ * still, and does not expand it all: see is_too_far().
+ *
+ * Plain nodes: each neighbour seen for the first time has its own page read
+ * for its distance, as in the paper (Malkov and Yashunin, arXiv:1603.09320,
+ * algorithm 2), and the pool is ef_search itself.
+ *
+ * Locks: one page at a time, shared, for as long as it takes to compute.  No
+ * pin outlives the reading of its node.  A reference that went stale meanwhile
+ * (generation) is skipped.
+ */
+#include "index/hnsw/hnsw.h"
+
+#include <float.h>
+#include <math.h>
+
+#include "miscadmin.h"
+#include "port/pg_bitutils.h"
+#include "utils/float.h"
+#include "utils/memutils.h"
+
+#define INITIAL_HASH		512
+
+/* The key of where a search begins, in place of an estimate */
+#define FROM_START			(-FLT_MAX)
+
+/* When to stop: see is_too_far() */
+#define STOP_SLACK			0.25
+#define STOP_PLACES(ef)		((ef) + (ef) / 2)
+#define LEAST_ERRORS		5
+
+/*
+ * Nodes without rows that a search walks through, besides so many for each node
+ * with rows: enough for rows deleted at random, 19 of 20, and few beside a
+ * region that was deleted as a whole.
+ */
+#define MOST_DEAD(capacity)	(1024 + 4 * (capacity))
+#define DEAD_BY_LIVE		32
+
+/* Of the way down by nodes with rows: places of the pool, where a level begins, nodes without rows on it */
+#define SCOUT_POOL			32
+#define SCOUT_STARTS		16
+#define SCOUT_MOST_DEAD		256
+
+/* Errors of estimates before the frontier of a strict order: see HnswSearchFrontier() */
+#define FRONTIER_SLACK		2
+
+/* The caller may search many values, one after the other, with one HnswSearch. */
+HnswSearch *
+HnswSearchCreate(HnswIndex *index, MemoryContext context)
+{
+	MemoryContext old = MemoryContextSwitchTo(context);
+	HnswSearch *self = palloc0(sizeof(HnswSearch));
+
+	self->index = index;
+	self->context = context;
+	if (index->coded)
+	{
+		for (int kind = HNSW_BASE; kind <= HNSW_UPPER; kind++)
+		{
+			char	   *room = palloc(CODE_TABLE_BYTES(index->layout[kind].dc) + 63);
+
+			self->code_query[kind].table = (uint8_t *) TYPEALIGN(64, room);
+		}
+	}
+	self->judged = true;
+	self->hash_mask = INITIAL_HASH - 1;
+	self->hash = palloc(sizeof(HnswRef) * INITIAL_HASH);
+	self->found_allocated = 128;
+	self->found = palloc(sizeof(HnswFound) * self->found_allocated);
+	MemoryContextSwitchTo(old);
+	return self;
+}
+
+/* What to search for; *value must live on. */
+void
+HnswSearchSetValue(HnswSearch *self, const HnswValue *value)
+{
+	self->value = value;
+	if (self->index->coded)
+	{
+		for (int kind = HNSW_BASE; kind <= HNSW_UPPER; kind++)
+		{
+			HnswLayout *layout = &self->index->layout[kind];
+
+			code_query_init(&self->code_query[kind], layout->bits, layout->dc, value->rotated,
+							self->code_query[kind].table);
+		}
+	}
+}
+
+/* ---------------------------------------------------------------------
+ * Hash of references
+ * --------------------------------------------------------------------- */
+
+static inline uint32
+hash_ref(HnswRef ref)
+{
+	return (uint32) ((ref * UINT64CONST(0x9E3779B97F4A7C15)) >> 32);
+}
+
+static void
+hash_reset(HnswSearch *self)
+{
+	self->hash_used = 0;
+	memset(self->hash, 0xFF, sizeof(HnswRef) * (self->hash_mask + 1));
+}
+
+static void
+hash_grow(HnswSearch *self)
+{
+	HnswRef    *old = self->hash;
+	uint32		n = self->hash_mask + 1;
+
+	self->hash_mask = 2 * n - 1;
+	self->hash = MemoryContextAllocHuge(self->context, sizeof(HnswRef) * 2 * n);
+	memset(self->hash, 0xFF, sizeof(HnswRef) * 2 * n);
+	for (uint32 i = 0; i < n; i++)
+	{
+		if (old[i] != HNSW_NO_REF)
+		{
+			uint32		at = hash_ref(old[i]) & self->hash_mask;
+
+			while (self->hash[at] != HNSW_NO_REF)
+				at = (at + 1) & self->hash_mask;
+			self->hash[at] = old[i];
+		}
+	}
+	pfree(old);
+}
+
+/* Returns false where it is in already. */
+static bool
+hash_add(HnswSearch *self, HnswRef ref)
+{
+	uint32		at = hash_ref(ref) & self->hash_mask;
+
+	while (self->hash[at] != HNSW_NO_REF)
+	{
+		if (self->hash[at] == ref)
+			return false;
+		at = (at + 1) & self->hash_mask;
+	}
+	self->hash[at] = ref;
+	if (++self->hash_used * 2 > self->hash_mask)
+		hash_grow(self);
+	return true;
+}
+
+static bool
+hash_has(HnswSearch *self, HnswRef ref)
+{
+	uint32		at = hash_ref(ref) & self->hash_mask;
+
+	while (self->hash[at] != HNSW_NO_REF)
+	{
+		if (self->hash[at] == ref)
+			return true;
+		at = (at + 1) & self->hash_mask;
+	}
+	return false;
+}
+
+/* ---------------------------------------------------------------------
+ * Candidates that the pool had no room for (iterative scans)
+ * --------------------------------------------------------------------- */
+
+static void
+spill(HnswSearch *self, HnswRef ref, float key)
+{
+	int			at;
+
+	if (!self->keep_spilled)
+		return;
+	if (self->nspilled == self->spilled_allocated)
+	{
+		int			more = self->spilled_allocated == 0 ? 1024 : self->spilled_allocated * 2;
+
+		if (sizeof(HnswSpilled) * more > self->spill_limit)
+			return;
+		if (self->spilled == NULL)
+			self->spilled = MemoryContextAllocHuge(self->context, sizeof(HnswSpilled) * more);
+		else
+			self->spilled = repalloc_huge(self->spilled, sizeof(HnswSpilled) * more);
+		self->spilled_allocated = more;
+	}
+	at = self->nspilled++;
+	while (at > 0 && key < self->spilled[(at - 1) / 2].key)
+	{
+		self->spilled[at] = self->spilled[(at - 1) / 2];
+		at = (at - 1) / 2;
+	}
+	self->spilled[at].key = key;
+	self->spilled[at].ref = ref;
+}
+
+static HnswSpilled
+unspill(HnswSearch *self)
+{
+	HnswSpilled first = self->spilled[0];
+	HnswSpilled last = self->spilled[--self->nspilled];
+	int			at = 0;
+
+	for (;;)
+	{
+		int			child = 2 * at + 1;
+
+		if (child >= self->nspilled)
+			break;
+		if (child + 1 < self->nspilled && self->spilled[child + 1].key < self->spilled[child].key)
+			child++;
+		if (!(self->spilled[child].key < last.key))
+			break;
+		self->spilled[at] = self->spilled[child];
+		at = child;
+	}
+	if (self->nspilled > 0)
+		self->spilled[at] = last;
+	return first;
+}
+
+/* ---------------------------------------------------------------------
+ * Pool
+ * --------------------------------------------------------------------- */
+
+static void
+pool_reset(HnswSearch *self, int capacity)
+{
+	if (capacity > self->pool_allocated)
+	{
+		if (self->pool_memory != NULL)
+			pfree(self->pool_memory);
+		self->pool_allocated = capacity;
+		self->pool_memory = MemoryContextAlloc(self->context, pool_bytes(capacity));
+	}
+	pool_init(&self->pool, capacity, self->pool_memory);
+}
+
+static void
+pool_offer(HnswSearch *self, int n, const HnswRef *refs, const float *keys)
+{
+	Pool	   *pool = &self->pool;
+
+	pool_merge(pool, n, refs, keys);
+	if (self->keep_spilled)
+	{
+		for (int i = 0; i < pool->nspilled; i++)
+			spill(self, pool->spilled[i], pool->spilled_key[i]);
+	}
+	else if (pool->nspilled > 0)
+		self->dropped = true;
+}
+
+/*
+ * Places of the pool of a scan that wants the ef nearest.  Without codes a few more
+ * than those; with codes is_too_far() ends it before all are expanded.  Under inner
+ * products estimates of long vectors are off by a part of their lengths, so that many
+ * others stand before what is near.
+ */
+int
+HnswScanPool(const HnswIndex *index, int ef)
+{
+	if (!index->coded)
+		return ef + ef / 4;
+	return 4 * ef + 16 + (index->code_metric == CODE_IP ? Min(8 * ef, 800) : 0);
+}
+
+/* ---------------------------------------------------------------------
+ * Expansion
+ * --------------------------------------------------------------------- */
+
+static void
+keep_value(HnswSearch *self, HnswFound *found, Buffer buffer, const HnswNode *node, int kind)
+{
+	const char *value = HnswReadValue(self->index, buffer, node, kind, &found->value_bytes);
+	Size		need = self->values_used + MAXALIGN(found->value_bytes);
+
+	if (need > self->values_allocated)
+	{
+		Size		size = Max(need, self->values_allocated * 2);
+
+		if (self->values == NULL)
+			self->values = MemoryContextAllocHuge(self->context, size);
+		else
+			self->values = repalloc_huge(self->values, size);
+		self->values_allocated = size;
+	}
+	found->value = self->values_used;
+	memcpy(self->values + found->value, value, found->value_bytes);
+	self->values_used = need;
+}
+
+/* The caller holds a lock on the node's page. */
+static void
+add_found(HnswSearch *self, HnswRef ref, float distance, bool live, Buffer buffer, const HnswNode *node, int kind)
+{
+	HnswFound  *found;
+
+	if (self->nfound == self->found_allocated)
+	{
+		self->found_allocated *= 2;
+		self->found = repalloc_huge(self->found, sizeof(HnswFound) * self->found_allocated);
+	}
+	if (live)
+		self->nwith_rows++;
+	else
+		self->ndead++;
+	found = &self->found[self->nfound++];
+	found->ref = ref;
+	found->down = HnswLinkGet(&node->down);
+	found->distance = distance;
+	found->error = node->error;
+	found->norm = node->norm;
+	found->scale = node->scale;
+	found->flags = node->flags;
+	found->live = live;
+	found->killed = node->killed;
+	found->removals = node->removals;
+	found->ntids = kind == HNSW_BASE ? node->ntids : 0;
+	memcpy(found->tids, node->tids, sizeof(ItemPointerData) * found->ntids);
+	if (self->keep_values)
+	{
+		const HnswLayout *layout = &self->index->layout[kind];
+
+		found->has_children = HnswHasChildren(HnswNodePinned(node, layout), node->nlinks, layout->links);
+		keep_value(self, found, buffer, node, kind);
+	}
+}
+
+/* Does a scan get any row from this node? */
+static inline bool
+has_rows(const HnswSearch *self, const HnswNode *node, int kind)
+{
+	if (kind != HNSW_BASE)
+		return self->judged;
+	return !(node->flags & HNSW_NODE_DEAD) && node->ntids > 0 &&
+		!(self->ignore_killed && node->killed == (1 << node->ntids) - 1);
+}
+
+/*
+ * Read a node, and offer its neighbours to the pool; again: one that is among the
+ * found.  Returns false where the candidate is to give its place in the pool back.
+ */
+static bool
+expand_coded(HnswSearch *self, int kind, HnswRef ref, bool again)
+{
+	HnswIndex  *index = self->index;
+	const HnswLayout *layout = &index->layout[kind];
+	HnswNode   *node;
+	Buffer		buffer;
+	float		distance;
+	HnswRef		refs[2 * HNSW_MAX_M];
+	float		keys[2 * HNSW_MAX_M];
+	float		limit = self->keep_spilled ? get_float4_infinity() : pool_limit(&self->pool);
+	int			n = 0;
+	int			nlinks;
+	bool		live;
+
+	if (!again && !hash_add(self, ref))
+		return false;
+	buffer = HnswReadNode(index, ref, kind, BUFFER_LOCK_SHARE, &node);
+	if (node == NULL)
+		return false;
+	live = has_rows(self, node, kind);
+	distance = HnswNodeDistance(index, buffer, node, kind, self->value);
+	if (unlikely(isnan(distance)))
+		distance = FLT_MAX;
+	if (!again)
+		add_found(self, ref, distance, live, buffer, node, kind);
+	if (!isinf(limit))
+		self->dropped = true;
+
+	nlinks = Min(node->nlinks, layout->links);
+	for (int first = 0; first < nlinks; first += CODE_SLOTS)
+	{
+		float		estimates[CODE_SLOTS];
+		int			count = Min(nlinks - first, CODE_SLOTS);
+		uint32		all = count == 32 ? PG_UINT32_MAX : ((uint32) 1 << count) - 1;
+		HnswLink   *links = HnswNodeLinks(node, layout) + first;
+		uint32		below = code_estimate(&self->code_query[kind], HnswNodeCode(node, layout, first / CODE_SLOTS), distance,
+										  HnswNodeFAdd(node, layout) + first, HnswNodeFMul(node, layout) + first,
+										  limit, estimates);
+
+		/* one that is infinite is let in while there is room */
+		for (uint32 left = isinf(limit) ? all : below & all; left != 0; left &= left - 1)
+		{
+			int			i = pg_rightmost_one_pos32(left);
+
+			refs[n] = HnswLinkGet(&links[i]);
+			keys[n++] = unlikely(isnan(estimates[i])) ? FLT_MAX : estimates[i];
+		}
+	}
+	UnlockReleaseBuffer(buffer);
+	self->expanded++;
+	self->distances++;
+	self->estimates += nlinks;
+	if (unlikely(self->leaving && !live))
+	{
+		/* an iterative scan comes back for what lies behind */
+		for (int i = 0; i < n; i++)
+		{
+			if (!hash_has(self, refs[i]))
+				spill(self, refs[i], keys[i]);
+		}
+		return false;
+	}
+
+	/* without those that were expanded already, and those that earlier ones left no room for */
+	for (int i = 0, batch = 0; i < n; i++)
+	{
+		if (!hash_has(self, refs[i]))
+		{
+			HnswPrefetchRecent(self->index, refs[i]);
+			refs[batch] = refs[i];
+			keys[batch++] = keys[i];
+		}
+		if (batch == POOL_BATCH || (i == n - 1 && batch > 0))
+		{
+			pool_offer(self, batch, refs, keys);
+			batch = 0;
+		}
+	}
+	return live;
+}
+
+/* Read a plain node's distance and offer it to the pool. */
+static void
+offer_plain(HnswSearch *self, int kind, HnswRef ref)
+{
+	HnswNode   *node;
+	Buffer		buffer = HnswReadNode(self->index, ref, kind, BUFFER_LOCK_SHARE, &node);
+	float		distance;
+
+	if (node == NULL)
+		return;
+	distance = HnswNodeDistance(self->index, buffer, node, kind, self->value);
+	if (unlikely(isnan(distance)))
+		distance = FLT_MAX;
+	UnlockReleaseBuffer(buffer);
+	self->distances++;
+	pool_offer(self, 1, &ref, &distance);
+}
+
+static bool
+expand_plain(HnswSearch *self, int kind, HnswRef ref, float distance, bool again)
+{
+	const HnswLayout *layout = &self->index->layout[kind];
+	HnswNode   *node;
+	Buffer		buffer = HnswReadNode(self->index, ref, kind, BUFFER_LOCK_SHARE, &node);
+	HnswLink	links[2 * HNSW_MAX_M];
+	int			nlinks;
+	bool		live;
+
+	if (node == NULL)
+		return false;
+	live = has_rows(self, node, kind);
+	if (!again)
+		add_found(self, ref, distance, live, buffer, node, kind);
+	nlinks = Min(node->nlinks, layout->links);
+	memcpy(links, HnswNodeLinks(node, layout), sizeof(HnswLink) * nlinks);
+	UnlockReleaseBuffer(buffer);
+	self->expanded++;
+	if (unlikely(self->leaving && !live))
+	{
+		/* an iterative scan comes back for what lies behind */
+		for (int i = 0; i < nlinks && self->keep_spilled; i++)
+		{
+			HnswRef		neighbor = HnswLinkGet(&links[i]);
+
+			if (!hash_has(self, neighbor))
+				spill(self, neighbor, distance);
+		}
+		return false;
+	}
+
+	for (int i = 0; i < nlinks; i++)
+	{
+		HnswRef		neighbor = HnswLinkGet(&links[i]);
+
+		if (hash_add(self, neighbor))
+			offer_plain(self, kind, neighbor);
+	}
+	return live;
+}
+
+/*
+ * The nearest of what was found, as a heap with the farthest first; and how far
+ * the estimates of what was expanded are off.
+ */
+static void
+note_distance(HnswSearch *self, float distance, float estimate)
+{
+	float	   *heap = self->nearest;
+	int			at;
+
+	if (estimate != FROM_START)
+	{
+		self->squared_errors += ((double) distance - estimate) * ((double) distance - estimate);
+		self->nerrors++;
+	}
+	if (self->nnearest < self->stop_places)
+	{
+		at = self->nnearest++;
+		for (; at > 0 && heap[(at - 1) / 2] < distance; at = (at - 1) / 2)
+			heap[at] = heap[(at - 1) / 2];
+	}
+	else if (distance < heap[0])
+	{
+		int			child;
+
+		at = 0;
+		for (; (child = 2 * at + 1) < self->stop_places; at = child)
+		{
+			if (child + 1 < self->stop_places && heap[child + 1] > heap[child])
+				child++;
+			if (heap[child] <= distance)
+				break;
+			heap[at] = heap[child];
+		}
+	}
+	else
+		return;
+	heap[at] = distance;
+}
+
+/*
+ * The paper's rule for when to stop: the best candidate is beyond the ef nearest
+ * found; a half more of them, so that codes that are almost exact find no less
+ * than exact distances would.  An estimate may be too large, so the candidate has
+ * to be beyond by a part of what estimates of this search are usually off.  With
+ * more of either, what is found more takes longer than by a larger ef: measured
+ * in README.md.
+ */
+static bool
+is_too_far(const HnswSearch *self, float estimate)
+{
+	return self->nnearest == self->stop_places && self->nerrors >= LEAST_ERRORS &&
+		estimate > self->nearest[0] + STOP_SLACK * sqrt(self->squared_errors / self->nerrors);
+}
+
+static void leave_dead(HnswSearch *self);
+static bool leads_to_rows(HnswSearch *self, HnswRef ref);
+
+/* Has the search met more nodes without rows than it is to walk through? */
+static inline bool
+is_among_dead(const HnswSearch *self)
+{
+	return !self->leaving && !self->unbounded &&
+		self->ndead > self->most_dead + (self->judging ? 0 : DEAD_BY_LIVE * self->nwith_rows);
+}
+
+/*
+ * Expand candidates until all in the pool are, or are too far.  Nodes without
+ * rows are passed through, and leave the pool, so that they cost no part of ef.
+ */
+static void
+run(HnswSearch *self, int kind)
+{
+	Pool	   *pool = &self->pool;
+	HnswRef		ahead = HNSW_NO_REF;
+	uint64_t	entry;
+	HnswRef		ref;
+
+	while (pool_take(pool, &entry, &ref))
+	{
+		float		key = pool_key(entry);
+		bool		keep;
+
+		CHECK_FOR_INTERRUPTS();
+		if (self->judging)
+		{
+			self->judged = leads_to_rows(self, ref);
+			self->leaving = self->nwith_rows > 0 || self->ndead >= self->most_dead;
+		}
+		if (self->index->coded)
+		{
+			if (self->stop_places > 0 && is_too_far(self, key))
+			{
+				spill(self, ref, key);
+				break;
+			}
+
+			/* what seems to come next travels while this one is worked on */
+			if (ref != ahead)
+				HnswPrefetchNode(self->index, ref, kind);
+			if (pool_peek(pool, &ahead))
+				HnswPrefetchNode(self->index, ahead, kind);
+			self->index->prefetched = ref;
+			keep = expand_coded(self, kind, ref, false);
+			if (keep && self->stop_places > 0)
+				note_distance(self, self->found[self->nfound - 1].distance, key);
+		}
+		else
+			keep = expand_plain(self, kind, ref, key, false);
+		if (keep)
+			self->nlive++;
+		else
+			pool_remove(pool, entry);
+		if (unlikely(is_among_dead(self)) && kind == HNSW_BASE && !self->judging)
+			leave_dead(self);
+	}
+	if (self->keep_spilled)
+	{
+		while (pool_take(pool, &entry, &ref))
+			spill(self, ref, pool_key(entry));
+	}
+}
+
+/*
+ * A search has come to an end with less than it was asked for, and there were
+ * candidates that the pool had no room for.  They are found again from the nodes
+ * that lead to them, and this time none is forgotten.
+ */
+static void
+take_up_dropped(HnswSearch *self, int kind, int ef)
+{
+	int			n = self->nfound;
+
+	self->keep_spilled = true;
+	self->later_round = true;
+	pool_reset(self, self->pool.capacity);
+	hash_reset(self);
+	for (int i = 0; i < n; i++)
+		hash_add(self, self->found[i].ref);
+	for (int i = 0; i < n; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (self->index->coded)
+			expand_coded(self, kind, self->found[i].ref, true);
+		else
+			expand_plain(self, kind, self->found[i].ref, 0, true);
+	}
+	self->ndead = self->nwith_rows = 0;
+	run(self, kind);
+	while (self->nlive < ef && HnswSearchMore(self, kind))
+		;
+	self->keep_spilled = false;
+}
+
+/* ---------------------------------------------------------------------
+ * Nodes without rows
+ * ---------------------------------------------------------------------
+ *
+ * They are passed through, for what lies behind them may be near.  Where all of a
+ * region was deleted, and until vacuum has repaired the graph around it, each
+ * search that comes there would walk through all of it.  So a search that has met
+ * many of them and few others begins anew, from nodes with rows, which it finds
+ * from the top of the graph by nodes with rows alone; nodes without lead it no
+ * further.  That is a search of the graph of what has rows, as good as one after
+ * vacuum but for the links that a repair adds.
+ */
+
+/* Does an upper node stand for a node on level 0 that has rows? */
+static bool
+leads_to_rows(HnswSearch *self, HnswRef ref)
+{
+	int			kind = HNSW_UPPER;
+
+	for (int level = 0; level <= HNSW_MAX_LEVEL; level++)
+	{
+		HnswNode   *node;
+		Buffer		buffer = HnswReadNode(self->index, ref, kind, BUFFER_LOCK_SHARE, &node);
+		bool		rows;
+
+		if (node == NULL)
+			return false;
+		rows = kind == HNSW_UPPER ? !(node->flags & HNSW_NODE_DEAD) : has_rows(self, node, kind);
+		ref = HnswLinkGet(&node->down);
+		if (kind == HNSW_BASE || !rows)
+		{
+			UnlockReleaseBuffer(buffer);
+			return rows;
+		}
+		kind = node->level == 1 ? HNSW_BASE : HNSW_UPPER;
+		UnlockReleaseBuffer(buffer);
+	}
+	return false;
+}
+
+/* Down from the entry point by nodes with rows; starts[] gets nodes of level 0. */
+static int
+scout_down(HnswSearch *self, HnswRef *starts)
+{
+	HnswSearch *scout = self->scout;
+	HnswRef		entry;
+	int			level;
+	int			n = 1;
+
+	if (scout == NULL)
+		scout = self->scout = HnswSearchCreate(self->index, self->context);
+	HnswSearchSetValue(scout, self->value);
+	scout->ignore_killed = self->ignore_killed;
+	scout->judging = true;
+	HnswReadEntry(self->index, &entry, &level);
+	starts[0] = entry;
+	if (level < 0)
+		return 0;
+	for (; level > 0 && n > 0; level--)
+	{
+		int			nlive = 0;
+
+		HnswSearchLevel(scout, HNSW_UPPER, starts, n, SCOUT_POOL, 0);
+		HnswSearchSort(scout, 0);
+		for (int i = 0; i < scout->nfound && nlive < SCOUT_STARTS; i++)
+		{
+			if (scout->found[i].live)
+				starts[nlive++] = scout->found[i].down;
+		}
+		n = nlive;
+		for (int i = 0; i < scout->nfound && nlive == 0 && n < SCOUT_STARTS; i++)
+			starts[n++] = scout->found[i].down;
+	}
+	self->expanded += scout->expanded;
+	scout->expanded = 0;
+	return n;
+}
+
+/* Offer where a search begins, or begins anew. */
+static void
+offer_starts(HnswSearch *self, int kind, const HnswRef *starts, int nstarts)
+{
+	for (int i = 0; i < nstarts; i++)
+	{
+		if (self->index->coded)
+		{
+			const float nearest = FROM_START;
+
+			pool_offer(self, 1, &starts[i], &nearest);
+		}
+		else if (hash_add(self, starts[i]))
+			offer_plain(self, kind, starts[i]);
+	}
+}
+
+/*
+ * Go on with nodes that have rows: those found already, and those that a way down
+ * by such nodes leads to.  A later round of an iterative scan just ends: its
+ * nodes must not be found twice, and the next one goes on.
+ */
+static void
+leave_dead(HnswSearch *self)
+{
+	HnswRef		down[SCOUT_STARTS];
+	HnswRef    *again;
+	HnswRef    *dead;
+	int			nagain = 0;
+	int			ndead = 0;
+	int			ndown;
+	uint64_t	entry;
+	HnswRef		ref;
+
+	self->leaving = true;
+	while (self->keep_spilled && pool_take(&self->pool, &entry, &ref))
+		spill(self, ref, pool_key(entry));
+	pool_reset(self, self->pool.capacity);
+	if (self->later_round)
+		return;
+
+	ndown = scout_down(self, down);
+	again = MemoryContextAllocHuge(self->context, sizeof(HnswRef) * Max(self->nfound, 1));
+	dead = MemoryContextAllocHuge(self->context, sizeof(HnswRef) * Max(self->nfound, 1));
+	for (int i = 0; i < self->nfound; i++)
+	{
+		if (self->found[i].live)
+			again[nagain++] = self->found[i].ref;
+		else
+			dead[ndead++] = self->found[i].ref;
+	}
+	hash_reset(self);
+	for (int i = 0; i < ndead; i++)
+		hash_add(self, dead[i]);
+	self->nfound = 0;
+	self->nlive = 0;
+	self->values_used = 0;
+	self->nnearest = 0;
+	self->nerrors = 0;
+	self->squared_errors = 0;
+	offer_starts(self, HNSW_BASE, down, ndown);
+	offer_starts(self, HNSW_BASE, again, nagain);
+	pfree(again);
+	pfree(dead);
+}
+
+/*
+ * Search one level from `starts`.  self->found holds all expanded nodes
+ * afterwards, in no order; everything of an earlier search is gone.
+ *
+ * ef > 0: end when what is left is too far to be among the ef nearest (coded
+ * nodes), not with fewer than ef where there are more; what was not expanded by
+ * then waits with the spilled, or is forgotten.  0: expand all of the pool.
+ */
+void
+HnswSearchLevel(HnswSearch *self, int kind, const HnswRef *starts, int nstarts, int capacity, int ef)
+{
+	pool_reset(self, Max(capacity, nstarts));
+	hash_reset(self);
+	self->nfound = 0;
+	self->values_used = 0;
+	self->nspilled = 0;
+	self->nlive = 0;
+	self->dropped = false;
+	self->stop_places = STOP_PLACES(ef);
+	self->nnearest = 0;
+	self->nerrors = 0;
+	self->squared_errors = 0;
+	if (self->stop_places > self->nearest_allocated)
+	{
+		if (self->nearest != NULL)
+			pfree(self->nearest);
+		self->nearest_allocated = self->stop_places;
+		self->nearest = MemoryContextAlloc(self->context, sizeof(float) * self->stop_places);
+	}
+	self->leaving = false;
+	self->later_round = false;
+	self->ndead = self->nwith_rows = 0;
+	self->most_dead = self->judging ? SCOUT_MOST_DEAD : MOST_DEAD(capacity);
+	offer_starts(self, kind, starts, nstarts);
+	run(self, kind);
+
+	/* nothing with rows: what is left is behind the dead, if anywhere */
+	if (self->leaving && kind == HNSW_BASE && self->nwith_rows == 0 && self->thorough)
+	{
+		self->unbounded = true;
+		HnswSearchLevel(self, kind, starts, nstarts, capacity, ef);
+		self->unbounded = false;
+	}
+	else if (self->nlive < ef && self->dropped && !self->keep_spilled && !self->leaving)
+		take_up_dropped(self, kind, ef);
+}
+
+/*
+ * Go on with the best of the candidates that the pool had no room for.  New
+ * nodes are added to self->found.  Returns false where nothing is left.
+ */
+bool
+HnswSearchMore(HnswSearch *self, int kind)
+{
+	self->leaving = false;
+	self->later_round = true;
+	self->ndead = self->nwith_rows = 0;
+	pool_reset(self, self->pool.capacity);
+	self->nnearest = 0;
+	while (self->nspilled > 0 && self->pool.size < self->pool.capacity)
+	{
+		HnswSpilled candidate = unspill(self);
+
+		if (!self->index->coded || !hash_has(self, candidate.ref))
+			pool_offer(self, 1, &candidate.ref, &candidate.key);
+	}
+	if (self->pool.size == 0)
+		return false;
+	run(self, kind);
+	return true;
+}
+
+/*
+ * What is nearer comes before all candidates that wait for HnswSearchMore, but for
+ * those that are estimated too far by more than usual; infinity for none.
+ */
+float
+HnswSearchFrontier(HnswSearch *self)
+{
+	while (self->nspilled > 0 && self->index->coded && hash_has(self, self->spilled[0].ref))
+		unspill(self);
+	if (self->nspilled == 0)
+		return get_float4_infinity();
+	return self->spilled[0].key - (self->nerrors > 0 ? FRONTIER_SLACK * sqrt(self->squared_errors / self->nerrors) : 0);
+}
+
+#define ST_SORT sort_keys
+#define ST_ELEMENT_TYPE HnswSortKey
+#define ST_COMPARE(a, b) ((a)->distance != (b)->distance ? ((a)->distance < (b)->distance ? -1 : 1) : (a)->at - (b)->at)
+#define ST_SCOPE static
+#define ST_DEFINE
+#include "lib/sort_template.h"
+
+/*
+ * Order what was found, from number `from` on, by distance.  Keys are sorted,
+ * for the records are large.
+ */
+void
+HnswSearchSort(HnswSearch *self, int from)
+{
+	int			n = self->nfound - from;
+
+	if (n <= 1)
+		return;
+	if (n > self->sort_allocated)
+	{
+		if (self->sort_keys != NULL)
+		{
+			pfree(self->sort_keys);
+			pfree(self->sort_spare);
+		}
+		self->sort_allocated = Max(n, 128);
+		self->sort_keys = MemoryContextAllocHuge(self->context, sizeof(HnswSortKey) * self->sort_allocated);
+		self->sort_spare = MemoryContextAllocHuge(self->context, sizeof(HnswFound) * self->sort_allocated);
+	}
+	for (int i = 0; i < n; i++)
+	{
+		self->sort_keys[i].distance = self->found[from + i].distance;
+		self->sort_keys[i].at = i;
+	}
+	sort_keys(self->sort_keys, n);
+	memcpy(self->sort_spare, self->found + from, sizeof(HnswFound) * n);
+	for (int i = 0; i < n; i++)
+		self->found[from + i] = self->sort_spare[self->sort_keys[i].at];
+}
+
+/*
+ * From the entry point down to the best nodes of the level above to_level;
+ * starts[] gets where to begin on to_level, at most `most` of them.  One is
+ * enough for a search whose pool is large: more cost time and find no more.  Returns
+ * their number: 0 in an empty index.  *entry_level is -1 there.  When the entry
+ * point is not above to_level, it is itself the start, and the caller searches
+ * from *entry_level.
+ */
+int
+HnswDescend(HnswSearch *self, int to_level, HnswRef *starts, int most, int *entry_level, HnswRef *entry)
+{
+	for (int try = 0; try < 100; try++)
+	{
+		int			level;
+		int			n = 1;
+
+		HnswReadEntry(self->index, entry, entry_level);
+		level = *entry_level;
+		if (level < 0)
+			return 0;
+		starts[0] = *entry;
+		for (; level > to_level; level--)
+		{
+			HnswSearchLevel(self, HNSW_UPPER, starts, n, 2 * most, 0);
+			if (self->nfound == 0)
+				break;
+			HnswSearchSort(self, 0);
+			n = Min(self->nfound, most);
+			for (int i = 0; i < n; i++)
+				starts[i] = self->found[i].down;
+		}
+		if (level <= to_level || *entry_level <= to_level)
+			return n;
+		/* The entry point went away between the two reads: take the new one. */
+		CHECK_FOR_INTERRUPTS();
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_INDEX_CORRUPTED),
+			 errmsg("could not find the entry point of index \"%s\"", RelationGetRelationName(self->index->rel)),
+			 errhint("Check it with hnsw_check(), rebuild it with REINDEX.")));
+}

@@ -1,0 +1,224 @@
+/*
+ * plan.c
+ *	  Planner hooks: distances that nobody looks at, an order that is not kept.
+ *
+ * ORDER BY v <-> q puts the distance into the target list as a junk column, for
+ * a sort to read.  Where an index scan already gives the order there is no sort,
+ * but the executor computes the column for each row all the same, which means to
+ * fetch the vector from TOAST: a quarter of the time of a statement for ten
+ * rows.  So when the paths of a query are complete, and one of them is a scan of
+ * our index with nothing above it but a LIMIT, the junk column of that path
+ * becomes a NULL.  The scan itself computes distances where it needs them, from
+ * indexorderbys, which stay.
+ *
+ * Under relaxed_order rows come in the order of distance but for some.  Whoever
+ * asks for that by ORDER BY in the same query gets it; nobody else may take the
+ * scan for ordered.  So a path of a subquery or a WITH query does not claim an order
+ * that it has from such a scan, and the query above it sorts; and where a query
+ * groups, or joins by the distance, the scan itself claims none.  Plans are made anew
+ * when the setting changes (hnsw.c).
+ *
+ * A backend that loads the library because it plans its first statement with such an
+ * index comes by both hooks in time.
+ */
+#include "index/hnsw/hnsw.h"
+
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "nodes/pathnodes.h"
+#include "optimizer/paths.h"
+#include "optimizer/planner.h"
+#include "optimizer/tlist.h"
+#include "utils/lsyscache.h"
+
+static create_upper_paths_hook_type previous_hook;
+static set_rel_pathlist_hook_type previous_rel_hook;
+
+static bool
+scans_our_index(Path *path)
+{
+	IndexPath  *scan;
+
+	if (IsA(path, ProjectionPath))
+		path = ((ProjectionPath *) path)->subpath;
+	scan = (IndexPath *) path;
+	return IsA(path, IndexPath) && list_length(scan->indexorderbys) == 1 &&
+		(void *) scan->indexinfo->amcostestimate == (void *) hnswcostestimate;
+}
+
+/* The planner turns q <-> v into v <-> q for the index. */
+static bool
+is_same_distance(Node *node, Node *distance)
+{
+	OpExpr	   *a = (OpExpr *) node;
+	OpExpr	   *b = (OpExpr *) distance;
+
+	if (equal(node, distance))
+		return true;
+	return IsA(node, OpExpr) && IsA(distance, OpExpr) && list_length(a->args) == 2 && list_length(b->args) == 2 &&
+		equal(linitial(a->args), lsecond(b->args)) && equal(lsecond(a->args), linitial(b->args)) &&
+		get_commutator(a->opno) == b->opno;
+}
+
+/* The junk columns of a target that are the distance ordered by; NULL where there are none. */
+static PathTarget *
+without_junk_distance(PlannerInfo *root, PathTarget *target, Node *distance)
+{
+	PathTarget *changed = NULL;
+
+	if (list_length(target->exprs) != list_length(root->processed_tlist))
+		return NULL;
+	for (int i = 0; i < list_length(target->exprs); i++)
+	{
+		Node	   *node = (Node *) list_nth(target->exprs, i);
+
+		if (!list_nth_node(TargetEntry, root->processed_tlist, i)->resjunk || !is_same_distance(node, distance))
+			continue;
+		if (changed == NULL)
+			changed = copy_pathtarget(target);
+		lfirst(list_nth_cell(changed->exprs, i)) = makeNullConst(exprType(node), -1, InvalidOid);
+	}
+	return changed;
+}
+
+static void
+drop_junk_distance(PlannerInfo *root, Path *path)
+{
+	LimitPath  *limit = NULL;
+	IndexPath  *scan;
+	PathTarget *target;
+
+	if (IsA(path, LimitPath))
+	{
+		limit = (LimitPath *) path;
+		/* WITH TIES compares the column */
+		if (limit->limitOption != LIMIT_OPTION_COUNT)
+			return;
+		path = limit->subpath;
+	}
+	if (!scans_our_index(path))
+		return;
+	scan = (IndexPath *) (IsA(path, ProjectionPath) ? ((ProjectionPath *) path)->subpath : path);
+	target = without_junk_distance(root, path->pathtarget, (Node *) linitial(scan->indexorderbys));
+	if (target == NULL)
+		return;
+	path->pathtarget = target;
+	if (limit != NULL)
+		limit->path.pathtarget = target;
+}
+
+/* Does the order of this path come from a scan of our index? */
+static bool
+is_ordered_by_scan(Path *path)
+{
+	ListCell   *lc;
+
+	check_stack_depth();
+	if (path->pathkeys == NIL)
+		return false;
+	switch (nodeTag(path))
+	{
+		case T_IndexPath:
+			return scans_our_index(path);
+		case T_ProjectionPath:
+			return is_ordered_by_scan(((ProjectionPath *) path)->subpath);
+		case T_ProjectSetPath:
+			return is_ordered_by_scan(((ProjectSetPath *) path)->subpath);
+		case T_LimitPath:
+			return is_ordered_by_scan(((LimitPath *) path)->subpath);
+		case T_LockRowsPath:
+			return is_ordered_by_scan(((LockRowsPath *) path)->subpath);
+		case T_MaterialPath:
+			return is_ordered_by_scan(((MaterialPath *) path)->subpath);
+		case T_IncrementalSortPath:
+			return is_ordered_by_scan(((IncrementalSortPath *) path)->spath.subpath);
+		case T_GatherMergePath:
+			return is_ordered_by_scan(((GatherMergePath *) path)->subpath);
+		case T_NestPath:
+		case T_MergePath:
+		case T_HashPath:
+			return is_ordered_by_scan(((JoinPath *) path)->outerjoinpath);
+		case T_AppendPath:
+			foreach(lc, ((AppendPath *) path)->subpaths)
+			{
+				if (is_ordered_by_scan((Path *) lfirst(lc)))
+					return true;
+			}
+			return false;
+		case T_MergeAppendPath:
+			foreach(lc, ((MergeAppendPath *) path)->subpaths)
+			{
+				if (is_ordered_by_scan((Path *) lfirst(lc)))
+					return true;
+			}
+			return false;
+		default:
+			return false;
+	}
+}
+
+/* Does anything in the query itself but ORDER BY rely on the order of this scan? */
+static bool
+is_order_relied_on(PlannerInfo *root, Path *scan)
+{
+	Query	   *query = root->parse;
+	ListCell   *lc;
+
+	if (query->hasAggs || query->groupClause != NIL || query->groupingSets != NIL ||
+		query->distinctClause != NIL || query->hasWindowFuncs || query->setOperations != NULL)
+		return true;
+	foreach(lc, scan->pathkeys)
+	{
+		/* equal to something by a clause: a merge join could use it */
+		if (lfirst_node(PathKey, lc)->pk_eclass->ec_sources != NIL)
+			return true;
+	}
+	return false;
+}
+
+static void
+rel_paths_complete(PlannerInfo *root, RelOptInfo *rel, Index rti, RangeTblEntry *rte)
+{
+	ListCell   *lc;
+
+	if (previous_rel_hook != NULL)
+		previous_rel_hook(root, rel, rti, rte);
+	foreach(lc, rel->pathlist)
+	{
+		Path	   *path = (Path *) lfirst(lc);
+
+		if (path->pathkeys != NIL && scans_our_index(path) &&
+			HnswIterativeScanMode() == HNSW_ITERATIVE_RELAXED && is_order_relied_on(root, path))
+			path->pathkeys = NIL;
+	}
+}
+
+static void
+paths_complete(PlannerInfo *root, UpperRelationKind stage, RelOptInfo *input_rel, RelOptInfo *output_rel, void *extra)
+{
+	ListCell   *lc;
+
+	if (previous_hook != NULL)
+		previous_hook(root, stage, input_rel, output_rel, extra);
+	if (stage != UPPERREL_FINAL)
+		return;
+	foreach(lc, output_rel->pathlist)
+	{
+		Path	   *path = (Path *) lfirst(lc);
+
+		drop_junk_distance(root, path);
+		if (root->parent_root != NULL && is_ordered_by_scan(path) &&
+			HnswIterativeScanMode() == HNSW_ITERATIVE_RELAXED)
+			path->pathkeys = NIL;
+	}
+}
+
+void
+HnswHookPlanner(void)
+{
+	previous_hook = create_upper_paths_hook;
+	create_upper_paths_hook = paths_complete;
+	previous_rel_hook = set_rel_pathlist_hook;
+	set_rel_pathlist_hook = rel_paths_complete;
+}

@@ -1,0 +1,249 @@
+/*
+ * node.h
+ *	  One node: the host of the core (src/core), over the transport.  It greets
+ *	  peers and refuses strangers, keeps what is known of each, and holds the
+ *	  collections it is a member of.
+ *
+ * Plain C, like what it hosts: no PostgreSQL, no files, no clock.  What the
+ * process around it has to do (write a line to the log, keep a statement,
+ * answer a backend) comes out of it through callbacks, which must not call back
+ * into the node and must return (no ereport(ERROR) through these frames).
+ *
+ * Memory is malloc'ed, counted and bounded by NODE_MEMORY: where there is none,
+ * a message or a lookup is given up, nothing else.
+ */
+#ifndef SYNC_NODE_H
+#define SYNC_NODE_H
+
+#include "core/net/invitation.h"
+#include "core/net/kad_node.h"
+#include "core/net/membership.h"
+#include "core/net/mesh.h"
+#include "net/transport.h"
+
+#define NODE_MEMORY (48 * 1024 * 1024)
+#define NODE_RECORDS 16384		/* in the pool */
+#define NODE_PEERS 1280			/* whom we know by their link */
+#define NODE_COLLECTIONS 1024
+#define NODE_STATEMENTS 32768	/* of all collections beside leaves; of these ... */
+#define NODE_STATEMENTS_ASIDE 16	/* ... one in so many is for those whom no share binds */
+#define NODE_STATEMENTS_EACH 16 /* that a collection may hold in any case */
+#define NODE_NO_SHARE 0			/* an owner that no share binds */
+#define NODE_CALLS 64			/* requests of our own besides the core's and HELLO, at a time */
+#define NODE_JOINS 32			/* joins under way */
+#define NODE_NAME 64
+#define NODE_TEXT 512			/* longest line for the log */
+#define NODE_DESCRIPTION 256	/* what a member is told of a collection: its name and shape */
+
+typedef struct Node Node;
+
+typedef enum NodeLevel
+{
+	NODE_LOG,
+	NODE_WARNING
+} NodeLevel;
+
+/* How an operation ended, for those who asked for it. */
+typedef enum NodeStatus
+{
+	NODE_OK,
+	NODE_NO_MEMORY,
+	NODE_BUSY,					/* too many lookups or joins are under way */
+	NODE_NOT_SHARED,			/* the collection is no shared one */
+	NODE_FORBIDDEN,				/* this node may not */
+	NODE_UNKNOWN,				/* no such member, or no unique one */
+	NODE_OUTRANKED,				/* only an admin nearer to the root may */
+	NODE_FULL,					/* what others said about the collection goes before it */
+	NODE_SHARE_FULL,			/* so it does, and the collection may not grow: its owner's others are too large */
+	NODE_SELF,					/* that would be this node itself */
+	NODE_INVALID,				/* text, see the DecodeStatus beside it */
+	NODE_OTHER_NETWORK,
+	NODE_UNREACHABLE,
+	NODE_USED,
+	NODE_VOID,
+	NODE_REFUSED,				/* for another reason, see the text beside it */
+	NODE_CLONED,				/* another node uses our key */
+	NODE_NO_ADDRESS
+} NodeStatus;
+
+typedef struct NodeCallbacks
+{
+	void	   *context;
+
+	/* A line for the server's log. */
+	void		(*log) (void *context, NodeLevel level, const char *text);
+
+	/* The lookup with this tag has ended; good during the call. */
+	void		(*lookup_done) (void *context, uint64_t tag, const KadLookup *lookup, int64_t took_ms);
+
+	/*
+	 * The join with this tag has ended.  On NODE_OK root and description are
+	 * of the collection, which the node holds from now on.
+	 */
+	void		(*join_done) (void *context, uint64_t tag, NodeStatus status, const char *text,
+							  const uint8_t root[CORE_KEY_BYTES], const uint8_t *description, size_t len);
+
+	/* This node has left the collection, and others know. */
+	void		(*left) (void *context, const uint8_t root[CORE_KEY_BYTES]);
+
+	/* The own record was signed anew with this number, which must not be used again. */
+	void		(*signed_anew) (void *context, uint64_t seq);
+} NodeCallbacks;
+
+typedef struct NodeConfig
+{
+	NodeCallbacks callbacks;
+	const char *listen;			/* an address, no name */
+	uint16_t	port;
+	const char *network;		/* its name */
+	uint8_t		secret[CORE_SECRET_BYTES];
+	uint8_t		curve_public[CORE_KEY_BYTES];
+	uint8_t		curve_secret[CORE_KEY_BYTES];
+	uint64_t	seq;			/* the last that was used */
+	int			n_addresses;	/* what to advertise */
+	NetAddress	addresses[NODE_RECORD_ADDRESSES];
+	int64_t		skew_ms;
+	int			max_links;
+	int			mesh_degree;
+	bool		exempt_private;
+} NodeConfig;
+
+/* Now, by the clock that only goes on and by that of the wall: what to pass as clock. */
+extern CoreClock node_clock(void);
+
+/* A node that listens; NULL with a one-line reason in error[room]. */
+extern Node *node_new(const NodeConfig *config, CoreClock clock, char *error, size_t room);
+
+/* Says goodbye to its peers and closes; well under a second. */
+extern void node_destroy(Node **self);
+
+/* What to wait for, see transport.h, and how long (a tick_ms) at most. */
+extern int	node_descriptors(const Node *self, int *fds, int room);
+extern uint32_t node_generation(const Node *self);
+extern int64_t node_next_tick(const Node *self);
+
+/* Handle what came and do what is due.  True: more is there, call again soon. */
+extern bool node_run(Node *self, CoreClock clock);
+
+/* Other addresses to advertise from now on: the record is signed anew if they differ. */
+extern void node_advertise(Node *self, CoreClock clock, const NetAddress *addresses, int n);
+
+/* Settings that can change while it runs. */
+extern void node_adjust(Node *self, int64_t skew_ms, int mesh_degree);
+
+/* A node that may be there, as a record that somebody gave: verified, then asked. */
+extern DecodeStatus node_meet(Node *self, CoreClock clock, const uint8_t *record, size_t len);
+extern void node_meet_record(Node *self, CoreClock clock, NodeRecord *record);
+
+extern NodeStatus node_lookup(Node *self, CoreClock clock, const KadId *target, bool for_providers, uint64_t tag);
+
+/* For views, for beacons, for what is saved. */
+extern const KadTable *node_table(const Node *self);
+extern const NodeRecord *node_record(const Node *self);
+extern RecordPool *node_pool(Node *self);
+extern Transport *node_transport(Node *self);
+extern const CoreCrypto *node_crypto(const Node *self);
+extern const uint8_t *node_secret(const Node *self);
+extern bool node_cloned(const Node *self, NetAddress *where);
+
+typedef struct NodeFigures
+{
+	KadStats	kad;
+	uint64_t	refused;		/* messages and greetings */
+	size_t		memory;
+	int			links;
+	int			greeted;
+} NodeFigures;
+
+extern NodeFigures node_figures(const Node *self);
+
+/* What is known of a peer; id and since_ms are set only when it has greeted. */
+typedef struct NodePeerInfo
+{
+	TransportLinkInfo link;
+	bool		greeted;
+	KadId		id;
+	int			n_addresses;
+	NetAddress	addresses[NODE_RECORD_ADDRESSES];
+	int64_t		heard_ms;		/* tick */
+	int			collections;	/* that it is in the mesh of */
+} NodePeerInfo;
+
+extern int	node_peers(Node *self, NodePeerInfo *out, int room);
+
+/* ---- collections, in node_group.c ---- */
+
+/*
+ * Hold a collection that the process around keeps: secret is that of its root
+ * key or NULL; tag and name are the process's own.  Then its statements in any
+ * order, again and again until none is taken (true) any more, and the end of them.
+ */
+extern NodeStatus node_group_load(Node *self, CoreClock clock, const uint8_t root[CORE_KEY_BYTES],
+								  const uint8_t *secret, uint32_t tag, const char *name, bool leaving);
+extern bool node_group_add(Node *self, CoreClock clock, const uint8_t root[CORE_KEY_BYTES], const uint8_t *statement);
+extern void node_group_loaded(Node *self, CoreClock clock, const uint8_t root[CORE_KEY_BYTES]);
+
+/*
+ * Whose it is, by a number of the process's own; NODE_NO_SHARE until this is called.
+ * An owner's collections may hold more statements only while they hold fewer than
+ * are free, those aside not counted; but each a few.
+ */
+extern void node_group_owner(Node *self, const uint8_t root[CORE_KEY_BYTES], uint32_t owner);
+
+/*
+ * Collections are numbered from 0 to node_group_count() - 1, until the next call
+ * that takes a clock.  Is its set of statements another than the last that was
+ * said to be kept?  *root is its key.  Then the statements (GRANT_BYTES each), of
+ * which there are at most MEMBERSHIP_ROOM; and all are kept as they are now.
+ */
+extern int	node_group_count(const Node *self);
+extern bool node_group_unsaved(const Node *self, int i, const uint8_t **root);
+extern int	node_group_statements(const Node *self, int i, const uint8_t **out, int room);
+extern void node_groups_saved(Node *self);
+
+/* The table that it is, by another name perhaps, or none any more (tag 0); and what members are told of it, NULL to leave that as it is. */
+extern void node_group_bind(Node *self, CoreClock clock, const uint8_t root[CORE_KEY_BYTES], uint32_t tag,
+							const char *name, const uint8_t *description, size_t len);
+extern void node_group_forget(Node *self, CoreClock clock, const uint8_t root[CORE_KEY_BYTES]);
+
+/* A new collection, whose root key is made of seed[32]; this node is its first admin. */
+extern NodeStatus node_share(Node *self, CoreClock clock, const uint8_t seed[CORE_SEED_BYTES], uint32_t tag,
+							 const char *name, uint8_t root[CORE_KEY_BYTES]);
+
+/* A single-use text into text[INVITATION_TEXT_MAX + 1]; life_ms 0: for ever. */
+extern NodeStatus node_invite(Node *self, CoreClock clock, uint32_t tag, GrantRole role, int64_t life_ms, char *text);
+
+/* Ends in join_done(); decode tells what is wrong with the text when NODE_INVALID comes at once. */
+extern NodeStatus node_join(Node *self, CoreClock clock, const char *text, size_t len, uint64_t tag,
+							DecodeStatus *decode);
+extern NodeStatus node_leave(Node *self, CoreClock clock, uint32_t tag);
+
+/*
+ * Revoke the one member whose id begins with these characters.  lost[] gets the
+ * ids of up to room members that are none any more, *n how many.
+ */
+extern NodeStatus node_evict(Node *self, CoreClock clock, uint32_t tag, const char *prefix, KadId *lost, int room,
+							 int *n);
+
+typedef struct NodeMember
+{
+	KadId		id;
+	GrantRole	role;
+	uint8_t		depth;
+	KadId		admitted_by;
+	int64_t		since_ms;		/* unix */
+	int64_t		expires_ms;		/* unix, 0: never */
+	bool		connected;
+	bool		meshed;
+} NodeMember;
+
+extern int	node_members(Node *self, CoreClock clock, uint32_t tag, NodeMember *out, int room);
+extern bool node_collection_id(const Node *self, uint32_t tag, KadId *id);
+
+/* Has node_group_bind() said what the collection is?  Who redeems an invitation is told. */
+extern bool node_collection_described(const Node *self, uint32_t tag);
+
+/* The name that a record gives of itself in lines for the log: 12 digits of its id. */
+extern const char *node_short_id(const KadId *id, char out[13]);
+
+#endif							/* SYNC_NODE_H */

@@ -1,0 +1,81 @@
+/*
+ * worker.c
+ *	  Settings of worker processes.
+ *
+ * A background worker that connects to a database gets the settings that
+ * ALTER DATABASE and ALTER ROLE have stored, and by default it is the bootstrap
+ * superuser: the owner of a database could choose its search_path, its role, how
+ * its transactions are isolated and what its commits wait for.
+ */
+#include "worker/worker.h"
+
+#include "utils/guc.h"
+#include "utils/guc_tables.h"
+
+/* The value that a setting is compiled with, as text; NULL where it has none. */
+static const char *
+boot_value(struct config_generic *setting, char *buffer, size_t room)
+{
+	switch (setting->vartype)
+	{
+		case PGC_BOOL:
+			return VecdbSettingOf(setting, bool)->boot_val ? "on" : "off";
+		case PGC_INT:
+			snprintf(buffer, room, "%d", VecdbSettingOf(setting, int)->boot_val);
+			return buffer;
+		case PGC_REAL:
+			snprintf(buffer, room, "%.17g", VecdbSettingOf(setting, real)->boot_val);
+			return buffer;
+		case PGC_STRING:
+			return VecdbSettingOf(setting, string)->boot_val;
+		case PGC_ENUM:
+			return VecdbEnumName(setting, VecdbSettingOf(setting, enum)->boot_val);
+	}
+	return NULL;
+}
+
+static void
+pin(const char *name, const char *value)
+{
+	/* some are of later versions */
+	if (GetConfigOption(name, true, false) != NULL)
+		SetConfigOption(name, value, PGC_SUSET, PGC_S_OVERRIDE);
+}
+
+void
+VecdbPinSearchPath(void)
+{
+	pin("search_path", "pg_catalog, pg_temp");
+}
+
+void
+VecdbPinSettings(void)
+{
+	struct config_generic **settings;
+	int			n;
+
+	settings = VecdbSettings(&n);
+	for (int i = 0; i < n; i++)
+	{
+		GucSource	source = settings[i]->source;
+		char		buffer[64];
+		const char *value;
+
+		if (source != PGC_S_GLOBAL && source != PGC_S_DATABASE && source != PGC_S_USER && source != PGC_S_DATABASE_USER)
+			continue;
+		value = boot_value(settings[i], buffer, sizeof(buffer));
+		if (value)
+			SetConfigOption(settings[i]->name, value, PGC_SUSET, PGC_S_OVERRIDE);
+	}
+
+	/* What the configuration file says of sessions does not suit a loop that must not wait. */
+	VecdbPinSearchPath();
+	pin("default_transaction_isolation", "read committed");
+	pin("default_transaction_read_only", "off");
+	pin("default_transaction_deferrable", "off");
+	pin("synchronous_commit", "local");
+	pin("statement_timeout", "0");
+	pin("transaction_timeout", "0");
+	pin("idle_in_transaction_session_timeout", "0");
+	pin("lock_timeout", "100ms");
+}

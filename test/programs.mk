@@ -1,7 +1,7 @@
 # What the Makefiles of C programs below test/ share: how a file of src and one of
-# theirs is compiled, and where the object lies.  Who includes it sets OPTIMIZE,
-# SANITIZE and BIN before, where the defaults do not suit, and goals of its own
-# after.
+# theirs is compiled, and where the object lies.  Assertions are on (core/assert.h).
+# Who includes it sets OPTIMIZE, SANITIZE and BIN before, where the defaults do not
+# suit, and goals of its own after.
 #
 #   make CC=clang     with another compiler
 #   make BIN=DIR      into another directory than bin
@@ -12,7 +12,7 @@ BIN ?= bin
 OPTIMIZE ?= -O2
 CFLAGS = -std=gnu11 -g $(OPTIMIZE) -fno-math-errno -fno-omit-frame-pointer $(SANITIZE) \
 	-Wall -Wextra -Wno-unused-parameter -Wno-sign-compare -Wshadow -Wstrict-prototypes -Wvla $(WERROR)
-CPPFLAGS = -D_GNU_SOURCE -I$(top)/src -I$(top)/test/unit -I. -MMD -MP
+CPPFLAGS = -D_GNU_SOURCE -DCORE_ASSERTIONS -I$(top)/src -I$(top)/test/unit -I. -MMD -MP
 
 # $(call objects,core/net net): the objects of these folders of src; of single
 # files, $(call objects_of,http/json http/route).
@@ -38,7 +38,7 @@ $(BIN)/%.o: %.c $(BIN)/flags
 # Objects of another compiler or other flags are stale.
 $(BIN)/flags: FORCE
 	@mkdir -p $(@D)
-	@echo '$(CC) $(CFLAGS)' | cmp -s - $@ || echo '$(CC) $(CFLAGS)' > $@
+	@echo '$(CC) $(CPPFLAGS) $(CFLAGS)' | cmp -s - $@ || echo '$(CC) $(CPPFLAGS) $(CFLAGS)' > $@
 
 clean:
 	rm -rf $(BIN)

@@ -124,7 +124,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	{
 		NetAddress	out[2 * RESOLVER_LIMIT];
 		char		failed[ADDRESS_HOST];
-		int			n;
+		int			n = -1;
 
 		resolver = resolver_start(list, 7777);
 		REQUIRE(resolver != NULL && resolver_done(resolver, out, 2 * RESOLVER_LIMIT, &n, failed));

@@ -3,7 +3,6 @@
  *	  Key files: the first byte says whether the checksum is put right (1), for a
  *	  fuzzer does not guess it, and whether the file is open to others (2).
  */
-#define _GNU_SOURCE
 #include <sodium.h>
 #include <stdio.h>
 #include <sys/mman.h>

@@ -28,6 +28,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/assert.h"
+
 #define COLUMN_MAX 40
 
 typedef struct Compiler
@@ -39,6 +41,7 @@ typedef struct Compiler
 	size_t		used;
 	FilterParameter *parameters;
 	int			nparameters;
+	size_t		most_parameters;
 	int			tests;
 	int			contained;		/* values of $in that containment is asked of */
 	FilterError *error;
@@ -82,6 +85,7 @@ put(Compiler *self, const char *text)
 {
 	size_t		len = strlen(text);
 
+	CORE_ASSERT(self->used + len < self->size);
 	if (len < self->size - self->used)
 	{
 		memcpy(self->sql + self->used, text, len + 1);
@@ -98,6 +102,9 @@ put_parameter(Compiler *self, FilterParameterKind kind, const Path *path, const 
 	FilterParameter *parameter = &self->parameters[self->nparameters];
 	char		number[16];
 
+	CORE_ASSERT((size_t) self->nparameters < self->most_parameters);
+	CORE_ASSERT(path->nkeys >= 1 && path->nkeys <= FILTER_MAX_KEYS);
+	CORE_ASSERT((value == NULL) == (kind == FILTER_PARAMETER_PATH));
 	parameter->kind = kind;
 	parameter->value = value;
 	parameter->nkeys = path->nkeys;
@@ -123,6 +130,8 @@ put_extraction(Compiler *self, const Path *path, int n)
 	}
 	else
 	{
+		CORE_ASSERT(n >= self->first && n < self->first + self->nparameters &&
+					self->parameters[n - self->first].kind == FILTER_PARAMETER_PATH);
 		snprintf(number, sizeof(number), "$%d", n);
 		put(self, number);
 	}
@@ -523,13 +532,33 @@ compile_condition(Compiler *self, const FilterJson *object, int depth)
 	return true;
 }
 
+/* Do the parentheses match?  No other text has any. */
+static bool
+is_balanced(const char *sql)
+{
+	int			open = 0;
+
+	for (; *sql != '\0' && open >= 0; sql++)
+		open += (*sql == '(') - (*sql == ')');
+	return open == 0;
+}
+
 bool
 filter_compile(const FilterJson *filter, int n, const char *column, int first,
 			   char *sql, FilterParameter *parameters, int *nparameters,
 			   FilterError *error)
 {
-	Compiler	self = {column, first, sql, FILTER_SQL_SIZE(n), 0, parameters, 0, 0, 0, error};
+	Compiler	self = {
+		.column = column,
+		.first = first,
+		.sql = sql,
+		.size = FILTER_SQL_SIZE(n),
+		.parameters = parameters,
+		.most_parameters = FILTER_PARAMETERS(n),
+		.error = error,
+	};
 
+	CORE_ASSERT(n >= 1 && first >= 1);
 	*nparameters = 0;
 	sql[0] = '\0';
 	if (strlen(column) > COLUMN_MAX)
@@ -540,6 +569,7 @@ filter_compile(const FilterJson *filter, int n, const char *column, int first,
 		return false;
 	if (self.used >= self.size)
 		return fail(&self, filter, "The filter is too long", NULL);
+	CORE_ASSERT(strlen(sql) == self.used && is_balanced(sql));
 	*nparameters = self.nparameters;
 	return true;
 }
@@ -583,6 +613,7 @@ filter_place(const FilterJson *value, char *place, size_t size)
 	size_t		used = 0;
 	char		number[16];
 
+	CORE_ASSERT(size >= 8);
 	for (const FilterJson *v = value; v != NULL && v->parent != NULL && n < FILTER_MAX_DEPTH + 2; v = v->parent)
 		chain[n++] = v;
 	while (n > 0)

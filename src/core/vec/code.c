@@ -12,6 +12,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "core/assert.h"
 #include "core/vec/code_forms.h"
 
 /* 1/delta would overflow below, and no estimate can use such a query anyway. */
@@ -60,6 +61,61 @@ static inline int
 slot_shift(int slot)
 {
 	return slot < 16 ? 0 : 4;
+}
+
+/* What code.h asks of the bits of a level and the coordinates of a code */
+static inline bool
+is_shape(int bits, int dc)
+{
+	return (bits == 1 || bits == 2 || bits == 4) && dc > 0 && dc % 8 == 0;
+}
+
+static bool
+levels_fit(int bits, int dc, const uint8_t *u)
+{
+	for (int i = 0; i < dc; i++)
+	{
+		if (u[i] >> bits != 0)
+			return false;
+	}
+	return true;
+}
+
+/* code_load() gives the levels u back from a slot; zeros where u is NULL. */
+static bool
+is_stored(const uint8_t *block, int bits, int dc, int slot, const uint8_t *u)
+{
+	const uint8_t *byte = block + slot_byte(slot);
+
+	for (int p = 0; p < bits; p++)
+	{
+		for (int i = 0; i < dc; i++)
+		{
+			int			bit = byte[(p * (dc / 4) + i / 4) * 16] >> (slot_shift(slot) + i % 4) & 1;
+
+			if (bit != (u == NULL ? 0 : u[i] >> p & 1))
+				return false;
+		}
+	}
+	return true;
+}
+
+static bool
+are_stored(const uint8_t *block, int bits, int dc, int count, const uint8_t *u)
+{
+	for (int slot = 0; slot < CODE_SLOTS; slot++)
+	{
+		if (!is_stored(block, bits, dc, slot, slot < count ? u + (size_t) slot * dc : NULL))
+			return false;
+	}
+	return true;
+}
+
+static inline bool
+is_query(const CodeQuery *self)
+{
+	return is_shape(self->bits, self->dc) && self->delta >= 0 && self->delta <= FLT_MAX &&
+		self->base <= 0 && self->base >= -FLT_MAX && (uintptr_t) self->table % 64 == 0;
 }
 
 /* A float that is always finite */
@@ -127,6 +183,7 @@ code_encode(CodeMetric metric, int bits, int dc, int D,
 	EncodeSums	sums;
 	double		f;
 
+	CORE_ASSERT(is_shape(bits, dc) && dc <= D && D % 8 == 0);
 	if (!forms_in_force()->encode(bits, dc, D, y, c, u, &sums))
 		encode_in_double(bits, dc, D, y, c, u, &sums);
 
@@ -142,6 +199,7 @@ code_encode(CodeMetric metric, int bits, int dc, int D,
 		*f_add = clamp_to_float(f * sums.vc - sums.cr);
 		*f_mul = clamp_to_float(-f);
 	}
+	CORE_ASSERT(levels_fit(bits, dc, u) && isfinite(*f_add) && *f_mul <= 0 && *f_mul >= -FLT_MAX);
 }
 
 /*
@@ -168,6 +226,7 @@ code_store(uint8_t *block, int bits, int dc, int slot, const uint8_t *u)
 	int			shift = slot_shift(slot);
 	uint8_t		others = (uint8_t) (0xF0 >> shift);
 
+	CORE_ASSERT(is_shape(bits, dc) && slot >= 0 && slot < CODE_SLOTS && levels_fit(bits, dc, u));
 	for (int p = 0; p < bits; p++)
 	{
 		for (int i = 0; i < dc; i += 8)
@@ -179,12 +238,16 @@ code_store(uint8_t *block, int bits, int dc, int slot, const uint8_t *u)
 			byte += 32;
 		}
 	}
+	CORE_ASSERT(is_stored(block, bits, dc, slot, u));
 }
 
 /* Slots s and s + 16 share their bytes, so that each byte is written once. */
 void
 code_store_all(uint8_t *block, int bits, int dc, int count, const uint8_t *u)
 {
+	uint8_t    *start = block;
+
+	CORE_ASSERT(is_shape(bits, dc) && count >= 0 && count <= CODE_SLOTS);
 	for (int p = 0; p < bits; p++)
 	{
 		for (int i = 0; i < dc; i += 8)
@@ -201,6 +264,7 @@ code_store_all(uint8_t *block, int bits, int dc, int count, const uint8_t *u)
 			block += 32;
 		}
 	}
+	CORE_ASSERT((size_t) (block - start) == code_block_bytes(bits, dc) && are_stored(start, bits, dc, count, u));
 }
 
 void
@@ -209,6 +273,7 @@ code_load(const uint8_t *block, int bits, int dc, int slot, uint8_t *u)
 	const uint8_t *byte = block + slot_byte(slot);
 	int			shift = slot_shift(slot);
 
+	CORE_ASSERT(is_shape(bits, dc) && slot >= 0 && slot < CODE_SLOTS);
 	memset(u, 0, (size_t) dc);
 	for (int p = 0; p < bits; p++)
 	{
@@ -231,6 +296,7 @@ code_dot(const uint8_t *block, int bits, int dc, int slot, const float *x)
 	double		sum = 0;
 	double		total = 0;
 
+	CORE_ASSERT(is_shape(bits, dc) && slot >= 0 && slot < CODE_SLOTS);
 	for (int p = 0; p < bits; p++)
 	{
 		for (int i = 0; i < dc; i += 4)
@@ -288,11 +354,13 @@ code_query_init(CodeQuery *self, int bits, int dc, const float *q, uint8_t *tabl
 		self->base = 0;
 		memset(table, 0, CODE_TABLE_BYTES(dc));
 	}
+	CORE_ASSERT(is_query(self));
 }
 
 void
 code_scan(const CodeQuery *self, const uint8_t *block, uint32_t *acc)
 {
+	CORE_ASSERT(is_query(self));
 	forms_in_force()->scan(self, block, acc);
 }
 
@@ -300,6 +368,7 @@ uint32_t
 code_estimate(const CodeQuery *self, const uint8_t *block, float own,
 			  const bfloat16 *f_add, const bfloat16 *f_mul, float limit, float *est)
 {
+	CORE_ASSERT(is_query(self));
 	return forms_in_force()->estimate(self, block, own, f_add, f_mul, limit, est);
 }
 

@@ -95,6 +95,8 @@ extern void code_query_init(CodeQuery *self, int bits, int dc, const float *q, u
  * floats.  Slots with no neighbour give garbage that the
  * caller ignores.  Bit s of the result tells that est[s] is below limit, or NaN.
  */
+_Static_assert(CODE_SLOTS == 32, "a bit of uint32_t for each slot");
+
 extern uint32_t code_estimate(const CodeQuery *self, const uint8_t *block, float own,
 							  const bfloat16 *f_add, const bfloat16 *f_mul, float limit, float *est);
 

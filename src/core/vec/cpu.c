@@ -12,6 +12,8 @@
  */
 #include "core/vec/cpu.h"
 
+#include "core/assert.h"
+
 #ifdef CORE_X86
 #include <cpuid.h>
 
@@ -67,6 +69,7 @@ cpu_level_choose(void)
 void
 cpu_level_limit(CpuLevel most)
 {
+	CORE_ASSERT(most >= CPU_SCALAR && most <= CPU_AVX512);
 	__atomic_store_n(&most_allowed, (int) most, __ATOMIC_RELAXED);
 	(void) cpu_level_choose();
 }

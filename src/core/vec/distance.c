@@ -12,6 +12,7 @@
 #include <float.h>
 #include <math.h>
 
+#include "core/assert.h"
 #include "core/vec/distance_forms.h"
 
 /*
@@ -65,6 +66,7 @@ cosine_from_sums(double ab, double aa, double bb)
 		similarity = 1;
 	else if (similarity < -1)
 		similarity = -1;
+	CORE_ASSERT(isnan(similarity) || (similarity >= -1 && similarity <= 1));
 	return 1 - similarity;
 }
 
@@ -113,6 +115,7 @@ dist_l2sq_f32(const float *a, const float *b, int n)
 {
 	float		sum = forms_in_force()->l2sq_f32(a, b, n);
 
+	CORE_ASSERT(n >= 0 && !(sum < 0));
 	return is_trusted(sum) ? sum : l2sq_in_double(a, b, n);
 }
 
@@ -128,6 +131,8 @@ double
 dist_l1_f32(const float *a, const float *b, int n)
 {
 	float		sum = forms_in_force()->l1_f32(a, b, n);
+
+	CORE_ASSERT(n >= 0 && !(sum < 0));
 
 	/* sums and differences of floats lose nothing to underflow */
 	return sum <= TRUSTED_MOST ? sum : l1_in_double(a, b, n);
@@ -195,19 +200,24 @@ dist_norm_f16(const half *a, int n)
 float
 dist_l2sq_f32_p12(const float *q, const uint8_t *x, int n, float scale)
 {
+	CORE_ASSERT(n >= 0 && n % 8 == 0);
 	return forms_in_force()->l2sq_f32_p12(q, x, n, scale);
 }
 
 float
 dist_ip_f32_p12(const float *q, const uint8_t *x, int n, float scale)
 {
+	CORE_ASSERT(n >= 0 && n % 8 == 0);
 	return forms_in_force()->ip_f32_p12(q, x, n, scale) * scale;
 }
 
 uint64_t
 dist_hamming(const uint8_t *a, const uint8_t *b, int bytes)
 {
-	return forms_in_force()->count_xor(a, b, bytes);
+	uint64_t	bits = forms_in_force()->count_xor(a, b, bytes);
+
+	CORE_ASSERT(bytes >= 0 && bits <= 8 * (uint64_t) bytes);
+	return bits;
 }
 
 double
@@ -217,6 +227,7 @@ dist_jaccard(const uint8_t *a, const uint8_t *b, int bytes)
 	uint64_t	either;
 
 	forms_in_force()->count_and_or(a, b, bytes, &both, &either);
+	CORE_ASSERT(bytes >= 0 && both <= either && either <= 8 * (uint64_t) bytes);
 	return both == 0 ? 1 : 1 - (double) both / (double) either;
 }
 

@@ -16,6 +16,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/assert.h"
+
 static inline size_t
 packed12_bytes(int n)
 {
@@ -30,6 +32,7 @@ extern void packed12_load(const uint8_t *in, int n, float scale, float *x);
 static inline int
 packed12_get(const uint8_t *in, int n, int i)
 {
+	CORE_ASSERT(i >= 0 && i < n);
 	return (int) (int8_t) in[i] * 16 + ((in[n + i / 2] >> (4 * (i % 2))) & 15);
 }
 

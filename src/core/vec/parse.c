@@ -22,6 +22,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/assert.h"
+
 /*
  * A number that lies exactly between two floats has at most 113 significant
  * digits.  Of any digits beyond these it matters only whether one is not zero.
@@ -47,6 +49,8 @@ typedef struct Cursor
 	const char *end;
 } Cursor;
 
+_Static_assert(sizeof(float) == 4 && sizeof(half) == 2, "elements of the binary forms");
+
 static bool fail(ParseError *err, ParseErrorKind kind, size_t pos, size_t len);
 static bool fail_count(ParseError *err, ParseErrorKind kind, size_t pos, size_t len,
 					   int64_t value, int64_t limit);
@@ -61,10 +65,38 @@ static half decimal_to_half(const Decimal *d, float f);
 static bool read_float(Cursor *c, float *value, bool *underflow, ParseError *err);
 static bool read_half(Cursor *c, half *value, ParseError *err);
 static bool read_dense(Cursor *c, float *f32, half *f16, int cap, int *dim, ParseError *err);
+static bool read_sparse(const char *text, size_t len, int32_t max_dim,
+						int32_t *indices, float *values, int cap,
+						int32_t *dim, int *nnz, ParseError *err);
 static bool read_pair(Cursor *c, int64_t *index, float *value, ParseError *err);
 static bool check_indices(const char *text, size_t len, const int32_t *indices, int nnz,
 						  int32_t dim, ParseError *err);
 static void sort_pairs(int32_t *indices, float *values, int n);
+
+/*
+ * What a parser of len bytes returns, beside err: an error's piece lies within the
+ * input, for the caller shows it.
+ */
+static inline bool
+finish(bool right, const ParseError *err, size_t len)
+{
+	CORE_ASSERT(right || (err->kind != PARSE_OK && err->pos <= len && err->len <= len - err->pos));
+	CORE_ASSERT(right || (err->kind == PARSE_SYNTAX) == (err->expected != NULL));
+	return right;
+}
+
+/* Zero based, below dim, each once, in order; no value is zero. */
+static bool
+are_pairs(const int32_t *indices, const float *values, int nnz, int32_t dim)
+{
+	for (int i = 0; i < nnz; i++)
+	{
+		if (indices[i] < 0 || indices[i] >= dim || (i > 0 && indices[i] <= indices[i - 1]) ||
+			values[i] == 0 || !isfinite(values[i]))
+			return false;
+	}
+	return true;
+}
 
 /* Numbers ----------------------------------------------------------------- */
 
@@ -74,9 +106,10 @@ parse_float(const char *text, size_t len, size_t *used, float *value, ParseError
 	Cursor		c = {text, text, text + len};
 	bool		underflow;
 
-	if (!read_float(&c, value, &underflow, err))
+	if (!finish(read_float(&c, value, &underflow, err), err, len))
 		return false;
 	*used = (size_t) (c.p - c.start);
+	CORE_ASSERT(*used > 0 && *used <= len && isfinite(*value));
 	return true;
 }
 
@@ -85,9 +118,10 @@ parse_half(const char *text, size_t len, size_t *used, half *value, ParseError *
 {
 	Cursor		c = {text, text, text + len};
 
-	if (!read_half(&c, value, err))
+	if (!finish(read_half(&c, value, err), err, len))
 		return false;
 	*used = (size_t) (c.p - c.start);
+	CORE_ASSERT(*used > 0 && *used <= len && !half_is_nan(*value) && !half_is_inf(*value));
 	return true;
 }
 
@@ -112,7 +146,7 @@ parse_vector_text(const char *text, size_t len, float *x, int cap, int *dim, Par
 {
 	Cursor		c = {text, text, text + len};
 
-	return read_dense(&c, x, NULL, cap, dim, err);
+	return finish(read_dense(&c, x, NULL, cap, dim, err), err, len);
 }
 
 bool
@@ -120,13 +154,24 @@ parse_halfvec_text(const char *text, size_t len, half *x, int cap, int *dim, Par
 {
 	Cursor		c = {text, text, text + len};
 
-	return read_dense(&c, NULL, x, cap, dim, err);
+	return finish(read_dense(&c, NULL, x, cap, dim, err), err, len);
 }
 
 bool
 parse_sparsevec_text(const char *text, size_t len, int32_t max_dim,
 					 int32_t *indices, float *values, int cap,
 					 int32_t *dim, int *nnz, ParseError *err)
+{
+	if (!finish(read_sparse(text, len, max_dim, indices, values, cap, dim, nnz, err), err, len))
+		return false;
+	CORE_ASSERT(*nnz <= cap && *dim <= max_dim && are_pairs(indices, values, *nnz, *dim));
+	return true;
+}
+
+static bool
+read_sparse(const char *text, size_t len, int32_t max_dim,
+			int32_t *indices, float *values, int cap,
+			int32_t *dim, int *nnz, ParseError *err)
 {
 	Cursor		c = {text, text, text + len};
 	bool		ascending = true;
@@ -321,6 +366,7 @@ parse_sparsevec_header(const uint8_t *data, size_t len, int32_t max_dim, int max
 		return fail_count(err, PARSE_LENGTH, 0, 0, (int64_t) len, (int64_t) need);
 	*dim = given;
 	*nnz = count;
+	CORE_ASSERT(*nnz >= 0 && *nnz <= *dim);
 	return true;
 }
 
@@ -351,6 +397,7 @@ parse_sparsevec_body(const uint8_t *data, size_t len, int32_t dim, int nnz,
 		if (values[i] == 0)
 			return fail(err, PARSE_ZERO_VALUE, pos, 4);
 	}
+	CORE_ASSERT(pos == len && are_pairs(indices, values, nnz, dim));
 	return true;
 }
 
@@ -610,6 +657,7 @@ decimal_to_float_slow(const Decimal *d)
 	memcpy(buf, d->digits, (size_t) n);
 	if (d->more)
 		buf[n++] = '1';
+	CORE_ASSERT(n <= DECIMAL_DIGITS + 1 && d->digits[0] != '0');
 	snprintf(buf + n, sizeof(buf) - (size_t) n, "e%d", (int) d->point - n);
 	return strtof(buf, NULL);
 }
@@ -630,6 +678,7 @@ decimal_compare(const Decimal *d, uint64_t mid)
 	const char *m = text;
 	int			n;
 
+	CORE_ASSERT(mid > 0 && mid < UINT64_C(1) << 41);
 	for (int k = 0; k < 2; k++)
 	{
 		uint64_t	carry = 0;
@@ -766,6 +815,7 @@ read_dense(Cursor *c, float *f32, half *f16, int cap, int *dim, ParseError *err)
 	skip_space(c);
 	if (c->p < c->end)
 		return fail_syntax(err, c, "the end of the text");
+	CORE_ASSERT(n >= 1 && n <= cap);
 	*dim = n;
 	return true;
 }

@@ -4,15 +4,39 @@
  */
 #include "core/vec/pool.h"
 
+/* A capacity is a place's number in 31 bits of an entry. */
+_Static_assert(POOL_MOST <= INT32_MAX, "a place fits into an entry");
+_Static_assert(POOL_BATCH <= UINT8_MAX, "a candidate's number is a byte");
+
 size_t
 pool_bytes(int capacity)
 {
+	CORE_ASSERT(capacity >= 1 && capacity <= POOL_MOST);
 	return (size_t) capacity * (2 * sizeof(uint64_t) + sizeof(uint32_t));
+}
+
+/* Entries ascend, those before next are taken, and every place is in use or free. */
+static bool
+pool_holds(const Pool *self)
+{
+	if (self->size < 0 || self->next < 0 || self->next > self->size ||
+		self->size + self->nfree != self->capacity)
+		return false;
+	for (int i = 0; i < self->size; i++)
+	{
+		if (pool_place(self->entry[i]) >= (uint32_t) self->capacity ||
+			(i > 0 && self->entry[i - 1] >> 32 > self->entry[i] >> 32) ||
+			(i < self->next && !(self->entry[i] & POOL_TAKEN)))
+			return false;
+	}
+	return true;
 }
 
 void
 pool_init(Pool *self, int capacity, void *memory)
 {
+	CORE_ASSERT(capacity >= 1 && capacity <= POOL_MOST);
+	CORE_ASSERT((uintptr_t) memory % sizeof(uint64_t) == 0);
 	self->capacity = capacity;
 	self->size = 0;
 	self->next = 0;
@@ -31,6 +55,7 @@ ordered(float key)
 {
 	int32_t		bits;
 
+	CORE_ASSERT(!isnan(key));
 	memcpy(&bits, &key, sizeof bits);
 	return bits ^ (int32_t) ((uint32_t) (bits >> 31) >> 1);
 }
@@ -85,6 +110,7 @@ sort_batch(int n, const float *keys, uint8_t *sorted)
 static inline void
 spill(Pool *self, uint64_t node, float key)
 {
+	CORE_ASSERT(self->nspilled < POOL_BATCH);
 	self->spilled[self->nspilled] = node;
 	self->spilled_key[self->nspilled++] = key;
 }
@@ -111,6 +137,7 @@ pool_merge(Pool *self, int n, const uint64_t *nodes, const float *keys)
 	int			kept = 0;
 	int			end;
 
+	CORE_ASSERT(n >= 0 && n <= POOL_BATCH);
 	self->nspilled = 0;
 	sort_batch(n, keys, sorted);
 	for (int i = 0; i < n; i++)
@@ -162,12 +189,15 @@ pool_merge(Pool *self, int n, const uint64_t *nodes, const float *keys)
 	}
 	if (place[0] < self->next)
 		self->next = place[0];
+	CORE_ASSERT(pool_holds(self));
 }
 
 void
 pool_remove(Pool *self, uint64_t entry)
 {
 	int			at = rank_of(self, entry | UINT32_MAX) - 1;
+
+	CORE_ASSERT(entry & POOL_TAKEN);
 
 	/* equal keys stand in the order in which they came */
 	while (at >= 0 && self->entry[at] != entry)
@@ -183,4 +213,5 @@ pool_remove(Pool *self, uint64_t entry)
 	memmove(self->entry + at, self->entry + at + 1, sizeof(uint64_t) * (size_t) (self->size - at));
 	if (self->next > at)
 		self->next--;
+	CORE_ASSERT(pool_holds(self));
 }

@@ -21,6 +21,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "core/assert.h"
+
 #define POOL_BATCH 32			/* most candidates of one pool_merge() */
 #define POOL_MOST (1 << 30)		/* greatest capacity */
 
@@ -97,6 +99,7 @@ pool_take(Pool *self, uint64_t *entry, uint64_t *node)
 	if (at == self->size)
 		return false;
 	self->next = at + 1;
+	CORE_ASSERT(pool_place(self->entry[at]) < (uint32_t) self->capacity);
 	*node = self->node[pool_place(self->entry[at])];
 	*entry = self->entry[at] |= POOL_TAKEN;
 	return true;

@@ -16,6 +16,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "core/assert.h"
 #include "core/vec/cpu.h"
 
 #ifdef CORE_X86
@@ -43,6 +44,22 @@ static const RoundForm round_forms[] = {
 #endif
 };
 
+_Static_assert(sizeof(Rotation) == 16, "rotation_size() leaves no room between fields and signs");
+
+/* Is out as long as x?  Squares of tiny or huge coordinates are not asked. */
+static bool
+keeps_length(const Rotation *self, const float *x, const float *out)
+{
+	double		before = 0;
+	double		after = 0;
+
+	for (int i = 0; i < self->dim; i++)
+		before += (double) x[i] * x[i];
+	for (int i = 0; i < self->padded; i++)
+		after += (double) out[i] * out[i];
+	return !(before > 1e-30 && before < 1e30) || fabs(after / before - 1) < 1e-4;
+}
+
 size_t
 rotation_size(int dim)
 {
@@ -66,6 +83,7 @@ rotation_init(Rotation *self, int dim, uint64_t seed)
 	uint64_t	state = seed;
 	uint64_t	bits = 0;
 
+	CORE_ASSERT(dim >= 1);
 	self->dim = dim;
 	self->padded = rotation_padded(dim);
 	self->seed = seed;
@@ -86,6 +104,8 @@ rotation_apply(const Rotation *self, const float *x, float *out)
 	float		scale;
 	RoundForm	round_form = round_forms[cpu_level_in_force()];
 
+	CORE_ASSERT(self->dim >= 1 && D == rotation_padded(self->dim));
+	CORE_ASSERT(x + self->dim <= out || out + D <= x);
 	while (T * 2 <= D)
 		T *= 2;
 	scale = (float) (1 / sqrt((double) T));
@@ -95,6 +115,7 @@ rotation_apply(const Rotation *self, const float *x, float *out)
 	for (int round = 0; round < ROUNDS; round++)
 		round_form(out, self->signs + (size_t) round * D, D, T,
 				   round % 2 == 0 ? 0 : D - T, scale);
+	CORE_ASSERT(keeps_length(self, x, out));
 }
 
 static inline float

@@ -12,6 +12,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "core/assert.h"
 #include "core/vec/cpu.h"
 
 #ifdef CORE_X86
@@ -152,6 +153,26 @@ choose_step4(const ScalarForms *f, int D, const float *x, float prescale, float 
 	return (float) scale;
 }
 
+static inline bool
+is_shape(int bits, int D)
+{
+	return (bits == 8 || bits == 4) && D >= 0 && D % 8 == 0;
+}
+
+/* Every level is one that scalar_code.h knows: neither -128, nor a nibble of 0. */
+static bool
+levels_fit(int bits, int D, const void *code)
+{
+	const uint8_t *byte = code;
+
+	for (size_t i = 0; i < scalar_code_bytes(bits, D); i++)
+	{
+		if (bits == 8 ? byte[i] == 0x80 : (byte[i] & 0x0F) == 0 || (byte[i] & 0xF0) == 0)
+			return false;
+	}
+	return true;
+}
+
 float
 scalar_encode(int bits, int D, const float *x, void *code)
 {
@@ -162,6 +183,7 @@ scalar_encode(int bits, int D, const float *x, void *code)
 	float		scale;
 	float		most_scale;
 
+	CORE_ASSERT(is_shape(bits, D));
 	if (!(most > 0 && most <= FLT_MAX))
 	{
 		/* zeros; not a vector of finite numbers, if not */
@@ -186,6 +208,7 @@ scalar_encode(int bits, int D, const float *x, void *code)
 		f->encode4(D, x, prescale, per_unit, code);
 	}
 	scale /= prescale;
+	CORE_ASSERT(scale > 0 && levels_fit(bits, D, code));
 
 	/* rounded up, it could make the largest level decode to infinity */
 	most_scale = nextafterf(FLT_MAX / (bits == 8 ? 127 : 7), 0);
@@ -195,6 +218,7 @@ scalar_encode(int bits, int D, const float *x, void *code)
 void
 scalar_decode(int bits, int D, const void *code, float scale, float *out)
 {
+	CORE_ASSERT(is_shape(bits, D));
 	if (bits == 8)
 	{
 		const int8_t *v = code;
@@ -217,12 +241,14 @@ scalar_decode(int bits, int D, const void *code, float scale, float *out)
 int32_t
 scalar_dot8(const int8_t *a, const int8_t *b, int D)
 {
+	CORE_ASSERT(is_shape(8, D) && D <= INT32_MAX / (127 * 127));
 	return forms_in_force()->dot8(a, b, D);
 }
 
 int32_t
 scalar_dot4(const uint8_t *a, const uint8_t *b, int D)
 {
+	CORE_ASSERT(is_shape(4, D) && D <= INT32_MAX / (7 * 7));
 	return forms_in_force()->dot4(a, b, D);
 }
 

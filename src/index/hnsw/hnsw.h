@@ -12,7 +12,7 @@
  *	scan.c		index scans: ordering, iterative scans
  *	link.c		choice of neighbours, changes of one node's links
  *	insert.c	insertion into an existing index
- *	build.c		in-memory build, serial and parallel
+ *	build.c		in-memory build; its phases are in build_*.c, its state in build.h
  *	vacuum.c	removal of dead rows, repair of the graph
  *	plan.c		planner hook: no distances that nobody looks at
  *	check.c		hnsw_check

@@ -45,6 +45,16 @@ bytes_take(ByteReader *self, size_t n)
 	return p;
 }
 
+/* Overwrite a secret, whatever the compiler thinks of that. */
+static inline void
+bytes_wipe(void *p, size_t n)
+{
+	volatile uint8_t *at = p;
+
+	for (size_t i = 0; i < n; i++)
+		at[i] = 0;
+}
+
 static inline uint64_t
 bytes_load(const uint8_t *p, int width)
 {

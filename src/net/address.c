@@ -1,6 +1,6 @@
 /*
  * address.c
- *	  Addresses as text, those of this machine, and names.
+ *	  Socket addresses, those of this machine, and names.
  */
 #include "net/address.h"
 
@@ -21,20 +21,6 @@ static bool
 is_v4(const NetAddress *self)
 {
 	return memcmp(self->ip, v4_prefix, sizeof v4_prefix) == 0;
-}
-
-char *
-address_text(const NetAddress *self, char *out)
-{
-	char		ip[INET6_ADDRSTRLEN];
-
-	if (is_v4(self))
-		snprintf(out, ADDRESS_TEXT, "%u.%u.%u.%u:%u", self->ip[12], self->ip[13], self->ip[14], self->ip[15], self->port);
-	else if (inet_ntop(AF_INET6, self->ip, ip, sizeof ip) != NULL)
-		snprintf(out, ADDRESS_TEXT, "[%s]:%u", ip, self->port);
-	else
-		snprintf(out, ADDRESS_TEXT, "?");
-	return out;
 }
 
 bool

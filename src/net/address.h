@@ -1,7 +1,7 @@
 /*
  * address.h
- *	  Addresses as text, as socket addresses, and those of this machine; and
- *	  names that become addresses, off the caller's thread.  Plain C.
+ *	  Socket addresses, and those of this machine; and names that become
+ *	  addresses, off the caller's thread.  Plain C.
  */
 #ifndef SYNC_ADDRESS_H
 #define SYNC_ADDRESS_H
@@ -13,11 +13,7 @@
 
 #include "core/net/net_address.h"
 
-#define ADDRESS_TEXT 64			/* "[...]:65535" and a zero byte */
 #define ADDRESS_HOST 256
-
-/* "1.2.3.4:7777" or "[2001:db8::1]:7777" into out[ADDRESS_TEXT]; returns out. */
-extern char *address_text(const NetAddress *self, char *out);
 
 /* Of an IPv4 or IPv6 socket address; false for another family. */
 extern bool address_of_socket(const struct sockaddr *socket, NetAddress *out);

@@ -997,12 +997,6 @@ transport_descriptors(const Transport *self, int *fds, int room)
 	return 1;
 }
 
-uint32_t
-transport_generation(const Transport *self)
-{
-	return 1;
-}
-
 /* ---- inbound connections ---- */
 
 #define VIA_INBOUND 4096		/* slots of outbound links are below */

@@ -94,11 +94,10 @@ extern uint16_t transport_port(const Transport *self);
  * Descriptors to wait on until one is readable (level-triggered); then, and
  * every 100 ms whatever happens, call transport_poll().  Writes up to room of
  * them and returns how many there are (never more than TRANSPORT_DESCRIPTORS).
- * They are the same as long as transport_generation() is.
+ * They stay the same as long as it lives.
  */
 #define TRANSPORT_DESCRIPTORS 1
 extern int	transport_descriptors(const Transport *self, int *fds, int room);
-extern uint32_t transport_generation(const Transport *self);
 
 /*
  * The link a frame came over.  Good for as long as that link lives; after that

@@ -237,19 +237,20 @@ static void
 list_peers(Pending *p)
 {
 	int			room = TRANSPORT_LINKS_MAX + TRANSPORT_INBOUND_MAX;
-	NodePeerInfo *info = palloc(sizeof(*info) * room);
-	int			n = node_peers(sync_worker.node, info, room);
+	TransportLinkInfo *info = palloc(sizeof(*info) * room);
+	int			n = Min(transport_links(sync_worker.net->transport, info, room), room);
 
 	for (int i = 0; i < n; i++)
 	{
-		NodePeerInfo *peer = &info[i];
-		TransportLinkInfo *link = &peer->link;
+		TransportLinkInfo *link = &info[i];
+		NodePeerInfo peer;
+		bool		greeted = node_peer_info(sync_worker.node, link->curve_key, &peer);
 		uint32_t	before = p->call->len;
 
-		if (!(put_id(p, &peer->id) &&
+		if (!(put_id(p, &peer.id) &&
 			  put_address(p, &link->address) &&
 			  put_bool(p, link->outbound) &&
-			  put(p, link->state != TRANSPORT_UP ? "connecting" : peer->greeted ? "greeted" : "connected") &&
+			  put(p, link->state != TRANSPORT_UP ? "connecting" : greeted ? "greeted" : "connected") &&
 			  put_time(p, SyncTickTime(link->since_ms)) &&
 			  (link->heard_ms != 0 ? put_time(p, SyncTickTime(link->heard_ms)) : put(p, NULL)) &&
 			  put_number(p, (long long) link->frames_in) &&
@@ -258,14 +259,14 @@ list_peers(Pending *p)
 			  put_number(p, (long long) link->bytes_out) &&
 			  put_number(p, (long long) link->dropped) &&
 			  put_number(p, (long long) link->queued_bytes) &&
-			  put_number(p, peer->collections) &&
-			  put_addresses(p, peer->addresses, peer->n_addresses)))
+			  put_number(p, peer.collections) &&
+			  put_addresses(p, peer.addresses, peer.n_addresses)))
 		{
 			p->call->len = before;
 			break;
 		}
 		/* who has not greeted has no id that is known */
-		if (!peer->greeted)
+		if (!greeted)
 		{
 			memmove(p->call->data + before + 1, p->call->data + before + 2 * KAD_ID_BYTES + 2,
 					p->call->len - before - 2 * KAD_ID_BYTES - 2);

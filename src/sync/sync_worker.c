@@ -69,7 +69,6 @@ SyncWorker	sync_worker;
 
 static MemoryContext loop_context;
 static WaitEventSet *wait_set;
-static uint32_t wait_generation;
 static bool wait_has_node;
 static int64_t started_ms;
 static bool settled;
@@ -240,7 +239,7 @@ publish(void)
 {
 	SyncNode   *slot = sync_worker.slot;
 	NodeFigures figures = node_figures(sync_worker.node);
-	TransportStats transport = transport_stats(node_transport(sync_worker.node));
+	TransportStats transport = transport_stats(sync_worker.net->transport);
 	const NodeRecord *own = node_record(sync_worker.node);
 	const KadTable *table = node_table(sync_worker.node);
 	NetAddress	clone;
@@ -261,7 +260,7 @@ publish(void)
 	slot->refused = (int64) (figures.refused + transport.refused_mechanism + transport.refused_crypto +
 							 transport.refused_banned + transport.refused_protocol + transport.refused_room);
 	slot->lookups = (int64) figures.kad.lookups;
-	slot->memory_bytes = (int64) figures.memory;
+	slot->memory_bytes = (int64) (sync_worker.net->allocated + sizeof(*sync_worker.net));
 	LWLockRelease(&sync_worker.shared->lock);
 }
 
@@ -489,7 +488,8 @@ stop_node(void)
 		return;
 	forget_wait_set();
 	beacon_socket_free(&beacons);
-	node_destroy(&sync_worker.node);
+	sync_worker.node = NULL;
+	net_node_destroy(&sync_worker.net);
 	SyncFailAll();
 }
 
@@ -539,14 +539,16 @@ static void
 start_node(void)
 {
 	CoreClock	clock = node_clock();
-	NodeConfig	config = {
-		.callbacks = {NULL, on_log, on_lookup_done, on_join_done, on_left, on_signed},
+	NetNodeConfig config = {
+		.node = {
+			.callbacks = {NULL, on_log, on_lookup_done, on_join_done, on_left, on_signed},
+			.network = VecdbNetworkId,
+			.skew_ms = VecdbMaxClockSkew_s * INT64CONST(1000),
+			.mesh_degree = VecdbMeshDegree,
+			.exempt_private = !VecdbLimitPrivateSubnets
+		},
 		.listen = VecdbListen,
-		.network = VecdbNetworkId,
-		.skew_ms = VecdbMaxClockSkew_s * INT64CONST(1000),
-		.max_links = VecdbMaxPeers,
-		.mesh_degree = VecdbMeshDegree,
-		.exempt_private = !VecdbLimitPrivateSubnets
+		.max_links = VecdbMaxPeers
 	};
 	char		path[MAXPGPATH];
 	char		error[256];
@@ -574,8 +576,8 @@ start_node(void)
 			return;
 		}
 	}
-	config.n_addresses = wanted_addresses(config.addresses);
-	if (config.n_addresses == 0)
+	config.node.n_addresses = wanted_addresses(config.node.addresses);
+	if (config.node.n_addresses == 0)
 	{
 		wait_for(VecdbAdvertise[0] ? "vecdb.advertise holds no usable address" : "this machine has no address that another could use",
 				 "Set vecdb.advertise to host:port.");
@@ -600,19 +602,20 @@ start_node(void)
 	if (created)
 		ereport(LOG, (errmsg("made the key of a new node in \"%s\"", path)));
 	config.port = (uint16_t) current_port();
-	memcpy(config.secret, keys.secret, sizeof(config.secret));
-	memcpy(config.curve_public, keys.curve_public, sizeof(config.curve_public));
+	memcpy(config.node.secret, keys.secret, sizeof(config.node.secret));
+	memcpy(config.node.curve_public, keys.curve_public, sizeof(config.node.curve_public));
 	memcpy(config.curve_secret, keys.curve_secret, sizeof(config.curve_secret));
 	sodium_memzero(&keys, sizeof(keys));
-	config.seq = SyncReadSeq();
-	sync_worker.node = node_new(&config, clock, error, sizeof(error));
+	config.node.seq = SyncReadSeq();
+	sync_worker.net = net_node_new(&config, clock, error, sizeof(error));
 	sodium_memzero(&config, sizeof(config));
-	if (!sync_worker.node)
+	if (!sync_worker.net)
 	{
 		snprintf(reason, sizeof(reason), "%s", error);
 		wait_for(reason, NULL);
 		return;
 	}
+	sync_worker.node = sync_worker.net->node;
 	remember_settings();
 	save_seq();
 	if (!SyncLoad())
@@ -847,7 +850,7 @@ reload(void)
 static bool
 is_broken(void)
 {
-	return sync_worker.node && transport_broken(node_transport(sync_worker.node));
+	return sync_worker.net && transport_broken(sync_worker.net->transport);
 }
 
 /* The node's own business.  True when more of it waits. */
@@ -858,7 +861,7 @@ run_node(CoreClock clock)
 	bool		again = false;
 
 	read_beacons(clock);
-	more = node_run(sync_worker.node, clock);
+	more = net_node_run(sync_worker.net, clock);
 	save_seq();
 	write_lines();
 	SyncServe();
@@ -916,8 +919,7 @@ wait_a_while(CoreClock clock)
 	WaitEvent	event;
 	long		timeout = sync_worker.node ? TICK_MS : HOUSE_MS;
 
-	if (wait_set && (wait_has_node != (sync_worker.node != NULL) ||
-					 (sync_worker.node && wait_generation != node_generation(sync_worker.node))))
+	if (wait_set && wait_has_node != (sync_worker.node != NULL))
 		forget_wait_set();
 	if (!wait_set)
 	{
@@ -928,13 +930,12 @@ wait_a_while(CoreClock clock)
 		if (wait_has_node)
 		{
 			int			fds[TRANSPORT_DESCRIPTORS + BEACON_SOCKET_DESCRIPTORS];
-			int			n = node_descriptors(sync_worker.node, fds, TRANSPORT_DESCRIPTORS);
+			int			n = transport_descriptors(sync_worker.net->transport, fds, TRANSPORT_DESCRIPTORS);
 
 			if (beacons)
 				n += beacon_socket_descriptors(beacons, fds + n, BEACON_SOCKET_DESCRIPTORS);
 			for (int i = 0; i < n; i++)
 				AddWaitEventToSet(wait_set, WL_SOCKET_READABLE, fds[i], NULL, NULL);
-			wait_generation = node_generation(sync_worker.node);
 		}
 	}
 	if (sync_worker.node)

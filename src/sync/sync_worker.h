@@ -1,6 +1,6 @@
 /*
  * sync_worker.h
- *	  A node's worker: the process around a Node (node.h).  sync_worker.c has
+ *	  A node's worker: the process around a Node (core/net/node.h).  sync_worker.c has
  *	  its life and its loop, sync_store.c what it keeps in tables and files,
  *	  sync_request.c what backends ask it.
  *
@@ -14,7 +14,7 @@
 #include "pgcompat.h"
 
 #include "datatype/timestamp.h"
-#include "net/node.h"
+#include "net/net_node.h"
 #include "node/node_ipc.h"
 
 /* For node_group_owner(): a role that is gone, or not known, has its share as the others. */
@@ -38,7 +38,8 @@ typedef struct SyncWorker
 {
 	SyncShared *shared;
 	SyncNode   *slot;
-	Node	   *node;			/* NULL while something is missing */
+	NetNode    *net;			/* NULL while something is missing; and ... */
+	Node	   *node;			/* ... the node inside, or NULL */
 	char		dir[MAXPGPATH]; /* of our files, below the data directory */
 	bool		in_sql;			/* a signal to end cancels the statement */
 } SyncWorker;

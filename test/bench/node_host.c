@@ -1,6 +1,6 @@
 /*
  * node_host.c
- *	  Several nodes in one process: src/net/node.c and its transport, without
+ *	  Several nodes in one process: src/net/net_node.c, without
  *	  PostgreSQL around them.  Company for a server that is measured.
  *
  *	node_host [--network=NAME] [--ip=IP] [--seed=N] --nodes=N --port=FIRST --meet=IP:PORT
@@ -31,7 +31,7 @@
 #include "core/net/beacon.h"
 #include "host_fixture.h"
 #include "net/crypto_sodium.h"
-#include "net/node.h"
+#include "net/net_node.h"
 
 #define HOSTED 64
 #define POLL_MS 100
@@ -41,6 +41,7 @@
 
 typedef struct Hosted
 {
+	NetNode    *net;
 	Node	   *node;
 	int			port;
 	int64_t		met_ms;
@@ -50,7 +51,6 @@ typedef struct Hosted
 	int64_t		polled_ms;
 	int			fds[TRANSPORT_DESCRIPTORS];
 	int			n_fds;
-	uint32_t	generation;
 } Hosted;
 
 static const char *network_name = "vecdb";
@@ -121,16 +121,18 @@ on_signed_anew(void *context, uint64_t seq)
 static void
 start(Hosted *self, int port)
 {
-	NodeConfig	config = {
-		.callbacks = {self, on_log, on_lookup_done, on_join_done, on_left, on_signed_anew},
+	NetNodeConfig config = {
+		.node = {
+			.callbacks = {self, on_log, on_lookup_done, on_join_done, on_left, on_signed_anew},
+			.network = network_name,
+			.n_addresses = 1,
+			.skew_ms = 300000,
+			.mesh_degree = 6,
+			.exempt_private = true
+		},
 		.listen = ip,
 		.port = (uint16_t) port,
-		.network = network_name,
-		.n_addresses = 1,
-		.skew_ms = 300000,
-		.max_links = 50,
-		.mesh_degree = 6,
-		.exempt_private = true
+		.max_links = 50
 	};
 	uint8_t		seed[CORE_SEED_BYTES];
 	uint8_t		key[CORE_KEY_BYTES];
@@ -142,17 +144,17 @@ start(Hosted *self, int port)
 	host_fill(&random_state, config.curve_secret, sizeof config.curve_secret);
 	if (inet_pton(AF_INET, ip, &in) != 1)
 		fatal("\"%s\" is no IPv4 address", ip);
-	if (crypto_sign_seed_keypair(key, config.secret, seed) != 0 ||
-		crypto_scalarmult_base(config.curve_public, config.curve_secret) != 0)
+	if (crypto_sign_seed_keypair(key, config.node.secret, seed) != 0 ||
+		crypto_scalarmult_base(config.node.curve_public, config.curve_secret) != 0)
 		fatal("no keys can be made of seed %llu", (unsigned long long) random_state);
 	memcpy(b, &in, 4);
-	config.addresses[0] = net_address_v4(b[0], b[1], b[2], b[3], (uint16_t) port);
+	config.node.addresses[0] = net_address_v4(b[0], b[1], b[2], b[3], (uint16_t) port);
 	self->port = port;
-	self->node = node_new(&config, node_clock(), error, sizeof error);
-	if (self->node == NULL)
+	self->net = net_node_new(&config, node_clock(), error, sizeof error);
+	if (self->net == NULL)
 		fatal("port %d: %s", port, error);
-	self->n_fds = node_descriptors(self->node, self->fds, TRANSPORT_DESCRIPTORS);
-	self->generation = node_generation(self->node);
+	self->node = self->net->node;
+	self->n_fds = transport_descriptors(self->net->transport, self->fds, TRANSPORT_DESCRIPTORS);
 }
 
 /* Ask for the record of the node at --meet, and show it to all. */
@@ -218,11 +220,6 @@ turn(void)
 			next = self->polled_ms + POLL_MS;
 		if (next < until)
 			until = next;
-		if (node_generation(self->node) != self->generation)
-		{
-			self->n_fds = node_descriptors(self->node, self->fds, TRANSPORT_DESCRIPTORS);
-			self->generation = node_generation(self->node);
-		}
 		for (int k = 0; k < self->n_fds; k++)
 			p[n++] = (struct pollfd) {.fd = self->fds[k], .events = POLLIN};
 	}
@@ -243,7 +240,7 @@ turn(void)
 		if (!due)
 			continue;
 		/* more than a slice of frames is left to the next turn */
-		self->polled_ms = node_run(self->node, clock) ? 0 : clock.tick_ms;
+		self->polled_ms = net_node_run(self->net, clock) ? 0 : clock.tick_ms;
 		if (node_table(self->node)->n > self->known)
 			self->grown_ms = clock.tick_ms;
 		self->known = node_table(self->node)->n;
@@ -380,6 +377,6 @@ main(int argc, char **argv)
 		fflush(stdout);
 	}
 	for (int i = 0; i < n_nodes; i++)
-		node_destroy(&hosted[i].node);
+		net_node_destroy(&hosted[i].net);
 	return 0;
 }

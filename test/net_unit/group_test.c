@@ -5,13 +5,9 @@
  */
 #include <poll.h>
 #include <stdlib.h>
-#include <string.h>
 
-#include "host_fixture.h"
-#include "own_address.h"
 #include "net/crypto_sodium.h"
-#include "net/node_private.h"
-#include "tap.h"
+#include "node_host.h"
 
 #define NODES 2
 #define PATIENCE_MS 60000
@@ -25,6 +21,7 @@
 
 typedef struct Hosted
 {
+	NetNode    *net;
 	Node	   *node;
 	int			ended;			/* tags of joins that have ended, added up ... */
 	int			admitted;		/* ... and of those that ended well */
@@ -33,16 +30,6 @@ typedef struct Hosted
 static uint64_t random_state;
 static Hosted hosted[NODES];
 static CoreCrypto crypto;
-
-static void
-on_log(void *context, NodeLevel level, const char *text)
-{
-}
-
-static void
-on_lookup_done(void *context, uint64_t tag, const KadLookup *lookup, int64_t took_ms)
-{
-}
 
 static void
 on_join_done(void *context, uint64_t tag, NodeStatus status, const char *text, const uint8_t *root,
@@ -55,48 +42,16 @@ on_join_done(void *context, uint64_t tag, NodeStatus status, const char *text, c
 		self->admitted += (int) tag;
 }
 
-static void
-on_left(void *context, const uint8_t *root)
-{
-}
-
-static void
-on_signed_anew(void *context, uint64_t seq)
-{
-}
-
 static bool
 start(Hosted *self)
 {
-	for (int tries = 0; tries < 100; tries++)
-	{
-		NodeConfig	config = {
-			.callbacks = {self, on_log, on_lookup_done, on_join_done, on_left, on_signed_anew},
-			.listen = own_host(),
-			.network = "test",
-			.n_addresses = 1,
-			.skew_ms = 300000,
-			.max_links = 8,
-			.mesh_degree = 6,
-			.exempt_private = true
-		};
-		uint8_t		seed[CORE_SEED_BYTES];
-		uint8_t		key[CORE_KEY_BYTES];
-		char		error[256];
+	NodeCallbacks callbacks = quiet_callbacks(self);
 
-		host_fill(&random_state, seed, sizeof seed);
-		host_fill(&random_state, config.curve_secret, sizeof config.curve_secret);
-		config.port = (uint16_t) (20000 + (seed[0] << 8 | seed[1]) % 12000);
-		config.addresses[0] = own_address(config.port);
-		if (!crypto.key_pair(crypto.context, seed, key, config.secret) ||
-			crypto_scalarmult_base(config.curve_public, config.curve_secret) != 0)
-			return false;
-		self->node = node_new(&config, node_clock(), error, sizeof error);
-		if (self->node != NULL)
-			return true;
-		diag("port %u: %s", config.port, error);
-	}
-	return false;
+	callbacks.join_done = on_join_done;
+	self->net = host_node(callbacks, 8, node_clock(), &random_state);
+	if (self->net != NULL)
+		self->node = self->net->node;
+	return self->net != NULL;
 }
 
 static void
@@ -107,22 +62,13 @@ turn(void)
 
 	for (int i = 0; i < NODES; i++)
 	{
-		node_descriptors(hosted[i].node, fd, 1);
+		transport_descriptors(hosted[i].net->transport, fd, 1);
 		p[i] = (struct pollfd) {.fd = fd[0], .events = POLLIN};
 	}
 	(void) poll(p, NODES, TURN_MS);
 	for (int i = 0; i < NODES; i++)
-		(void) node_run(hosted[i].node, node_clock());
+		(void) net_node_run(hosted[i].net, node_clock());
 }
-
-/* Let all run until it is so; false when time is up. */
-#define pump(condition) \
-	({ \
-		int64_t		until_ = node_clock().tick_ms + PATIENCE_MS; \
-		while (!(condition) && node_clock().tick_ms < until_) \
-			turn(); \
-		(condition); \
-	})
 
 /* Share a collection of this owner. */
 static bool
@@ -330,7 +276,7 @@ test_unasked(void)
 	refused = node_figures(to).refused;
 	verified = node_pool(to)->verified;
 	ok(wire_encode(&m, from->frame, sizeof from->frame, &len) &&
-	   transport_send(node_transport(from), node_clock().tick_ms, to->config.curve_public, to->addresses, 1, from->frame, len) == TRANSPORT_SENT,
+	   transport_send(hosted[0].net->transport, node_clock().tick_ms, to->config.curve_public, to->addresses, 1, from->frame, len) == TRANSPORT_SENT,
 	   "a peer sends an answer that nobody asked for, with %d records", ANSWERED);
 	ok(pump(node_figures(to).refused > refused || node_pool(to)->verified > verified) && node_pool(to)->verified == verified,
 	   "and none of their signatures is looked at");
@@ -354,6 +300,6 @@ main(void)
 	test_unasked();
 	test_leaving();
 	for (int i = 0; i < NODES; i++)
-		node_destroy(&hosted[i].node);
+		net_node_destroy(&hosted[i].net);
 	return tap_done();
 }

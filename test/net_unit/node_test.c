@@ -6,13 +6,9 @@
  */
 #include <poll.h>
 #include <stdlib.h>
-#include <string.h>
 
-#include "host_fixture.h"
-#include "own_address.h"
 #include "net/crypto_sodium.h"
-#include "net/node_private.h"
-#include "tap.h"
+#include "node_host.h"
 
 #define NODES 24
 #define LINKS 8
@@ -25,6 +21,7 @@
 
 typedef struct Hosted
 {
+	NetNode    *net;
 	Node	   *node;
 	bool		joined;
 	int64_t		polled_ms;
@@ -55,22 +52,6 @@ on_lookup_done(void *context, uint64_t tag, const KadLookup *lookup, int64_t too
 		found += kad_id_equal(&near[i]->id, &node_record(hosted[tag - 1].node)->id);
 }
 
-static void
-on_join_done(void *context, uint64_t tag, NodeStatus status, const char *text, const uint8_t *root,
-			 const uint8_t *description, size_t len)
-{
-}
-
-static void
-on_left(void *context, const uint8_t *root)
-{
-}
-
-static void
-on_signed_anew(void *context, uint64_t seq)
-{
-}
-
 /*
  * The nodes' clock.  While something happens it goes slowly, so that one who has
  * to wait for the processor does not find its requests late.
@@ -93,35 +74,14 @@ clock_turn(int most_ms)
 static bool
 start(Hosted *self)
 {
-	for (int tries = 0; tries < 100; tries++)
-	{
-		NodeConfig	config = {
-			.callbacks = {self, on_log, on_lookup_done, on_join_done, on_left, on_signed_anew},
-			.listen = own_host(),
-			.network = "test",
-			.n_addresses = 1,
-			.skew_ms = 300000,
-			.max_links = LINKS,
-			.mesh_degree = 6,
-			.exempt_private = true
-		};
-		uint8_t		seed[CORE_SEED_BYTES];
-		uint8_t		key[CORE_KEY_BYTES];
-		char		error[256];
+	NodeCallbacks callbacks = quiet_callbacks(self);
 
-		host_fill(&random_state, seed, sizeof seed);
-		host_fill(&random_state, config.curve_secret, sizeof config.curve_secret);
-		config.port = (uint16_t) (20000 + (seed[0] << 8 | seed[1]) % 12000);
-		config.addresses[0] = own_address(config.port);
-		if (crypto_sign_seed_keypair(key, config.secret, seed) != 0 ||
-			crypto_scalarmult_base(config.curve_public, config.curve_secret) != 0)
-			return false;
-		self->node = node_new(&config, shown, error, sizeof error);
-		if (self->node != NULL)
-			return true;
-		diag("port %u: %s", config.port, error);
-	}
-	return false;
+	callbacks.log = on_log;
+	callbacks.lookup_done = on_lookup_done;
+	self->net = host_node(callbacks, LINKS, shown, &random_state);
+	if (self->net != NULL)
+		self->node = self->net->node;
+	return self->net != NULL;
 }
 
 static void
@@ -132,25 +92,16 @@ turn(void)
 
 	for (int i = 0; i < NODES; i++)
 	{
-		node_descriptors(hosted[i].node, fd, 1);
+		transport_descriptors(hosted[i].net->transport, fd, 1);
 		p[i] = (struct pollfd) {.fd = fd[0], .events = POLLIN};
 	}
 	clock_turn(poll(p, NODES, TURN_MS) == 0 ? TURN_MS : 1);
 	for (int i = 0; i < NODES; i++)
 	{
 		if (p[i].revents != 0 || shown.tick_ms >= node_next_tick(hosted[i].node) || shown.tick_ms >= hosted[i].polled_ms + 100)
-			hosted[i].polled_ms = node_run(hosted[i].node, shown) ? 0 : shown.tick_ms;
+			hosted[i].polled_ms = net_node_run(hosted[i].net, shown) ? 0 : shown.tick_ms;
 	}
 }
-
-/* Let all run until it is so; false when time is up. */
-#define pump(condition) \
-	({ \
-		int64_t		until_ = node_clock().tick_ms + PATIENCE_MS; \
-		while (!(condition) && node_clock().tick_ms < until_) \
-			turn(); \
-		(condition); \
-	})
 
 static int
 joined(void)
@@ -196,7 +147,7 @@ evicted(void)
 	uint64_t	n = 0;
 
 	for (int i = 0; i < NODES; i++)
-		n += transport_stats(node_transport(hosted[i].node)).evicted;
+		n += transport_stats(hosted[i].net->transport).evicted;
 	return n;
 }
 
@@ -204,13 +155,9 @@ evicted(void)
 static const KadId *
 taken_for(const Hosted *self, const Hosted *other)
 {
-	static NodePeerInfo peers[TRANSPORT_LINKS_MAX + TRANSPORT_INBOUND_MAX];
-	int			n = node_peers(self->node, peers, TRANSPORT_LINKS_MAX + TRANSPORT_INBOUND_MAX);
+	static NodePeerInfo peer;
 
-	for (int i = 0; i < n; i++)
-		if (peers[i].greeted && memcmp(peers[i].link.curve_key, node_record(other->node)->curve_key, CORE_KEY_BYTES) == 0)
-			return &peers[i].id;
-	return NULL;
+	return node_peer_info(self->node, node_record(other->node)->curve_key, &peer) ? &peer.id : NULL;
 }
 
 /*
@@ -399,6 +346,6 @@ main(void)
 	test_calls(hosted[0].node);
 	test_greetings();
 	for (int i = 0; i < NODES; i++)
-		node_destroy(&hosted[i].node);
+		net_node_destroy(&hosted[i].net);
 	return tap_done();
 }

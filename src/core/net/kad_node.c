@@ -360,12 +360,6 @@ kad_node_table(const KadNode *self)
 	return &self->table;
 }
 
-const NodeRecord *
-kad_node_record(const KadNode *self)
-{
-	return self->own;
-}
-
 const ProviderStore *
 kad_node_store(const KadNode *self)
 {

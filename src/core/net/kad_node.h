@@ -147,7 +147,6 @@ extern bool kad_node_hold(KadNode *self, CoreClock clock, const KadId *collectio
 
 /* For views, and for saving the table. */
 extern const KadTable *kad_node_table(const KadNode *self);
-extern const NodeRecord *kad_node_record(const KadNode *self);
 extern const ProviderStore *kad_node_store(const KadNode *self);
 extern KadStats kad_node_stats(const KadNode *self);
 

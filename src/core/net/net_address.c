@@ -4,6 +4,8 @@
  */
 #include "core/net/net_address.h"
 
+#include <stdio.h>
+
 static const uint8_t v4_prefix[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF};
 
 static bool
@@ -69,4 +71,52 @@ net_address_subnet(const NetAddress *self)
 	for (int i = from; i < to; i++)
 		subnet = subnet << 8 | self->ip[i];
 	return is_v4(self) ? subnet | UINT64_C(1) << 56 : subnet;
+}
+
+/* The longest run of two zero words or more, the first of those that are equal: *n words from *first on. */
+static void
+longest_zeros(const uint8_t *ip, int *first, int *n)
+{
+	*first = *n = 0;
+	for (int i = 0; i < 8; i++)
+	{
+		int			k = i;
+
+		while (k < 8 && ip[2 * k] == 0 && ip[2 * k + 1] == 0)
+			k++;
+		if (k - i > *n && k - i > 1)
+		{
+			*first = i;
+			*n = k - i;
+		}
+	}
+}
+
+char *
+address_text(const NetAddress *self, char *out)
+{
+	int			first;
+	int			n;
+	int			len;
+
+	if (is_v4(self))
+	{
+		snprintf(out, ADDRESS_TEXT, "%u.%u.%u.%u:%u", self->ip[12], self->ip[13], self->ip[14], self->ip[15], self->port);
+		return out;
+	}
+	longest_zeros(self->ip, &first, &n);
+	len = snprintf(out, ADDRESS_TEXT, "[");
+	for (int i = 0; i < 8; i++)
+	{
+		if (n > 0 && i == first)
+		{
+			len += snprintf(out + len, ADDRESS_TEXT - (size_t) len, "::");
+			i += n - 1;
+			continue;
+		}
+		len += snprintf(out + len, ADDRESS_TEXT - (size_t) len, "%s%x", i == 0 || (n > 0 && i == first + n) ? "" : ":",
+						(unsigned) (self->ip[2 * i] << 8 | self->ip[2 * i + 1]));
+	}
+	snprintf(out + len, ADDRESS_TEXT - (size_t) len, "]:%u", self->port);
+	return out;
 }

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #define NET_ADDRESS_BYTES 18	/* on the wire: ip[16], port */
+#define ADDRESS_TEXT 64			/* "[...]:65535" and a zero byte */
 
 typedef struct NetAddress
 {
@@ -38,6 +39,9 @@ extern bool net_address_private(const NetAddress *self);
  * /24 of IPv4, the /48 of IPv6 (what one customer is given, RFC 6177).
  */
 extern uint64_t net_address_subnet(const NetAddress *self);
+
+/* "1.2.3.4:7777" or "[2001:db8::1]:7777" (RFC 5952) into out[ADDRESS_TEXT]; returns out. */
+extern char *address_text(const NetAddress *self, char *out);
 
 static inline bool
 net_address_equal(const NetAddress *a, const NetAddress *b)

@@ -1,27 +1,24 @@
 /*
  * node.h
- *	  One node: the host of the core (src/core), over the transport.  It greets
- *	  peers and refuses strangers, keeps what is known of each, and holds the
- *	  collections it is a member of.
+ *	  One node: it greets peers and refuses strangers, keeps what is known of each,
+ *	  finds others (kad_node.h), and holds the collections it is a member of.
  *
- * Plain C, like what it hosts: no PostgreSQL, no files, no clock.  What the
- * process around it has to do (write a line to the log, keep a statement,
- * answer a backend) comes out of it through callbacks, which must not call back
- * into the node and must return (no ereport(ERROR) through these frames).
+ * A state machine.  It is driven from outside, by node_frame() with each frame
+ * that came, node_unreachable(), and node_tick() when it is time; it acts through
+ * the links, the memory and the callbacks that it was handed.  Callbacks must not
+ * call back into the node and must return (no ereport(ERROR) through these frames).
  *
- * Memory is malloc'ed, counted and bounded by NODE_MEMORY: where there is none,
- * a message or a lookup is given up, nothing else.
+ * Where there is no memory, a message or a lookup is given up, nothing else.
  */
-#ifndef SYNC_NODE_H
-#define SYNC_NODE_H
+#ifndef CORE_NODE_H
+#define CORE_NODE_H
 
 #include "core/net/invitation.h"
 #include "core/net/kad_node.h"
+#include "core/net/links.h"
 #include "core/net/membership.h"
 #include "core/net/mesh.h"
-#include "net/transport.h"
 
-#define NODE_MEMORY (48 * 1024 * 1024)
 #define NODE_RECORDS 16384		/* in the pool */
 #define NODE_PEERS 1280			/* whom we know by their link */
 #define NODE_COLLECTIONS 1024
@@ -93,37 +90,40 @@ typedef struct NodeCallbacks
 typedef struct NodeConfig
 {
 	NodeCallbacks callbacks;
-	const char *listen;			/* an address, no name */
-	uint16_t	port;
+	const CoreMemory *memory;	/* these three outlive the node */
+	const CoreCrypto *crypto;
+	const CoreRandom *random;
+	Links		links;
 	const char *network;		/* its name */
 	uint8_t		secret[CORE_SECRET_BYTES];
 	uint8_t		curve_public[CORE_KEY_BYTES];
-	uint8_t		curve_secret[CORE_KEY_BYTES];
 	uint64_t	seq;			/* the last that was used */
 	int			n_addresses;	/* what to advertise */
 	NetAddress	addresses[NODE_RECORD_ADDRESSES];
 	int64_t		skew_ms;
-	int			max_links;
 	int			mesh_degree;
 	bool		exempt_private;
 } NodeConfig;
 
-/* Now, by the clock that only goes on and by that of the wall: what to pass as clock. */
-extern CoreClock node_clock(void);
-
-/* A node that listens; NULL with a one-line reason in error[room]. */
+/* NULL with a one-line reason in error[room]. */
 extern Node *node_new(const NodeConfig *config, CoreClock clock, char *error, size_t room);
 
-/* Says goodbye to its peers and closes; well under a second. */
+/* Says goodbye to its peers; the links are to be closed after this. */
 extern void node_destroy(Node **self);
 
-/* What to wait for, see transport.h, and how long (a tick_ms) at most. */
-extern int	node_descriptors(const Node *self, int *fds, int room);
-extern uint32_t node_generation(const Node *self);
-extern int64_t node_next_tick(const Node *self);
+/* A frame of the node with this CURVE key came over a link; good during the call. */
+extern void node_frame(Node *self, CoreClock clock, const uint8_t curve[CORE_KEY_BYTES], LinkVia via,
+					   const uint8_t *frame, size_t len);
 
-/* Handle what came and do what is due.  True: more is there, call again soon. */
-extern bool node_run(Node *self, CoreClock clock);
+/* No link to this node could be made, or ours broke and could not be made again. */
+extern void node_unreachable(Node *self, CoreClock clock, const uint8_t curve[CORE_KEY_BYTES]);
+
+/*
+ * Do what is due: to be called at node_next_tick() (a tick_ms), every 100 ms
+ * whatever happens, and after frames were handed over.
+ */
+extern void node_tick(Node *self, CoreClock clock);
+extern int64_t node_next_tick(const Node *self);
 
 /* Other addresses to advertise from now on: the record is signed anew if they differ. */
 extern void node_advertise(Node *self, CoreClock clock, const NetAddress *addresses, int n);
@@ -141,7 +141,6 @@ extern NodeStatus node_lookup(Node *self, CoreClock clock, const KadId *target, 
 extern const KadTable *node_table(const Node *self);
 extern const NodeRecord *node_record(const Node *self);
 extern RecordPool *node_pool(Node *self);
-extern Transport *node_transport(Node *self);
 extern const CoreCrypto *node_crypto(const Node *self);
 extern const uint8_t *node_secret(const Node *self);
 extern bool node_cloned(const Node *self, NetAddress *where);
@@ -150,26 +149,23 @@ typedef struct NodeFigures
 {
 	KadStats	kad;
 	uint64_t	refused;		/* messages and greetings */
-	size_t		memory;
 	int			links;
 	int			greeted;
 } NodeFigures;
 
 extern NodeFigures node_figures(const Node *self);
 
-/* What is known of a peer; id and since_ms are set only when it has greeted. */
+/* What is known of a peer that has greeted. */
 typedef struct NodePeerInfo
 {
-	TransportLinkInfo link;
-	bool		greeted;
 	KadId		id;
 	int			n_addresses;
 	NetAddress	addresses[NODE_RECORD_ADDRESSES];
-	int64_t		heard_ms;		/* tick */
 	int			collections;	/* that it is in the mesh of */
 } NodePeerInfo;
 
-extern int	node_peers(Node *self, NodePeerInfo *out, int room);
+/* Who is at the other end of the links with this CURVE key?  False, and zeros, while nobody has greeted. */
+extern bool node_peer_info(const Node *self, const uint8_t curve[CORE_KEY_BYTES], NodePeerInfo *out);
 
 /* ---- collections, in node_group.c ---- */
 
@@ -246,4 +242,4 @@ extern bool node_collection_described(const Node *self, uint32_t tag);
 /* The name that a record gives of itself in lines for the log: 12 digits of its id. */
 extern const char *node_short_id(const KadId *id, char out[13]);
 
-#endif							/* SYNC_NODE_H */
+#endif							/* CORE_NODE_H */

@@ -11,11 +11,12 @@
  * Who is connected is found by the collection's provider records and, where
  * these lead to nobody, by looking for a member by its id.
  */
-#include "net/node_private.h"
+#include "core/net/node_private.h"
 
-#include <sodium.h>
 #include <stdio.h>
 #include <string.h>
+
+#include "core/bytes.h"
 
 #define COMPARE_MS 30000		/* and up to as much again */
 #define COMPARE_SOON_MS 2000
@@ -179,7 +180,7 @@ pin_links(Node *self)
 				continue;
 			for (int k = 0; k < self->n_groups && !inside; k++)
 				inside = mesh_inside(&self->group[k]->mesh, &peer->record->id);
-			transport_pin(self->transport, peer->curve, inside);
+			self->links.pin(self->links.self, peer->curve, inside);
 		}
 }
 
@@ -503,7 +504,7 @@ free_group(Node *self, int i)
 
 	mesh_reset(&g->mesh);
 	membership_reset(&g->membership);
-	sodium_memzero(g->root_secret, sizeof g->root_secret);
+	bytes_wipe(g->root_secret, sizeof g->root_secret);
 	core_free(&self->memory, g);
 	self->group[i] = self->group[--self->n_groups];
 }
@@ -513,7 +514,7 @@ group_reset(Node *self)
 {
 	while (self->n_groups > 0)
 		free_group(self, self->n_groups - 1);
-	sodium_memzero(self->join, sizeof self->join);
+	bytes_wipe(self->join, sizeof self->join);
 }
 
 NodeStatus
@@ -658,12 +659,12 @@ node_share(Node *self, CoreClock clock, const uint8_t seed[CORE_SEED_BYTES], uin
 	g = new_group(self, root, tag, name);
 	if (g == NULL)
 	{
-		sodium_memzero(secret, sizeof secret);
+		bytes_wipe(secret, sizeof secret);
 		return NODE_NO_MEMORY;
 	}
 	g->has_root = true;
 	memcpy(g->root_secret, secret, sizeof secret);
-	sodium_memzero(secret, sizeof secret);
+	bytes_wipe(secret, sizeof secret);
 	status = membership_prepare(&g->membership, GRANT_MEMBER, GRANT_ADMIN, root, self->key, clock.unix_ms, 0, &grant) ?
 		say(self, g, g->root_secret, &grant, statement) : NODE_FORBIDDEN;
 	if (status != NODE_OK)
@@ -690,7 +691,7 @@ node_invite(Node *self, CoreClock clock, uint32_t tag, GrantRole role, int64_t l
 	self->random.fill(self->random.context, invitation.seed, sizeof invitation.seed);
 	if (!self->crypto.key_pair(self->crypto.context, invitation.seed, key, secret))
 		return NODE_NO_MEMORY;
-	sodium_memzero(secret, sizeof secret);
+	bytes_wipe(secret, sizeof secret);
 	if (!membership_prepare(&g->membership, GRANT_INVITATION, role, self->key, key, clock.unix_ms,
 							life_ms == 0 ? 0 : clock.unix_ms + life_ms, &grant))
 		return NODE_FORBIDDEN;
@@ -703,7 +704,7 @@ node_invite(Node *self, CoreClock clock, uint32_t tag, GrantRole role, int64_t l
 	invitation.n_addresses = self->n_addresses;
 	memcpy(invitation.addresses, self->addresses, sizeof invitation.addresses);
 	status = invitation_text(&self->crypto, &invitation, text) ? NODE_OK : NODE_NO_ADDRESS;
-	sodium_memzero(&invitation, sizeof invitation);
+	bytes_wipe(&invitation, sizeof invitation);
 	return status;
 }
 
@@ -1031,7 +1032,7 @@ end_join(Node *self, NodeJoin *join, NodeStatus status, const char *text, const 
 {
 	uint64_t	tag = join->tag;
 
-	sodium_memzero(join, sizeof *join);
+	bytes_wipe(join, sizeof *join);
 	self->config.callbacks.join_done(self->config.callbacks.context, tag, status, text,
 									 g == NULL ? NULL : g->membership.root, description, len);
 }
@@ -1115,17 +1116,17 @@ node_join(Node *self, CoreClock clock, const char *text, size_t len, uint64_t ta
 	*decode = invitation_decode(&self->crypto, text, len, clock.unix_ms, self->config.skew_ms, &join->invitation);
 	if (*decode != DECODE_OK)
 	{
-		sodium_memzero(join, sizeof *join);
+		bytes_wipe(join, sizeof *join);
 		return NODE_INVALID;
 	}
 	if (join->invitation.network != self->network)
 	{
-		sodium_memzero(join, sizeof *join);
+		bytes_wipe(join, sizeof *join);
 		return NODE_OTHER_NETWORK;
 	}
 	if (kad_id_equal(&join->invitation.node, &self->id))
 	{
-		sodium_memzero(join, sizeof *join);
+		bytes_wipe(join, sizeof *join);
 		return NODE_SELF;
 	}
 	peer = node_peer(self, join->invitation.curve_key, true);
@@ -1135,7 +1136,7 @@ node_join(Node *self, CoreClock clock, const char *text, size_t len, uint64_t ta
 			peer = NULL;
 	if (peer == NULL)
 	{
-		sodium_memzero(join, sizeof *join);
+		bytes_wipe(join, sizeof *join);
 		return NODE_BUSY;
 	}
 	join->active = true;

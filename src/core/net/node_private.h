@@ -3,10 +3,10 @@
  *	  What node.c (links, greetings, the core's messages) and node_group.c
  *	  (collections) share.
  */
-#ifndef SYNC_NODE_PRIVATE_H
-#define SYNC_NODE_PRIVATE_H
+#ifndef CORE_NODE_PRIVATE_H
+#define CORE_NODE_PRIVATE_H
 
-#include "net/node.h"
+#include "core/net/node.h"
 
 #define NODE_PEER_SLOTS 256		/* a power of two */
 #define NODE_REFUSALS 256		/* remembered, so that each is logged once */
@@ -24,7 +24,7 @@ typedef struct NodePeer
 	NodeRecord *record;			/* referenced; NULL until we know one */
 	bool		greeted;		/* its HELLO holds: it is heard and answered */
 	bool		welcomed;		/* it has answered ours ... */
-	TransportVia welcome_via;	/* ... over this link: without it, it may not know us any more */
+	LinkVia welcome_via;	/* ... over this link: without it, it may not know us any more */
 	int64_t		welcomed_ms;	/* tick at which it last did */
 	bool		told;			/* that it has to greet first */
 	bool		up;				/* our link to it is up ... */
@@ -33,7 +33,7 @@ typedef struct NodePeer
 	int64_t		hello_ms;		/* tick of our last HELLO to it, or 0 */
 	uint64_t	hello_request[2];	/* the last two that it may still answer, ... */
 	int64_t		hello_until_ms; /* ... until this tick */
-	TransportVia hello_via;		/* of its last HELLO: the link (0: none), ... */
+	LinkVia hello_via;		/* of its last HELLO: the link (0: none), ... */
 	uint64_t	hello_seq;		/* ... the number of its record there ... */
 	NetAddress	hello_address;	/* ... and its first address */
 	uint64_t	met_seq;		/* of the record it was met anew with when our link had failed */
@@ -156,9 +156,8 @@ struct Node
 	CoreMemory	memory;
 	CoreRandom	random;
 	CoreCrypto	crypto;
-	size_t		allocated;
 	CoreClock	now;
-	Transport  *transport;
+	Links		links;
 	RecordPool	pool;
 	bool		has_pool;
 	KadNode    *kad;
@@ -187,12 +186,12 @@ struct Node
 
 	int64_t		links_ms;		/* tick of the next look at the links */
 	int			n_links;
-	TransportLinkInfo link[TRANSPORT_LINKS_MAX + TRANSPORT_INBOUND_MAX];
+	LinkInfo	link[LINKS_MAX];
 	int64_t		pin_ms;
 
 	/* the message being handled, so that its answer takes the same link */
 	bool		handling;
-	TransportVia via;
+	LinkVia via;
 	NodePeer   *from;
 
 	int			n_waiting;
@@ -253,4 +252,4 @@ extern void group_reset(Node *self);
 extern void group_announce_all(Node *self);
 extern void group_unreachable(Node *self, const uint8_t curve[CORE_KEY_BYTES]);
 
-#endif							/* SYNC_NODE_PRIVATE_H */
+#endif							/* CORE_NODE_PRIVATE_H */

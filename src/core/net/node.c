@@ -8,20 +8,14 @@
  * back over the link by which its request came.  On a link, HELLO is the first
  * message each way; until it holds nothing else is heard.
  */
-#include "net/node_private.h"
+#include "core/net/node_private.h"
 
-#include <sodium.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "core/bytes.h"
-#include "net/address.h"
-#include "net/crypto_sodium.h"
 
-#define POLL_SLICE 256			/* frames handled before the loop gets its turn */
 #define RECORD_LIFE_MS (INT64_C(24) * 3600 * 1000)
 #define RECORD_RENEW_MS (INT64_C(8) * 3600 * 1000)	/* left when it is signed anew */
 #define HELLO_AGAIN_MS 2000
@@ -34,42 +28,12 @@
 #define ALARM_MS 60000			/* between records signed above that of the same namesake */
 #define ADOPTIONS 3				/* of our own past, before it counts as a copy */
 
-static void on_frame(void *context, const uint8_t curve[CORE_KEY_BYTES], TransportVia via,
-					 const uint8_t *frame, size_t len);
-static void on_unreachable(void *context, const uint8_t curve[CORE_KEY_BYTES]);
-static void on_refused(void *context, const NetAddress *from, const char *reason);
 static void look_at_links(Node *self);
 static bool sign_record(Node *self);
 static void renew(Node *self);
 static void send_waiting(Node *self);
 
 /* ---- what the core is handed ---- */
-
-static void *
-node_alloc(void *context, size_t size)
-{
-	Node	   *self = context;
-	size_t	   *p;
-
-	if (size > NODE_MEMORY || self->allocated > NODE_MEMORY - size)
-		return NULL;
-	p = malloc(size + 16);
-	if (p == NULL)
-		return NULL;
-	*p = size;
-	self->allocated += size;
-	return (char *) p + 16;
-}
-
-static void
-node_free(void *context, void *block)
-{
-	Node	   *self = context;
-	size_t	   *p = (size_t *) ((char *) block - 16);
-
-	self->allocated -= *p;
-	free(p);
-}
 
 static bool
 has_address(const NodeRecord *record, const NetAddress *address)
@@ -110,7 +74,7 @@ node_take_record(Node *self, NodePeer *peer, NodeRecord *record, bool proved)
 			!has_address(record, &self->link[i].address))
 		{
 			/* not theirs to us: of two with one key, one would then not hear of the other */
-			transport_drop_outbound(self->transport, peer->curve);
+			self->links.drop(self->links.self, peer->curve, true);
 			self->link[i].outbound = false;
 			peer->up = peer->welcomed = false;
 			peer->hello_ms = 0;
@@ -236,32 +200,10 @@ on_kad_done(void *context, uint64_t tag, const KadLookup *lookup)
 
 /* ---- life ---- */
 
-CoreClock
-node_clock(void)
-{
-	struct timespec tick;
-	struct timespec wall;
-
-	clock_gettime(CLOCK_MONOTONIC, &tick);
-	clock_gettime(CLOCK_REALTIME, &wall);
-	return (CoreClock) {
-		.tick_ms = (int64_t) tick.tv_sec * 1000 + tick.tv_nsec / 1000000,
-		.unix_ms = (int64_t) wall.tv_sec * 1000 + wall.tv_nsec / 1000000
-	};
-}
-
 Node *
 node_new(const NodeConfig *config, CoreClock clock, char *error, size_t room)
 {
-	Node	   *self = calloc(1, sizeof *self);
-	TransportConfig transport = {
-		.listen = config->listen,
-		.port = config->port,
-		.max_links = config->max_links,
-		.max_inbound = TRANSPORT_INBOUND_MAX,
-		.unreachable = on_unreachable,
-		.refused = on_refused
-	};
+	Node	   *self = core_alloc(config->memory, sizeof *self);
 	KadConfig	kad;
 
 	if (self == NULL)
@@ -269,11 +211,13 @@ node_new(const NodeConfig *config, CoreClock clock, char *error, size_t room)
 		snprintf(error, room, "out of memory");
 		return NULL;
 	}
+	memset(self, 0, sizeof *self);
 	self->config = *config;
 	self->now = clock;
-	self->memory = (CoreMemory) {self, node_alloc, node_free};
-	self->random = crypto_sodium_random();
-	self->crypto = crypto_sodium();
+	self->memory = *config->memory;
+	self->random = *config->random;
+	self->crypto = *config->crypto;
+	self->links = config->links;
 	memcpy(self->key, config->secret + CORE_SEED_BYTES, CORE_KEY_BYTES);
 	self->id = kad_id_of_key(&self->crypto, self->key);
 	self->network = node_network(&self->crypto, config->network, strlen(config->network));
@@ -282,15 +226,6 @@ node_new(const NodeConfig *config, CoreClock clock, char *error, size_t room)
 	self->n_addresses = config->n_addresses;
 	memcpy(self->addresses, config->addresses, sizeof self->addresses);
 	self->next_call = core_random_bits(&self->random) >> 8;
-	memcpy(transport.curve_public, config->curve_public, CORE_KEY_BYTES);
-	memcpy(transport.curve_secret, config->curve_secret, CORE_KEY_BYTES);
-	transport.context = self;
-	self->transport = transport_new(&transport, error, room);
-	if (self->transport == NULL)
-	{
-		node_destroy(&self);
-		return NULL;
-	}
 	if (!record_pool_init(&self->pool, &self->memory, &self->crypto, &self->random, self->network,
 						  config->skew_ms, NODE_RECORDS))
 	{
@@ -329,10 +264,11 @@ void
 node_destroy(Node **self_p)
 {
 	Node	   *self = *self_p;
+	CoreMemory	memory;
 
 	if (self == NULL)
 		return;
-	if (self->kad != NULL && self->transport != NULL)
+	if (self->kad != NULL)
 	{
 		WireMessage bye = {.version = WIRE_VERSION_MAX, .type = WIRE_BYE};
 
@@ -360,22 +296,10 @@ node_destroy(Node **self_p)
 		record_pool_release(&self->pool, self->own);
 		record_pool_reset(&self->pool);
 	}
-	transport_destroy(&self->transport);
-	sodium_memzero(&self->config, sizeof self->config);
-	free(self);
+	memory = self->memory;
+	bytes_wipe(self, sizeof *self);
+	core_free(&memory, self);
 	*self_p = NULL;
-}
-
-int
-node_descriptors(const Node *self, int *fds, int room)
-{
-	return transport_descriptors(self->transport, fds, room);
-}
-
-uint32_t
-node_generation(const Node *self)
-{
-	return transport_generation(self->transport);
 }
 
 int64_t
@@ -387,13 +311,10 @@ node_next_tick(const Node *self)
 	return group < next ? group : next;
 }
 
-bool
-node_run(Node *self, CoreClock clock)
+void
+node_tick(Node *self, CoreClock clock)
 {
-	bool		more;
-
 	self->now = clock;
-	more = transport_poll(self->transport, clock.tick_ms, POLL_SLICE, on_frame, self);
 	if (self->n_waiting > 0)
 		send_waiting(self);
 	if (clock.tick_ms >= self->links_ms)
@@ -411,7 +332,6 @@ node_run(Node *self, CoreClock clock)
 	group_tick(self);
 	if (clock.unix_ms >= self->sign_ms)
 		renew(self);
-	return more;
 }
 
 /* The own record, good for a day. */
@@ -493,7 +413,7 @@ node_advertise(Node *self, CoreClock clock, const NetAddress *addresses, int n)
 		for (NodePeer *peer = self->peer[i]; peer != NULL; peer = peer->next)
 			if (peer->up && peer->record != NULL)
 			{
-				transport_drop(self->transport, peer->curve);
+				self->links.drop(self->links.self, peer->curve, false);
 				peer->up = peer->inbound = peer->welcomed = false;
 				node_greet(self, peer, peer->record->addresses, peer->record->n_addresses);
 			}
@@ -577,12 +497,6 @@ node_pool(Node *self)
 	return &self->pool;
 }
 
-Transport *
-node_transport(Node *self)
-{
-	return self->transport;
-}
-
 const CoreCrypto *
 node_crypto(const Node *self)
 {
@@ -608,8 +522,7 @@ node_figures(const Node *self)
 {
 	NodeFigures figures = {
 		.kad = kad_node_stats(self->kad),
-		.refused = self->refused,
-		.memory = self->allocated + sizeof *self
+		.refused = self->refused
 	};
 
 	for (int i = 0; i < NODE_PEER_SLOTS; i++)
@@ -621,30 +534,20 @@ node_figures(const Node *self)
 	return figures;
 }
 
-int
-node_peers(Node *self, NodePeerInfo *out, int room)
+bool
+node_peer_info(const Node *self, const uint8_t curve[CORE_KEY_BYTES], NodePeerInfo *out)
 {
-	int			n = 0;
+	const NodePeer *peer = node_peer((Node *) self, curve, false);
 
-	look_at_links(self);
-	for (int i = 0; i < self->n_links && n < room; i++)
-	{
-		NodePeer   *peer = node_peer(self, self->link[i].curve_key, false);
-		NodePeerInfo *info = &out[n++];
-
-		memset(info, 0, sizeof *info);
-		info->link = self->link[i];
-		if (peer == NULL || !peer->greeted)
-			continue;
-		info->greeted = true;
-		info->id = peer->record->id;
-		info->n_addresses = peer->record->n_addresses;
-		memcpy(info->addresses, peer->record->addresses, sizeof info->addresses);
-		info->heard_ms = peer->heard_ms;
-		for (int k = 0; k < self->n_groups; k++)
-			info->collections += mesh_inside(&self->group[k]->mesh, &peer->record->id);
-	}
-	return n;
+	memset(out, 0, sizeof *out);
+	if (peer == NULL || !peer->greeted)
+		return false;
+	out->id = peer->record->id;
+	out->n_addresses = peer->record->n_addresses;
+	memcpy(out->addresses, peer->record->addresses, sizeof out->addresses);
+	for (int i = 0; i < self->n_groups; i++)
+		out->collections += mesh_inside(&self->group[i]->mesh, &peer->record->id);
+	return true;
 }
 
 /* ---- peers ---- */
@@ -718,7 +621,7 @@ node_peer(Node *self, const uint8_t curve[CORE_KEY_BYTES], bool create)
 
 /* ---- sending ---- */
 
-static TransportSent
+static LinkSent
 send_frame(Node *self, NodePeer *peer, const NetAddress *addresses, int n, const WireMessage *message, size_t *len)
 {
 
@@ -729,8 +632,8 @@ send_frame(Node *self, NodePeer *peer, const NetAddress *addresses, int n, const
 		n = peer->record->n_addresses;
 	}
 	if (!wire_encode(message, self->frame, sizeof self->frame, len))
-		return TRANSPORT_ERROR;
-	return transport_send(self->transport, self->now.tick_ms, peer->curve, addresses, n, self->frame, *len);
+		return LINK_ERROR;
+	return self->links.send(self->links.self, self->now.tick_ms, peer->curve, addresses, n, self->frame, *len);
 }
 
 /* What it waits for is kept with the peer: strangers decide how many are greeted that are not there. */
@@ -751,7 +654,7 @@ node_greet(Node *self, NodePeer *peer, const NetAddress *addresses, int n)
 
 	hello.request = node_request(self);
 	peer->hello_ms = self->now.tick_ms;
-	if (send_frame(self, peer, addresses, n, &hello, &len) != TRANSPORT_SENT)
+	if (send_frame(self, peer, addresses, n, &hello, &len) != LINK_SENT)
 	{
 		/* no answer to wait for */
 		peer->hello_ms = 0;
@@ -770,9 +673,9 @@ node_greet(Node *self, NodePeer *peer, const NetAddress *addresses, int n)
 static bool
 greeting_due(Node *self, NodePeer *peer)
 {
-	TransportLinkInfo info;
+	LinkInfo info;
 
-	if (peer->welcomed && !transport_link(self->transport, peer->welcome_via, &info))
+	if (peer->welcomed && !self->links.find(self->links.self, peer->welcome_via, &info))
 	{
 		peer->welcomed = false;
 		peer->hello_ms = 0;
@@ -815,8 +718,8 @@ send_waiting(Node *self)
 		{
 			if (greeting_due(self, peer))
 				node_greet(self, peer, waiting->addresses, waiting->n_addresses);
-			if (transport_send(self->transport, self->now.tick_ms, peer->curve, waiting->addresses,
-							   waiting->n_addresses, waiting->frame, waiting->len) == TRANSPORT_NO_ROOM)
+			if (self->links.send(self->links.self, self->now.tick_ms, peer->curve, waiting->addresses,
+							   waiting->n_addresses, waiting->frame, waiting->len) == LINK_NO_ROOM)
 				break;
 		}
 		core_free(&self->memory, waiting->frame);
@@ -832,7 +735,7 @@ node_send_to(Node *self, NodePeer *peer, const NetAddress *addresses, int n, con
 
 	if (greeting_due(self, peer))
 		node_greet(self, peer, addresses, n);
-	if (send_frame(self, peer, addresses, n, message, &len) == TRANSPORT_NO_ROOM)
+	if (send_frame(self, peer, addresses, n, message, &len) == LINK_NO_ROOM)
 		wait_for_room(self, peer->curve, addresses, n, len);
 }
 
@@ -843,7 +746,7 @@ node_send(Node *self, NodePeer *peer, const WireMessage *message)
 
 	if (greeting_due(self, peer))
 		node_greet(self, peer, NULL, 0);
-	return send_frame(self, peer, NULL, 0, message, &len) == TRANSPORT_SENT;
+	return send_frame(self, peer, NULL, 0, message, &len) == LINK_SENT;
 }
 
 void
@@ -852,7 +755,7 @@ node_answer(Node *self, const WireMessage *message)
 	size_t		len;
 
 	if (self->handling && wire_encode(message, self->frame, sizeof self->frame, &len))
-		(void) transport_answer(self->transport, self->via, self->frame, len);
+		(void) self->links.answer(self->links.self, self->via, self->frame, len);
 }
 
 void
@@ -1076,7 +979,7 @@ static void
 tell_of_namesake(Node *self, NodePeer *peer, NodeRecord *greeted)
 {
 	NodeRecord *known = peer->record;
-	TransportVia to;
+	LinkVia to;
 	WireMessage m = {.version = WIRE_VERSION_MAX, .type = WIRE_PING, .n_records = 1};
 	size_t		len;
 
@@ -1098,7 +1001,7 @@ tell_of_namesake(Node *self, NodePeer *peer, NodeRecord *greeted)
 	/* nobody waits for the answer */
 	m.request = node_request(self);
 	if (wire_encode(&m, self->frame, sizeof self->frame, &len))
-		(void) transport_answer(self->transport, to, self->frame, len);
+		(void) self->links.answer(self->links.self, to, self->frame, len);
 }
 
 /* HELLO, or its answer.  A peer that it holds for is heard from now on. */
@@ -1149,7 +1052,7 @@ handle_hello(Node *self, NodePeer *peer, const WireMessage *m)
 		if (!m->response)
 			node_answer_error(self, m->request, NULL, code, reason);
 		else
-			transport_drop(self->transport, peer->curve);
+			self->links.drop(self->links.self, peer->curve, false);
 		return;
 	}
 	if (kad_id_equal(&record->id, &self->id))
@@ -1230,9 +1133,9 @@ same_subnet(const NetAddress *a, const NetAddress *b)
 static int
 address_of_link(const Node *self, const NodeRecord *record)
 {
-	TransportLinkInfo info;
+	LinkInfo info;
 
-	if (transport_link(self->transport, self->via, &info))
+	if (self->links.find(self->links.self, self->via, &info))
 		for (int i = 0; i < record->n_addresses; i++)
 			if (info.outbound ? net_address_equal(&record->addresses[i], &info.address) :
 				same_subnet(&record->addresses[i], &info.address))
@@ -1289,10 +1192,10 @@ handle_message(Node *self, NodePeer *peer, const WireMessage *m)
 	record_pool_release(&self->pool, record);
 }
 
-static void
-on_frame(void *context, const uint8_t curve[CORE_KEY_BYTES], TransportVia via, const uint8_t *frame, size_t len)
+void
+node_frame(Node *self, CoreClock clock, const uint8_t curve[CORE_KEY_BYTES], LinkVia via,
+		   const uint8_t *frame, size_t len)
 {
-	Node	   *self = context;
 	NodePeer   *peer = node_peer(self, curve, true);
 	WireMessage m;
 	DecodeStatus status;
@@ -1300,6 +1203,7 @@ on_frame(void *context, const uint8_t curve[CORE_KEY_BYTES], TransportVia via, c
 	bool		response;
 	uint64_t	request;
 
+	self->now = clock;
 	if (peer == NULL)
 		return;
 	peer->heard_ms = self->now.tick_ms;
@@ -1350,12 +1254,12 @@ on_frame(void *context, const uint8_t curve[CORE_KEY_BYTES], TransportVia via, c
 	self->from = NULL;
 }
 
-static void
-on_unreachable(void *context, const uint8_t curve[CORE_KEY_BYTES])
+void
+node_unreachable(Node *self, CoreClock clock, const uint8_t curve[CORE_KEY_BYTES])
 {
-	Node	   *self = context;
 	NodePeer   *peer = node_peer(self, curve, false);
 
+	self->now = clock;
 	if (peer == NULL)
 		return;
 	peer->up = false;
@@ -1380,18 +1284,6 @@ on_unreachable(void *context, const uint8_t curve[CORE_KEY_BYTES])
 	group_unreachable(self, curve);
 }
 
-/* The transport has seen to it that this is no flood. */
-static void
-on_refused(void *context, const NetAddress *from, const char *reason)
-{
-	char		text[ADDRESS_TEXT];
-	char	   *port = strrchr(address_text(from, text), ':');
-
-	if (port != NULL)
-		*port = '\0';
-	node_say(context, NODE_LOG, "refused a connection from %s: %s", text, reason);
-}
-
 /*
  * Which links there are, once a second.  One that was made anew is greeted
  * anew: who is at its other end may have begun anew, too.
@@ -1399,19 +1291,17 @@ on_refused(void *context, const NetAddress *from, const char *reason)
 static void
 look_at_links(Node *self)
 {
-	int			n = transport_links(self->transport, self->link, TRANSPORT_LINKS_MAX + TRANSPORT_INBOUND_MAX);
-
 	self->links_ms = self->now.tick_ms + LINKS_MS;
-	self->n_links = n < TRANSPORT_LINKS_MAX + TRANSPORT_INBOUND_MAX ? n : TRANSPORT_LINKS_MAX + TRANSPORT_INBOUND_MAX;
+	self->n_links = self->links.list(self->links.self, self->link, LINKS_MAX);
 	for (int i = 0; i < NODE_PEER_SLOTS; i++)
 		for (NodePeer *peer = self->peer[i]; peer != NULL; peer = peer->next)
 			peer->up = peer->inbound = false;
 	for (int i = 0; i < self->n_links; i++)
 	{
-		const TransportLinkInfo *link = &self->link[i];
+		const LinkInfo *link = &self->link[i];
 		NodePeer   *peer = node_peer(self, link->curve_key, false);
 
-		if (peer == NULL || link->state != TRANSPORT_UP)
+		if (peer == NULL || !link->up)
 			continue;
 		if (!link->outbound)
 		{

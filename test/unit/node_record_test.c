@@ -98,6 +98,30 @@ test_ids(void)
 	ok(!kad_id_parse(text, 64, &parsed), "text with another character is refused");
 }
 
+/* The one text of each (RFC 5952, section 4). */
+static void
+test_address_text(void)
+{
+	static const struct
+	{
+		NetAddress	address;
+		const char *text;
+	}			known[] = {
+		{{{[10] = 255, [11] = 255, 192, 0, 2, 1}, 7777}, "192.0.2.1:7777"},
+		{{{0x20, 0x01, 0x0d, 0xb8, [15] = 1}, 7777}, "[2001:db8::1]:7777"},
+		{{{[15] = 1}, 1}, "[::1]:1"},
+		{{{0}, 0}, "[::]:0"},
+		{{{0xfe, 0x80}, 65535}, "[fe80::]:65535"},
+		{{{0x20, 0x01, [7] = 1, [9] = 1, [11] = 1, [13] = 1, [15] = 1}, 2}, "[2001::1:1:1:1:1]:2"},
+		{{{0x20, 0x01, 0x0d, 0xb8, [9] = 1, [15] = 1}, 3}, "[2001:db8::1:0:0:1]:3"},
+		{{{0x20, 0x01, 0x0d, 0xb8, [7] = 1, [9] = 1, [11] = 1, [13] = 1, [15] = 1}, 4}, "[2001:db8:0:1:1:1:1:1]:4"},
+	};
+	char		text[ADDRESS_TEXT];
+
+	for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
+		ok(strcmp(address_text(&known[i].address, text), known[i].text) == 0, "address %s is written %s", known[i].text, text);
+}
+
 static void
 test_addresses(void)
 {
@@ -145,6 +169,7 @@ test_addresses(void)
 		   "%d.%d.%d.%d: %s, %s", v4[i].ip[0], v4[i].ip[1], v4[i].ip[2], v4[i].ip[3],
 		   v4[i].usable ? "usable" : "not usable", v4[i].private ? "private" : "public");
 	}
+	test_address_text();
 	a = net_address_v4(8, 8, 8, 8, 0);
 	ok(!net_address_usable(&a), "port 0 is not usable");
 

@@ -9,7 +9,7 @@
 #include <sodium.h>
 #include <string.h>
 
-#include "core/net/node_private.h"
+#include "core/net/node_state.h"
 #include "host_fixture.h"
 #include "net/net_node.h"
 #include "own_address.h"

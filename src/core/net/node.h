@@ -167,7 +167,7 @@ typedef struct NodePeerInfo
 /* Who is at the other end of the links with this CURVE key?  False, and zeros, while nobody has greeted. */
 extern bool node_peer_info(const Node *self, const uint8_t curve[CORE_KEY_BYTES], NodePeerInfo *out);
 
-/* ---- collections, in node_group.c ---- */
+/* ---- collections ---- */
 
 /*
  * Hold a collection that the process around keeps: secret is that of its root

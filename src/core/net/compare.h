@@ -1,0 +1,29 @@
+/*
+ * compare.h
+ *	  How the statements about a collection spread.
+ */
+#ifndef CORE_COMPARE_H
+#define CORE_COMPARE_H
+
+#include "core/net/group.h"
+#include "core/net/outbox.h"
+
+/* To one peer, and to the members that are connected, but one. */
+extern void compare_send(Node *self, NodeGroup *g, NodePeer *to, const uint8_t *const *statements, int n);
+extern void compare_push(Node *self, NodeGroup *g, const uint8_t *const *statements, int n, const NodePeer *except);
+
+/* Sign a statement into out[GRANT_BYTES], take it, tell the others. */
+extern NodeStatus compare_sign(Node *self, NodeGroup *g, const uint8_t *secret, const Grant *grant, uint8_t *out);
+
+/* Take what came; what was new is pushed on.  Returns how many were new. */
+extern int	compare_take(Node *self, NodeGroup *g, NodePeer *from, const WireMessage *message);
+
+/* Compare with a member that is connected; the end of that. */
+extern void compare_begin(Node *self, NodeGroup *g);
+extern void compare_end(Node *self, NodeGroup *g);
+
+/* GRANTS came, or the answer to ours. */
+extern void compare_receive(Node *self, NodeGroup *g, NodePeer *from, const WireMessage *message);
+extern void compare_answered(Node *self, NodeGroup *g, NodePeer *from, const WireMessage *message);
+
+#endif							/* CORE_COMPARE_H */

@@ -10,6 +10,7 @@
 
 #include "core/vec/distance.h"
 #include "miscadmin.h"
+#include "utils/memutils.h"
 
 /* Where node `id` is on `level`. */
 static HnswRef

@@ -13,7 +13,7 @@
  *	link.c		choice of neighbours, changes of one node's links
  *	insert.c	insertion into an existing index
  *	build.c		in-memory build; its phases are in build_*.c, its state in build.h
- *	vacuum.c	removal of dead rows, repair of the graph
+ *	vacuum.c	removal of dead rows, repair of the graph: passes in vacuum_*.c, state in vacuum.h
  *	plan.c		planner hook: no distances that nobody looks at
  *	check.c		hnsw_check
  *	stats.c		hnsw_stats

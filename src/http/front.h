@@ -1,0 +1,378 @@
+/*
+ * front.h
+ *	  What the files of the HTTP front share: its state, and the life of a
+ *	  connection and of a request.  Nobody else includes it.
+ *
+ *	  front.c			the process: loop, start, stop
+ *	  listener.c		listening sockets, which follow the settings
+ *	  hooks.c			what the HTTP library calls; what is said without the database
+ *	  client.c			phases, deadlines and hanging up of connections; networks
+ *	  request_queue.c	requests that wait for an executor
+ *	  dispatch.c		executors: requests to them, answers from them
+ *	  reply.c			answers: made, sent, logged
+ *	  buffered.c		memory of bodies and answers
+ *	  linger.c			sockets whose client still sends what nobody wants
+ *
+ * A connection passes through these phases.  Each has one deadline, but for
+ * waiting, where the statement_timeout of the request is what ends it:
+ *
+ *	  NEW ──▶ HEADER ──▶ BODY ──▶ WAITING ──▶ SENDING ──▶ IDLE ──▶ HEADER ...
+ *	           ▲           └────── answered without ──▲ │
+ *	           └───────────────  the database  ─────────┘
+ *
+ * and a request through these states, ARRIVING ──▶ QUEUED ──▶ RUNNING ──▶ ANSWERED,
+ * of which it may skip any between the first and the last.
+ *
+ * All memory that belongs to clients is malloc's and may be missing: hooks of the
+ * library must not raise an error.
+ */
+#ifndef VECDB_HTTP_FRONT_H
+#define VECDB_HTTP_FRONT_H
+
+#include "pgcompat.h"
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include "http/admin.h"
+#include "http/guard.h"
+#include "http/ipc.h"
+#include "http/microhttpd.h"
+#include "http/route.h"
+#include "http/site.h"
+#include "lib/ilist.h"
+#include "lib/pairingheap.h"
+#include "storage/latch.h"
+
+/* How often it is looked at what a client takes of its answer. */
+#define SAMPLE_MS				1000
+
+/* Parameters of a query. */
+#define MAX_PARAMETERS			100
+
+/* After an early answer what the client still sends is read so long. */
+#define LINGER_MS				1000
+#define MAX_LINGERING			64
+
+typedef enum ServerKind
+{
+	SERVER_MAIN,
+	SERVER_DRAINING,			/* the main one before a reload */
+	SERVER_ADMIN,
+	NSERVERS
+} ServerKind;
+
+typedef struct Server
+{
+	HttpServer *http;			/* NULL: none */
+	ServerKind	kind;
+	int			fd;				/* the listening socket; the library's */
+	int			connections;
+	bool		to_run;			/* it has something to do without an event */
+	char	   *address;		/* what it was started with */
+	int			port;
+	size_t		pool_bytes;
+	int			max_connections;
+	int			max_per_address;
+	dlist_head	clients;
+} Server;
+
+typedef struct Client Client;
+
+/*
+ * What the clients of an address share: of IPv6 the first half of it, which is
+ * what one client can be sure to have.  It is there as long as they are.
+ */
+typedef struct Network
+{
+	dlist_node	node;			/* in networks */
+	uint64		address;
+	int			connections;
+	int			waiting;		/* requests that wait for an executor */
+	dlist_head	queue;			/* those, the longest waiting first */
+	dlist_node	turn_node;		/* in turns, while any waits */
+} Network;
+
+typedef enum RequestState
+{
+	REQUEST_ARRIVING,
+	REQUEST_QUEUED,
+	REQUEST_RUNNING,
+	REQUEST_ANSWERED			/* its answer is there, or being sent */
+} RequestState;
+
+/* One request, from its first line to the end of its answer. */
+typedef struct Request
+{
+	uint64		id;
+	dlist_node	node;			/* in its network's queue, or in admin_queue */
+	Client	   *client;			/* NULL: gone */
+	RequestState state;
+	HttpMethod	method;
+	RouteId		route;
+	int64		started_us;
+	char	   *target;			/* path and query, of target_len bytes */
+	size_t		target_len;
+	char	   *headers;		/* name NUL value NUL ... */
+	size_t		headers_len;
+	char	   *body;
+	size_t		body_len;
+	size_t		body_size;
+	size_t		body_expected;
+	uint64		body_seen;
+
+	/* the answer */
+	int			status;
+	char	   *answer_headers;
+	size_t		answer_headers_len;
+	char	   *site_headers;	/* what the browser is told besides; NULL: nothing */
+	size_t		site_headers_len;
+	char	   *answer;
+	size_t		answer_len;
+	bool		last;			/* close the connection after it */
+	bool		raw;			/* it went out on the socket itself */
+	size_t		counted;		/* bytes counted as buffered */
+	int64		body_ms;		/* when the last of its body came */
+} Request;
+
+typedef enum ClientPhase
+{
+	CLIENT_NEW,					/* nothing came yet */
+	CLIENT_IDLE,				/* between two requests */
+	CLIENT_HEADER,
+	CLIENT_BODY,
+	CLIENT_WAITING,				/* for an executor */
+	CLIENT_SENDING
+} ClientPhase;
+
+struct Client
+{
+	HttpConnection *conn;
+	Server	   *server;
+	int			fd;
+	ClientPhase phase;
+	bool		timed;			/* in the heap of deadlines */
+	bool		watched;		/* in watch_fd */
+	bool		gone;			/* it hung up, or we gave it up */
+	bool		refused;		/* answered on the socket, before the body was through */
+	bool		linger;
+	int64		deadline_ms;
+	pairingheap_node deadline_node;
+	dlist_node	node;			/* in its server's list */
+	dlist_node	phase_node;		/* in idle_clients or unwatched_clients */
+	bool		to_watch;		/* in unwatched_clients */
+	int64		waiting_since_ms;
+	Request    *request;
+	char		address[INET6_ADDRSTRLEN];
+	Network    *network;
+
+	/* what it takes of an answer */
+	int64		since_ms;		/* the answer, or the body, began */
+	uint64		taken;			/* bytes the connection had acknowledged when it was looked at */
+	int64		sampled_ms;		/* and when that was */
+	uint64		pace;			/* bytes it took between the last two looks */
+	int64		slow_since_ms;	/* it has been below vecdb.http_min_rate since; 0: it is not */
+	uint64		window_taken;	/* taken as it was when the present vecdb.http_body_timeout began */
+	int64		window_ms;
+};
+
+/* What the front knows of an executor. */
+typedef enum WorkerPhase
+{
+	WORKER_DOWN,
+	WORKER_IDLE,
+	WORKER_HEAD,				/* request's head is being sent */
+	WORKER_BODY,				/* request's body is being sent */
+	WORKER_ANSWER_HEAD,			/* the answer's head is awaited */
+	WORKER_ANSWER_BODY
+} WorkerPhase;
+
+typedef struct Worker
+{
+	WorkerPhase phase;
+	shm_mq_handle *out;
+	shm_mq_handle *in;
+	Request    *request;
+	IpcRequest	head;			/* must stay in place while it is being sent */
+	size_t		sent;
+	IpcAnswer	answer;
+	int64		give_up_ms;		/* its request was cancelled, and has until then; 0: it was not */
+	char	   *headers;
+	char	   *body;			/* NULL when the answer is thrown away */
+	bool		no_room;		/* for want of room */
+	size_t		got;
+} Worker;
+
+/* A socket whose connection the library closed while its client was sending. */
+typedef struct Lingering
+{
+	int			fd;				/* -1: free */
+	int64		deadline_ms;
+} Lingering;
+
+/* The front's state: one process, one front. */
+typedef struct Front
+{
+	IpcShared  *shared;
+	int64		now_ms;			/* monotonic; of this turn of the loop */
+	int64		stop_ms;		/* when to stop at the latest; 0: not stopping */
+	AdminCounters counters;
+
+	Server		servers[NSERVERS];
+	int64		listen_retry_ms;	/* 0: nothing to try again */
+
+	dlist_head	networks;
+	dlist_head	idle_clients;	/* the longest idle first */
+	dlist_head	unwatched_clients;	/* that wait, the longest waiting first */
+	pairingheap *deadlines;
+	int			watch_fd;		/* epoll: clients that wait, sockets that linger */
+	Lingering	lingering[MAX_LINGERING];
+	int			nlingering;
+	uint64		last_request_id;
+
+	dlist_head	turns;			/* networks with requests that wait, whose turn is next first */
+	dlist_head	admin_queue;	/* /metrics waits for nobody's turn */
+
+	Worker	   *workers;		/* nworkers of them */
+	bool	   *worker_busy;
+	int			nworkers;
+
+	char	   *collections_text;	/* of /metrics, the last there was */
+	size_t		collections_text_len;
+
+	WaitEventSet *wait_set;
+	bool		wait_set_stale;
+} Front;
+
+extern Front front;
+extern const HttpHooks front_hooks;
+
+extern int64 FrontMonotonicUs(void);
+
+/* ---- client.c ---- */
+
+extern void ClientsInit(void);
+
+/* Begin a phase that ends after so long; -1: it has no deadline. */
+extern void ClientEnter(Client *c, ClientPhase phase, int64 timeout_ms);
+extern void ClientClearDeadline(Client *c);
+
+/* Bytes that the other side of a connection has acknowledged in all; what was known where that cannot be told. */
+extern uint64 ClientBytesTaken(const Client *c);
+
+/* Notice, from WATCH_AFTER_MS on, when a client that waits hangs up. */
+extern void ClientWatchSoon(Client *c);
+extern void ClientsWatchDue(void);
+extern void ClientsWatchEvents(void);
+extern void ClientUnwatch(Client *c);
+
+/* Let the library go on with a client that waited. */
+extern void ClientResume(Client *c);
+
+/* The client of a waiting request is gone: so is the reason to go on with it. */
+extern void ClientAbandon(Client *c);
+
+/* Close a connection in favour of a new one. */
+extern void ClientMakePlace(Server *server);
+
+/* End the phases whose deadline has passed; when the next one is, -1: never. */
+extern void ClientsExpire(void);
+extern int64 ClientsDeadline(void);
+
+/* The network of an address, counted as one connection more; NULL: no memory. */
+extern Network *NetworkJoin(uint64 address);
+extern void NetworkLeave(Network *network);
+
+/* ---- request_queue.c ---- */
+
+extern void QueueInit(void);
+
+/* Have a request wait for an executor; false: it is answered instead. */
+extern bool QueueEnter(Request *r);
+extern void QueueLeave(Request *r);
+
+/* The request whose turn it is, no longer in the queue; NULL when none waits. */
+extern Request *QueueNext(void);
+
+/* The network that gives up a place of a full queue to one more request of another, or NULL. */
+extern Network *QueueFindPlace(const Network *asks);
+extern void QueueRefuse(Request *r);
+
+/* ---- dispatch.c ---- */
+
+extern void WorkersInit(void);
+
+/* However the front ends, so do the executors that run a request. */
+extern void WorkersLeave(void);
+
+/* Is an executor connected to the database?  Could one not connect the last time? */
+extern bool WorkersAnyUp(void);
+extern bool WorkersAnyFailing(void);
+
+/* Give queues to executors that want them. */
+extern void WorkersServeSlots(void);
+
+/* Move what can be moved to and from executors; end those that do not end themselves. */
+extern void WorkersTurn(void);
+
+/* When WorkersTurn() has something to do without an event; -1: never. */
+extern int64 WorkersDeadline(void);
+
+/* Hand waiting requests to idle executors. */
+extern void WorkersDispatch(void);
+
+/* Executors that try to connect do it at once. */
+extern void WorkersNudge(void);
+
+/* Cancel the statement of a request that runs; of all. */
+extern void WorkersCancel(const Request *r);
+extern void WorkersCancelAll(void);
+
+/* A request is done: its client, if still there, takes the answer. */
+extern void RequestDeliver(Request *r);
+
+/* ---- reply.c ---- */
+
+/* Headers are pairs ended by NULL.  False where there is no memory. */
+extern bool ReplyHeaders(Request *r, const char *const *pairs);
+extern bool ReplySiteHeaders(Request *r, const SiteResult *site);
+
+/* Make the answer; code NULL: PTnnn of the status. */
+extern void ReplyError(Request *r, int status, const char *code, const char *message, const char *hint);
+extern void ReplyText(Request *r, int status, const char *type, const char *text);
+extern void ReplyMetrics(Request *r);
+
+/* Hand the answer to the library, within a hook. */
+extern HttpVerdict ReplySend(Client *c);
+extern void ReplyRaw(Client *c, int status, const char *reason, const char *message, const char *hint);
+
+/* One line in the log for each request that is done. */
+extern void ReplyLog(Client *c, Request *r, bool sent);
+
+/* ---- buffered.c ---- */
+
+/* Count memory for a request's body or answer; false when there is none left. */
+extern bool RequestCountBytes(Request *r, size_t bytes);
+extern bool RequestKeepBody(Request *r, const char *data, size_t len);
+extern void RequestDropBody(Request *r);
+extern void RequestFree(Request *r);
+
+/* ---- linger.c ---- */
+
+extern void LingerInit(void);
+extern void LingerBegin(int fd);
+
+/* Is this what epoll tells of a socket that lingers?  Then it has been read. */
+extern bool LingerEvent(void *what);
+extern void LingerExpire(void);
+
+/* The next deadline; -1: there is none. */
+extern int64 LingerDeadline(void);
+
+/* ---- listener.c ---- */
+
+/* Follow the settings: listen where they say, let go of the rest. */
+extern void ListenersAdjust(void);
+extern void ListenerStop(Server *s);
+
+#endif							/* VECDB_HTTP_FRONT_H */

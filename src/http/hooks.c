@@ -1,0 +1,416 @@
+/*
+ * hooks.c
+ *	  What the HTTP library calls as a connection and a request go on, and what is
+ *	  answered without the database.
+ *
+ * No hook may raise an error: what jumps across the library's frames leaves it
+ * broken.
+ */
+#include "http/front.h"
+
+#include <arpa/inet.h>
+
+#include "guc.h"
+#include "http/answer.h"
+#include "storage/ipc.h"
+
+/* How long /metrics waits for the part about collections. */
+#define METRICS_WAIT_MS			1000
+
+static void *
+on_accepted(void *server_arg, HttpConnection *conn, int fd, const struct sockaddr *peer)
+{
+	Server	   *server = server_arg;
+	Client	   *c;
+	uint64		address = 0;
+
+	if (server->kind == SERVER_MAIN && server->connections + 1 >= server->max_connections)
+		ClientMakePlace(server);
+	c = calloc(1, sizeof(*c));
+	if (!c)
+		return NULL;
+	c->conn = conn;
+	c->server = server;
+	c->fd = fd;
+	c->phase = CLIENT_NEW;
+	if (peer->sa_family == AF_INET)
+	{
+		const struct in_addr *a = &((const struct sockaddr_in *) peer)->sin_addr;
+
+		inet_ntop(AF_INET, a, c->address, sizeof(c->address));
+		address = a->s_addr;
+	}
+	else if (peer->sa_family == AF_INET6)
+	{
+		const struct in6_addr *a = &((const struct sockaddr_in6 *) peer)->sin6_addr;
+
+		inet_ntop(AF_INET6, a, c->address, sizeof(c->address));
+		memcpy(&address, IN6_IS_ADDR_V4MAPPED(a) ? a->s6_addr + 8 : a->s6_addr, sizeof(address));
+	}
+	c->network = NetworkJoin(address);
+	if (!c->network)
+	{
+		free(c);
+		return NULL;
+	}
+	dlist_push_tail(&server->clients, &c->node);
+	server->connections++;
+	if (server->kind != SERVER_ADMIN)
+	{
+		front.counters.connections++;
+		front.counters.connections_total++;
+	}
+	ClientEnter(c, CLIENT_NEW, VecdbHttpHeaderTimeout_ms);
+	return c;
+}
+
+/*
+ * The library takes memory of the connection for each parameter, and where there
+ * is none left it neither goes on nor says so.
+ */
+static bool
+has_too_many_parameters(const char *uri)
+{
+	int			n = 0;
+
+	for (const char *p = strchr(uri, '?'); p != NULL && n <= MAX_PARAMETERS; p = strchr(p + 1, '&'))
+		n++;
+	return n > MAX_PARAMETERS;
+}
+
+static void
+on_started(void *client, const char *uri)
+{
+	Client	   *c = client;
+	Request    *r = calloc(1, sizeof(*r));
+
+	ClientEnter(c, CLIENT_HEADER, VecdbHttpHeaderTimeout_ms);
+	if (!r)
+		return;
+	r->target = strdup(uri);
+	if (!r->target)
+	{
+		free(r);
+		return;
+	}
+	r->id = ++front.last_request_id;
+	r->method = HTTP_OTHER;
+	r->target_len = strlen(uri);
+	r->client = c;
+	r->started_us = FrontMonotonicUs();
+	c->request = r;
+	if (has_too_many_parameters(uri))
+	{
+		front.counters.rejected[ADMIN_REJECT_GUARD]++;
+		ReplyRaw(c, 414, "URI Too Long", "the query has more than 100 parameters", NULL);
+		c->gone = c->linger = true;
+		shutdown(c->fd, SHUT_RDWR);
+	}
+}
+
+/* The header lines, for the executor: name NUL value NUL ... */
+static bool
+keep_headers(Request *r, const GuardRequest *request)
+{
+	size_t		len = 0;
+	char	   *out;
+
+	for (size_t i = 0; i < request->nheaders; i++)
+		len += request->headers[i].name_len + request->headers[i].value_len + 2;
+	r->headers = out = malloc(len + 1);
+	if (!out)
+		return false;
+	r->headers_len = len;
+	for (size_t i = 0; i < request->nheaders; i++)
+	{
+		const GuardHeader *h = &request->headers[i];
+
+		memcpy(out, h->name, h->name_len);
+		out += h->name_len;
+		*out++ = '\0';
+		memcpy(out, h->value, h->value_len);
+		out += h->value_len;
+		*out++ = '\0';
+	}
+	return true;
+}
+
+/* The admin port: what the front can say by itself. */
+static void
+RouteAdmin(Request *r)
+{
+	if (r->method != HTTP_GET && r->method != HTTP_HEAD)
+	{
+		static const char *const allow[] = {"Content-Type", ANSWER_JSON, "Allow", "GET, HEAD", NULL};
+
+		ReplyError(r, 405, NULL, "the admin port only reads", NULL);
+		ReplyHeaders(r, allow);
+	}
+	else if (strcmp(r->target, "/live") == 0)
+		ReplyText(r, 200, ANSWER_TEXT, "OK\n");
+	else if (strcmp(r->target, "/ready") == 0)
+	{
+		if (!WorkersAnyUp())
+			ReplyError(r, 503, NULL, "no executor is connected to the database",
+					  "The server's log says why; see vecdb.http_database and vecdb.http_role.");
+		else if (front.servers[SERVER_MAIN].http == NULL)
+			ReplyError(r, 503, NULL, "the front does not listen", "The server's log says why.");
+		else
+			ReplyText(r, 200, ANSWER_TEXT, "OK\n");
+	}
+	else if (strcmp(r->target, "/metrics") == 0)
+		r->route = ROUTE_METRICS;
+	else
+		ReplyError(r, 404, NULL, "there is no such path", "The admin port has /live, /ready and /metrics.");
+}
+
+/*
+ * The route and what can be said without the database.  An error found here is
+ * answered when the body is through, so that the connection stays usable.
+ */
+static void
+RoutePublic(Request *r, const GuardRequest *request)
+{
+	Route		route;
+	char	   *param = malloc(r->target_len + 1);
+
+	if (!param)
+	{
+		ReplyError(r, 503, "53200", "out of memory", NULL);
+		return;
+	}
+	route_find(r->target, r->target_len, param, &route);
+	free(param);
+	r->route = route.id;
+	if (r->method == HTTP_OPTIONS && (route.id != ROUTE_NONE || r->target[0] == '*'))
+	{
+		r->status = 204;
+		ReplyHeaders(r, (const char *const[]) {"Allow", route_allow(route.id), NULL});
+		r->state = REQUEST_ANSWERED;
+	}
+	else if (route.id == ROUTE_NONE)
+		ReplyError(r, 404, NULL, "there is no such path",
+				  "Paths are /health, /stats, /vectors, /vectors/ID, /search, /collections, /collections/NAME and /collections/NAME/search.");
+	else if (r->method == HTTP_OTHER || !(route.methods & (1U << r->method)))
+		ReplyError(r, 405, NULL, "this path does not have that method", "The header Allow names those it has.");
+	else if (route.malformed)
+		ReplyError(r, 400, NULL, "the path is not well percent-encoded", NULL);
+	else if (route.id == ROUTE_HEALTH)
+		ReplyText(r, 200, ANSWER_TEXT, "OK");
+	else if (r->method == HTTP_POST && guard_header(request, "Content-Encoding"))
+		ReplyError(r, 415, NULL, "a body must not be compressed", NULL);
+	else if (r->method == HTTP_POST && !guard_is_json(guard_header(request, "Content-Type")))
+		ReplyError(r, 415, NULL, "the body must be JSON in UTF-8",
+				  "Send the header \"Content-Type: application/json\"; curl does with --json.");
+	else if (front.stop_ms != 0)
+		ReplyError(r, 503, "57P01", "the server is shutting down", NULL);
+	else if (!WorkersAnyUp() && WorkersAnyFailing())
+		ReplyError(r, 503, "08006", "no executor is connected to the database",
+				  "The server's log says why; see vecdb.http_database and vecdb.http_role.");
+	else if (front.counters.queued >= VecdbHttpMaxQueue && !QueueFindPlace(r->client->network))
+		QueueRefuse(r);
+	else if (!keep_headers(r, request))
+		ReplyError(r, 503, "53200", "out of memory", NULL);
+}
+
+/* Refuse what a page of another site has a browser send; whether the request may go on. */
+static bool
+RouteAllowSite(Client *c, const GuardRequest *request, const GuardResult *guard)
+{
+	Request    *r = c->request;
+	struct sockaddr_storage local;
+	socklen_t	len = sizeof(local);
+	bool		admin = c->server->kind == SERVER_ADMIN;
+	SiteRules	rules = {
+		.hosts = VecdbHttpHosts,
+		.origins = admin ? "" : VecdbHttpCorsOrigins,
+		.listen = admin ? "127.0.0.1" : VecdbHttpListen,
+		.local = getsockname(c->fd, (struct sockaddr *) &local, &len) == 0 ? (struct sockaddr *) &local : NULL
+	};
+	SiteResult	site;
+
+	site_check(request, guard, &rules, &site);
+	if (!admin && !ReplySiteHeaders(r, &site))
+		ReplyError(r, 503, "53200", "out of memory", NULL);
+	else if (site.status != 0)
+	{
+		front.counters.rejected[ADMIN_REJECT_SITE]++;
+		ReplyError(r, site.status, NULL, site.message, site.hint);
+	}
+	return r->state != REQUEST_ANSWERED;
+}
+
+static HttpVerdict
+on_headers(void *client, const GuardRequest *request)
+{
+	Client	   *c = client;
+	Request    *r = c->request;
+	GuardLimits limits;
+	GuardResult guard;
+	bool		allowed;
+
+	if (!r || c->gone)
+		return HTTP_CLOSE;
+	limits.max_uri = VecdbHttpMaxUri;
+	limits.max_headers = VecdbHttpMaxHeaders;
+	limits.max_body = (uint64) VecdbHttpMaxBody_kb * 1024;
+	guard_check(request, r->target, r->target_len, &limits, &guard);
+	r->method = guard.method;
+	if (guard.status != 0)
+	{
+		front.counters.rejected[ADMIN_REJECT_GUARD]++;
+		ReplyError(r, guard.status, NULL, guard.message, guard.hint);
+		r->last = true;
+		c->linger = true;
+		return ReplySend(c);
+	}
+	allowed = RouteAllowSite(c, request, &guard);
+	if (guard.target != r->target)
+	{
+		memmove(r->target, guard.target, guard.target_len);
+		r->target[guard.target_len] = '\0';
+		r->target_len = guard.target_len;
+	}
+	r->body_expected = guard.chunked ? 0 : (size_t) guard.body_len;
+
+	/*
+	 * Before 1.0 the library ends lines between chunks at a bare LF, and 1.0 takes
+	 * the LF behind a chunk's extension for data: it may see a body end where a
+	 * proxy does not.  What such a body hides must not become a request.
+	 */
+	if (guard.chunked)
+		r->last = true;
+	if (allowed && c->server->kind == SERVER_ADMIN)
+		RouteAdmin(r);
+	else if (allowed)
+		RoutePublic(r, request);
+	c->since_ms = r->body_ms = front.now_ms;
+	c->pace = UINT64_MAX;
+	ClientEnter(c, CLIENT_BODY, VecdbHttpBodyTimeout_ms);
+	return HTTP_GO_ON;
+}
+
+static HttpVerdict
+on_body(void *client, const char *data, size_t len)
+{
+	Client	   *c = client;
+	Request    *r = c->request;
+
+	if (!r || c->gone)
+		return HTTP_CLOSE;
+	r->body_seen += len;
+	r->body_ms = front.now_ms;
+	if (c->refused)
+		return HTTP_GO_ON;
+	if (r->body_seen > (uint64) VecdbHttpMaxBody_kb * 1024)
+	{
+		/* The answer goes out now; what still comes is thrown away for a moment. */
+		front.counters.rejected[ADMIN_REJECT_GUARD]++;
+		ReplyRaw(c, 413, "Content Too Large", "the body is too large", "The limit is the setting vecdb.http_max_body.");
+		shutdown(c->fd, SHUT_WR);
+		RequestDropBody(r);
+		c->refused = true;
+		ClientEnter(c, CLIENT_BODY, LINGER_MS);
+		return HTTP_GO_ON;
+	}
+	if (r->state != REQUEST_ANSWERED && r->method == HTTP_POST && !RequestKeepBody(r, data, len))
+	{
+		RequestDropBody(r);
+		front.counters.rejected[ADMIN_REJECT_MEMORY]++;
+		ReplyError(r, 503, "53200", "too many bodies are in memory", "The limit is the setting vecdb.http_max_buffered.");
+	}
+	return HTTP_GO_ON;
+}
+
+static HttpVerdict
+on_complete(void *client)
+{
+	Client	   *c = client;
+	Request    *r = c->request;
+
+	if (!r || c->gone || c->refused)
+		return HTTP_CLOSE;
+	if (r->state == REQUEST_ANSWERED && r->route == ROUTE_METRICS)
+		ReplyMetrics(r);
+	if (r->state == REQUEST_ANSWERED)
+		return ReplySend(c);
+
+	Assert(r->state == REQUEST_ARRIVING);
+	if (!QueueEnter(r))
+		return ReplySend(c);
+	ClientEnter(c, CLIENT_WAITING, r->route == ROUTE_METRICS ? METRICS_WAIT_MS : -1);
+	ClientWatchSoon(c);
+	return HTTP_WAIT;
+}
+
+static void
+on_finished(void *client, int status, bool sent)
+{
+	Client	   *c = client;
+	Request    *r = c->request;
+
+	c->request = NULL;
+	if (r)
+	{
+		/* The library refused it by itself. */
+		if (status != 0 && status != r->status && !c->refused && !c->gone)
+		{
+			front.counters.rejected[ADMIN_REJECT_GUARD]++;
+			r->status = status;
+			r->answer_len = 0;
+			c->linger = true;
+		}
+		ReplyLog(c, r, sent);
+		r->client = NULL;
+		/* One that runs is freed when its executor is done with it. */
+		if (r->state != REQUEST_RUNNING)
+			RequestFree(r);
+	}
+	if (front.stop_ms != 0 || c->server->kind == SERVER_DRAINING)
+		shutdown(c->fd, SHUT_RDWR);
+	ClientEnter(c, CLIENT_IDLE, VecdbHttpIdleTimeout_ms);
+}
+
+static void
+on_closed(void *client)
+{
+	Client	   *c = client;
+
+	if (c->request)
+		on_finished(c, 0, false);
+	ClientUnwatch(c);
+	ClientClearDeadline(c);
+	if (c->phase == CLIENT_IDLE)
+		dlist_delete(&c->phase_node);
+	dlist_delete(&c->node);
+	c->server->connections--;
+
+	/* At its limit of connections the library listens again in its next run only. */
+	c->server->to_run = true;
+	if (c->server->kind != SERVER_ADMIN)
+		front.counters.connections--;
+	if (c->linger && front.stop_ms == 0)
+		LingerBegin(c->fd);
+	NetworkLeave(c->network);
+	free(c);
+}
+
+static void
+on_panic(const char *file, unsigned line, const char *reason)
+{
+	/* The library would abort, which restarts the whole server. */
+	ereport(LOG, (errmsg("HTTP library failed: %s", reason),
+				  errdetail_internal("%s:%u", file, line)));
+	proc_exit(1);
+}
+
+const HttpHooks front_hooks = {
+	.accepted = on_accepted,
+	.started = on_started,
+	.headers = on_headers,
+	.body = on_body,
+	.complete = on_complete,
+	.finished = on_finished,
+	.closed = on_closed,
+	.panic = on_panic
+};

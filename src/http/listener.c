@@ -1,0 +1,212 @@
+/*
+ * listener.c
+ *	  Listening sockets, and the library's servers behind them.
+ */
+#include "http/front.h"
+
+#include <netdb.h>
+#include <unistd.h>
+
+#include "guc.h"
+
+/* A listening socket that could not be had is tried again after so long. */
+#define LISTEN_RETRY_MS			2000
+
+/* What the library keeps of a header or a parameter beside its text, at most. */
+#define ITEM_BYTES				64
+
+static bool
+is_loopback(const struct sockaddr *address)
+{
+	if (address->sa_family == AF_INET)
+		return (ntohl(((const struct sockaddr_in *) address)->sin_addr.s_addr) >> 24) == 127;
+	if (address->sa_family == AF_INET6)
+	{
+		const struct in6_addr *a = &((const struct sockaddr_in6 *) address)->sin6_addr;
+
+		return IN6_IS_ADDR_LOOPBACK(a) || (IN6_IS_ADDR_V4MAPPED(a) && a->s6_addr[12] == 127);
+	}
+	return false;
+}
+
+/*
+ * A listening socket, or -1 after a line in the log.  The server that it is to
+ * replace, if any, lets go of the same port first: one address may include the
+ * other.
+ */
+static int
+open_listener(const char *host, int port, bool remote_allowed, Server *replaces)
+{
+	struct addrinfo hint = {.ai_family = AF_UNSPEC,.ai_socktype = SOCK_STREAM,.ai_flags = AI_PASSIVE};
+	struct addrinfo *found = NULL;
+	char		service[8];
+	int			fd;
+	int			on = 1;
+	int			error;
+
+	snprintf(service, sizeof(service), "%d", port);
+	error = getaddrinfo(host, service, &hint, &found);
+	if (error != 0 || !found)
+	{
+		ereport(LOG, (errmsg("could not resolve vecdb.http_listen \"%s\": %s", host, gai_strerror(error))));
+		return -1;
+	}
+	if (!remote_allowed && !is_loopback(found->ai_addr))
+	{
+		ereport(LOG,
+				(errmsg("HTTP does not listen on \"%s\", which can be reached from other machines", host),
+				 errhint("Whoever reaches it would act as role \"%s\". Set vecdb.http_allow_remote if that is wanted.", VecdbHttpAnonRole)));
+		freeaddrinfo(found);
+		return -1;
+	}
+	if (replaces && replaces->http && replaces->port == port)
+	{
+		int			old = http_server_quiesce(replaces->http);
+
+		if (old >= 0)
+			close(old);
+		/* With no address it counts as moved, until another one listens. */
+		free(replaces->address);
+		replaces->address = NULL;
+	}
+	fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0 ||
+		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
+		bind(fd, found->ai_addr, found->ai_addrlen) < 0 ||
+		listen(fd, 1024) < 0)
+	{
+		ereport(LOG,
+				(errmsg("could not listen for HTTP on %s port %d: %m", host, port),
+				 errhint("Another program may use that port; it is tried again every two seconds.")));
+		if (fd >= 0)
+			close(fd);
+		fd = -1;
+	}
+	freeaddrinfo(found);
+	return fd;
+}
+
+void
+ListenerStop(Server *s)
+{
+	dlist_iter	iter;
+
+	if (!s->http)
+		return;
+	/* None may be suspended when the library stops. */
+	dlist_foreach(iter, &s->clients)
+	{
+		Client	   *c = dlist_container(Client, node, iter.cur);
+
+		if (c->phase == CLIENT_WAITING && !c->gone)
+			ClientAbandon(c);
+	}
+	http_server_stop(s->http);
+	s->http = NULL;
+	front.wait_set_stale = true;
+}
+
+/* What the library keeps of a request line and headers, and our answer's. */
+static size_t
+main_pool_bytes(void)
+{
+	return (size_t) VecdbHttpMaxUri + VecdbHttpMaxHeaders + (GUARD_MAX_HEADERS + MAX_PARAMETERS) * ITEM_BYTES + 8192;
+}
+
+static bool
+start_server(Server *s, int fd, const char *host, int port)
+{
+	bool		admin = s->kind == SERVER_ADMIN;
+
+	s->pool_bytes = admin ? 16384 : main_pool_bytes();
+	s->max_connections = admin ? 16 : VecdbHttpMaxConnections;
+	s->max_per_address = admin ? 0 : VecdbHttpMaxPerAddress;
+	s->connections = 0;
+	s->to_run = true;
+	dlist_init(&s->clients);
+	s->http = http_server_start(fd, s->pool_bytes, s->max_connections, s->max_per_address, &front_hooks, s);
+	if (!s->http)
+	{
+		ereport(LOG, (errmsg("HTTP library refused to start")));
+		close(fd);
+		return false;
+	}
+	s->fd = fd;
+	s->port = port;
+	free(s->address);
+	s->address = strdup(host);
+	front.wait_set_stale = true;
+	ereport(LOG, (errmsg("%s listens on %s port %d", admin ? "HTTP administration" : "HTTP", host, port)));
+	return true;
+}
+
+/*
+ * Follow the settings.  Connections that the old server has are not cut off:
+ * it goes on without a listening socket until they are idle.
+ */
+void
+ListenersAdjust(void)
+{
+	Server	   *s = &front.servers[SERVER_MAIN];
+	bool		moved = !s->http || s->port != VecdbHttpPort || !s->address || strcmp(s->address, VecdbHttpListen) != 0;
+	bool		resized = s->http &&
+		(s->pool_bytes != main_pool_bytes() ||
+		 s->max_connections != VecdbHttpMaxConnections || s->max_per_address != VecdbHttpMaxPerAddress);
+
+	front.listen_retry_ms = 0;
+	if (moved || resized)
+	{
+		int			fd = -1;
+
+		if (moved)
+		{
+			fd = open_listener(VecdbHttpListen, VecdbHttpPort, VecdbHttpAllowRemote, s);
+			if (fd < 0)
+				front.listen_retry_ms = front.now_ms + LISTEN_RETRY_MS;
+		}
+		if (s->http && (fd >= 0 || !moved))
+		{
+			Server	   *draining = &front.servers[SERVER_DRAINING];
+			dlist_mutable_iter iter;
+			int			old;
+
+			ListenerStop(draining);
+			free(draining->address);
+			old = http_server_quiesce(s->http);
+			if (moved && old >= 0)
+				close(old);
+			else if (!moved)
+				fd = old;
+			*draining = *s;
+			draining->kind = SERVER_DRAINING;
+			draining->address = NULL;
+			dlist_init(&draining->clients);
+			dlist_foreach_modify(iter, &s->clients)
+			{
+				Client	   *c = dlist_container(Client, node, iter.cur);
+
+				dlist_delete(&c->node);
+				dlist_push_tail(&draining->clients, &c->node);
+				c->server = draining;
+				if (c->phase == CLIENT_IDLE || c->phase == CLIENT_NEW)
+					shutdown(c->fd, SHUT_RDWR);
+			}
+			s->http = NULL;
+		}
+		if (fd >= 0)
+			start_server(s, fd, VecdbHttpListen, VecdbHttpPort);
+	}
+
+	s = &front.servers[SERVER_ADMIN];
+	if (s->http && s->port != VecdbHttpAdminPort)
+		ListenerStop(s);
+	if (!s->http && VecdbHttpAdminPort != 0)
+	{
+		int			fd = open_listener("127.0.0.1", VecdbHttpAdminPort, false, NULL);
+
+		if (fd >= 0)
+			start_server(s, fd, "127.0.0.1", VecdbHttpAdminPort);
+		else
+			front.listen_retry_ms = front.now_ms + LISTEN_RETRY_MS;
+	}
+}

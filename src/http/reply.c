@@ -1,0 +1,228 @@
+/*
+ * reply.c
+ *	  Answers: made here or by an executor, handed to the library, logged.
+ *
+ * What stands for a status and a message is answer.h's; this is about a request
+ * and its client.
+ */
+#include "http/front.h"
+
+#include "guc.h"
+#include "http/answer.h"
+
+/* name NUL value NUL ..., from pairs ended by NULL; malloc'ed, NULL when there is no memory. */
+static char *
+join_headers(const char *const *pairs, size_t *len)
+{
+	size_t		size = 0;
+	char	   *joined,
+			   *out;
+
+	for (int i = 0; pairs[i]; i++)
+		size += strlen(pairs[i]) + 1;
+	joined = out = malloc(size + 1);
+	*len = out ? size : 0;
+	for (int i = 0; out && pairs[i]; i++)
+	{
+		strcpy(out, pairs[i]);
+		out += strlen(pairs[i]) + 1;
+	}
+	return joined;
+}
+
+bool
+ReplyHeaders(Request *r, const char *const *pairs)
+{
+	free(r->answer_headers);
+	r->answer_headers = join_headers(pairs, &r->answer_headers_len);
+	return r->answer_headers != NULL;
+}
+
+/* What the browser is told goes behind the answer's own headers; false: no memory. */
+static bool
+append_site_headers(Request *r)
+{
+	char	   *all;
+
+	if (!r->site_headers)
+		return true;
+	all = realloc(r->answer_headers, r->answer_headers_len + r->site_headers_len + 1);
+	if (!all)
+		return false;
+	memcpy(all + r->answer_headers_len, r->site_headers, r->site_headers_len);
+	r->answer_headers = all;
+	r->answer_headers_len += r->site_headers_len;
+	return true;
+}
+
+void
+ReplyError(Request *r, int status, const char *code, const char *message, const char *hint)
+{
+	char		pt[8];
+	const char *pairs[7] = {"Content-Type", ANSWER_JSON};
+	int			n = 2;
+
+	snprintf(pt, sizeof(pt), "PT%03d", status);
+	free(r->answer);
+	r->status = status;
+	r->answer = answer_error(code ? code : pt, message, NULL, hint, &r->answer_len);
+	if (status == 405)
+	{
+		pairs[n++] = "Allow";
+		pairs[n++] = route_allow(r->route);
+	}
+	if (status == 503)
+	{
+		pairs[n++] = "Retry-After";
+		pairs[n++] = "1";
+	}
+	ReplyHeaders(r, pairs);
+	r->state = REQUEST_ANSWERED;
+}
+
+void
+ReplyText(Request *r, int status, const char *type, const char *text)
+{
+	r->status = status;
+	r->answer = strdup(text);
+	r->answer_len = r->answer ? strlen(text) : 0;
+	ReplyHeaders(r, (const char *const[]) {"Content-Type", type, NULL});
+	r->state = REQUEST_ANSWERED;
+}
+
+/* Hand the answer to the library, within a hook. */
+HttpVerdict
+ReplySend(Client *c)
+{
+	Request    *r = c->request;
+	char	   *body = r->answer;
+
+	if (!append_site_headers(r))
+		return HTTP_CLOSE;
+	r->answer = NULL;
+	if (front.stop_ms != 0 || c->server->kind == SERVER_DRAINING)
+		r->last = true;
+	c->since_ms = c->sampled_ms = c->window_ms = front.now_ms;
+	c->taken = c->window_taken = ClientBytesTaken(c);
+	c->slow_since_ms = 0;
+	c->pace = UINT64_MAX;
+	ClientEnter(c, CLIENT_SENDING, Min(SAMPLE_MS, VecdbHttpBodyTimeout_ms));
+	if (!http_reply(c->conn, r->status, r->answer_headers, r->answer_headers_len, body, r->answer_len, r->last))
+		return HTTP_CLOSE;
+	return HTTP_REPLIED;
+}
+
+/*
+ * Answer on the socket itself and close: where the library cannot take an
+ * answer because the request is not complete.
+ */
+void
+ReplyRaw(Client *c, int status, const char *reason, const char *message, const char *hint)
+{
+	char		code[8];
+	char		head[256];
+	size_t		len;
+	char	   *body;
+
+	snprintf(code, sizeof(code), "PT%03d", status);
+	body = answer_error(code, message, NULL, hint, &len);
+	if (body)
+	{
+		snprintf(head, sizeof(head),
+				 "HTTP/1.1 %d %s\r\nContent-Type: " ANSWER_JSON "\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n",
+				 status, reason, len);
+		/* A client that does not take these few bytes gets none. */
+		if (send(c->fd, head, strlen(head), MSG_DONTWAIT | MSG_NOSIGNAL | MSG_MORE) == (ssize_t) strlen(head))
+		{
+			if (send(c->fd, body, len, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+				ereport(DEBUG1, (errmsg_internal("could not answer an HTTP client: %m")));
+		}
+		free(body);
+	}
+	if (c->request)
+	{
+		c->request->status = status;
+		c->request->raw = true;
+	}
+}
+
+/* One line in the log for each request that is done. */
+void
+ReplyLog(Client *c, Request *r, bool sent)
+{
+	int64		us = FrontMonotonicUs() - r->started_us;
+	int			status = sent || r->raw ? r->status : 499;
+	char		target[512];
+	size_t		n = Min(r->target_len, sizeof(target) - 1);
+
+	if (c->server->kind == SERVER_ADMIN)
+		return;
+	AdminCountRequest(&front.counters, status, us / 1e6);
+	if (VecdbHttpAccessLogs == HTTP_ACCESS_LOG_OFF ||
+		(VecdbHttpAccessLogs == HTTP_ACCESS_LOG_ERRORS && status < 400))
+		return;
+	for (size_t i = 0; i < n; i++)
+		target[i] = r->target[i] > ' ' && r->target[i] < 0x7F ? r->target[i] : '?';
+	target[n] = '\0';
+	ereport(LOG,
+			(errmsg_internal("http: %s %s %s %d %zu bytes %.3f ms role=%s", c->address,
+							 guard_method_name(r->method), target, status, r->answer_len, us / 1000.0,
+							 VecdbHttpAnonRole[0] != '\0' ? VecdbHttpAnonRole : "-"),
+			 errhidestmt(true), errhidecontext(true)));
+}
+
+/* What a browser is told of the page that it asks for; false: no memory. */
+bool
+ReplySiteHeaders(Request *r, const SiteResult *site)
+{
+	const char *pairs[16];
+	char	   *origin = NULL;
+	int			n = 0;
+
+	if (VecdbHttpCorsOrigins[0] == '\0' || !(origin = strndup(site->allow_origin ? site->allow_origin : "", site->allow_origin_len)))
+		return VecdbHttpCorsOrigins[0] == '\0';
+	pairs[n++] = "Vary";
+	pairs[n++] = site->preflight ? "Origin, Access-Control-Request-Method, Access-Control-Request-Headers" : "Origin";
+	if (site->allow_origin)
+	{
+		pairs[n++] = "Access-Control-Allow-Origin";
+		pairs[n++] = origin;
+		pairs[n++] = "Access-Control-Expose-Headers";
+		pairs[n++] = "Location, Retry-After, Allow";
+	}
+	if (site->allow_origin && site->preflight)
+	{
+		pairs[n++] = "Access-Control-Allow-Methods";
+		pairs[n++] = route_allow(ROUTE_NONE);
+		pairs[n++] = "Access-Control-Allow-Headers";
+		pairs[n++] = "Content-Type, Authorization";
+		pairs[n++] = "Access-Control-Max-Age";
+		pairs[n++] = "600";
+	}
+	pairs[n] = NULL;
+	free(r->site_headers);
+	r->site_headers = join_headers(pairs, &r->site_headers_len);
+	free(origin);
+	return r->site_headers != NULL;
+}
+
+/* What an executor said about collections, if one did, goes below our own text. */
+void
+ReplyMetrics(Request *r)
+{
+	if (r->answer && r->status == 200)
+	{
+		free(front.collections_text);
+		front.collections_text = r->answer;
+		front.collections_text_len = r->answer_len;
+		r->answer = NULL;
+	}
+	free(r->answer);
+
+	/* What is told of buffers is not to have this request in it. */
+	front.counters.buffered -= r->counted;
+	r->counted = 0;
+	r->answer = AdminMetrics(&front.counters, front.shared, front.worker_busy, http_library_version(), front.collections_text, front.collections_text_len, &r->answer_len);
+	r->status = r->answer ? 200 : 503;
+	ReplyHeaders(r, (const char *const[]) {"Content-Type", "text/plain; version=0.0.4; charset=utf-8", NULL});
+}

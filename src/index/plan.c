@@ -15,7 +15,9 @@
  * asks for that by ORDER BY in the same query gets it; nobody else may take the
  * scan for ordered.  So a path of a subquery or a WITH query does not claim an order
  * that it has from such a scan, and the query above it sorts; and where a query
- * groups, or joins by the distance, the scan itself claims none.  Plans are made anew
+ * groups, or joins by the distance, the scan itself claims none until all paths are
+ * there.  The planner makes the plan of a scan from the order of its path: what may
+ * not see that sees a projection above it, which costs nothing.  Plans are made anew
  * when the setting changes (hnsw.c).
  *
  * A backend that loads the library because it plans its first statement with such an
@@ -27,6 +29,7 @@
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "nodes/pathnodes.h"
+#include "optimizer/pathnode.h"
 #include "optimizer/paths.h"
 #include "optimizer/planner.h"
 #include "optimizer/tlist.h"
@@ -158,6 +161,36 @@ is_ordered_by_scan(Path *path)
 	}
 }
 
+/*
+ * The plan of an index scan is made from its path's order: a scan that claimed none
+ * while its query was planned gets a copy of it.  To the planner, who compares
+ * pointers, the copy is no order that anybody asked for: a merge join that sorts such
+ * a scan does not sort what is sorted.
+ */
+static void
+restore_orders_of_scans(PlannerInfo *root)
+{
+	for (int i = 1; i < root->simple_rel_array_size; i++)
+	{
+		RelOptInfo *rel = root->simple_rel_array[i];
+		ListCell   *lc;
+
+		if (rel == NULL)
+			continue;
+		foreach(lc, rel->pathlist)
+		{
+			Path	   *path = (Path *) lfirst(lc);
+
+			if (!scans_our_index(path))
+				continue;
+			if (IsA(path, ProjectionPath))
+				path = ((ProjectionPath *) path)->subpath;
+			if (path->pathkeys == NIL)
+				path->pathkeys = list_make1(copyObject(linitial(root->query_pathkeys)));
+		}
+	}
+}
+
 /* Does anything in the query itself but ORDER BY rely on the order of this scan? */
 static bool
 is_order_relied_on(PlannerInfo *root, Path *scan)
@@ -208,10 +241,15 @@ paths_complete(PlannerInfo *root, UpperRelationKind stage, RelOptInfo *input_rel
 		Path	   *path = (Path *) lfirst(lc);
 
 		drop_junk_distance(root, path);
-		if (root->parent_root != NULL && is_ordered_by_scan(path) &&
-			HnswIterativeScanMode() == HNSW_ITERATIVE_RELAXED)
-			path->pathkeys = NIL;
+		if (root->parent_root == NULL || HnswIterativeScanMode() != HNSW_ITERATIVE_RELAXED)
+			continue;
+		if (IsA(path, IndexPath) && scans_our_index(path))
+			path = lfirst(lc) = create_projection_path(root, output_rel, path, path->pathtarget);
+		else if (!is_ordered_by_scan(path))
+			continue;
+		path->pathkeys = NIL;
 	}
+	restore_orders_of_scans(root);
 }
 
 void

@@ -93,6 +93,14 @@ EXPLAIN (COSTS OFF) SELECT id FROM hp_relaxed ORDER BY v <-> '[1,2,3]' LIMIT 5;
 EXPLAIN (COSTS OFF) SELECT DISTINCT v <-> '[1,2,3]' AS d FROM hp_relaxed ORDER BY d LIMIT 5;
 EXPLAIN (COSTS OFF) (SELECT v <-> '[1,2,3]' AS d FROM hp_relaxed ORDER BY d LIMIT 5)
 	UNION ALL (SELECT v <-> '[4,5,6]' AS d FROM hp_relaxed ORDER BY d LIMIT 5) ORDER BY d;
+-- and such a scan still has its rows compared by their distances
+SELECT count(*), min(d), max(d) FROM (SELECT DISTINCT v <-> '[1,2,3]' AS d FROM hp_relaxed) t;
+EXPLAIN (COSTS OFF) SELECT * FROM (SELECT * FROM hp_relaxed ORDER BY v <-> '[1,2,3]') t ORDER BY v <-> '[1,2,3]';
+SELECT count(*), count(DISTINCT id) FROM (SELECT * FROM hp_relaxed ORDER BY v <-> '[1,2,3]') t;
+SELECT count(*), count(DISTINCT id) FROM (SELECT id FROM hp_relaxed GROUP BY id, v <-> '[1,2,3]' ORDER BY v <-> '[1,2,3]') t;
+SET enable_hashjoin = off;
+SELECT count(*) FROM (SELECT t.id FROM hp_relaxed t JOIN (VALUES (0::float8), (1)) f (d) ON t.v <-> '[1,2,3]' = f.d ORDER BY t.v <-> '[1,2,3]' LIMIT 5) t;
+RESET enable_hashjoin;
 SET hnsw.iterative_scan = strict_order;
 EXPLAIN (COSTS OFF) EXECUTE outer_order;
 RESET hnsw.iterative_scan;

@@ -27,12 +27,42 @@
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
-/* What a repair knows of one possible neighbor. */
+/* A node that may become a neighbor. */
 typedef struct Candidate
 {
 	HnswRef		ref;
-	float		distance;
+	float		distance;		/* by estimate where a dead node's codes gave it; -FLT_MAX of a present neighbor */
 } Candidate;
+
+/* The repair of one node. */
+typedef struct Repair
+{
+	VacuumState *state;
+	int			kind;
+	HnswRef		self;
+	int			level;
+	bool		thorough;		/* its live links stay, and it offers itself to its neighbors */
+
+	/* the node as it was read */
+	HnswValue	own;
+	CodeQuery	query;			/* coded: prepared from own */
+	int			nbefore;
+	HnswLink	before[2 * HNSW_MAX_M];
+	uint8		pinned_before[(2 * HNSW_MAX_M + 7) / 8];
+
+	/* the live neighbors first, then those found, in order of distance */
+	DeadSet		known;			/* all of them */
+	int			ncandidates;
+	int			most_candidates;
+	Candidate  *candidates;
+
+	/* those of them that were read, in order of distance */
+	int			nneighbors;
+	HnswNeighbor *neighbors;
+
+	int			nchosen;
+	HnswNeighbor *chosen;
+} Repair;
 
 static int
 compare_candidates(const void *a, const void *b)
@@ -43,55 +73,63 @@ compare_candidates(const void *a, const void *b)
 	return x < y ? -1 : x > y ? 1 : 0;
 }
 
+static void
+add_candidate(Repair *repair, HnswRef ref, float distance)
+{
+	Candidate  *candidate = &repair->candidates[repair->ncandidates++];
+
+	DeadAdd(&repair->known, ref);
+	candidate->ref = ref;
+	candidate->distance = distance;
+}
+
 /*
- * Add what a dead neighbour of a coded node leads to: live nodes, with estimates
+ * Add what a dead neighbor of a coded node leads to: live nodes, with estimates
  * of their distance from the node under repair.
  */
-static int
-add_candidates(VacuumState *state, int kind, HnswRef dead, HnswRef self, const HnswValue *own,
-			   const CodeQuery *query, DeadSet *known, Candidate *candidates, int n, int most)
+static void
+add_beyond(Repair *repair, HnswRef dead)
 {
-	HnswIndex  *index = state->index;
+	HnswIndex  *index = repair->state->index;
+	int			kind = repair->kind;
 	const HnswLayout *layout = &index->layout[kind];
 	HnswNode   *node;
 	Buffer		buffer = HnswReadNode(index, dead, kind, BUFFER_LOCK_SHARE, &node);
 	float		distance;
 
 	if (node == NULL)
-		return n;
-	distance = HnswNodeDistance(index, buffer, node, kind, own);
+		return;
+	distance = HnswNodeDistance(index, buffer, node, kind, &repair->own);
 	for (int first = 0; first < node->nlinks; first += CODE_SLOTS)
 	{
 		float		estimates[CODE_SLOTS];
 		int			count = Min(node->nlinks - first, CODE_SLOTS);
 
-		code_estimate(query, HnswNodeCode(node, layout, first / CODE_SLOTS), distance,
+		code_estimate(&repair->query, HnswNodeCode(node, layout, first / CODE_SLOTS), distance,
 					  HnswNodeFAdd(node, layout) + first, HnswNodeFMul(node, layout) + first, 0, estimates);
-		for (int i = 0; i < count && n < most; i++)
+		for (int i = 0; i < count && repair->ncandidates < repair->most_candidates; i++)
 		{
 			HnswRef		ref = HnswLinkGet(&HnswNodeLinks(node, layout)[first + i]);
 
-			if (ref == self || DeadHas(&state->dead[kind], ref) || DeadHas(known, ref))
+			if (ref == repair->self || DeadHas(&repair->state->dead[kind], ref) || DeadHas(&repair->known, ref))
 				continue;
-			DeadAdd(known, ref);
-			candidates[n].ref = ref;
-			candidates[n++].distance = isnan(estimates[i]) ? FLT_MAX : estimates[i];
+			add_candidate(repair, ref, isnan(estimates[i]) ? FLT_MAX : estimates[i]);
 		}
 	}
 	UnlockReleaseBuffer(buffer);
-	return n;
 }
 
 /*
- * Read a possible neighbour: exact distance and a copy of its value.  False
+ * Read a possible neighbor: exact distance and a copy of its value.  False
  * where it is no longer there.
  */
 static bool
-read_neighbor(VacuumState *state, int kind, HnswRef ref, const HnswValue *own, HnswNeighbor *neighbor)
+read_neighbor(Repair *repair, HnswRef ref, HnswNeighbor *neighbor)
 {
-	HnswIndex  *index = state->index;
+	HnswIndex  *index = repair->state->index;
+	const HnswValue *own = &repair->own;
 	HnswNode   *node;
-	Buffer		buffer = HnswReadNode(index, ref, kind, BUFFER_LOCK_SHARE, &node);
+	Buffer		buffer = HnswReadNode(index, ref, repair->kind, BUFFER_LOCK_SHARE, &node);
 	const char *value;
 	char	   *copy;
 
@@ -102,7 +140,7 @@ read_neighbor(VacuumState *state, int kind, HnswRef ref, const HnswValue *own, H
 		UnlockReleaseBuffer(buffer);
 		return false;
 	}
-	value = HnswReadValue(index, buffer, node, kind, &neighbor->value_bytes);
+	value = HnswReadValue(index, buffer, node, repair->kind, &neighbor->value_bytes);
 	copy = palloc(neighbor->value_bytes);
 	memcpy(copy, value, neighbor->value_bytes);
 	neighbor->ref = ref;
@@ -125,39 +163,36 @@ compare_neighbors(const void *a, const void *b)
 	return x < y ? -1 : x > y ? 1 : 0;
 }
 
-/* By search: live candidates of a node's level. */
-static int
-search_candidates(VacuumState *state, int kind, int level, HnswRef self, const HnswValue *own,
-				  DeadSet *known, Candidate *candidates, int n, int most)
+/* Add what a search of the node's level finds, up to `most` candidates in all. */
+static void
+add_by_search(Repair *repair, int most)
 {
-	HnswSearch *search = state->search;
+	HnswIndex  *index = repair->state->index;
+	HnswSearch *search = repair->state->search;
 	HnswRef		starts[HNSW_MAX_STARTS];
 	HnswRef		entry;
 	int			entry_level;
 	int			nstarts;
 
-	HnswSearchSetValue(search, own);
+	HnswSearchSetValue(search, &repair->own);
 	search->keep_values = false;
-	nstarts = HnswDescend(search, level, starts, HNSW_MAX_STARTS, &entry_level, &entry);
-	if (nstarts == 0 || entry_level < level)
-		return n;
-	HnswSearchLevel(search, kind, starts, nstarts,
-					state->index->coded ? HNSW_POOL(state->index->ef_construction) : state->index->ef_construction, 0);
+	nstarts = HnswDescend(search, repair->level, starts, HNSW_MAX_STARTS, &entry_level, &entry);
+	if (nstarts == 0 || entry_level < repair->level)
+		return;
+	HnswSearchLevel(search, repair->kind, starts, nstarts,
+					index->coded ? HNSW_POOL(index->ef_construction) : index->ef_construction, 0);
 	HnswSearchSort(search, 0);
-	for (int i = 0; i < search->nfound && n < most; i++)
+	for (int i = 0; i < search->nfound && repair->ncandidates < most; i++)
 	{
 		HnswFound  *found = &search->found[i];
 
-		if ((found->flags & HNSW_NODE_DEAD) || found->ref == self || DeadHas(known, found->ref))
+		if ((found->flags & HNSW_NODE_DEAD) || found->ref == repair->self || DeadHas(&repair->known, found->ref))
 			continue;
-		DeadAdd(known, found->ref);
-		candidates[n].ref = found->ref;
-		candidates[n++].distance = found->distance;
+		add_candidate(repair, found->ref, found->distance);
 	}
-	return n;
 }
 
-/* Neighbours that stay, and were not chosen, take the places of the last that need not. */
+/* Neighbors that stay, and were not chosen, take the places of the last that need not. */
 static void
 keep_present(const HnswNeighbor *neighbors, int nneighbors, HnswNeighbor *chosen, int n)
 {
@@ -186,150 +221,190 @@ keep_present(const HnswNeighbor *neighbors, int nneighbors, HnswNeighbor *chosen
 #define MOST_READ(links) ((links) + (links) / 2)
 
 /*
- * Give one node new neighbours in place of dead ones.  Returns false where the
+ * Read the node: its links, and its value as it is compared.  False where it is
+ * gone, or has no link to a dead node.
+ */
+static bool
+read_node(Repair *repair)
+{
+	HnswIndex  *index = repair->state->index;
+	int			kind = repair->kind;
+	const HnswLayout *layout = &index->layout[kind];
+	HnswNode   *node;
+	Buffer		buffer = HnswReadNode(index, repair->self, kind, BUFFER_LOCK_SHARE, &node);
+	const char *value;
+	uint32		bytes;
+	bool		touched = false;
+
+	if (node == NULL)
+		return false;
+	Assert(node->nlinks <= layout->links && layout->links <= lengthof(repair->before));
+	repair->level = node->level;
+	repair->nbefore = node->nlinks;
+	memcpy(repair->before, HnswNodeLinks(node, layout), sizeof(HnswLink) * node->nlinks);
+	memcpy(repair->pinned_before, HnswNodePinned(node, layout), (layout->links + 7) / 8);
+	for (int i = 0; i < repair->nbefore && !touched; i++)
+		touched = DeadHas(&repair->state->dead[kind], HnswLinkGet(&repair->before[i]));
+	if (!touched)
+	{
+		UnlockReleaseBuffer(buffer);
+		return false;
+	}
+	memset(&repair->own, 0, sizeof(HnswValue));
+	value = HnswReadValue(index, buffer, node, kind, &bytes);
+	if (index->coded)
+	{
+		repair->own.rotated = palloc(sizeof(float) * index->padded);
+		packed12_load((const uint8 *) value, index->padded, node->scale, repair->own.rotated);
+		repair->own.norm = node->norm;
+	}
+	else
+	{
+		repair->own.raw = memcpy(palloc(bytes), value, bytes);
+		repair->own.raw_bytes = bytes;
+	}
+	UnlockReleaseBuffer(buffer);
+
+	if (index->coded)
+		code_query_init(&repair->query, layout->bits, layout->dc, repair->own.rotated,
+						(uint8_t *) TYPEALIGN(64, palloc(CODE_TABLE_BYTES(layout->dc) + 63)));
+	return true;
+}
+
+/*
+ * Fill neighbors[]: the live ones, then the nearest of those that the dead lead to
+ * or a search finds.
+ */
+static void
+find_neighbors(Repair *repair)
+{
+	HnswIndex  *index = repair->state->index;
+	const DeadSet *dead = &repair->state->dead[repair->kind];
+	int			links = index->layout[repair->kind].links;
+	int			most_read = index->coded ? MOST_READ(links) : index->ef_construction;
+	int			nlive;
+
+	repair->most_candidates = links * (links + 2);
+	repair->neighbors = palloc(sizeof(HnswNeighbor) * (links + most_read));
+	repair->candidates = palloc(sizeof(Candidate) * (repair->most_candidates + index->ef_construction));
+	DeadInit(&repair->known, repair->state->node_context);
+
+	for (int i = 0; i < repair->nbefore; i++)
+	{
+		HnswRef		ref = HnswLinkGet(&repair->before[i]);
+		HnswNeighbor *neighbor = &repair->neighbors[repair->nneighbors];
+
+		if (DeadHas(dead, ref) || !read_neighbor(repair, ref, neighbor))
+			continue;
+		neighbor->pinned = HnswBitGet(repair->pinned_before, i);
+		neighbor->stays = neighbor->pinned || repair->thorough;
+		repair->nneighbors++;
+		add_candidate(repair, ref, -FLT_MAX);
+	}
+	nlive = repair->ncandidates;
+	for (int i = 0; i < repair->nbefore && index->coded; i++)
+	{
+		HnswRef		ref = HnswLinkGet(&repair->before[i]);
+
+		if (DeadHas(dead, ref))
+			add_beyond(repair, ref);
+	}
+	if (repair->ncandidates < links / 2 || repair->thorough)
+		add_by_search(repair, repair->most_candidates + index->ef_construction);
+	qsort(repair->candidates + nlive, repair->ncandidates - nlive, sizeof(Candidate), compare_candidates);
+	for (int i = nlive; i < repair->ncandidates && i < nlive + most_read; i++)
+	{
+		if (read_neighbor(repair, repair->candidates[i].ref, &repair->neighbors[repair->nneighbors]))
+			repair->nneighbors++;
+	}
+	Assert(repair->nneighbors <= links + most_read);
+	qsort(repair->neighbors, repair->nneighbors, sizeof(HnswNeighbor), compare_neighbors);
+}
+
+/*
+ * Write the chosen links, where the node still has those that were read.  *same
+ * tells whether it has.  Returns false where the node is gone.
+ */
+static bool
+write_chosen(Repair *repair, bool *same)
+{
+	HnswIndex  *index = repair->state->index;
+	const HnswLayout *layout = &index->layout[repair->kind];
+	HnswNode   *node;
+	Buffer		buffer = HnswReadNode(index, repair->self, repair->kind, BUFFER_LOCK_EXCLUSIVE, &node);
+
+	if (node == NULL)
+		return false;
+	*same = node->nlinks == repair->nbefore &&
+		memcmp(repair->before, HnswNodeLinks(node, layout), sizeof(HnswLink) * repair->nbefore) == 0 &&
+		memcmp(repair->pinned_before, HnswNodePinned(node, layout), (layout->links + 7) / 8) == 0;
+	if (*same)
+	{
+		float	   *floats = index->coded ? palloc(sizeof(float) * index->padded) : NULL;
+		uint8_t    *levels = index->coded ? palloc(layout->dc) : NULL;
+		HnswChange	change;
+
+		HnswChangeBegin(&change, repair->state->rel, repair->state->log);
+		node = HnswPageNode(HnswChangePage(&change, buffer, false), layout, HnswRefSlot(repair->self));
+		for (int i = 0; i < repair->nchosen; i++)
+		{
+			const HnswNeighbor *chosen = &repair->chosen[i];
+
+			if (index->coded)
+				packed12_load((const uint8 *) chosen->value, index->padded, chosen->scale, floats);
+			HnswSetLink(index, repair->kind, node, i, chosen->ref, chosen->occluded, chosen->pinned,
+						floats, repair->own.rotated, levels);
+		}
+		node->nlinks = repair->nchosen;
+		HnswChangeEnd(&change);
+	}
+	UnlockReleaseBuffer(buffer);
+	return true;
+}
+
+/* Offer the node to its new neighbors, as an insert does. */
+static void
+offer_to_chosen(Repair *repair)
+{
+	VacuumState *state = repair->state;
+	HnswStored	stored;
+	CodeQuery	query;
+
+	if (!HnswReadStored(state->index, repair->kind, repair->self, &stored, &query))
+		return;
+	for (int i = 0; i < repair->nchosen; i++)
+		HnswAddLink(state->index, repair->kind, repair->chosen[i].ref, repair->self, &stored, &query,
+					HNSW_PIN_NOT, state->log);
+}
+
+/*
+ * Give one node new neighbors in place of dead ones.  Returns false where the
  * node has changed meanwhile and has to be looked at again.
  */
 static bool
 repair_node(VacuumState *state, int kind, HnswRef self)
 {
 	HnswIndex  *index = state->index;
-	const HnswLayout *layout = &index->layout[kind];
-	HnswNode   *node;
-	Buffer		buffer = HnswReadNode(index, self, kind, BUFFER_LOCK_SHARE, &node);
-	HnswLink	before[2 * HNSW_MAX_M];
-	uint8		pinned_before[(2 * HNSW_MAX_M + 7) / 8];
-	int			nbefore;
-	int			level;
-	uint32		bytes;
-	const char *value;
-	HnswValue	own;
-	CodeQuery	query;
-	DeadSet		known;			/* the candidates */
-	Candidate  *candidates;
-	HnswNeighbor *neighbors;
-	HnswNeighbor *chosen;
-	int			ncandidates = 0;
-	int			nneighbors = 0;
-	int			nlive = 0;
-	int			ndead = 0;
-	int			n;
-	int			most_candidates = layout->links * (layout->links + 2);
-	int			most_read = index->coded ? MOST_READ(layout->links) : index->ef_construction;
-	bool		thorough = !index->coded || index->metric == HNSW_IP;
+	int			links = index->layout[kind].links;
+	Repair		repair;
 	bool		same;
 
-	if (node == NULL)
+	memset(&repair, 0, sizeof(repair));
+	repair.state = state;
+	repair.kind = kind;
+	repair.self = self;
+	repair.thorough = !index->coded || index->metric == HNSW_IP;
+	if (!read_node(&repair))
 		return true;
-	nbefore = node->nlinks;
-	level = node->level;
-	memcpy(before, HnswNodeLinks(node, layout), sizeof(HnswLink) * nbefore);
-	memcpy(pinned_before, HnswNodePinned(node, layout), (layout->links + 7) / 8);
-	for (int i = 0; i < nbefore; i++)
-	{
-		if (DeadHas(&state->dead[kind], HnswLinkGet(&before[i])))
-			ndead++;
-	}
-	if (ndead == 0)
-	{
-		UnlockReleaseBuffer(buffer);
+	find_neighbors(&repair);
+	repair.chosen = palloc(sizeof(HnswNeighbor) * links);
+	repair.nchosen = HnswChooseNeighbors(index, index->coded ? NULL : repair.own.raw, repair.neighbors,
+										 repair.nneighbors, links, repair.chosen);
+	keep_present(repair.neighbors, repair.nneighbors, repair.chosen, repair.nchosen);
+	if (!write_chosen(&repair, &same))
 		return true;
-	}
-	memset(&own, 0, sizeof(own));
-	value = HnswReadValue(index, buffer, node, kind, &bytes);
-	if (index->coded)
-	{
-		own.rotated = palloc(sizeof(float) * index->padded);
-		packed12_load((const uint8 *) value, index->padded, node->scale, own.rotated);
-		own.norm = node->norm;
-	}
-	else
-	{
-		own.raw = memcpy(palloc(bytes), value, bytes);
-		own.raw_bytes = bytes;
-	}
-	UnlockReleaseBuffer(buffer);
-
-	if (index->coded)
-		code_query_init(&query, layout->bits, layout->dc, own.rotated,
-						(uint8_t *) TYPEALIGN(64, palloc(CODE_TABLE_BYTES(layout->dc) + 63)));
-
-	neighbors = palloc(sizeof(HnswNeighbor) * (layout->links + most_read));
-	DeadInit(&known, state->node_context);
-	candidates = palloc(sizeof(Candidate) * (most_candidates + index->ef_construction));
-
-	/* the live ones stay candidates at least, then those that the dead lead to */
-	for (int i = 0; i < nbefore; i++)
-	{
-		HnswRef		ref = HnswLinkGet(&before[i]);
-
-		if (!DeadHas(&state->dead[kind], ref) && read_neighbor(state, kind, ref, &own, &neighbors[nneighbors]))
-		{
-			neighbors[nneighbors].pinned = HnswBitGet(pinned_before, i);
-			neighbors[nneighbors].stays = neighbors[nneighbors].pinned || thorough;
-			nneighbors++;
-			DeadAdd(&known, ref);
-			candidates[ncandidates].ref = ref;
-			candidates[ncandidates++].distance = -FLT_MAX;
-		}
-	}
-	nlive = ncandidates;
-	for (int i = 0; i < nbefore && index->coded; i++)
-	{
-		HnswRef		ref = HnswLinkGet(&before[i]);
-
-		if (DeadHas(&state->dead[kind], ref))
-			ncandidates = add_candidates(state, kind, ref, self, &own, &query, &known,
-										   candidates, ncandidates, most_candidates);
-	}
-	if (ncandidates < layout->links / 2 || thorough)
-		ncandidates = search_candidates(state, kind, level, self, &own, &known, candidates, ncandidates,
-										most_candidates + index->ef_construction);
-	qsort(candidates + nlive, ncandidates - nlive, sizeof(Candidate), compare_candidates);
-	for (int i = nlive; i < ncandidates && i < nlive + most_read; i++)
-	{
-		if (read_neighbor(state, kind, candidates[i].ref, &own, &neighbors[nneighbors]))
-			nneighbors++;
-	}
-	qsort(neighbors, nneighbors, sizeof(HnswNeighbor), compare_neighbors);
-	chosen = palloc(sizeof(HnswNeighbor) * layout->links);
-	n = HnswChooseNeighbors(index, index->coded ? NULL : own.raw, neighbors, nneighbors, layout->links, chosen);
-	keep_present(neighbors, nneighbors, chosen, n);
-
-	buffer = HnswReadNode(index, self, kind, BUFFER_LOCK_EXCLUSIVE, &node);
-	if (node == NULL)
-		return true;
-	same = node->nlinks == nbefore && memcmp(before, HnswNodeLinks(node, layout), sizeof(HnswLink) * nbefore) == 0 &&
-		memcmp(pinned_before, HnswNodePinned(node, layout), (layout->links + 7) / 8) == 0;
-	if (same)
-	{
-		float	   *floats = index->coded ? palloc(sizeof(float) * index->padded) : NULL;
-		uint8_t    *levels = index->coded ? palloc(layout->dc) : NULL;
-		HnswChange	change;
-
-		HnswChangeBegin(&change, state->rel, state->log);
-		node = HnswPageNode(HnswChangePage(&change, buffer, false), layout, HnswRefSlot(self));
-		for (int i = 0; i < n; i++)
-		{
-			if (index->coded)
-				packed12_load((const uint8 *) chosen[i].value, index->padded, chosen[i].scale, floats);
-			HnswSetLink(index, kind, node, i, chosen[i].ref, chosen[i].occluded, chosen[i].pinned,
-						floats, own.rotated, levels);
-		}
-		node->nlinks = n;
-		HnswChangeEnd(&change);
-	}
-	UnlockReleaseBuffer(buffer);
-	if (same && thorough)
-	{
-		HnswStored	stored;
-		CodeQuery	own_query;
-
-		if (HnswReadStored(index, kind, self, &stored, &own_query))
-		{
-			for (int i = 0; i < n; i++)
-				HnswAddLink(index, kind, chosen[i].ref, self, &stored, &own_query, HNSW_PIN_NOT, state->log);
-		}
-	}
+	if (same && repair.thorough)
+		offer_to_chosen(&repair);
 	return same;
 }
 

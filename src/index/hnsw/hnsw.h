@@ -629,6 +629,14 @@ typedef struct HnswNeighbor
 	uint32		value_bytes;
 } HnswNeighbor;
 
+/* The links of a node as they were when it was read, to be compared once it is locked. */
+typedef struct HnswLinkList
+{
+	int			n;
+	HnswLink	links[2 * HNSW_MAX_M];
+	uint8		pinned[(2 * HNSW_MAX_M + 7) / 8];
+} HnswLinkList;
+
 /* HnswHandicap() of a node's value, of one that comes, and of those the node is linked to. */
 typedef struct HnswHandicaps
 {
@@ -657,6 +665,8 @@ extern int	HnswPlaceLink(int n, int most, const float *distances, float distance
 						  uint8 *occluded, const uint8 *pinned, bool pin, bool *new_occluded);
 extern void HnswSetLink(HnswIndex *index, int kind, HnswNode *node, int at, HnswRef ref, bool occluded, bool pinned,
 						const float *neighbor, const float *own, uint8_t *levels);
+extern void HnswCopyLinks(HnswLinkList *list, const HnswNode *node, const HnswLayout *layout);
+extern bool HnswSameLinks(const HnswLinkList *list, const HnswNode *node, const HnswLayout *layout);
 extern bool HnswHasChildren(const uint8 *pinned, int n, int most);
 extern bool HnswAddLink(HnswIndex *index, int kind, HnswRef target, HnswRef ref,
 						const HnswStored *stored, const CodeQuery *query, HnswPin pin, bool log);

@@ -1,13 +1,13 @@
 /*
  * link.c
- *	  Which neighbours a node gets, and how one node's links change.
+ *	  Which neighbors a node gets, and how one node's links change.
  *
  * Choice (algorithm 4 of the paper): candidates in order of distance; one is
- * kept unless a neighbour kept before is at least as near to it as the node
+ * kept unless a neighbor kept before is at least as near to it as the node
  * itself; those occluded that way fill what room is left, and are marked.
  *
  * Under inner products a long vector is nearer to everything than what is like it,
- * and occludes it.  Then all links are fill, those of neighbours are to the same few,
+ * and occludes it.  Then all links are fill, those of neighbors are to the same few,
  * and nothing leads to a vector that is the nearest for some directions only.  So on
  * plain nodes the longer of two is handicapped: d(k, c) + h(k) is compared with
  * d(v, c) + h(v), h a part of the squared length.
@@ -21,7 +21,7 @@
  *
  * Spanning tree: nothing in the above keeps a node from losing the last link
  * that leads to it; among equal values it is the rule.  So when a node comes in,
- * one of its neighbours becomes its parent: the links between the two are pinned
+ * one of its neighbors becomes its parent: the links between the two are pinned
  * in both lists, and a pinned link never gives way.  Parents are older than
  * their children, so the pinned links of a level form a tree, and every node can
  * be reached from every other.  Vacuum joins what remains of the tree around
@@ -86,7 +86,7 @@ HnswStoredDistance(const HnswIndex *index, const float *q, const char *a, const 
 }
 
 /*
- * Choose at most `most` neighbours out of candidates, which are in order of
+ * Choose at most `most` neighbors out of candidates, which are in order of
  * distance from a value, `own` on plain nodes and NULL on coded ones.  chosen[] gets the kept ones first, then the fill.
  */
 int
@@ -157,8 +157,8 @@ HnswHasChildren(const uint8 *pinned, int n, int most)
 
 /*
  * Decide about a new link of a node that has n of at most `most`: distances[]
- * are the node's own, between(arg, i) is the one from the new neighbour to the
- * present neighbour i, asked for only where it matters.  handicaps: NULL for none.  Returns the place of
+ * are the node's own, between(arg, i) is the one from the new neighbor to the
+ * present neighbor i, asked for only where it matters.  handicaps: NULL for none.  Returns the place of
  * the new link (n to append), or -1 to leave it out; one that is to be pinned is
  * left out only where all are pinned.  Updates the bitmap of the present links;
  * *new_occluded is the new one's.
@@ -219,6 +219,25 @@ known_distance(void *arg, int i)
 	return ((const float *) arg)[i];
 }
 
+/* Copy the links of a node, whose page is locked. */
+void
+HnswCopyLinks(HnswLinkList *list, const HnswNode *node, const HnswLayout *layout)
+{
+	Assert(node->nlinks <= layout->links && layout->links <= lengthof(list->links));
+	list->n = node->nlinks;
+	memcpy(list->links, HnswNodeLinks(node, layout), sizeof(HnswLink) * node->nlinks);
+	memcpy(list->pinned, HnswNodePinned(node, layout), (layout->links + 7) / 8);
+}
+
+/* Has the node, whose page is locked, the links and pins that were copied? */
+bool
+HnswSameLinks(const HnswLinkList *list, const HnswNode *node, const HnswLayout *layout)
+{
+	return node->nlinks == list->n &&
+		memcmp(list->links, HnswNodeLinks(node, layout), sizeof(HnswLink) * list->n) == 0 &&
+		memcmp(list->pinned, HnswNodePinned(node, layout), (layout->links + 7) / 8) == 0;
+}
+
 /*
  * Write link number `at` of a node.  neighbor and own are float[padded] on
  * coded nodes; levels is room for dc bytes.
@@ -247,7 +266,7 @@ HnswSetLink(HnswIndex *index, int kind, HnswNode *node, int at, HnswRef ref, boo
 }
 
 /*
- * The node's own distances to its neighbours and those from the new neighbour,
+ * The node's own distances to its neighbors and those from the new neighbor,
  * both by estimate from the codes.  own is the node's value.
  */
 static void
@@ -311,6 +330,28 @@ pin_present(HnswIndex *index, int kind, Buffer buffer, HnswNode *node, HnswRef t
 	return false;
 }
 
+/*
+ * Write a new link at place `at` of the node, whose page is locked exclusively, and
+ * the present links' marks; at = nlinks appends.
+ */
+static void
+write_link(HnswIndex *index, int kind, Buffer buffer, int slot, int at, HnswRef ref, bool new_occluded, bool pinned,
+		   const uint8 *occluded, const float *neighbor, const float *own, uint8_t *levels, bool log)
+{
+	const HnswLayout *layout = &index->layout[kind];
+	HnswChange	change;
+	HnswNode   *node;
+
+	HnswChangeBegin(&change, index->rel, log);
+	node = HnswPageNode(HnswChangePage(&change, buffer, false), layout, slot);
+	Assert(at <= node->nlinks);
+	memcpy(HnswNodeOccluded(node, layout), occluded, (layout->links + 7) / 8);
+	HnswSetLink(index, kind, node, at, ref, new_occluded, pinned, neighbor, own, levels);
+	if (at == node->nlinks)
+		node->nlinks++;
+	HnswChangeEnd(&change);
+}
+
 static bool
 add_link_coded(HnswIndex *index, int kind, HnswRef target, HnswRef ref,
 			   const HnswStored *stored, const CodeQuery *query, HnswPin pin, bool log)
@@ -356,19 +397,8 @@ add_link_coded(HnswIndex *index, int kind, HnswRef target, HnswRef ref,
 	at = HnswPlaceLink(node->nlinks, layout->links, distances, distance, known_distance, between,
 					   NULL, occluded, HnswNodePinned(node, layout), pin, &new_occluded);
 	if (at >= 0)
-	{
-		HnswChange	change;
-		Page		page;
-
-		HnswChangeBegin(&change, index->rel, log);
-		page = HnswChangePage(&change, buffer, false);
-		node = HnswPageNode(page, layout, HnswRefSlot(target));
-		memcpy(HnswNodeOccluded(node, layout), occluded, (layout->links + 7) / 8);
-		HnswSetLink(index, kind, node, at, ref, new_occluded, pin, stored->floats, own, levels);
-		if (at == node->nlinks)
-			node->nlinks++;
-		HnswChangeEnd(&change);
-	}
+		write_link(index, kind, buffer, HnswRefSlot(target), at, ref, new_occluded, pin, occluded,
+				   stored->floats, own, levels, log);
 	UnlockReleaseBuffer(buffer);
 	pfree(own);
 	pfree(levels);
@@ -376,8 +406,78 @@ add_link_coded(HnswIndex *index, int kind, HnswRef target, HnswRef ref,
 	return at >= 0;
 }
 
+/* What a plain node's links are to it and to a new neighbor. */
+typedef struct PlainLinks
+{
+	HnswLinkList list;			/* as they were read */
+	float		distance;		/* from the node to the new neighbor */
+	float		distances[2 * HNSW_MAX_M];	/* from the node */
+	float		between[2 * HNSW_MAX_M];	/* from the new neighbor */
+	HnswHandicaps handicaps;
+	int			gone;			/* a link that the new one replaces whatever its distance, or -1 */
+} PlainLinks;
+
 /*
- * Plain nodes have to read their neighbours.  That is done without a lock on
+ * Read the neighbors of a plain node, one page after the other.  own is the node's
+ * value.
+ */
+static void
+compare_links(HnswIndex *index, int kind, const char *own, const HnswStored *stored, PlainLinks *links)
+{
+	links->gone = -1;
+	links->distance = HnswStoredDistance(index, NULL, own, stored->bytes, 1);
+	links->handicaps.own = HnswHandicap(index, own);
+	links->handicaps.fresh = HnswHandicap(index, stored->bytes);
+	for (int i = 0; i < links->list.n; i++)
+	{
+		HnswNode   *neighbor;
+		Buffer		buffer = HnswReadNode(index, HnswLinkGet(&links->list.links[i]), kind, BUFFER_LOCK_SHARE, &neighbor);
+		const char *value;
+		uint32		bytes;
+
+		/* a link that leads nowhere, or will soon, is the first to give way */
+		links->distances[i] = links->between[i] = FLT_MAX;
+		links->handicaps.present[i] = 0;
+		if (neighbor == NULL || (neighbor->flags & HNSW_NODE_DEAD))
+		{
+			if (index->repairing || !HnswBitGet(links->list.pinned, i))
+				links->gone = i;
+			if (neighbor != NULL)
+				UnlockReleaseBuffer(buffer);
+			continue;
+		}
+		value = HnswReadValue(index, buffer, neighbor, kind, &bytes);
+		links->distances[i] = HnswStoredDistance(index, NULL, own, value, 1);
+		links->between[i] = HnswStoredDistance(index, NULL, stored->bytes, value, 1);
+		links->handicaps.present[i] = HnswHandicap(index, value);
+		UnlockReleaseBuffer(buffer);
+	}
+}
+
+/* Add the link to a node whose page is locked exclusively; returns whether it is added. */
+static bool
+place_plain(HnswIndex *index, int kind, Buffer buffer, const HnswNode *node, int slot, HnswRef ref,
+			PlainLinks *links, HnswPin pin, bool log)
+{
+	const HnswLayout *layout = &index->layout[kind];
+	int			n = links->list.n;
+	uint8		occluded[(2 * HNSW_MAX_M + 7) / 8];
+	bool		new_occluded;
+	int			at;
+
+	memcpy(occluded, HnswNodeOccluded(node, layout), (layout->links + 7) / 8);
+	at = HnswPlaceLink(n, links->gone >= 0 ? n + 1 : layout->links, links->distances, links->distance,
+					   known_distance, links->between, &links->handicaps, occluded,
+					   HnswNodePinned(node, layout), pin, &new_occluded);
+	if (links->gone >= 0)
+		at = links->gone;
+	if (at >= 0)
+		write_link(index, kind, buffer, slot, at, ref, new_occluded, pin, occluded, NULL, NULL, NULL, log);
+	return at >= 0;
+}
+
+/*
+ * Plain nodes have to read their neighbors.  That is done without a lock on
  * the node's page (two inserts could wait for each other), and done again if
  * the links have changed meanwhile.  A link to a dead node gives its place to the
  * new one, whatever that one's distance; one that is pinned, only to VACUUM, which
@@ -392,20 +492,11 @@ add_link_plain(HnswIndex *index, int kind, HnswRef target, HnswRef ref, const Hn
 	{
 		HnswNode   *node;
 		Buffer		buffer = HnswReadNode(index, target, kind, BUFFER_LOCK_SHARE, &node);
-		HnswLink	links[2 * HNSW_MAX_M];
-		int			n;
+		PlainLinks	links;
 		uint32		bytes;
 		const char *value;
 		char	   *own;
-		float		distance;
-		float		distances[2 * HNSW_MAX_M];
-		float		between[2 * HNSW_MAX_M];
-		uint8		occluded[(2 * HNSW_MAX_M + 7) / 8];
-		uint8		pinned[(2 * HNSW_MAX_M + 7) / 8];
-		HnswHandicaps handicaps;
-		bool		new_occluded;
-		int			gone = -1;
-		int			at;
+		bool		added;
 
 		CHECK_FOR_INTERRUPTS();
 		if (node == NULL)
@@ -421,39 +512,12 @@ add_link_plain(HnswIndex *index, int kind, HnswRef target, HnswRef ref, const Hn
 			UnlockReleaseBuffer(buffer);
 			return true;
 		}
-		n = node->nlinks;
-		memcpy(links, HnswNodeLinks(node, layout), sizeof(HnswLink) * n);
-		memcpy(pinned, HnswNodePinned(node, layout), (layout->links + 7) / 8);
+		HnswCopyLinks(&links.list, node, layout);
 		value = HnswReadValue(index, buffer, node, kind, &bytes);
 		own = palloc(bytes);
 		memcpy(own, value, bytes);
 		UnlockReleaseBuffer(buffer);
-
-		distance = HnswStoredDistance(index, NULL, own, stored->bytes, 1);
-		handicaps.own = HnswHandicap(index, own);
-		handicaps.fresh = HnswHandicap(index, stored->bytes);
-		for (int i = 0; i < n; i++)
-		{
-			HnswNode   *neighbor;
-			Buffer		other = HnswReadNode(index, HnswLinkGet(&links[i]), kind, BUFFER_LOCK_SHARE, &neighbor);
-
-			/* a link that leads nowhere, or will soon, is the first to give way */
-			distances[i] = between[i] = FLT_MAX;
-			handicaps.present[i] = 0;
-			if (neighbor == NULL || (neighbor->flags & HNSW_NODE_DEAD))
-			{
-				if (index->repairing || !HnswBitGet(pinned, i))
-					gone = i;
-				if (neighbor != NULL)
-					UnlockReleaseBuffer(other);
-				continue;
-			}
-			value = HnswReadValue(index, other, neighbor, kind, &bytes);
-			distances[i] = HnswStoredDistance(index, NULL, own, value, 1);
-			between[i] = HnswStoredDistance(index, NULL, stored->bytes, value, 1);
-			handicaps.present[i] = HnswHandicap(index, value);
-			UnlockReleaseBuffer(other);
-		}
+		compare_links(index, kind, own, stored, &links);
 		pfree(own);
 
 		buffer = HnswReadNode(index, target, kind, BUFFER_LOCK_EXCLUSIVE, &node);
@@ -469,39 +533,20 @@ add_link_plain(HnswIndex *index, int kind, HnswRef target, HnswRef ref, const Hn
 			UnlockReleaseBuffer(buffer);
 			return true;
 		}
-		if (node->nlinks != n || memcmp(links, HnswNodeLinks(node, layout), sizeof(HnswLink) * n) != 0 ||
-			memcmp(pinned, HnswNodePinned(node, layout), (layout->links + 7) / 8) != 0)
+		if (!HnswSameLinks(&links.list, node, layout))
 		{
 			UnlockReleaseBuffer(buffer);
 			continue;
 		}
-		memcpy(occluded, HnswNodeOccluded(node, layout), (layout->links + 7) / 8);
-		at = HnswPlaceLink(n, gone >= 0 ? n + 1 : layout->links, distances, distance, known_distance, between,
-						   &handicaps, occluded, HnswNodePinned(node, layout), pin, &new_occluded);
-		if (gone >= 0)
-			at = gone;
-		if (at >= 0)
-		{
-			HnswChange	change;
-			Page		page;
-
-			HnswChangeBegin(&change, index->rel, log);
-			page = HnswChangePage(&change, buffer, false);
-			node = HnswPageNode(page, layout, HnswRefSlot(target));
-			memcpy(HnswNodeOccluded(node, layout), occluded, (layout->links + 7) / 8);
-			HnswSetLink(index, kind, node, at, ref, new_occluded, pin, NULL, NULL, NULL);
-			if (at == node->nlinks)
-				node->nlinks++;
-			HnswChangeEnd(&change);
-		}
+		added = place_plain(index, kind, buffer, node, HnswRefSlot(target), ref, &links, pin, log);
 		UnlockReleaseBuffer(buffer);
-		return at >= 0;
+		return added;
 	}
 }
 
 /*
  * Offer node `ref`, whose value is `stored`, to node `target` of the same
- * level as a neighbour; pin: as one that it must keep, or may refuse.  query is prepared from
+ * level as a neighbor; pin: as one that it must keep, or may refuse.  query is prepared from
  * stored->floats on coded nodes.  Returns whether target links to it now.
  */
 bool

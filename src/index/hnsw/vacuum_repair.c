@@ -46,9 +46,7 @@ typedef struct Repair
 	/* the node as it was read */
 	HnswValue	own;
 	CodeQuery	query;			/* coded: prepared from own */
-	int			nbefore;
-	HnswLink	before[2 * HNSW_MAX_M];
-	uint8		pinned_before[(2 * HNSW_MAX_M + 7) / 8];
+	HnswLinkList before;
 
 	/* the live neighbors first, then those found, in order of distance */
 	DeadSet		known;			/* all of them */
@@ -238,13 +236,10 @@ read_node(Repair *repair)
 
 	if (node == NULL)
 		return false;
-	Assert(node->nlinks <= layout->links && layout->links <= lengthof(repair->before));
 	repair->level = node->level;
-	repair->nbefore = node->nlinks;
-	memcpy(repair->before, HnswNodeLinks(node, layout), sizeof(HnswLink) * node->nlinks);
-	memcpy(repair->pinned_before, HnswNodePinned(node, layout), (layout->links + 7) / 8);
-	for (int i = 0; i < repair->nbefore && !touched; i++)
-		touched = DeadHas(&repair->state->dead[kind], HnswLinkGet(&repair->before[i]));
+	HnswCopyLinks(&repair->before, node, layout);
+	for (int i = 0; i < repair->before.n && !touched; i++)
+		touched = DeadHas(&repair->state->dead[kind], HnswLinkGet(&repair->before.links[i]));
 	if (!touched)
 	{
 		UnlockReleaseBuffer(buffer);
@@ -289,22 +284,22 @@ find_neighbors(Repair *repair)
 	repair->candidates = palloc(sizeof(Candidate) * (repair->most_candidates + index->ef_construction));
 	DeadInit(&repair->known, repair->state->node_context);
 
-	for (int i = 0; i < repair->nbefore; i++)
+	for (int i = 0; i < repair->before.n; i++)
 	{
-		HnswRef		ref = HnswLinkGet(&repair->before[i]);
+		HnswRef		ref = HnswLinkGet(&repair->before.links[i]);
 		HnswNeighbor *neighbor = &repair->neighbors[repair->nneighbors];
 
 		if (DeadHas(dead, ref) || !read_neighbor(repair, ref, neighbor))
 			continue;
-		neighbor->pinned = HnswBitGet(repair->pinned_before, i);
+		neighbor->pinned = HnswBitGet(repair->before.pinned, i);
 		neighbor->stays = neighbor->pinned || repair->thorough;
 		repair->nneighbors++;
 		add_candidate(repair, ref, -FLT_MAX);
 	}
 	nlive = repair->ncandidates;
-	for (int i = 0; i < repair->nbefore && index->coded; i++)
+	for (int i = 0; i < repair->before.n && index->coded; i++)
 	{
-		HnswRef		ref = HnswLinkGet(&repair->before[i]);
+		HnswRef		ref = HnswLinkGet(&repair->before.links[i]);
 
 		if (DeadHas(dead, ref))
 			add_beyond(repair, ref);
@@ -335,9 +330,7 @@ write_chosen(Repair *repair, bool *same)
 
 	if (node == NULL)
 		return false;
-	*same = node->nlinks == repair->nbefore &&
-		memcmp(repair->before, HnswNodeLinks(node, layout), sizeof(HnswLink) * repair->nbefore) == 0 &&
-		memcmp(repair->pinned_before, HnswNodePinned(node, layout), (layout->links + 7) / 8) == 0;
+	*same = HnswSameLinks(&repair->before, node, layout);
 	if (*same)
 	{
 		float	   *floats = index->coded ? palloc(sizeof(float) * index->padded) : NULL;

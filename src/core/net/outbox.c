@@ -23,6 +23,7 @@ node_request(Node *self)
 static LinkSent
 send_frame(Node *self, NodePeer *peer, const NetAddress *addresses, int n, const WireMessage *message, size_t *len)
 {
+	LinkSent	sent;
 
 	/* who has connected to us but not we to it is sent to over that link */
 	if (n == 0 && peer->record != NULL && (peer->up || !peer->inbound))
@@ -32,7 +33,15 @@ send_frame(Node *self, NodePeer *peer, const NetAddress *addresses, int n, const
 	}
 	if (!wire_encode(message, self->frame, sizeof self->frame, len))
 		return LINK_ERROR;
-	return self->links.send(self->links.self, self->now.tick_ms, peer->curve, addresses, n, self->frame, *len);
+	sent = self->links.send(self->links.self, self->now.tick_ms, peer->curve, addresses, n, self->frame, *len);
+	/* ... unless that has gone since the last look at the links: then over one of ours */
+	if (sent == LINK_ERROR && n == 0 && peer->record != NULL)
+	{
+		peer->inbound = false;
+		sent = self->links.send(self->links.self, self->now.tick_ms, peer->curve, peer->record->addresses,
+								peer->record->n_addresses, self->frame, *len);
+	}
+	return sent;
 }
 
 /* What it waits for is kept with the peer: strangers decide how many are greeted that are not there. */

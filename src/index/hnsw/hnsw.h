@@ -665,6 +665,8 @@ extern int	HnswPlaceLink(int n, int most, const float *distances, float distance
 						  uint8 *occluded, const uint8 *pinned, bool pin, bool *new_occluded);
 extern void HnswSetLink(HnswIndex *index, int kind, HnswNode *node, int at, HnswRef ref, bool occluded, bool pinned,
 						const float *neighbor, const float *own, uint8_t *levels);
+extern void HnswSetLinks(HnswIndex *index, int kind, HnswNode *node, const HnswNeighbor *neighbors, int n,
+						 const float *own);
 extern void HnswCopyLinks(HnswLinkList *list, const HnswNode *node, const HnswLayout *layout);
 extern bool HnswSameLinks(const HnswLinkList *list, const HnswNode *node, const HnswLayout *layout);
 extern bool HnswHasChildren(const uint8 *pinned, int n, int most);

@@ -2,11 +2,11 @@
  * insert.c
  *	  Insertion of one value into an existing index.
  *
- * 1. Search from the top: neighbours are chosen on each level of the new node
+ * 1. Search from the top: neighbors are chosen on each level of the new node
  *    with no lock held across pages.
  * 2. A node with the same stored value takes the row, if it has room.
  * 3. Otherwise the node is written on level 0, with links and codes, and offered
- *    to each neighbour, whose page alone is locked exclusively; then the same on
+ *    to each neighbor, whose page alone is locked exclusively; then the same on
  *    each level above; then the entry point, if the node is higher than it.
  *
  * An insert holds the page lock (lock manager) of the meta block in share mode.
@@ -283,9 +283,8 @@ HnswFillNode(HnswIndex *index, int kind, HnswNode *node, int level, const HnswSt
 {
 	const HnswLayout *layout = &index->layout[kind];
 	uint16		generation = node->generation;
-	float	   *floats = index->coded ? palloc(sizeof(float) * index->padded) : NULL;
-	uint8_t    *levels = index->coded ? palloc(layout->dc) : NULL;
 
+	Assert(nneighbors <= layout->links);
 	memset(node, 0, layout->slot_bytes);
 	node->generation = generation;
 	node->flags = HNSW_NODE_USED;
@@ -295,19 +294,7 @@ HnswFillNode(HnswIndex *index, int kind, HnswNode *node, int level, const HnswSt
 	node->norm = stored->norm;
 	HnswLinkSet(&node->down, down);
 	memcpy(HnswNodeValue(node, layout), stored->bytes, layout->value_inline);
-	for (int i = 0; i < nneighbors; i++)
-	{
-		if (index->coded)
-			packed12_load((const uint8 *) neighbors[i].value, index->padded, neighbors[i].scale, floats);
-		HnswSetLink(index, kind, node, i, neighbors[i].ref, neighbors[i].occluded, neighbors[i].pinned,
-					floats, stored->floats, levels);
-	}
-	node->nlinks = nneighbors;
-	if (floats != NULL)
-	{
-		pfree(floats);
-		pfree(levels);
-	}
+	HnswSetLinks(index, kind, node, neighbors, nneighbors, stored->floats);
 }
 
 /* Write a new node; returns its reference. */
@@ -402,7 +389,7 @@ add_row(HnswIndex *index, HnswSearch *search, const HnswStored *stored, ItemPoin
 	return false;
 }
 
-/* Neighbours for one level out of what was found there; values are copied. */
+/* Neighbors for one level out of what was found there; values are copied. */
 static int
 choose(HnswIndex *index, HnswSearch *search, int kind, HnswRef self_ref, HnswNeighbor **chosen)
 {
@@ -467,7 +454,7 @@ unpin(HnswIndex *index, int kind, HnswRef from, HnswRef to, bool log)
 }
 
 /*
- * Offer a new node to its neighbours.  The first that takes it for good is its
+ * Offer a new node to its neighbors.  The first that takes it for good is its
  * parent, and is pinned in its list as well.  Where all have children enough
  * (thousands of equal values), another that the search came by is; others[] has the
  * nearest of those first, whether it has room or not.  Returns whether any took it.
@@ -568,6 +555,184 @@ adopt(HnswIndex *index, HnswSearch *search, HnswRef ref, HnswRef top, int level,
 		HnswUpdateEntry(index, top, level, entry, log);
 }
 
+/* What a new node finds on one level. */
+typedef struct LevelFound
+{
+	int			nchosen;
+	HnswNeighbor *chosen;		/* its neighbors to be, the nearest first */
+	int			nothers;
+	HnswRef    *others;			/* who may be its parent instead: see offer() */
+} LevelFound;
+
+/* One value on its way into the graph. */
+typedef struct Insertion
+{
+	HnswIndex  *index;
+	HnswSearch *search;
+	ItemPointer tid;
+	HnswRef		existing;		/* its node of level 0 where that is written already, or HNSW_NO_REF */
+	bool		log;
+	int			level;			/* the highest of its nodes */
+	HnswStored	stored;
+	bool		exclusive;		/* how the graph is locked */
+	HnswRef		entry;			/* when the search began */
+	int			entry_level;
+	LevelFound	found[HNSW_MAX_LEVEL + 1];
+} Insertion;
+
+/* Change the lock on the graph from share to exclusive; others may come between. */
+static void
+keep_others_out(Insertion *self)
+{
+	Assert(!self->exclusive);
+	unlock_graph(self->index, false);
+	self->exclusive = true;
+	lock_graph(self->index, true);
+}
+
+/* Lock the graph; exclusively where the node will be above all others. */
+static void
+lock_for_level(Insertion *self)
+{
+	self->exclusive = false;
+	lock_graph(self->index, false);
+	HnswReadEntry(self->index, &self->entry, &self->entry_level);
+	if (self->level > self->entry_level)
+		keep_others_out(self);
+}
+
+/* Keep of what the search of a level found the neighbors to be, and who may be the parent. */
+static void
+keep_found(Insertion *self, int level)
+{
+	const HnswSearch *search = self->search;
+	LevelFound *found = &self->found[level];
+
+	found->nchosen = choose(self->index, self->search, level > 0 ? HNSW_UPPER : HNSW_BASE, self->existing, &found->chosen);
+	found->others = palloc(sizeof(HnswRef) * Max(search->nfound, 1));
+	found->nothers = 0;
+	for (int i = 0; i < search->nfound; i++)
+	{
+		if (search->found[i].ref != self->existing && (found->nothers == 0 || !search->found[i].has_children))
+			found->others[found->nothers++] = search->found[i].ref;
+	}
+}
+
+/*
+ * Search the levels of the node.  Returns false where the row went to a node with
+ * the same stored value, so that there is nothing more to do.
+ */
+static bool
+search_levels(Insertion *self)
+{
+	HnswIndex  *index = self->index;
+	HnswSearch *search = self->search;
+	HnswRef		starts[HNSW_MAX_STARTS];
+	int			nstarts;
+
+	memset(self->found, 0, sizeof(LevelFound) * (self->level + 1));
+	search->keep_values = false;
+	search->thorough = self->exclusive; /* where the graph may begin anew, nothing may be left out */
+	nstarts = HnswDescend(search, self->level, starts, HNSW_MAX_STARTS, &self->entry_level, &self->entry);
+	search->keep_values = true;
+	for (int l = Min(self->level, self->entry_level); l >= 0; l--)
+	{
+		HnswSearchLevel(search, l > 0 ? HNSW_UPPER : HNSW_BASE, starts, nstarts,
+						index->coded ? HNSW_POOL(index->ef_construction) : index->ef_construction, 0);
+		HnswSearchSort(search, 0);
+		if (l == 0 && self->existing == HNSW_NO_REF && add_row(index, search, &self->stored, self->tid, self->log))
+			return false;
+		keep_found(self, l);
+		nstarts = Min(search->nfound, HNSW_MAX_STARTS);
+		for (int i = 0; i < nstarts; i++)
+			starts[i] = search->found[i].down;
+	}
+
+	/* with all others kept out, the entry point is there, be it dead */
+	if (self->entry_level >= 0 && self->exclusive && search->nfound == 0)
+		HnswCorrupt(index->rel, HNSW_META_BLOCK, "The entry point leads to no node.");
+	return true;
+}
+
+/*
+ * The value as it stands in slots: itself, or where its chunks are, which all nodes
+ * of the value share.  chunks is room for that.
+ */
+static HnswStored
+value_in_slots(Insertion *self, HnswChunkRef *chunks)
+{
+	HnswIndex  *index = self->index;
+	HnswStored	in_slots = self->stored;
+
+	if (index->layout[HNSW_BASE].value_form != HNSW_VALUE_CHUNKS)
+		return in_slots;
+	if (self->existing == HNSW_NO_REF)
+		*chunks = HnswWriteChunks(index, &self->stored, self->log);
+	else
+	{
+		HnswNode   *node;
+		Buffer		buffer = HnswReadNode(index, self->existing, HNSW_BASE, BUFFER_LOCK_SHARE, &node);
+
+		if (node == NULL)
+			HnswCorrupt(index->rel, HnswRefBlock(self->existing), "A node that waits for its links is not there.");
+		*chunks = *(HnswChunkRef *) HnswNodeValue(node, &index->layout[HNSW_BASE]);
+		UnlockReleaseBuffer(buffer);
+	}
+	in_slots.bytes = (const char *) chunks;
+	in_slots.nbytes = sizeof(HnswChunkRef);
+	return in_slots;
+}
+
+/* Give the node of level 0 that a build has written its links. */
+static void
+link_existing(Insertion *self)
+{
+	HnswNode   *node;
+	Buffer		buffer = HnswReadNode(self->index, self->existing, HNSW_BASE, BUFFER_LOCK_EXCLUSIVE, &node);
+
+	Assert(!self->log);
+	if (node == NULL)
+		HnswCorrupt(self->index->rel, HnswRefBlock(self->existing), "A node that waits for its links is not there.");
+	HnswSetLinks(self->index, HNSW_BASE, node, self->found[0].chosen, self->found[0].nchosen, self->stored.floats);
+	node->flags &= ~HNSW_NODE_UNLINKED;
+	MarkBufferDirty(buffer);
+	UnlockReleaseBuffer(buffer);
+}
+
+/*
+ * Write the node on each level, from the lowest, and offer it there.  *base and *top
+ * get its nodes of the lowest and the highest level.  Returns whether any took it on
+ * level 0.
+ */
+static bool
+write_levels(Insertion *self, HnswRef *base, HnswRef *top)
+{
+	HnswChunkRef chunks;
+	HnswStored	in_slots = value_in_slots(self, &chunks);
+	HnswRef		below = HNSW_NO_REF;
+	bool		taken = true;
+
+	for (int l = 0; l <= self->level; l++)
+	{
+		const LevelFound *found = &self->found[l];
+		int			kind = l > 0 ? HNSW_UPPER : HNSW_BASE;
+		HnswRef		ref = self->existing;
+
+		if (l == 0 && self->existing != HNSW_NO_REF)
+			link_existing(self);
+		else
+			ref = write_node(self->index, l, &in_slots, below, found->chosen, found->nchosen, self->tid, self->log);
+		if (!offer(self->index, kind, ref, &self->stored, &self->search->code_query[kind], found->chosen,
+				   found->nchosen, found->others, found->nothers, self->log) && l == 0)
+			taken = false;
+		if (l == 0)
+			*base = ref;
+		below = ref;
+	}
+	*top = below;
+	return taken;
+}
+
 /*
  * Put a value into the graph, for row *tid; or link a node of level 0 that has
  * value and rows already (`existing`, during a build).  Memory of the current
@@ -577,149 +742,45 @@ void
 HnswLinkNode(HnswIndex *index, HnswSearch *search, const HnswValue *value, ItemPointer tid,
 			 HnswRef existing, bool log)
 {
-	HnswStored	stored;
-	HnswStored	on_page;
-	HnswChunkRef chunks;
-	HnswNeighbor *chosen[HNSW_MAX_LEVEL + 1];
-	int			nchosen[HNSW_MAX_LEVEL + 1];
-	HnswRef    *others[HNSW_MAX_LEVEL + 1];
-	int			nothers[HNSW_MAX_LEVEL + 1];
-	HnswRef		starts[HNSW_MAX_STARTS];
-	HnswRef		entry;
+	Insertion	self;
 	HnswRef		base;
-	HnswRef		below;
-	int			entry_level;
-	int			level = HnswLevelOf(tid, index->m);
-	int			n;
-	bool		exclusive = false;
-	bool		taken = true;
+	HnswRef		top;
 
-	HnswStore(index, value, &stored);
+	self.index = index;
+	self.search = search;
+	self.tid = tid;
+	self.existing = existing;
+	self.log = log;
+	self.level = HnswLevelOf(tid, index->m);
+	HnswStore(index, value, &self.stored);
 	search->ignore_killed = false;
 	HnswSearchSetValue(search, value);
 
-	lock_graph(index, exclusive);
-	HnswReadEntry(index, &entry, &entry_level);
-	if (level > entry_level)
+	lock_for_level(&self);
+	if (!search_levels(&self))
 	{
-		unlock_graph(index, exclusive);
-		exclusive = true;
-		lock_graph(index, exclusive);
+		unlock_graph(index, self.exclusive);
+		return;
 	}
-
-again:
-	search->keep_values = false;
-	search->thorough = exclusive;	/* where the graph may begin anew, nothing may be left out */
-	n = HnswDescend(search, level, starts, HNSW_MAX_STARTS, &entry_level, &entry);
-	search->keep_values = true;
-	for (int l = 0; l <= level; l++)
-		nchosen[l] = nothers[l] = 0;
-	for (int l = Min(level, entry_level); l >= 0; l--)
-	{
-		int			kind = l > 0 ? HNSW_UPPER : HNSW_BASE;
-
-		HnswSearchLevel(search, kind, starts, n,
-						index->coded ? HNSW_POOL(index->ef_construction) : index->ef_construction, 0);
-		HnswSearchSort(search, 0);
-		if (l == 0 && existing == HNSW_NO_REF && add_row(index, search, &stored, tid, log))
-		{
-			unlock_graph(index, exclusive);
-			return;
-		}
-		nchosen[l] = choose(index, search, kind, existing, &chosen[l]);
-		others[l] = palloc(sizeof(HnswRef) * Max(search->nfound, 1));
-		for (int i = 0; i < search->nfound; i++)
-		{
-			if (search->found[i].ref != existing && (nothers[l] == 0 || !search->found[i].has_children))
-				others[l][nothers[l]++] = search->found[i].ref;
-		}
-		n = Min(search->nfound, HNSW_MAX_STARTS);
-		for (int i = 0; i < n; i++)
-			starts[i] = search->found[i].down;
-	}
-	/* with all others kept out, the entry point is there, be it dead */
-	if (entry_level >= 0 && exclusive && search->nfound == 0)
-		HnswCorrupt(index->rel, HNSW_META_BLOCK, "The entry point leads to no node.");
-	if (entry_level >= 0 && nchosen[0] == 0 && !exclusive)
+	if (self.entry_level >= 0 && self.found[0].nchosen == 0 && !self.exclusive)
 	{
 		/* all are dead: one at a time, so that those who come now find each other */
-		unlock_graph(index, exclusive);
-		exclusive = true;
-		lock_graph(index, exclusive);
-		goto again;
-	}
-
-	on_page = stored;
-	if (index->layout[HNSW_BASE].value_form == HNSW_VALUE_CHUNKS)
-	{
-		if (existing == HNSW_NO_REF)
-			chunks = HnswWriteChunks(index, &stored, log);
-		else
+		keep_others_out(&self);
+		if (!search_levels(&self))
 		{
-			/* the nodes above share what level 0 points to */
-			HnswNode   *node;
-			Buffer		buffer = HnswReadNode(index, existing, HNSW_BASE, BUFFER_LOCK_SHARE, &node);
-
-			if (node == NULL)
-				HnswCorrupt(index->rel, HnswRefBlock(existing), "A node that waits for its links is not there.");
-			chunks = *(HnswChunkRef *) HnswNodeValue(node, &index->layout[HNSW_BASE]);
-			UnlockReleaseBuffer(buffer);
+			unlock_graph(index, self.exclusive);
+			return;
 		}
-		on_page.bytes = (const char *) &chunks;
-		on_page.nbytes = sizeof(chunks);
 	}
-
-	base = below = HNSW_NO_REF;
-	for (int l = 0; l <= level; l++)
+	if (!write_levels(&self, &base, &top) && self.entry_level >= 0)
 	{
-		int			kind = l > 0 ? HNSW_UPPER : HNSW_BASE;
-		HnswRef		ref;
-
-		if (l == 0 && existing != HNSW_NO_REF)
-		{
-			HnswNode   *node;
-			Buffer		buffer = HnswReadNode(index, existing, HNSW_BASE, BUFFER_LOCK_EXCLUSIVE, &node);
-			float	   *floats = index->coded ? palloc(sizeof(float) * index->padded) : NULL;
-			uint8_t    *levels = index->coded ? palloc(index->layout[kind].dc) : NULL;
-
-			Assert(!log);
-			if (node == NULL)
-				HnswCorrupt(index->rel, HnswRefBlock(existing), "A node that waits for its links is not there.");
-			for (int i = 0; i < nchosen[0]; i++)
-			{
-				if (index->coded)
-					packed12_load((const uint8 *) chosen[0][i].value, index->padded, chosen[0][i].scale, floats);
-				HnswSetLink(index, kind, node, i, chosen[0][i].ref, chosen[0][i].occluded,
-							chosen[0][i].pinned, floats, stored.floats, levels);
-			}
-			node->nlinks = nchosen[0];
-			node->flags &= ~HNSW_NODE_UNLINKED;
-			MarkBufferDirty(buffer);
-			UnlockReleaseBuffer(buffer);
-			ref = existing;
-		}
-		else
-			ref = write_node(index, l, &on_page, below, chosen[l], nchosen[l], tid, log);
-		if (!offer(index, kind, ref, &stored, &search->code_query[kind], chosen[l], nchosen[l],
-				   others[l], nothers[l], log) && l == 0)
-			taken = false;
-		if (l == 0)
-			base = ref;
-		below = ref;
+		if (!self.exclusive)
+			keep_others_out(&self);
+		adopt(index, search, base, top, self.level, &self.stored, log);
 	}
-	if (!taken && entry_level >= 0)
-	{
-		if (!exclusive)
-		{
-			unlock_graph(index, exclusive);
-			exclusive = true;
-			lock_graph(index, exclusive);
-		}
-		adopt(index, search, base, below, level, &stored, log);
-	}
-	if (level > entry_level)
-		HnswUpdateEntry(index, below, level, HNSW_NO_REF, log);
-	unlock_graph(index, exclusive);
+	if (self.level > self.entry_level)
+		HnswUpdateEntry(index, top, self.level, HNSW_NO_REF, log);
+	unlock_graph(index, self.exclusive);
 }
 
 /* What an insert of one statement keeps from row to row. */
@@ -730,6 +791,23 @@ typedef struct InsertState
 	MemoryContext row_context;
 	RelFileNumber file;
 } InsertState;
+
+/* The first value of an index is its centre: whatever all have in common, it has. */
+static void
+center_on_first(HnswIndex *index, Datum datum, bool log)
+{
+	double		norm;
+	const float *x = HnswDatumFloats(index, datum, &norm);
+	float	   *center = palloc0(sizeof(float) * index->dim);
+	float		unit = 1;
+
+	if (index->metric != HNSW_IP)
+		memcpy(center, x, sizeof(float) * index->dim);
+	if (index->metric != HNSW_COSINE)
+		unit = HnswCenterAndUnit(x, index->dim, center);
+	if (index->metric != HNSW_COSINE || norm > 0)
+		HnswSetCenter(index, center, unit, log);
+}
 
 bool
 hnswinsert(Relation rel, Datum *values, bool *isnull, ItemPointer tid, Relation heap,
@@ -758,20 +836,7 @@ hnswinsert(Relation rel, Datum *values, bool *isnull, ItemPointer tid, Relation 
 
 	old = MemoryContextSwitchTo(state->row_context);
 	if (!state->index->centred)
-	{
-		/* The first value is the centre: whatever all have in common, it has */
-		double		norm;
-		const float *x = HnswDatumFloats(state->index, values[0], &norm);
-		float	   *center = palloc0(sizeof(float) * state->index->dim);
-		float		unit = 1;
-
-		if (state->index->metric != HNSW_IP)
-			memcpy(center, x, sizeof(float) * state->index->dim);
-		if (state->index->metric != HNSW_COSINE)
-			unit = HnswCenterAndUnit(x, state->index->dim, center);
-		if (state->index->metric != HNSW_COSINE || norm > 0)
-			HnswSetCenter(state->index, center, unit, log);
-	}
+		center_on_first(state->index, values[0], log);
 	if (HnswPrepareValue(state->index, values[0], false, &value))
 		HnswLinkNode(state->index, state->search, &value, tid, HNSW_NO_REF, log);
 	MemoryContextSwitchTo(old);

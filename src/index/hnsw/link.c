@@ -266,6 +266,38 @@ HnswSetLink(HnswIndex *index, int kind, HnswNode *node, int at, HnswRef ref, boo
 }
 
 /*
+ * Write all links of a node.  own is float[padded], the node's value, on coded nodes.
+ * The page is locked, or an image of a slot that nobody else sees.
+ */
+void
+HnswSetLinks(HnswIndex *index, int kind, HnswNode *node, const HnswNeighbor *neighbors, int n, const float *own)
+{
+	const HnswLayout *layout = &index->layout[kind];
+	float	   *floats = NULL;
+	uint8_t    *levels = NULL;
+
+	Assert(n <= layout->links);
+	if (index->coded && n > 0)
+	{
+		floats = palloc(sizeof(float) * index->padded);
+		levels = palloc(layout->dc);
+	}
+	for (int i = 0; i < n; i++)
+	{
+		if (index->coded)
+			packed12_load((const uint8 *) neighbors[i].value, index->padded, neighbors[i].scale, floats);
+		HnswSetLink(index, kind, node, i, neighbors[i].ref, neighbors[i].occluded, neighbors[i].pinned,
+					floats, own, levels);
+	}
+	node->nlinks = n;
+	if (floats != NULL)
+	{
+		pfree(floats);
+		pfree(levels);
+	}
+}
+
+/*
  * The node's own distances to its neighbors and those from the new neighbor,
  * both by estimate from the codes.  own is the node's value.
  */

@@ -333,22 +333,11 @@ write_chosen(Repair *repair, bool *same)
 	*same = HnswSameLinks(&repair->before, node, layout);
 	if (*same)
 	{
-		float	   *floats = index->coded ? palloc(sizeof(float) * index->padded) : NULL;
-		uint8_t    *levels = index->coded ? palloc(layout->dc) : NULL;
 		HnswChange	change;
 
 		HnswChangeBegin(&change, repair->state->rel, repair->state->log);
 		node = HnswPageNode(HnswChangePage(&change, buffer, false), layout, HnswRefSlot(repair->self));
-		for (int i = 0; i < repair->nchosen; i++)
-		{
-			const HnswNeighbor *chosen = &repair->chosen[i];
-
-			if (index->coded)
-				packed12_load((const uint8 *) chosen->value, index->padded, chosen->scale, floats);
-			HnswSetLink(index, repair->kind, node, i, chosen->ref, chosen->occluded, chosen->pinned,
-						floats, repair->own.rotated, levels);
-		}
-		node->nlinks = repair->nchosen;
+		HnswSetLinks(index, repair->kind, node, repair->chosen, repair->nchosen, repair->own.rotated);
 		HnswChangeEnd(&change);
 	}
 	UnlockReleaseBuffer(buffer);

@@ -62,9 +62,6 @@
 
 PGDLLEXPORT void VecdbHttpExecutorMain(Datum arg);
 
-/* After connections that failed, the next is tried after 1, 2, 4, ... seconds. */
-#define MAX_BACKOFF_MS			30000
-
 /* After an answer the queue is looked at when the front says so, or after so long. */
 #define LOOK_AGAIN_MS			100
 
@@ -644,7 +641,7 @@ error_field(StringInfo out_json, const char *name, const char *value)
 
 /* An error becomes the answer, after the transaction is gone. */
 static void
-answer_error_data(ApiAnswer *answer, ErrorData *error)
+answer_error_data(ApiAnswer *answer, const ErrorData *error)
 {
 	resetStringInfo(&answer->body);
 	resetStringInfo(&answer->headers);
@@ -665,32 +662,31 @@ answer_error_data(ApiAnswer *answer, ErrorData *error)
 		add_header(answer, "Retry-After", "1");
 }
 
+static void
+encode_in_transaction(void *answer)
+{
+	StartTransactionCommand();
+	encode_answer(answer);
+	CommitTransactionCommand();
+}
+
+static bool
+log_nothing(void *arg, const ErrorData *error)
+{
+	return false;
+}
+
 /* After the request's transaction: a conversion needs another one. */
 static void
 encode_error(ApiAnswer *answer)
 {
-	if (is_ascii(answer->body.data))
+	if (is_ascii(answer->body.data) || WorkerTry(encode_in_transaction, log_nothing, answer))
 		return;
-	PG_TRY();
+	for (char *p = answer->body.data; *p; p++)
 	{
-		StartTransactionCommand();
-		encode_answer(answer);
-		CommitTransactionCommand();
+		if (IS_HIGHBIT_SET(*p))
+			*p = '?';
 	}
-	PG_CATCH();
-	{
-		HOLD_INTERRUPTS();
-		FlushErrorState();
-		AbortCurrentTransaction();
-		for (char *p = answer->body.data; *p; p++)
-		{
-			if (IS_HIGHBIT_SET(*p))
-				*p = '?';
-		}
-		RESUME_INTERRUPTS();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(request_context);
 }
 
 /* Errors that are the server's, not the client's, belong in its log as well. */
@@ -704,13 +700,49 @@ is_servers_fault(const ErrorData *error)
 		category == ERRCODE_TO_CATEGORY(ERRCODE_SYSTEM_ERROR);
 }
 
+/* A request that runs: what WorkerTry() hands on. */
+typedef struct Attempt
+{
+	const IpcRequest *head;
+	ApiRequest *request;
+	ApiAnswer  *answer;
+	const ErrorData *error;		/* how it failed */
+} Attempt;
+
+static void
+attempt_request(void *arg)
+{
+	Attempt    *attempt = arg;
+	ApiRequest *request = attempt->request;
+	char	   *param = palloc(request->target_len + 1);
+
+	route_find(request->target, request->target_len, param, &request->route);
+	request->param = param;
+	if (request->body_len > 0)
+	{
+		if (memchr(request->body, '\0', request->body_len))
+			ereport(ERROR, (errcode(ERRCODE_INVALID_TEXT_REPRESENTATION), errmsg("the body holds a NUL")));
+		/* What is taken out of it is converted, not the whole. */
+		pg_verify_mbstr(PG_UTF8, request->body, request->body_len, false);
+	}
+	run_request(attempt->head, request, attempt->answer);
+}
+
+static bool
+keep_error(void *arg, const ErrorData *error)
+{
+	((Attempt *) arg)->error = error;
+	return is_servers_fault(error);
+}
+
 /* Run a request and have its answer; raises nothing. */
 static void
 serve(const IpcRequest *head, ApiRequest *request, ApiAnswer *answer)
 {
 	MemoryContext old = MemoryContextSwitchTo(request_context);
+	Attempt		attempt = {head, request, answer};
 	char		activity[128];
-	volatile bool failed = false;
+	bool		ok;
 
 	initStringInfo(&answer->headers);
 	initStringInfo(&answer->body);
@@ -732,46 +764,12 @@ serve(const IpcRequest *head, ApiRequest *request, ApiAnswer *answer)
 	SetCurrentStatementStartTimestamp();
 	pgstat_report_activity(STATE_RUNNING, activity);
 
-	PG_TRY();
-	{
-		char	   *param = palloc(request->target_len + 1);
-
-		route_find(request->target, request->target_len, param, &request->route);
-		request->param = param;
-		if (request->body_len > 0)
-		{
-			if (memchr(request->body, '\0', request->body_len))
-				ereport(ERROR, (errcode(ERRCODE_INVALID_TEXT_REPRESENTATION), errmsg("the body holds a NUL")));
-			/* What is taken out of it is converted, not the whole. */
-			pg_verify_mbstr(PG_UTF8, request->body, request->body_len, false);
-		}
-		run_request(head, request, answer);
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		HOLD_INTERRUPTS();
-		disarm();
-		QueryCancelPending = false;
-		MemoryContextSwitchTo(request_context);
-		error = CopyErrorData();
-		if (is_servers_fault(error))
-			EmitErrorReport();
-		FlushErrorState();
-
-		/* The error may come from within a subtransaction. */
-		AbortOutOfAnyTransaction();
-		MemoryContextSwitchTo(request_context);
-		answer_error_data(answer, error);
-		failed = true;
-		RESUME_INTERRUPTS();
-	}
-	PG_END_TRY();
-
+	ok = WorkerTry(attempt_request, keep_error, &attempt);
+	if (!ok)
+		answer_error_data(answer, attempt.error);
 	current_id = 0;
 	QueryCancelPending = false;
-	if (failed && GetDatabaseEncoding() != PG_UTF8)
+	if (!ok && GetDatabaseEncoding() != PG_UTF8)
 		encode_error(answer);
 
 	/* The writers keep to the limit; a conversion may have gone beyond it. */
@@ -798,8 +796,7 @@ back_off(void)
 {
 	while (slot->failures > 0 && !slot->retry)
 	{
-		long		ms = 1000L << Min(slot->failures - 1, 5);
-		TimestampTz due = TimestampTzPlusMilliseconds(slot->last_failure, Min(ms, MAX_BACKOFF_MS));
+		TimestampTz due = TimestampTzPlusMilliseconds(slot->last_failure, WorkerBackoff(slot->failures));
 		TimestampTz now = GetCurrentTimestamp();
 
 		if (now >= due)

@@ -16,7 +16,6 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "access/tableam.h"
-#include "access/xact.h"
 #include "catalog/pg_database.h"
 #include "fmgr.h"
 #include "guc.h"
@@ -28,14 +27,12 @@
 #include "storage/lmgr.h"
 #include "storage/lock.h"
 #include "storage/proc.h"
-#include "storage/sinval.h"
 #include "node/node_ipc.h"
 #include "sync/sync_worker.h"
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
-#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 #include "worker/worker.h"
 
@@ -45,7 +42,6 @@ PGDLLEXPORT void VecdbSyncLauncherMain(Datum arg);
 
 /* A database that is not there, or a worker that is not, is looked for so often. */
 #define POLL_MS 1000
-#define MAX_BACKOFF_MS 30000
 /* A worker that has not said a word since it was asked for will not. */
 #define START_LIMIT_MS 20000
 
@@ -193,23 +189,23 @@ remove_files(SyncNode *node)
 	LWLockRelease(&shared->lock);
 }
 
-/*
- * The database of a slot, if it is there and nobody is about to drop, rename or
- * copy it: then a worker would only be in the way.
- */
-static Oid
-find_database(SyncNode *node)
+/* What is looked for in pg_database, and what is seen there. */
+typedef struct Search
 {
-	Oid			oid = InvalidOid;
+	SyncNode   *node;
+	Oid			oid;			/* of the database of that name */
+	bool		allowed;		/* it allows connections */
+	bool		busy;			/* somebody is about to drop, rename or copy it */
+	bool		dropped;		/* the one that the last worker was in is gone */
+} Search;
+
+static void
+search_database(void *arg)
+{
+	Search	   *search = arg;
 	Relation	rel;
 	TableScanDesc scan;
 	HeapTuple	tuple;
-	bool		allowed = false;
-	bool		dropped = OidIsValid(node->database);
-	bool		busy;
-
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
 
 	/*
 	 * A scan of the heap, as the launcher of autovacuum does it: without a
@@ -221,29 +217,50 @@ find_database(SyncNode *node)
 	{
 		Form_pg_database form = (Form_pg_database) GETSTRUCT(tuple);
 
-		if (strcmp(NameStr(form->datname), node->name) == 0)
+		if (strcmp(NameStr(form->datname), search->node->name) == 0)
 		{
-			oid = form->oid;
-			allowed = form->datallowconn;
+			search->oid = form->oid;
+			search->allowed = form->datallowconn;
 		}
 		/* it may have another name now */
-		if (form->oid == node->database)
-			dropped = false;
+		if (form->oid == search->node->database)
+			search->dropped = false;
 	}
 	table_endscan(scan);
 	table_close(rel, AccessShareLock);
-	busy = OidIsValid(oid) && !SyncDatabaseIsFree(oid);
-	PopActiveSnapshot();
-	CommitTransactionCommand();
-	if (dropped)
+	search->busy = OidIsValid(search->oid) && !SyncDatabaseIsFree(search->oid);
+}
+
+/*
+ * The database of a slot, if it is there and nobody is about to drop, rename or
+ * copy it: then a worker would only be in the way.  A look that fails counts as a
+ * start that failed.
+ */
+static Oid
+find_database(SyncNode *node)
+{
+	Search		search = {.node = node, .dropped = OidIsValid(node->database)};
+
+	if (!WorkerTransaction(SYNC_STATEMENT_MS, search_database, &search))
+	{
+		LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
+		node->started = GetCurrentTimestamp();
+		node->failures++;
+		LWLockRelease(&shared->lock);
+		set_reason(node, "the database could not be looked for: the server's log says why");
+		return InvalidOid;
+	}
+	if (search.dropped)
 		remove_files(node);
-	if (!OidIsValid(oid))
+	if (!OidIsValid(search.oid))
 		set_reason(node, "the database does not exist");
-	else if (!allowed)
+	else if (!search.allowed)
 		set_reason(node, "the database does not allow connections");
-	else if (busy)
+	else if (search.busy)
 		set_reason(node, "the database is being dropped, renamed or copied");
-	return OidIsValid(oid) && allowed && !busy ? oid : InvalidOid;
+	else
+		return search.oid;
+	return InvalidOid;
 }
 
 static void
@@ -283,13 +300,6 @@ start_worker(SyncNode *node, Oid database, int number)
 	}
 }
 
-/* After attempts in a row that failed, 1, 2, 4 ... s. */
-static int64
-backoff_ms(int failures)
-{
-	return Min(INT64CONST(1000) << Min(Max(failures - 1, 0), 5), MAX_BACKOFF_MS);
-}
-
 /* Start, stop or leave alone.  True when it has to be looked at again soon. */
 static bool
 tend(int number)
@@ -322,7 +332,7 @@ tend(int number)
 		if (!node->own_key_file)
 			strlcpy(node->reason, "vecdb.key_file names one file for all databases: put %d into it", SYNC_REASON);
 		else
-			start = TimestampDifferenceExceeds(node->started, now, (int) backoff_ms(node->failures));
+			start = TimestampDifferenceExceeds(node->started, now, WorkerBackoff(Max(node->failures, 1)));
 	}
 	else
 		soon = node->state == SYNC_NODE_STARTING;
@@ -361,11 +371,7 @@ SyncDatabaseIsFree(Oid database)
 void
 VecdbSyncLauncherMain(Datum arg)
 {
-	pqsignal(SIGHUP, SignalHandlerForConfigReload);
-	pqsignal(SIGTERM, SignalHandlerForShutdownRequest);
-	BackgroundWorkerUnblockSignals();
-	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
-	VecdbPinSettings();
+	WorkerStart(InvalidOid, SignalHandlerForShutdownRequest);
 	shared = SyncAttach();
 	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
 	shared->launcher_pid = MyProcPid;
@@ -387,9 +393,7 @@ VecdbSyncLauncherMain(Datum arg)
 		pgstat_report_activity(STATE_IDLE, NULL);
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH | (soon ? WL_TIMEOUT : 0), POLL_MS, PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
-		CHECK_FOR_INTERRUPTS();
-		if (catchupInterruptPending)
-			ProcessCatchupInterrupt();
+		WorkerInterrupts();
 		if (ConfigReloadPending)
 		{
 			ConfigReloadPending = false;

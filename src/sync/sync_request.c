@@ -15,6 +15,7 @@
 #include "utils/errcodes.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
+#include "worker/worker.h"
 
 StaticAssertDecl(NODE_JOINS >= SYNC_REQUESTS, "a join may find no place where its request has one");
 
@@ -27,6 +28,7 @@ typedef struct Pending
 	Oid			role;			/* who asks */
 	bool		superuser;
 	int			op;
+	dsm_handle	handle;			/* of the segment that the caller has made */
 	dsm_segment *segment;
 	SyncCall   *call;
 } Pending;
@@ -811,6 +813,21 @@ end(Pending *p, int state)
 	end_place(i, state);
 }
 
+/* A request of a place that has been posted. */
+static void
+take(void *arg)
+{
+	Pending    *p = arg;
+
+	p->segment = dsm_attach(p->handle);
+	if (!p->segment)
+		return;
+	p->call = dsm_segment_address(p->segment);
+	p->op = (int) p->call->op;
+	p->active = true;
+	begin(p);
+}
+
 void
 SyncServe(void)
 {
@@ -839,34 +856,14 @@ SyncServe(void)
 
 		if (taken[i])
 		{
-			MemoryContext old = CurrentMemoryContext;
-
 			memset(p, 0, sizeof(*p));
-			PG_TRY();
-			{
-				p->segment = dsm_attach(place[i].segment);
-				if (p->segment)
-				{
-					p->call = dsm_segment_address(p->segment);
-					p->op = (int) p->call->op;
-					p->role = place[i].role;
-					p->superuser = place[i].superuser;
-					p->until_ms = tick_ms + SYNC_ANSWER_MS;
-					p->tag = ++serial * SYNC_REQUESTS + (uint64_t) i;
-					p->active = true;
-					begin(p);
-				}
-			}
-			PG_CATCH();
-			{
-				MemoryContextSwitchTo(old);
-				EmitErrorReport();
-				FlushErrorState();
-				if (p->segment)
-					answer_error(p, ERRCODE_INTERNAL_ERROR, "the node could not answer", "The server's log says why.", NULL);
-			}
-			PG_END_TRY();
-			MemoryContextSwitchTo(old);
+			p->handle = place[i].segment;
+			p->role = place[i].role;
+			p->superuser = place[i].superuser;
+			p->until_ms = tick_ms + SYNC_ANSWER_MS;
+			p->tag = ++serial * SYNC_REQUESTS + (uint64_t) i;
+			if (!WorkerTry(take, NULL, p) && p->segment)
+				answer_error(p, ERRCODE_INTERNAL_ERROR, "the node could not answer", "The server's log says why.", NULL);
 			if (!p->segment)
 				end(p, SYNC_PLACE_LOST);
 		}

@@ -22,7 +22,6 @@
 #include <unistd.h>
 
 #include "access/htup_details.h"
-#include "access/xact.h"
 #include "catalog/pg_class.h"
 #include "common/file_perm.h"
 #include "core/bytes.h"
@@ -33,10 +32,9 @@
 #include "node/node_table.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
-#include "utils/snapmgr.h"
 #include "utils/syscache.h"
-#include "utils/timeout.h"
 #include "utils/timestamp.h"
+#include "worker/worker.h"
 
 StaticAssertDecl(SYNC_ROOT_BYTES == CORE_KEY_BYTES, "a root key has another length in core");
 StaticAssertDecl(SYNC_STATEMENT_BYTES == GRANT_BYTES, "a statement has another length in core");
@@ -57,46 +55,10 @@ static int	n_left;
  * A transaction
  */
 
-typedef void (*Work) (void *arg);
-
-/*
- * Run some work in a transaction.  False, after a line in the log, when it
- * failed; nothing of it is left then.  Memory is that of the transaction.
- */
 static bool
-in_transaction(Work work, void *arg)
+in_transaction(WorkerBody work, void *arg)
 {
-	MemoryContext old = CurrentMemoryContext;
-	volatile bool ok = false;
-
-	PG_TRY();
-	{
-		SetCurrentStatementStartTimestamp();
-		StartTransactionCommand();
-		sync_worker.in_sql = true;
-		enable_timeout_after(STATEMENT_TIMEOUT, SYNC_STATEMENT_MS);
-		PushActiveSnapshot(GetTransactionSnapshot());
-		work(arg);
-		PopActiveSnapshot();
-		disable_timeout(STATEMENT_TIMEOUT, false);
-		sync_worker.in_sql = false;
-		CommitTransactionCommand();
-		ok = true;
-	}
-	PG_CATCH();
-	{
-		HOLD_INTERRUPTS();
-		sync_worker.in_sql = false;
-		disable_timeout(STATEMENT_TIMEOUT, false);
-		QueryCancelPending = false;
-		EmitErrorReport();
-		FlushErrorState();
-		AbortCurrentTransaction();
-		RESUME_INTERRUPTS();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(old);
-	return ok;
+	return WorkerTransaction(SYNC_STATEMENT_MS, work, arg);
 }
 
 /* ---------------------------------------------------------------------------

@@ -29,7 +29,6 @@
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
-#include "storage/sinval.h"
 #include "net/address.h"
 #include "net/beacon_socket.h"
 #include "net/crypto_sodium.h"
@@ -52,7 +51,6 @@ PGDLLEXPORT void VecdbSyncNodeMain(Datum arg);
 #define SAVE_FIRST_MS 5000
 #define SAVE_MS 300000
 #define SWEEP_MS 3600000		/* a file that could not be removed */
-#define FLUSH_LAST_MS 30000	/* between attempts to write to tables that are locked */
 #define ASK_FIRST_MS 500
 #define ASK_LAST_MS 60000		/* while nobody is known */
 #define ASK_AGAIN_MS 600000		/* while few are */
@@ -110,7 +108,7 @@ static struct
 	int64_t		lan;
 	int64_t		lan_wait;
 	int64_t		flush;
-	int64_t		flush_wait;
+	int			flush_failures; /* in a row */
 	int64_t		answered;		/* second of ... */
 	int			answers;		/* ... so many answers to asks */
 }			due;
@@ -873,8 +871,8 @@ run_node(CoreClock clock)
 		int64_t		now_ms = node_clock().tick_ms;
 
 		/* tables that stay locked cost less and less; members who change large sets all the time, a fifth of it */
-		due.flush_wait = flushed ? 0 : Min(Max(2 * due.flush_wait, HOUSE_MS), FLUSH_LAST_MS);
-		due.flush = flushed ? now_ms + 4 * (now_ms - began_ms) : now_ms + due.flush_wait;
+		due.flush_failures = flushed ? 0 : due.flush_failures + 1;
+		due.flush = now_ms + (flushed ? 4 * (now_ms - began_ms) : WorkerBackoff(due.flush_failures));
 	}
 	take_names();
 	if (clock.tick_ms >= due.resolve)
@@ -948,20 +946,21 @@ wait_a_while(CoreClock clock)
 		ResetLatch(MyLatch);
 }
 
-/* One turn.  False when the process has to end. */
-static bool
-turn(void)
+/* One turn.  *going is false after it when the process has to end. */
+static void
+turn(void *going)
 {
 	CoreClock	clock = node_clock();
 	bool		more = false;
 
-	CHECK_FOR_INTERRUPTS();
-	if (catchupInterruptPending)
-		ProcessCatchupInterrupt();
+	WorkerInterrupts();
 	if (ConfigReloadPending)
 		reload();
 	if (clock.tick_ms >= due.house && !keep_house(clock))
-		return false;
+	{
+		*(bool *) going = false;
+		return;
+	}
 	if (sync_worker.node)
 		more = run_node(clock);
 	else
@@ -971,44 +970,36 @@ turn(void)
 		ereport(LOG,
 				(errmsg("node of database \"%s\" begins anew: libzmq has aborted", sync_worker.slot->name),
 				 errdetail("A peer may have brought that about. The server is not affected.")));
-		return false;
+		*(bool *) going = false;
+		return;
 	}
 	if (!more && !ShutdownRequestPending)
 		wait_a_while(node_clock());
 	else
 		ResetLatch(MyLatch);
-	return true;
 }
 
-/* What a turn that raised an error leaves behind. */
-static void
-recover(void)
-{
-	HOLD_INTERRUPTS();
-	MemoryContextSwitchTo(loop_context);
-	sync_worker.in_sql = false;
-	QueryCancelPending = false;
-	EmitErrorReport();
-	FlushErrorState();
-	AbortCurrentTransaction();
-	LWLockReleaseAll();
-	forget_wait_set();
-	RESUME_INTERRUPTS();
-}
-
+/* What a transaction does, if one runs, is given up; its end is not. */
 static void
 on_sigterm(SIGNAL_ARGS)
 {
 	int			save_errno = errno;
 
 	ShutdownRequestPending = true;
-	if (sync_worker.in_sql)
+	if (IsTransactionState())
 	{
 		InterruptPending = true;
 		QueryCancelPending = true;
 	}
 	SetLatch(MyLatch);
 	errno = save_errno;
+}
+
+static void
+save_all(void *arg)
+{
+	SyncSaveTable();
+	(void) SyncFlush();
 }
 
 /*
@@ -1029,14 +1020,12 @@ raise_open_files(void)
 void
 VecdbSyncNodeMain(Datum arg)
 {
-	volatile int errors = 0;
-	volatile bool going = true;
+	int			errors = 0;
+	bool		going = true;
 	Oid			database;
 
 	sync_worker.shared = SyncAttach();
 	sync_worker.slot = &sync_worker.shared->node[DatumGetInt32(arg)];
-	pqsignal(SIGHUP, SignalHandlerForConfigReload);
-	pqsignal(SIGTERM, on_sigterm);
 	LWLockAcquire(&sync_worker.shared->lock, LW_EXCLUSIVE);
 	sync_worker.slot->pid = MyProcPid;
 	sync_worker.slot->latch = MyLatch;
@@ -1044,9 +1033,7 @@ VecdbSyncNodeMain(Datum arg)
 	database = sync_worker.slot->database;
 	LWLockRelease(&sync_worker.shared->lock);
 	before_shmem_exit(leave_slot, (Datum) 0);
-	BackgroundWorkerUnblockSignals();
-	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
-	VecdbPinSettings();
+	WorkerStart(database, on_sigterm);
 	set_state(SYNC_NODE_STARTING, "");
 	raise_open_files();
 	snprintf(sync_worker.dir, sizeof(sync_worker.dir), "vecdb/%u", MyDatabaseId);
@@ -1058,18 +1045,13 @@ VecdbSyncNodeMain(Datum arg)
 
 	while (going && !ShutdownRequestPending)
 	{
-		PG_TRY();
-		{
-			going = turn();
+		if (WorkerTry(turn, NULL, &going))
 			errors = 0;
-		}
-		PG_CATCH();
+		else
 		{
-			recover();
+			forget_wait_set();
 			errors++;
 		}
-		PG_END_TRY();
-		MemoryContextSwitchTo(loop_context);
 		MemoryContextReset(loop_context);
 		/* one that comes back at once must not fill the log */
 		if (errors > 3)
@@ -1081,18 +1063,7 @@ VecdbSyncNodeMain(Datum arg)
 
 	set_state(SYNC_NODE_STOPPING, "");
 	if (sync_worker.node)
-	{
-		PG_TRY();
-		{
-			SyncSaveTable();
-			(void) SyncFlush();
-		}
-		PG_CATCH();
-		{
-			recover();
-		}
-		PG_END_TRY();
-	}
+		(void) WorkerTry(save_all, NULL, NULL);
 	if (!is_broken())
 		stop_node();
 	proc_exit(0);

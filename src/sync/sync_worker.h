@@ -41,7 +41,6 @@ typedef struct SyncWorker
 	NetNode    *net;			/* NULL while something is missing; and ... */
 	Node	   *node;			/* ... the node inside, or NULL */
 	char		dir[MAXPGPATH]; /* of our files, below the data directory */
-	bool		in_sql;			/* a signal to end cancels the statement */
 } SyncWorker;
 
 extern SyncWorker sync_worker;

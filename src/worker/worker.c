@@ -1,6 +1,6 @@
 /*
  * worker.c
- *	  Settings of worker processes.
+ *	  What worker processes do alike: settings, start, errors, transactions.
  *
  * A background worker that connects to a database gets the settings that
  * ALTER DATABASE and ALTER ROLE have stored, and by default it is the bootstrap
@@ -9,8 +9,24 @@
  */
 #include "worker/worker.h"
 
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/lwlock.h"
+#include "storage/sinval.h"
 #include "utils/guc.h"
 #include "utils/guc_tables.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timeout.h"
+
+#define BACKOFF_FIRST_MS 1000
+#define BACKOFF_LAST_MS 30000
+
+/* ---------------------------------------------------------------------------
+ * Settings
+ */
 
 /* The value that a setting is compiled with, as text; NULL where it has none. */
 static const char *
@@ -78,4 +94,100 @@ VecdbPinSettings(void)
 	pin("transaction_timeout", "0");
 	pin("idle_in_transaction_session_timeout", "0");
 	pin("lock_timeout", "100ms");
+}
+
+/* ---------------------------------------------------------------------------
+ * The process
+ */
+
+void
+WorkerStart(Oid database, void (*on_sigterm) (SIGNAL_ARGS))
+{
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGTERM, on_sigterm);
+	BackgroundWorkerUnblockSignals();
+	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
+	VecdbPinSettings();
+}
+
+void
+WorkerInterrupts(void)
+{
+	CHECK_FOR_INTERRUPTS();
+	if (catchupInterruptPending)
+		ProcessCatchupInterrupt();
+}
+
+int
+WorkerBackoff(int failures)
+{
+	return failures <= 0 ? 0 : Min(BACKOFF_FIRST_MS << Min(failures - 1, 5), BACKOFF_LAST_MS);
+}
+
+/* ---------------------------------------------------------------------------
+ * Errors and transactions
+ */
+
+bool
+WorkerTry(WorkerBody body, WorkerCatch catch, void *arg)
+{
+	MemoryContext old = CurrentMemoryContext;
+	volatile bool ok = false;
+
+	Assert(!IsTransactionState());
+	PG_TRY();
+	{
+		body(arg);
+		ok = true;
+	}
+	PG_CATCH();
+	{
+		HOLD_INTERRUPTS();
+		/* in this order: a timeout that strikes in between is a cancel */
+		disable_all_timeouts(false);
+		QueryCancelPending = false;
+		MemoryContextSwitchTo(old);
+		if (!catch || catch(arg, CopyErrorData()))
+			EmitErrorReport();
+		FlushErrorState();
+		/* the error may come from within a subtransaction, or from where there is no transaction */
+		AbortOutOfAnyTransaction();
+		LWLockReleaseAll();
+		RESUME_INTERRUPTS();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(old);
+	return ok;
+}
+
+typedef struct Transaction
+{
+	int			timeout_ms;
+	WorkerBody	body;
+	void	   *arg;
+} Transaction;
+
+static void
+run_transaction(void *arg)
+{
+	Transaction *transaction = arg;
+
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	enable_timeout_after(STATEMENT_TIMEOUT, transaction->timeout_ms);
+	PushActiveSnapshot(GetTransactionSnapshot());
+	transaction->body(transaction->arg);
+	PopActiveSnapshot();
+	/* a cancel that came too late for this one is none of the next */
+	disable_timeout(STATEMENT_TIMEOUT, false);
+	QueryCancelPending = false;
+	CommitTransactionCommand();
+}
+
+bool
+WorkerTransaction(int timeout_ms, WorkerBody body, void *arg)
+{
+	Transaction transaction = {timeout_ms, body, arg};
+
+	return WorkerTry(run_transaction, NULL, &transaction);
 }

@@ -1,8 +1,8 @@
 /*
  * sync_worker.h
- *	  A node's worker: the process around a Node (core/net/node.h).  sync_worker.c has
- *	  its life and its loop, sync_store.c what it keeps in tables and files,
- *	  sync_request.c what backends ask it.
+ *	  A node's worker: the process around a Node (core/net/node.h), and what each
+ *	  part of it may ask of the others.  There is one SyncWorker in the process;
+ *	  it is passed to who needs it.
  *
  * Everything here runs on the main thread.  What the node calls back only takes
  * notes, in memory of its own; the loop does the rest, where an error can be
@@ -14,6 +14,8 @@
 #include "pgcompat.h"
 
 #include "datatype/timestamp.h"
+#include "net/address.h"
+#include "net/beacon_socket.h"
 #include "net/net_node.h"
 #include "node/node_ipc.h"
 
@@ -34,6 +36,95 @@ SyncShareOf(Oid role, bool superuser)
  */
 #define SYNC_STATEMENT_MS 30000
 
+#define SYNC_TICK_MS 100		/* nothing wakes us for: look anyway */
+#define SYNC_HOUSE_MS 1000		/* the database, figures */
+#define SYNC_RETRY_MS 5000		/* what failed of a start, of files */
+#define SYNC_ADDRESS_MS 15000	/* our own addresses may have changed */
+#define SYNC_REBIND_MS 10000	/* tables of collections may have been dropped */
+#define SYNC_LINES 64
+#define SYNC_NONCES 8
+#define SYNC_BOOTSTRAP_ADDRESSES (2 * RESOLVER_LIMIT)
+
+/* What the node runs with; other settings mean another node. */
+typedef struct SyncRunning
+{
+	char		listen[SYNC_ADDRESS];
+	int			port;
+	char		network[NODE_TEXT];
+	char		key_file[MAXPGPATH];
+	int			max_peers;
+	bool		limit_private;
+} SyncRunning;
+
+/* Times (ticks) at which each is due. */
+typedef struct SyncDue
+{
+	int64_t		house;
+	int64_t		extension;
+	int64_t		start;
+	int64_t		rebind;
+	int64_t		address;
+	int64_t		resolve;
+	int64_t		save;
+	int64_t		sweep;
+	int64_t		ask;
+	int64_t		ask_wait;
+	int64_t		lan;
+	int64_t		lan_wait;
+	int64_t		flush;
+	int			flush_failures; /* in a row */
+} SyncDue;
+
+/* What the settings name, and where that is. */
+typedef struct SyncNames
+{
+	Resolver   *advertise;		/* of vecdb.advertise, while it runs */
+	Resolver   *bootstrap;
+	bool		advertise_known;
+	NetAddress	advertised[NODE_RECORD_ADDRESSES];
+	int			n_advertised;
+	NetAddress	asked[SYNC_BOOTSTRAP_ADDRESSES];
+	int			n_asked;
+	char		told_failed[2][ADDRESS_HOST];	/* the name that could not be resolved, told once */
+} SyncNames;
+
+typedef struct SyncBeacons
+{
+	BeaconSocket *socket;
+	uint64_t	nonce[SYNC_NONCES]; /* of the asks that are out: an announce must repeat one */
+	int			next_nonce;
+	int64_t		answered;		/* in the second that began at this tick ... */
+	int			answers;		/* ... so many asks were answered */
+} SyncBeacons;
+
+/* Notes of the node's callbacks. */
+typedef struct SyncNotes
+{
+	struct
+	{
+		NodeLevel	level;
+		char		text[NODE_TEXT];
+	}			line[SYNC_LINES];
+	int			n;
+	int			lost;
+	uint64_t	signed_seq;
+	uint64_t	saved_seq;
+} SyncNotes;
+
+/* Collections that were left, whose rows wait to be deleted; joined again they stay. */
+typedef struct SyncLeft
+{
+	uint8_t		root[NODE_COLLECTIONS][CORE_KEY_BYTES];
+	bool		gone[NODE_COLLECTIONS];
+	int			n;
+} SyncLeft;
+
+typedef struct SyncWait
+{
+	WaitEventSet *set;
+	bool		has_node;
+} SyncWait;
+
 typedef struct SyncWorker
 {
 	SyncShared *shared;
@@ -41,9 +132,17 @@ typedef struct SyncWorker
 	NetNode    *net;			/* NULL while something is missing; and ... */
 	Node	   *node;			/* ... the node inside, or NULL */
 	char		dir[MAXPGPATH]; /* of our files, below the data directory */
+	int64_t		started_ms;
+	bool		settled;		/* it has lived long enough not to have failed */
+	SyncRunning running;
+	SyncDue		due;
+	SyncNames	names;
+	SyncBeacons beacons;
+	SyncNotes	notes;
+	SyncLeft	left;
+	SyncWait	wait;
+	struct SyncRequests *requests;	/* sync_pending.h */
 } SyncWorker;
-
-extern SyncWorker sync_worker;
 
 /*
  * False while somebody waits to have this database for himself (to drop or
@@ -51,11 +150,64 @@ extern SyncWorker sync_worker;
  */
 extern bool SyncDatabaseIsFree(Oid database);
 
+/* ---- sync_slot.c: what the server sees of us; clocks ---- */
+
+extern void SyncSetState(SyncWorker *self, SyncNodeState state, const char *reason);
+
+/* Something is missing.  The log is told when it is another thing than before. */
+extern void SyncWaitFor(SyncWorker *self, const char *reason, const char *hint);
+extern void SyncPublish(SyncWorker *self);
+extern int	SyncPort(SyncWorker *self);
+
+/* When the process ends; arg is the SyncWorker. */
+extern void SyncLeaveSlot(int code, Datum arg);
+
 /* A tick of the node as a time of day. */
 extern TimestampTz SyncTickTime(int64_t tick_ms);
 extern TimestampTz SyncUnixTime(int64_t unix_ms);
 
-/* ---- sync_store.c ---- */
+/* ---- sync_wait.c ---- */
+
+/* Wait for something to happen. */
+extern void SyncWaitAWhile(SyncWorker *self, CoreClock clock);
+
+/* It must be gone before a descriptor in it is closed. */
+extern void SyncForgetWaitSet(SyncWorker *self);
+
+/* ---- sync_node.c ---- */
+
+/* Start the node, or say what is missing for that. */
+extern void SyncStartNode(SyncWorker *self);
+extern void SyncStopNode(SyncWorker *self);
+extern bool SyncSettingsAreTheSame(SyncWorker *self);
+
+/* What the node's callbacks have noted: lines to the log, the sequence number to its file. */
+extern void SyncWriteLines(SyncWorker *self);
+extern void SyncSaveSigned(SyncWorker *self);
+
+/* ---- sync_names.c ---- */
+
+/* The setting vecdb.listen as an address; false when it is none. */
+extern bool SyncListenAddress(NetAddress *out);
+
+/* Begin to look up the names in the settings; take what has been found. */
+extern void SyncResolveNames(SyncWorker *self);
+extern void SyncTakeNames(SyncWorker *self);
+
+/* What to advertise now: up to NODE_RECORD_ADDRESSES; 0 when nothing is known. */
+extern int	SyncWantedAddresses(SyncWorker *self, NetAddress *out);
+
+/* ---- sync_beacon.c ---- */
+
+extern void SyncOpenBeacons(SyncWorker *self);
+extern void SyncReadBeacons(SyncWorker *self, CoreClock clock);
+extern void SyncAskBootstrap(SyncWorker *self, CoreClock clock);
+extern void SyncAnnounceOnLan(SyncWorker *self, CoreClock clock);
+
+/* The next ask of the bootstrap list is now, those after it soon. */
+extern void SyncAskSoon(SyncWorker *self, int64_t tick_ms);
+
+/* ---- sync_store.c: collections and statements in the extension's tables ---- */
 
 typedef enum SyncExtension
 {
@@ -67,20 +219,17 @@ typedef enum SyncExtension
 
 extern SyncExtension SyncFindExtension(void);
 
-/* Make the directory for files; false after a line in the log. */
-extern bool SyncMakeDirectory(void);
-
 /* The collections and statements of the tables, into the node. */
-extern bool SyncLoad(void);
+extern bool SyncLoad(SyncWorker *self);
 
 /* What became of the tables of collections: other names, none any more.  False: look again soon. */
-extern bool SyncRebind(void);
+extern bool SyncRebind(SyncWorker *self);
 
 /* A collection was left: its rows go with the next flush. */
-extern void SyncNoteLeft(const uint8_t root[CORE_KEY_BYTES]);
+extern void SyncNoteLeft(SyncWorker *self, const uint8_t root[CORE_KEY_BYTES]);
 
 /* Write down which statements are held, where that has changed.  False: it has to be tried again. */
-extern bool SyncFlush(void);
+extern bool SyncFlush(SyncWorker *self);
 
 /* How many collections a role holds: the owner of the table or, where there is none, who joins or leaves. */
 typedef struct SyncHolder
@@ -95,35 +244,55 @@ extern bool SyncCountHeld(Oid role, SyncHolder *out);
 extern bool SyncTableOwner(Oid table, Oid *owner);
 
 /* A collection that this node shares, has joined or leaves: its row and its statements, all or nothing. */
-extern bool SyncAddCollection(const uint8_t root[CORE_KEY_BYTES], Oid table, const char *name, Oid role);
-extern bool SyncMarkLeaving(const uint8_t root[CORE_KEY_BYTES]);
+extern bool SyncAddCollection(SyncWorker *self, const uint8_t root[CORE_KEY_BYTES], Oid table, const char *name,
+							  Oid role);
+extern bool SyncMarkLeaving(SyncWorker *self, const uint8_t root[CORE_KEY_BYTES]);
 extern bool SyncFindRoot(Oid table, uint8_t root[CORE_KEY_BYTES]);
 
-/* Keys of collections, the routing table, the last sequence number: files. */
-extern bool SyncSaveRoot(const uint8_t root[CORE_KEY_BYTES], const uint8_t seed[CORE_SEED_BYTES]);
-extern bool SyncReadRoot(const uint8_t root[CORE_KEY_BYTES], uint8_t secret[CORE_SECRET_BYTES]);
-extern void SyncRemoveRoot(const uint8_t root[CORE_KEY_BYTES]);
-extern void SyncRemoveRoots(void);
-/* Remove what a crash has left of keys whose collection is not held.  False: look again soon. */
-extern bool SyncSweepRoots(void);
-extern void SyncSaveTable(void);
-extern void SyncReadTable(void);
-extern void SyncSaveSeq(uint64_t seq);
-extern uint64_t SyncReadSeq(void);
+/* ---- sync_key_file.c: keys of collections ---- */
 
-/* ---- sync_request.c ---- */
+extern bool SyncSaveRoot(SyncWorker *self, const uint8_t root[CORE_KEY_BYTES], const uint8_t seed[CORE_SEED_BYTES]);
+extern bool SyncReadRoot(SyncWorker *self, const uint8_t root[CORE_KEY_BYTES], uint8_t secret[CORE_SECRET_BYTES]);
+
+/* Once the collection is not held any more.  What is not there need not go. */
+extern void SyncRemoveRoot(SyncWorker *self, const uint8_t root[CORE_KEY_BYTES]);
+
+/* The extension is gone, and with it the rows of all collections. */
+extern void SyncRemoveRoots(SyncWorker *self);
+
+/* Remove what a crash has left of keys whose collection is not held.  False: look again soon. */
+extern bool SyncSweepRoots(SyncWorker *self);
+
+/* ---- sync_file.c: the worker's directory, the routing table, the last sequence number ---- */
+
+/* Make the directory for files; false after a line in the log. */
+extern bool SyncMakeDirectory(SyncWorker *self);
+
+/* Whole or not at all.  False after a line in the log. */
+extern bool SyncWriteFile(SyncWorker *self, const char *name, const void *bytes, size_t len);
+
+/* Bytes read, -1 when there is none (or, after a line in the log, it cannot be read). */
+extern ssize_t SyncReadFile(SyncWorker *self, const char *name, void *bytes, size_t room);
+extern void SyncSaveTable(SyncWorker *self);
+extern void SyncReadTable(SyncWorker *self);
+extern void SyncSaveSeq(SyncWorker *self, uint64_t seq);
+extern uint64_t SyncReadSeq(SyncWorker *self);
+
+/* ---- sync_request.c: what backends ask ---- */
+
+extern struct SyncRequests *SyncRequestsNew(void);
 
 /* Take what backends have posted, answer what is ready. */
-extern void SyncServe(void);
+extern void SyncServe(SyncWorker *self);
 
 /* Answer all that waits with an error: the node has stopped. */
-extern void SyncFailAll(void);
+extern void SyncFailAll(SyncWorker *self);
 
 /* The process ends: nobody waits for it any more. */
-extern void SyncLeavePlaces(void);
+extern void SyncLeavePlaces(SyncWorker *self);
 
-extern void SyncLookupDone(uint64_t tag, const KadLookup *lookup, int64_t took_ms);
-extern void SyncJoinDone(uint64_t tag, NodeStatus status, const char *text, const uint8_t *root,
+extern void SyncLookupDone(SyncWorker *self, uint64_t tag, const KadLookup *lookup, int64_t took_ms);
+extern void SyncJoinDone(SyncWorker *self, uint64_t tag, NodeStatus status, const char *text, const uint8_t *root,
 						 const uint8_t *description, size_t len);
 
 #endif							/* VECDB_SYNC_WORKER_H */

@@ -1,0 +1,207 @@
+/*
+ * sync_list.c
+ *	  Requests about what the node knows: peers, routing table, members, lookups.
+ */
+#include "sync/sync_pending.h"
+
+#include "utils/errcodes.h"
+
+static const char *
+role_name(GrantRole role)
+{
+	switch (role)
+	{
+		case GRANT_READER:
+			return "reader";
+		case GRANT_WRITER:
+			return "writer";
+		case GRANT_ADMIN:
+			return "admin";
+		default:
+			return NULL;
+	}
+}
+
+void
+PendingListPeers(SyncWorker *self, Pending *p)
+{
+	int			room = TRANSPORT_LINKS_MAX + TRANSPORT_INBOUND_MAX;
+	TransportLinkInfo *info = palloc(sizeof(*info) * room);
+	int			n = Min(transport_links(self->net->transport, info, room), room);
+
+	for (int i = 0; i < n; i++)
+	{
+		TransportLinkInfo *link = &info[i];
+		NodePeerInfo peer;
+		bool		greeted = node_peer_info(self->node, link->curve_key, &peer);
+		uint32_t	before = p->call->len;
+
+		if (!(PendingPutId(p, &peer.id) &&
+			  PendingPutAddress(p, &link->address) &&
+			  PendingPutBool(p, link->outbound) &&
+			  PendingPut(p, link->state != TRANSPORT_UP ? "connecting" : greeted ? "greeted" : "connected") &&
+			  PendingPutTime(p, SyncTickTime(link->since_ms)) &&
+			  (link->heard_ms != 0 ? PendingPutTime(p, SyncTickTime(link->heard_ms)) : PendingPut(p, NULL)) &&
+			  PendingPutNumber(p, (long long) link->frames_in) &&
+			  PendingPutNumber(p, (long long) link->frames_out) &&
+			  PendingPutNumber(p, (long long) link->bytes_in) &&
+			  PendingPutNumber(p, (long long) link->bytes_out) &&
+			  PendingPutNumber(p, (long long) link->dropped) &&
+			  PendingPutNumber(p, (long long) link->queued_bytes) &&
+			  PendingPutNumber(p, peer.collections) &&
+			  PendingPutAddresses(p, peer.addresses, peer.n_addresses)))
+		{
+			p->call->len = before;
+			break;
+		}
+		/* who has not greeted has no id that is known */
+		if (!greeted)
+		{
+			memmove(p->call->data + before + 1, p->call->data + before + 2 * KAD_ID_BYTES + 2,
+					p->call->len - before - 2 * KAD_ID_BYTES - 2);
+			p->call->data[before] = 0;
+			p->call->len -= 2 * KAD_ID_BYTES + 1;
+		}
+	}
+	pfree(info);
+	p->finished = true;
+}
+
+void
+PendingListTable(SyncWorker *self, Pending *p)
+{
+	const KadTable *table = node_table(self->node);
+	uint32_t	cursor = 0;
+	KadEntry   *entry;
+
+	while ((entry = kad_table_next(table, &cursor)) != NULL)
+	{
+		uint32_t	before = p->call->len;
+
+		if (!(PendingPutNumber(p, kad_id_prefix(&table->self, &entry->id)) &&
+			  PendingPutId(p, &entry->id) &&
+			  PendingPutAddresses(p, entry->record->addresses, entry->record->n_addresses) &&
+			  PendingPutTime(p, SyncTickTime(entry->answered_ms)) &&
+			  PendingPutNumber(p, entry->failures) &&
+			  PendingPutTime(p, SyncUnixTime(entry->record->expires_ms))))
+		{
+			p->call->len = before;
+			break;
+		}
+	}
+	p->finished = true;
+}
+
+void
+PendingListMembers(SyncWorker *self, Pending *p, Oid table)
+{
+	NodeMember *member = palloc(sizeof(*member) * MEMBERSHIP_LIMIT);
+	int			n = node_members(self->node, node_clock(), table, member, MEMBERSHIP_LIMIT);
+
+	if (n < 0)
+		PendingStatus(p, NODE_NOT_SHARED, NULL);
+	for (int i = 0; i < n; i++)
+	{
+		uint32_t	before = p->call->len;
+		bool		is_self = kad_id_equal(&member[i].id, &node_record(self->node)->id);
+
+		if (!(PendingPutId(p, &member[i].id) &&
+			  PendingPut(p, role_name(member[i].role)) &&
+			  PendingPutId(p, &member[i].admitted_by) &&
+			  PendingPutNumber(p, member[i].depth) &&
+			  PendingPutTime(p, SyncUnixTime(member[i].since_ms)) &&
+			  (member[i].expires_ms != 0 ? PendingPutTime(p, SyncUnixTime(member[i].expires_ms)) : PendingPut(p, NULL)) &&
+			  (is_self ? PendingPut(p, NULL) : PendingPutBool(p, member[i].connected)) &&
+			  (is_self ? PendingPut(p, NULL) : PendingPutBool(p, member[i].meshed))))
+		{
+			p->call->len = before;
+			break;
+		}
+	}
+	pfree(member);
+	p->finished = true;
+}
+
+/* Lookups are fewer than places, and the node needs some itself. */
+static bool
+may_look_up(SyncWorker *self, const Pending *p)
+{
+	int			free = KAD_LOOKUPS;
+	int			mine = 0;
+
+	for (int i = 0; i < SYNC_REQUESTS; i++)
+	{
+		const Pending *other = &self->requests->pending[i];
+
+		if (other == p || !other->active || other->finished || (other->op != SYNC_LOOKUP && other->op != SYNC_PROVIDERS))
+			continue;
+		free--;
+		mine += other->role == p->role;
+	}
+	return p->superuser || SyncShareAllows(mine, free, SYNC_RESERVED);
+}
+
+void
+PendingLookUp(SyncWorker *self, Pending *p, const char *id_text, bool for_providers)
+{
+	KadId		id;
+
+	if (!kad_id_parse(id_text, strlen(id_text), &id))
+	{
+		PendingError(p, ERRCODE_INVALID_PARAMETER_VALUE, "an id has 64 hexadecimal digits", NULL, NULL);
+		return;
+	}
+	p->call->len = 0;
+	if (!may_look_up(self, p) || node_lookup(self->node, node_clock(), &id, for_providers, p->tag) != NODE_OK)
+		PendingStatus(p, NODE_BUSY, NULL);
+}
+
+void
+SyncLookupDone(SyncWorker *self, uint64_t tag, const KadLookup *lookup, int64_t took_ms)
+{
+	Pending    *p = PendingByTag(self, tag);
+	NodeRecord *near[KAD_K];
+	int			hops = 0;
+	int			n;
+
+	if (!p)
+		return;
+	if (p->op == SYNC_LOOKUP)
+	{
+		const NodeRecord *own = node_record(self->node);
+		const NodeRecord *found = NULL;
+
+		n = kad_lookup_result(lookup, near, KAD_K, &hops);
+		if (kad_id_equal(&own->id, &lookup->target))
+		{
+			found = own;
+			hops = 0;
+		}
+		else if (n > 0 && kad_id_equal(&near[0]->id, &lookup->target))
+			found = near[0];
+		if (found)
+			(void) (PendingPutId(p, &found->id) && PendingPutAddresses(p, found->addresses, found->n_addresses) &&
+					PendingPutTime(p, SyncUnixTime(found->expires_ms)) && PendingPutNumber(p, hops) &&
+					PendingPutNumber(p, lookup->requests) && PendingPutNumber(p, took_ms));
+	}
+	else
+	{
+		for (int i = 0; i < lookup->n_providers; i++)
+		{
+			const Provider *provider = lookup->provider[i];
+			uint32_t	before = p->call->len;
+
+			if (provider->withdrawn)
+				continue;
+			if (!(PendingPutId(p, &provider->record->id) &&
+				  PendingPutAddresses(p, provider->record->addresses, provider->record->n_addresses) &&
+				  PendingPutTime(p, SyncUnixTime(provider->issued_ms)) &&
+				  PendingPutTime(p, SyncUnixTime(provider->expires_ms))))
+			{
+				p->call->len = before;
+				break;
+			}
+		}
+	}
+	p->finished = true;
+}

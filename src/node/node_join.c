@@ -1,0 +1,224 @@
+/*
+ * node_join.c
+ *	  vecdb.join(): the worker redeems the invitation, this backend creates the table
+ *	  and ties it to the collection; and what a table is, in the words that an
+ *	  invitation carries.
+ *
+ * The table and its tie are of the transaction that joins; what the network knows is
+ * not undone with it, and joining again makes up for that.
+ */
+#include "collection/collection.h"
+#include "node/node_ask.h"
+#include "node/node_table.h"
+#include "spi_column.h"
+
+#include "access/relation.h"
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "tcop/utility.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+PG_FUNCTION_INFO_V1(vecdb_join);
+
+/* Tell the worker, after this transaction, that it has to look at its tables. */
+static bool tell_worker;
+
+static void
+at_end(XactEvent event, void *arg)
+{
+	SyncShared *shared;
+	SyncNode   *slot;
+
+	if (!tell_worker || (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT && event != XACT_EVENT_PREPARE))
+		return;
+	tell_worker = false;
+	if (event == XACT_EVENT_ABORT)
+		return;
+	shared = SyncAttach();
+	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
+	slot = NodeOwnSlot(shared);
+	if (slot)
+	{
+		slot->reload = true;
+		if (slot->latch)
+			SetLatch(slot->latch);
+	}
+	LWLockRelease(&shared->lock);
+}
+
+/*
+ * Tie the new table to the collection.  The row may belong to anybody: it is
+ * written without SQL, so that nothing of its owner's runs.
+ */
+static void
+bind_table(const char *root_hex, Oid relid)
+{
+	static bool registered = false;
+	uint8		root[SYNC_ROOT_BYTES];
+	Datum		values[SHARED_COLUMNS] = {0};
+	bool		nulls[SHARED_COLUMNS] = {false};
+	bool		replace[SHARED_COLUMNS] = {false};
+	SyncTable	table;
+	SysScanDesc scan;
+	HeapTuple	row;
+	bool		bound = true;
+	bool		isnull;
+
+	if (strlen(root_hex) != 2 * SYNC_ROOT_BYTES || hex_decode(root_hex, 2 * SYNC_ROOT_BYTES, (char *) root) != SYNC_ROOT_BYTES)
+		elog(ERROR, "the node's answer holds no key");
+	PushActiveSnapshot(GetLatestSnapshot());
+	SyncTableOpen(&table, SYNC_SHARED_COLLECTION, true, true);
+	scan = SyncTableScan(&table, root);
+	row = systable_getnext_ordered(scan, ForwardScanDirection);
+	if (HeapTupleIsValid(row))
+	{
+		(void) SyncTableValue(&table, row, SHARED_TABLE, &isnull);
+		bound = !isnull || DatumGetBool(SyncTableValue(&table, row, SHARED_LEAVING, &isnull));
+	}
+	else
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the table of the collection was not created in time"),
+				 errdetail("The node waits %d seconds for it.", 2 * SYNC_ANSWER_MS / 1000),
+				 errhint("Join again: the same invitation is still good.")));
+	if (bound)
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_OBJECT),
+				 errmsg("this database holds the collection already"),
+				 errhint("vecdb.shared_collections lists what it holds.")));
+	values[SHARED_TABLE - 1] = ObjectIdGetDatum(relid);
+	replace[SHARED_TABLE - 1] = true;
+	SyncTableUpdate(&table, row, values, nulls, replace);
+	systable_endscan_ordered(scan);
+	SyncTableClose(&table);
+	PopActiveSnapshot();
+	CommandCounterIncrement();
+	if (!registered)
+	{
+		RegisterXactCallback(at_end, NULL);
+		registered = true;
+	}
+	tell_worker = true;
+}
+
+/*
+ * Create the table that the description (WIRE.md) tells of.  What comes from the
+ * network is passed as values and judged by create_collection() as if a user had
+ * typed it.
+ */
+static Oid
+create_table(const char *name, char *description)
+{
+	char	   *word[8];
+	char	   *rest = NULL;
+	Oid			types[8] = {TEXTOID, INT4OID, TEXTOID, TEXTOID, INT4OID, INT4OID, TEXTOID, BOOLOID};
+	Datum		values[8];
+	char		nulls[9] = "        ";
+	bool		isnull;
+	bool		hnsw;
+
+	for (int i = 0; i < 8; i++)
+	{
+		word[i] = strtok_r(i == 0 ? description : NULL, " ", &rest);
+		if (!word[i])
+			ereport(ERROR,
+					(errcode(ERRCODE_PROTOCOL_VIOLATION),
+					 errmsg("the node that invites does not say what the collection is"),
+					 errhint("Its table may have been dropped there.")));
+	}
+	hnsw = strcmp(word[3], "hnsw") == 0;
+	values[0] = CStringGetTextDatum(name ? name : word[0]);
+	values[1] = Int32GetDatum(pg_strtoint32(word[1]));
+	values[2] = CStringGetTextDatum(word[2]);
+	values[3] = CStringGetTextDatum(word[3]);
+	values[4] = Int32GetDatum(hnsw ? pg_strtoint32(word[5]) : 16);
+	values[5] = Int32GetDatum(hnsw ? pg_strtoint32(word[6]) : 200);
+	values[6] = CStringGetTextDatum(word[4]);
+	values[7] = BoolGetDatum(word[7][0] == '1');
+	if (SPI_execute_with_args("SELECT vecdb.create_collection(name => $1, dimensions => $2, metric => $3, index_type => $4, "
+							  "m => $5, ef_construction => $6, storage => $7, filter_index => $8)::pg_catalog.oid",
+							  8, types, values, nulls, false, 0) != SPI_OK_SELECT || SPI_processed != 1)
+		elog(ERROR, "could not create the table of a collection");
+	return DatumGetObjectId(SpiColumn(0, 1, OIDOID, &isnull));
+}
+
+Datum
+vecdb_join(PG_FUNCTION_ARGS)
+{
+	const char *arguments[1] = {CollectionTextArgument(fcinfo, 0, "invitation")};
+	char	   *name = PG_ARGISNULL(1) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(1));
+	Oid			schema = get_namespace_oid("collections", false);
+	char	   *copy[3];
+	NodeQuestion	question;
+	Oid			table;
+	AclResult	allowed;
+
+	PreventCommandIfReadOnly("vecdb.join()");
+	/* An invitation is good once: what can be refused is refused before. */
+	allowed = VecdbSchemaCheck(schema, ACL_CREATE);
+	if (allowed != ACLCHECK_OK)
+		aclcheck_error(allowed, OBJECT_SCHEMA, "collections");
+	if (name && OidIsValid(get_relname_relid(name, schema)))
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_TABLE),
+				 errmsg("collection \"%s\" already exists", name),
+				 errhint("Give another name as the second argument; the invitation is still good.")));
+	NodeAsk(&question, SYNC_JOIN, NODE_SMALL_ANSWER, arguments, 1);
+	for (int i = 0; i < 3; i++)
+	{
+		const char *answer;
+
+		if (!NodeAnswerNext(&question, &answer) || !answer)
+			elog(ERROR, "the node's answer lacks a field");
+		copy[i] = pstrdup(answer);
+	}
+	NodeAnswerDone(&question);
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "could not connect to SPI");
+	table = create_table(name, copy[2]);
+	bind_table(copy[1], table);
+	SPI_finish();
+	PG_RETURN_OID(table);
+}
+
+/* ---------------------------------------------------------------------------
+ * For the worker
+ */
+
+SyncDescribed
+SyncDescribe(Oid table, char *out, size_t room)
+{
+	Collection	facts;
+	Relation	rel;
+	List	   *indexes;
+	ListCell   *cell;
+	bool		locked = false;
+	char	   *name = get_rel_name(table);
+
+	if (name == NULL)
+		return SYNC_TABLE_GONE;
+	strlcpy(out, name, room);
+	if (!ConditionalLockRelationOid(table, AccessShareLock))
+		return SYNC_TABLE_LOCKED;
+	rel = try_relation_open(table, NoLock);
+	if (rel == NULL)
+		return SYNC_TABLE_GONE;
+	indexes = RelationGetIndexList(rel);
+	relation_close(rel, NoLock);
+	foreach(cell, indexes)
+		locked |= !ConditionalLockRelationOid(lfirst_oid(cell), AccessShareLock);
+	if (locked)
+		return SYNC_TABLE_LOCKED;
+	if (!CollectionFacts(table, &facts))
+		return SYNC_NO_COLLECTION;
+	snprintf(out, room, "%s %d %s %s %s %d %d %d", facts.name, facts.dimensions, CollectionMetricName(facts.metric),
+			 facts.hnsw ? "hnsw" : "flat", facts.half ? "halfvec" : "vector", facts.m, facts.ef_construction,
+			 facts.filter_index ? 1 : 0);
+	return SYNC_DESCRIBED;
+}

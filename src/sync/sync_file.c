@@ -32,7 +32,6 @@ SyncMakeDirectory(SyncWorker *self)
 	return true;
 }
 
-/* Whole or not at all.  False after a line in the log. */
 bool
 SyncWriteFile(SyncWorker *self, const char *name, const void *bytes, size_t len)
 {
@@ -43,7 +42,13 @@ SyncWriteFile(SyncWorker *self, const char *name, const void *bytes, size_t len)
 
 	snprintf(path, sizeof(path), "%s/%s", self->dir, name);
 	snprintf(temporary, sizeof(temporary), "%s.new", path);
-	fd = OpenTransientFilePerm(temporary, O_WRONLY | O_CREAT | O_TRUNC | PG_BINARY, S_IRUSR | S_IWUSR);
+	/* a file of ours: what a crash has left, or a link that somebody has put there, goes */
+	if (unlink(temporary) < 0 && errno != ENOENT)
+	{
+		ereport(LOG, (errcode_for_file_access(), errmsg("could not remove file \"%s\": %m", temporary)));
+		return false;
+	}
+	fd = OpenTransientFilePerm(temporary, O_WRONLY | O_CREAT | O_EXCL | PG_BINARY, S_IRUSR | S_IWUSR);
 	if (fd < 0)
 	{
 		ereport(LOG, (errcode_for_file_access(), errmsg("could not create file \"%s\": %m", temporary)));
@@ -61,7 +66,6 @@ SyncWriteFile(SyncWorker *self, const char *name, const void *bytes, size_t len)
 	return ok && durable_rename(temporary, path, LOG) == 0;
 }
 
-/* Bytes read, -1 when there is none (or, after a line in the log, it cannot be read). */
 ssize_t
 SyncReadFile(SyncWorker *self, const char *name, void *bytes, size_t room)
 {

@@ -10,7 +10,6 @@
 
 #define RESOLVE_MS 300000
 
-/* The setting vecdb.listen as an address; false when it is none. */
 bool
 SyncListenAddress(NetAddress *out)
 {
@@ -63,7 +62,6 @@ tell_failed(SyncWorker *self, int which, const char *setting, const char *failed
 		ereport(LOG, (errmsg("could not use \"%s\" in %s: no address, and no name that resolves", failed, setting)));
 }
 
-/* Take what the threads have found. */
 void
 SyncTakeNames(SyncWorker *self)
 {
@@ -103,7 +101,6 @@ SyncTakeNames(SyncWorker *self)
 	}
 }
 
-/* What to advertise now; 0 when nothing is known. */
 int
 SyncWantedAddresses(SyncWorker *self, NetAddress *out)
 {

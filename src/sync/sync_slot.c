@@ -48,7 +48,6 @@ says_the_same(const char *a, const char *b)
 	}
 }
 
-/* Something is missing.  The log is told when it is another thing than before. */
 void
 SyncWaitFor(SyncWorker *self, const char *reason, const char *hint)
 {

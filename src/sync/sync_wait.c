@@ -12,7 +12,6 @@
 #include "pgstat.h"
 #include "storage/latch.h"
 
-/* It must be gone before a descriptor in it is closed. */
 void
 SyncForgetWaitSet(SyncWorker *self)
 {
@@ -21,7 +20,6 @@ SyncForgetWaitSet(SyncWorker *self)
 	self->wait.set = NULL;
 }
 
-/* Wait for something to happen. */
 void
 SyncWaitAWhile(SyncWorker *self, CoreClock clock)
 {

@@ -108,7 +108,15 @@ utime 1_000_000_000, 1_000_000_000, "$dir/collection-$others[4]" or die "could n
 mkdir "$dir/collection-" . 'e' x 32 . '.key' or die "could not create a directory: $!";
 push @others, 'e' x 32 . '.key';
 
+# A link where the worker is about to write, to a file that is another's
+my $victim = $node->basedir . '/victim';
+append_to_file($victim, 'as it was');
+symlink $victim, "$dir/seq.new" or die "could not make a link: $!";
+
 ok(start_peer($node), 'the node comes back');
+ok(wait_until(sub { running($node) && !-l "$dir/seq.new" }), 'it has written its sequence number');
+is(slurp_file($victim), 'as it was', '... not through the link');
+ok(-f "$dir/seq" && !-l "$dir/seq", '... but to a file of its own');
 my $expected = join ' ', sort $file{kept}, @others;
 ok(wait_until(sub { keys_there() eq $expected }), 'what was left behind goes, and nothing else') or diag('there: ' . keys_there() . "\nexpected: $expected");
 is((() = log_since($node, $offset) =~ /LOG:  removed file ".*": this database does not hold its collection/g), 5, 'the log names each');

@@ -18,14 +18,17 @@
 static void report_syntax(const char *type, const char *literal,
 						  const ParseError *error) pg_attribute_noreturn();
 static void report_length(const char *type, const ParseError *error) pg_attribute_noreturn();
+static void report_value(const char *type, const char *literal,
+						 const ParseError *error) pg_attribute_noreturn();
+static void report_count(const char *type, const char *literal,
+						 const ParseError *error) pg_attribute_noreturn();
+static void report_index(const char *type, const char *literal,
+						 const ParseError *error) pg_attribute_noreturn();
 static char *quote(const char *literal, size_t len);
 
 void
 VectorReportParseError(const char *type, const char *literal, const ParseError *error)
 {
-	bool		binary = literal == NULL;
-	size_t		at = error->pos + 1;
-
 	switch (error->kind)
 	{
 		case PARSE_SYNTAX:
@@ -36,6 +39,47 @@ VectorReportParseError(const char *type, const char *literal, const ParseError *
 			report_length(type, error);
 			break;
 
+		case PARSE_NAN:
+		case PARSE_INFINITE:
+		case PARSE_RANGE:
+		case PARSE_ZERO_VALUE:
+			report_value(type, literal, error);
+			break;
+
+		case PARSE_DIM_TOO_FEW:
+		case PARSE_DIM_TOO_MANY:
+		case PARSE_NNZ_TOO_MANY:
+		case PARSE_NNZ_NEGATIVE:
+		case PARSE_NNZ_OVER_DIM:
+			report_count(type, literal, error);
+			break;
+
+		case PARSE_INDEX_RANGE:
+		case PARSE_INDEX_ORDER:
+		case PARSE_INDEX_DUPLICATE:
+			report_index(type, literal, error);
+			break;
+
+		case PARSE_UNUSED:
+			ereport(ERROR,
+					(errcode(ERRCODE_DATA_EXCEPTION),
+					 errmsg("expected unused to be 0, not %lld", (long long) error->value)));
+			break;
+
+		case PARSE_OK:
+			break;
+	}
+	elog(ERROR, "unrecognized parse error kind: %d", (int) error->kind);
+}
+
+/* A value that no element may have. */
+static void
+report_value(const char *type, const char *literal, const ParseError *error)
+{
+	size_t		at = error->pos + 1;
+
+	switch (error->kind)
+	{
 		case PARSE_NAN:
 			ereport(ERROR,
 					(errcode(ERRCODE_DATA_EXCEPTION),
@@ -58,6 +102,27 @@ VectorReportParseError(const char *type, const char *literal, const ParseError *
 					 errdetail("The number stands at byte %zu.", at)));
 			break;
 
+		case PARSE_ZERO_VALUE:
+			ereport(ERROR,
+					(errcode(ERRCODE_DATA_EXCEPTION),
+					 errmsg("binary representation of %s cannot contain zero values", type),
+					 errdetail("A zero stands at byte %zu.", at)));
+			break;
+
+		default:
+			elog(ERROR, "unrecognized parse error kind: %d", (int) error->kind);
+	}
+}
+
+/* Too few or too many dimensions or elements. */
+static void
+report_count(const char *type, const char *literal, const ParseError *error)
+{
+	bool		binary = literal == NULL;
+	size_t		at = error->pos + 1;
+
+	switch (error->kind)
+	{
 		case PARSE_DIM_TOO_FEW:
 			ereport(ERROR,
 					(errcode(ERRCODE_DATA_EXCEPTION),
@@ -102,6 +167,20 @@ VectorReportParseError(const char *type, const char *literal, const ParseError *
 							   (long long) error->value, (long long) error->limit)));
 			break;
 
+		default:
+			elog(ERROR, "unrecognized parse error kind: %d", (int) error->kind);
+	}
+}
+
+/* The index of an element of a sparse vector. */
+static void
+report_index(const char *type, const char *literal, const ParseError *error)
+{
+	bool		binary = literal == NULL;
+	size_t		at = error->pos + 1;
+
+	switch (error->kind)
+	{
 		case PARSE_INDEX_RANGE:
 			ereport(ERROR,
 					(errcode(ERRCODE_DATA_EXCEPTION),
@@ -128,23 +207,9 @@ VectorReportParseError(const char *type, const char *literal, const ParseError *
 					 errdetail("Index %lld occurs again at byte %zu.", (long long) error->value, at)));
 			break;
 
-		case PARSE_ZERO_VALUE:
-			ereport(ERROR,
-					(errcode(ERRCODE_DATA_EXCEPTION),
-					 errmsg("binary representation of %s cannot contain zero values", type),
-					 errdetail("A zero stands at byte %zu.", at)));
-			break;
-
-		case PARSE_UNUSED:
-			ereport(ERROR,
-					(errcode(ERRCODE_DATA_EXCEPTION),
-					 errmsg("expected unused to be 0, not %lld", (long long) error->value)));
-			break;
-
-		case PARSE_OK:
-			break;
+		default:
+			elog(ERROR, "unrecognized parse error kind: %d", (int) error->kind);
 	}
-	elog(ERROR, "unrecognized parse error kind: %d", (int) error->kind);
 }
 
 static void

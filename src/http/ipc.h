@@ -85,6 +85,8 @@ typedef struct IpcRequest
 	uint64		body_len;
 } IpcRequest;
 
+StaticAssertDecl(sizeof(IpcRequest) == 32, "no byte of a request's head is padding, which would go out unset");
+
 /* Answer: after it its own header lines and the body. */
 typedef struct IpcAnswer
 {
@@ -93,6 +95,9 @@ typedef struct IpcAnswer
 	uint32		headers_len;	/* name NUL value NUL ... */
 	uint64		body_len;
 } IpcAnswer;
+
+StaticAssertDecl(sizeof(IpcAnswer) == 24, "no byte of an answer's head is padding, which would go out unset");
+StaticAssertDecl(IPC_RING % MAXIMUM_ALIGNOF == 0 && IPC_PIECE < IPC_RING, "queues lie side by side, and a piece fits into one");
 
 /* Shared state; made by the first worker that asks for it. */
 extern IpcShared *IpcAttach(void);

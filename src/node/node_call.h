@@ -27,6 +27,8 @@ typedef struct SyncCall
 	char		data[];
 } SyncCall;
 
+_Static_assert(offsetof(SyncCall, len) == 8 && offsetof(SyncCall, data) == 17, "backend and worker agree on where data begin");
+
 /* Append a string to a call's data; false where there is no room.  NULL is NULL. */
 static inline bool
 SyncPut(SyncCall *call, const char *text)

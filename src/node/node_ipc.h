@@ -137,6 +137,14 @@ typedef struct SyncShared
 	SyncNode	node[SYNC_NODES];
 } SyncShared;
 
+/*
+ * vecdb.so and vecdb_sync.so read each other's.  Who changes a size here changes it
+ * in both, and knows that a server runs the new ones only after a restart.
+ */
+StaticAssertDecl(sizeof(void *) != 8 || sizeof(SyncPlace) == 32, "a place of vecdb.so is one of vecdb_sync.so");
+StaticAssertDecl(sizeof(void *) != 8 || sizeof(SyncNode) == 1880, "a slot of vecdb.so is one of vecdb_sync.so");
+StaticAssertDecl(SYNC_RESERVED < SYNC_REQUESTS, "there are places for those who are no superusers");
+
 /* Did the postmaster load vecdb, so that there is shared memory and a launcher?  Set in vecdb.so only. */
 extern bool SyncPreloaded;
 

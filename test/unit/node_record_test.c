@@ -324,6 +324,9 @@ test_records(void)
 	fields.n_addresses = 1;
 	fields.addresses[0].port = 0;
 	ok(node_record_sign(&crypto, key.secret, &fields, bytes, &len) == DECODE_VALUE, "nor one with an address that cannot be reached");
+	fields.addresses[0].port = 7777;
+	fields.expires_ms = INT64_MAX;
+	ok(node_record_sign(&crypto, key.secret, &fields, bytes, &len) == DECODE_VALUE, "nor one that expires beyond all clocks");
 }
 
 static void

@@ -4,7 +4,10 @@
  */
 #include "core/net/beacon.h"
 
+#include "core/assert.h"
 #include "core/bytes.h"
+
+_Static_assert(4 + 2 + 2 + 3 * 8 == BEACON_HEAD, "the fields before the record");
 
 static const uint8_t magic[4] = {'v', 'b', 'c', '1'};
 
@@ -17,6 +20,7 @@ beacon_sign(const CoreCrypto *crypto, const uint8_t secret[CORE_SECRET_BYTES],
 	size_t		len;
 	uint8_t    *signature;
 
+	CORE_ASSERT(record->len <= NODE_RECORD_MAX);
 	bytes_put(&w, magic, sizeof magic);
 	bytes_put_uint(&w, 2, (uint64_t) kind);
 	bytes_put_uint(&w, 2, record->len);
@@ -25,6 +29,7 @@ beacon_sign(const CoreCrypto *crypto, const uint8_t secret[CORE_SECRET_BYTES],
 	bytes_put_uint(&w, 8, nonce);
 	bytes_put(&w, record->bytes, record->len);
 	len = (size_t) (w.at - out);
+	CORE_ASSERT(!w.failed && len == BEACON_HEAD + (size_t) record->len);
 	signature = bytes_room(&w, CORE_SIGNATURE_BYTES);
 	if (signature == NULL || !crypto->sign(crypto->context, secret, out, len, signature))
 		return 0;

@@ -6,6 +6,8 @@
 
 #include <stddef.h>
 
+#include "core/assert.h"
+
 static const char *const texts[DECODE_STATUSES] = {
 	[DECODE_OK] = "nothing is wrong",
 	[DECODE_TRUNCATED] = "it is cut short",
@@ -32,5 +34,6 @@ static const char *const texts[DECODE_STATUSES] = {
 const char *
 decode_status_text(DecodeStatus status)
 {
+	CORE_ASSERT((int) status < 0 || status >= DECODE_STATUSES || texts[status] != NULL);
 	return (int) status >= 0 && status < DECODE_STATUSES ? texts[status] : "it is not understood";
 }

@@ -5,17 +5,38 @@
  */
 #include "core/net/grant.h"
 
+#include "core/assert.h"
 #include "core/bytes.h"
 
 #define ISSUER_AT 40
 #define SIGNED_BYTES (GRANT_BYTES - CORE_SIGNATURE_BYTES)
 #define REDEMPTION_SIGNED_BYTES (REDEMPTION_BYTES - CORE_SIGNATURE_BYTES)
 
+_Static_assert(ISSUER_AT + 2 * CORE_KEY_BYTES == 104 && 104 + 3 * 8 + CORE_KEY_BYTES + GRANT_HASH_BYTES == SIGNED_BYTES,
+			   "the fields of a statement");
+_Static_assert(8 + 3 * CORE_KEY_BYTES + 8 == REDEMPTION_SIGNED_BYTES, "the fields of a redemption");
+
 static const uint8_t grant_magic[4] = {'v', 'g', 'r', '1'};
 static const uint8_t redemption_magic[4] = {'v', 'r', 'd', '1'};
 
 static DecodeStatus check_form(const uint8_t *bytes, size_t len, const uint8_t magic[4], size_t expected);
 static bool fields_good(const Grant *self);
+
+/* Does a reader find in bytes what the writer was given? */
+static bool
+reads_as(const uint8_t *bytes, const Grant *self)
+{
+	Grant		read;
+
+	return grant_read(bytes, GRANT_BYTES, self->issued_ms, 0, &read) == DECODE_OK &&
+		read.kind == self->kind && read.role == self->role && read.depth == self->depth &&
+		memcmp(read.root, self->root, CORE_KEY_BYTES) == 0 &&
+		memcmp(read.issuer, self->issuer, CORE_KEY_BYTES) == 0 &&
+		memcmp(read.member, self->member, CORE_KEY_BYTES) == 0 &&
+		read.epoch == self->epoch && read.issued_ms == self->issued_ms && read.expires_ms == self->expires_ms &&
+		memcmp(read.invitation, self->invitation, CORE_KEY_BYTES) == 0 &&
+		memcmp(read.overrides, self->overrides, GRANT_HASH_BYTES) == 0;
+}
 
 DecodeStatus
 grant_sign(const CoreCrypto *crypto, const uint8_t secret[CORE_SECRET_BYTES],
@@ -40,6 +61,7 @@ grant_sign(const CoreCrypto *crypto, const uint8_t secret[CORE_SECRET_BYTES],
 	bytes_put_uint(&w, 8, (uint64_t) own.expires_ms);
 	bytes_put(&w, own.invitation, CORE_KEY_BYTES);
 	bytes_put(&w, own.overrides, GRANT_HASH_BYTES);
+	CORE_ASSERT(!w.failed && w.left == CORE_SIGNATURE_BYTES && reads_as(out, &own));
 	return crypto->sign(crypto->context, secret, out, SIGNED_BYTES, out + SIGNED_BYTES) ?
 		DECODE_OK : DECODE_SIGNATURE;
 }
@@ -70,8 +92,6 @@ grant_read(const uint8_t *bytes, size_t len, int64_t unix_ms, int64_t skew_ms, G
 	bytes_take_copy(&r, self->overrides, sizeof self->overrides);
 	if (reserved != 0)
 		return DECODE_FLAGS;
-	if (issued > INT64_MAX / 2 || expires > INT64_MAX / 2)
-		return DECODE_VALUE;
 	self->issued_ms = (int64_t) issued;
 	self->expires_ms = (int64_t) expires;
 	if (!fields_good(self))
@@ -118,6 +138,7 @@ redemption_sign(const CoreCrypto *crypto, const uint8_t secret[CORE_SECRET_BYTES
 	bytes_put(&w, secret + CORE_SEED_BYTES, CORE_KEY_BYTES);
 	bytes_put(&w, member, CORE_KEY_BYTES);
 	bytes_put_uint(&w, 8, (uint64_t) unix_ms);
+	CORE_ASSERT(!w.failed && w.left == CORE_SIGNATURE_BYTES);
 	return crypto->sign(crypto->context, secret, out, REDEMPTION_SIGNED_BYTES, out + REDEMPTION_SIGNED_BYTES);
 }
 
@@ -172,7 +193,8 @@ fields_good(const Grant *self)
 	bool		by_root = memcmp(self->issuer, self->root, CORE_KEY_BYTES) == 0;
 
 	if (self->depth < 1 || self->depth > GRANT_DEPTH_MAX ||
-		self->issued_ms <= 0 || self->expires_ms < 0 ||
+		self->issued_ms <= 0 || self->issued_ms > INT64_MAX / 2 ||
+		self->expires_ms < 0 || self->expires_ms > INT64_MAX / 2 ||
 		memcmp(self->member, self->root, CORE_KEY_BYTES) == 0 ||
 		(by_root && self->depth != 1))
 		return false;

@@ -4,17 +4,31 @@
  */
 #include "core/net/invitation.h"
 
+#include "core/assert.h"
 #include "core/bytes.h"
 
 #define HEAD 352
 #define CHECKSUM 4
 #define PREFIX_LEN (sizeof INVITATION_PREFIX - 1)
 
+_Static_assert(16 + KAD_ID_BYTES + CORE_KEY_BYTES + CORE_SEED_BYTES + GRANT_BYTES == HEAD, "the fields before the addresses");
+
 static const uint8_t magic[4] = {'v', 'i', 'n', '1'};
 static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 static void encode_base64(const uint8_t *bytes, size_t len, char *text);
 static DecodeStatus decode_base64(const char *text, size_t len, uint8_t *bytes, size_t room, size_t *used);
+
+/* Does a reader get bytes[len] of the text? */
+static bool
+reads_as(const char *text, const uint8_t *bytes, size_t len)
+{
+	uint8_t		read[INVITATION_MAX];
+	size_t		used;
+
+	return decode_base64(text, strlen(text), read, sizeof read, &used) == DECODE_OK &&
+		used == len && memcmp(read, bytes, len) == 0;
+}
 
 bool
 invitation_text(const CoreCrypto *crypto, const Invitation *self, char *text)
@@ -46,6 +60,7 @@ invitation_text(const CoreCrypto *crypto, const Invitation *self, char *text)
 	bytes_put(&w, hash, CHECKSUM);
 	memcpy(text, INVITATION_PREFIX, PREFIX_LEN);
 	encode_base64(bytes, len + CHECKSUM, text + PREFIX_LEN);
+	CORE_ASSERT(!w.failed && strlen(text) <= INVITATION_TEXT_MAX && reads_as(text + PREFIX_LEN, bytes, len + CHECKSUM));
 	return !w.failed;
 }
 

@@ -62,11 +62,13 @@ kad_id_random(const CoreRandom *random, const KadId *id, int prefix)
 	uint8_t		kept = (uint8_t) (0xFF00 >> bit);	/* bits before the one that differs */
 	uint8_t		differs = (uint8_t) (0x80 >> bit);
 
+	CORE_ASSERT(prefix >= 0 && prefix < KAD_ID_BITS);
 	random->fill(random->context, out.b, sizeof out.b);
 	memcpy(out.b, id->b, (size_t) whole);
 	out.b[whole] = (uint8_t) ((id->b[whole] & kept) |
 							  (~id->b[whole] & differs) |
 							  (out.b[whole] & ~(kept | differs)));
+	CORE_ASSERT(kad_id_prefix(id, &out) == prefix);
 	return out;
 }
 

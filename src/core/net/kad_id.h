@@ -14,6 +14,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "core/assert.h"
 #include "core/net/host.h"
 
 #define KAD_ID_BYTES 32
@@ -23,6 +24,8 @@ typedef struct KadId
 {
 	uint8_t		b[KAD_ID_BYTES];
 } KadId;
+
+_Static_assert(sizeof(KadId) == 32 && KAD_ID_BYTES == CORE_HASH_BYTES, "an identifier is a hash, and lies on the wire");
 
 /* The identifier of key[32]. */
 extern KadId kad_id_of_key(const CoreCrypto *crypto, const uint8_t key[CORE_KEY_BYTES]);

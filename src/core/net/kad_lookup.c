@@ -4,7 +4,12 @@
  */
 #include "core/net/kad_lookup.h"
 
+#include "core/assert.h"
+
 #define NO_SOURCE 255
+
+_Static_assert(KAD_SHORTLIST < NO_SOURCE, "a place is a byte that is not NO_SOURCE");
+_Static_assert(KAD_K <= KAD_SHORTLIST && KAD_K <= KAD_CLOSEST_MAX, "a lookup begins with an answer of the own table");
 
 static inline int compare(const KadLookup *self, const KadCandidate *c, uint64_t distance, const KadId *id);
 static int	place_of(const KadLookup *self, const KadId *id);
@@ -14,6 +19,28 @@ static bool distrusted(const KadLookup *self, const KadCandidate *c);
 static void count_for_source(KadLookup *self, const KadCandidate *c, bool answered);
 static void leave_parallel(KadLookup *self, KadCandidate *c);
 static int	next_place(const KadLookup *self, bool *waiting);
+
+/* Places are used once each, nearest first, and those in parallel are counted. */
+static bool
+lookup_holds(const KadLookup *self)
+{
+	bool		used[KAD_SHORTLIST] = {false};
+	int			asked = 0;
+
+	if (self->n < 0 || self->n > KAD_SHORTLIST)
+		return false;
+	for (int i = 0; i < self->n; i++)
+	{
+		const KadCandidate *c = &self->candidate[self->order[i]];
+
+		if (used[self->order[i]] ||
+			(i > 0 && compare(self, &self->candidate[self->order[i - 1]], c->distance, &c->record->id) <= 0))
+			return false;
+		used[self->order[i]] = true;
+		asked += c->state == KAD_ASKED;
+	}
+	return asked == self->parallel && asked <= KAD_ALPHA;
+}
 
 void
 kad_lookup_init(KadLookup *self, const KadTable *table, const KadId *target,
@@ -68,6 +95,7 @@ kad_lookup_next(KadLookup *self, int64_t tick_ms)
 	c->asked_ms = tick_ms;
 	self->parallel++;
 	self->requests++;
+	CORE_ASSERT(lookup_holds(self) && self->requests <= KAD_REQUESTS);
 	return c->record;
 }
 
@@ -88,6 +116,7 @@ kad_lookup_answered(KadLookup *self, const KadId *from, NodeRecord *const *recor
 	for (int i = 0; i < n; i++)
 		offer(self, records[i], place, c->hops < 255 ? c->hops + 1 : 255);
 	c->state = KAD_ANSWERED;
+	CORE_ASSERT(lookup_holds(self));
 	return true;
 }
 
@@ -106,6 +135,7 @@ kad_lookup_failed(KadLookup *self, const KadId *from)
 	c->state = KAD_FAILED;
 	self->failures++;
 	count_for_source(self, c, false);
+	CORE_ASSERT(lookup_holds(self) && self->failures <= self->requests);
 }
 
 bool
@@ -359,6 +389,7 @@ count_for_source(KadLookup *self, const KadCandidate *c, bool answered)
 static void
 leave_parallel(KadLookup *self, KadCandidate *c)
 {
+	CORE_ASSERT(c->state != KAD_ASKED || self->parallel > 0);
 	if (c->state == KAD_ASKED)
 		self->parallel--;
 }

@@ -4,7 +4,13 @@
  */
 #include "core/net/kad_table.h"
 
+#include "core/assert.h"
+
 #define BUCKETS_STEP 8
+
+_Static_assert(KAD_ID_BITS % BUCKETS_STEP == 0, "there is no room beyond the last bucket");
+_Static_assert(KAD_K > KAD_PARTS, "the largest part of a full bucket has two nodes or more");
+_Static_assert(KAD_PART_BITS <= 8, "the bits of a part lie in two bytes");
 
 static KadBucket *bucket_of(const KadTable *self, const KadId *id);
 static KadBucket *make_bucket(KadTable *self, int index);
@@ -62,6 +68,7 @@ kad_table_answered(KadTable *self, NodeRecord *record, int address, int64_t tick
 	KadEntry	newcomer;
 	int			i;
 
+	CORE_ASSERT(address >= 0 && address < record->n_addresses);
 	if (prefix == KAD_ID_BITS)
 		return KAD_SELF;
 	bucket = make_bucket(self, prefix);
@@ -116,6 +123,7 @@ kad_table_answered(KadTable *self, NodeRecord *record, int address, int64_t tick
 		record_pool_release(self->pool, bucket->entry[worst].record);
 		drop_entry(self, bucket, worst);
 	}
+	CORE_ASSERT(bucket->n < KAD_K && find_in(bucket->waiting, bucket->n_waiting, &record->id) < 0);
 	node_record_keep(record);
 	bucket->entry[bucket->n++] = newcomer;
 	self->n++;
@@ -205,6 +213,18 @@ kad_table_oldest(const KadTable *self, const KadId *id, int64_t silent_ms)
 	return oldest != NULL && oldest->answered_ms < silent_ms ? oldest : NULL;
 }
 
+/* Is each nearer to the target than the next?  So none stands there twice. */
+static bool
+is_in_order(const KadId *target, NodeRecord *const *records, int n)
+{
+	for (int i = 1; i < n; i++)
+	{
+		if (kad_id_nearer(target, &records[i - 1]->id, &records[i]->id) >= 0)
+			return false;
+	}
+	return true;
+}
+
 /*
  * Let c be the prefix that target shares with the owner.  Bucket c holds those
  * that share more than c bits with target; all deeper buckets those that share
@@ -230,6 +250,7 @@ kad_table_closest(const KadTable *self, const KadId *target, int n, bool failing
 	}
 	for (int b = (c < self->n_buckets ? c : self->n_buckets) - 1; b >= 0 && found < n; b--)
 		found = gather(self->bucket[b], target, failing, out, distance, found, n);
+	CORE_ASSERT(found >= 0 && found <= n && is_in_order(target, out, found));
 	return found;
 }
 
@@ -415,6 +436,7 @@ wait_in(KadTable *self, KadBucket *bucket, KadEntry entry)
 		drop_waiting(bucket, 0);
 	}
 	node_record_keep(entry.record);
+	CORE_ASSERT(find_in(bucket->waiting, bucket->n_waiting, &entry.id) < 0);
 	bucket->waiting[bucket->n_waiting++] = entry;
 }
 
@@ -471,6 +493,7 @@ yielding(const KadBucket *bucket, int index, const KadId *id)
 static void
 drop_entry(KadTable *self, KadBucket *bucket, int i)
 {
+	CORE_ASSERT(i >= 0 && i < bucket->n && self->n > 0);
 	bucket->n--;
 	self->n--;
 	bucket->entry[i] = bucket->entry[bucket->n];
@@ -479,6 +502,7 @@ drop_entry(KadTable *self, KadBucket *bucket, int i)
 static void
 drop_waiting(KadBucket *bucket, int i)
 {
+	CORE_ASSERT(i >= 0 && i < bucket->n_waiting);
 	bucket->n_waiting--;
 	memmove(&bucket->waiting[i], &bucket->waiting[i + 1],
 			(size_t) (bucket->n_waiting - i) * sizeof *bucket->waiting);

@@ -9,12 +9,17 @@
  */
 #include "core/net/membership.h"
 
+#include "core/assert.h"
 #include "core/bytes.h"
 
 #include <stdlib.h>
 
 #define FIRST_CAPACITY 16
 #define INCLUDED 3				/* revocations that one can include */
+
+_Static_assert(MEMBERSHIP_ROOM < 0x10000, "a place fits into the lower half of membership_next()'s cursor");
+_Static_assert(INCLUDED * GRANT_HASH_BYTES == CORE_KEY_BYTES + GRANT_HASH_BYTES,
+			   "the revocations that one includes fill two fields of a statement");
 
 static int	compare(const MembershipEntry *a, const MembershipEntry *b);
 static int	first_of(const Membership *self, const uint8_t *member);
@@ -133,8 +138,8 @@ membership_add(Membership *self, const uint8_t *bytes, size_t len,
 		bool		itself;
 
 		last = find_last(self, unix_ms);
+		CORE_ASSERT(last != NULL && !is_leave(&last->grant));
 		itself = last == entry;
-
 		remove_entry(self, last);
 		if (itself)
 		{
@@ -230,6 +235,7 @@ membership_prepare(Membership *self, GrantKind kind, GrantRole role,
 			out->epoch = held->epoch + 1;
 	}
 	open = uncovered(self, out, hashes, INCLUDED + 1);
+	CORE_ASSERT(open >= 0 && open <= INCLUDED + 1);
 	if (kind == GRANT_REVOCATION)
 	{
 		/* what does not fit is left to the next one */
@@ -586,6 +592,7 @@ hopeless(Membership *self, const Grant *grant, const uint8_t *bytes, int64_t uni
 	if (self->n - self->n_leaves < self->limit || replaces(self, grant))
 		return false;
 	last = find_last(self, unix_ms);
+	CORE_ASSERT(last != NULL);
 	memcpy(asked.bytes, bytes, GRANT_BYTES);
 	asked.idle = !admin_at(self, grant->issuer, grant->depth - 1);
 	for (int i = 0; i < self->n; i++)
@@ -630,6 +637,9 @@ insert(Membership *self, MembershipEntry *entry)
 
 	while (at < self->n && compare(self->entry[at], entry) < 0)
 		at++;
+	CORE_ASSERT(self->n < self->capacity);
+	CORE_ASSERT(at == self->n || compare(entry, self->entry[at]) < 0);
+	CORE_ASSERT(at == 0 || compare(self->entry[at - 1], entry) < 0);
 	memmove(&self->entry[at + 1], &self->entry[at], (size_t) (self->n - at) * sizeof *self->entry);
 	self->entry[at] = entry;
 	self->n++;
@@ -652,6 +662,7 @@ insert(Membership *self, MembershipEntry *entry)
 static void
 remove_at(Membership *self, int i)
 {
+	CORE_ASSERT(i >= 0 && i < self->n);
 	mix_fingerprint(self, self->entry[i]->hash);
 	self->n_leaves -= is_leave(&self->entry[i]->grant);
 	if (bears_on_others(self, i))
@@ -661,6 +672,8 @@ remove_at(Membership *self, int i)
 	self->changes++;
 	memmove(&self->entry[i], &self->entry[i + 1], (size_t) (self->n - i) * sizeof *self->entry);
 	self->last = NULL;
+	CORE_ASSERT(self->n_leaves >= 0 && self->n_leaves <= self->n);
+	CORE_ASSERT(self->n > 0 || bytes_all_zero(self->fingerprint, GRANT_HASH_BYTES));
 }
 
 /* Remove one that makes room; with its last grant goes a member's leave. */
@@ -672,7 +685,10 @@ remove_entry(Membership *self, const MembershipEntry *entry)
 
 	memcpy(member, entry->grant.member, CORE_KEY_BYTES);
 	while (self->entry[i] != entry)
+	{
+		CORE_ASSERT(same_member(self, i, member));
 		i++;
+	}
 	remove_at(self, i);
 	if (has_grant(self, member))
 		return;

@@ -4,6 +4,7 @@
  */
 #include "core/net/mesh.h"
 
+#include "core/assert.h"
 #include "core/bytes.h"
 
 static MeshPeer *find(Mesh *self, const KadId *id);
@@ -14,6 +15,24 @@ static void graft(Mesh *self, MeshPeer *peer, MeshEmit emit, void *context);
 static void prune(Mesh *self, MeshPeer *peer, const NodeRecord *to, bool exchange, int64_t tick_ms,
 				  MeshEmit emit, void *context);
 static void set_inside(Mesh *self, MeshPeer *peer, bool inside, bool outbound);
+
+_Static_assert(MESH_OUTBOUND <= MESH_LOW && MESH_LOW <= MESH_HIGH && MESH_HIGH <= MESH_PEERS,
+			   "a mesh has room for whom it may hold");
+
+/* Those inside are counted, and nobody is outbound who is not inside. */
+static bool
+mesh_holds(const Mesh *self)
+{
+	int			inside = 0;
+
+	for (int i = 0; i < self->n; i++)
+	{
+		if (self->peer[i].record == NULL || (self->peer[i].outbound && !self->peer[i].inside))
+			return false;
+		inside += self->peer[i].inside;
+	}
+	return self->n >= 0 && self->n <= MESH_PEERS && inside == self->n_inside;
+}
 
 void
 mesh_init(Mesh *self, RecordPool *pool, const CoreRandom *random, int degree, int64_t tick_ms)
@@ -59,6 +78,7 @@ mesh_peer(Mesh *self, NodeRecord *record)
 		record_pool_release(self->pool, peer->record);
 	}
 	*peer = (MeshPeer) {.record = node_record_keep(record), .rank = rank, .backoff_ms = INT64_MIN};
+	CORE_ASSERT(mesh_holds(self));
 	return true;
 }
 
@@ -72,6 +92,7 @@ mesh_gone(Mesh *self, const KadId *id)
 	set_inside(self, peer, false, false);
 	record_pool_release(self->pool, peer->record);
 	*peer = self->peer[--self->n];
+	CORE_ASSERT(mesh_holds(self));
 }
 
 void
@@ -95,6 +116,7 @@ mesh_heartbeat(Mesh *self, int64_t tick_ms, MeshEmit emit, void *context)
 	while (count_outbound(self) < MESH_OUTBOUND && self->n_inside < MESH_HIGH &&
 		   (peer = choose(self, tick_ms, false, false)) != NULL)
 		graft(self, peer, emit, context);
+	CORE_ASSERT(mesh_holds(self) && self->n_inside <= MESH_HIGH);
 }
 
 void
@@ -132,6 +154,7 @@ mesh_leave(Mesh *self, int64_t tick_ms, MeshEmit emit, void *context)
 	for (int i = 0; i < self->n; i++)
 		if (self->peer[i].inside)
 			prune(self, &self->peer[i], self->peer[i].record, false, tick_ms, emit, context);
+	CORE_ASSERT(self->n_inside == 0);
 }
 
 bool
@@ -198,6 +221,7 @@ graft(Mesh *self, MeshPeer *peer, MeshEmit emit, void *context)
 {
 	MeshAction	action = {.graft = true, .to = peer->record};
 
+	CORE_ASSERT(!peer->inside);
 	set_inside(self, peer, true, true);
 	emit(context, &action);
 }
@@ -232,6 +256,7 @@ prune(Mesh *self, MeshPeer *peer, const NodeRecord *to, bool exchange, int64_t t
 static void
 set_inside(Mesh *self, MeshPeer *peer, bool inside, bool outbound)
 {
+	CORE_ASSERT(inside || !outbound);
 	self->n_inside += (int) inside - (int) peer->inside;
 	peer->inside = inside;
 	peer->outbound = outbound;

@@ -4,6 +4,8 @@
  */
 #include "core/net/net_address.h"
 
+#include "core/assert.h"
+
 #include <stdio.h>
 
 static const uint8_t v4_prefix[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF};
@@ -117,6 +119,7 @@ address_text(const NetAddress *self, char *out)
 		len += snprintf(out + len, ADDRESS_TEXT - (size_t) len, "%s%x", i == 0 || (n > 0 && i == first + n) ? "" : ":",
 						(unsigned) (self->ip[2 * i] << 8 | self->ip[2 * i + 1]));
 	}
-	snprintf(out + len, ADDRESS_TEXT - (size_t) len, "]:%u", self->port);
+	len += snprintf(out + len, ADDRESS_TEXT - (size_t) len, "]:%u", self->port);
+	CORE_ASSERT(len < ADDRESS_TEXT);
 	return out;
 }

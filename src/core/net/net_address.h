@@ -20,6 +20,8 @@ typedef struct NetAddress
 	uint16_t	port;
 } NetAddress;
 
+_Static_assert(sizeof(NetAddress) == NET_ADDRESS_BYTES, "an address has no room between its fields");
+
 extern NetAddress net_address_v4(uint8_t a, uint8_t b, uint8_t c, uint8_t d, uint16_t port);
 
 /*

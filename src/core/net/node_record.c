@@ -4,10 +4,14 @@
  */
 #include "core/net/node_record.h"
 
+#include "core/assert.h"
 #include "core/bytes.h"
 #include "core/net/wire_item.h"
 
 #define FIRST_SLOTS 64
+
+_Static_assert(8 + 2 * CORE_KEY_BYTES + 4 * 8 == NODE_RECORD_HEAD, "the fields before the addresses");
+_Static_assert(NODE_RECORD_MAX <= UINT16_MAX, "a record's length has 16 bits");
 
 static const uint8_t magic[4] = {'v', 'n', 'r', '1'};
 
@@ -27,6 +31,24 @@ node_network(const CoreCrypto *crypto, const char *name, size_t len)
 	return bytes_load(hash, 8);
 }
 
+/* Does a reader find in bytes what the writer was given? */
+static bool
+reads_as(const uint8_t *bytes, size_t len, const NodeRecordFields *fields)
+{
+	NodeRecordFields read;
+	uint8_t		key[CORE_KEY_BYTES];
+
+	if (decode(bytes, len, &read, key) != DECODE_OK || read.n_addresses != fields->n_addresses)
+		return false;
+	for (int i = 0; i < read.n_addresses; i++)
+	{
+		if (!net_address_equal(&read.addresses[i], &fields->addresses[i]))
+			return false;
+	}
+	return memcmp(read.curve_key, fields->curve_key, CORE_KEY_BYTES) == 0 && read.network == fields->network &&
+		read.seq == fields->seq && read.expires_ms == fields->expires_ms && read.capabilities == fields->capabilities;
+}
+
 DecodeStatus
 node_record_sign(const CoreCrypto *crypto, const uint8_t secret[CORE_SECRET_BYTES],
 				 const NodeRecordFields *fields, uint8_t *out, size_t *len)
@@ -36,7 +58,7 @@ node_record_sign(const CoreCrypto *crypto, const uint8_t secret[CORE_SECRET_BYTE
 	size_t		signed_len;
 
 	if (fields->n_addresses < 1 || fields->n_addresses > NODE_RECORD_ADDRESSES ||
-		fields->expires_ms <= 0 || !addresses_good(fields))
+		fields->expires_ms <= 0 || fields->expires_ms > INT64_MAX / 2 || !addresses_good(fields))
 		return DECODE_VALUE;
 	bytes_put(&w, magic, sizeof magic);
 	bytes_put_uint(&w, 1, 0);
@@ -58,6 +80,7 @@ node_record_sign(const CoreCrypto *crypto, const uint8_t secret[CORE_SECRET_BYTE
 	if (signature == NULL || !crypto->sign(crypto->context, secret, out, signed_len, signature))
 		return DECODE_SIGNATURE;
 	*len = signed_len + CORE_SIGNATURE_BYTES;
+	CORE_ASSERT(reads_as(out, *len, fields));
 	return DECODE_OK;
 }
 
@@ -146,6 +169,7 @@ record_pool_take(RecordPool *self, const uint8_t *bytes, size_t len,
 	memcpy(r->bytes, bytes, len);
 	r->next = *slot;
 	*slot = r;
+	CORE_ASSERT(self->n < self->limit);
 	if (++self->n > self->slots)
 		grow(self);
 	*record = r;
@@ -155,6 +179,7 @@ record_pool_take(RecordPool *self, const uint8_t *bytes, size_t len,
 NodeRecord *
 node_record_keep(NodeRecord *record)
 {
+	CORE_ASSERT(record->references > 0 && record->references < UINT32_MAX);
 	record->references++;
 	return record;
 }
@@ -164,8 +189,10 @@ record_pool_release(RecordPool *self, NodeRecord *record)
 {
 	NodeRecord **at;
 
+	CORE_ASSERT(record == NULL || record->references > 0);
 	if (record == NULL || --record->references > 0)
 		return;
+	CORE_ASSERT(self->n > 0);
 	for (at = find_slot(self, record->key); *at != NULL; at = &(*at)->next)
 		if (*at == record)
 		{
@@ -261,6 +288,7 @@ find_slot(const RecordPool *self, const uint8_t *key)
 {
 	uint64_t	h = (bytes_load(key, 8) ^ self->secret) * UINT64_C(0x9E3779B97F4A7C15);
 
+	CORE_ASSERT(self->slots > 0 && (self->slots & (self->slots - 1)) == 0);
 	return &self->slot[(h >> 32) & (self->slots - 1)];
 }
 

@@ -4,10 +4,13 @@
  */
 #include "core/net/provider.h"
 
+#include "core/assert.h"
 #include "core/bytes.h"
 
 #define SIGNED_BYTES (PROVIDER_BYTES - CORE_SIGNATURE_BYTES)
 #define FLAG_WITHDRAWN 1
+
+_Static_assert(8 + KAD_ID_BYTES + CORE_KEY_BYTES + 2 * 8 == SIGNED_BYTES, "the fields of a provider record");
 
 static const uint8_t magic[4] = {'v', 'p', 'r', '1'};
 
@@ -32,6 +35,7 @@ provider_sign(const CoreCrypto *crypto, const uint8_t secret[CORE_SECRET_BYTES],
 	bytes_put(&w, secret + CORE_SEED_BYTES, CORE_KEY_BYTES);
 	bytes_put_uint(&w, 8, (uint64_t) unix_ms);
 	bytes_put_uint(&w, 8, (uint64_t) (unix_ms + PROVIDER_LIFE_MS));
+	CORE_ASSERT(!w.failed && w.left == CORE_SIGNATURE_BYTES && unix_ms > 0);
 	return crypto->sign(crypto->context, secret, out, SIGNED_BYTES, out + SIGNED_BYTES);
 }
 
@@ -89,6 +93,7 @@ provider_verify(const CoreCrypto *crypto, Provider *self)
 Provider *
 provider_keep(Provider *self)
 {
+	CORE_ASSERT(self->references > 0 && self->references < UINT32_MAX);
 	self->references++;
 	return self;
 }
@@ -96,6 +101,7 @@ provider_keep(Provider *self)
 void
 provider_release(RecordPool *pool, Provider *self)
 {
+	CORE_ASSERT(self == NULL || self->references > 0);
 	if (self == NULL || --self->references > 0)
 		return;
 	record_pool_release(pool, self->record);
@@ -124,6 +130,7 @@ provider_store_reset(ProviderStore *self)
 				drop_member(self, self->slot[i], self->slot[i]->n - 1);
 			drop_group(self, &self->slot[i]);
 		}
+	CORE_ASSERT(self->n == 0);
 }
 
 ProviderAdded
@@ -175,6 +182,7 @@ provider_store_add(ProviderStore *self, Provider *provider, uint64_t carrier, in
 		group->collection = provider->collection;
 		*at = group;
 	}
+	CORE_ASSERT(provider->verified && group->n < PROVIDERS_PER_COLLECTION && self->n < self->limit);
 	provider->carrier = carrier;
 	group->member[group->n++] = provider_keep(provider);
 	self->n++;
@@ -254,6 +262,7 @@ find_group(ProviderStore *self, const KadId *collection)
 static void
 drop_member(ProviderStore *self, ProviderGroup *group, int i)
 {
+	CORE_ASSERT(i >= 0 && i < group->n && self->n > 0);
 	provider_release(self->pool, group->member[i]);
 	group->member[i] = group->member[--group->n];
 	self->n--;
@@ -264,6 +273,7 @@ drop_group(ProviderStore *self, ProviderGroup **at)
 {
 	ProviderGroup *group = *at;
 
+	CORE_ASSERT(group->n == 0);
 	*at = group->next;
 	core_free(self->pool->memory, group);
 }

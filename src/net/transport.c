@@ -197,13 +197,13 @@ typedef struct Admitted
 
 typedef enum Reason
 {
-	REASON_NONE, REASON_MECHANISM, REASON_CRYPTO, REASON_BANNED, REASON_PROTOCOL, REASON_ROOM
+	REASON_NONE, REASON_MECHANISM, REASON_CRYPTO, REASON_OWN_KEY, REASON_PROTOCOL, REASON_ROOM
 } Reason;
 
 static const char *const reason_text[] = {
 	[REASON_MECHANISM] = "it does not speak CURVE",
 	[REASON_CRYPTO] = "it takes us for another, or its handshake is forged",
-	[REASON_BANNED] = "its key is banned",
+	[REASON_OWN_KEY] = "it has our own key",
 	[REASON_PROTOCOL] = "it does not speak ZMTP, or not in time",
 	[REASON_ROOM] = "there is no room for another connection"
 };
@@ -258,8 +258,6 @@ struct Transport
 	Admitted	admitted[ADMITTED_MAX];
 	int			n_admitted;
 
-	uint8_t		(*banned)[CORE_KEY_BYTES];	/* sorted */
-	int			n_banned;
 	TransportStats stats;
 };
 
@@ -477,40 +475,6 @@ stream_look(Stream *stream, int fd, const Account *account, int64_t now_ms)
 		stream->taken_ms = now_ms;
 	}
 	return now_ms - stream->taken_ms < STUCK_MS;
-}
-
-static int
-banned_find(const Transport *self, const uint8_t *key, bool *found)
-{
-	int			low = 0;
-	int			high = self->n_banned;
-
-	*found = false;
-	while (low < high)
-	{
-		int			mid = (low + high) / 2;
-		int			order = memcmp(self->banned[mid], key, CORE_KEY_BYTES);
-
-		if (order == 0)
-		{
-			*found = true;
-			return mid;
-		}
-		if (order < 0)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	return low;
-}
-
-static bool
-is_banned(const Transport *self, const uint8_t *key)
-{
-	bool		found;
-
-	banned_find(self, key, &found);
-	return found;
 }
 
 static int
@@ -972,7 +936,6 @@ transport_destroy(Transport **pointer)
 	if (self->listener >= 0)
 		close(self->listener);
 	free(self->by_fd);
-	free(self->banned);
 	sodium_memzero(self->config.curve_secret, sizeof self->config.curve_secret);
 	free(self);
 }
@@ -1584,13 +1547,13 @@ zap_answer(Transport *self)
 		self->stats.refused_mechanism++;
 		zap_reply(self, part[1], len[1], "400", "CURVE only", "");
 	}
-	else if (is_banned(self, part[6]) || memcmp(part[6], self->config.curve_public, CORE_KEY_BYTES) == 0)
+	else if (memcmp(part[6], self->config.curve_public, CORE_KEY_BYTES) == 0)
 	{
-		self->stats.refused_banned++;
+		self->stats.refused_own_key++;
 		self->refused_keys++;
 		zap_reply(self, part[1], len[1], "400", "not welcome", "");
 		if (address_of_text((const char *) part[3], &from))
-			tell_refused(self, &from, REASON_BANNED);
+			tell_refused(self, &from, REASON_OWN_KEY);
 	}
 	else
 	{
@@ -1802,9 +1765,7 @@ out_failed(Transport *self, Outbound *link)
 		link->since_ms = self->now_ms;
 	}
 	out_close_socket(self, link, 0);
-	if (is_banned(self, link->key))
-		out_forget(self, link, false);
-	else if (link->tried < link->n_addresses)
+	if (link->tried < link->n_addresses)
 	{
 		link->at = (link->at + 1) % link->n_addresses;
 		link->deadline_ms = self->now_ms + (link->tried == 0 ? RETRY_FIRST_MS : 0);
@@ -2010,8 +1971,7 @@ send_to_key(Transport *self, int64_t tick_ms, const uint8_t *curve_key,
 	Inbound    *other = NULL;
 
 	self->now_ms = tick_ms;
-	if (len > TRANSPORT_FRAME_MAX || is_banned(self, curve_key) ||
-		memcmp(curve_key, self->config.curve_public, CORE_KEY_BYTES) == 0)
+	if (len > TRANSPORT_FRAME_MAX || memcmp(curve_key, self->config.curve_public, CORE_KEY_BYTES) == 0)
 		return TRANSPORT_ERROR;
 	link = out_find(self, curve_key);
 	if (link != NULL)
@@ -2166,7 +2126,7 @@ router_receive(Transport *self, TransportReceive receive, void *context)
 			link->stream.seen += bytes;
 		self->stats.malformed++;
 	}
-	else if (!is_banned(self, key))
+	else
 	{
 		size_t		len = zmq_msg_size(&msg);
 
@@ -2587,37 +2547,6 @@ transport_drop_outbound(Transport *self, const uint8_t curve_key[CORE_KEY_BYTES]
 	if (link != NULL)
 		out_forget(self, link, false);
 	contain_leave(&call);
-}
-
-bool
-transport_ban(Transport *self, const uint8_t curve_key[CORE_KEY_BYTES], bool banned)
-{
-	bool		found;
-	int			at = banned_find(self, curve_key, &found);
-
-	if (banned && !found)
-	{
-		if (self->n_banned == TRANSPORT_BANNED_MAX)
-			return false;
-		if (self->n_banned % 64 == 0)
-		{
-			void	   *grown = realloc(self->banned, (size_t) (self->n_banned + 64) * CORE_KEY_BYTES);
-
-			if (grown == NULL)
-				return false;
-			self->banned = grown;
-		}
-		memmove(self->banned[at + 1], self->banned[at], (size_t) (self->n_banned - at) * CORE_KEY_BYTES);
-		memcpy(self->banned[at], curve_key, CORE_KEY_BYTES);
-		self->n_banned++;
-		transport_drop(self, curve_key);
-	}
-	else if (!banned && found)
-	{
-		self->n_banned--;
-		memmove(self->banned[at], self->banned[at + 1], (size_t) (self->n_banned - at) * CORE_KEY_BYTES);
-	}
-	return true;
 }
 
 /* ---- what there is ---- */

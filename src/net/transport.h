@@ -27,7 +27,6 @@
 #define TRANSPORT_LINKS_MAX 64	/* DEALERs */
 #define TRANSPORT_INBOUND_MAX 1024	/* connections of others */
 #define TRANSPORT_ADDRESSES 4	/* of a peer, as in its record */
-#define TRANSPORT_BANNED_MAX 4096
 #define TRANSPORT_FRAME_MAX (4 * 1024 * 1024 - 64)	/* ours and theirs; 64 for what encryption adds */
 #define TRANSPORT_QUEUE_BYTES (8 * 1024 * 1024)	/* to one peer, not yet sent */
 #define TRANSPORT_QUEUES_BYTES (128 * 1024 * 1024)	/* to all of them */
@@ -159,12 +158,6 @@ extern void transport_drop(Transport *self, const uint8_t curve_key[CORE_KEY_BYT
 /* Close the link with this node that we made. */
 extern void transport_drop_outbound(Transport *self, const uint8_t curve_key[CORE_KEY_BYTES]);
 
-/*
- * Refuse this CURVE key from now on, and close every link with it; or accept it
- * again.  False when TRANSPORT_BANNED_MAX are banned or there is no memory.
- */
-extern bool transport_ban(Transport *self, const uint8_t curve_key[CORE_KEY_BYTES], bool banned);
-
 typedef enum TransportState
 {
 	TRANSPORT_CONNECTING,
@@ -204,7 +197,7 @@ typedef struct TransportStats
 	/* Handshakes refused, of others with us: */
 	uint64_t	refused_mechanism;	/* NULL, PLAIN, anything but CURVE */
 	uint64_t	refused_crypto; /* a wrong server key, a forged box */
-	uint64_t	refused_banned;
+	uint64_t	refused_own_key;	/* it says that it is we */
 	uint64_t	refused_protocol;	/* what is said is not ZMTP, or not in time */
 	uint64_t	refused_room;	/* max_inbound are here, none of them idle; too many that say nothing */
 

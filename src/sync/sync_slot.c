@@ -122,7 +122,7 @@ SyncPublish(SyncWorker *self)
 	slot->sent = (int64) transport.frames_out;
 	slot->received = (int64) transport.frames_in;
 	slot->refused = (int64) (figures.refused + transport.refused_mechanism + transport.refused_crypto +
-							 transport.refused_banned + transport.refused_protocol + transport.refused_room);
+							 transport.refused_own_key + transport.refused_protocol + transport.refused_room);
 	slot->lookups = (int64) figures.kad.lookups;
 	slot->memory_bytes = (int64) (self->net->allocated + sizeof(*self->net));
 	LWLockRelease(&self->shared->lock);

@@ -534,7 +534,6 @@ transport_breaks(void)
 	must(peer_send(&a, &b, "x", 1) == TRANSPORT_ERROR);
 	must(transport_answer(a.transport, a.last_via, (const uint8_t *) "x", 1) == TRANSPORT_ERROR);
 	transport_drop(a.transport, b.public);
-	must(transport_ban(a.transport, b.public, true));
 	must(transport_links(a.transport, info, 4) >= 0);
 	must(!transport_broken(b.transport));
 	transport_destroy(&a.transport);

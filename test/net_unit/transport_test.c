@@ -1,6 +1,6 @@
 /*
  * transport_test.c
- *	  Links between nodes: both ways, strangers, bans, limits, ends.
+ *	  Links between nodes: both ways, strangers, limits, ends.
  */
 #include "link_fixture.h"
 

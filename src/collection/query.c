@@ -26,6 +26,7 @@
 #include "collection/filter_jsonb.h"
 #include "funcapi.h"
 #include "index/hnsw/hnsw.h"
+#include "index/settings.h"
 #include "spi_column.h"
 #include "utils/builtins.h"
 #include "utils/float.h"

@@ -24,6 +24,8 @@
  * index comes by both hooks in time.
  */
 #include "index/hnsw/hnsw.h"
+#include "index/plan.h"
+#include "index/settings.h"
 
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"

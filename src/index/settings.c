@@ -15,7 +15,7 @@
  * extension later, defines them with the first statement that it reads after
  * that.  Where pgvector has defined them, we read its values.
  */
-#include "index/hnsw/hnsw.h"
+#include "index/settings.h"
 
 #include "access/parallel.h"
 #include "access/xact.h"

@@ -21,6 +21,7 @@
  * build_center.c finds unit and centre, build_parallel.c makes workers.
  */
 #include "index/hnsw/build.h"
+#include "index/hnsw/hnsw.h"
 
 #include <math.h>
 

@@ -8,7 +8,7 @@
 #define HNSW_BUILD_H
 
 #include "core/vec/scalar_code.h"
-#include "index/hnsw/hnsw.h"
+#include "index/hnsw/hnsw_graph.h"
 
 #include "storage/barrier.h"
 #include "storage/lwlock.h"

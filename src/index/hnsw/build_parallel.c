@@ -9,6 +9,7 @@
 
 #include <math.h>
 
+#include "access/parallel.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"

@@ -9,6 +9,7 @@
  * reported as missing or without a path.
  */
 #include "index/hnsw/hnsw.h"
+#include "index/hnsw/hnsw_index.h"
 
 #include <float.h>
 #include <math.h>

@@ -3,6 +3,8 @@
  *	  The access method's handler, its options, and what the planner is told.
  */
 #include "index/hnsw/hnsw.h"
+#include "index/hnsw/hnsw_search.h"
+#include "index/settings.h"
 
 #include <float.h>
 #include <math.h>

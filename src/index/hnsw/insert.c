@@ -20,6 +20,7 @@
  * leads to.  The row of such a node is not committed, and vacuum removes it.
  */
 #include "index/hnsw/hnsw.h"
+#include "index/hnsw/hnsw_graph.h"
 
 #include <math.h>
 

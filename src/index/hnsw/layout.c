@@ -8,7 +8,7 @@
  * filling pages.  The choice is made once, when the index is created, and is
  * stored in the meta page.
  */
-#include "index/hnsw/hnsw.h"
+#include "index/hnsw/hnsw_index.h"
 
 #include "vector/vector.h"
 

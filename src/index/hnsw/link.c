@@ -33,6 +33,7 @@
  * other.
  */
 #include "index/hnsw/hnsw.h"
+#include "index/hnsw/hnsw_graph.h"
 
 #include <float.h>
 #include <math.h>

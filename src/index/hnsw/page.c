@@ -8,7 +8,7 @@
  * Nobody asks for the meta page while holding another, nor for two pages of
  * nodes at once.
  */
-#include "index/hnsw/hnsw.h"
+#include "index/hnsw/hnsw_index.h"
 
 #include <math.h>
 

@@ -18,6 +18,8 @@
  * pin needs to be held between pages and rows.
  */
 #include "index/hnsw/hnsw.h"
+#include "index/hnsw/hnsw_search.h"
+#include "index/settings.h"
 
 #include <float.h>
 #include <math.h>

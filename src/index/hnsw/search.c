@@ -24,6 +24,7 @@
  * (generation) is skipped.
  */
 #include "index/hnsw/hnsw.h"
+#include "index/hnsw/hnsw_graph.h"
 
 #include <float.h>
 #include <math.h>

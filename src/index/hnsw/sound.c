@@ -11,6 +11,7 @@
  * endless loop and no allocation beyond what a sound index asks for.
  */
 #include "index/hnsw/hnsw.h"
+#include "index/hnsw/hnsw_index.h"
 
 #include <math.h>
 

@@ -7,6 +7,7 @@
  * has the figures of all of them.
  */
 #include "index/hnsw/hnsw.h"
+#include "index/hnsw/hnsw_index.h"
 
 #include "access/relation.h"
 #include "access/table.h"

@@ -16,6 +16,7 @@
  * free list.
  */
 #include "index/hnsw/vacuum.h"
+#include "index/hnsw/hnsw.h"
 
 #include "commands/vacuum.h"
 #include "miscadmin.h"

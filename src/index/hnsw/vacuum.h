@@ -7,7 +7,7 @@
 #ifndef HNSW_VACUUM_H
 #define HNSW_VACUUM_H
 
-#include "index/hnsw/hnsw.h"
+#include "index/hnsw/hnsw_graph.h"
 
 /* References, of dead nodes for the most part; an open-addressing hash. */
 typedef struct DeadSet

@@ -11,7 +11,7 @@
  * Plain nodes (L1, Hamming, Jaccard, sparsevec) hold the bytes that the
  * distance function takes, so that their distances are those of the operators.
  */
-#include "index/hnsw/hnsw.h"
+#include "index/hnsw/hnsw_index.h"
 
 #include <math.h>
 

@@ -7,7 +7,7 @@
  * follows from the seed and its number, and begins with the index as it was, so
  * that one of them can be done again alone.
  */
-#include "index/hnsw/hnsw.h"
+#include "index/hnsw/hnsw_disk.h"
 
 #include <sys/resource.h>
 
@@ -19,9 +19,11 @@
 #include "executor/spi.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "storage/bufmgr.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
+#include "utils/rel.h"
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"

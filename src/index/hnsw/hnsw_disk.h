@@ -1,0 +1,290 @@
+/*
+ * hnsw_disk.h
+ *	  The bytes of an hnsw index on disk.
+ *
+ * All integers are of the machine's own order.  Whoever changes a struct here raises
+ * HNSW_VERSION: an index of another version is refused when it is opened.
+ *
+ *	block 0			page head, HnswMeta, HnswPageOpaque
+ *	from block 1	the centre's floats, HNSW_CENTER_FLOATS a page (coded indexes)
+ *	then			pages of slots (of level 0, or of the levels above), each slot an
+ *					HnswNode with the parts that HnswLayout places behind it; tails of
+ *					values after such a page; pages of HnswChunks
+ *
+ * Nothing here is to be believed of a page before sound.c has looked at it.
+ */
+#ifndef HNSW_DISK_H
+#define HNSW_DISK_H
+
+#include "pgcompat.h"
+
+#include "access/transam.h"
+#include "core/vec/bfloat16.h"
+#include "core/vec/code.h"
+#include "storage/bufpage.h"
+#include "storage/itemptr.h"
+
+/* ---------------------------------------------------------------------
+ * References
+ * ---------------------------------------------------------------------
+ *
+ * A node is a slot of a page.  A reference to it also holds the generation of
+ * the slot, so that a stale one is recognised after the slot was given to
+ * another node.  In memory: block << 16 | generation << 6 | slot.
+ */
+typedef uint64 HnswRef;
+
+#define HNSW_NO_REF			UINT64_MAX
+#define HNSW_SLOT_BITS		6
+#define HNSW_MAX_SLOTS		(1 << HNSW_SLOT_BITS)
+#define HNSW_GENERATION_MASK 0x3FF
+
+static inline HnswRef
+HnswMakeRef(BlockNumber block, int slot, int generation)
+{
+	return ((HnswRef) block << 16) | ((HnswRef) (generation & HNSW_GENERATION_MASK) << HNSW_SLOT_BITS) | (HnswRef) slot;
+}
+
+static inline BlockNumber
+HnswRefBlock(HnswRef ref)
+{
+	return (BlockNumber) (ref >> 16);
+}
+
+static inline int
+HnswRefSlot(HnswRef ref)
+{
+	return (int) (ref & (HNSW_MAX_SLOTS - 1));
+}
+
+static inline int
+HnswRefGeneration(HnswRef ref)
+{
+	return (int) (ref >> HNSW_SLOT_BITS) & HNSW_GENERATION_MASK;
+}
+
+/* The same on disk: 6 bytes, any alignment. */
+typedef struct HnswLink
+{
+	uint16		block_hi;
+	uint16		block_lo;
+	uint16		place;			/* generation << 6 | slot */
+} HnswLink;
+
+StaticAssertDecl(sizeof(HnswLink) == 6, "HnswLink is stored");
+
+static inline HnswRef
+HnswLinkGet(const HnswLink *link)
+{
+	return ((HnswRef) link->block_hi << 32) | ((HnswRef) link->block_lo << 16) | link->place;
+}
+
+static inline void
+HnswLinkSet(HnswLink *link, HnswRef ref)
+{
+	link->block_hi = (uint16) (ref >> 32);
+	link->block_lo = (uint16) (ref >> 16);
+	link->place = (uint16) ref;
+}
+
+/* ---------------------------------------------------------------------
+ * Geometry
+ * --------------------------------------------------------------------- */
+
+typedef enum HnswValueForm
+{
+	HNSW_VALUE_PACKED12 = 1,	/* rotated and centred, core/packed12.h, times the node's scale */
+	HNSW_VALUE_RAW = 2,			/* the bytes that the distance function takes, fixed size */
+	HNSW_VALUE_CHUNKS = 3		/* a HnswChunkRef: bytes of any size on pages of their own */
+} HnswValueForm;
+
+/* The two kinds of graph node: level 0, and every level above. */
+#define HNSW_BASE	0
+#define HNSW_UPPER	1
+
+/*
+ * Where the parts of a slot are.  All offsets from its first byte.  A value
+ * that does not fit goes on, on the `tail_pages` blocks after the slot's own.
+ */
+typedef struct HnswLayout
+{
+	uint16		slot_bytes;		/* a multiple of 8 */
+	uint16		slots;			/* on a page */
+	uint16		links;			/* most links of a node: 2m or m */
+	uint16		dc;				/* coded dimensions; 0: no codes */
+	uint16		bits;			/* of a code: 1, 2, 4 */
+	uint16		blocks;			/* code blocks of 32 links */
+	uint16		occluded;		/* offset: bitmap, one bit a link */
+	uint16		pinned;			/* offset: bitmap, one bit a link */
+	uint16		link;			/* offset: HnswLink[links] */
+	uint16		f_add;			/* offset: bfloat16[links] */
+	uint16		f_mul;			/* offset: bfloat16[links] */
+	uint16		code;			/* offset: blocks * code_block_bytes */
+	uint16		value;			/* offset: value's first bytes */
+	uint16		value_form;		/* HnswValueForm */
+	uint16		tail_pages;		/* blocks after this one that hold the rest of the value */
+	uint16		unused;
+	uint32		value_bytes;	/* whole value */
+	uint32		value_inline;	/* of them in the slot */
+} HnswLayout;
+
+StaticAssertDecl(sizeof(HnswLayout) == 40, "HnswLayout is stored");
+
+#define HNSW_MAX_LEVEL		30
+#define HNSW_TIDS			10	/* rows of one node: equal values share it */
+
+/*
+ * Head of a slot.  `generation` and `flags` are valid in a free slot too.
+ */
+typedef struct HnswNode
+{
+	uint16		generation;
+	uint8		flags;			/* HNSW_NODE_* */
+	uint8		level;			/* of this record */
+	uint8		nlinks;
+	uint8		ntids;			/* level 0 only */
+	HnswLink	down;			/* level > 0: the same value one level below */
+	float		scale;			/* coded: what the integers of the value are to be multiplied by */
+	float		error;			/* coded: bound of |stored - true|, over all rows of the node */
+	float		norm;			/* coded: |stored| */
+	ItemPointerData tids[HNSW_TIDS];
+	uint16		killed;			/* bit i: tids[i] was dead to every snapshot of this server; standbys ignore it */
+	uint16		removals;		/* times that vacuum removed rows, modulo 2^16: a tid seen before may be another row's now */
+} HnswNode;
+
+StaticAssertDecl(sizeof(HnswNode) == 88, "HnswNode is stored");
+
+#define HNSW_NODE_USED		0x01	/* holds a node */
+#define HNSW_NODE_DEAD		0x02	/* no rows left; about to be removed: never link to it */
+#define HNSW_NODE_UNLINKED	0x04	/* has a value, and no links yet (during a build) */
+#define HNSW_NODE_REMOVED	0x08	/* dead, and no live node links to it; kept for scans under way */
+
+/*
+ * A removed node has no rows; where they stood is the transaction id from which
+ * on no scan can hold a reference to it.
+ */
+static inline FullTransactionId
+HnswNodeRemovedAt(const HnswNode *node)
+{
+	uint64		value;
+
+	memcpy(&value, node->tids, sizeof(value));
+	return FullTransactionIdFromU64(value);
+}
+
+static inline void
+HnswNodeSetRemovedAt(HnswNode *node, FullTransactionId xid)
+{
+	uint64		value = U64FromFullTransactionId(xid);
+
+	memcpy(node->tids, &value, sizeof(value));
+}
+
+/* Special space of every page. */
+typedef struct HnswPageOpaque
+{
+	BlockNumber next_free;		/* next page of the free list, or InvalidBlockNumber */
+	uint16		kind;			/* HnswPageKind */
+	uint16		flags;			/* HNSW_PAGE_* */
+	uint32		unused;
+	uint16		unused2;
+	uint16		page_id;		/* HNSW_PAGE_ID, for identification by tools */
+} HnswPageOpaque;
+
+StaticAssertDecl(sizeof(HnswPageOpaque) == 16, "HnswPageOpaque is stored");
+
+typedef enum HnswPageKind
+{
+	HNSW_PAGE_BASE = HNSW_BASE,	/* slots of level 0 */
+	HNSW_PAGE_UPPER = HNSW_UPPER,	/* slots of the levels above */
+	HNSW_PAGE_CHUNK = 2,		/* pieces of values */
+	HNSW_PAGE_KINDS = 3,		/* kinds with a free list */
+	HNSW_PAGE_TAIL = 3,			/* rest of the value of the slot some blocks before */
+	HNSW_PAGE_META = 4,
+	HNSW_PAGE_CENTER = 5,		/* floats of the centre */
+	HNSW_PAGE_NEW = 6			/* never stored: a page that was not written yet */
+} HnswPageKind;
+
+#define HNSW_PAGE_ID		0xFF7C
+#define HNSW_PAGE_ON_FREE_LIST 0x0001
+
+#define HNSW_PAGE_ROOM (BLCKSZ - SizeOfPageHeaderData - MAXALIGN(sizeof(HnswPageOpaque)))
+
+#define HnswPageGetOpaque(page) ((HnswPageOpaque *) PageGetSpecialPointer(page))
+
+/* Slots are numbered from 0; those at or past this count were never used. */
+static inline int
+HnswPageSlots(Page page, const HnswLayout *layout)
+{
+	return (((PageHeader) page)->pd_lower - SizeOfPageHeaderData) / layout->slot_bytes;
+}
+
+static inline HnswNode *
+HnswPageNode(Page page, const HnswLayout *layout, int slot)
+{
+	return (HnswNode *) ((char *) page + SizeOfPageHeaderData + slot * layout->slot_bytes);
+}
+
+/* Parts of a slot */
+#define HnswNodeOccluded(node, layout)	((uint8 *) (node) + (layout)->occluded)
+#define HnswNodePinned(node, layout)	((uint8 *) (node) + (layout)->pinned)
+#define HnswNodeLinks(node, layout)		((HnswLink *) ((char *) (node) + (layout)->link))
+#define HnswNodeFAdd(node, layout)		((bfloat16 *) ((char *) (node) + (layout)->f_add))
+#define HnswNodeFMul(node, layout)		((bfloat16 *) ((char *) (node) + (layout)->f_mul))
+#define HnswNodeCode(node, layout, block) \
+	((uint8 *) (node) + (layout)->code + (block) * code_block_bytes((layout)->bits, (layout)->dc))
+#define HnswNodeValue(node, layout)		((char *) (node) + (layout)->value)
+
+/* A piece of a value of its own size, an item of a chunk page. */
+typedef struct HnswChunkRef
+{
+	uint32		bytes;			/* of the whole value */
+	ItemPointerData first;
+	uint16		unused;
+} HnswChunkRef;
+
+StaticAssertDecl(sizeof(HnswChunkRef) == 12, "HnswChunkRef is stored");
+
+typedef struct HnswChunk
+{
+	ItemPointerData next;		/* invalid in the last one */
+	uint16		unused;
+	char		bytes[FLEXIBLE_ARRAY_MEMBER];
+} HnswChunk;
+
+StaticAssertDecl(offsetof(HnswChunk, bytes) == 8, "HnswChunk is stored");
+
+#define HNSW_MAGIC			0x564e5357
+#define HNSW_VERSION		2
+#define HNSW_META_BLOCK		0
+#define HNSW_CENTER_BLOCK	1	/* the centre's pages follow the meta page */
+#define HNSW_CENTER_FLOATS	(HNSW_PAGE_ROOM / sizeof(float))	/* on one page */
+
+typedef struct HnswMeta
+{
+	uint32		magic;
+	uint32		version;
+	uint8		element;		/* HnswElement */
+	uint8		metric;			/* HnswMetric */
+	uint8		centred;		/* unit and centre are set */
+	uint8		removed_wait;	/* removed nodes are left for vacuum to free */
+	uint16		m;
+	uint16		ef_construction;
+	uint32		dim;			/* 0 where values have sizes of their own */
+	uint32		padded;			/* rotated dimensions; 0 without codes */
+	uint32		center_pages;
+	float		unit;			/* values are multiplied by this power of two first */
+	float		center_norm;
+	uint64		seed;			/* of the rotation */
+	HnswRef		entry;
+	int32		entry_level;	/* -1: empty */
+	BlockNumber insert_page[HNSW_PAGE_KINDS];	/* page that took the last new node */
+	BlockNumber free_page[HNSW_PAGE_KINDS]; /* heads of the free lists */
+	HnswLayout	layout[2];
+} HnswMeta;
+
+StaticAssertDecl(sizeof(HnswMeta) == 168, "HnswMeta is stored");
+
+#define HnswPageGetMeta(page) ((HnswMeta *) PageGetContents(page))
+
+#endif							/* HNSW_DISK_H */

@@ -1,0 +1,145 @@
+/*
+ * hnsw_index.h
+ *	  An open hnsw index: its constants, its pages, and values from datum to bytes and
+ *	  back.
+ *
+ * A buffer that a function returns is pinned and locked, and the caller's to
+ * release.  Memory is of the current context where nothing else is said.
+ */
+#ifndef HNSW_INDEX_H
+#define HNSW_INDEX_H
+
+#include "pgcompat.h"
+
+#include "access/generic_xlog.h"
+#include "core/vec/packed12.h"
+#include "core/vec/rotation.h"
+#include "index/hnsw/hnsw_disk.h"
+#include "index/opclass.h"
+#include "storage/bufmgr.h"
+#include "storage/lwlock.h"
+#include "utils/rel.h"
+
+/* ---------------------------------------------------------------------
+ * An index, opened for one operation
+ * ---------------------------------------------------------------------
+ *
+ * A private copy of what the meta page says and never changes afterwards (but
+ * for the centre, which the first value of an empty index sets), so that it
+ * survives a rebuild of the relation cache entry.
+ */
+typedef struct HnswIndex
+{
+	Relation	rel;
+	HnswElement element;
+	HnswMetric	metric;
+	CodeMetric	code_metric;
+	int			m;
+	int			ef_construction;
+	int			dim;
+	int			padded;
+	bool		coded;			/* nodes hold codes: L2, inner product, cosine of dense vectors */
+	bool		centred;
+	float		unit;
+	float		center_norm;
+	float	   *center;			/* float[dim]; NULL when not coded */
+	Rotation   *rotation;		/* NULL when not coded */
+	HnswLayout	layout[2];
+	LWLock	   *build_lock;		/* stands for the lock on the meta block while an index is built */
+	HnswRef		prefetched;		/* HnswReadNode need not ask for its memory: that was done */
+	int64		pages_read;		/* for nodes and the rest of their values, the same one each time anew */
+	BlockNumber nblocks;		/* the index had at least so many when somebody looked last */
+	char	   *scratch;		/* for values that stand on several pages; made when first needed */
+	uint32		scratch_bytes;
+	MemoryContext context;		/* holds all of it */
+	bool		repairing;		/* VACUUM: links to dead nodes give way, be they pinned */
+} HnswIndex;
+
+/*
+ * A change of up to four pages that is logged as one record, or, while an index
+ * is built, not logged at all (the build logs whole pages at its end).  The
+ * caller holds exclusive locks on the buffers until the change has ended.
+ */
+typedef struct HnswChange
+{
+	Relation	rel;
+	GenericXLogState *state;	/* NULL: not logged */
+	Buffer		buffers[MAX_GENERIC_XLOG_PAGES];
+	int			nbuffers;
+} HnswChange;
+
+extern void HnswChangeBegin(HnswChange *change, Relation rel, bool log);
+extern Page HnswChangePage(HnswChange *change, Buffer buffer, bool fresh);
+extern void HnswChangeEnd(HnswChange *change);
+
+/* page.c */
+extern HnswIndex *HnswOpen(Relation rel, MemoryContext context);
+extern void HnswReadEntry(HnswIndex *index, HnswRef *entry, int *level);
+extern void HnswInitPage(Page page, HnswPageKind kind);
+extern void HnswCreateMeta(Relation rel, ForkNumber fork, const HnswIndex *index, bool log);
+extern void HnswSetCenter(HnswIndex *index, const float *center, float unit, bool log);
+extern Buffer HnswExtend(Relation rel, ForkNumber fork, int pages);
+extern Buffer HnswTryReadNode(HnswIndex *index, HnswRef ref, int kind, int lockmode, HnswNode **node, const char **fault);
+extern Buffer HnswReadNode(HnswIndex *index, HnswRef ref, int kind, int lockmode, HnswNode **node);
+extern void HnswPrefetchNode(HnswIndex *index, HnswRef ref, int kind);
+extern void HnswPrefetchRecent(HnswIndex *index, HnswRef ref);
+extern void HnswListPage(HnswIndex *index, BlockNumber block, int kind, bool log);
+extern void HnswUpdateEntry(HnswIndex *index, HnswRef entry, int level, HnswRef replaced, bool log);
+
+/* layout.c */
+extern void HnswComputeLayout(HnswIndex *index, int code_bits);
+extern uint32 HnswRawBytes(const HnswIndex *index);
+extern bool HnswIsCoded(const HnswOpclass *opclass);
+extern int	HnswMostDimensions(HnswElement element);
+extern uint32 HnswCenterPages(const HnswIndex *index);
+extern bool HnswLayoutIsSound(const HnswIndex *index, int kind, const HnswLayout *layout);
+
+/* sound.c: nothing that a page says is a size or a place before these looked at it */
+extern void HnswCorrupt(Relation rel, BlockNumber block, const char *what) pg_attribute_noreturn();
+extern const char *HnswPageFault(Page page);
+extern const char *HnswNodeFault(const HnswIndex *index, int kind, const HnswNode *node);
+extern const char *HnswMetaFault(Relation rel, const HnswMeta *meta);
+extern int	HnswReadKind(const HnswIndex *index, Buffer buffer);
+extern HnswChunk *HnswFindChunk(Page page, OffsetNumber place, uint32 *bytes);
+extern bool HnswFindBlock(HnswIndex *index, BlockNumber block);
+extern void HnswCheckBlock(HnswIndex *index, BlockNumber block, BlockNumber from);
+
+/* Does the index have this block? */
+static inline bool
+HnswHasBlock(HnswIndex *index, BlockNumber block)
+{
+	return likely(block < index->nblocks) || HnswFindBlock(index, block);
+}
+
+/* ---------------------------------------------------------------------
+ * Values
+ * --------------------------------------------------------------------- */
+
+/* A datum made ready to be compared or stored; memory of the current context. */
+typedef struct HnswValue
+{
+	float	   *rotated;		/* coded: float[padded] */
+	float		norm;			/* coded: |rotated| */
+	bool		clamped;		/* coded: some coordinate was too large for the index's arithmetic */
+	const char *raw;			/* otherwise: bytes for HnswRawDistance */
+	uint32		raw_bytes;
+} HnswValue;
+
+/* value.c */
+extern const HnswOpclass *HnswGetOpclass(Relation rel);
+extern const float *HnswDatumFloats(const HnswIndex *index, Datum datum, double *norm);
+extern bool HnswPrepareValue(HnswIndex *index, Datum datum, bool query, HnswValue *value);
+
+/* Are there handicaps other than 0? */
+#define HnswHasHandicaps(index)	(!(index)->coded && (index)->metric == HNSW_IP)
+extern float HnswHandicap(const HnswIndex *index, const char *value);
+extern double HnswRawDistance(const HnswIndex *index, const char *a, const char *b);
+extern void HnswPackValue(const HnswIndex *index, const HnswValue *value, uint8 *out,
+						  float *scale, float *error, float *norm);
+extern float HnswPackedDistance(const HnswIndex *index, const float *q, const uint8 *x, float scale);
+extern const char *HnswTryReadValue(HnswIndex *index, Buffer buffer, const HnswNode *node, int kind, uint32 *bytes,
+									const char **fault);
+extern const char *HnswReadValue(HnswIndex *index, Buffer buffer, const HnswNode *node, int kind, uint32 *bytes);
+extern float HnswNodeDistance(HnswIndex *index, Buffer buffer, const HnswNode *node, int kind, const HnswValue *value);
+
+#endif							/* HNSW_INDEX_H */

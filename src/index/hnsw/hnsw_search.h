@@ -1,0 +1,132 @@
+/*
+ * hnsw_search.h
+ *	  Best-first search of one level of an open index, over pages (search.c).
+ */
+#ifndef HNSW_SEARCH_H
+#define HNSW_SEARCH_H
+
+#include "pgcompat.h"
+
+#include "core/vec/pool.h"
+#include "index/hnsw/hnsw_index.h"
+
+/* A node that a search has expanded. */
+typedef struct HnswFound
+{
+	HnswRef		ref;
+	HnswRef		down;			/* level > 0 */
+	float		distance;		/* index's own measure, from the stored value */
+	float		error;			/* HnswNode's */
+	float		norm;
+	float		scale;
+	uint32		value;			/* offset in HnswSearch.values, where kept */
+	uint32		value_bytes;
+	uint16		killed;
+	uint16		removals;
+	uint8		flags;			/* HnswNode's */
+	uint8		ntids;
+	bool		live;			/* some row of it may be returned */
+	bool		has_children;	/* as many as a node may have; known where values are kept */
+	ItemPointerData tids[HNSW_TIDS];
+} HnswFound;
+
+typedef struct HnswSpilled
+{
+	float		key;
+	HnswRef		ref;
+} HnswSpilled;
+
+typedef struct HnswSortKey
+{
+	float		distance;
+	int			at;
+} HnswSortKey;
+
+/*
+ * Best-first search of one level.  The pool holds the best `capacity`
+ * candidates by estimated (coded) or exact (plain) distance in order; each
+ * that is expanded goes to `found`.
+ */
+typedef struct HnswSearch
+{
+	HnswIndex  *index;
+	const HnswValue *value;
+	MemoryContext context;
+
+	bool		keep_values;	/* copy values of the expanded to `values` */
+	bool		ignore_killed;	/* nodes whose rows are all marked killed count as empty */
+	bool		keep_spilled;	/* keep candidates that the pool has no room for */
+	Size		spill_limit;	/* most bytes of them */
+
+	/* the walk through nodes without rows: see leave_dead() in search.c */
+	bool		thorough;		/* walk through all of them rather than find no row */
+	bool		unbounded;		/* do so now */
+	bool		leaving;		/* they lead no further now */
+	bool		later_round;	/* of an iterative scan */
+	bool		judging;		/* on upper levels, a node is as good as its node on level 0 */
+	bool		judged;			/* what that is for the node to be expanded */
+	int			most_dead;		/* to be expanded, besides a part by the nodes with rows */
+	int			ndead;
+	int			nwith_rows;
+	struct HnswSearch *scout;	/* for the way down by nodes with rows */
+
+	CodeQuery	code_query[2];	/* by kind of node */
+
+	Pool		pool;
+	int			pool_allocated; /* capacity that pool_memory has room for */
+	void	   *pool_memory;
+
+	/* when to stop; stop_places 0: when all in the pool are expanded */
+	int			stop_places;
+	int			nnearest;
+	int			nearest_allocated;
+	float	   *nearest;		/* heap of the distances of the stop_places nearest found, the farthest first */
+	int			nerrors;
+	double		squared_errors; /* of the estimates of nodes that were expanded */
+
+	int			nlive;			/* of found: nodes that leave their places in the pool to no other */
+	bool		dropped;		/* a candidate found no room in the pool, or lost it, and was not spilled */
+
+	/* open-addressing hash of the expanded (coded) or seen (plain) */
+	uint32		hash_mask;
+	uint32		hash_used;
+	HnswRef    *hash;
+
+	int			nfound;
+	int			found_allocated;
+	HnswFound  *found;
+
+	int			sort_allocated;
+	HnswSortKey *sort_keys;
+	HnswFound  *sort_spare;
+
+	char	   *values;
+	Size		values_used;
+	Size		values_allocated;
+
+	/* binary heap, least key first */
+	int			nspilled;
+	int			spilled_allocated;
+	HnswSpilled *spilled;
+
+	/* counters of this search */
+	int64		expanded;
+	int64		estimates;
+	int64		distances;
+} HnswSearch;
+
+extern HnswSearch *HnswSearchCreate(HnswIndex *index, MemoryContext context);
+extern void HnswSearchSetValue(HnswSearch *self, const HnswValue *value);
+extern void HnswSearchLevel(HnswSearch *self, int kind, const HnswRef *starts, int nstarts, int capacity,
+							int ef);
+extern bool HnswSearchMore(HnswSearch *self, int kind);
+extern float HnswSearchFrontier(HnswSearch *self);
+extern void HnswSearchSort(HnswSearch *self, int from);
+extern int	HnswDescend(HnswSearch *self, int to_level, HnswRef *starts, int most, int *entry_level, HnswRef *entry);
+
+/* Candidates kept for each ef where all of them are expanded, and where a search may stop: see search.c */
+#define HNSW_POOL(ef) (3 * (ef) + 16)
+extern int	HnswScanPool(const HnswIndex *index, int ef);
+#define HNSW_MAX_STARTS 4
+
+#endif							/* HNSW_SEARCH_H */

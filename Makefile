@@ -132,7 +132,8 @@ help:
 	@echo 'make fresh          the two commands of README on bare machines, in chroots (root); ALL=1 on all of them, STATE=name on one'
 	@echo '                    WHOLE=1 with every suite; test/fresh/states has their names'
 	@echo 'make deb            packages for Debian, of every PostgreSQL whose headers are here, in .vecdb/deb; VERSIONS=17 for one'
-	@echo 'make test-matrix    the suites of the server on PostgreSQL 17 and 18, in chroots (root); VERSIONS=17 for one, 19 too'
+	@echo 'make test-matrix    the suites of the server on PostgreSQL 17 and 18, in chroots (root); VERSIONS=17 for one, 19 too;'
+	@echo '                    VERSIONS=18-cassert (15-, 17-) with PostgreSQL built with assertions'
 	@echo
 	@echo 'make && make install       build and install into the PostgreSQL of PG_CONFIG'
 	@echo 'make installcheck          regression and isolation tests on a running server'

@@ -10,26 +10,13 @@
 # from README and from what "make start" prints.
 
 set -uo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/report.sh"
 
 NAME=$1
 OWNER=$2
 HOME_DIR=$(getent passwd "$OWNER" | cut -d : -f 6)
 TREE=$HOME_DIR/vecdb
-OUT=/fresh/out
-FAILED=0
 SHORT="isolation${ALL:+ regress}"
-
-ok()
-{
-	printf 'ok - %s: %s\n' "$NAME" "$1"
-}
-
-not_ok()
-{
-	printf 'not ok - %s: %s\n' "$NAME" "$1"
-	tail -n 25 "$OUT" | cut -c 1-300 | sed 's/^/  | /'
-	FAILED=$((FAILED + 1))
-}
 
 # run COMMAND: a line of shell, as OWNER in the tree; what it says is in OUT.
 run()
@@ -45,17 +32,6 @@ run()
 
 	cat "$OUT"
 	return $status
-}
-
-# try WHAT COMMAND: it succeeds.  says WHAT PATTERN: and has said so.
-try()
-{
-	if run "$2"; then ok "$1"; else not_ok "$1"; return 1; fi
-}
-
-says()
-{
-	if grep -Eq "$2" "$OUT"; then ok "$1"; else not_ok "$1"; return 1; fi
 }
 
 # fails WHAT COMMAND PATTERN: it does not succeed, and says so.

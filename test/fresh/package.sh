@@ -7,40 +7,22 @@
 #	  everything that was said.
 
 set -uo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/report.sh"
 
 NAME=$1
-OUT=/fresh/out
-FAILED=0
 PORT=5432
 HTTP=$((20000 + RANDOM % 10000))
 export DEBIAN_FRONTEND=noninteractive
 
-ok()
+# run COMMAND: a line of shell; what it says is in OUT.
+run()
 {
-	printf 'ok - %s: %s\n' "$NAME" "$1"
-}
-
-not_ok()
-{
-	printf 'not ok - %s: %s\n' "$NAME" "$1"
-	tail -n 25 "$OUT" | cut -c 1-300 | sed 's/^/  | /'
-	FAILED=$((FAILED + 1))
-}
-
-# try WHAT COMMAND: a line of shell succeeds.  says WHAT PATTERN: and has said so.
-try()
-{
-	printf '\n$ %s\n' "$2"
-	bash -c "$2" >"$OUT" 2>&1 </dev/null
+	printf '\n$ %s\n' "$1"
+	bash -c "$1" >"$OUT" 2>&1 </dev/null
 	local status=$?
 
 	cat "$OUT"
-	if [ $status -eq 0 ]; then ok "$1"; else not_ok "$1"; return 1; fi
-}
-
-says()
-{
-	if grep -Eq "$2" "$OUT"; then ok "$1"; else not_ok "$1"; return 1; fi
+	return $status
 }
 
 # sql DATABASE TEXT: the command that runs TEXT

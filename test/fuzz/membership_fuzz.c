@@ -98,17 +98,5 @@ try_set(const uint8_t *data, size_t size)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	uint8_t    *bytes;
-
-	if (size == 0)
-		return 0;
-	bytes = exact_copy(data + 1, size - 1);
-	fuzz_begin();
-	if (data[0] & 1)
-		try_raw(bytes, size - 1);
-	else
-		try_set(bytes, size - 1);
-	fuzz_end();
-	free(bytes);
-	return 0;
+	return fuzz_one_of_two(data, size, try_set, try_raw);
 }

@@ -87,4 +87,21 @@ exact_copy(const uint8_t *bytes, size_t len)
 	return p;
 }
 
+/* What a target does with its input: the first byte says which of two. */
+static inline int
+fuzz_one_of_two(const uint8_t *data, size_t size, void (*even) (const uint8_t *bytes, size_t len),
+				void (*odd) (const uint8_t *bytes, size_t len))
+{
+	uint8_t    *bytes;
+
+	if (size == 0)
+		return 0;
+	bytes = exact_copy(data + 1, size - 1);
+	fuzz_begin();
+	(data[0] & 1 ? odd : even) (bytes, size - 1);
+	fuzz_end();
+	free(bytes);
+	return 0;
+}
+
 #endif							/* TEST_NET_FUZZ_H */

@@ -68,17 +68,5 @@ try_provider(const uint8_t *bytes, size_t size)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	uint8_t    *bytes;
-
-	if (size == 0)
-		return 0;
-	bytes = exact_copy(data + 1, size - 1);
-	fuzz_begin();
-	if (data[0] & 1)
-		try_provider(bytes, size - 1);
-	else
-		try_record(bytes, size - 1);
-	fuzz_end();
-	free(bytes);
-	return 0;
+	return fuzz_one_of_two(data, size, try_record, try_provider);
 }

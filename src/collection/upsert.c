@@ -7,6 +7,7 @@
  * known without reading them back.
  */
 #include "collection/collection.h"
+#include "collection/listing.h"
 
 #include "catalog/pg_type.h"
 #include "core/vec/parse.h"
@@ -46,15 +47,6 @@ static int
 report_item(int n, int place)
 {
 	return n > 1 ? errdetail("This is item %d of %d.", place + 1, n) : 0;
-}
-
-static Datum
-new_id(void)
-{
-	LOCAL_FCINFO(call, 0);
-
-	InitFunctionCallInfoData(*call, NULL, 0, InvalidOid, NULL, NULL);
-	return CStringGetTextDatum(DatumGetCString(DirectFunctionCall1(uuid_out, gen_random_uuid(call))));
 }
 
 static Statement *
@@ -107,7 +99,7 @@ CollectionUpsert(const char *name, int n, Datum *ids, Datum *vectors, Datum *met
 					 errmsg("vector has %d dimensions, collection \"%s\" has %d", dim, collection.name, collection.dimensions),
 					 report_item(n, i)));
 		if (DatumGetPointer(ids[i]) == NULL)
-			ids[i] = new_id();
+			ids[i] = CStringGetTextDatum(CollectionNewId());
 		items[i].id = DatumGetTextPP(ids[i]);
 		items[i].place = i;
 		if (VARSIZE_ANY_EXHDR(items[i].id) == 0)

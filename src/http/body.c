@@ -7,7 +7,10 @@
  */
 #include "http/body.h"
 
+#include <math.h>
+
 #include "access/detoast.h"
+#include "common/shortest_dec.h"
 #include "guc.h"
 #include "http/json.h"
 #include "miscadmin.h"
@@ -315,4 +318,29 @@ BodyJsonb(StringInfo body, Datum value)
 	}
 	if ((Pointer) jsonb != DatumGetPointer(value))
 		pfree(jsonb);
+}
+
+/* JSON has no word for what is not finite. */
+void
+BodyDouble(StringInfo out, double value)
+{
+	char		digits[DOUBLE_SHORTEST_DECIMAL_LEN];
+
+	if (!isfinite(value))
+		appendStringInfoString(out, "null");
+	else
+	{
+		double_to_shortest_decimal_buf(value, digits);
+		appendStringInfoString(out, digits);
+	}
+}
+
+/* metadata that is NULL, in a table made by hand, is as if it were empty. */
+void
+BodyMetadata(StringInfo out, Datum value, bool isnull)
+{
+	if (isnull)
+		BodyText(out, "{}");
+	else
+		BodyJsonb(out, value);
 }

@@ -33,4 +33,10 @@ extern void BodyTextDatum(StringInfo body, Datum value);
  */
 extern void BodyJsonb(StringInfo body, Datum value);
 
+/* The same; NULL is as an empty object. */
+extern void BodyMetadata(StringInfo body, Datum value, bool isnull);
+
+/* null where it is not finite. */
+extern void BodyDouble(StringInfo body, double value);
+
 #endif							/* VECDB_HTTP_BODY_H */

@@ -167,7 +167,7 @@ worker_lost(int i)
 	if (r)
 	{
 		front.counters.lost++;
-		if (r->client && r->route != ROUTE_METRICS)
+		if (r->client && !r->metrics)
 			ReplyError(r, 503, "57P01", "the process that executed the request has ended",
 					  "Whether the request took effect is not known; try again.");
 		RequestDeliver(r);
@@ -373,7 +373,12 @@ WorkersDispatch(void)
 		w->head = (IpcRequest) {
 			.id = r->id,
 			.method = r->method,
-			.route = r->route,
+			.surface = r->metrics ? IPC_METRICS : r->route.surface,
+			.route = r->route.def ? r->route.def->id : 0,
+			.param_at = r->route.param_at,
+			.param_len = r->route.param_len,
+			.query_at = r->route.query_at,
+			.query_len = r->route.query_len,
 			.target_len = r->target_len,
 			.headers_len = r->headers_len,
 			.body_len = r->body_len
@@ -401,7 +406,7 @@ refuse_if_none(void)
 		return;
 	while ((r = QueueNext()) != NULL)
 	{
-		if (r->route != ROUTE_METRICS)
+		if (!r->metrics)
 			ReplyError(r, 503, "08006", "no executor is connected to the database",
 					  "The server's log says why; see vecdb.http_database and vecdb.http_role.");
 		RequestDeliver(r);

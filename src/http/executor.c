@@ -32,9 +32,11 @@
 #include "executor/spi.h"
 #include "guc.h"
 #include "http/answer.h"
+#include "http/api.h"
+#include "http/api_statement.h"
 #include "http/body.h"
 #include "http/ipc.h"
-#include "http/native_api.h"
+#include "http/native/native.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -64,6 +66,15 @@ PGDLLEXPORT void VecdbHttpExecutorMain(Datum arg);
 
 /* After an answer the queue is looked at when the front says so, or after so long. */
 #define LOOK_AGAIN_MS			100
+
+/* What runs requests of a surface, in the order of SurfaceId, and gives its errors a status. */
+static const struct
+{
+	void		(*run) (const ApiRequest *request, ApiAnswer *answer);
+	int			(*error_status) (int sqlerrcode);
+}			surfaces[NSURFACES] = {
+	[SURFACE_NATIVE] = {NativeRun, NativeErrorStatus}
+};
 
 static IpcShared *shared;
 static IpcSlot *slot;
@@ -288,6 +299,11 @@ receive_request(IpcRequest *head, ApiRequest *request, bool *got)
 	if (n != sizeof(*head) + head->target_len + head->headers_len)
 		elog(FATAL, "HTTP request of %zu bytes does not have the length it tells", n);
 
+	if ((head->surface >= NSURFACES && head->surface != IPC_METRICS) ||
+		head->param_at > head->target_len || head->param_len > head->target_len - head->param_at ||
+		head->query_at > head->target_len || head->query_len > head->target_len - head->query_at)
+		elog(FATAL, "HTTP request names a surface or a part of its target that there is not");
+
 	memset(request, 0, sizeof(*request));
 	copy = MemoryContextAlloc(request_context, n - sizeof(*head) + 1);
 	memcpy(copy, (char *) data + sizeof(*head), n - sizeof(*head));
@@ -295,6 +311,9 @@ receive_request(IpcRequest *head, ApiRequest *request, bool *got)
 	request->method = head->method;
 	request->target = copy;
 	request->target_len = head->target_len;
+	request->route = (int) head->route;
+	request->query = copy + head->query_at;
+	request->query_len = head->query_len;
 	request->headers = copy + head->target_len;
 	request->headers_len = head->headers_len;
 	if (head->body_len > 0)
@@ -581,7 +600,7 @@ disarm(void)
 static void
 run_request(const IpcRequest *head, ApiRequest *request, ApiAnswer *answer)
 {
-	bool		internal = head->route == ROUTE_METRICS;
+	bool		internal = head->surface == IPC_METRICS;
 
 	StartTransactionCommand();
 	if (request->method == HTTP_GET || request->method == HTTP_HEAD)
@@ -597,14 +616,14 @@ run_request(const IpcRequest *head, ApiRequest *request, ApiAnswer *answer)
 		enable_timeout_after(STATEMENT_TIMEOUT, StatementTimeout);
 		enable_timeout_after(stubborn_timeout, Min(StatementTimeout, INT_MAX - IPC_CANCEL_MS) + IPC_CANCEL_MS);
 	}
-	if (request->route.param_len > 0)
-		request->param = pg_any_to_server(request->param, request->route.param_len, PG_UTF8);
+	if (request->param_len > 0)
+		request->param = pg_any_to_server(request->param, request->param_len, PG_UTF8);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "could not connect to SPI");
 	if (internal)
-		NativeApiMetrics(answer);
+		NativeMetrics(answer);
 	else
-		NativeApiRun(request, answer);
+		surfaces[head->surface].run(request, answer);
 	SPI_finish();
 	encode_answer(answer);
 	PopActiveSnapshot();
@@ -613,53 +632,16 @@ run_request(const IpcRequest *head, ApiRequest *request, ApiAnswer *answer)
 	CommitTransactionCommand();
 }
 
-static void
-add_header(ApiAnswer *answer, const char *name, const char *value)
-{
-	appendBinaryStringInfo(&answer->headers, name, strlen(name) + 1);
-	appendBinaryStringInfo(&answer->headers, value, strlen(value) + 1);
-}
-
-/* A function of somebody's may raise a message of any length; so much of it is shown. */
-#define MAX_ERROR_TEXT			8192
-
-static void
-error_field(StringInfo out_json, const char *name, const char *value)
-{
-	appendStringInfo(out_json, "\"%s\":", name);
-	if (!value)
-		appendStringInfoString(out_json, "null");
-	else if (strlen(value) <= MAX_ERROR_TEXT)
-		escape_json(out_json, value);
-	else
-	{
-		char	   *start = pnstrdup(value, pg_mbcliplen(value, (int) strnlen(value, MAX_ERROR_TEXT + MAX_MULTIBYTE_CHAR_LEN), MAX_ERROR_TEXT));
-
-		escape_json(out_json, psprintf("%s...", start));
-	}
-}
-
 /* An error becomes the answer, after the transaction is gone. */
 static void
-answer_error_data(ApiAnswer *answer, const ErrorData *error)
+answer_error_data(uint32 surface, ApiAnswer *answer, const ErrorData *error)
 {
-	resetStringInfo(&answer->body);
-	resetStringInfo(&answer->headers);
-	answer->status = NativeApiErrorStatus(error->sqlerrcode);
-	appendStringInfoChar(&answer->body, '{');
-	error_field(&answer->body, "code", unpack_sql_state(error->sqlerrcode));
-	appendStringInfoChar(&answer->body, ',');
-	error_field(&answer->body, "message", error->message);
-	appendStringInfoChar(&answer->body, ',');
-	error_field(&answer->body, "details", error->detail);
-	appendStringInfoChar(&answer->body, ',');
-	error_field(&answer->body, "hint", error->hint);
-	appendStringInfoString(&answer->body, "}\n");
-	add_header(answer, "Content-Type", ANSWER_JSON);
+	ApiAnswerError(answer, surface < NSURFACES ? surfaces[surface].error_status(error->sqlerrcode) : 500, error);
+	ApiHeader(answer, "Content-Type", ANSWER_JSON);
 	if (answer->status == 401)
-		add_header(answer, "WWW-Authenticate", "Bearer");
+		ApiHeader(answer, "WWW-Authenticate", "Bearer");
 	if (answer->status == 503)
-		add_header(answer, "Retry-After", "1");
+		ApiHeader(answer, "Retry-After", "1");
 }
 
 static void
@@ -714,10 +696,11 @@ attempt_request(void *arg)
 {
 	Attempt    *attempt = arg;
 	ApiRequest *request = attempt->request;
-	char	   *param = palloc(request->target_len + 1);
+	const IpcRequest *head = attempt->head;
+	char	   *param = palloc(head->param_len + 1);
 
-	route_find(request->target, request->target_len, param, &request->route);
 	request->param = param;
+	request->param_len = Max(route_decode(request->target + head->param_at, head->param_len, false, param), 0);
 	if (request->body_len > 0)
 	{
 		if (memchr(request->body, '\0', request->body_len))
@@ -766,7 +749,7 @@ serve(const IpcRequest *head, ApiRequest *request, ApiAnswer *answer)
 
 	ok = WorkerTry(attempt_request, keep_error, &attempt);
 	if (!ok)
-		answer_error_data(answer, attempt.error);
+		answer_error_data(head->surface, answer, attempt.error);
 	current_id = 0;
 	QueryCancelPending = false;
 	if (!ok && GetDatabaseEncoding() != PG_UTF8)
@@ -781,7 +764,7 @@ serve(const IpcRequest *head, ApiRequest *request, ApiAnswer *answer)
 			.hint = "The limit is the setting vecdb.http_max_answer."
 		};
 
-		answer_error_data(answer, &error);
+		answer_error_data(head->surface, answer, &error);
 	}
 	MemoryContextSwitchTo(old);
 }
@@ -831,7 +814,7 @@ connect_database(void)
 				(errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
 				 errmsg("role \"%s\" of vecdb.http_role is a superuser", connected_role),
 				 errhint("Give a role that may log in and is a member of the roles that requests act as.")));
-	NativeApiInit();
+	ApiStatementInit();
 	RegisterXactCallback(unlock_role, NULL);
 	stubborn_timeout = RegisterTimeout(USER_TIMEOUT, on_stubborn);
 	next_process_utility = ProcessUtility_hook;

@@ -161,7 +161,7 @@ begin_stop(void)
 	}
 	while ((r = QueueNext()) != NULL)
 	{
-		if (r->route != ROUTE_METRICS)
+		if (!r->metrics)
 			ReplyError(r, 503, "57P01", "the server is shutting down", NULL);
 		RequestDeliver(r);
 	}

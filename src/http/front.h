@@ -109,7 +109,8 @@ typedef struct Request
 	Client	   *client;			/* NULL: gone */
 	RequestState state;
 	HttpMethod	method;
-	RouteId		route;
+	Route		route;			/* table NULL: not looked for yet */
+	bool		metrics;		/* /metrics of the admin port */
 	int64		started_us;
 	char	   *target;			/* path and query, of target_len bytes */
 	size_t		target_len;

@@ -135,6 +135,13 @@ keep_headers(Request *r, const GuardRequest *request)
 	return true;
 }
 
+/* Does a request of this method say something in its body? */
+static bool
+has_body(HttpMethod method)
+{
+	return method == HTTP_POST || method == HTTP_PUT || method == HTTP_PATCH;
+}
+
 /* The admin port: what the front can say by itself. */
 static void
 RouteAdmin(Request *r)
@@ -159,7 +166,7 @@ RouteAdmin(Request *r)
 			ReplyText(r, 200, ANSWER_TEXT, "OK\n");
 	}
 	else if (strcmp(r->target, "/metrics") == 0)
-		r->route = ROUTE_METRICS;
+		r->metrics = true;
 	else
 		ReplyError(r, 404, NULL, "there is no such path", "The admin port has /live, /ready and /metrics.");
 }
@@ -171,35 +178,27 @@ RouteAdmin(Request *r)
 static void
 RoutePublic(Request *r, const GuardRequest *request)
 {
-	Route		route;
-	char	   *param = malloc(r->target_len + 1);
+	const RouteDef *def;
 
-	if (!param)
-	{
-		ReplyError(r, 503, "53200", "out of memory", NULL);
-		return;
-	}
-	route_find(r->target, r->target_len, param, &route);
-	free(param);
-	r->route = route.id;
-	if (r->method == HTTP_OPTIONS && (route.id != ROUTE_NONE || r->target[0] == '*'))
+	route_find(r->target, r->target_len, &r->route);
+	def = r->route.def;
+	if (r->method == HTTP_OPTIONS && (def || r->target[0] == '*'))
 	{
 		r->status = 204;
-		ReplyHeaders(r, (const char *const[]) {"Allow", route_allow(route.id), NULL});
+		ReplyHeaders(r, (const char *const[]) {"Allow", def ? def->allow : r->route.table->allow, NULL});
 		r->state = REQUEST_ANSWERED;
 	}
-	else if (route.id == ROUTE_NONE)
-		ReplyError(r, 404, NULL, "there is no such path",
-				  "Paths are /health, /stats, /vectors, /vectors/ID, /search, /collections, /collections/NAME and /collections/NAME/search.");
-	else if (r->method == HTTP_OTHER || !(route.methods & (1U << r->method)))
+	else if (!def)
+		ReplyError(r, 404, NULL, "there is no such path", r->route.table->paths);
+	else if (r->method == HTTP_OTHER || !(def->methods & (1U << r->method)))
 		ReplyError(r, 405, NULL, "this path does not have that method", "The header Allow names those it has.");
-	else if (route.malformed)
+	else if (r->route.malformed)
 		ReplyError(r, 400, NULL, "the path is not well percent-encoded", NULL);
-	else if (route.id == ROUTE_HEALTH)
-		ReplyText(r, 200, ANSWER_TEXT, "OK");
-	else if (r->method == HTTP_POST && guard_header(request, "Content-Encoding"))
+	else if (def->text)
+		ReplyText(r, 200, ANSWER_TEXT, def->text);
+	else if (has_body(r->method) && guard_header(request, "Content-Encoding"))
 		ReplyError(r, 415, NULL, "a body must not be compressed", NULL);
-	else if (r->method == HTTP_POST && !guard_is_json(guard_header(request, "Content-Type")))
+	else if (has_body(r->method) && !guard_is_json(guard_header(request, "Content-Type")))
 		ReplyError(r, 415, NULL, "the body must be JSON in UTF-8",
 				  "Send the header \"Content-Type: application/json\"; curl does with --json.");
 	else if (front.stop_ms != 0)
@@ -313,7 +312,7 @@ on_body(void *client, const char *data, size_t len)
 		ClientEnter(c, CLIENT_BODY, LINGER_MS);
 		return HTTP_GO_ON;
 	}
-	if (r->state != REQUEST_ANSWERED && r->method == HTTP_POST && !RequestKeepBody(r, data, len))
+	if (r->state != REQUEST_ANSWERED && (has_body(r->method) || r->method == HTTP_DELETE) && !RequestKeepBody(r, data, len))
 	{
 		RequestDropBody(r);
 		front.counters.rejected[ADMIN_REJECT_MEMORY]++;
@@ -330,7 +329,7 @@ on_complete(void *client)
 
 	if (!r || c->gone || c->refused)
 		return HTTP_CLOSE;
-	if (r->state == REQUEST_ANSWERED && r->route == ROUTE_METRICS)
+	if (r->state == REQUEST_ANSWERED && r->metrics)
 		ReplyMetrics(r);
 	if (r->state == REQUEST_ANSWERED)
 		return ReplySend(c);
@@ -338,7 +337,7 @@ on_complete(void *client)
 	Assert(r->state == REQUEST_ARRIVING);
 	if (!QueueEnter(r))
 		return ReplySend(c);
-	ClientEnter(c, CLIENT_WAITING, r->route == ROUTE_METRICS ? METRICS_WAIT_MS : -1);
+	ClientEnter(c, CLIENT_WAITING, r->metrics ? METRICS_WAIT_MS : -1);
 	ClientWatchSoon(c);
 	return HTTP_WAIT;
 }

@@ -69,7 +69,7 @@ ReplyError(Request *r, int status, const char *code, const char *message, const 
 	if (status == 405)
 	{
 		pairs[n++] = "Allow";
-		pairs[n++] = route_allow(r->route);
+		pairs[n++] = r->route.def ? r->route.def->allow : "GET, HEAD, OPTIONS";
 	}
 	if (status == 503)
 	{
@@ -193,7 +193,7 @@ ReplySiteHeaders(Request *r, const SiteResult *site)
 	if (site->allow_origin && site->preflight)
 	{
 		pairs[n++] = "Access-Control-Allow-Methods";
-		pairs[n++] = route_allow(ROUTE_NONE);
+		pairs[n++] = r->route.table->allow;
 		pairs[n++] = "Access-Control-Allow-Headers";
 		pairs[n++] = "Content-Type, Authorization";
 		pairs[n++] = "Access-Control-Max-Age";

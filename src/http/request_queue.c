@@ -41,7 +41,7 @@ QueueLeave(Request *r)
 
 	dlist_delete(&r->node);
 	front.counters.queued--;
-	if (r->route != ROUTE_METRICS && --network->waiting == 0)
+	if (!r->metrics && --network->waiting == 0)
 		dlist_delete(&network->turn_node);
 }
 
@@ -80,7 +80,7 @@ QueueEnter(Request *r)
 {
 	Network    *network = r->client->network;
 
-	if (r->route == ROUTE_METRICS)
+	if (r->metrics)
 		dlist_push_tail(&front.admin_queue, &r->node);
 	else
 	{

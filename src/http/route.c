@@ -1,36 +1,16 @@
 /*
  * route.c
- *	  Paths of the native API.
+ *	  From a path to a surface and its route.
  */
 #include "http/route.h"
 
 #include <string.h>
 
-#define M(method)		(1U << HTTP_##method)
-#define READ			(M(GET) | M(HEAD))
+#include "http/native/native_routes.h"
 
-typedef struct RouteDef
-{
-	RouteId		id;
-	const char *first;
-	bool		has_param;
-	const char *last;
-	unsigned	methods;
-	const char *allow;
-} RouteDef;
-
-static const RouteDef routes[] = {
-	{ROUTE_HEALTH, "health", false, NULL, READ, "GET, HEAD, OPTIONS"},
-	{ROUTE_STATS, "stats", false, NULL, READ, "GET, HEAD, OPTIONS"},
-	{ROUTE_VECTORS, "vectors", false, NULL, M(POST), "POST, OPTIONS"},
-	{ROUTE_VECTOR, "vectors", true, NULL, READ | M(DELETE), "GET, HEAD, DELETE, OPTIONS"},
-	{ROUTE_SEARCH, "search", false, NULL, M(POST), "POST, OPTIONS"},
-	{ROUTE_COLLECTIONS, "collections", false, NULL, READ | M(POST), "GET, HEAD, POST, OPTIONS"},
-	{ROUTE_COLLECTION, "collections", true, NULL, READ | M(DELETE), "GET, HEAD, DELETE, OPTIONS"},
-	{ROUTE_COLLECTION_SEARCH, "collections", true, "search", M(POST), "POST, OPTIONS"},
+static const RouteTable *const tables[NSURFACES] = {
+	[SURFACE_NATIVE] = &native_routes
 };
-
-#define NROUTES (sizeof(routes) / sizeof(routes[0]))
 
 static int
 hex(char c)
@@ -60,7 +40,8 @@ route_decode(const char *in, size_t len, bool plus_is_space, char *out)
 
 			if (len - i < 3 || (high = hex(in[i + 1])) < 0 || (low = hex(in[i + 2])) < 0 || high + low == 0)
 			{
-				out[0] = '\0';
+				if (out)
+					out[0] = '\0';
 				return -1;
 			}
 			c = (char) (high * 16 + low);
@@ -70,12 +51,16 @@ route_decode(const char *in, size_t len, bool plus_is_space, char *out)
 			c = ' ';
 		else if (c == '\0')
 		{
-			out[0] = '\0';
+			if (out)
+				out[0] = '\0';
 			return -1;
 		}
-		out[n++] = c;
+		if (out)
+			out[n] = c;
+		n++;
 	}
-	out[n] = '\0';
+	if (out)
+		out[n] = '\0';
 	return (long) n;
 }
 
@@ -101,8 +86,25 @@ is(const char *s, size_t len, const char *word)
 	return s && len == strlen(word) && memcmp(s, word, len) == 0;
 }
 
+/* The surface with the longest prefix that the path has, whole segments of it. */
+static SurfaceId
+find_surface(const char *path, size_t len)
+{
+	SurfaceId	best = SURFACE_NATIVE;
+
+	for (int i = 0; i < NSURFACES; i++)
+	{
+		size_t		n = strlen(tables[i]->prefix);
+
+		if (n > strlen(tables[best]->prefix) && n <= len && memcmp(path, tables[i]->prefix, n) == 0 &&
+			(n == len || path[n] == '/'))
+			best = i;
+	}
+	return best;
+}
+
 void
-route_find(const char *target, size_t target_len, char *param, Route *route)
+route_find(const char *target, size_t target_len, Route *route)
 {
 	const char *end = target + target_len;
 	const char *mark = memchr(target, '?', target_len);
@@ -112,18 +114,20 @@ route_find(const char *target, size_t target_len, char *param, Route *route)
 	int			n = 0;
 
 	memset(route, 0, sizeof(*route));
-	param[0] = '\0';
 	if (mark)
 	{
-		route->query = mark + 1;
+		route->query_at = (size_t) (mark + 1 - target);
 		route->query_len = (size_t) (end - mark - 1);
 		end = mark;
 	}
+	route->surface = find_surface(target, (size_t) (end - target));
+	route->table = tables[route->surface];
+	pos += strlen(route->table->prefix);
 	while (n < 4 && (s[n] = segment(&pos, end, &len[n])) != NULL)
 		n++;
-	for (size_t i = 0; i < NROUTES; i++)
+	for (size_t i = 0; i < route->table->nroutes; i++)
 	{
-		const RouteDef *def = &routes[i];
+		const RouteDef *def = &route->table->routes[i];
 
 		if (n != 1 + def->has_param + (def->last != NULL) || !is(s[0], len[0], def->first))
 			continue;
@@ -131,29 +135,15 @@ route_find(const char *target, size_t target_len, char *param, Route *route)
 			continue;
 		if (def->has_param)
 		{
-			long		decoded;
-
 			if (len[1] == 0)
 				continue;
-			decoded = route_decode(s[1], len[1], false, param);
-			route->malformed = decoded < 0;
-			route->param_len = decoded < 0 ? 0 : (size_t) decoded;
+			route->malformed = route_decode(s[1], len[1], false, NULL) < 0;
+			route->param_at = (size_t) (s[1] - target);
+			route->param_len = len[1];
 		}
-		route->id = def->id;
-		route->methods = def->methods;
+		route->def = def;
 		return;
 	}
-}
-
-const char *
-route_allow(RouteId id)
-{
-	for (size_t i = 0; i < NROUTES; i++)
-	{
-		if (routes[i].id == id)
-			return routes[i].allow;
-	}
-	return "GET, HEAD, POST, DELETE, OPTIONS";
 }
 
 bool

@@ -1,7 +1,11 @@
 /*
  * route.h
- *	  Paths of the native API: which there are, which methods they have, the
- *	  decoded name in them, and the query behind them.
+ *	  Which surface and which of its routes a path leads to, the name in the path,
+ *	  the query behind it.
+ *
+ * Each surface has a table of routes in a folder of its own, and a prefix of all
+ * its paths; one has none, and gets what no other has.  The front finds the route,
+ * once for a request, and tells the executor.
  *
  * Plain C: nothing of PostgreSQL.
  */
@@ -13,39 +17,48 @@
 
 #include "http/guard.h"
 
-typedef enum RouteId
+/* Executors have the surfaces in the same order, see executor.c. */
+typedef enum SurfaceId
 {
-	ROUTE_NONE,
-	ROUTE_HEALTH,				/* /health */
-	ROUTE_STATS,				/* /stats */
-	ROUTE_VECTORS,				/* /vectors */
-	ROUTE_VECTOR,				/* /vectors/:id */
-	ROUTE_SEARCH,				/* /search */
-	ROUTE_COLLECTIONS,			/* /collections */
-	ROUTE_COLLECTION,			/* /collections/:c */
-	ROUTE_COLLECTION_SEARCH,	/* /collections/:c/search */
+	SURFACE_NATIVE,
+	NSURFACES
+} SurfaceId;
 
-	ROUTE_METRICS				/* of the front itself: no path leads here */
-} RouteId;
+/* Paths of one to three segments: /first, /first/:param, /first/:param/last. */
+typedef struct RouteDef
+{
+	int			id;				/* of its surface, from 1 */
+	const char *first;
+	bool		has_param;
+	const char *last;			/* NULL: none */
+	unsigned	methods;		/* set of 1 << HttpMethod */
+	const char *allow;			/* "GET, HEAD, OPTIONS": what the header Allow says */
+	const char *text;			/* what the front answers by itself; NULL: an executor does */
+} RouteDef;
+
+typedef struct RouteTable
+{
+	const char *prefix;			/* "/rest"; "": the surface that has all other paths */
+	const RouteDef *routes;
+	size_t		nroutes;
+	const char *allow;			/* all methods that a path of it may have */
+	const char *paths;			/* a hint that names them */
+} RouteTable;
 
 typedef struct Route
 {
-	RouteId		id;
+	SurfaceId	surface;
+	const RouteTable *table;
+	const RouteDef *def;		/* NULL: there is no such path */
 	bool		malformed;		/* the path is not well percent-encoded */
-	unsigned	methods;		/* set of 1 << HttpMethod */
-	size_t		param_len;		/* of the decoded name, without its NUL */
-	const char *query;			/* behind the "?"; not owned */
+	size_t		param_at;		/* the name in the path, still encoded, within the target */
+	size_t		param_len;
+	size_t		query_at;		/* behind the "?" */
 	size_t		query_len;
 } Route;
 
-/*
- * Find the route of a target, "/path?query".  param has room for target_len + 1
- * bytes and receives the decoded name.
- */
-extern void route_find(const char *target, size_t target_len, char *param, Route *route);
-
-/* "GET, HEAD, OPTIONS": what the header Allow says; static. */
-extern const char *route_allow(RouteId id);
+/* Find the route of a target, "/path?query". */
+extern void route_find(const char *target, size_t target_len, Route *route);
 
 /*
  * Take the next "key=value" off a query, decoded and NUL-terminated; key and
@@ -55,8 +68,8 @@ extern const char *route_allow(RouteId id);
 extern bool route_query_next(const char **query, size_t *query_len, char *key, char *value, bool *malformed);
 
 /*
- * Percent-decode into out, which has room for len + 1 bytes, and terminate it.
- * The length, or -1 for a bad escape or a NUL, encoded or not.
+ * Percent-decode into out, which has room for len + 1 bytes, and terminate it; out
+ * may be NULL.  The length, or -1 for a bad escape or a NUL, encoded or not.
  */
 extern long route_decode(const char *in, size_t len, bool plus_is_space, char *out);
 

@@ -79,17 +79,22 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	bool		bad;
 	size_t		pairs = 0;
 
-	route_find(text.bytes, text.len, param, &route);
-	REQUIRE(route_allow(route.id) != NULL);
-	REQUIRE((route.id == ROUTE_NONE) == (route.methods == 0));
-	REQUIRE(route.param_len <= size && param[route.param_len] == '\0');
-	REQUIRE(memchr(param, '\0', route.param_len) == NULL);
-	REQUIRE(!route.malformed || route.param_len == 0);
-	if (route.id != ROUTE_NONE)
-		check_again(param, route.param_len);
-	query = route.query;
+	route_find(text.bytes, text.len, &route);
+	REQUIRE(route.surface < NSURFACES && route.table != NULL);
+	REQUIRE(route.def == NULL || (route.def->id > 0 && route.def->methods != 0 && route.def->allow != NULL));
+	REQUIRE(route.param_at <= size && route.param_len <= size - route.param_at);
+	REQUIRE(route.query_at <= size && route.query_len <= size - route.query_at);
+	if (route.def != NULL && route.def->has_param)
+	{
+		long		len = route_decode(text.bytes + route.param_at, route.param_len, false, param);
+
+		REQUIRE((len < 0) == route.malformed);
+		REQUIRE(len < 0 || (param[len] == '\0' && memchr(param, '\0', (size_t) len) == NULL));
+		if (len >= 0)
+			check_again(param, (size_t) len);
+	}
+	query = text.bytes + route.query_at;
 	left = route.query_len;
-	REQUIRE(left == 0 || (query > text.bytes && query + left == text.bytes + size));
 	while (route_query_next(&query, &left, key, value, &bad))
 	{
 		REQUIRE(query + left == text.bytes + size);

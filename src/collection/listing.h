@@ -1,0 +1,60 @@
+/*
+ * listing.h
+ *	  Collections as a library outside vecdb.so asks for them: by name, and all that
+ *	  a role may read.
+ *
+ * Everything here checks the rights of the current user as the functions of SQL
+ * do: who may read nothing of a collection learns nothing of it.
+ */
+#ifndef VECDB_COLLECTION_LISTING_H
+#define VECDB_COLLECTION_LISTING_H
+
+#include "pgcompat.h"
+
+#include "utils/resowner.h"
+
+typedef struct CollectionListed
+{
+	Oid			relid;
+	char		name[NAMEDATALEN];
+	int			dimensions;
+} CollectionListed;
+
+/* What has this name in the schema of collections, be it one or not; InvalidOid: nothing. */
+extern PGDLLEXPORT Oid CollectionRelid(const char *name);
+
+/*
+ * Dimensions of a collection; 0 when there is no such table or it is none.  Who
+ * may read nothing of it is told that, not its dimensions.
+ */
+extern PGDLLEXPORT int CollectionDimensions(const char *name);
+
+/*
+ * The collections that the current user may read, by name, palloc'ed; how many.
+ * An error where there are more than vecdb.max_collections.
+ */
+extern PGDLLEXPORT int CollectionList(CollectionListed **list);
+
+/*
+ * A look into one of many collections.  The locks that it takes, of the table and
+ * each of its indexes, go with its subtransaction: kept until the end of the
+ * transaction, those of some thousand would fill the lock table of the server.
+ */
+typedef struct CollectionVisit
+{
+	MemoryContext context;
+	ResourceOwner owner;
+} CollectionVisit;
+
+/*
+ * Somebody may have dropped, moved or renamed the table since it was listed: false
+ * where it is no collection any more.  Under the lock it stays, by its present name.
+ * What a statement gave is gone with the end.
+ */
+extern PGDLLEXPORT bool CollectionVisitBegin(CollectionVisit *self, CollectionListed *collection);
+extern PGDLLEXPORT void CollectionVisitEnd(CollectionVisit *self);
+
+/* A random UUID as text, as vecdb.upsert() gives to rows without an id. */
+extern PGDLLEXPORT char *CollectionNewId(void);
+
+#endif							/* VECDB_COLLECTION_LISTING_H */

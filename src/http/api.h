@@ -1,0 +1,60 @@
+/*
+ * api.h
+ *	  A request as an executor runs it, its answer, and how it is refused.  Every
+ *	  surface of the API is written on these.
+ */
+#ifndef VECDB_HTTP_API_H
+#define VECDB_HTTP_API_H
+
+#include "pgcompat.h"
+
+#include "http/guard.h"
+#include "http/route.h"
+#include "lib/stringinfo.h"
+
+/* Strings belong to the executor and live as long as the request. */
+typedef struct ApiRequest
+{
+	HttpMethod	method;
+	int			route;			/* of the surface that the request is for */
+	const char *param;			/* the decoded name in the path, NUL-terminated; "": none */
+	size_t		param_len;
+	const char *query;			/* behind the "?", encoded */
+	size_t		query_len;
+	const char *target;
+	size_t		target_len;
+	const char *headers;		/* name NUL value NUL ... */
+	size_t		headers_len;
+	const char *body;			/* in the database's encoding */
+	size_t		body_len;
+} ApiRequest;
+
+/* Built in the request's memory context, which outlives the transaction. */
+typedef struct ApiAnswer
+{
+	int			status;
+	StringInfoData headers;		/* name NUL value NUL ... */
+	StringInfoData body;
+} ApiAnswer;
+
+extern void ApiHeader(ApiAnswer *answer, const char *name, const char *value);
+
+/* ---- status.c ---- */
+
+/* The HTTP status of the error that is raised, where its SQLSTATE does not tell it; else 0. */
+extern int	ApiErrorStatus;
+
+/* Raise an error with this status.  A message longer than a kilobyte is cut. */
+extern void ApiRefuse(int status, int sqlstate, const char *format,...) pg_attribute_printf(3, 4) pg_attribute_noreturn();
+#define ApiWrongShape(...) ApiRefuse(422, ERRCODE_INVALID_PARAMETER_VALUE, __VA_ARGS__)
+
+/* More than one body may hold. */
+extern void ApiTooMany(const char *format,...) pg_attribute_printf(1, 2) pg_attribute_noreturn();
+
+/* A SQLSTATE's HTTP status, as PostgREST has it.  anonymous: the request had no token. */
+extern int	ApiStatusOfSqlState(int sqlerrcode, bool anonymous);
+
+/* The answer to an error, in the one form that there is, see answer.h. */
+extern void ApiAnswerError(ApiAnswer *answer, int status, const ErrorData *error);
+
+#endif							/* VECDB_HTTP_API_H */

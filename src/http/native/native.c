@@ -1,0 +1,176 @@
+/*
+ * native.c
+ *	  The native API: which function serves a route, statuses of errors, figures.
+ *
+ * Whatever touches a collection goes through the functions of schema vecdb, or
+ * through statements on its table whose names are quoted and whose values are
+ * parameters.
+ */
+#include "http/native/native.h"
+
+#include "http/answer.h"
+#include "http/api_statement.h"
+#include "http/body.h"
+#include "http/native/native_routes.h"
+#include "mb/pg_wchar.h"
+#include "utils/builtins.h"
+
+static ApiStatement stats_statement = {
+	"SELECT pg_catalog.row_to_json(s)::pg_catalog.text FROM vecdb.stats() s", 0, ""
+};
+/* From the catalog alone: the size of a file would take a lock of each table, and wait for whoever holds one. */
+static ApiStatement metrics_statement = {
+	"SELECT c.relname::pg_catalog.text, CASE WHEN pg_catalog.pg_stat_get_tuples_inserted(c.oid) OPERATOR(pg_catalog.>) 0 "
+	"THEN pg_catalog.pg_stat_get_live_tuples(c.oid) ELSE pg_catalog.int8(greatest(c.reltuples, 0)) END, "
+	"coalesce((SELECT pg_catalog.sum(x.relpages) FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class x "
+	"ON x.oid OPERATOR(pg_catalog.=) i.indexrelid WHERE i.indrelid OPERATOR(pg_catalog.=) c.oid), 0) "
+	"OPERATOR(pg_catalog.*) pg_catalog.int8(pg_catalog.current_setting('block_size')) "
+	"FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace "
+	"WHERE n.nspname OPERATOR(pg_catalog.=) 'collections' AND c.relkind OPERATOR(pg_catalog.=) 'r' ORDER BY 1", 0, ""
+};
+
+int
+NativeErrorStatus(int sqlerrcode)
+{
+	if (ApiErrorStatus != 0)
+		return ApiErrorStatus;
+	switch (sqlerrcode)
+	{
+		case ERRCODE_DUPLICATE_TABLE:
+			return 409;
+		case ERRCODE_WRONG_OBJECT_TYPE:
+			return 404;
+		case ERRCODE_CONFIGURATION_LIMIT_EXCEEDED:
+			return 422;
+		case ERRCODE_INVALID_NAME:
+			return 422;
+		case ERRCODE_CHARACTER_NOT_IN_REPERTOIRE:
+		case ERRCODE_UNTRANSLATABLE_CHARACTER:
+		case ERRCODE_INVALID_TEXT_REPRESENTATION:
+			return 400;
+	}
+	/* The JSON was right, its values are not. */
+	if (ERRCODE_TO_CATEGORY(sqlerrcode) == ERRCODE_DATA_EXCEPTION)
+		return 422;
+	return ApiStatusOfSqlState(sqlerrcode, true);
+}
+
+/* The parameter collection= of the query, or NULL; others are refused. */
+char *
+NativeCollectionOfQuery(const ApiRequest *request)
+{
+	const char *query = request->query;
+	size_t		len = request->query_len;
+	char	   *key = palloc(len + 1);
+	char	   *value = palloc(len + 1);
+	char	   *collection = NULL;
+	bool		bad;
+
+	while (route_query_next(&query, &len, key, value, &bad))
+	{
+		if (bad)
+			ApiRefuse(400, ERRCODE_INVALID_TEXT_REPRESENTATION, "the query is not well percent-encoded");
+		if (strcmp(key, "collection") != 0 || request->route != NATIVE_VECTOR)
+			ApiRefuse(400, ERRCODE_INVALID_PARAMETER_VALUE, "unknown parameter \"%.100s\"",
+				   pg_any_to_server(key, strlen(key), PG_UTF8));
+		if (collection)
+			ApiRefuse(400, ERRCODE_INVALID_PARAMETER_VALUE, "parameter \"collection\" is given twice");
+		collection = pstrdup(pg_any_to_server(value, strlen(value), PG_UTF8));
+	}
+	return collection;
+}
+
+static void
+get_stats(ApiAnswer *answer)
+{
+	ApiRun(&stats_statement, NULL, NULL, true);
+	if (SPI_processed == 0)
+		elog(ERROR, "vecdb.stats() gave no row");
+	appendStringInfo(&answer->body, "%s\n", ApiText(0, 1));
+}
+
+void
+NativeRun(const ApiRequest *request, ApiAnswer *answer)
+{
+	HttpMethod	method = request->method == HTTP_HEAD ? HTTP_GET : request->method;
+
+	ApiFindTypes();
+	ApiHeader(answer, "Content-Type", ANSWER_JSON);
+	if (request->query_len > 0 && request->route != NATIVE_VECTOR)
+		NativeCollectionOfQuery(request);
+	switch (request->route)
+	{
+		case NATIVE_STATS:
+			get_stats(answer);
+			return;
+		case NATIVE_VECTORS:
+			NativePostVectors(request, answer);
+			return;
+		case NATIVE_VECTOR:
+			if (method == HTTP_DELETE)
+				NativeDeleteVector(request, answer);
+			else
+				NativeGetVector(request, answer);
+			return;
+		case NATIVE_SEARCH:
+		case NATIVE_COLLECTION_SEARCH:
+			NativePostSearch(request, answer);
+			return;
+		case NATIVE_COLLECTIONS:
+			if (method == HTTP_POST)
+				NativePostCollection(request, answer);
+			else
+				NativeGetCollections(answer);
+			return;
+		case NATIVE_COLLECTION:
+			if (method == HTTP_DELETE)
+				NativeDeleteCollection(request->param, answer);
+			else
+				NativeGetCollection(request->param, answer, true);
+			return;
+		default:
+			ApiRefuse(404, ERRCODE_UNDEFINED_OBJECT, "there is no such path");
+	}
+}
+
+/* A label's value in Prometheus' text. */
+static void
+append_label(StringInfo out, const char *value)
+{
+	for (const char *p = value; *p; p++)
+	{
+		if (*p == '\\' || *p == '"')
+			appendStringInfoChar(out, '\\');
+		if (*p == '\n')
+			appendStringInfoString(out, "\\n");
+		else
+			appendStringInfoChar(out, *p);
+	}
+}
+
+void
+NativeMetrics(ApiAnswer *answer)
+{
+	StringInfo	out = &answer->body;
+	static const char *const names[] = {"vecdb_collection_vectors", "vecdb_collection_index_bytes"};
+	static const char *const helps[] = {
+		"Rows of a collection, as PostgreSQL's statistics have them.", "Bytes of a collection's indexes, as of their last vacuum or analyze."
+	};
+
+	ApiRun(&metrics_statement, NULL, NULL, true);
+	for (int i = 0; i < 2; i++)
+	{
+		appendStringInfo(out, "# HELP %s %s\n# TYPE %s gauge\n", names[i], helps[i], names[i]);
+		for (uint64 row = 0; row < SPI_processed; row++)
+		{
+			char	   *name = ApiText(row, 1);
+			bool		isnull;
+
+			if (!name)
+				continue;
+			appendStringInfo(out, "%s{collection=\"", names[i]);
+			append_label(out, name);
+			appendStringInfo(out, "\"} " INT64_FORMAT "\n", DatumGetInt64(SpiColumn(row, 2 + i, INT8OID, &isnull)));
+		}
+	}
+}

@@ -1,0 +1,40 @@
+/*
+ * native.h
+ *	  The native API: collections, vectors, search.  native.c has its routes; the
+ *	  others what each does, within the transaction of a request, as its role.
+ */
+#ifndef VECDB_HTTP_NATIVE_H
+#define VECDB_HTTP_NATIVE_H
+
+#include "http/api.h"
+
+/*
+ * Run one request, connected to SPI, as the role that it acts as.  Errors are
+ * raised; NativeErrorStatus() has the status of one.
+ */
+extern void NativeRun(const ApiRequest *request, ApiAnswer *answer);
+extern int	NativeErrorStatus(int sqlerrcode);
+
+/* The part of /metrics about collections; as the executor's own role. */
+extern void NativeMetrics(ApiAnswer *answer);
+
+/* native_collections.c; indexes and options that are NULL are the settings' */
+extern void NativeCreate(const char *name, int dimensions, const char *metric, const char *index_type, int *m,
+						 int *ef_construction, const char *storage, bool filter_index);
+extern void NativeGetCollections(ApiAnswer *answer);
+extern void NativeGetCollection(const char *name, ApiAnswer *answer, bool read_only);
+extern void NativePostCollection(const ApiRequest *request, ApiAnswer *answer);
+extern void NativeDeleteCollection(const char *name, ApiAnswer *answer);
+
+/* native_vectors.c */
+extern void NativePostVectors(const ApiRequest *request, ApiAnswer *answer);
+extern void NativeGetVector(const ApiRequest *request, ApiAnswer *answer);
+extern void NativeDeleteVector(const ApiRequest *request, ApiAnswer *answer);
+
+/* native_search.c */
+extern void NativePostSearch(const ApiRequest *request, ApiAnswer *answer);
+
+/* The parameter collection= of the query, or NULL; others are refused. */
+extern char *NativeCollectionOfQuery(const ApiRequest *request);
+
+#endif							/* VECDB_HTTP_NATIVE_H */

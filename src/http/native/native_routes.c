@@ -1,0 +1,27 @@
+/*
+ * native_routes.c
+ *	  Paths of the native API, and the methods of each.
+ */
+#include "http/native/native_routes.h"
+
+#define M(method)		(1U << HTTP_##method)
+#define READ			(M(GET) | M(HEAD))
+
+static const RouteDef routes[] = {
+	{NATIVE_HEALTH, "health", false, NULL, READ, "GET, HEAD, OPTIONS", "OK"},
+	{NATIVE_STATS, "stats", false, NULL, READ, "GET, HEAD, OPTIONS", NULL},
+	{NATIVE_VECTORS, "vectors", false, NULL, M(POST), "POST, OPTIONS", NULL},
+	{NATIVE_VECTOR, "vectors", true, NULL, READ | M(DELETE), "GET, HEAD, DELETE, OPTIONS", NULL},
+	{NATIVE_SEARCH, "search", false, NULL, M(POST), "POST, OPTIONS", NULL},
+	{NATIVE_COLLECTIONS, "collections", false, NULL, READ | M(POST), "GET, HEAD, POST, OPTIONS", NULL},
+	{NATIVE_COLLECTION, "collections", true, NULL, READ | M(DELETE), "GET, HEAD, DELETE, OPTIONS", NULL},
+	{NATIVE_COLLECTION_SEARCH, "collections", true, "search", M(POST), "POST, OPTIONS", NULL},
+};
+
+const RouteTable native_routes = {
+	.prefix = "",
+	.routes = routes,
+	.nroutes = sizeof(routes) / sizeof(routes[0]),
+	.allow = "GET, HEAD, POST, DELETE, OPTIONS",
+	.paths = "Paths are /health, /stats, /vectors, /vectors/ID, /search, /collections, /collections/NAME and /collections/NAME/search."
+};

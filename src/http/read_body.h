@@ -1,0 +1,55 @@
+/*
+ * read_body.h
+ *	  Reading the JSON of a body, straight into the values that SQL takes.
+ *
+ *		JsonReader	json;
+ *		unsigned	seen = 0;
+ *		bool		first = true;
+ *
+ *		ReadBegin(request, &json);
+ *		while ((field = ReadField(&json, &first, fields, &seen, NULL)) >= 0)
+ *			...  one of the functions below for each field
+ *		ReadEnd(&json);
+ *
+ * What is not as it must be raises an error that names the field: 400 where it is
+ * no JSON, 422 where it is another value.  Text is palloc'ed, in the database's
+ * encoding.  null is as if the field were not there.
+ */
+#ifndef VECDB_HTTP_READ_BODY_H
+#define VECDB_HTTP_READ_BODY_H
+
+#include "http/api.h"
+#include "http/json.h"
+#include "vector/vector.h"
+
+/* A member of an object: its name in messages, like vectors[3].data. */
+typedef struct ReadPlace
+{
+	const char *array;			/* NULL: not within one */
+	int			index;
+} ReadPlace;
+
+/* "field", "vectors[3]" or "vectors[3].field" */
+extern const char *ReadPlaceName(const ReadPlace *place, const char *field);
+
+/* Enter the body, which must be an object; and leave it, with nothing behind it. */
+extern void ReadBegin(const ApiRequest *request, JsonReader *json);
+extern void ReadEnd(JsonReader *json);
+
+/* Which field the next member is, by its place in names, which a NULL ends; -1 at the end. */
+extern int	ReadField(JsonReader *json, bool *first, const char *const *names, unsigned *seen, const ReadPlace *place);
+
+/* Is the next value one of this kind?  false: it is null, and passed. */
+extern bool ReadExpect(JsonReader *json, JsonKind kind, const ReadPlace *place, const char *field, const char *what);
+
+/* NULL, false or 0 for null. */
+extern char *ReadText(JsonReader *json, const ReadPlace *place, const char *field);
+extern bool ReadDouble(JsonReader *json, const char *field, double *value);
+extern bool ReadInt(JsonReader *json, const char *field, int *value);
+extern bool ReadBool(JsonReader *json, const char *field, bool *value);
+extern Vector *ReadVector(JsonReader *json, const ReadPlace *place, const char *field);
+extern Datum ReadJsonb(JsonReader *json, const ReadPlace *place, const char *field);
+
+extern void ReadMalformed(const JsonReader *json) pg_attribute_noreturn();
+
+#endif							/* VECDB_HTTP_READ_BODY_H */

@@ -1,0 +1,134 @@
+/*
+ * status.c
+ *	  Errors of requests: raised with a status, or given one by their SQLSTATE,
+ *	  and written as the answer.
+ */
+#include "http/api.h"
+
+#include "http/answer.h"
+#include "mb/pg_wchar.h"
+#include "utils/builtins.h"
+#include "utils/json.h"
+
+int			ApiErrorStatus;
+
+/* The message, of which a value that was shown may have been cut within a character. */
+static char *pg_attribute_printf(1, 0)
+message_of(const char *format, va_list args)
+{
+	static char message[1024];
+
+	vsnprintf(message, sizeof(message), format, args);
+	message[pg_mbcliplen(message, strlen(message), sizeof(message) - 1)] = '\0';
+	return message;
+}
+
+void
+ApiRefuse(int status, int sqlstate, const char *format,...)
+{
+	char	   *message;
+	va_list		args;
+
+	va_start(args, format);
+	message = message_of(format, args);
+	va_end(args);
+	ApiErrorStatus = status;
+	ereport(ERROR, (errcode(sqlstate), errmsg_internal("%s", message)));
+}
+
+/* More than one body may hold. */
+void
+ApiTooMany(const char *format,...)
+{
+	char	   *message;
+	va_list		args;
+
+	va_start(args, format);
+	message = message_of(format, args);
+	va_end(args);
+	ApiErrorStatus = 422;
+	ereport(ERROR,
+			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+			 errmsg_internal("%s", message),
+			 errhint("Send it in several requests.")));
+}
+
+int
+ApiStatusOfSqlState(int sqlerrcode, bool anonymous)
+{
+	const char *state = unpack_sql_state(sqlerrcode);
+
+	if (state[0] == 'P' && state[1] == 'T')
+	{
+		int			status = atoi(state + 2);
+
+		return status >= 200 && status <= 599 ? status : 500;
+	}
+	switch (sqlerrcode)
+	{
+		case ERRCODE_FOREIGN_KEY_VIOLATION:
+		case ERRCODE_UNIQUE_VIOLATION:
+			return 409;
+		case ERRCODE_READ_ONLY_SQL_TRANSACTION:
+			return 405;
+		case ERRCODE_INSUFFICIENT_PRIVILEGE:
+			return anonymous ? 401 : 403;
+		case ERRCODE_UNDEFINED_FUNCTION:
+		case ERRCODE_UNDEFINED_TABLE:
+			return 404;
+		case ERRCODE_RAISE_EXCEPTION:
+			return 400;
+	}
+	if (strncmp(state, "08", 2) == 0 || strncmp(state, "53", 2) == 0)
+		return 503;
+	if (strncmp(state, "28", 2) == 0 || strncmp(state, "0L", 2) == 0 || strncmp(state, "0P", 2) == 0)
+		return 403;
+	if (strncmp(state, "25", 2) == 0 || strncmp(state, "40", 2) == 0 || strncmp(state, "54", 2) == 0 ||
+		strncmp(state, "55", 2) == 0 || strncmp(state, "57", 2) == 0 || strncmp(state, "58", 2) == 0 ||
+		strncmp(state, "XX", 2) == 0)
+		return 500;
+	return 400;
+}
+
+void
+ApiHeader(ApiAnswer *answer, const char *name, const char *value)
+{
+	appendBinaryStringInfo(&answer->headers, name, strlen(name) + 1);
+	appendBinaryStringInfo(&answer->headers, value, strlen(value) + 1);
+}
+
+/* A function of somebody's may raise a message of any length; so much of it is shown. */
+#define MAX_ERROR_TEXT			8192
+
+static void
+error_field(StringInfo out_json, const char *name, const char *value)
+{
+	appendStringInfo(out_json, "\"%s\":", name);
+	if (!value)
+		appendStringInfoString(out_json, "null");
+	else if (strlen(value) <= MAX_ERROR_TEXT)
+		escape_json(out_json, value);
+	else
+	{
+		char	   *start = pnstrdup(value, pg_mbcliplen(value, (int) strnlen(value, MAX_ERROR_TEXT + MAX_MULTIBYTE_CHAR_LEN), MAX_ERROR_TEXT));
+
+		escape_json(out_json, psprintf("%s...", start));
+	}
+}
+
+void
+ApiAnswerError(ApiAnswer *answer, int status, const ErrorData *error)
+{
+	resetStringInfo(&answer->body);
+	resetStringInfo(&answer->headers);
+	answer->status = status;
+	appendStringInfoChar(&answer->body, '{');
+	error_field(&answer->body, "code", unpack_sql_state(error->sqlerrcode));
+	appendStringInfoChar(&answer->body, ',');
+	error_field(&answer->body, "message", error->message);
+	appendStringInfoChar(&answer->body, ',');
+	error_field(&answer->body, "details", error->detail);
+	appendStringInfoChar(&answer->body, ',');
+	error_field(&answer->body, "hint", error->hint);
+	appendStringInfoString(&answer->body, "}\n");
+}

@@ -90,10 +90,11 @@ typedef struct IpcRequest
 	uint32		query_len;
 	uint32		target_len;
 	uint32		headers_len;	/* name NUL value NUL ... */
+	uint32		unused;			/* 0 */
 	uint64		body_len;
 } IpcRequest;
 
-StaticAssertDecl(sizeof(IpcRequest) == 32, "no byte of a request's head is padding, which would go out unset");
+StaticAssertDecl(sizeof(IpcRequest) == 56, "no byte of a request's head is padding, which would go out unset");
 
 /* Answer: after it its own header lines and the body. */
 typedef struct IpcAnswer

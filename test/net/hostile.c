@@ -402,25 +402,27 @@ await(uint64_t request, char *what, size_t room)
 				{
 					char		id[2 * KAD_ID_BYTES + 1];
 
-					kad_id_text(&m.record[0]->id, id);
+					kad_id_text(&m.hello.record->id, id);
 					snprintf(what, room, "welcome from %s", id);
 					break;
 				}
 			case WIRE_ERROR:
-				snprintf(what, room, "error %u %.*s", m.code, (int) m.text_len, m.text == NULL ? "" : m.text);
+				snprintf(what, room, "error %u %.*s", m.error.code, (int) m.error.text_len, m.error.text == NULL ? "" : m.error.text);
 				break;
 			case WIRE_PING:
 				snprintf(what, room, "pong");
 				break;
 			case WIRE_FIND_NODE:
-				snprintf(what, room, "%d nodes", m.n_records);
+				snprintf(what, room, "%d nodes", m.found.n_records);
 				break;
 			case WIRE_PROVIDE:
-				snprintf(what, room, "code %u", m.code);
+				snprintf(what, room, "code %u", m.provided.code);
 				break;
 			case WIRE_GRANTS_SYNC:
+				snprintf(what, room, "%d statements", m.grants.n);
+				break;
 			case WIRE_REDEEM:
-				snprintf(what, room, "%d statements", m.n_grants);
+				snprintf(what, room, "%d statements", m.redeemed.n);
 				break;
 			default:
 				snprintf(what, room, "type %d", m.type);

@@ -270,7 +270,7 @@ test_unasked(void)
 		host_fill(&random_state, fields.curve_key, sizeof fields.curve_key);
 		if (!crypto.key_pair(crypto.context, seed, key, secret) ||
 			node_record_sign(&crypto, secret, &fields, bytes, &len) != DECODE_OK ||
-			record_pool_take(node_pool(from), bytes, len, node_clock().unix_ms, &m.record[m.n_records++]) != DECODE_OK)
+			record_pool_take(node_pool(from), bytes, len, node_clock().unix_ms, &m.found.record[m.found.n_records++]) != DECODE_OK)
 			exit(2);
 	}
 	refused = node_figures(to).refused;

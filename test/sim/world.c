@@ -633,29 +633,36 @@ static void
 post(World *self, int from, int to, const WireMessage *m)
 {
 	Event	   *event;
-	int			n = m->n_records + m->n_providers;
+	NodeRecord *const *record;
+	Provider   *const *provider;
+	int			n_records = wire_records(m, &record);
+	int			n_providers = wire_providers(m, &provider);
+	bool		question = !m->response && (m->type == WIRE_FIND_NODE || m->type == WIRE_FIND_PROVIDERS);
+	int			n_avoid = question ? m->find.n_avoid : 0;
+	int			n = n_records + n_providers;
 
 	self->messages++;
 	self->requests += !m->response;
 	if (to < 0 || self->node[from].side != self->node[to].side)
 		return;
-	event = new_event(self, n + m->n_avoid);
+	event = new_event(self, n + n_avoid);
 	event->from = from;
 	event->to = to;
 	event->type = m->type;
 	event->response = m->response;
-	event->code = m->code;
+	event->code = m->type == WIRE_PROVIDE && m->response ? m->provided.code : 0;
 	event->request = m->request;
-	event->target = m->target;
-	event->n_records = (uint8_t) m->n_records;
-	event->n_providers = (uint8_t) m->n_providers;
-	event->n_avoid = (uint8_t) m->n_avoid;
-	if (m->n_avoid > 0)
-		memcpy(&event->item[n], m->avoid, (size_t) m->n_avoid * sizeof m->avoid[0]);
-	for (int i = 0; i < m->n_records; i++)
-		event->item[i] = m->record[i];
-	for (int i = 0; i < m->n_providers; i++)
-		event->item[m->n_records + i] = provider_keep(m->provider[i]);
+	if (question)
+		event->target = m->find.target;
+	event->n_records = (uint8_t) n_records;
+	event->n_providers = (uint8_t) n_providers;
+	event->n_avoid = (uint8_t) n_avoid;
+	if (n_avoid > 0)
+		memcpy(&event->item[n], m->find.avoid, (size_t) n_avoid * sizeof m->find.avoid[0]);
+	for (int i = 0; i < n_records; i++)
+		event->item[i] = record[i];
+	for (int i = 0; i < n_providers; i++)
+		event->item[n_records + i] = provider_keep(provider[i]);
 	push(self, event, self->now_ms + DELAY_LEAST + (int64_t) world_below(self, DELAY_SPREAD));
 }
 
@@ -715,13 +722,50 @@ lie(World *self, int liar, int to, const Event *question)
 	{
 		nearest(self, id_of_lie, 0, parts->n_lies, 0, &question->target, KAD_K / 2, place, &n);
 		for (int i = 0; i < n; i++)
-			m.record[m.n_records++] = parts->lies[place[i]];
+			m.found.record[m.found.n_records++] = parts->lies[place[i]];
 		n = 0;
-		nearest(self, id_of_liar, 0, parts->n_liars, 0, &question->target, KAD_K - m.n_records, place, &n);
+		nearest(self, id_of_liar, 0, parts->n_liars, 0, &question->target, KAD_K - m.found.n_records, place, &n);
 		for (int i = 0; i < n; i++)
-			m.record[m.n_records++] = self->node[parts->liars[place[i]]].record;
+			m.found.record[m.found.n_records++] = self->node[parts->liars[place[i]]].record;
 	}
 	post(self, liar, to, &m);
+}
+
+/* The message of an event; what it names stays the event's. */
+static void
+unpack(const Event *event, WireMessage *m)
+{
+	m->type = event->type;
+	m->response = event->response;
+	m->request = event->request;
+	switch (event->type)
+	{
+		case WIRE_PING:
+			m->ping.record = event->n_records > 0 ? event->item[0] : NULL;
+			break;
+		case WIRE_PROVIDE:
+			if (event->response)
+				m->provided.code = event->code;
+			else
+				m->provide.provider = event->item[0];
+			break;
+		case WIRE_FIND_NODE:
+		case WIRE_FIND_PROVIDERS:
+			if (!event->response)
+			{
+				m->find.target = event->target;
+				m->find.n_avoid = event->n_avoid;
+				memcpy(m->find.avoid, event->item, event->n_avoid * sizeof m->find.avoid[0]);
+				break;
+			}
+			m->found.n_records = event->n_records;
+			m->found.n_providers = event->n_providers;
+			for (int i = 0; i < event->n_records; i++)
+				m->found.record[i] = event->item[i];
+			for (int i = 0; i < event->n_providers; i++)
+				m->found.provider[i] = event->item[event->n_records + i];
+			break;
+	}
 }
 
 static void
@@ -752,20 +796,7 @@ deliver(World *self, Event *event)
 		lie(self, event->to, event->from, event);
 		return;
 	}
-	m.type = event->type;
-	m.response = event->response;
-	m.code = event->code;
-	m.request = event->request;
-	m.target = event->target;
-	m.n_records = event->n_records;
-	m.n_providers = event->n_providers;
-	m.n_avoid = event->n_avoid;
-	if (m.n_avoid > 0)
-		memcpy(m.avoid, &event->item[event->n_records + event->n_providers], (size_t) m.n_avoid * sizeof m.avoid[0]);
-	for (int i = 0; i < event->n_records; i++)
-		m.record[i] = event->item[i];
-	for (int i = 0; i < event->n_providers; i++)
-		m.provider[i] = event->item[event->n_records + i];
+	unpack(event, &m);
 	kad_node_receive(to->node, world_clock(self), self->node[event->from].record, 0, &m);
 	schedule_tick(self, to);
 }

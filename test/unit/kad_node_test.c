@@ -37,12 +37,17 @@ static int	letters;
 static CoreClock now;
 
 static void
-keep(WireMessage *m)
+keep(const WireMessage *m)
 {
-	for (int i = 0; i < m->n_records; i++)
-		node_record_keep(m->record[i]);
-	for (int i = 0; i < m->n_providers; i++)
-		provider_keep(m->provider[i]);
+	NodeRecord *const *record;
+	Provider   *const *provider;
+	int			n = wire_records(m, &record);
+
+	for (int i = 0; i < n; i++)
+		node_record_keep(record[i]);
+	n = wire_providers(m, &provider);
+	for (int i = 0; i < n; i++)
+		provider_keep(provider[i]);
 }
 
 static void
@@ -339,14 +344,14 @@ test_lies(void)
 	copy = record_of(&peers[0].key, nth_address(77), 2);
 	kad_node_receive(peers[0].node, now, copy, 0, &question);
 	ok(peers[0].events[KAD_EVENT_CLONE] == 1, "who speaks with our key is named");
-	answer.record[0] = copy;
-	answer.n_records = 1;
+	answer.found.record[0] = copy;
+	answer.found.n_records = 1;
 	answer.request = 1;
 	kad_node_receive(peers[0].node, now, peers[1].record, 0, &answer);
 	ok(peers[0].events[KAD_EVENT_CLONE] == 2, "and whom others know with our key");
 	kad_node_renew(peers[0].node, copy);
 	kad_node_receive(peers[0].node, now, copy, 0, &question);
-	answer.record[0] = peers[0].record;
+	answer.found.record[0] = peers[0].record;
 	kad_node_receive(peers[0].node, now, peers[1].record, 0, &answer);
 	ok(peers[0].events[KAD_EVENT_CLONE] == 2, "our own records, new and old, are no copy");
 	record_pool_release(&pool, copy);
@@ -360,19 +365,19 @@ test_lies(void)
 
 	/* a forged announcement */
 	{
-		WireMessage provide = {.type = WIRE_PROVIDE, .request = 7, .n_providers = 1};
+		WireMessage provide = {.type = WIRE_PROVIDE, .request = 7};
 		uint8_t		bytes[PROVIDER_BYTES];
 		KadId		target = {{9}};
 
 		provider_sign(&crypto, peers[1].key.secret, &target, now.unix_ms, false, bytes);
 		bytes[PROVIDER_BYTES - 1] ^= 1;
-		provider_decode(&pool, bytes, sizeof bytes, peers[1].record, now.unix_ms, &provide.provider[0]);
+		provider_decode(&pool, bytes, sizeof bytes, peers[1].record, now.unix_ms, &provide.provide.provider);
 		kad_node_receive(peers[0].node, now, peers[1].record, 0, &provide);
 		found = 0;
 		for (int i = 0; i < letters; i++)
-			found += inbox[i].from == 0 && inbox[i].message.type == WIRE_PROVIDE && inbox[i].message.code == WIRE_CODE_FORGED;
+			found += inbox[i].from == 0 && inbox[i].message.type == WIRE_PROVIDE && inbox[i].message.response && inbox[i].message.provided.code == WIRE_CODE_FORGED;
 		ok(found == 1 && kad_node_store(peers[0].node)->n == 0, "a forged announcement is refused");
-		provider_release(&pool, provide.provider[0]);
+		provider_release(&pool, provide.provide.provider);
 	}
 	record_pool_release(&pool, stranger);
 	stop_all();
@@ -589,7 +594,7 @@ come(int peer, int address)
 static void
 test_shares(void)
 {
-	WireMessage provide = {.type = WIRE_PROVIDE, .n_providers = 1};
+	WireMessage provide = {.type = WIRE_PROVIDE};
 	uint8_t		bytes[PROVIDER_BYTES];
 	KadId		collection = {{1}};
 	int			handed = 0;
@@ -607,11 +612,11 @@ test_shares(void)
 	{
 		host_fill(&random_state, &collection, sizeof collection);
 		provider_sign(&crypto, peers[1].key.secret, &collection, now.unix_ms, false, bytes);
-		if (provider_decode(&pool, bytes, sizeof bytes, peers[1].record, now.unix_ms, &provide.provider[0]) != DECODE_OK)
+		if (provider_decode(&pool, bytes, sizeof bytes, peers[1].record, now.unix_ms, &provide.provide.provider) != DECODE_OK)
 			exit(2);
 		provide.request = (uint64_t) i + 1;
 		kad_node_receive(peers[0].node, now, peers[1].record, -1, &provide);
-		provider_release(&pool, provide.provider[0]);
+		provider_release(&pool, provide.provide.provider);
 		run(20);
 	}
 	now.tick_ms += KAD_TIMEOUT_MS;

@@ -12,6 +12,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/assert.h"
+
 #define COMPARE_LIMIT_MS 20000
 #define COMPARE_MESSAGES 160	/* enough for MEMBERSHIP_ROOM both ways */
 #define SERVE_MS 10000
@@ -19,11 +21,11 @@
 void
 compare_send(Node *self, NodeGroup *g, NodePeer *to, const uint8_t *const *statements, int n)
 {
-	WireMessage m = {.version = WIRE_VERSION_MAX, .type = WIRE_GRANTS_SYNC, .collection = g->id, .n_grants = n};
+	WireMessage m = {.version = WIRE_VERSION_MAX, .type = WIRE_GRANTS_SYNC, .collection = g->id, .grants = {.n = n}};
 
-	memcpy(m.fingerprint, g->membership.fingerprint, GRANT_HASH_BYTES);
+	memcpy(m.grants.fingerprint, g->membership.fingerprint, GRANT_HASH_BYTES);
 	for (int i = 0; i < n; i++)
-		m.grant[i] = statements[i];
+		m.grants.grant[i] = statements[i];
 	m.request = node_call(self, CALL_GRANTS, to->curve, &g->id, NODE_CALL_TIMEOUT_MS);
 	/* told all the same: what the answer would say is said by the next comparison, too */
 	if (m.request == 0)
@@ -102,18 +104,19 @@ compare_begin(Node *self, NodeGroup *g)
 
 /* Take what came; what was new is pushed on.  Returns how many were new. */
 int
-compare_take(Node *self, NodeGroup *g, NodePeer *from, const WireMessage *m)
+compare_take(Node *self, NodeGroup *g, NodePeer *from, const uint8_t *const *statements, int n)
 {
 	const uint8_t *fresh[WIRE_GRANTS];
-	int			n = 0;
+	int			n_fresh = 0;
 
-	for (int i = 0; i < m->n_grants; i++)
+	CORE_ASSERT(n >= 0 && n <= WIRE_GRANTS);
+	for (int i = 0; i < n; i++)
 	{
 		MembershipAdded how;
 		DecodeStatus status;
 
-		if (group_add(self, g, m->grant[i], &how, &status))
-			fresh[n++] = m->grant[i];
+		if (group_add(self, g, statements[i], &how, &status))
+			fresh[n_fresh++] = statements[i];
 		else if (how == MEMBERSHIP_INVALID)
 		{
 			char		reason[160];
@@ -127,12 +130,12 @@ compare_take(Node *self, NodeGroup *g, NodePeer *from, const WireMessage *m)
 				break;
 		}
 	}
-	if (n > 0)
+	if (n_fresh > 0)
 	{
 		group_refresh(self, g);
-		compare_push(self, g, fresh, n, from);
+		compare_push(self, g, fresh, n_fresh, from);
 	}
-	return n;
+	return n_fresh;
 }
 
 static GroupServe *
@@ -179,12 +182,12 @@ compare_receive(Node *self, NodeGroup *g, NodePeer *from, const WireMessage *m)
 	bool		same;
 	GroupServe *serve;
 
-	compare_take(self, g, from, m);
-	memcpy(answer.fingerprint, g->membership.fingerprint, GRANT_HASH_BYTES);
+	compare_take(self, g, from, m->grants.grant, m->grants.n);
+	memcpy(answer.grants.fingerprint, g->membership.fingerprint, GRANT_HASH_BYTES);
 	if (group_role(self, g, from) == GRANT_NOBODY)
 	{
-		answer.n_grants = revocations_of(g, from->record->key, answer.grant);
-		if (answer.n_grants > 0)
+		answer.grants.n = revocations_of(g, from->record->key, answer.grants.grant);
+		if (answer.grants.n > 0)
 			node_answer(self, &answer);
 		else
 		{
@@ -197,13 +200,13 @@ compare_receive(Node *self, NodeGroup *g, NodePeer *from, const WireMessage *m)
 		}
 		return;
 	}
-	same = memcmp(m->fingerprint, g->membership.fingerprint, GRANT_HASH_BYTES) == 0;
+	same = memcmp(m->grants.fingerprint, g->membership.fingerprint, GRANT_HASH_BYTES) == 0;
 	if (!same)
 	{
 		serve = serve_of(self, g, from->curve, true);
-		answer.n_grants = next_statements(g, &serve->cursor, answer.grant);
+		answer.grants.n = next_statements(g, &serve->cursor, answer.grants.grant);
 		/* all told: what comes after this is another comparison */
-		serve->at_ms = answer.n_grants == 0 ? 0 : self->now.tick_ms;
+		serve->at_ms = answer.grants.n == 0 ? 0 : self->now.tick_ms;
 	}
 	node_answer(self, &answer);
 }
@@ -227,17 +230,17 @@ compare_answered(Node *self, NodeGroup *g, NodePeer *from, const WireMessage *m)
 			compare_end(self, g);
 		return;
 	}
-	compare_take(self, g, from, m);
+	compare_take(self, g, from, m->grants.grant, m->grants.n);
 	if (!g->compare.active || memcmp(g->compare.curve, from->curve, CORE_KEY_BYTES) != 0)
 		return;
-	if (memcmp(m->fingerprint, g->membership.fingerprint, GRANT_HASH_BYTES) == 0 ||
+	if (memcmp(m->grants.fingerprint, g->membership.fingerprint, GRANT_HASH_BYTES) == 0 ||
 		++g->compare.sent > COMPARE_MESSAGES)
 	{
 		compare_end(self, g);
 		return;
 	}
 	n = next_statements(g, &g->compare.cursor, ours);
-	if (n == 0 && m->n_grants == 0)
+	if (n == 0 && m->grants.n == 0)
 		compare_end(self, g);
 	else
 	{

@@ -16,7 +16,7 @@ extern void compare_push(Node *self, NodeGroup *g, const uint8_t *const *stateme
 extern NodeStatus compare_sign(Node *self, NodeGroup *g, const uint8_t *secret, const Grant *grant, uint8_t *out);
 
 /* Take what came; what was new is pushed on.  Returns how many were new. */
-extern int	compare_take(Node *self, NodeGroup *g, NodePeer *from, const WireMessage *message);
+extern int	compare_take(Node *self, NodeGroup *g, NodePeer *from, const uint8_t *const *statements, int n);
 
 /* Compare with a member that is connected; the end of that. */
 extern void compare_begin(Node *self, NodeGroup *g);

@@ -113,9 +113,9 @@ group_emit(void *context, const MeshAction *action)
 
 	if (peer == NULL)
 		return;
-	m.backoff_s = action->backoff_s;
-	for (int i = 0; i < action->n_exchange && i < WIRE_PRUNE_RECORDS; i++)
-		m.record[m.n_records++] = action->exchange[i];
+	m.prune.backoff_s = action->backoff_s;
+	for (int i = 0; i < action->n_exchange && i < WIRE_PRUNE_RECORDS && !action->graft; i++)
+		m.prune.record[m.prune.n_records++] = action->exchange[i];
 	node_send(g->node, peer, &m);
 }
 

@@ -51,7 +51,7 @@ group_receive(Node *self, NodePeer *from, const WireMessage *m)
 {
 	NodeGroup  *g = group_find(self, &m->collection);
 	WireMessage prune = {.version = WIRE_VERSION_MAX, .type = WIRE_PRUNE, .collection = m->collection,
-	.backoff_s = PRUNE_STRANGER_S};
+	.prune = {.backoff_s = PRUNE_STRANGER_S}};
 	char		reason[128];
 	char		name[NODE_NAME];
 
@@ -85,17 +85,17 @@ group_receive(Node *self, NodePeer *from, const WireMessage *m)
 			mesh_grafted(&g->mesh, from->record, self->now.tick_ms, group_emit, g);
 			break;
 		case WIRE_PRUNE:
-			mesh_pruned(&g->mesh, &from->record->id, m->backoff_s, self->now.tick_ms);
-			for (int i = 0; i < m->n_records && g->mesh.n_inside < g->mesh.degree; i++)
+			mesh_pruned(&g->mesh, &from->record->id, m->prune.backoff_s, self->now.tick_ms);
+			for (int i = 0; i < m->prune.n_records && g->mesh.n_inside < g->mesh.degree; i++)
 			{
 				NodePeer   *peer;
 
-				if (kad_id_equal(&m->record[i]->id, &self->id) ||
-					membership_role(&g->membership, m->record[i]->key, self->now.unix_ms) == GRANT_NOBODY)
+				if (kad_id_equal(&m->prune.record[i]->id, &self->id) ||
+					membership_role(&g->membership, m->prune.record[i]->key, self->now.unix_ms) == GRANT_NOBODY)
 					continue;
-				peer = node_peer(self, m->record[i]->curve_key, true);
+				peer = node_peer(self, m->prune.record[i]->curve_key, true);
 				if (peer != NULL && !node_connected(peer))
-					node_greet(self, peer, m->record[i]->addresses, m->record[i]->n_addresses);
+					node_greet(self, peer, m->prune.record[i]->addresses, m->prune.record[i]->n_addresses);
 			}
 			break;
 	}

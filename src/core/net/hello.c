@@ -28,20 +28,20 @@ tell_of_namesake(Node *self, NodePeer *peer, NodeRecord *greeted)
 {
 	NodeRecord *known = peer->record;
 	LinkVia to;
-	WireMessage m = {.version = WIRE_VERSION_MAX, .type = WIRE_PING, .n_records = 1};
+	WireMessage m = {.version = WIRE_VERSION_MAX, .type = WIRE_PING};
 	size_t		len;
 
 	if (known != NULL && !kad_id_equal(&known->id, &greeted->id))
 		return;
 	if (known != NULL && greeted->seq < known->seq)
 	{
-		m.record[0] = known;
+		m.ping.record = known;
 		to = self->via;
 	}
 	else if (peer->hello_via.link != 0 && peer->hello_via.link != self->via.link && greeted->seq > peer->hello_seq &&
 			 !net_address_equal(&greeted->addresses[0], &peer->hello_address))
 	{
-		m.record[0] = greeted;
+		m.ping.record = greeted;
 		to = peer->hello_via;
 	}
 	else
@@ -56,7 +56,7 @@ tell_of_namesake(Node *self, NodePeer *peer, NodeRecord *greeted)
 void
 hello_receive(Node *self, NodePeer *peer, const WireMessage *m)
 {
-	NodeRecord *record = m->n_records == 1 ? m->record[0] : NULL;
+	NodeRecord *record = m->hello.record;
 	bool		first = !peer->greeted;
 	bool		moved = false;
 	WireMessage answer = {
@@ -64,11 +64,7 @@ hello_receive(Node *self, NodePeer *peer, const WireMessage *m)
 		.type = WIRE_HELLO,
 		.response = true,
 		.request = m->request,
-		.min_version = WIRE_VERSION_MIN,
-		.max_version = WIRE_VERSION_MAX,
-		.network = self->network,
-		.n_records = 1,
-		.record = {self->own}
+		.hello = {WIRE_VERSION_MIN, WIRE_VERSION_MAX, self->network, self->own}
 	};
 	WireCode	code = WIRE_CODE_OK;
 	const char *reason = NULL;
@@ -78,12 +74,12 @@ hello_receive(Node *self, NodePeer *peer, const WireMessage *m)
 		code = WIRE_CODE_MALFORMED;
 		reason = "its greeting lacks a record";
 	}
-	else if (m->network != self->network)
+	else if (m->hello.network != self->network)
 	{
 		code = WIRE_CODE_NETWORK;
 		reason = "it is of another network";
 	}
-	else if (m->min_version > WIRE_VERSION_MAX || m->max_version < WIRE_VERSION_MIN)
+	else if (m->hello.min_version > WIRE_VERSION_MAX || m->hello.max_version < WIRE_VERSION_MIN)
 	{
 		code = WIRE_CODE_VERSION;
 		reason = "it speaks no version of the protocol that this node speaks";

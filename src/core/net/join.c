@@ -71,7 +71,7 @@ join_receive(Node *self, NodeGroup *g, NodePeer *from, const WireMessage *m)
 	uint8_t		statement[GRANT_BYTES];
 	WireCode	code = WIRE_CODE_OK;
 
-	status = redemption_decode(&self->crypto, m->redemption, REDEMPTION_BYTES, self->now.unix_ms,
+	status = redemption_decode(&self->crypto, m->redeem.redemption, REDEMPTION_BYTES, self->now.unix_ms,
 							   self->config.skew_ms, &redemption);
 	if (status != DECODE_OK)
 	{
@@ -87,7 +87,7 @@ join_receive(Node *self, NodeGroup *g, NodePeer *from, const WireMessage *m)
 		node_answer_error(self, m->request, &g->id, WIRE_CODE_BUSY, NULL);
 		return;
 	}
-	group_add(self, g, m->grant[0], &how, &status);
+	group_add(self, g, m->redeem.invitation, &how, &status);
 	if (how == MEMBERSHIP_INVALID)
 	{
 		code = refuse_redeem(self, from, g, status == DECODE_FUTURE ? WIRE_CODE_EXPIRED : WIRE_CODE_FORGED,
@@ -126,10 +126,10 @@ join_receive(Node *self, NodeGroup *g, NodePeer *from, const WireMessage *m)
 	}
 	if (code == WIRE_CODE_OK)
 	{
-		answer.n_grants = chain_of(self, g, redemption.member, answer.grant, WIRE_GRANTS);
-		answer.text = (const char *) g->description;
-		answer.text_len = g->description_len;
-		if (answer.n_grants > 0)
+		answer.redeemed.n = chain_of(self, g, redemption.member, answer.redeemed.grant, WIRE_GRANTS);
+		answer.redeemed.text = (const char *) g->description;
+		answer.redeemed.text_len = g->description_len;
+		if (answer.redeemed.n > 0)
 			node_answer(self, &answer);
 		else
 			code = WIRE_CODE_FORBIDDEN;
@@ -166,7 +166,7 @@ join_redeem(Node *self, NodeJoin *join, NodePeer *peer)
 	uint8_t		redemption[REDEMPTION_BYTES];
 	const Invitation *invitation = &join->invitation;
 	KadId		collection = kad_id_of_key(&self->crypto, invitation->grant.root);
-	WireMessage m = {.version = WIRE_VERSION_MAX, .type = WIRE_REDEEM, .collection = collection, .n_grants = 1};
+	WireMessage m = {.version = WIRE_VERSION_MAX, .type = WIRE_REDEEM, .collection = collection};
 
 	if (join->request != 0)
 		return;
@@ -181,8 +181,8 @@ join_redeem(Node *self, NodeJoin *join, NodePeer *peer)
 		end_join(self, join, NODE_NO_MEMORY, NULL, NULL, NULL, 0);
 		return;
 	}
-	m.grant[0] = invitation->statement;
-	m.redemption = redemption;
+	m.redeem.invitation = invitation->statement;
+	m.redeem.redemption = redemption;
 	m.request = node_call(self, CALL_REDEEM, peer->curve, &collection, JOIN_MS);
 	if (m.request == 0 || !node_send(self, peer, &m))
 	{
@@ -271,6 +271,8 @@ join_answered(Node *self, NodePeer *from, uint64_t request, const WireMessage *m
 	NodeJoin   *join = NULL;
 	NodeGroup  *g;
 	char		text[WIRE_TEXT_MAX + 64];
+	const uint8_t *description = NULL;
+	size_t		len = 0;
 	bool		created;
 
 	for (int i = 0; i < NODE_JOINS; i++)
@@ -280,13 +282,14 @@ join_answered(Node *self, NodePeer *from, uint64_t request, const WireMessage *m
 		return;
 	if (m->type == WIRE_ERROR)
 	{
-		NodeStatus	status = m->code == WIRE_CODE_INVITATION_USED ? NODE_USED :
-			m->code == WIRE_CODE_INVITATION_VOID || m->code == WIRE_CODE_EXPIRED ? NODE_VOID :
-			m->code == WIRE_CODE_UNKNOWN_COLLECTION ? NODE_NOT_SHARED :
-			m->code == WIRE_CODE_FORBIDDEN ? NODE_FORBIDDEN :
-			m->code == WIRE_CODE_BUSY ? NODE_BUSY : NODE_REFUSED;
+		NodeStatus	status = m->error.code == WIRE_CODE_INVITATION_USED ? NODE_USED :
+			m->error.code == WIRE_CODE_INVITATION_VOID || m->error.code == WIRE_CODE_EXPIRED ? NODE_VOID :
+			m->error.code == WIRE_CODE_UNKNOWN_COLLECTION ? NODE_NOT_SHARED :
+			m->error.code == WIRE_CODE_FORBIDDEN ? NODE_FORBIDDEN :
+			m->error.code == WIRE_CODE_BUSY ? NODE_BUSY : NODE_REFUSED;
 
-		snprintf(text, sizeof text, "code %u: %.*s", m->code, (int) m->text_len, m->text == NULL ? "" : m->text);
+		snprintf(text, sizeof text, "code %u: %.*s", m->error.code, (int) m->error.text_len,
+				 m->error.text == NULL ? "" : m->error.text);
 		end_join(self, join, status, text, NULL, NULL, 0);
 		return;
 	}
@@ -299,7 +302,13 @@ join_answered(Node *self, NodePeer *from, uint64_t request, const WireMessage *m
 		end_join(self, join, NODE_NO_MEMORY, NULL, NULL, NULL, 0);
 		return;
 	}
-	compare_take(self, g, from, m);
+	/* an answer to another question brings nothing */
+	if (m->type == WIRE_REDEEM)
+	{
+		compare_take(self, g, from, m->redeemed.grant, m->redeemed.n);
+		description = (const uint8_t *) m->redeemed.text;
+		len = m->redeemed.text_len;
+	}
 	if (membership_role(&g->membership, self->key, self->now.unix_ms) == GRANT_NOBODY)
 	{
 		if (created)
@@ -311,7 +320,7 @@ join_answered(Node *self, NodePeer *from, uint64_t request, const WireMessage *m
 	group_refresh(self, g);
 	g->compare_ms = self->now.tick_ms;
 	(void) kad_node_meet(self->kad, self->now, from->record);
-	end_join(self, join, NODE_OK, NULL, g, (const uint8_t *) m->text, m->text_len);
+	end_join(self, join, NODE_OK, NULL, g, description, len);
 }
 
 void

@@ -100,7 +100,7 @@ static void note_alive(KadNode *self, CoreClock clock, NodeRecord *from, int add
 static void consider(KadNode *self, CoreClock clock, NodeRecord *record);
 static void answer_request(KadNode *self, CoreClock clock, NodeRecord *from, int address, const WireMessage *m);
 static uint64_t carrier_of(const KadNode *self, const NodeRecord *from, int address);
-static bool to_avoid(const WireMessage *m, const KadId *id);
+static bool to_avoid(const WireFind *find, const KadId *id);
 static void take_answer(KadNode *self, CoreClock clock, NodeRecord *from, const WireMessage *m);
 static void check_clone(KadNode *self, const WireMessage *m);
 static bool send_request(KadNode *self, CoreClock clock, NodeRecord *to, WireMessage *m,
@@ -448,35 +448,35 @@ answer_request(KadNode *self, CoreClock clock, NodeRecord *from, int address, co
 		case WIRE_PING:
 			break;
 		case WIRE_FIND_PROVIDERS:
-			answer.n_providers = provider_store_list(&self->store, &m->target, clock.unix_ms,
-													 answer.provider, WIRE_PROVIDERS);
+			answer.found.n_providers = provider_store_list(&self->store, &m->find.target, clock.unix_ms,
+														   answer.found.provider, WIRE_PROVIDERS);
 			/* fall through */
 		case WIRE_FIND_NODE:
-			n = kad_table_closest(&self->table, &m->target, KAD_K + m->n_avoid + 1, false, near);
-			for (int i = 0; i < n && answer.n_records < KAD_K; i++)
-				if (!kad_id_equal(&near[i]->id, &from->id) && !to_avoid(m, &near[i]->id))
-					answer.record[answer.n_records++] = near[i];
+			n = kad_table_closest(&self->table, &m->find.target, KAD_K + m->find.n_avoid + 1, false, near);
+			for (int i = 0; i < n && answer.found.n_records < KAD_K; i++)
+				if (!kad_id_equal(&near[i]->id, &from->id) && !to_avoid(&m->find, &near[i]->id))
+					answer.found.record[answer.found.n_records++] = near[i];
 			break;
 		case WIRE_PROVIDE:
 			/* whoever brings it: its owner has signed it */
-			if (m->n_providers != 1)
-				answer.code = WIRE_CODE_MALFORMED;
+			if (m->provide.provider == NULL)
+				answer.provided.code = WIRE_CODE_MALFORMED;
 			else
-				switch (provider_store_add(&self->store, m->provider[0], carrier_of(self, from, address), clock.unix_ms))
+				switch (provider_store_add(&self->store, m->provide.provider, carrier_of(self, from, address), clock.unix_ms))
 				{
 					case PROVIDER_NEW:
 					case PROVIDER_NEWER:
 					case PROVIDER_KNOWN:
-						answer.code = WIRE_CODE_OK;
+						answer.provided.code = WIRE_CODE_OK;
 						break;
 					case PROVIDER_STALE:
-						answer.code = WIRE_CODE_STALE;
+						answer.provided.code = WIRE_CODE_STALE;
 						break;
 					case PROVIDER_FORGED:
-						answer.code = WIRE_CODE_FORGED;
+						answer.provided.code = WIRE_CODE_FORGED;
 						break;
 					default:
-						answer.code = WIRE_CODE_BUSY;
+						answer.provided.code = WIRE_CODE_BUSY;
 				}
 			break;
 		default:
@@ -498,10 +498,10 @@ carrier_of(const KadNode *self, const NodeRecord *from, int address)
 }
 
 static bool
-to_avoid(const WireMessage *m, const KadId *id)
+to_avoid(const WireFind *find, const KadId *id)
 {
-	for (int i = 0; i < m->n_avoid; i++)
-		if (m->avoid[i] == kad_id_short(id))
+	for (int i = 0; i < find->n_avoid; i++)
+		if (find->avoid[i] == kad_id_short(id))
 			return true;
 	return false;
 }
@@ -525,10 +525,10 @@ take_answer(KadNode *self, CoreClock clock, NodeRecord *from, const WireMessage 
 		/* an error, or an answer to another question, is an answer without names */
 		bool		fits = m->type == WIRE_FIND_NODE || m->type == WIRE_FIND_PROVIDERS;
 
-		kad_lookup_answered(&task->lookup, &from->id, m->record, fits ? m->n_records : 0);
+		kad_lookup_answered(&task->lookup, &from->id, m->found.record, fits ? m->found.n_records : 0);
 		if (task->lookup.for_providers && m->type == WIRE_FIND_PROVIDERS)
-			for (int p = 0; p < m->n_providers; p++)
-				kad_lookup_provider(&task->lookup, m->provider[p]);
+			for (int p = 0; p < m->found.n_providers; p++)
+				kad_lookup_provider(&task->lookup, m->found.provider[p]);
 		pump(self, clock, task);
 	}
 	record_pool_release(self->config.pool, pending.to);
@@ -538,11 +538,13 @@ take_answer(KadNode *self, CoreClock clock, NodeRecord *from, const WireMessage 
 static void
 check_clone(KadNode *self, const WireMessage *m)
 {
-	for (int i = 0; i < m->n_records; i++)
-		if (kad_id_equal(&m->record[i]->id, &self->own->id) &&
-			(m->record[i]->seq > self->own->seq ||
-			 (m->record[i]->seq == self->own->seq && m->record[i] != self->own)))
-			self->config.host.event(self->config.host.context, KAD_EVENT_CLONE, m->record[i]);
+	NodeRecord *const *record;
+	int			n = wire_records(m, &record);
+
+	for (int i = 0; i < n; i++)
+		if (kad_id_equal(&record[i]->id, &self->own->id) &&
+			(record[i]->seq > self->own->seq || (record[i]->seq == self->own->seq && record[i] != self->own)))
+			self->config.host.event(self->config.host.context, KAD_EVENT_CLONE, record[i]);
 }
 
 static bool
@@ -714,9 +716,9 @@ pump(KadNode *self, CoreClock clock, KadTask *task)
 	while ((to = kad_lookup_next(&task->lookup, clock.tick_ms)) != NULL)
 	{
 		WireMessage m = {.type = task->lookup.for_providers ? WIRE_FIND_PROVIDERS : WIRE_FIND_NODE,
-		.target = task->lookup.target};
+		.find = {.target = task->lookup.target}};
 
-		m.n_avoid = kad_lookup_avoid(&task->lookup, m.avoid, WIRE_AVOID);
+		m.find.n_avoid = kad_lookup_avoid(&task->lookup, m.find.avoid, WIRE_AVOID);
 		if (!send_request(self, clock, to, &m, FOR_LOOKUP, task->serial))
 			kad_lookup_failed(&task->lookup, &to->id);
 		else if (clock.tick_ms + KAD_SLOW_MS < slow)
@@ -781,21 +783,21 @@ static void
 publish(KadNode *self, CoreClock clock, const KadId *collection, NodeRecord *const *near, int n, bool withdrawn)
 {
 	uint8_t		bytes[PROVIDER_BYTES];
-	WireMessage m = {.type = WIRE_PROVIDE, .n_providers = 1};
+	WireMessage m = {.type = WIRE_PROVIDE};
 	int64_t		issued_ms = clock.unix_ms > self->issued_ms ? clock.unix_ms : self->issued_ms + 1;
 
 	/* a clock set back by more than the skew gives nothing that could be used: then by the clock */
 	if (issued_ms > clock.unix_ms + self->config.pool->skew_ms)
 		issued_ms = clock.unix_ms;
 	if (!provider_sign(self->config.crypto, self->config.secret, collection, issued_ms, withdrawn, bytes) ||
-		provider_decode(self->config.pool, bytes, sizeof bytes, self->own, clock.unix_ms, &m.provider[0]) != DECODE_OK)
+		provider_decode(self->config.pool, bytes, sizeof bytes, self->own, clock.unix_ms, &m.provide.provider) != DECODE_OK)
 		return;
 	self->issued_ms = issued_ms;
-	m.provider[0]->verified = true;
-	provider_store_add(&self->store, m.provider[0], 0, clock.unix_ms);
+	m.provide.provider->verified = true;
+	provider_store_add(&self->store, m.provide.provider, 0, clock.unix_ms);
 	for (int i = 0; i < n; i++)
 		send_request(self, clock, near[i], &m, FOR_PROVIDE, NO_TASK);
-	provider_release(self->config.pool, m.provider[0]);
+	provider_release(self->config.pool, m.provide.provider);
 }
 
 /*
@@ -826,7 +828,7 @@ hand_on(KadNode *self, CoreClock clock, NodeRecord *to)
 			}
 			for (int j = 0; j < group->n && belongs && nearer < KAD_ALPHA && room > 0; j++)
 			{
-				WireMessage m = {.type = WIRE_PROVIDE, .n_providers = 1, .provider = {group->member[j]}};
+				WireMessage m = {.type = WIRE_PROVIDE, .provide = {group->member[j]}};
 
 				if (group->member[j]->expires_ms > clock.unix_ms &&
 					!kad_id_equal(&group->member[j]->record->id, &to->id))

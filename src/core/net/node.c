@@ -400,12 +400,12 @@ handle_answer(Node *self, NodePeer *peer, const WireMessage *m)
 		peer->hello_request[0] = peer->hello_request[1] = 0;
 		if (m->type == WIRE_HELLO)
 			hello_receive(self, peer, m);
-		else if (m->type == WIRE_ERROR && m->code != WIRE_CODE_BUSY)
+		else if (m->type == WIRE_ERROR && m->error.code != WIRE_CODE_BUSY)
 		{
 			char		reason[128];
 
-			snprintf(reason, sizeof reason, "it refuses us, with code %u: %.*s", m->code,
-					 (int) (m->text_len > 80 ? 80 : m->text_len), m->text == NULL ? "" : m->text);
+			snprintf(reason, sizeof reason, "it refuses us, with code %u: %.*s", m->error.code,
+					 (int) (m->error.text_len > 80 ? 80 : m->error.text_len), m->error.text == NULL ? "" : m->error.text);
 			node_refuse(self, peer->curve, reason);
 			join_unreachable(self, peer->curve);
 		}
@@ -467,7 +467,7 @@ handle_message(Node *self, NodePeer *peer, const WireMessage *m)
 	}
 	if (!peer->greeted)
 		return;
-	if (m->type == WIRE_ERROR && m->code == WIRE_CODE_FORBIDDEN)
+	if (m->type == WIRE_ERROR && m->error.code == WIRE_CODE_FORBIDDEN)
 	{
 		/* it has begun anew, and does not know us */
 		peer->welcomed = false;

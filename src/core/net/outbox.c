@@ -51,11 +51,7 @@ node_greet(Node *self, NodePeer *peer, const NetAddress *addresses, int n)
 	WireMessage hello = {
 		.version = WIRE_VERSION_MIN,
 		.type = WIRE_HELLO,
-		.min_version = WIRE_VERSION_MIN,
-		.max_version = WIRE_VERSION_MAX,
-		.network = self->network,
-		.n_records = 1,
-		.record = {self->own}
+		.hello = {WIRE_VERSION_MIN, WIRE_VERSION_MAX, self->network, self->own}
 	};
 
 	size_t		len;
@@ -189,9 +185,7 @@ node_answer_error(Node *self, uint64_t request, const KadId *collection, WireCod
 		.type = WIRE_ERROR,
 		.response = true,
 		.request = request,
-		.code = (uint16_t) code,
-		.text = text,
-		.text_len = text == NULL ? 0 : strlen(text)
+		.error = {(uint16_t) code, text, text == NULL ? 0 : strlen(text)}
 	};
 
 	if (collection != NULL)

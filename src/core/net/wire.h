@@ -84,9 +84,84 @@ typedef enum WireCode
 	WIRE_CODE_INVITATION_VOID = 11
 } WireCode;
 
+/* A struct for each type of message; records and providers in them are referenced. */
+
+typedef struct WireHello		/* and its response */
+{
+	uint16_t	min_version;
+	uint16_t	max_version;
+	uint64_t	network;
+	NodeRecord *record;
+} WireHello;
+
+typedef struct WirePing			/* and its response */
+{
+	NodeRecord *record;			/* or NULL */
+} WirePing;
+
+typedef struct WireFind			/* FIND_NODE and FIND_PROVIDERS */
+{
+	KadId		target;
+	int			n_avoid;
+	uint64_t	avoid[WIRE_AVOID];	/* kad_id_short() of nodes that the answer should not name */
+} WireFind;
+
+typedef struct WireFound		/* the responses to both */
+{
+	int			n_records;
+	int			n_providers;	/* of FIND_PROVIDERS */
+	NodeRecord *record[WIRE_RECORDS];
+	Provider   *provider[WIRE_PROVIDERS];	/* signatures not checked yet */
+} WireFound;
+
+typedef struct WireProvide
+{
+	Provider   *provider;		/* signature not checked yet */
+} WireProvide;
+
+typedef struct WireProvided		/* the response to PROVIDE */
+{
+	uint16_t	code;			/* WireCode, or one from a newer peer */
+} WireProvided;
+
+typedef struct WireGrants		/* GRANTS_SYNC, and its response */
+{
+	int			n;
+	const uint8_t *grant[WIRE_GRANTS];	/* GRANT_BYTES each, inside the frame; not verified */
+	uint8_t		fingerprint[GRANT_HASH_BYTES];
+} WireGrants;
+
+typedef struct WireRedeem
+{
+	const uint8_t *invitation;	/* GRANT_BYTES inside the frame; not verified */
+	const uint8_t *redemption;	/* REDEMPTION_BYTES inside the frame; not verified */
+} WireRedeem;
+
+typedef struct WireRedeemed		/* the response to REDEEM */
+{
+	int			n;				/* of the chain, 1 at least */
+	const uint8_t *grant[WIRE_GRANTS];
+	const char *text;			/* inside the frame, UTF-8 without control characters; or NULL */
+	size_t		text_len;
+} WireRedeemed;
+
+typedef struct WirePrune
+{
+	uint32_t	backoff_s;
+	int			n_records;
+	NodeRecord *record[WIRE_PRUNE_RECORDS];
+} WirePrune;
+
+typedef struct WireError
+{
+	uint16_t	code;			/* WireCode, or one from a newer peer */
+	const char *text;			/* as in WireRedeemed */
+	size_t		text_len;
+} WireError;
+
 /*
- * One message.  Which fields its type uses is in WIRE.md; the rest is ignored
- * by the encoder and zero from the decoder.
+ * One message.  Type and response say which member of the union holds what it
+ * says; GRAFT and BYE say nothing else.  The decoder leaves the others alone.
  */
 typedef struct WireMessage
 {
@@ -95,28 +170,26 @@ typedef struct WireMessage
 	bool		response;
 	uint64_t	request;
 	KadId		collection;
-
-	uint16_t	min_version;
-	uint16_t	max_version;
-	uint64_t	network;
-	KadId		target;
-	int			n_avoid;
-	uint64_t	avoid[WIRE_AVOID];	/* kad_id_short() of nodes that the answer should not name */
-	int			n_records;
-	NodeRecord *record[WIRE_RECORDS];	/* referenced */
-	int			n_providers;
-	Provider   *provider[WIRE_PROVIDERS];	/* referenced; signatures not checked yet */
-	int			n_grants;
-	const uint8_t *grant[WIRE_GRANTS];	/* GRANT_BYTES each, inside the frame; not verified */
-	const uint8_t *redemption;	/* REDEMPTION_BYTES inside the frame; not verified */
-	uint32_t	backoff_s;
-	uint16_t	code;			/* WireCode, or one from a newer peer */
-	const char *text;			/* inside the frame, UTF-8 without control characters */
-	size_t		text_len;
-	uint8_t		fingerprint[GRANT_HASH_BYTES];
-
 	int			skipped;		/* records and providers left out as expired, or for want of room */
+	union
+	{
+		WireHello	hello;
+		WirePing	ping;
+		WireFind	find;
+		WireFound	found;
+		WireProvide provide;
+		WireProvided provided;
+		WireGrants	grants;
+		WireRedeem	redeem;
+		WireRedeemed redeemed;
+		WirePrune	prune;
+		WireError	error;
+	};
 } WireMessage;
+
+/* The records and the providers that a message of any type brings: how many, the first of them in *out. */
+extern int	wire_records(const WireMessage *self, NodeRecord *const **out);
+extern int	wire_providers(const WireMessage *self, Provider *const **out);
 
 /*
  * Write a message into out[room]; *len gets its bytes.  False when it does not

@@ -16,16 +16,6 @@ PASSED=0
 FAILED=0
 MACHINE=
 
-finish()
-{
-	local status=$?
-
-	[ "$status" -eq 0 ] || [ "$FAILED" -gt 0 ] || FAILED=1
-	printf '%d passed, %d failed\n' "$PASSED" "$FAILED"
-	[ "$FAILED" -eq 0 ] && [ "$PASSED" -gt 0 ]
-	exit $?
-}
-
 # limit: seconds that a machine may take; what is left of TIME_LIMIT, where that
 # is given.
 limit()
@@ -191,7 +181,7 @@ state()
 	exec 8>&-
 }
 
-trap finish EXIT
+trap 'exit_with_count $?' EXIT
 trap 'exit 130' INT TERM
 am_root || die 'fresh machines need root, to make chroots and mounts' 'run: sudo make fresh'
 open_log fresh

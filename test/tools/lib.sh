@@ -57,6 +57,17 @@ step()
 	exit 1
 }
 
+# exit_with_count STATUS: the last line of what tests, out of PASSED and FAILED, for
+# a trap of EXIT.  A step that could not be done counts as one failure; a run that
+# tested nothing is no success.
+exit_with_count()
+{
+	[ "$1" -eq 0 ] || [ "$FAILED" -gt 0 ] || FAILED=1
+	printf '%d passed, %d failed\n' "$PASSED" "$FAILED"
+	[ "$FAILED" -eq 0 ] && [ "$PASSED" -gt 0 ]
+	exit $?
+}
+
 am_root()
 {
 	[ "$(id -u)" -eq 0 ]

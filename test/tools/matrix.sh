@@ -26,16 +26,6 @@
 PASSED=0
 FAILED=0
 
-finish()
-{
-	local status=$?
-
-	[ "$status" -eq 0 ] || [ "$FAILED" -gt 0 ] || FAILED=1
-	printf '%d passed, %d failed\n' "$PASSED" "$FAILED"
-	[ "$FAILED" -eq 0 ] && [ "$PASSED" -gt 0 ]
-	exit $?
-}
-
 # run_in DIR: the suites, in a chroot with its own mounts and processes.  What
 # is left of TIME_LIMIT is theirs.
 run_in()
@@ -107,7 +97,7 @@ version()
 	fi
 }
 
-trap finish EXIT
+trap 'exit_with_count $?' EXIT
 trap 'exit 130' INT TERM
 CI=${CI:-}
 LONG=${LONG:-}

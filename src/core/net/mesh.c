@@ -260,4 +260,5 @@ set_inside(Mesh *self, MeshPeer *peer, bool inside, bool outbound)
 	self->n_inside += (int) inside - (int) peer->inside;
 	peer->inside = inside;
 	peer->outbound = outbound;
+	CORE_ASSERT(mesh_holds(self));
 }

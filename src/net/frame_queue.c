@@ -1,7 +1,7 @@
 /*
  * frame_queue.c
- *	  Frames that wait to be sent and the accounts they are on; what TCP knows of a
- *	  connection.
+ *	  Frames that wait to be sent and the accounts they are on; what is counted of
+ *	  a link, by us and by TCP.
  *
  * An account lives as long as its link or any frame on it, whichever is longer.
  * libzmq frees a frame when it has encrypted it, on a thread of its own: bytes
@@ -14,6 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+
+#include "core/assert.h"
 
 #define CURVE_OVERHEAD 33		/* of a frame on the wire */
 #define QUEUE_SHARE_BYTES (64 * 1024)	/* of each peer, when TRANSPORT_QUEUES_BYTES are used up */
@@ -64,6 +66,8 @@ frame_free(void *data, void *hint)
 {
 	Frame	   *frame = hint;
 
+	CORE_ASSERT(atomic_load(&frame->account->bytes) >= frame->len + FRAME_OVERHEAD);
+	CORE_ASSERT(atomic_load(&frame->account->references) > 0);
 	atomic_fetch_sub(&frame->account->bytes, frame->len + FRAME_OVERHEAD);
 	atomic_fetch_sub(&queued_all, frame->len + FRAME_OVERHEAD);
 	account_release(frame->account);
@@ -98,28 +102,76 @@ wire_bytes(size_t len)
 	return body + (body > 255 ? 9 : 2);
 }
 
-/*
- * Look at a connection, whose descriptor is libzmq's and may have ended.  False
- * when the peer has taken nothing for too long of what waits for it: heartbeats
- * would not notice, they wait in the same queue.
- */
 bool
-stream_look(Stream *stream, int fd, const Account *account, int64_t now_ms)
+link_look(Link *self, int64_t now_ms)
 {
 	struct tcp_info info = {0};
 	socklen_t	size = sizeof info;
+	Stream	   *stream = &self->stream;
 
 	stream->received = stream->held = 0;
-	if (fd < 0 || getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) != 0)
+	if (self->fd < 0 || getsockopt(self->fd, IPPROTO_TCP, TCP_INFO, &info, &size) != 0)
 		return true;
 	stream->received = info.tcpi_bytes_received;
 	if (stream->received > stream->seen)
 		stream->held = stream->received - stream->seen;
 	if (info.tcpi_bytes_acked != stream->taken || stream->taken_ms == 0 ||
-		(account_queued(account) == 0 && info.tcpi_unacked == 0 && info.tcpi_notsent_bytes == 0))
+		(account_queued(self->account) == 0 && info.tcpi_unacked == 0 && info.tcpi_notsent_bytes == 0))
 	{
 		stream->taken = info.tcpi_bytes_acked;
 		stream->taken_ms = now_ms;
 	}
 	return now_ms - stream->taken_ms < STUCK_MS;
+}
+
+void
+link_discard(const Link *self)
+{
+	struct linger now = {1, 0};
+
+	setsockopt(self->fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+}
+
+void
+link_count_sent(Transport *transport, Link *self, size_t len)
+{
+	self->frames_out++;
+	self->bytes_out += len;
+	transport->stats.frames_out++;
+	transport->stats.bytes_out += len;
+}
+
+void
+link_count_received(Transport *transport, Link *self, size_t len)
+{
+	self->heard_ms = transport->now_ms;
+	self->frames_in++;
+	self->bytes_in += len;
+	self->stream.seen += wire_bytes(len);
+	transport->stats.frames_in++;
+	transport->stats.bytes_in += len;
+}
+
+void
+link_count_dropped(Transport *transport, Link *self)
+{
+	self->dropped++;
+	transport->stats.dropped++;
+}
+
+void
+link_info(const Transport *transport, const Link *self, TransportLinkInfo *out)
+{
+	memset(out, 0, sizeof *out);
+	memcpy(out->curve_key, self->key, CORE_KEY_BYTES);
+	out->pinned = transport_pin_at(transport, self->key) >= 0;
+	out->since_ms = self->since_ms;
+	out->heard_ms = self->heard_ms;
+	out->frames_in = self->frames_in;
+	out->frames_out = self->frames_out;
+	out->bytes_in = self->bytes_in;
+	out->bytes_out = self->bytes_out;
+	out->dropped = self->dropped;
+	out->queued_bytes = account_queued(self->account);
+	out->held_bytes = self->stream.held;
 }

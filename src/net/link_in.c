@@ -24,21 +24,21 @@
 #define INBOUND_IDLE_MS 60000	/* may be closed to make room for another */
 
 static TransportVia
-in_via(const Transport *self, const Inbound *link)
+in_via(const Transport *self, const Inbound *in)
 {
-	return (TransportVia) {link->serial * 8192 + VIA_INBOUND + (uint64_t) (link - self->in)};
+	return (TransportVia) {in->link.serial * 8192 + VIA_INBOUND + (uint64_t) (in - self->in)};
 }
 
 Inbound *
 in_of_via(const Transport *self, TransportVia via)
 {
 	uint64_t	slot = via.link % 8192;
-	Inbound    *link;
+	Inbound    *in;
 
 	if (slot < VIA_INBOUND || slot >= VIA_INBOUND + INBOUND_SLOTS)
 		return NULL;
-	link = (Inbound *) &self->in[slot - VIA_INBOUND];
-	return link->used && link->speaks && !link->cut && link->serial == via.link / 8192 ? link : NULL;
+	in = (Inbound *) &self->in[slot - VIA_INBOUND];
+	return in->link.used && in->speaks && !in->cut && in->link.serial == via.link / 8192 ? in : NULL;
 }
 
 static Inbound *
@@ -90,36 +90,35 @@ is_ours(const Transport *self, int fd, NetAddress *peer)
  * number may be another's, which then is a younger one of our listener's.
  */
 void
-in_cut(Transport *self, Inbound *link)
+in_cut(Transport *self, Inbound *in)
 {
 	NetAddress	peer;
 
-	link->cut = true;
-	if (is_ours(self, link->fd, &peer) && net_address_equal(&peer, &link->address))
-		shutdown(link->fd, SHUT_RDWR);
+	in->cut = true;
+	if (is_ours(self, in->link.fd, &peer) && net_address_equal(&peer, &in->address))
+		shutdown(in->link.fd, SHUT_RDWR);
 }
 
 /* The same, and what the kernel has to send is thrown away: it might wait for minutes. */
 void
-in_reset(Transport *self, Inbound *link)
+in_reset(Transport *self, Inbound *in)
 {
-	struct linger now = {1, 0};
 	NetAddress	peer;
 
 	self->stats.cut++;
-	if (is_ours(self, link->fd, &peer) && net_address_equal(&peer, &link->address))
-		setsockopt(link->fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
-	in_cut(self, link);
+	if (is_ours(self, in->link.fd, &peer) && net_address_equal(&peer, &in->address))
+		link_discard(&in->link);
+	in_cut(self, in);
 }
 
 static void
-in_forget(Transport *self, Inbound *link)
+in_forget(Transport *self, Inbound *in)
 {
-	self->by_fd[link->fd] = -1;
-	account_release(link->account);
-	memset(link, 0, sizeof *link);
+	self->by_fd[in->link.fd] = -1;
+	account_release(in->link.account);
+	memset(in, 0, sizeof *in);
 	self->n_in--;
-	while (self->in_top > 0 && !self->in[self->in_top - 1].used)
+	while (self->in_top > 0 && !self->in[self->in_top - 1].link.used)
 		self->in_top--;
 }
 
@@ -179,16 +178,16 @@ in_silent_victim(Transport *self)
 	int			most = 0;
 
 	for (int i = 0; i < self->in_top; i++)
-		silent[i] = self->in[i].used && !self->in[i].cut && !self->in[i].speaks;
+		silent[i] = self->in[i].link.used && !self->in[i].cut && !self->in[i].speaks;
 	count_subnets(self, silent, of_subnet);
 	for (int i = 0; i < self->in_top; i++)
 	{
-		Inbound    *link = &self->in[i];
+		Inbound    *in = &self->in[i];
 
-		if (silent[i] && (of_subnet[i] > most || (of_subnet[i] == most && link->accepted < victim->accepted)))
+		if (silent[i] && (of_subnet[i] > most || (of_subnet[i] == most && in->accepted < victim->accepted)))
 		{
 			most = of_subnet[i];
-			victim = link;
+			victim = in;
 		}
 	}
 	return victim;
@@ -210,11 +209,11 @@ in_speaking_victim(Transport *self, Inbound *newcomer)
 	bool		itself = false;
 
 	for (int i = 0; i < self->in_top; i++)
-		may_go[i] = self->in[i].used && !self->in[i].cut && self->in[i].speaks && transport_pin_at(self, self->in[i].key) < 0;
+		may_go[i] = self->in[i].link.used && !self->in[i].cut && self->in[i].speaks && transport_pin_at(self, self->in[i].link.key) < 0;
 	count_subnets(self, may_go, of_subnet);
 	for (int i = 0; i < self->in_top; i++)
 	{
-		Inbound    *link = &self->in[i];
+		Inbound    *in = &self->in[i];
 
 		if (!may_go[i] || of_subnet[i] < most)
 			continue;
@@ -224,12 +223,12 @@ in_speaking_victim(Transport *self, Inbound *newcomer)
 			itself = false;
 			most = of_subnet[i];
 		}
-		if (link == newcomer)
+		if (in == newcomer)
 			itself = true;
-		else if (silent == NULL || link->heard_ms < silent->heard_ms)
-			silent = link;
+		else if (silent == NULL || in->link.heard_ms < silent->link.heard_ms)
+			silent = in;
 	}
-	if (silent == NULL || (itself && self->now_ms - silent->heard_ms < INBOUND_IDLE_MS))
+	if (silent == NULL || (itself && self->now_ms - silent->link.heard_ms < INBOUND_IDLE_MS))
 		return newcomer;
 	return silent;
 }
@@ -245,16 +244,16 @@ in_make_room(Transport *self, Inbound *newcomer)
 
 	for (int i = 0; i < self->in_top; i++)
 	{
-		Inbound    *link = &self->in[i];
+		Inbound    *in = &self->in[i];
 
-		if (!link->used || link->cut || !link->speaks)
+		if (!in->link.used || in->cut || !in->speaks)
 			continue;
 		n++;
-		if (memcmp(link->key, newcomer->key, CORE_KEY_BYTES) == 0)
+		if (memcmp(in->link.key, newcomer->link.key, CORE_KEY_BYTES) == 0)
 		{
 			same++;
-			if (of_key == NULL || link->serial < of_key->serial)
-				of_key = link;
+			if (of_key == NULL || in->link.serial < of_key->link.serial)
+				of_key = in;
 		}
 	}
 	if (same <= INBOUND_PER_KEY && n <= self->config.max_inbound)
@@ -273,46 +272,46 @@ in_make_room(Transport *self, Inbound *newcomer)
 static void
 in_accepted(Transport *self, int fd)
 {
-	Inbound    *link = in_of_fd(self, fd);
+	Inbound    *in = in_of_fd(self, fd);
 	NetAddress	peer;
 	int			silent = 0;
 	int			speaking = 0;
 	int			may;
 
 	self->stats.accepted++;
-	if (link != NULL)
-		in_forget(self, link);
+	if (in != NULL)
+		in_forget(self, in);
 	if (!is_ours(self, fd, &peer))
 		return;					/* it has ended; that event follows */
-	for (int i = 0; i < INBOUND_SLOTS && link == NULL; i++)
-		if (!self->in[i].used)
-			link = &self->in[i];
-	if (link == NULL || !by_fd_grow(self, fd))
+	for (int i = 0; i < INBOUND_SLOTS && in == NULL; i++)
+		if (!self->in[i].link.used)
+			in = &self->in[i];
+	if (in == NULL || !by_fd_grow(self, fd))
 	{
 		self->stats.refused_room++;
 		shutdown(fd, SHUT_RDWR);
 		return;
 	}
-	memset(link, 0, sizeof *link);
-	link->used = true;
-	link->fd = fd;
-	link->address = peer;
-	link->accepted = ++self->order;
-	link->since_ms = self->now_ms;
-	link->subnet = net_address_subnet(&peer);
-	self->by_fd[fd] = (int16_t) (link - self->in);
+	memset(in, 0, sizeof *in);
+	in->link.used = true;
+	in->link.fd = fd;
+	in->address = peer;
+	in->accepted = ++self->order;
+	in->link.since_ms = self->now_ms;
+	in->subnet = net_address_subnet(&peer);
+	self->by_fd[fd] = (int16_t) (in - self->in);
 	self->n_in++;
-	if (self->in_top <= link - self->in)
-		self->in_top = (int) (link - self->in) + 1;
+	if (self->in_top <= in - self->in)
+		self->in_top = (int) (in - self->in) + 1;
 	if (self->starving)
 	{
 		/* the descriptor is needed for the others that wait */
 		self->stats.refused_room++;
-		in_cut(self, link);
+		in_cut(self, in);
 		return;
 	}
 	for (int i = 0; i < self->in_top; i++)
-		if (self->in[i].used && !self->in[i].cut)
+		if (self->in[i].link.used && !self->in[i].cut)
 		{
 			silent += !self->in[i].speaks;
 			speaking += self->in[i].speaks;
@@ -325,35 +324,24 @@ in_accepted(Transport *self, int fd)
 	}
 }
 
-/* Was it one that our handler has let in, for all we know? */
-static bool
-in_was_admitted(const Transport *self, const Inbound *link)
-{
-	for (int i = 0; i < ADMITTED_MAX && self->n_admitted > 0; i++)
-		if (self->admitted[i].serial != 0 && self->admitted[i].order > link->accepted &&
-			memcmp(self->admitted[i].ip, link->address.ip, 16) == 0)
-			return true;
-	return false;
-}
-
 /* A connection has ended.  libzmq does not tell why when it speaks an old ZMTP, or another protocol. */
 static void
-in_ended(Transport *self, Inbound *link)
+in_ended(Transport *self, Inbound *in)
 {
 	Reason		reason = self->failure;
-	NetAddress	from = link->address;
+	NetAddress	from = in->address;
 
-	if (reason == REASON_NONE && !link->speaks && !link->cut)
+	if (reason == REASON_NONE && !in->speaks && !in->cut)
 	{
 		if (self->refused_keys > 0)
 			self->refused_keys--;
-		else if (!in_was_admitted(self, link))
+		else if (!zap_has_admitted(self, in->address.ip, in->accepted))
 		{
 			self->stats.refused_protocol++;
 			reason = REASON_PROTOCOL;
 		}
 	}
-	in_forget(self, link);
+	in_forget(self, in);
 	if (reason != REASON_NONE)
 		transport_tell_refused(self, &from, reason);
 }
@@ -361,7 +349,7 @@ in_ended(Transport *self, Inbound *link)
 static void
 in_event(Transport *self, uint16_t event, uint32_t value)
 {
-	Inbound    *link;
+	Inbound    *in;
 
 	switch (event)
 	{
@@ -369,9 +357,9 @@ in_event(Transport *self, uint16_t event, uint32_t value)
 			in_accepted(self, (int) value);
 			break;
 		case ZMQ_EVENT_DISCONNECTED:
-			link = in_of_fd(self, (int) value);
-			if (link != NULL)
-				in_ended(self, link);
+			in = in_of_fd(self, (int) value);
+			if (in != NULL)
+				in_ended(self, in);
 			else if (self->failure == REASON_NONE)
 				self->stats.refused_protocol++; /* gone before we could look */
 			self->failure = REASON_NONE;
@@ -432,10 +420,19 @@ in_events(Transport *self, int most)
  * libzmq sends after our handler has answered; who speaks before does so on purpose.
  * What comes later, however much, acknowledges READY.
  */
-bool
-in_shakes_hands(const Inbound *link)
+static bool
+in_shakes_hands(const Inbound *in)
 {
-	return !link->speaks && link->stream.taken <= BEFORE_READY;
+	return !in->speaks && in->link.stream.taken <= BEFORE_READY;
+}
+
+bool
+in_is_sound(Transport *self, Inbound *in)
+{
+	return link_look(&in->link, self->now_ms) &&
+		in->link.stream.held <= HELD_BYTES &&
+		!(in_shakes_hands(in) && in->link.stream.received > HANDSHAKE_BYTES) &&
+		(in->speaks || self->now_ms - in->link.since_ms < SILENT_MS);
 }
 
 /*
@@ -448,71 +445,115 @@ in_look_at_handshakes(Transport *self, const uint8_t ip[16])
 {
 	for (int i = 0; i < self->in_top; i++)
 	{
-		Inbound    *link = &self->in[i];
+		Inbound    *in = &self->in[i];
 
-		if (!link->used || link->cut || link->speaks || memcmp(link->address.ip, ip, 16) != 0)
+		if (!in->link.used || in->cut || in->speaks || memcmp(in->address.ip, ip, 16) != 0)
 			continue;
-		stream_look(&link->stream, link->fd, NULL, self->now_ms);
-		if (in_shakes_hands(link) && link->stream.received > HANDSHAKE_BYTES)
-			in_reset(self, link);
+		link_look(&in->link, self->now_ms);
+		if (in_shakes_hands(in) && in->link.stream.received > HANDSHAKE_BYTES)
+			in_reset(self, in);
 	}
+}
+
+/*
+ * The first frame of a connection tells which admitted handshake it is of, and so by
+ * whom.  NULL when the connection has ended.
+ */
+static Inbound *
+in_begin_to_speak(Transport *self, Inbound *in, const uint8_t *key, uint64_t serial, zmq_msg_t *routing_id)
+{
+	uint64_t	order;
+
+	/* a descriptor accepted after the handshake is another's */
+	if (!zap_take(self, serial, &order) || in == NULL || in->accepted > order || in->cut)
+		return NULL;
+	/* ours choose none; libzmq asserts that none is chosen which it makes itself */
+	if (zmq_msg_size(routing_id) != ROUTING_ID_BYTES || *(uint8_t *) zmq_msg_data(routing_id) != 0)
+	{
+		self->stats.cut++;
+		in_cut(self, in);
+		return in;
+	}
+	in->link.account = account_new();
+	if (in->link.account == NULL)
+		return NULL;
+	in->speaks = true;
+	in->link.serial = serial;
+	in->link.since_ms = self->now_ms;
+	memcpy(in->link.key, key, CORE_KEY_BYTES);
+	in->link.heard_ms = self->now_ms;
+	memcpy(in->routing_id, zmq_msg_data(routing_id), ROUTING_ID_BYTES);
+	link_look(&in->link, self->now_ms);
+	in_make_room(self, in);
+	return in;
 }
 
 /* The connection with this number; NULL when it has ended. */
 static Inbound *
 in_of_frame(Transport *self, zmq_msg_t *msg, const uint8_t *key, uint64_t serial, zmq_msg_t *routing_id)
 {
-	Inbound    *link = in_of_fd(self, zmq_msg_get(msg, ZMQ_SRCFD));
+	Inbound    *in = in_of_fd(self, zmq_msg_get(msg, ZMQ_SRCFD));
 
-	if (link != NULL && link->speaks)
-		return link->serial == serial ? link : NULL;
-	for (int i = 0; i < ADMITTED_MAX; i++)
-	{
-		Admitted   *slot = &self->admitted[i];
-
-		if (slot->serial != serial)
-			continue;
-		slot->serial = 0;
-		self->n_admitted--;
-		/* a descriptor accepted after the handshake is another's */
-		if (link == NULL || link->accepted > slot->order || link->cut)
-			return NULL;
-		/* ours choose none; libzmq asserts that none is chosen which it makes itself */
-		if (zmq_msg_size(routing_id) != ROUTING_ID_BYTES || *(uint8_t *) zmq_msg_data(routing_id) != 0)
-		{
-			self->stats.cut++;
-			in_cut(self, link);
-			return link;
-		}
-		link->account = account_new();
-		if (link->account == NULL)
-			return NULL;
-		link->speaks = true;
-		link->serial = serial;
-		link->since_ms = self->now_ms;
-		memcpy(link->key, key, CORE_KEY_BYTES);
-		link->heard_ms = self->now_ms;
-		memcpy(link->routing_id, zmq_msg_data(routing_id), ROUTING_ID_BYTES);
-		stream_look(&link->stream, link->fd, link->account, self->now_ms);
-		in_make_room(self, link);
-		return link;
-	}
-	return NULL;
+	if (in != NULL && in->speaks)
+		return in->link.serial == serial ? in : NULL;
+	return in_begin_to_speak(self, in, key, serial, routing_id);
 }
 
+/* ---- those of a key ---- */
+
+static bool
+in_is_of(const Inbound *in, const uint8_t *key)
+{
+	return in->link.used && in->speaks && !in->cut && memcmp(in->link.key, key, CORE_KEY_BYTES) == 0;
+}
+
+Inbound *
+in_find(Transport *self, const uint8_t *key)
+{
+	Inbound    *youngest = NULL;
+
+	for (int i = 0; i < self->in_top; i++)
+		if (in_is_of(&self->in[i], key) &&
+			(youngest == NULL || self->in[i].link.serial > youngest->link.serial))
+			youngest = &self->in[i];
+	return youngest;
+}
+
+void
+in_cut_key(Transport *self, const uint8_t *key)
+{
+	for (int i = 0; i < self->in_top; i++)
+		if (in_is_of(&self->in[i], key))
+			in_cut(self, &self->in[i]);
+}
+
+void
+in_cut_silent(Transport *self, const uint8_t ip[16], uint64_t before)
+{
+	for (int i = 0; i < self->in_top; i++)
+	{
+		Inbound    *in = &self->in[i];
+
+		if (in->link.used && !in->cut && !in->speaks && in->accepted < before &&
+			memcmp(in->address.ip, ip, 16) == 0)
+			in_cut(self, in);
+	}
+}
+
+/* ---- frames ---- */
+
 TransportSent
-in_send(Transport *self, Inbound *link, const uint8_t *bytes, size_t len)
+in_send(Transport *self, Inbound *in, const uint8_t *bytes, size_t len)
 {
 	Frame	   *frame;
 	zmq_msg_t	msg;
 
-	if (!account_has_room(link->account, len))
+	if (!account_has_room(in->link.account, len))
 	{
-		link->dropped++;
-		self->stats.dropped++;
+		link_count_dropped(self, &in->link);
 		return TRANSPORT_FULL;
 	}
-	frame = frame_new(link->account, bytes, len);
+	frame = frame_new(in->link.account, bytes, len);
 	if (frame == NULL)
 		return TRANSPORT_NO_ROOM;
 	if (zmq_msg_init_data(&msg, frame->data, len, frame_free, frame) != 0)
@@ -520,7 +561,7 @@ in_send(Transport *self, Inbound *link, const uint8_t *bytes, size_t len)
 		frame_free(NULL, frame);
 		return TRANSPORT_NO_ROOM;
 	}
-	if (port_send_bytes(self->router.socket, link->routing_id, ROUTING_ID_BYTES, ZMQ_SNDMORE) < 0 ||
+	if (port_send_bytes(self->router.socket, in->routing_id, ROUTING_ID_BYTES, ZMQ_SNDMORE) < 0 ||
 		port_send(&msg, self->router.socket) < 0)
 	{
 		bool		full = zmq_errno() == EAGAIN;
@@ -529,10 +570,7 @@ in_send(Transport *self, Inbound *link, const uint8_t *bytes, size_t len)
 		port_sent(self, &self->router);
 		return full ? TRANSPORT_FULL : TRANSPORT_ERROR;
 	}
-	link->frames_out++;
-	link->bytes_out += len;
-	self->stats.frames_out++;
-	self->stats.bytes_out += len;
+	link_count_sent(self, &in->link, len);
 	port_sent(self, &self->router);
 	return TRANSPORT_SENT;
 }
@@ -545,7 +583,7 @@ in_receive(Transport *self, TransportReceive receive, void *context)
 	zmq_msg_t	msg;
 	uint8_t		key[CORE_KEY_BYTES];
 	uint64_t	serial;
-	Inbound    *link;
+	Inbound    *in;
 	TransportVia via = {0};
 
 	zmq_msg_init(&id);
@@ -560,28 +598,28 @@ in_receive(Transport *self, TransportReceive receive, void *context)
 	{
 		uint64_t	bytes;
 
-		link = zap_whose(&msg, key, &serial) ? in_of_frame(self, &msg, key, serial, &id) : NULL;
+		in = zap_whose(&msg, key, &serial) ? in_of_frame(self, &msg, key, serial, &id) : NULL;
 		bytes = port_drain(&msg, self->router.socket);
-		if (link != NULL)
-			link->stream.seen += bytes;
+		if (in != NULL)
+			in->link.stream.seen += bytes;
 		self->stats.malformed++;
 	}
 	else
 	{
 		size_t		len = zmq_msg_size(&msg);
 
-		link = in_of_frame(self, &msg, key, serial, &id);
-		self->stats.frames_in++;
-		self->stats.bytes_in += len;
-		if (link != NULL)
+		in = in_of_frame(self, &msg, key, serial, &id);
+		if (in != NULL)
 		{
-			link->heard_ms = self->now_ms;
-			link->frames_in++;
-			link->bytes_in += len;
-			link->stream.seen += wire_bytes(len);
-			via = in_via(self, link);
+			link_count_received(self, &in->link, len);
+			via = in_via(self, in);
 		}
-		if (receive != NULL && (link == NULL || !link->cut))
+		else
+		{
+			self->stats.frames_in++;
+			self->stats.bytes_in += len;
+		}
+		if (receive != NULL && (in == NULL || !in->cut))
 			transport_hand_over(receive, context, key, via, &msg);
 	}
 	zmq_msg_close(&msg);
@@ -590,20 +628,9 @@ in_receive(Transport *self, TransportReceive receive, void *context)
 }
 
 void
-in_info(const Transport *self, const Inbound *link, TransportLinkInfo *out)
+in_info(const Transport *self, const Inbound *in, TransportLinkInfo *info)
 {
-	memset(out, 0, sizeof *out);
-	memcpy(out->curve_key, link->key, CORE_KEY_BYTES);
-	out->address = link->address;
-	out->pinned = transport_pin_at(self, link->key) >= 0;
-	out->state = TRANSPORT_UP;
-	out->since_ms = link->since_ms;
-	out->heard_ms = link->heard_ms;
-	out->frames_in = link->frames_in;
-	out->frames_out = link->frames_out;
-	out->bytes_in = link->bytes_in;
-	out->bytes_out = link->bytes_out;
-	out->dropped = link->dropped;
-	out->queued_bytes = account_queued(link->account);
-	out->held_bytes = link->stream.held;
+	link_info(self, &in->link, info);
+	info->address = in->address;
+	info->state = TRANSPORT_UP;
 }

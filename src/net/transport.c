@@ -27,7 +27,6 @@
 
 #include <sodium.h>
 
-#define HELD_BYTES ((uint64_t) 16 << 20)	/* received of one connection, not seen yet */
 #define HELD_ALL_BYTES ((uint64_t) 64 << 20)
 #define TURN_MS 50				/* of frames, whatever each of them costs */
 #define SWEEP_MS 100
@@ -74,68 +73,33 @@ static TransportSent
 send_to_key(Transport *self, int64_t tick_ms, const uint8_t *curve_key,
 			const NetAddress *addresses, int n, const uint8_t *frame, size_t len)
 {
-	Outbound   *link;
-	Inbound    *other = NULL;
+	Outbound   *out;
+	Inbound    *in;
+	TransportSent why = TRANSPORT_ERROR;
+	uint8_t		shared[CORE_KEY_BYTES];
 
 	self->now_ms = tick_ms;
 	if (len > TRANSPORT_FRAME_MAX || memcmp(curve_key, self->config.curve_public, CORE_KEY_BYTES) == 0)
 		return TRANSPORT_ERROR;
-	link = out_find(self, curve_key);
-	if (link != NULL)
+	out = out_find(self, curve_key);
+	if (out != NULL)
 	{
-		NetAddress	now = link->addresses[link->at];
-
-		if (!link->up && n > 0 && link->dealer.socket == NULL && out_addresses(link, addresses, n))
-			link->at = link->tried = 0;
-		else if (!link->up && n > 0 && out_addresses(link, addresses, n))
-		{
-			/* the one being tried stays what it is until it has failed */
-			memmove(link->addresses + 1, link->addresses, sizeof now * (TRANSPORT_ADDRESSES - 1));
-			link->addresses[0] = now;
-			link->at = 0;
-			link->tried = 1;
-			link->n_addresses = link->n_addresses < TRANSPORT_ADDRESSES ? link->n_addresses + 1 : TRANSPORT_ADDRESSES;
-		}
-		return out_send(self, link, frame, len);
+		if (!out->up && n > 0)
+			out_retarget(out, addresses, n);
+		return out_send(self, out, frame, len);
 	}
-	for (int i = 0; i < self->in_top; i++)
-	{
-		Inbound    *at = &self->in[i];
-
-		if (at->used && at->speaks && !at->cut && memcmp(at->key, curve_key, CORE_KEY_BYTES) == 0 &&
-			(other == NULL || at->serial > other->serial))
-			other = at;
-	}
+	in = in_find(self, curve_key);
 	if (n > 0)
 	{
-		Outbound	fresh = {.used = true, .fd = -1, .retry_ms = RETRY_FIRST_MS};
-		uint8_t		shared[CORE_KEY_BYTES];
-
 		/* with a key of low order everybody shares the same secret */
 		if (crypto_scalarmult(shared, self->config.curve_secret, curve_key) != 0)
 			return TRANSPORT_ERROR;
 		sodium_memzero(shared, sizeof shared);
-		if (!out_addresses(&fresh, addresses, n))
-			return other != NULL ? in_send(self, other, frame, len) : TRANSPORT_ERROR;
-		link = out_slot(self);
-		if (link == NULL && other == NULL)
-			return TRANSPORT_NO_ROOM;
-		if (link != NULL)
-		{
-			fresh.account = account_new();
-			if (fresh.account == NULL)
-				return TRANSPORT_NO_ROOM;
-			memcpy(fresh.key, curve_key, CORE_KEY_BYTES);
-			fresh.since_ms = tick_ms;
-			*link = fresh;
-			link->last = &link->first;
-			if (!out_attempt(self, link))
-				link->failed = true;
-			transport_wake(self);
-			return out_send(self, link, frame, len);
-		}
+		out = out_open(self, curve_key, addresses, n, &why);
+		if (out != NULL)
+			return out_send(self, out, frame, len);
 	}
-	return other != NULL ? in_send(self, other, frame, len) : TRANSPORT_ERROR;
+	return in != NULL ? in_send(self, in, frame, len) : why;
 }
 
 TransportSent
@@ -193,43 +157,38 @@ look_at_streams(Transport *self)
 
 	for (int i = 0; i < self->in_top; i++)
 	{
-		Inbound    *link = &self->in[i];
-		bool		fine;
+		Inbound    *in = &self->in[i];
 
-		if (!link->used || link->cut)
+		if (!in->link.used || in->cut)
 			continue;
-		fine = stream_look(&link->stream, link->fd, link->account, self->now_ms) &&
-			link->stream.held <= HELD_BYTES &&
-			!(in_shakes_hands(link) && link->stream.received > HANDSHAKE_BYTES) &&
-			(link->speaks || self->now_ms - link->since_ms < SILENT_MS);
-		if (!fine)
+		if (!in_is_sound(self, in))
 		{
-			in_reset(self, link);
+			in_reset(self, in);
 			continue;
 		}
-		all += link->stream.held;
-		if (link->stream.held > largest)
+		all += in->link.stream.held;
+		if (in->link.stream.held > largest)
 		{
-			largest = link->stream.held;
-			largest_in = link;
+			largest = in->link.stream.held;
+			largest_in = in;
 		}
 	}
 	for (int i = 0; i < TRANSPORT_LINKS_MAX; i++)
 	{
-		Outbound   *link = &self->out[i];
+		Outbound   *out = &self->out[i];
 
-		if (!link->used || !link->up || link->failed)
+		if (!out->link.used || !out->up || out->failed)
 			continue;
-		if (!stream_look(&link->stream, link->fd, link->account, self->now_ms) || link->stream.held > HELD_BYTES)
+		if (!link_look(&out->link, self->now_ms) || out->link.stream.held > HELD_BYTES)
 		{
-			out_reset(self, link);
+			out_reset(self, out);
 			continue;
 		}
-		all += link->stream.held;
-		if (link->stream.held > largest)
+		all += out->link.stream.held;
+		if (out->link.stream.held > largest)
 		{
-			largest = link->stream.held;
-			largest_out = link;
+			largest = out->link.stream.held;
+			largest_out = out;
 		}
 	}
 	if (all <= HELD_ALL_BYTES)
@@ -247,21 +206,16 @@ sweep(Transport *self)
 	if (self->now_ms - self->sweep_ms > STUCK_MS / 2 || self->now_ms < self->sweep_ms)
 	{
 		for (int i = 0; i < self->in_top; i++)
-			self->in[i].stream.taken_ms = 0;
+			self->in[i].link.stream.taken_ms = 0;
 		for (int i = 0; i < TRANSPORT_LINKS_MAX; i++)
-			self->out[i].stream.taken_ms = 0;
+			self->out[i].link.stream.taken_ms = 0;
 	}
 	self->sweep_ms = self->now_ms;
 	self->router.ready = self->monitor.ready = self->zap.ready = true;
 	for (int i = 0; i < TRANSPORT_LINKS_MAX; i++)
 		self->out[i].dealer.ready = self->out[i].monitor.ready = self->out[i].dealer.socket != NULL;
 	look_at_streams(self);
-	for (int i = 0; i < ADMITTED_MAX && self->n_admitted > 0; i++)
-		if (self->admitted[i].serial != 0 && self->now_ms - self->admitted[i].since_ms > 2 * SILENT_MS)
-		{
-			self->admitted[i].serial = 0;
-			self->n_admitted--;
-		}
+	zap_sweep(self);
 	if (self->closed && self->now_ms >= self->open_ms)
 		listener_close(self, false);
 }
@@ -275,20 +229,18 @@ monotonic_ms(void)
 	return (int64_t) t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-static bool
-poll_once(Transport *self, int64_t tick_ms, int slice, TransportReceive receive, void *context)
+/* Which sockets have news? */
+static void
+take_signals(Transport *self)
 {
 	struct epoll_event events[64];
-	int			n;
-	bool		more = false;
-	bool		skip_router;
-	int64_t		until_ms;
+	bool		news = true;
+	int			n = 64;
 
-	self->now_ms = tick_ms;
-	while ((n = epoll_wait(self->epoll, events, 64, 0)) > 0)
+	while (n == 64 && news)
 	{
-		bool		news = false;
-
+		news = false;
+		n = epoll_wait(self->epoll, events, 64, 0);
 		for (int i = 0; i < n; i++)
 		{
 			Port	   *port = events[i].data.ptr;
@@ -306,23 +258,24 @@ poll_once(Transport *self, int64_t tick_ms, int slice, TransportReceive receive,
 				port->ready = true;
 			}
 		}
-		if (n < 64 || !news)
-			break;
 	}
-	if (tick_ms - self->sweep_ms >= SWEEP_MS || tick_ms < self->sweep_ms)
-		sweep(self);
+}
 
+/* What became of connections of others, and those who want to be let in.  True when there is more. */
+static bool
+take_events(Transport *self)
+{
 	if (self->monitor.ready)
 	{
 		port_events(&self->monitor);
 		self->monitor.ready = in_events(self, 2000);
-		more |= self->monitor.ready;
 	}
 	if (self->starving)
 		listener_hang_up(self);
 	if (self->zap.ready)
 	{
 		int			left = 64;
+		bool		more = self->monitor.ready;
 
 		port_events(&self->zap);
 		while (left > 0 && zap_answer(self))
@@ -330,57 +283,116 @@ poll_once(Transport *self, int64_t tick_ms, int slice, TransportReceive receive,
 		self->zap.ready = left == 0;
 		more |= self->zap.ready;
 		port_sent(self, &self->zap);
+		return more;
 	}
-	out_step(self);
+	return self->monitor.ready;
+}
 
-	/*
-	 * Turns: eight of the ROUTER, which takes turns itself, two of each DEALER.  Time
-	 * counts, too, for a frame may cost a signature or a hundred.  So it may be up
-	 * after any frame, and who had it does not come first again.
-	 */
-	until_ms = monotonic_ms() + TURN_MS;
-	self->dealers_first = !self->dealers_first;
-	skip_router = self->dealers_first;
-	while (slice > 0)
+/* Frames that one poll may hand over. */
+typedef struct Turn
+{
+	int			left;			/* how many more */
+	int64_t		until_ms;		/* of monotonic_ms(): then no more, whatever is left */
+	TransportReceive receive;
+	void	   *context;
+} Turn;
+
+/* One has been handed over, at whatever cost. */
+static void
+turn_spend(Turn *turn)
+{
+	turn->left = monotonic_ms() < turn->until_ms ? turn->left - 1 : 0;
+}
+
+/* Up to eight frames of the ROUTER; true when there was one. */
+static bool
+take_router_frames(Transport *self, Turn *turn)
+{
+	bool		any = false;
+
+	for (int i = 0; i < 8 && turn->left > 0 && self->router.ready; i++)
 	{
-		bool		any = skip_router;
-		int			first = self->turn;
-
-		for (int i = 0; i < 8 && slice > 0 && self->router.ready && !skip_router; i++)
+		if (in_receive(self, turn->receive, turn->context))
 		{
-			if (in_receive(self, receive, context))
+			any = true;
+			turn_spend(turn);
+		}
+		else if ((port_events(&self->router) & ZMQ_POLLIN) == 0)
+			self->router.ready = false;
+	}
+	return any;
+}
+
+/* Up to two frames of each DEALER, from the one whose turn it is; true when there was one. */
+static bool
+take_dealer_frames(Transport *self, Turn *turn)
+{
+	bool		any = false;
+	int			first = self->turn;
+
+	for (int i = 0; i < TRANSPORT_LINKS_MAX && turn->left > 0; i++)
+	{
+		Outbound   *out = &self->out[(first + i) % TRANSPORT_LINKS_MAX];
+		uint64_t	serial = out->link.serial;
+
+		/* who receives a frame may close the link, and open another in its slot */
+		for (int j = 0; j < 2 && turn->left > 0 && out->link.used && out->link.serial == serial &&
+			 out->dealer.ready && out->dealer.socket != NULL; j++)
+		{
+			if (out_receive(self, out, turn->receive, turn->context))
 			{
 				any = true;
-				slice = monotonic_ms() < until_ms ? slice - 1 : 0;
+				turn_spend(turn);
+				self->turn = (first + i + 1) % TRANSPORT_LINKS_MAX;
 			}
-			else if ((port_events(&self->router) & ZMQ_POLLIN) == 0)
-				self->router.ready = false;
+			else if ((port_events(&out->dealer) & ZMQ_POLLIN) == 0)
+				out->dealer.ready = false;
 		}
-		skip_router = false;
-		for (int i = 0; i < TRANSPORT_LINKS_MAX && slice > 0; i++)
-		{
-			Outbound   *link = &self->out[(first + i) % TRANSPORT_LINKS_MAX];
-			uint64_t	serial = link->serial;
+	}
+	return any;
+}
 
-			for (int j = 0; j < 2 && slice > 0 && link->used && link->serial == serial && link->dealer.ready &&
-				 link->dealer.socket != NULL; j++)
-			{
-				if (out_receive(self, link, receive, context))
-				{
-					any = true;
-					slice = monotonic_ms() < until_ms ? slice - 1 : 0;
-					self->turn = (first + i + 1) % TRANSPORT_LINKS_MAX;
-				}
-				else if ((port_events(&link->dealer) & ZMQ_POLLIN) == 0)
-					link->dealer.ready = false;
-			}
-		}
+/*
+ * Turns: eight frames of the ROUTER, which takes turns between its connections itself,
+ * two of each DEALER.  Time counts, too, for a frame may cost a signature or a hundred.
+ * So the time may be up after any frame, and who had it does not come first again.
+ * True when more frames wait.
+ */
+static bool
+take_frames(Transport *self, Turn turn)
+{
+	bool		skip_router;
+	bool		more;
+
+	self->dealers_first = !self->dealers_first;
+	skip_router = self->dealers_first;
+	while (turn.left > 0)
+	{
+		bool		any = skip_router || take_router_frames(self, &turn);
+
+		skip_router = false;
+		any |= take_dealer_frames(self, &turn);
 		if (!any)
 			break;
 	}
-	more |= self->router.ready;
+	more = self->router.ready;
 	for (int i = 0; i < TRANSPORT_LINKS_MAX; i++)
-		more |= self->out[i].used && self->out[i].dealer.ready;
+		more |= self->out[i].link.used && self->out[i].dealer.ready;
+	return more;
+}
+
+static bool
+poll_once(Transport *self, int64_t tick_ms, int slice, TransportReceive receive, void *context)
+{
+	bool		more;
+
+	self->now_ms = tick_ms;
+	take_signals(self);
+	if (tick_ms - self->sweep_ms >= SWEEP_MS || tick_ms < self->sweep_ms)
+		sweep(self);
+	more = take_events(self);
+	out_step(self);
+	more |= take_frames(self, (Turn) {slice, monotonic_ms() + TURN_MS, receive, context});
 	if (more)
 		transport_wake(self);
 	return more;
@@ -423,31 +435,9 @@ drop_key(Transport *self, const uint8_t *curve_key)
 	if (out != NULL)
 		out_forget(self, out, false);
 	in_events(self, INT32_MAX);
-	for (int i = 0; i < self->in_top; i++)
-	{
-		Inbound    *link = &self->in[i];
-
-		if (link->used && !link->cut && link->speaks && memcmp(link->key, curve_key, CORE_KEY_BYTES) == 0)
-			in_cut(self, link);
-	}
-	/* One that has not spoken yet is not known by key: then all from there who have not. */
-	for (int i = 0; i < ADMITTED_MAX && self->n_admitted > 0; i++)
-	{
-		Admitted   *slot = &self->admitted[i];
-
-		if (slot->serial == 0 || memcmp(slot->key, curve_key, CORE_KEY_BYTES) != 0)
-			continue;
-		for (int j = 0; j < self->in_top; j++)
-		{
-			Inbound    *link = &self->in[j];
-
-			if (link->used && !link->cut && !link->speaks && link->accepted < slot->order &&
-				memcmp(link->address.ip, slot->ip, 16) == 0)
-				in_cut(self, link);
-		}
-		slot->serial = 0;
-		self->n_admitted--;
-	}
+	in_cut_key(self, curve_key);
+	/* one that has not spoken yet is not known by key: then all from there who have not */
+	zap_withdraw(self, curve_key);
 }
 
 void
@@ -465,13 +455,13 @@ void
 transport_drop_outbound(Transport *self, const uint8_t curve_key[CORE_KEY_BYTES])
 {
 	ContainFrame call;
-	Outbound   *link;
+	Outbound   *out;
 
 	if (transport_broken(self) || !CONTAIN_ENTER(self->containment, call))
 		return;
-	link = out_find(self, curve_key);
-	if (link != NULL)
-		out_forget(self, link, false);
+	out = out_find(self, curve_key);
+	if (out != NULL)
+		out_forget(self, out, false);
 	contain_leave(&call);
 }
 
@@ -481,10 +471,10 @@ transport_links(const Transport *self, TransportLinkInfo *out, int room)
 	int			n = 0;
 
 	for (int i = 0; i < TRANSPORT_LINKS_MAX; i++)
-		if (self->out[i].used && n++ < room)
+		if (self->out[i].link.used && n++ < room)
 			out_info(self, &self->out[i], &out[n - 1]);
 	for (int i = 0; i < self->in_top; i++)
-		if (self->in[i].used && self->in[i].speaks && !self->in[i].cut && n++ < room)
+		if (self->in[i].link.used && self->in[i].speaks && !self->in[i].cut && n++ < room)
 			in_info(self, &self->in[i], &out[n - 1]);
 	return n;
 }

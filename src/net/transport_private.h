@@ -32,6 +32,7 @@
 #define RETRY_FIRST_MS 100
 #define LINGER_MS 200
 #define STUCK_MS 30000			/* nothing of what waits has been taken */
+#define HELD_BYTES ((uint64_t) 16 << 20)	/* received of one connection, not seen yet */
 #define SILENT_MS 15000			/* an inbound connection without a frame */
 #define DOMAIN_NAME "vecdb"		/* of ZAP */
 #define VIA_INBOUND 4096		/* slots of outbound links are below */
@@ -68,58 +69,54 @@ typedef struct Stream
 	int64_t		taken_ms;		/* when that changed, or nothing waited */
 } Stream;
 
-typedef struct Outbound
+/* What a link is, whichever side made it. */
+typedef struct Link
 {
 	bool		used;
+	uint8_t		key[CORE_KEY_BYTES];	/* the peer's CURVE key */
+	uint64_t	serial;			/* of the connection, never used again; in TransportVia */
+	int			fd;				/* of the connection, libzmq's: it may be closed, and another's, at any time */
+	int64_t		since_ms;		/* in this state */
+	int64_t		heard_ms;		/* when the last frame came; 0: none */
+	Account    *account;
+	uint64_t	frames_in;
+	uint64_t	frames_out;
+	uint64_t	bytes_in;
+	uint64_t	bytes_out;
+	uint64_t	dropped;
+	Stream		stream;
+} Link;
+
+/* A link that we make. */
+typedef struct Outbound
+{
+	Link		link;			/* its fd is -1 while there is no connection */
 	bool		up;
 	bool		failed;			/* this attempt */
-	uint8_t		key[CORE_KEY_BYTES];
-	uint64_t	serial;			/* another for each connection */
 	NetAddress	addresses[TRANSPORT_ADDRESSES];
 	int			n_addresses;
 	int			at;				/* the address tried or connected to */
 	int			tried;			/* in this round */
 	Port		dealer;
 	Port		monitor;
-	int			fd;				/* of the connection, libzmq's; -1: none */
-	int64_t		since_ms;
 	int64_t		deadline_ms;	/* of the attempt; of the pause when there is no socket */
 	int64_t		retry_ms;
 	int64_t		used_ms;
-	int64_t		heard_ms;
-	Account    *account;
 	Frame	   *first;			/* waiting for the link */
 	Frame	  **last;
 	int			waiting;
-	uint64_t	frames_in;
-	uint64_t	frames_out;
-	uint64_t	bytes_in;
-	uint64_t	bytes_out;
-	uint64_t	dropped;
-	Stream		stream;
 } Outbound;
 
+/* A connection that another has made. */
 typedef struct Inbound
 {
-	bool		used;
+	Link		link;			/* key, serial and account are known once it speaks */
 	bool		cut;
-	bool		speaks;			/* a frame has come; all below is known */
-	int			fd;				/* libzmq's */
+	bool		speaks;			/* a frame has come */
 	uint64_t	accepted;		/* order of events */
-	uint64_t	serial;
-	int64_t		since_ms;
-	int64_t		heard_ms;
 	NetAddress	address;
 	uint64_t	subnet;
-	uint8_t		key[CORE_KEY_BYTES];
 	uint8_t		routing_id[ROUTING_ID_BYTES];
-	Account    *account;
-	uint64_t	frames_in;
-	uint64_t	frames_out;
-	uint64_t	bytes_in;
-	uint64_t	bytes_out;
-	uint64_t	dropped;
-	Stream		stream;
 } Inbound;
 
 /* What the ZAP handler let in, until its first frame tells which connection it is. */
@@ -230,6 +227,9 @@ extern void port_sent(Transport *self, Port *port);
 
 extern bool port_set_int(void *socket, int option, int value);
 
+/* What the ROUTER and every DEALER have in common: limits, heartbeats, times. */
+extern bool port_set_limits(const Transport *self, void *socket);
+
 /* One event of a monitor; false when there is none. */
 extern bool port_monitor_event(Port *monitor, uint16_t *event, uint32_t *value);
 
@@ -259,11 +259,22 @@ extern bool account_has_room(const Account *account, size_t len);
 extern uint64_t wire_bytes(size_t len);
 
 /*
- * Look at a connection, whose descriptor is libzmq's and may have ended.  False
- * when the peer has taken nothing for too long of what waits for it: heartbeats
- * would not notice, they wait in the same queue.
+ * Look at what TCP tells of a connection, which may have ended.  False when the
+ * peer has taken nothing for too long of what waits for it: heartbeats would not
+ * notice, they wait in the same queue.
  */
-extern bool stream_look(Stream *stream, int fd, const Account *account, int64_t now_ms);
+extern bool link_look(Link *self, int64_t now_ms);
+
+/* When it ends, what the kernel has to send is thrown away: it might wait for minutes. */
+extern void link_discard(const Link *self);
+
+/* Counts a frame, of the link and of the whole: sent, received, dropped. */
+extern void link_count_sent(Transport *transport, Link *self, size_t len);
+extern void link_count_received(Transport *transport, Link *self, size_t len);
+extern void link_count_dropped(Transport *transport, Link *self);
+
+/* What transport_links() tells of either direction; the rest is zero. */
+extern void link_info(const Transport *transport, const Link *self, TransportLinkInfo *out);
 
 /* ---- transport_listen.c ---- */
 
@@ -294,6 +305,18 @@ extern bool zap_answer(Transport *self);
 /* The other way round: who is it that libzmq says sent this message? */
 extern bool zap_whose(zmq_msg_t *msg, uint8_t key[CORE_KEY_BYTES], uint64_t *serial);
 
+/* The first frame of an admitted handshake has come.  When was it admitted, in order of events? */
+extern bool zap_take(Transport *self, uint64_t serial, uint64_t *order);
+
+/* Was anybody of this address admitted after that event, and has said nothing yet? */
+extern bool zap_has_admitted(const Transport *self, const uint8_t ip[16], uint64_t after);
+
+/* Hang up on whoever may be the connection of this key and has said nothing yet. */
+extern void zap_withdraw(Transport *self, const uint8_t *key);
+
+/* Forget those who have been admitted long ago and have said nothing since. */
+extern void zap_sweep(Transport *self);
+
 /* ---- link_in.c ---- */
 
 /* The living link of that direction that via names, or NULL. */
@@ -303,20 +326,23 @@ extern Inbound *in_of_via(const Transport *self, TransportVia via);
  * End a connection.  Its descriptor is libzmq's: by now it may be closed, and its
  * number may be another's, which then is a younger one of our listener's.
  */
-extern void in_cut(Transport *self, Inbound *link);
+extern void in_cut(Transport *self, Inbound *in);
 
 /* The same, and what the kernel has to send is thrown away: it might wait for minutes. */
-extern void in_reset(Transport *self, Inbound *link);
+extern void in_reset(Transport *self, Inbound *in);
 
-/* True when there may be more. */
+/* Takes up to `most` events of connections.  True when there may be more. */
 extern bool in_events(Transport *self, int most);
 
-/*
- * May all that has come of it be its handshake?  That lasts until it has READY, which
- * libzmq sends after our handler has answered; who speaks before does so on purpose.
- * What comes later, however much, acknowledges READY.
- */
-extern bool in_shakes_hands(const Inbound *link);
+/* The youngest connection of this key, or NULL. */
+extern Inbound *in_find(Transport *self, const uint8_t *key);
+
+/* Cuts all connections of this key; those that were accepted before, come from there and have said nothing. */
+extern void in_cut_key(Transport *self, const uint8_t *key);
+extern void in_cut_silent(Transport *self, const uint8_t ip[16], uint64_t before);
+
+/* False for one that is to be reset: for its handshake, its silence, what it takes or holds. */
+extern bool in_is_sound(Transport *self, Inbound *in);
 
 /*
  * Somebody from there has sent all of its handshake and waits for us.  Look at
@@ -326,13 +352,13 @@ extern bool in_shakes_hands(const Inbound *link);
 extern void in_look_at_handshakes(Transport *self, const uint8_t ip[16]);
 
 /* Gives libzmq a copy of a frame for this link. */
-extern TransportSent in_send(Transport *self, Inbound *link, const uint8_t *bytes, size_t len);
+extern TransportSent in_send(Transport *self, Inbound *in, const uint8_t *bytes, size_t len);
 
 /* One message of the ROUTER; false when there is none. */
 extern bool in_receive(Transport *self, TransportReceive receive, void *context);
 
 /* What transport_links() tells of it. */
-extern void in_info(const Transport *self, const Inbound *link, TransportLinkInfo *out);
+extern void in_info(const Transport *self, const Inbound *in, TransportLinkInfo *info);
 
 /* ---- link_out.c ---- */
 
@@ -342,33 +368,34 @@ extern Outbound *out_of_via(const Transport *self, TransportVia via);
 extern Outbound *out_find(const Transport *self, const uint8_t *key);
 
 /* Frees the frames that wait for the link. */
-extern void out_drop_waiting(Outbound *link);
+extern void out_drop_waiting(Outbound *out);
 
 /* Closes the link and frees its slot; tells config.unreachable if asked to. */
-extern void out_forget(Transport *self, Outbound *link, bool tell);
+extern void out_forget(Transport *self, Outbound *out, bool tell);
 
-/* A DEALER to the address at hand. */
-extern bool out_attempt(Transport *self, Outbound *link);
+/* Other addresses for a link that is not up. */
+extern void out_retarget(Outbound *out, const NetAddress *addresses, int n);
 
-/* Whom to give up for another: idle, unpinned, the least recently used. */
-extern Outbound *out_slot(Transport *self);
-
-/* Takes the usable ones of them; false, and nothing changed, when there are none. */
-extern bool out_addresses(Outbound *link, const NetAddress *addresses, int n);
+/*
+ * A link to this key, its first attempt begun.  NULL when no address is usable
+ * (*why is TRANSPORT_ERROR), or there is no room or memory (TRANSPORT_NO_ROOM).
+ */
+extern Outbound *out_open(Transport *self, const uint8_t *key, const NetAddress *addresses, int n,
+						  TransportSent *why);
 
 /* Queues a copy of a frame; it leaves at once when the link is up. */
-extern TransportSent out_send(Transport *self, Outbound *link, const uint8_t *bytes, size_t len);
+extern TransportSent out_send(Transport *self, Outbound *out, const uint8_t *bytes, size_t len);
 
 /* One message of its DEALER; false when there is none. */
-extern bool out_receive(Transport *self, Outbound *link, TransportReceive receive, void *context);
+extern bool out_receive(Transport *self, Outbound *out, TransportReceive receive, void *context);
 
 /* Cuts the connection for what the peer did; the link goes on as after any failure. */
-extern void out_reset(Transport *self, Outbound *link);
+extern void out_reset(Transport *self, Outbound *out);
 
 /* What became of each DEALER, the next attempt, frames that waited. */
 extern void out_step(Transport *self);
 
-extern void out_info(const Transport *self, const Outbound *link, TransportLinkInfo *out);
+extern void out_info(const Transport *self, const Outbound *out, TransportLinkInfo *info);
 
 /* ---- transport.c ---- */
 

@@ -110,14 +110,7 @@ start_sockets(Transport *self, char *error, size_t room)
 		zmq_setsockopt(router, ZMQ_ZAP_DOMAIN, DOMAIN_NAME, strlen(DOMAIN_NAME)) != 0 ||
 		!port_set_int(router, ZMQ_ZAP_ENFORCE_DOMAIN, 1) ||
 		!port_set_int(router, ZMQ_ROUTER_MANDATORY, 1) ||
-		!port_set_int(router, ZMQ_LINGER, LINGER_MS) ||
-		zmq_setsockopt(router, ZMQ_MAXMSGSIZE, &(int64_t) {TRANSPORT_FRAME_MAX + 64}, sizeof(int64_t)) != 0 ||
-		!port_set_int(router, ZMQ_RCVHWM, 0) ||
-		!port_set_int(router, ZMQ_SNDHWM, 0) ||
-		!port_set_int(router, ZMQ_HANDSHAKE_IVL, self->config.handshake_ms) ||
-		!port_set_int(router, ZMQ_HEARTBEAT_IVL, self->config.heartbeat_ms) ||
-		!port_set_int(router, ZMQ_HEARTBEAT_TIMEOUT, self->config.heartbeat_timeout_ms) ||
-		!port_set_int(router, ZMQ_HEARTBEAT_TTL, self->config.heartbeat_timeout_ms))
+		!port_set_limits(self, router))
 		return zmq_failed(error, room, "set up a socket with this libzmq");
 
 	/* Before the first connection: what has come in must all be seen. */
@@ -271,7 +264,7 @@ static bool
 close_sockets(Transport *self)
 {
 	for (int i = 0; i < TRANSPORT_LINKS_MAX; i++)
-		if (self->out[i].used)
+		if (self->out[i].link.used)
 			out_forget(self, &self->out[i], false);
 	if (self->monitor.socket != NULL)
 	{
@@ -319,10 +312,10 @@ transport_destroy(Transport **pointer)
 	for (int i = 0; i < TRANSPORT_LINKS_MAX; i++)
 	{
 		out_drop_waiting(&self->out[i]);
-		account_release(self->out[i].account);
+		account_release(self->out[i].link.account);
 	}
 	for (int i = 0; i < INBOUND_SLOTS; i++)
-		account_release(self->in[i].account);
+		account_release(self->in[i].link.account);
 	if (self->epoll >= 0)
 		close(self->epoll);
 	if (self->wake >= 0)

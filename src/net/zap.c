@@ -15,10 +15,20 @@
 
 #include <sodium.h>
 
+#include "core/assert.h"
 #include "net/address.h"
 
 #define ZAP_PARTS 7				/* version, request, domain, address, routing id, mechanism, key */
 
+static void
+forget(Transport *self, Admitted *slot)
+{
+	CORE_ASSERT(slot->serial != 0 && self->n_admitted > 0);
+	slot->serial = 0;
+	self->n_admitted--;
+}
+
+/* Numbers a handshake; the oldest that has said nothing makes room for it. */
 static Admitted *
 admit(Transport *self, const uint8_t *key, const char *ip)
 {
@@ -141,4 +151,49 @@ zap_whose(zmq_msg_t *msg, uint8_t key[CORE_KEY_BYTES], uint64_t *serial)
 		return false;
 	*serial = strtoull(user + CORE_KEY_BYTES * 2 + 1, &end, 16);
 	return *end == 0 && *serial != 0;
+}
+
+bool
+zap_take(Transport *self, uint64_t serial, uint64_t *order)
+{
+	for (int i = 0; i < ADMITTED_MAX; i++)
+		if (self->admitted[i].serial == serial)
+		{
+			*order = self->admitted[i].order;
+			forget(self, &self->admitted[i]);
+			return true;
+		}
+	return false;
+}
+
+bool
+zap_has_admitted(const Transport *self, const uint8_t ip[16], uint64_t after)
+{
+	for (int i = 0; i < ADMITTED_MAX && self->n_admitted > 0; i++)
+		if (self->admitted[i].serial != 0 && self->admitted[i].order > after &&
+			memcmp(self->admitted[i].ip, ip, 16) == 0)
+			return true;
+	return false;
+}
+
+void
+zap_withdraw(Transport *self, const uint8_t *key)
+{
+	for (int i = 0; i < ADMITTED_MAX && self->n_admitted > 0; i++)
+	{
+		Admitted   *slot = &self->admitted[i];
+
+		if (slot->serial == 0 || memcmp(slot->key, key, CORE_KEY_BYTES) != 0)
+			continue;
+		in_cut_silent(self, slot->ip, slot->order);
+		forget(self, slot);
+	}
+}
+
+void
+zap_sweep(Transport *self)
+{
+	for (int i = 0; i < ADMITTED_MAX && self->n_admitted > 0; i++)
+		if (self->admitted[i].serial != 0 && self->now_ms - self->admitted[i].since_ms > 2 * SILENT_MS)
+			forget(self, &self->admitted[i]);
 }

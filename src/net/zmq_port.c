@@ -100,6 +100,21 @@ port_set_int(void *socket, int option, int value)
 	return zmq_setsockopt(socket, option, &value, sizeof value) == 0;
 }
 
+bool
+port_set_limits(const Transport *self, void *socket)
+{
+	int64_t		longest = TRANSPORT_FRAME_MAX + 64;
+
+	return port_set_int(socket, ZMQ_LINGER, LINGER_MS) &&
+		zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &longest, sizeof longest) == 0 &&
+		port_set_int(socket, ZMQ_RCVHWM, 0) &&
+		port_set_int(socket, ZMQ_SNDHWM, 0) &&
+		port_set_int(socket, ZMQ_HANDSHAKE_IVL, self->config.handshake_ms) &&
+		port_set_int(socket, ZMQ_HEARTBEAT_IVL, self->config.heartbeat_ms) &&
+		port_set_int(socket, ZMQ_HEARTBEAT_TIMEOUT, self->config.heartbeat_timeout_ms) &&
+		port_set_int(socket, ZMQ_HEARTBEAT_TTL, self->config.heartbeat_timeout_ms);
+}
+
 /* One event of a monitor; false when there is none. */
 bool
 port_monitor_event(Port *monitor, uint16_t *event, uint32_t *value)

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/assert.h"
 #include "core/bytes.h"
 
 #define KEPT_SKEW_MS (INT64_C(100) * 366 * 86400000)	/* of statements that come from our own disk */
@@ -200,6 +201,7 @@ free_group(Node *self, int i)
 {
 	NodeGroup  *g = self->group[i];
 
+	CORE_ASSERT(i < self->n_groups && g->node == self);
 	mesh_reset(&g->mesh);
 	membership_reset(&g->membership);
 	bytes_wipe(g->root_secret, sizeof g->root_secret);

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/assert.h"
 #include "core/bytes.h"
 
 #define COMPLAIN_MS 10000
@@ -521,6 +522,8 @@ node_frame(Node *self, CoreClock clock, const uint8_t curve[CORE_KEY_BYTES], Lin
 	type = frame[6];
 	response = frame[7] == 1;
 	request = bytes_load(frame + 8, 8);
+	CORE_ASSERT(!peer->greeted || peer->record != NULL);
+	CORE_ASSERT(!self->handling);
 	self->handling = true;
 	self->via = via;
 	self->from = peer;

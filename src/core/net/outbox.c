@@ -10,6 +10,8 @@
 
 #include <string.h>
 
+#include "core/assert.h"
+
 #define HELLO_AGAIN_MS 2000
 #define HELLO_TIMEOUT_MS 5000
 #define WAITING_MS 2000			/* for a link, less than a request may take */
@@ -128,6 +130,7 @@ outbox_send_waiting(Node *self)
 		}
 		core_free(&self->memory, waiting->frame);
 	}
+	CORE_ASSERT(done <= self->n_waiting && self->n_waiting <= NODE_WAITING);
 	self->n_waiting -= done;
 	memmove(self->waiting, self->waiting + done, sizeof self->waiting[0] * (size_t) self->n_waiting);
 }

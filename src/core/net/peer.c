@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+#include "core/assert.h"
+
 static unsigned
 peer_slot(const uint8_t *curve)
 {
@@ -18,8 +20,12 @@ drop_peer(Node *self, NodePeer *peer)
 {
 	NodePeer  **at = &self->peer[peer_slot(peer->curve)];
 
+	CORE_ASSERT(peer != self->from);
 	while (*at != peer)
+	{
+		CORE_ASSERT(*at != NULL);
 		at = &(*at)->next;
+	}
 	*at = peer->next;
 	if (peer->record != NULL)
 		self->gone(self, &peer->record->id);

@@ -40,26 +40,11 @@ BuildLinkRest(BuildState *state)
 					node = HnswPageNode(page, layout, slot);
 					if (node->flags & HNSW_NODE_UNLINKED)
 					{
-						const char *stored;
-						uint32		bytes;
-
 						if (!(node->flags & HNSW_NODE_USED) || node->ntids < 1)
 							HnswCorrupt(state->rel, block, "A node that waits for its links is not in use, or has no row.");
-						stored = HnswReadValue(index, buffer, node, HNSW_BASE, &bytes);
 						ref = HnswMakeRef(block, slot, node->generation);
 						tid = node->tids[0];
-						memset(&value, 0, sizeof(value));
-						if (index->coded)
-						{
-							value.rotated = palloc(sizeof(float) * index->padded);
-							packed12_load((const uint8 *) stored, index->padded, node->scale, value.rotated);
-							value.norm = node->norm;
-						}
-						else
-						{
-							value.raw = memcpy(palloc(bytes), stored, bytes);
-							value.raw_bytes = bytes;
-						}
+						HnswLoadValue(index, buffer, node, HNSW_BASE, &value);
 					}
 				}
 				UnlockReleaseBuffer(buffer);

@@ -140,6 +140,8 @@ extern float HnswPackedDistance(const HnswIndex *index, const float *q, const ui
 extern const char *HnswTryReadValue(HnswIndex *index, Buffer buffer, const HnswNode *node, int kind, uint32 *bytes,
 									const char **fault);
 extern const char *HnswReadValue(HnswIndex *index, Buffer buffer, const HnswNode *node, int kind, uint32 *bytes);
+extern char *HnswCopyValue(HnswIndex *index, Buffer buffer, const HnswNode *node, int kind, uint32 *bytes);
+extern void HnswLoadValue(HnswIndex *index, Buffer buffer, const HnswNode *node, int kind, HnswValue *value);
 extern float HnswNodeDistance(HnswIndex *index, Buffer buffer, const HnswNode *node, int kind, const HnswValue *value);
 
 #endif							/* HNSW_INDEX_H */

@@ -9,6 +9,7 @@
 
 #include "core/vec/pool.h"
 #include "index/hnsw/hnsw_index.h"
+#include "index/hnsw/ref_set.h"
 
 /* A node that a search has expanded. */
 typedef struct HnswFound
@@ -87,10 +88,7 @@ typedef struct HnswSearch
 	int			nlive;			/* of found: nodes that leave their places in the pool to no other */
 	bool		dropped;		/* a candidate found no room in the pool, or lost it, and was not spilled */
 
-	/* open-addressing hash of the expanded (coded) or seen (plain) */
-	uint32		hash_mask;
-	uint32		hash_used;
-	HnswRef    *hash;
+	HnswRefSet	seen;			/* the expanded (coded), all that were seen (plain) */
 
 	int			nfound;
 	int			found_allocated;

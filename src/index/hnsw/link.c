@@ -527,7 +527,6 @@ add_link_plain(HnswIndex *index, int kind, HnswRef target, HnswRef ref, const Hn
 		Buffer		buffer = HnswReadNode(index, target, kind, BUFFER_LOCK_SHARE, &node);
 		PlainLinks	links;
 		uint32		bytes;
-		const char *value;
 		char	   *own;
 		bool		added;
 
@@ -546,9 +545,7 @@ add_link_plain(HnswIndex *index, int kind, HnswRef target, HnswRef ref, const Hn
 			return true;
 		}
 		HnswCopyLinks(&links.list, node, layout);
-		value = HnswReadValue(index, buffer, node, kind, &bytes);
-		own = palloc(bytes);
-		memcpy(own, value, bytes);
+		own = HnswCopyValue(index, buffer, node, kind, &bytes);
 		UnlockReleaseBuffer(buffer);
 		compare_links(index, kind, own, stored, &links);
 		pfree(own);
@@ -646,13 +643,11 @@ HnswReadStored(HnswIndex *index, int kind, HnswRef ref, HnswStored *stored, Code
 	const HnswLayout *layout = &index->layout[kind];
 	HnswNode   *node;
 	Buffer		buffer = HnswReadNode(index, ref, kind, BUFFER_LOCK_SHARE, &node);
-	const char *value;
 
 	if (node == NULL)
 		return false;
 	memset(stored, 0, sizeof(HnswStored));
-	value = HnswReadValue(index, buffer, node, kind, &stored->nbytes);
-	stored->bytes = memcpy(palloc(stored->nbytes), value, stored->nbytes);
+	stored->bytes = HnswCopyValue(index, buffer, node, kind, &stored->nbytes);
 	stored->scale = node->scale;
 	stored->norm = node->norm;
 	stored->error = node->error;

@@ -34,8 +34,6 @@
 #include "utils/float.h"
 #include "utils/memutils.h"
 
-#define INITIAL_HASH		512
-
 /* The key of where a search begins, in place of an estimate */
 #define FROM_START			(-FLT_MAX)
 
@@ -79,8 +77,7 @@ HnswSearchCreate(HnswIndex *index, MemoryContext context)
 		}
 	}
 	self->judged = true;
-	self->hash_mask = INITIAL_HASH - 1;
-	self->hash = palloc(sizeof(HnswRef) * INITIAL_HASH);
+	HnswRefSetInit(&self->seen, context);
 	self->found_allocated = 128;
 	self->found = palloc(sizeof(HnswFound) * self->found_allocated);
 	MemoryContextSwitchTo(old);
@@ -102,78 +99,6 @@ HnswSearchSetValue(HnswSearch *self, const HnswValue *value)
 							self->code_query[kind].table);
 		}
 	}
-}
-
-/* ---------------------------------------------------------------------
- * Hash of references
- * --------------------------------------------------------------------- */
-
-static inline uint32
-hash_ref(HnswRef ref)
-{
-	return (uint32) ((ref * UINT64CONST(0x9E3779B97F4A7C15)) >> 32);
-}
-
-static void
-hash_reset(HnswSearch *self)
-{
-	self->hash_used = 0;
-	memset(self->hash, 0xFF, sizeof(HnswRef) * (self->hash_mask + 1));
-}
-
-static void
-hash_grow(HnswSearch *self)
-{
-	HnswRef    *old = self->hash;
-	uint32		n = self->hash_mask + 1;
-
-	self->hash_mask = 2 * n - 1;
-	self->hash = MemoryContextAllocHuge(self->context, sizeof(HnswRef) * 2 * n);
-	memset(self->hash, 0xFF, sizeof(HnswRef) * 2 * n);
-	for (uint32 i = 0; i < n; i++)
-	{
-		if (old[i] != HNSW_NO_REF)
-		{
-			uint32		at = hash_ref(old[i]) & self->hash_mask;
-
-			while (self->hash[at] != HNSW_NO_REF)
-				at = (at + 1) & self->hash_mask;
-			self->hash[at] = old[i];
-		}
-	}
-	pfree(old);
-}
-
-/* Returns false where it is in already. */
-static bool
-hash_add(HnswSearch *self, HnswRef ref)
-{
-	uint32		at = hash_ref(ref) & self->hash_mask;
-
-	while (self->hash[at] != HNSW_NO_REF)
-	{
-		if (self->hash[at] == ref)
-			return false;
-		at = (at + 1) & self->hash_mask;
-	}
-	self->hash[at] = ref;
-	if (++self->hash_used * 2 > self->hash_mask)
-		hash_grow(self);
-	return true;
-}
-
-static bool
-hash_has(HnswSearch *self, HnswRef ref)
-{
-	uint32		at = hash_ref(ref) & self->hash_mask;
-
-	while (self->hash[at] != HNSW_NO_REF)
-	{
-		if (self->hash[at] == ref)
-			return true;
-		at = (at + 1) & self->hash_mask;
-	}
-	return false;
 }
 
 /* ---------------------------------------------------------------------
@@ -371,7 +296,7 @@ expand_coded(HnswSearch *self, int kind, HnswRef ref, bool again)
 	int			nlinks;
 	bool		live;
 
-	if (!again && !hash_add(self, ref))
+	if (!again && !HnswRefSetAdd(&self->seen, ref))
 		return false;
 	buffer = HnswReadNode(index, ref, kind, BUFFER_LOCK_SHARE, &node);
 	if (node == NULL)
@@ -414,7 +339,7 @@ expand_coded(HnswSearch *self, int kind, HnswRef ref, bool again)
 		/* an iterative scan comes back for what lies behind */
 		for (int i = 0; i < n; i++)
 		{
-			if (!hash_has(self, refs[i]))
+			if (!HnswRefSetHas(&self->seen, refs[i]))
 				spill(self, refs[i], keys[i]);
 		}
 		return false;
@@ -423,7 +348,7 @@ expand_coded(HnswSearch *self, int kind, HnswRef ref, bool again)
 	/* without those that were expanded already, and those that earlier ones left no room for */
 	for (int i = 0, batch = 0; i < n; i++)
 	{
-		if (!hash_has(self, refs[i]))
+		if (!HnswRefSetHas(&self->seen, refs[i]))
 		{
 			HnswPrefetchRecent(self->index, refs[i]);
 			refs[batch] = refs[i];
@@ -482,7 +407,7 @@ expand_plain(HnswSearch *self, int kind, HnswRef ref, float distance, bool again
 		{
 			HnswRef		neighbor = HnswLinkGet(&links[i]);
 
-			if (!hash_has(self, neighbor))
+			if (!HnswRefSetHas(&self->seen, neighbor))
 				spill(self, neighbor, distance);
 		}
 		return false;
@@ -492,7 +417,7 @@ expand_plain(HnswSearch *self, int kind, HnswRef ref, float distance, bool again
 	{
 		HnswRef		neighbor = HnswLinkGet(&links[i]);
 
-		if (hash_add(self, neighbor))
+		if (HnswRefSetAdd(&self->seen, neighbor))
 			offer_plain(self, kind, neighbor);
 	}
 	return live;
@@ -634,9 +559,9 @@ take_up_dropped(HnswSearch *self, int kind, int ef)
 	self->keep_spilled = true;
 	self->later_round = true;
 	pool_reset(self, self->pool.capacity);
-	hash_reset(self);
+	HnswRefSetClear(&self->seen);
 	for (int i = 0; i < n; i++)
-		hash_add(self, self->found[i].ref);
+		HnswRefSetAdd(&self->seen, self->found[i].ref);
 	for (int i = 0; i < n; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
@@ -742,7 +667,7 @@ offer_starts(HnswSearch *self, int kind, const HnswRef *starts, int nstarts)
 
 			pool_offer(self, 1, &starts[i], &nearest);
 		}
-		else if (hash_add(self, starts[i]))
+		else if (HnswRefSetAdd(&self->seen, starts[i]))
 			offer_plain(self, kind, starts[i]);
 	}
 }
@@ -781,9 +706,9 @@ leave_dead(HnswSearch *self)
 		else
 			dead[ndead++] = self->found[i].ref;
 	}
-	hash_reset(self);
+	HnswRefSetClear(&self->seen);
 	for (int i = 0; i < ndead; i++)
-		hash_add(self, dead[i]);
+		HnswRefSetAdd(&self->seen, dead[i]);
 	self->nfound = 0;
 	self->nlive = 0;
 	self->values_used = 0;
@@ -808,7 +733,7 @@ void
 HnswSearchLevel(HnswSearch *self, int kind, const HnswRef *starts, int nstarts, int capacity, int ef)
 {
 	pool_reset(self, Max(capacity, nstarts));
-	hash_reset(self);
+	HnswRefSetClear(&self->seen);
 	self->nfound = 0;
 	self->values_used = 0;
 	self->nspilled = 0;
@@ -859,7 +784,7 @@ HnswSearchMore(HnswSearch *self, int kind)
 	{
 		HnswSpilled candidate = unspill(self);
 
-		if (!self->index->coded || !hash_has(self, candidate.ref))
+		if (!self->index->coded || !HnswRefSetHas(&self->seen, candidate.ref))
 			pool_offer(self, 1, &candidate.ref, &candidate.key);
 	}
 	if (self->pool.size == 0)
@@ -875,7 +800,7 @@ HnswSearchMore(HnswSearch *self, int kind)
 float
 HnswSearchFrontier(HnswSearch *self)
 {
-	while (self->nspilled > 0 && self->index->coded && hash_has(self, self->spilled[0].ref))
+	while (self->nspilled > 0 && self->index->coded && HnswRefSetHas(&self->seen, self->spilled[0].ref))
 		unspill(self);
 	if (self->nspilled == 0)
 		return get_float4_infinity();

@@ -23,50 +23,6 @@
 #include "storage/lmgr.h"
 #include "utils/memutils.h"
 
-void
-DeadInit(DeadSet *set, MemoryContext context)
-{
-	set->mask = 1023;
-	set->n = 0;
-	set->ref = MemoryContextAllocHuge(context, sizeof(HnswRef) * (set->mask + 1));
-	memset(set->ref, 0xFF, sizeof(HnswRef) * (set->mask + 1));
-}
-
-void
-DeadAdd(DeadSet *set, HnswRef ref)
-{
-	uint64		at;
-
-	if ((set->n + 1) * 2 > set->mask)
-	{
-		HnswRef    *old = set->ref;
-		uint64		size = set->mask + 1;
-
-		set->mask = 2 * size - 1;
-		set->ref = MemoryContextAllocHuge(GetMemoryChunkContext(old), sizeof(HnswRef) * 2 * size);
-		memset(set->ref, 0xFF, sizeof(HnswRef) * 2 * size);
-		for (uint64 i = 0; i < size; i++)
-		{
-			if (old[i] == HNSW_NO_REF)
-				continue;
-			at = hash_place(old[i]) & set->mask;
-			while (set->ref[at] != HNSW_NO_REF)
-				at = (at + 1) & set->mask;
-			set->ref[at] = old[i];
-		}
-		pfree(old);
-	}
-	at = hash_place(ref) & set->mask;
-	while (set->ref[at] != HNSW_NO_REF)
-	{
-		if (set->ref[at] == ref)
-			return;
-		at = (at + 1) & set->mask;
-	}
-	set->ref[at] = ref;
-	set->n++;
-}
-
 Buffer
 VacuumReadPage(VacuumState *state, BlockNumber block, int lockmode)
 {
@@ -91,7 +47,7 @@ replace_entry(VacuumState *state)
 
 	LockPage(state->rel, HNSW_META_BLOCK, ExclusiveLock);
 	HnswReadEntry(index, &entry, &level);
-	if (level >= 0 && DeadHas(&state->dead[level > 0 ? HNSW_UPPER : HNSW_BASE], entry))
+	if (level >= 0 && HnswRefSetHas(&state->dead[level > 0 ? HNSW_UPPER : HNSW_BASE], entry))
 	{
 		Buffer		buffer = ReadBuffer(state->rel, HNSW_META_BLOCK);
 		HnswChange	change;
@@ -143,8 +99,8 @@ begin(VacuumState *state, IndexVacuumInfo *info, IndexBulkDeleteResult *stats)
 	state->stats = stats;
 	state->best = HNSW_NO_REF;
 	state->best_level = -1;
-	DeadInit(&state->dead[HNSW_BASE], state->context);
-	DeadInit(&state->dead[HNSW_UPPER], state->context);
+	HnswRefSetInit(&state->dead[HNSW_BASE], state->context);
+	HnswRefSetInit(&state->dead[HNSW_UPPER], state->context);
 }
 
 IndexBulkDeleteResult *

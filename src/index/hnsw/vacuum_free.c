@@ -176,7 +176,7 @@ stamp_page(VacuumState *state, BlockNumber block, FullTransactionId xid)
 			HnswNode   *node = HnswPageNode(page, layout, slot);
 
 			if (!(node->flags & HNSW_NODE_USED) || !(node->flags & HNSW_NODE_DEAD) ||
-				!DeadHas(&state->dead[kind], HnswMakeRef(block, slot, node->generation)))
+				!HnswRefSetHas(&state->dead[kind], HnswMakeRef(block, slot, node->generation)))
 				continue;
 			if (!changed)
 			{

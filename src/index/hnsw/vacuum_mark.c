@@ -69,7 +69,7 @@ remove_rows(VacuumState *state, Buffer buffer, IndexBulkDeleteCallback callback,
 				}
 				node->flags |= HNSW_NODE_DEAD;
 			}
-			DeadAdd(&state->dead[HNSW_BASE], HnswMakeRef(block, slot, node->generation));
+			HnswRefSetAdd(&state->dead[HNSW_BASE], HnswMakeRef(block, slot, node->generation));
 		}
 		else
 			state->stats->num_index_tuples += kept;
@@ -98,10 +98,10 @@ remove_upper(VacuumState *state, Buffer buffer)
 		HnswRef		down = HnswLinkGet(&node->down);
 
 		if (!(node->flags & HNSW_NODE_USED) || (node->flags & HNSW_NODE_REMOVED) ||
-			DeadHas(&state->dead[HNSW_UPPER], ref))
+			HnswRefSetHas(&state->dead[HNSW_UPPER], ref))
 			continue;
 		if (!(node->flags & HNSW_NODE_DEAD) &&
-			DeadHas(&state->dead[node->level == 1 ? HNSW_BASE : HNSW_UPPER], down))
+			HnswRefSetHas(&state->dead[node->level == 1 ? HNSW_BASE : HNSW_UPPER], down))
 		{
 			HnswChange	change;
 
@@ -112,7 +112,7 @@ remove_upper(VacuumState *state, Buffer buffer)
 		}
 		if (node->flags & HNSW_NODE_DEAD)
 		{
-			DeadAdd(&state->dead[HNSW_UPPER], ref);
+			HnswRefSetAdd(&state->dead[HNSW_UPPER], ref);
 			found = true;
 		}
 	}

@@ -49,7 +49,7 @@ typedef struct Repair
 	HnswLinkList before;
 
 	/* the live neighbors first, then those found, in order of distance */
-	DeadSet		known;			/* all of them */
+	HnswRefSet	known;			/* all of them */
 	int			ncandidates;
 	int			most_candidates;
 	Candidate  *candidates;
@@ -76,7 +76,7 @@ add_candidate(Repair *repair, HnswRef ref, float distance)
 {
 	Candidate  *candidate = &repair->candidates[repair->ncandidates++];
 
-	DeadAdd(&repair->known, ref);
+	HnswRefSetAdd(&repair->known, ref);
 	candidate->ref = ref;
 	candidate->distance = distance;
 }
@@ -109,7 +109,7 @@ add_beyond(Repair *repair, HnswRef dead)
 		{
 			HnswRef		ref = HnswLinkGet(&HnswNodeLinks(node, layout)[first + i]);
 
-			if (ref == repair->self || DeadHas(&repair->state->dead[kind], ref) || DeadHas(&repair->known, ref))
+			if (ref == repair->self || HnswRefSetHas(&repair->state->dead[kind], ref) || HnswRefSetHas(&repair->known, ref))
 				continue;
 			add_candidate(repair, ref, isnan(estimates[i]) ? FLT_MAX : estimates[i]);
 		}
@@ -128,8 +128,6 @@ read_neighbor(Repair *repair, HnswRef ref, HnswNeighbor *neighbor)
 	const HnswValue *own = &repair->own;
 	HnswNode   *node;
 	Buffer		buffer = HnswReadNode(index, ref, repair->kind, BUFFER_LOCK_SHARE, &node);
-	const char *value;
-	char	   *copy;
 
 	if (node == NULL)
 		return false;
@@ -138,17 +136,14 @@ read_neighbor(Repair *repair, HnswRef ref, HnswNeighbor *neighbor)
 		UnlockReleaseBuffer(buffer);
 		return false;
 	}
-	value = HnswReadValue(index, buffer, node, repair->kind, &neighbor->value_bytes);
-	copy = palloc(neighbor->value_bytes);
-	memcpy(copy, value, neighbor->value_bytes);
 	neighbor->ref = ref;
-	neighbor->value = copy;
+	neighbor->value = HnswCopyValue(index, buffer, node, repair->kind, &neighbor->value_bytes);
 	neighbor->scale = node->scale;
 	neighbor->occluded = false;
 	neighbor->pinned = false;
 	neighbor->stays = false;
 	UnlockReleaseBuffer(buffer);
-	neighbor->distance = HnswStoredDistance(index, own->rotated, own->raw, copy, neighbor->scale);
+	neighbor->distance = HnswStoredDistance(index, own->rotated, own->raw, neighbor->value, neighbor->scale);
 	return true;
 }
 
@@ -184,7 +179,7 @@ add_by_search(Repair *repair, int most)
 	{
 		HnswFound  *found = &search->found[i];
 
-		if ((found->flags & HNSW_NODE_DEAD) || found->ref == repair->self || DeadHas(&repair->known, found->ref))
+		if ((found->flags & HNSW_NODE_DEAD) || found->ref == repair->self || HnswRefSetHas(&repair->known, found->ref))
 			continue;
 		add_candidate(repair, found->ref, found->distance);
 	}
@@ -230,8 +225,6 @@ read_node(Repair *repair)
 	const HnswLayout *layout = &index->layout[kind];
 	HnswNode   *node;
 	Buffer		buffer = HnswReadNode(index, repair->self, kind, BUFFER_LOCK_SHARE, &node);
-	const char *value;
-	uint32		bytes;
 	bool		touched = false;
 
 	if (node == NULL)
@@ -239,25 +232,13 @@ read_node(Repair *repair)
 	repair->level = node->level;
 	HnswCopyLinks(&repair->before, node, layout);
 	for (int i = 0; i < repair->before.n && !touched; i++)
-		touched = DeadHas(&repair->state->dead[kind], HnswLinkGet(&repair->before.links[i]));
+		touched = HnswRefSetHas(&repair->state->dead[kind], HnswLinkGet(&repair->before.links[i]));
 	if (!touched)
 	{
 		UnlockReleaseBuffer(buffer);
 		return false;
 	}
-	memset(&repair->own, 0, sizeof(HnswValue));
-	value = HnswReadValue(index, buffer, node, kind, &bytes);
-	if (index->coded)
-	{
-		repair->own.rotated = palloc(sizeof(float) * index->padded);
-		packed12_load((const uint8 *) value, index->padded, node->scale, repair->own.rotated);
-		repair->own.norm = node->norm;
-	}
-	else
-	{
-		repair->own.raw = memcpy(palloc(bytes), value, bytes);
-		repair->own.raw_bytes = bytes;
-	}
+	HnswLoadValue(index, buffer, node, kind, &repair->own);
 	UnlockReleaseBuffer(buffer);
 
 	if (index->coded)
@@ -274,7 +255,7 @@ static void
 find_neighbors(Repair *repair)
 {
 	HnswIndex  *index = repair->state->index;
-	const DeadSet *dead = &repair->state->dead[repair->kind];
+	const HnswRefSet *dead = &repair->state->dead[repair->kind];
 	int			links = index->layout[repair->kind].links;
 	int			most_read = index->coded ? MOST_READ(links) : index->ef_construction;
 	int			nlive;
@@ -282,14 +263,14 @@ find_neighbors(Repair *repair)
 	repair->most_candidates = links * (links + 2);
 	repair->neighbors = palloc(sizeof(HnswNeighbor) * (links + most_read));
 	repair->candidates = palloc(sizeof(Candidate) * (repair->most_candidates + index->ef_construction));
-	DeadInit(&repair->known, repair->state->node_context);
+	HnswRefSetInit(&repair->known, repair->state->node_context);
 
 	for (int i = 0; i < repair->before.n; i++)
 	{
 		HnswRef		ref = HnswLinkGet(&repair->before.links[i]);
 		HnswNeighbor *neighbor = &repair->neighbors[repair->nneighbors];
 
-		if (DeadHas(dead, ref) || !read_neighbor(repair, ref, neighbor))
+		if (HnswRefSetHas(dead, ref) || !read_neighbor(repair, ref, neighbor))
 			continue;
 		neighbor->pinned = HnswBitGet(repair->before.pinned, i);
 		neighbor->stays = neighbor->pinned || repair->thorough;
@@ -301,7 +282,7 @@ find_neighbors(Repair *repair)
 	{
 		HnswRef		ref = HnswLinkGet(&repair->before.links[i]);
 
-		if (DeadHas(dead, ref))
+		if (HnswRefSetHas(dead, ref))
 			add_beyond(repair, ref);
 	}
 	if (repair->ncandidates < links / 2 || repair->thorough)
@@ -419,7 +400,7 @@ VacuumRepair(VacuumState *state)
 				if (!(node->flags & HNSW_NODE_USED) || (node->flags & HNSW_NODE_DEAD))
 					continue;
 				for (int i = 0; i < node->nlinks && !touched; i++)
-					touched = DeadHas(&state->dead[kind], HnswLinkGet(&HnswNodeLinks(node, layout)[i]));
+					touched = HnswRefSetHas(&state->dead[kind], HnswLinkGet(&HnswNodeLinks(node, layout)[i]));
 				if (touched)
 					refs[nrefs++] = ref;
 				if (node->level > state->best_level || state->best_level < 0)

@@ -83,7 +83,7 @@ read_pinned(VacuumState *state, int kind, Groups *groups, uint64 i)
 
 		if (!HnswBitGet(HnswNodePinned(node, layout), k))
 			continue;
-		if (DeadHas(&state->dead[kind], other))
+		if (HnswRefSetHas(&state->dead[kind], other))
 		{
 			uint64		a = find_group(groups, i);
 			uint64		b = find_group(groups, find_dead(groups, other));
@@ -126,7 +126,7 @@ join(VacuumState *state, int kind, HnswRef a, HnswRef b)
 void
 VacuumRepairTree(VacuumState *state, int kind)
 {
-	DeadSet    *dead = &state->dead[kind];
+	HnswRefSet *dead = &state->dead[kind];
 	Groups		groups;
 	MemoryContext old;
 

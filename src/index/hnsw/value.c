@@ -418,6 +418,36 @@ HnswReadValue(HnswIndex *index, Buffer buffer, const HnswNode *node, int kind, u
 	return value;
 }
 
+/* The same, copied to memory of the current context. */
+char *
+HnswCopyValue(HnswIndex *index, Buffer buffer, const HnswNode *node, int kind, uint32 *bytes)
+{
+	const char *value = HnswReadValue(index, buffer, node, kind, bytes);
+
+	return memcpy(palloc(*bytes), value, *bytes);
+}
+
+/*
+ * A node's value as one that is to be searched for, in memory of the current context.
+ * The caller holds a lock on the node's page.
+ */
+void
+HnswLoadValue(HnswIndex *index, Buffer buffer, const HnswNode *node, int kind, HnswValue *value)
+{
+	memset(value, 0, sizeof(HnswValue));
+	if (index->coded)
+	{
+		uint32		bytes;
+		const char *stored = HnswReadValue(index, buffer, node, kind, &bytes);
+
+		value->rotated = palloc(sizeof(float) * index->padded);
+		packed12_load((const uint8 *) stored, index->padded, node->scale, value->rotated);
+		value->norm = node->norm;
+	}
+	else
+		value->raw = HnswCopyValue(index, buffer, node, kind, &value->raw_bytes);
+}
+
 /*
  * Distance of a node from a prepared value: squared Euclidean, negative inner
  * product, or HnswRawDistance.  The caller holds a lock on the node's page.

@@ -17,6 +17,13 @@
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
+/* Most links of a node on a level. */
+static inline int
+most_links(const BuildState *state, int level)
+{
+	return level > 0 ? state->index->m : 2 * state->index->m;
+}
+
 static inline float
 value_distance(BuildState *state, const char *a, float a_scale, float a_norm2, BuildNode *node)
 {
@@ -102,7 +109,7 @@ static void
 search_level(BuildState *state, int level, int capacity)
 {
 	HnswIndex  *index = state->index;
-	int			most = level > 0 ? index->m : 2 * index->m;
+	int			most = most_links(state, level);
 	int			prefetch = Min(BuildValueBytes(index, state->shared->scalar_bits), 1024);
 	Size		offset = BuildValueOffset(index);
 	int			next = 0;
@@ -236,7 +243,7 @@ between_nodes(void *arg, int i)
 static bool
 add_back_link(BuildState *state, uint32 target_id, int level, uint32 id, BuildNode *node, float distance, HnswPin pin)
 {
-	int			most = level > 0 ? state->index->m : 2 * state->index->m;
+	int			most = most_links(state, level);
 	BuildNode  *target = BuildGetNode(state, target_id);
 	BuildLinks *links = BuildGetLinks(state, target, level);
 	float	   *distances = LinkDistances(links, most);
@@ -282,7 +289,7 @@ add_back_link(BuildState *state, uint32 target_id, int level, uint32 id, BuildNo
 static uint32
 find_parent(BuildState *state, int level, uint32 at, uint32 id, BuildNode *node)
 {
-	int			most = level > 0 ? state->index->m : 2 * state->index->m;
+	int			most = most_links(state, level);
 	uint32		from = id;
 	uint32		random = hash_bytes_uint32(id);
 
@@ -312,13 +319,13 @@ find_parent(BuildState *state, int level, uint32 at, uint32 id, BuildNode *node)
 }
 
 /*
- * The link to the nearest neighbour is pinned from the beginning; when another
+ * The link to the nearest neighbor is pinned from the beginning; when another
  * became the parent, that one is.
  */
 static void
 pin_parent(BuildState *state, uint32 id, BuildNode *node, int level, uint32 nearest, uint32 parent)
 {
-	int			most = level > 0 ? state->index->m : 2 * state->index->m;
+	int			most = most_links(state, level);
 	BuildLinks *links = BuildGetLinks(state, node, level);
 	bool		found = false;
 
@@ -378,142 +385,217 @@ merge_equal(BuildState *state, uint32 id, BuildNode *node)
 	return false;
 }
 
+/* What a new node finds on one level. */
+typedef struct LevelFound
+{
+	int			nchosen;
+	uint32	   *chosen;			/* its neighbors to be, the nearest first */
+	float	   *distance;
+	uint8	   *occluded;
+	int			nothers;
+	PoolEntry  *others;			/* all that the search came by: who may be its parent instead */
+} LevelFound;
+
+/* A node on its way into the graph. */
+typedef struct NewNode
+{
+	uint32		id;
+	BuildNode  *node;
+	uint32		entry;			/* when the search began, or NO_NODE */
+	int			entry_level;
+	bool		exclusive;		/* how entry_lock is held until the end; else it is released */
+	int			top;			/* highest level on which it has neighbors; -1 for none */
+	LevelFound	found[HNSW_MAX_LEVEL + 1];
+} NewNode;
+
+/*
+ * Read the entry point.  Where the node will be above all others, entry_lock stays
+ * held exclusively: until the node is linked nobody else becomes the entry point.
+ */
 static void
-insert_node(BuildState *state, uint32 id, uint32 nnodes)
+read_entry(BuildState *state, NewNode *new)
 {
 	BuildShared *shared = state->shared;
-	HnswIndex  *index = state->index;
-	BuildNode  *node = BuildGetNode(state, id);
-	uint32		entry;
-	int			entry_level;
-	bool		exclusive = false;
-	int			level = node->level;
-	int			top;
-	int			nchosen[HNSW_MAX_LEVEL + 1];
-	uint32	   *chosen[HNSW_MAX_LEVEL + 1];
-	float	   *distance[HNSW_MAX_LEVEL + 1];
-	uint8	   *occluded[HNSW_MAX_LEVEL + 1];
-	PoolEntry  *others[HNSW_MAX_LEVEL + 1];
-	int			nothers[HNSW_MAX_LEVEL + 1];
 
+	new->exclusive = false;
 	LWLockAcquire(&shared->entry_lock, LW_SHARED);
-	if (shared->entry == NO_NODE || level > shared->entry_level)
+	if (shared->entry == NO_NODE || new->node->level > shared->entry_level)
 	{
 		LWLockRelease(&shared->entry_lock);
 		LWLockAcquire(&shared->entry_lock, LW_EXCLUSIVE);
-		exclusive = true;
+		new->exclusive = true;
 	}
-	entry = shared->entry;
-	entry_level = shared->entry_level;
-	if (!exclusive)
+	new->entry = shared->entry;
+	new->entry_level = shared->entry_level;
+	Assert((new->entry == NO_NODE) == (new->entry_level < 0));
+	if (!new->exclusive)
 		LWLockRelease(&shared->entry_lock);
+}
 
-	if (level > 0)
+/* Make the node the entry point, if it is above the present one, and release entry_lock. */
+static void
+release_entry(BuildState *state, const NewNode *new, bool linked)
+{
+	BuildShared *shared = state->shared;
+
+	if (!new->exclusive)
+		return;
+	Assert(LWLockHeldByMeInMode(&shared->entry_lock, LW_EXCLUSIVE));
+	if (linked && (shared->entry == NO_NODE || new->node->level > shared->entry_level))
 	{
-		node->upper = pg_atomic_fetch_add_u32(&shared->nupper, level);
-		for (int l = 1; l <= level; l++)
-		{
-			uint32	   *upper = (uint32 *) BuildTableItem(state, &shared->uppers, state->upper_chunks, node->upper + l - 1, true);
-
-			if (upper == NULL)
-				ereport(ERROR,
-						(errcode(ERRCODE_OUT_OF_MEMORY),
-						 errmsg("out of memory"),
-						 errdetail("No room for the upper levels of index \"%s\".", RelationGetRelationName(index->rel)),
-						 errhint("Lower maintenance_work_mem or max_parallel_maintenance_workers.")));
-			*upper = id;
-		}
+		shared->entry = new->id;
+		shared->entry_level = new->node->level;
 	}
+	LWLockRelease(&shared->entry_lock);
+}
 
-	set_query(state, node);
+/* Take the node's places on the upper levels. */
+static void
+take_upper(BuildState *state, uint32 id, BuildNode *node)
+{
+	BuildShared *shared = state->shared;
+
+	if (node->level == 0)
+		return;
+	node->upper = pg_atomic_fetch_add_u32(&shared->nupper, node->level);
+	for (int l = 1; l <= node->level; l++)
+	{
+		uint32	   *upper = (uint32 *) BuildTableItem(state, &shared->uppers, state->upper_chunks, node->upper + l - 1, true);
+
+		if (upper == NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_OUT_OF_MEMORY),
+					 errmsg("out of memory"),
+					 errdetail("No room for the upper levels of index \"%s\".", RelationGetRelationName(state->rel)),
+					 errhint("Lower maintenance_work_mem or max_parallel_maintenance_workers.")));
+		*upper = id;
+	}
+}
+
+/* Keep of what is in the pool, after the search of a level, the neighbors to be and all others. */
+static void
+keep_found(BuildState *state, uint32 id, int level, LevelFound *found)
+{
+	int			most = most_links(state, level);
+
+	found->chosen = palloc(sizeof(uint32) * most);
+	found->distance = palloc(sizeof(float) * most);
+	found->occluded = palloc((most + 7) / 8);
+	found->nchosen = choose_neighbors(state, id, most, found->chosen, found->distance, found->occluded);
+	found->nothers = state->pool_size;
+	found->others = palloc(sizeof(PoolEntry) * Max(state->pool_size, 1));
+	memcpy(found->others, state->pool, sizeof(PoolEntry) * state->pool_size);
+}
+
+/*
+ * Search the levels of the node.  Returns false where its row went to an equal node,
+ * so that there is nothing more to do.
+ */
+static bool
+search_levels(BuildState *state, NewNode *new, uint32 nnodes)
+{
+	int			level = new->node->level;
+
+	set_query(state, new->node);
 	state->pool_size = 0;
-	if (entry != NO_NODE)
+	new->top = Min(level, new->entry_level);
+	if (new->entry == NO_NODE)
+		return true;
+	new_round(state, nnodes);
+	pool_insert(state, 1, new->entry, query_distance(state, BuildGetNode(state, new->entry)));
+	for (int l = new->entry_level; l > level; l--)
 	{
-		new_round(state, nnodes);
-		pool_insert(state, 1, entry, query_distance(state, BuildGetNode(state, entry)));
-		for (int l = entry_level; l > level; l--)
-		{
-			search_level(state, l, 1);
-			new_round(state, nnodes);
-		}
-	}
-	top = Min(level, entry_level);
-	for (int l = 0; l <= level; l++)
-		nchosen[l] = 0;
-	for (int l = top; l >= 0 && entry != NO_NODE; l--)
-	{
-		int			most = l > 0 ? index->m : 2 * index->m;
-
-		chosen[l] = palloc(sizeof(uint32) * most);
-		distance[l] = palloc(sizeof(float) * most);
-		occluded[l] = palloc((most + 7) / 8);
-		search_level(state, l, index->ef_construction);
-		if (l == 0 && merge_equal(state, id, node))
-		{
-			if (exclusive)
-				LWLockRelease(&shared->entry_lock);
-			return;
-		}
-		nchosen[l] = choose_neighbors(state, id, most, chosen[l], distance[l], occluded[l]);
-		nothers[l] = state->pool_size;
-		others[l] = palloc(sizeof(PoolEntry) * Max(state->pool_size, 1));
-		memcpy(others[l], state->pool, sizeof(PoolEntry) * state->pool_size);
+		search_level(state, l, 1);
 		new_round(state, nnodes);
 	}
-
-	for (int l = 0; l <= top && entry != NO_NODE; l++)
+	for (int l = new->top; l >= 0; l--)
 	{
-		int			most = l > 0 ? index->m : 2 * index->m;
-		BuildLinks *links = BuildGetLinks(state, node, l);
-
-		BuildLockNode(state, id);
-		memcpy(links->id, chosen[l], sizeof(uint32) * nchosen[l]);
-		memcpy(LinkDistances(links, most), distance[l], sizeof(float) * nchosen[l]);
-		memcpy(LinkOccluded(links, most), occluded[l], (most + 7) / 8);
-		if (nchosen[l] > 0)
-			HnswBitSet(LinkPinned(links, most), 0, true);
-		pg_write_barrier();
-		links->n = nchosen[l];
-		BuildUnlockNode(state, id);
+		search_level(state, l, state->index->ef_construction);
+		if (l == 0 && merge_equal(state, new->id, new->node))
+			return false;
+		keep_found(state, new->id, l, &new->found[l]);
+		new_round(state, nnodes);
 	}
+	return true;
+}
+
+/* Fill the node's own list of one level. */
+static void
+set_links(BuildState *state, const NewNode *new, int level)
+{
+	const LevelFound *found = &new->found[level];
+	int			most = most_links(state, level);
+	BuildLinks *links = BuildGetLinks(state, new->node, level);
+
+	BuildLockNode(state, new->id);
+	Assert(found->nchosen <= most);
+	memcpy(links->id, found->chosen, sizeof(uint32) * found->nchosen);
+	memcpy(LinkDistances(links, most), found->distance, sizeof(float) * found->nchosen);
+	memcpy(LinkOccluded(links, most), found->occluded, (most + 7) / 8);
+	if (found->nchosen > 0)
+		HnswBitSet(LinkPinned(links, most), 0, true);
 	pg_write_barrier();
-	for (int l = 0; l <= top && entry != NO_NODE; l++)
+	links->n = found->nchosen;
+	BuildUnlockNode(state, new->id);
+}
+
+/*
+ * Offer the node to its neighbors on one level.  The first that takes it for good is
+ * its parent; where all of them have children enough, any other that the search came
+ * by, or one found from child to child.
+ */
+static void
+offer(BuildState *state, const NewNode *new, int level)
+{
+	const LevelFound *found = &new->found[level];
+	uint32		parent = NO_NODE;
+
+	for (int i = 0; i < found->nchosen && parent == NO_NODE; i++)
 	{
-		uint32		parent = NO_NODE;
-
-		for (int i = 0; i < nchosen[l] && parent == NO_NODE; i++)
-		{
-			if (add_back_link(state, chosen[l][i], l, id, node, distance[l][i], HNSW_PIN_CHILD))
-				parent = chosen[l][i];
-		}
-
-		/* children enough: any other that the search came by */
-		for (int i = 0; i < nothers[l] && parent == NO_NODE; i++)
-		{
-			uint32		other = others[l][i].id & ~EXPANDED_ID;
-
-			if (other != id && add_back_link(state, other, l, id, node, others[l][i].distance, HNSW_PIN_CHILD))
-				parent = other;
-		}
-		if (parent == NO_NODE && nchosen[l] > 0)
-			parent = find_parent(state, l, chosen[l][0], id, node);
-		for (int i = 0; i < nchosen[l]; i++)
-		{
-			if (chosen[l][i] != parent)
-				add_back_link(state, chosen[l][i], l, id, node, distance[l][i], HNSW_PIN_NOT);
-		}
-		if (parent != NO_NODE && parent != chosen[l][0])
-			pin_parent(state, id, node, l, chosen[l][0], parent);
+		if (add_back_link(state, found->chosen[i], level, new->id, new->node, found->distance[i], HNSW_PIN_CHILD))
+			parent = found->chosen[i];
 	}
-	if (exclusive)
+	for (int i = 0; i < found->nothers && parent == NO_NODE; i++)
 	{
-		if (shared->entry == NO_NODE || level > shared->entry_level)
-		{
-			shared->entry = id;
-			shared->entry_level = level;
-		}
-		LWLockRelease(&shared->entry_lock);
+		uint32		other = found->others[i].id & ~EXPANDED_ID;
+
+		if (other != new->id &&
+			add_back_link(state, other, level, new->id, new->node, found->others[i].distance, HNSW_PIN_CHILD))
+			parent = other;
 	}
+	if (parent == NO_NODE && found->nchosen > 0)
+		parent = find_parent(state, level, found->chosen[0], new->id, new->node);
+	for (int i = 0; i < found->nchosen; i++)
+	{
+		if (found->chosen[i] != parent)
+			add_back_link(state, found->chosen[i], level, new->id, new->node, found->distance[i], HNSW_PIN_NOT);
+	}
+	if (parent != NO_NODE && parent != found->chosen[0])
+		pin_parent(state, new->id, new->node, level, found->chosen[0], parent);
+}
+
+/* Link node number `id`, which is loaded, on all its levels; nnodes is the number of all. */
+static void
+insert_node(BuildState *state, uint32 id, uint32 nnodes)
+{
+	NewNode		new;
+
+	new.id = id;
+	new.node = BuildGetNode(state, id);
+	Assert(new.node->present && !new.node->merged && new.node->level <= HNSW_MAX_LEVEL);
+	read_entry(state, &new);
+	take_upper(state, id, new.node);
+	if (!search_levels(state, &new, nnodes))
+	{
+		release_entry(state, &new, false);
+		return;
+	}
+	for (int l = 0; l <= new.top; l++)
+		set_links(state, &new, l);
+	pg_write_barrier();
+	for (int l = 0; l <= new.top; l++)
+		offer(state, &new, l);
+	release_entry(state, &new, true);
 }
 
 void

@@ -563,7 +563,12 @@ settle(void)
 	PortalHashTableDeleteAll();
 	Async_UnlistenAll();
 	if (MyXactFlags & XACT_FLAGS_ACCESSEDTEMPNAMESPACE)
+	{
+		/* rows of catalogs may have values out of line, which want a snapshot to be deleted with them */
+		PushActiveSnapshot(GetTransactionSnapshot());
 		ResetTempTableNamespace();
+		PopActiveSnapshot();
+	}
 }
 
 /*

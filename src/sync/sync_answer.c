@@ -42,18 +42,13 @@ PendingPutAddress(Pending *p, const NetAddress *address)
 	return PendingPut(p, address_text(address, text));
 }
 
-/* As an array of text; addresses need no quotes. */
 bool
 PendingPutAddresses(Pending *p, const NetAddress *addresses, int n)
 {
 	char		text[NODE_RECORD_ADDRESSES * ADDRESS_TEXT + 8];
-	char		one[ADDRESS_TEXT];
-	size_t		len = 0;
 
-	for (int i = 0; i < n && i < NODE_RECORD_ADDRESSES; i++)
-		len += (size_t) snprintf(text + len, sizeof(text) - len, "%c\"%s\"", i == 0 ? '{' : ',', address_text(&addresses[i], one));
-	snprintf(text + len, sizeof(text) - len, n == 0 ? "{}" : "}");
-	return PendingPut(p, text);
+	SyncListAddresses(addresses, Min(n, NODE_RECORD_ADDRESSES), text, sizeof(text));
+	return PendingPut(p, n == 0 ? "{}" : text);
 }
 
 bool

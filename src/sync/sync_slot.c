@@ -83,9 +83,8 @@ SyncLeaveSlot(int code, Datum arg)
 	LWLockRelease(&self->shared->lock);
 }
 
-/* Addresses as the text of an array. */
-static void
-list_addresses(const NetAddress *addresses, int n, char *out, size_t room)
+void
+SyncListAddresses(const NetAddress *addresses, int n, char *out, size_t room)
 {
 	char		one[ADDRESS_TEXT];
 	size_t		len = 0;
@@ -112,7 +111,7 @@ SyncPublish(SyncWorker *self)
 	LWLockAcquire(&self->shared->lock, LW_EXCLUSIVE);
 	slot->has_id = true;
 	memcpy(slot->id, own->id.b, sizeof(slot->id));
-	list_addresses(own->addresses, own->n_addresses, slot->advertised, sizeof(slot->advertised));
+	SyncListAddresses(own->addresses, own->n_addresses, slot->advertised, sizeof(slot->advertised));
 	if (cloned)
 		address_text(&clone, slot->clone);
 	else

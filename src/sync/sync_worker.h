@@ -159,6 +159,9 @@ extern void SyncWaitFor(SyncWorker *self, const char *reason, const char *hint);
 extern void SyncPublish(SyncWorker *self);
 extern int	SyncPort(SyncWorker *self);
 
+/* Addresses as the text of an array, which needs no quotes within them; "" for none or where room is too small. */
+extern void SyncListAddresses(const NetAddress *addresses, int n, char *out, size_t room);
+
 /* When the process ends; arg is the SyncWorker. */
 extern void SyncLeaveSlot(int code, Datum arg);
 

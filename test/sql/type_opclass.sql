@@ -26,3 +26,31 @@ WHERE amname = 'hnsw' AND ((SELECT count(*) FROM pg_amop WHERE amopfamily = opcf
 	OR (SELECT count(*) FROM pg_amproc WHERE amprocfamily = opcfamily) <> 1
 	OR (SELECT amproclefttype <> opcintype OR amprocnum <> 1 FROM pg_amproc WHERE amprocfamily = opcfamily));
 SELECT count(*) FROM pg_proc WHERE proname ~ '^hnsw_.*_support$' AND prorettype = 'internal'::regtype AND proargtypes::text = 'internal'::regtype::oid::text;
+
+-- amvalidate() tells of a class that is not what the index takes it for
+BEGIN;
+CREATE OPERATOR CLASS fault_no_function FOR TYPE vector USING hnsw AS
+	OPERATOR 1 <-> (vector, vector) FOR ORDER BY float_ops;
+CREATE OPERATOR CLASS fault_no_operator FOR TYPE vector USING hnsw AS
+	FUNCTION 1 hnsw_vector_l2_support(internal);
+CREATE OPERATOR CLASS fault_function FOR TYPE vector USING hnsw AS
+	OPERATOR 1 <-> (vector, vector) FOR ORDER BY float_ops,
+	FUNCTION 1 l2_distance(vector, vector);
+CREATE OPERATOR CLASS fault_purpose FOR TYPE vector USING hnsw AS
+	OPERATOR 1 < (vector, vector),
+	FUNCTION 1 hnsw_vector_l2_support(internal);
+CREATE OPERATOR CLASS fault_strategy FOR TYPE vector USING hnsw AS
+	OPERATOR 1 <-> (vector, vector) FOR ORDER BY float_ops,
+	OPERATOR 2 <#> (vector, vector) FOR ORDER BY float_ops,
+	FUNCTION 1 hnsw_vector_l2_support(internal);
+CREATE OPERATOR CLASS fault_sort FOR TYPE vector USING hnsw AS
+	OPERATOR 1 <-> (vector, vector) FOR ORDER BY integer_ops,
+	FUNCTION 1 hnsw_vector_l2_support(internal);
+CREATE OPERATOR CLASS fault_types FOR TYPE vector USING hnsw AS
+	OPERATOR 1 <-> (vector, vector) FOR ORDER BY float_ops,
+	FUNCTION 1 (vector, halfvec) hnsw_vector_l2_support(internal);
+CREATE OPERATOR CLASS fault_none FOR TYPE vector USING hnsw AS
+	OPERATOR 1 <-> (vector, vector) FOR ORDER BY float_ops,
+	FUNCTION 1 hnsw_vector_l2_support(internal);
+SELECT opcname, amvalidate(oid) FROM pg_opclass WHERE opcname LIKE 'fault\_%' ORDER BY opcname;
+ROLLBACK;

@@ -5,6 +5,7 @@
 #include "index/hnsw/hnsw.h"
 #include "index/hnsw/hnsw_search.h"
 #include "index/settings.h"
+#include "index/validate.h"
 
 #include <float.h>
 #include <math.h>
@@ -114,12 +115,6 @@ hnswcostestimate(PlannerInfo *root, IndexPath *path, double loop_count,
 	*pages = Max(Min(expanded, path->indexinfo->pages), 1);
 }
 
-static bool
-hnswvalidate(Oid opclass)
-{
-	return true;
-}
-
 static char *
 hnswbuildphasename(int64 phase)
 {
@@ -179,7 +174,7 @@ hnswhandler(PG_FUNCTION_ARGS)
 	am->amoptions = hnswoptions;
 	am->amproperty = NULL;
 	am->ambuildphasename = hnswbuildphasename;
-	am->amvalidate = hnswvalidate;
+	am->amvalidate = IndexValidateOpclass;
 	am->amadjustmembers = NULL;
 	am->ambeginscan = hnswbeginscan;
 	am->amrescan = hnswrescan;

@@ -1,8 +1,8 @@
 /*
  * bytes.h
- *	  Bounded reading and writing of little-endian fields.
+ *	  Bounded reading and writing of little-endian fields; bytes as hex digits.
  *
- * Both keep what is left rather than where the end is, so that a check is
+ * Reader and writer keep what is left rather than where the end is, so that a check is
  * always `n > left` and never adds a length from outside to a position.  After
  * the first failure every later call fails too: a decoder may read all its
  * fields and ask once.
@@ -136,6 +136,21 @@ bytes_all_zero(const uint8_t *p, size_t n)
 	for (size_t i = 0; i < n; i++)
 		any |= p[i];
 	return any == 0;
+}
+
+/* Two lower-case digits for each of n bytes and a zero byte into text[2 * n + 1]; returns text. */
+static inline char *
+bytes_hex(const uint8_t *p, size_t n, char *text)
+{
+	static const char digits[] = "0123456789abcdef";
+
+	for (size_t i = 0; i < n; i++)
+	{
+		text[2 * i] = digits[p[i] >> 4];
+		text[2 * i + 1] = digits[p[i] & 15];
+	}
+	text[2 * n] = '\0';
+	return text;
 }
 
 #endif							/* CORE_BYTES_H */

@@ -1,6 +1,9 @@
 /*
  * address.c
  *	  Socket addresses, those of this machine, and names.
+ *
+ * A Resolver is shared by its caller and its thread; whoever lets go of it last
+ * frees it.
  */
 #include "net/address.h"
 
@@ -15,12 +18,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const uint8_t v4_prefix[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF};
-
-static bool
-is_v4(const NetAddress *self)
+static NetAddress
+of_v4(const uint8_t ip[4], uint16_t port)
 {
-	return memcmp(self->ip, v4_prefix, sizeof v4_prefix) == 0;
+	return net_address_v4(ip[0], ip[1], ip[2], ip[3], port);
 }
 
 bool
@@ -30,9 +31,7 @@ address_of_socket(const struct sockaddr *socket, NetAddress *out)
 	{
 		const struct sockaddr_in *v4 = (const struct sockaddr_in *) socket;
 
-		memcpy(out->ip, v4_prefix, sizeof v4_prefix);
-		memcpy(out->ip + 12, &v4->sin_addr, 4);
-		out->port = ntohs(v4->sin_port);
+		*out = of_v4((const uint8_t *) &v4->sin_addr, ntohs(v4->sin_port));
 		return true;
 	}
 	if (socket->sa_family == AF_INET6)
@@ -49,10 +48,12 @@ address_of_socket(const struct sockaddr *socket, NetAddress *out)
 bool
 address_parse_ip(const char *text, NetAddress *out)
 {
+	uint8_t		v4[4];
+
 	memset(out, 0, sizeof *out);
-	if (inet_pton(AF_INET, text, out->ip + 12) == 1)
+	if (inet_pton(AF_INET, text, v4) == 1)
 	{
-		memcpy(out->ip, v4_prefix, sizeof v4_prefix);
+		*out = of_v4(v4, 0);
 		return true;
 	}
 	return inet_pton(AF_INET6, text, out->ip) == 1;
@@ -63,7 +64,7 @@ address_is_any(const NetAddress *self)
 {
 	static const uint8_t zeros[16];
 
-	return memcmp(self->ip, zeros, 16) == 0 || (is_v4(self) && memcmp(self->ip + 12, zeros, 4) == 0);
+	return memcmp(self->ip, zeros, 16) == 0 || (net_address_is_v4(self) && memcmp(self->ip + 12, zeros, 4) == 0);
 }
 
 int

@@ -1,6 +1,9 @@
 /*
  * beacon_socket.c
- *	  The sockets of beacons.
+ *	  The sockets of beacons: binding them, joining groups, sending, receiving.
+ *
+ * What a datagram holds is core/net/beacon.h's.  All sockets are non-blocking and
+ * belong to one thread.
  */
 #include "net/beacon_socket.h"
 
@@ -30,14 +33,6 @@ struct BeaconSocket
 	int			turn;
 };
 
-static bool
-is_v4(const NetAddress *address)
-{
-	static const uint8_t prefix[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF};
-
-	return memcmp(address->ip, prefix, sizeof prefix) == 0;
-}
-
 /* As a socket address of a family; its length, 0 when it has none there. */
 static socklen_t
 to_socket(const NetAddress *address, bool v6, struct sockaddr_storage *out)
@@ -52,7 +47,7 @@ to_socket(const NetAddress *address, bool v6, struct sockaddr_storage *out)
 		a->sin6_port = htons(address->port);
 		return sizeof *a;
 	}
-	if (is_v4(address))
+	if (net_address_is_v4(address))
 	{
 		struct sockaddr_in *a = (struct sockaddr_in *) out;
 
@@ -156,7 +151,7 @@ beacon_socket_new(const BeaconSocketConfig *config, char *error, size_t room)
 		return NULL;
 	}
 	listen.port = config->port;
-	self->v6 = !is_v4(&listen);
+	self->v6 = !net_address_is_v4(&listen);
 	len = to_socket(&listen, self->v6, &address);
 	if (zone != NULL && self->v6)
 		((struct sockaddr_in6 *) &address)->sin6_scope_id = if_nametoindex(zone);

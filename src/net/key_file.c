@@ -1,6 +1,8 @@
 /*
  * key_file.c
  *	  Reading and making of a node's key file.
+ *
+ * Secrets are wiped from every buffer before it is left.
  */
 #include "net/key_file.h"
 

@@ -209,7 +209,8 @@ in_speaking_victim(Transport *self, Inbound *newcomer)
 	bool		itself = false;
 
 	for (int i = 0; i < self->in_top; i++)
-		may_go[i] = self->in[i].link.used && !self->in[i].cut && self->in[i].speaks && transport_pin_at(self, self->in[i].link.key) < 0;
+		may_go[i] = self->in[i].link.used && !self->in[i].cut && self->in[i].speaks &&
+			transport_pin_at(self, self->in[i].link.key) < 0;
 	count_subnets(self, may_go, of_subnet);
 	for (int i = 0; i < self->in_top; i++)
 	{

@@ -99,9 +99,7 @@ out_forget(Transport *self, Outbound *out, bool tell)
 	memset(out, 0, sizeof *out);
 	out->link.fd = -1;
 	if (tell)
-	{
 		tell_unreachable(self, key);
-	}
 }
 
 /* A DEALER to the address at hand. */
@@ -109,7 +107,6 @@ static bool
 out_attempt(Transport *self, Outbound *out)
 {
 	const NetAddress *address = &out->addresses[out->at];
-	static const uint8_t v4_prefix[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF};
 	char		ip[INET6_ADDRSTRLEN];
 	char		endpoint[80];
 	char		monitor[48];
@@ -121,7 +118,7 @@ out_attempt(Transport *self, Outbound *out)
 	out->link.stream = (Stream) {0};
 	out->deadline_ms = self->now_ms + self->config.handshake_ms + ATTEMPT_SPARE_MS;
 	out->tried++;
-	if (memcmp(address->ip, v4_prefix, sizeof v4_prefix) == 0)
+	if (net_address_is_v4(address))
 	{
 		inet_ntop(AF_INET, address->ip + 12, ip, sizeof ip);
 		snprintf(endpoint, sizeof endpoint, "tcp://%s:%u", ip, address->port);
@@ -271,7 +268,8 @@ out_slot(Transport *self)
 			continue;
 		}
 		n++;
-		if (account_queued(out->link.account) == 0 && out->up && !out_awaits(self, out) && transport_pin_at(self, out->link.key) < 0 &&
+		if (account_queued(out->link.account) == 0 && out->up && !out_awaits(self, out) &&
+			transport_pin_at(self, out->link.key) < 0 &&
 			(idle == NULL || out->used_ms < idle->used_ms))
 			idle = out;
 	}

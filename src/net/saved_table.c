@@ -1,12 +1,16 @@
 /*
  * saved_table.c
- *	  Writing and reading of the saved routing table.
+ *	  The saved routing table to bytes, and back.
+ *
+ * It touches no file: who calls reads and writes it.  What is read is checked by its
+ * hash, its lengths here, and as records by whom it is handed to.
  */
 #include "net/saved_table.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/assert.h"
 #include "core/bytes.h"
 
 static const uint8_t magic[4] = {'v', 'n', 't', '1'};
@@ -42,6 +46,7 @@ saved_table_write(const CoreCrypto *crypto, const KadTable *table, uint64_t netw
 		bytes_put_uint(&w, 2, entry[i]->record->len);
 		bytes_put(&w, entry[i]->record->bytes, entry[i]->record->len);
 	}
+	CORE_ASSERT(!w.failed && w.left >= CORE_HASH_BYTES);
 	len = SAVED_TABLE_MAX - w.left;
 	crypto->sha256(crypto->context, out, len, out + len);
 	return len + CORE_HASH_BYTES;

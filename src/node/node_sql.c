@@ -9,6 +9,7 @@
  * ties it to the collection; joining again makes up for one that was rolled back.
  */
 #include "collection/collection.h"
+#include "core/bytes.h"
 #include "node/node_ask.h"
 
 #include "access/htup_details.h"
@@ -47,11 +48,7 @@ PG_FUNCTION_INFO_V1(vecdb_members);
 static char *
 hex_id(const uint8 *id)
 {
-	char	   *text = palloc(65);
-
-	for (int i = 0; i < 32; i++)
-		snprintf(text + 2 * i, 3, "%02x", id[i]);
-	return text;
+	return bytes_hex(id, 32, palloc(65));
 }
 
 Datum

@@ -4,6 +4,8 @@
  */
 #include "core/net/kad_id.h"
 
+#include "core/bytes.h"
+
 static inline uint64_t
 load_big_endian(const uint8_t *p)
 {
@@ -75,14 +77,7 @@ kad_id_random(const CoreRandom *random, const KadId *id, int prefix)
 void
 kad_id_text(const KadId *id, char *text)
 {
-	static const char digits[] = "0123456789abcdef";
-
-	for (int i = 0; i < KAD_ID_BYTES; i++)
-	{
-		text[2 * i] = digits[id->b[i] >> 4];
-		text[2 * i + 1] = digits[id->b[i] & 15];
-	}
-	text[2 * KAD_ID_BYTES] = '\0';
+	bytes_hex(id->b, KAD_ID_BYTES, text);
 }
 
 static int

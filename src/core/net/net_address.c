@@ -10,8 +10,8 @@
 
 static const uint8_t v4_prefix[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF};
 
-static bool
-is_v4(const NetAddress *self)
+bool
+net_address_is_v4(const NetAddress *self)
 {
 	return memcmp(self->ip, v4_prefix, sizeof v4_prefix) == 0;
 }
@@ -36,7 +36,7 @@ net_address_usable(const NetAddress *self)
 
 	if (self->port == 0)
 		return false;
-	if (is_v4(self))
+	if (net_address_is_v4(self))
 		return self->ip[12] != 0 && self->ip[12] < 224;
 	if (memcmp(self->ip, zeros, 12) == 0)	/* ::, ::a.b.c.d; ::1 is the loopback */
 		return memcmp(self->ip, zeros, 15) == 0 && self->ip[15] == 1;
@@ -48,7 +48,7 @@ net_address_private(const NetAddress *self)
 {
 	const uint8_t *ip = self->ip;
 
-	if (is_v4(self))
+	if (net_address_is_v4(self))
 		return ip[12] == 10 || ip[12] == 127 ||
 			(ip[12] == 172 && (ip[13] & 0xF0) == 16) ||
 			(ip[12] == 192 && ip[13] == 168) ||
@@ -66,13 +66,13 @@ uint64_t
 net_address_subnet(const NetAddress *self)
 {
 	uint64_t	subnet = 0;
-	int			from = is_v4(self) ? 12 : 0;
-	int			to = is_v4(self) ? 15 : 6;
+	int			from = net_address_is_v4(self) ? 12 : 0;
+	int			to = net_address_is_v4(self) ? 15 : 6;
 
 	/* the bit on top keeps the two families apart */
 	for (int i = from; i < to; i++)
 		subnet = subnet << 8 | self->ip[i];
-	return is_v4(self) ? subnet | UINT64_C(1) << 56 : subnet;
+	return net_address_is_v4(self) ? subnet | UINT64_C(1) << 56 : subnet;
 }
 
 /* The longest run of two zero words or more, the first of those that are equal: *n words from *first on. */
@@ -101,7 +101,7 @@ address_text(const NetAddress *self, char *out)
 	int			n;
 	int			len;
 
-	if (is_v4(self))
+	if (net_address_is_v4(self))
 	{
 		snprintf(out, ADDRESS_TEXT, "%u.%u.%u.%u:%u", self->ip[12], self->ip[13], self->ip[14], self->ip[15], self->port);
 		return out;

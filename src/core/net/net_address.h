@@ -24,6 +24,9 @@ _Static_assert(sizeof(NetAddress) == NET_ADDRESS_BYTES, "an address has no room 
 
 extern NetAddress net_address_v4(uint8_t a, uint8_t b, uint8_t c, uint8_t d, uint16_t port);
 
+/* Is it an IPv4 address, mapped?  Its bytes are ip[12] to ip[15]. */
+extern bool net_address_is_v4(const NetAddress *self);
+
 /*
  * Can a node be reached there at all?  Not at port 0, the unspecified address,
  * multicast, broadcast, or the deprecated IPv4-compatible form (RFC 6890).

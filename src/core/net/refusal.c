@@ -29,15 +29,7 @@ node_log(Node *self, NodeLevel level, const char *format,...)
 const char *
 node_short_id(const KadId *id, char out[13])
 {
-	static const char digits[] = "0123456789abcdef";
-
-	for (int i = 0; i < 6; i++)
-	{
-		out[2 * i] = digits[id->b[i] >> 4];
-		out[2 * i + 1] = digits[id->b[i] & 15];
-	}
-	out[12] = '\0';
-	return out;
+	return bytes_hex(id->b, 6, out);
 }
 
 void

@@ -18,7 +18,7 @@
  * groups, or joins by the distance, the scan itself claims none until all paths are
  * there.  The planner makes the plan of a scan from the order of its path: what may
  * not see that sees a projection above it, which costs nothing.  Plans are made anew
- * when the setting changes (hnsw.c).
+ * when the setting changes (settings.c).
  *
  * A backend that loads the library because it plans its first statement with such an
  * index comes by both hooks in time.

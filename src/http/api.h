@@ -25,7 +25,7 @@ typedef struct ApiRequest
 	size_t		target_len;
 	const char *headers;		/* name NUL value NUL ... */
 	size_t		headers_len;
-	const char *body;			/* in the database's encoding */
+	const char *body;			/* any bytes: who reads it checks that it is UTF-8, as ReadBegin() does */
 	size_t		body_len;
 } ApiRequest;
 

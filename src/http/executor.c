@@ -706,13 +706,6 @@ attempt_request(void *arg)
 
 	request->param = param;
 	request->param_len = Max(route_decode(request->target + head->param_at, head->param_len, false, param), 0);
-	if (request->body_len > 0)
-	{
-		if (memchr(request->body, '\0', request->body_len))
-			ereport(ERROR, (errcode(ERRCODE_INVALID_TEXT_REPRESENTATION), errmsg("the body holds a NUL")));
-		/* What is taken out of it is converted, not the whole. */
-		pg_verify_mbstr(PG_UTF8, request->body, request->body_len, false);
-	}
 	run_request(attempt->head, request, attempt->answer);
 }
 

@@ -205,9 +205,13 @@ ReadJsonb(JsonReader *json, const ReadPlace *place, const char *field)
 void
 ReadBegin(const ApiRequest *request, JsonReader *json)
 {
-	json_begin(json, request->body, request->body_len);
 	if (request->body_len == 0)
 		ApiRefuse(400, ERRCODE_INVALID_TEXT_REPRESENTATION, "the body is empty; it must be a JSON object");
+	if (memchr(request->body, '\0', request->body_len))
+		ApiRefuse(400, ERRCODE_INVALID_TEXT_REPRESENTATION, "the body holds a NUL");
+	/* What is taken out of it is converted, not the whole. */
+	pg_verify_mbstr(PG_UTF8, request->body, request->body_len, false);
+	json_begin(json, request->body, request->body_len);
 	if (json_peek(json) == JSON_NONE)
 		ReadMalformed(json);
 	if (json_peek(json) != JSON_OBJECT)

@@ -32,7 +32,7 @@ typedef struct ReadPlace
 /* "field", "vectors[3]" or "vectors[3].field" */
 extern const char *ReadPlaceName(const ReadPlace *place, const char *field);
 
-/* Enter the body, which must be an object; and leave it, with nothing behind it. */
+/* Enter the body, which must be an object in valid UTF-8; and leave it, with nothing behind it. */
 extern void ReadBegin(const ApiRequest *request, JsonReader *json);
 extern void ReadEnd(JsonReader *json);
 

@@ -88,6 +88,13 @@ for my $id ("Gr\x{fc}\x{df}e", 'a b', 'x"; DROP TABLE y; --', "it's", 'a/b', 'pe
 		{ results => [ { id => $id, score => 1, metadata => { $id => $id }, collection => 'ids' } ] }, 'so does a search by its metadata');
 	same_json(ask('DELETE', "/vectors/$escaped"), 200, { id => $id, collection => 'ids', deleted => JSON::PP::true }, 'and it goes');
 }
+# A route that wants no body takes any, within the limit of bodies
+for my $body ("\xff\xfe", "a\0b", '{"vector":', 'x' x 70000)
+{
+	ask('POST', '/vectors', { vectors => [ { id => 'body', data => [ 1, 2 ], collection => 'ids' } ] });
+	same_json(ask('DELETE', '/vectors/body?collection=ids', $body), 200, { id => 'body', collection => 'ids', deleted => JSON::PP::true },
+		'DELETE with a body of ' . length($body) . ' bytes');
+}
 same_json(ask('DELETE', '/collections/%69ds'), 200, { name => 'ids', deleted => JSON::PP::true }, 'a name may be percent-encoded');
 
 # --- vectors

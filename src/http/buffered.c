@@ -30,6 +30,7 @@ typedef struct Holder
 void
 RequestDropBody(Request *r)
 {
+	Assert(r->counted >= r->body_size && front.counters.buffered >= r->body_size);
 	free(r->body);
 	front.counters.buffered -= r->body_size;
 	r->counted -= r->body_size;
@@ -172,6 +173,7 @@ RequestKeepBody(Request *r, const char *data, size_t len)
 void
 RequestFree(Request *r)
 {
+	Assert(front.counters.buffered >= r->counted);
 	front.counters.buffered -= r->counted;
 	free(r->target);
 	free(r->headers);

@@ -89,6 +89,8 @@ watch(Client *c)
 void
 ClientWatchSoon(Client *c)
 {
+	/* phase_node is in one list at a time */
+	Assert(!c->to_watch && c->phase != CLIENT_IDLE);
 	c->waiting_since_ms = front.now_ms;
 	c->to_watch = true;
 	dlist_push_tail(&front.unwatched_clients, &c->phase_node);
@@ -196,9 +198,11 @@ NetworkJoin(uint64 address)
 void
 NetworkLeave(Network *network)
 {
+	Assert(network->connections > 0);
 	if (--network->connections > 0)
 		return;
 	dlist_delete(&network->node);
+	Assert(network->waiting == 0 && dlist_is_empty(&network->queue));
 	free(network);
 }
 

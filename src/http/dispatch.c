@@ -391,7 +391,7 @@ WorkersDispatch(void)
 }
 
 /*
- * Requests wait for an executor that never comes: say so.  One that tries to
+ * Requests wait for an executor that never comes: answer them.  One that tries to
  * connect gets a nudge, as the trouble may be over.
  */
 static void

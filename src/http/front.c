@@ -28,12 +28,10 @@
 
 PGDLLEXPORT void VecdbHttpFrontMain(Datum arg);
 
-/* At shutdown, the time that cancelled requests have to say so. */
+/* At shutdown, the time that cancelled requests have to end. */
 #define STOP_CANCEL_MS			1000
 
 Front		front;
-
-static bool cancelled_running;
 
 int64
 FrontMonotonicUs(void)
@@ -173,13 +171,13 @@ cancel_running(void)
 {
 	WorkersCancelAll();
 	front.stop_ms = front.now_ms + STOP_CANCEL_MS;
-	cancelled_running = true;
+	front.cancelled_running = true;
 }
 
 static bool
 stopped(void)
 {
-	if (front.now_ms >= front.stop_ms && !cancelled_running)
+	if (front.now_ms >= front.stop_ms && !front.cancelled_running)
 		cancel_running();
 	else if (front.now_ms >= front.stop_ms)
 		return true;

@@ -217,6 +217,7 @@ typedef struct Front
 	IpcShared  *shared;
 	int64		now_ms;			/* monotonic; of this turn of the loop */
 	int64		stop_ms;		/* when to stop at the latest; 0: not stopping */
+	bool		cancelled_running;	/* stopping: what runs has been told to end */
 	AdminCounters counters;
 
 	Server		servers[NSERVERS];

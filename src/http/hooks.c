@@ -144,7 +144,7 @@ has_body(HttpMethod method)
 
 /* The admin port: what the front can say by itself. */
 static void
-RouteAdmin(Request *r)
+admin_headers(Request *r)
 {
 	if (r->method != HTTP_GET && r->method != HTTP_HEAD)
 	{
@@ -176,7 +176,7 @@ RouteAdmin(Request *r)
  * answered when the body is through, so that the connection stays usable.
  */
 static void
-RoutePublic(Request *r, const GuardRequest *request)
+public_headers(Request *r, const GuardRequest *request)
 {
 	const RouteDef *def;
 
@@ -214,7 +214,7 @@ RoutePublic(Request *r, const GuardRequest *request)
 
 /* Refuse what a page of another site has a browser send; whether the request may go on. */
 static bool
-RouteAllowSite(Client *c, const GuardRequest *request, const GuardResult *guard)
+allow_site(Client *c, const GuardRequest *request, const GuardResult *guard)
 {
 	Request    *r = c->request;
 	struct sockaddr_storage local;
@@ -263,7 +263,7 @@ on_headers(void *client, const GuardRequest *request)
 		c->linger = true;
 		return ReplySend(c);
 	}
-	allowed = RouteAllowSite(c, request, &guard);
+	allowed = allow_site(c, request, &guard);
 	if (guard.target != r->target)
 	{
 		memmove(r->target, guard.target, guard.target_len);
@@ -280,9 +280,9 @@ on_headers(void *client, const GuardRequest *request)
 	if (guard.chunked)
 		r->last = true;
 	if (allowed && c->server->kind == SERVER_ADMIN)
-		RouteAdmin(r);
+		admin_headers(r);
 	else if (allowed)
-		RoutePublic(r, request);
+		public_headers(r, request);
 	c->since_ms = r->body_ms = front.now_ms;
 	c->pace = UINT64_MAX;
 	ClientEnter(c, CLIENT_BODY, VecdbHttpBodyTimeout_ms);

@@ -48,6 +48,7 @@ LingerBegin(int fd)
 static void
 end_linger(Lingering *l)
 {
+	Assert(l->fd >= 0 && front.nlingering > 0);
 	epoll_ctl(front.watch_fd, EPOLL_CTL_DEL, l->fd, NULL);
 	close(l->fd);
 	l->fd = -1;

@@ -39,6 +39,7 @@ QueueLeave(Request *r)
 {
 	Network    *network = r->client->network;
 
+	Assert(r->state == REQUEST_QUEUED && front.counters.queued > 0 && (r->metrics || network->waiting > 0));
 	dlist_delete(&r->node);
 	front.counters.queued--;
 	if (!r->metrics && --network->waiting == 0)

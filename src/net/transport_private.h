@@ -278,7 +278,7 @@ extern void link_info(const Transport *transport, const Link *self, TransportLin
 
 /* ---- transport_listen.c ---- */
 
-/* Writes a line that says why; returns false. */
+/* Logs why; returns false. */
 extern bool transport_error(char *error, size_t room, const char *format,...) __attribute__((format(printf, 3, 4)));
 
 /* Tells config.refused, unless it was told of that subnet and reason within the hour. */

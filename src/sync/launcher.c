@@ -42,7 +42,7 @@ PGDLLEXPORT void VecdbSyncLauncherMain(Datum arg);
 
 /* A database that is not there, or a worker that is not, is looked for so often. */
 #define POLL_MS 1000
-/* A worker that has not said a word since it was asked for will not. */
+/* A worker that has not shown up so long after it was asked for will not. */
 #define START_LIMIT_MS 20000
 
 static SyncShared *shared;

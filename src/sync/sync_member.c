@@ -247,7 +247,7 @@ SyncJoinDone(SyncWorker *self, uint64_t tag, NodeStatus status, const char *text
 	}
 }
 
-/* The network has admitted us: write that down, then say so. */
+/* The network has admitted us: write that down, then answer. */
 void
 PendingFinishJoin(SyncWorker *self, Admitted *join)
 {

@@ -76,7 +76,7 @@ extern void PendingJoin(SyncWorker *self, Pending *p, const char *text);
 extern void PendingLeave(SyncWorker *self, Pending *p, Oid table);
 extern void PendingEvict(SyncWorker *self, Pending *p, Oid table, const char *prefix);
 
-/* The network has admitted us: write that down, then say so. */
+/* The network has admitted us: write that down, then answer. */
 extern void PendingFinishJoin(SyncWorker *self, Admitted *join);
 
 /* Who asked with this tag and still waits; NULL when nobody does. */

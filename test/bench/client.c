@@ -1,6 +1,6 @@
 /*
  * client.c
- *	  Asks a server for nearest neighbours as fast as it answers, and prints
+ *	  Asks a server for nearest neighbors as fast as it answers, and prints
  *	  how many queries it answered in a second, and which part of the rows that
  *	  were asked for did not come.
  *

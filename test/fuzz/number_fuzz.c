@@ -3,8 +3,8 @@
  *	  One number as float and as half, against the C library.
  *
  * strtof() is the oracle of floats.  Halves are checked against the nearest of
- * two neighbours by strtold(), whose 64 bits tell all numbers from the middle
- * between two halves but those within 2^-64 of it, where either neighbour
+ * two neighbors by strtold(), whose 64 bits tell all numbers from the middle
+ * between two halves but those within 2^-64 of it, where either neighbor
  * passes here; the unit tests look exactly there.
  */
 #include "fuzz.h"

@@ -2,7 +2,7 @@
 # the first 1,000 test images.
 #
 # fashion_mnist_exact.txt holds, for each of the queries, the squared distance of
-# its tenth neighbour, a sum of squares of whole numbers, computed as such.  The
+# its tenth neighbor, a sum of squares of whole numbers, computed as such.  The
 # server's distances are float4, hence the tolerance.  A few are computed anew at
 # each run by SQL; VECDB_RECOMPUTE=1 has all of them compared.
 use strict;

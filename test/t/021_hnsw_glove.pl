@@ -46,7 +46,7 @@ parallel_tuple_cost = 0
 min_parallel_table_scan_size = 0
 });
 
-# A table exact_T(id, v, tenth): the queries, and how far their tenth neighbour
+# A table exact_T(id, v, tenth): the queries, and how far their tenth neighbor
 # in table T is, by brute force.  The tenth of any 1,000 rows is not nearer than
 # that of all, so only what is within it need be sorted.
 sub exact_answers

@@ -116,7 +116,7 @@ sub start_psql
 		'<', \undef, '>', \$out->{out}, '2>', \$out->{err});
 }
 
-# The share of the ten exact neighbours of the queries that the index gives.
+# The share of the ten exact neighbors of the queries that the index gives.
 sub recall
 {
 	my ($node, $ef) = @_;

@@ -1,6 +1,6 @@
 /*
  * code_test.c
- *	  Neighbours' codes: the block's layout as code.h states it, encoding
+ *	  Neighbors' codes: the block's layout as code.h states it, encoding
  *	  against its formulas in long double, scans against sums over decoded
  *	  codes, and estimates against true distances.
  */

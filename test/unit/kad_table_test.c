@@ -152,7 +152,7 @@ count_parts(const KadBucket *bucket, int index, int n[KAD_PARTS])
 	return parts;
 }
 
-/* A full bucket of neighbours makes room for what is far from them, and for nothing else. */
+/* A full bucket of neighbors makes room for what is far from them, and for nothing else. */
 static void
 test_parts(int prefix)
 {

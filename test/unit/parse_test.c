@@ -296,7 +296,7 @@ decrement(char *text)
 }
 
 /*
- * The number between two neighbours goes to the even one, and the least bit
+ * The number between two neighbors goes to the even one, and the least bit
  * more or less to the nearer one.
  */
 static bool

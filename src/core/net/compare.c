@@ -27,7 +27,7 @@ compare_send(Node *self, NodeGroup *g, NodePeer *to, const uint8_t *const *state
 	for (int i = 0; i < n; i++)
 		m.grants.grant[i] = statements[i];
 	m.request = node_call(self, CALL_GRANTS, to->curve, &g->id, NODE_CALL_TIMEOUT_MS);
-	/* told all the same: what the answer would say is said by the next comparison, too */
+	/* it is told all the same: what is left out of this answer is part of the next comparison */
 	if (m.request == 0)
 		m.request = node_request(self);
 	node_send(self, to, &m);
@@ -158,7 +158,7 @@ serve_of(Node *self, NodeGroup *g, const uint8_t *curve, bool create)
 	return oldest;
 }
 
-/* What was said against this key: it may know that. */
+/* Revocations of this key: its owner may know of them. */
 static int
 revocations_of(const NodeGroup *g, const uint8_t *key, const uint8_t **out)
 {

@@ -97,7 +97,7 @@ extern DecodeStatus grant_sign(const CoreCrypto *crypto, const uint8_t secret[CO
 /*
  * Decode bytes[len] and verify the issuer's signature.  TRUNCATED, OVERLONG,
  * MAGIC, FLAGS, VALUE, FUTURE (issued ahead of unix_ms by more than skew_ms),
- * SIGNATURE.  Whether it has expired, and whether the issuer may say such a
+ * SIGNATURE.  Whether it has expired, and whether the issuer may sign such a
  * thing, is for membership.h.
  */
 extern DecodeStatus grant_decode(const CoreCrypto *crypto, const uint8_t *bytes, size_t len,

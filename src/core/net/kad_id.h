@@ -70,7 +70,7 @@ kad_id_distance(const KadId *a, const KadId *b)
 	return x;
 }
 
-/* Its first eight bytes: enough to tell nodes of one neighbourhood apart. */
+/* Its first eight bytes: enough to tell nodes of one neighborhood apart. */
 static inline uint64_t
 kad_id_short(const KadId *id)
 {

@@ -16,7 +16,7 @@
  *	  - remembers KAD_ABSENT nodes that were in the table and stopped answering,
  *		and pings them after 1, 2, 4, at most 8 minutes: a network that fell in two
  *		halves, each of them healthy, grows together again through them, and
- *		each that comes back is asked for the neighbours of both;
+ *		each that comes back is asked for the neighbors of both;
  *	  - announces each collection it holds to the KAD_K nearest nodes when told,
  *		hourly, and its withdrawal once; and hands the announcements of others
  *		on to newcomers that are nearer to them;

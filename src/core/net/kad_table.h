@@ -12,8 +12,8 @@
  *		fails.  kad_table_oldest() names whom to ping.
  *	  - Unless it stands for a part of the bucket's ids, a sixteenth, for which
  *		nobody does: then one of the part that has most waits in its place.
- *		Lookups into a bucket find neighbours of each other, and a bucket of
- *		neighbours is near to few targets (seen at 10,000 nodes: 2.8 hops in
+ *		Lookups into a bucket find neighbors of each other, and a bucket of
+ *		neighbors is near to few targets (seen at 10,000 nodes: 2.8 hops in
  *		place of 2.4).
  *	  - At most 2 nodes of a subnet in a bucket and 3 in the table, so that who
  *		owns a few networks cannot own the table (private addresses may be

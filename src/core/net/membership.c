@@ -716,7 +716,7 @@ evaluate(Membership *self, int64_t unix_ms)
 		const MembershipEntry *revocations[MEMBERSHIP_REVOCATIONS];
 		const uint8_t *member = NULL;	/* whose these are */
 		int			n_revocations = 0;
-		const uint8_t *issuer = NULL;	/* looked at last: one who says much is looked at once */
+		const uint8_t *issuer = NULL;	/* looked at last: who has signed many is looked at once */
 		bool		admin = false;
 
 		for (int i = 0; i < self->n; i++)

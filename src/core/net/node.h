@@ -50,7 +50,7 @@ typedef enum NodeStatus
 	NODE_FORBIDDEN,				/* this node may not */
 	NODE_UNKNOWN,				/* no such member, or no unique one */
 	NODE_OUTRANKED,				/* only an admin nearer to the root may */
-	NODE_FULL,					/* what others said about the collection goes before it */
+	NODE_FULL,					/* statements of others about the collection go before it */
 	NODE_SHARE_FULL,			/* so it does, and the collection may not grow: its owner's others are too large */
 	NODE_SELF,					/* that would be this node itself */
 	NODE_INVALID,				/* text, see the DecodeStatus beside it */

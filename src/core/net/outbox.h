@@ -10,7 +10,7 @@
 #define NODE_OWN_REQUEST (UINT64_C(1) << 63)	/* set in request ids of ours, never in the core's */
 #define NODE_CALL_TIMEOUT_MS 5000
 
-/* Of NODE_CALLS those about statements: who says much must not keep us from joining. */
+/* Of NODE_CALLS those about statements: who signs many must not keep us from joining. */
 #define GRANTS_CALLS (NODE_CALLS / 2)
 #define GRANTS_CALLS_EACH (NODE_CALLS / 8)	/* about those of one collection */
 

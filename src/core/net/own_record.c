@@ -101,7 +101,7 @@ own_copied(Node *self, const NodeRecord *record)
 		self->seq = record->seq;
 	if (ours && self->adopted < ADOPTIONS)
 	{
-		/* what we said before our data directory was set back */
+		/* a record that we signed before our data directory was set back */
 		self->adopted++;
 		self->sign_ms = 0;
 		return;

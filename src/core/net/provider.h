@@ -103,7 +103,7 @@ extern void provider_store_reset(ProviderStore *self);
 /*
  * Take an announcement.  carrier is the subnet (net_address_subnet) from which it
  * was brought, 0 for one's own and for what counts for none: a key costs nothing and
- * a record says what it likes, so only that keeps one from taking the whole store.
+ * a record may claim anything, so only that keeps one from taking the whole store.
  * In a full store one of the carrier that has brought most makes room.  A collection that has PROVIDERS_PER_COLLECTION keeps a
  * random choice: the newcomer takes the place of one of the subnet that has
  * most, so that who was first, or who floods, does not own the answer.

@@ -1,6 +1,6 @@
 /*
  * refusal.c
- *	  Lines for the log, and what is said in it of refused peers: each reason once in
+ *	  Lines for the log. Of refused peers each reason is logged once in
  *	  an hour for each peer, 20 lines a minute at most.
  */
 #include "core/net/node_state.h"

@@ -1,6 +1,6 @@
 /*
  * code.c
- *	  Encoding of a node's neighbours, blocks of codes, and the estimate of 32
+ *	  Encoding of a node's neighbors, blocks of codes, and the estimate of 32
  *	  distances at once.  The layout of a block is described in code.h.
  *
  * Here are the public functions and the scalar forms; code_avx2.c and

@@ -1,11 +1,11 @@
 /*
  * code.h
- *	  Short codes of a graph node's neighbours, kept inside the node: encoding,
+ *	  Short codes of a graph node's neighbors, kept inside the node: encoding,
  *	  the FastScan block layout, and the estimate of the distance from a query
- *	  to 32 neighbours at once (RaBitQ, arXiv:2405.12497 and 2409.09913;
+ *	  to 32 neighbors at once (RaBitQ, arXiv:2405.12497 and 2409.09913;
  *	  FastScan, arXiv:1812.09162).
  *
- * A neighbour y of node c (both rotated, float[D]) is encoded as its residual
+ * A neighbor y of node c (both rotated, float[D]) is encoded as its residual
  * r = y - c on the first dc coordinates, `bits` (1, 2 or 4) bits each, plus two
  * factors.  README.md in this folder has the formulas.
  *
@@ -40,7 +40,7 @@ code_block_bytes(int bits, int dc)
 }
 
 /*
- * Encode y as neighbour of c: u[dc] levels in 0 .. 2^bits-1, and the factors
+ * Encode y as neighbor of c: u[dc] levels in 0 .. 2^bits-1, and the factors
  * f_add and f_mul such that
  *   CODE_L2: |q-y|^2 ~ |q-c|^2 + f_add + f_mul * sum_i v_i q_i
  *   CODE_IP:   -q.y  ~   -q.c  + f_add + f_mul * sum_i v_i q_i
@@ -92,7 +92,7 @@ extern void code_query_init(CodeQuery *self, int bits, int dc, const float *q, u
  * est[32] = own + f_add[s] + f_mul[s] * sum_i v_i q_i for the 32 slots of a
  * block.  own is |q-c|^2 or -q.c.  f_add and f_mul have 32 entries, unaligned,
  * of 16 bits: their error is far below that of the codes.  est has room for 32
- * floats.  Slots with no neighbour give garbage that the
+ * floats.  Slots with no neighbor give garbage that the
  * caller ignores.  Bit s of the result tells that est[s] is below limit, or NaN.
  */
 _Static_assert(CODE_SLOTS == 32, "a bit of uint32_t for each slot");

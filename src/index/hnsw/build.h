@@ -48,7 +48,7 @@ BuildLinksBytes(int most)
 /* A node of level 0.  Its links and its value follow. */
 typedef struct BuildNode
 {
-	HnswRef		ref;			/* place on pages */
+	HnswRef		ref;			/* slot on a page */
 	uint64		hash;			/* of the stored value */
 	char	   *value_pointer;	/* value of its own size: where (serial) ... */
 	dsa_pointer value_dsa;		/* ... or where (parallel) */

@@ -68,7 +68,7 @@ shared_need(HnswIndex *index, Relation heap, int scalar_bits)
 		sizeof(BuildShared) + 2 * 1024 * 1024;
 }
 
-/* Is there so much shared memory?  Says so where not. */
+/* Is there so much shared memory?  A NOTICE tells where not. */
 bool
 BuildCanShare(HnswIndex *index, Relation heap, int scalar_bits)
 {

@@ -54,7 +54,7 @@ BuildPrepareWrite(BuildState *state)
 }
 
 /*
- * The value of a neighbour as floats: from memory where that is exact enough
+ * The value of a neighbor as floats: from memory where that is exact enough
  * for the difference from the node's own.
  */
 static void

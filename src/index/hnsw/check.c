@@ -136,7 +136,7 @@ unchanged(Check *self, HnswRef ref, int kind, const HnswNode *before)
 	return now != NULL && memcmp(now, before, self->index->layout[kind].slot_bytes) == 0;
 }
 
-/* Does the code of link `at` tell where the neighbour is? */
+/* Does the code of link `at` tell where the neighbor is? */
 static void
 check_code(Check *self, HnswRef ref, int kind, const HnswNode *node, int at,
 		   const float *own, const HnswNode *neighbor, const char *value)

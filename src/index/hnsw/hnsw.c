@@ -33,9 +33,9 @@ options_kind(void)
 	if (kind == 0)
 	{
 		kind = add_reloption_kind();
-		add_int_reloption(kind, "m", "Most neighbours of a node on each level above the lowest, where it is twice that",
+		add_int_reloption(kind, "m", "Most neighbors of a node on each level above the lowest, where it is twice that",
 						  HNSW_DEFAULT_M, HNSW_MIN_M, HNSW_MAX_M, AccessExclusiveLock);
-		add_int_reloption(kind, "ef_construction", "Number of candidates for the neighbours of a new node",
+		add_int_reloption(kind, "ef_construction", "Number of candidates for the neighbors of a new node",
 						  HNSW_DEFAULT_EF_CONSTRUCTION, HNSW_MIN_EF_CONSTRUCTION, HNSW_MAX_EF_CONSTRUCTION,
 						  AccessExclusiveLock);
 		add_int_reloption(kind, "code_bits", "Bits of a coded dimension: 1, 2 or 4; 0 chooses by the dimensions",

@@ -22,12 +22,12 @@ typedef enum HnswPin
 	HNSW_PIN_ALWAYS				/* for good */
 } HnswPin;
 
-/* A neighbour chosen for a node. */
+/* A neighbor chosen for a node. */
 typedef struct HnswNeighbor
 {
 	HnswRef		ref;
 	float		distance;
-	bool		occluded;		/* a nearer neighbour is nearer to it: kept to fill the list only */
+	bool		occluded;		/* a nearer neighbor is nearer to it: kept to fill the list only */
 	bool		pinned;			/* an edge of the level's spanning tree: link.c */
 	bool		has_children;	/* all that it may have, when it was read */
 	bool		stays;			/* VACUUM: a link that the node has and keeps */

@@ -1,10 +1,10 @@
 /*
  * layout.c
- *	  Geometry of a node: how many bytes of code its neighbours get, and how
+ *	  Geometry of a node: how many bytes of code its neighbors get, and how
  *	  many nodes share a page.
  *
  * Speed comes from reading one page for each node that a search expands, so a
- * node and the codes of all its neighbours stand on one page.  Size comes from
+ * node and the codes of all its neighbors stand on one page.  Size comes from
  * filling pages.  The choice is made once, when the index is created, and is
  * stored in the meta page.
  */
@@ -25,7 +25,7 @@
 /* Of its dimensions, what a code of several bits may leave out for one more node a page. */
 #define MOST_LEFT_OUT(padded) ((padded) / 16)
 
-/* More than this gains nothing: 128 bytes of code a neighbour. */
+/* More than this gains nothing: 128 bytes of code a neighbor. */
 #define MAX_CODED			1024
 
 static uint32

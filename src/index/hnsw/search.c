@@ -3,8 +3,8 @@
  *	  Best-first search of one level of the graph, over pages.
  *
  * Coded nodes: expanding a node reads its page once, gives its exact distance
- * and estimates of all its neighbours' distances from the codes beside their
- * links.  Candidates are ordered by estimate; the same neighbour may come in
+ * and estimates of all its neighbors' distances from the codes beside their
+ * links.  Candidates are ordered by estimate; the same neighbor may come in
  * from several nodes, each with an estimate of its own, and takes as many
  * places in the pool.  Only expanded nodes are hashed: they are not let in
  * again, and a candidate that was expanded meanwhile is skipped when its turn
@@ -15,7 +15,7 @@
  * would have it.  A scan that ends with its first ef_search rows has a larger one
  * still, and does not expand it all: see is_too_far().
  *
- * Plain nodes: each neighbour seen for the first time has its own page read
+ * Plain nodes: each neighbor seen for the first time has its own page read
  * for its distance, as in the paper (Malkov and Yashunin, arXiv:1603.09320,
  * algorithm 2), and the pool is ef_search itself.
  *
@@ -278,7 +278,7 @@ has_rows(const HnswSearch *self, const HnswNode *node, int kind)
 }
 
 /*
- * Read a node, and offer its neighbours to the pool; again: one that is among the
+ * Read a node, and offer its neighbors to the pool; again: one that is among the
  * found.  Returns false where the candidate is to give its place in the pool back.
  */
 static bool

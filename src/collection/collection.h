@@ -84,7 +84,7 @@ extern void CollectionOpen(const char *name, LOCKMODE lockmode, AclMode needed, 
  * The same, but only the table: it need not be a collection any more, nor in the
  * schema of collections, where the name is qualified with another.
  */
-extern PGDLLEXPORT Oid CollectionTable(const char *name, LOCKMODE lockmode, AclMode needed);
+extern Oid	CollectionTable(const char *name, LOCKMODE lockmode, AclMode needed);
 
 /*
  * Is this a table, or a partitioned one, of which the current user may read some

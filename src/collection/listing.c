@@ -32,6 +32,7 @@ static CollectionListed *known;
 static int	nknown;
 static uint64 known_as_of;		/* changes when the list was made */
 static Oid	known_for;			/* the role that asked */
+static Oid	known_in;			/* the schema, which another one may have been renamed to */
 static uint64 changes = 1;		/* heard of; 0 is before all of them */
 
 Oid
@@ -42,6 +43,15 @@ CollectionRelid(const char *name)
 	if (!OidIsValid(schema) || strlen(name) >= NAMEDATALEN)
 		return InvalidOid;
 	return get_relname_relid(name, schema);
+}
+
+Oid
+CollectionHold(const char *name)
+{
+	Collection	collection;
+
+	CollectionOpen(name, AccessShareLock, ACL_SELECT, &collection);
+	return collection.relid;
 }
 
 /* 0 where it is no collection that the current user may read. */
@@ -160,6 +170,7 @@ learn_collections(Oid schema)
 	known = list;
 	nknown = n;
 	known_for = GetUserId();
+	known_in = schema;
 	known_as_of = as_of;
 }
 
@@ -174,12 +185,15 @@ CollectionList(CollectionListed **list)
 	{
 		CacheRegisterRelcacheCallback(hear_change, (Datum) 0);
 		CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, hear_membership, (Datum) 0);
+		/* up to 15 ALTER ROLE ... INHERIT is of the role; an owner of the database is a member of pg_database_owner */
+		CacheRegisterSyscacheCallback(AUTHOID, hear_membership, (Datum) 0);
+		CacheRegisterSyscacheCallback(DATABASEOID, hear_membership, (Datum) 0);
 		listening = true;
 	}
 	*list = NULL;
 	if (!OidIsValid(schema) || VecdbSchemaCheck(schema, ACL_USAGE) != ACLCHECK_OK)
 		return 0;
-	if (known_as_of != changes || known_for != GetUserId())
+	if (known_as_of != changes || known_for != GetUserId() || known_in != schema)
 		learn_collections(schema);
 	if (nknown > VecdbMaxCollections)
 		ereport(ERROR,

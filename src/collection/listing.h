@@ -24,6 +24,13 @@ typedef struct CollectionListed
 extern PGDLLEXPORT Oid CollectionRelid(const char *name);
 
 /*
+ * The table of a collection, which stays as it is until the end of the transaction;
+ * an error when no collection has that name, or the current user may read nothing
+ * of it.
+ */
+extern PGDLLEXPORT Oid CollectionHold(const char *name);
+
+/*
  * Dimensions of a collection; 0 when there is no such table or it is none.  Who
  * may read nothing of it is told that, not its dimensions.
  */

@@ -266,6 +266,7 @@ VecdbHttpFrontMain(Datum arg)
 		ClientsWatchDue();
 		WorkersTurn();
 		ClientsExpire();
+		LingerExpire();
 		for (int i = 0; i < NSERVERS; i++)
 		{
 			if (front.servers[i].http && (front.servers[i].to_run || http_server_timeout_ms(front.servers[i].http) == 0))

@@ -178,10 +178,8 @@ admin_headers(Request *r)
 static void
 public_headers(Request *r, const GuardRequest *request)
 {
-	const RouteDef *def;
+	const RouteDef *def = r->route.def;
 
-	route_find(r->target, r->target_len, &r->route);
-	def = r->route.def;
 	if (r->method == HTTP_OPTIONS && (def || r->target[0] == '*'))
 	{
 		r->status = 204;
@@ -263,6 +261,9 @@ on_headers(void *client, const GuardRequest *request)
 		c->linger = true;
 		return ReplySend(c);
 	}
+	/* What a preflight is told is the surface's; places are those in guard.target, which becomes ours. */
+	if (c->server->kind != SERVER_ADMIN)
+		route_find(guard.target, guard.target_len, &r->route);
 	allowed = allow_site(c, request, &guard);
 	if (guard.target != r->target)
 	{

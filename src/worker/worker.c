@@ -178,10 +178,10 @@ run_transaction(void *arg)
 	PushActiveSnapshot(GetTransactionSnapshot());
 	transaction->body(transaction->arg);
 	PopActiveSnapshot();
-	/* a cancel that came too late for this one is none of the next */
 	disable_timeout(STATEMENT_TIMEOUT, false);
-	QueryCancelPending = false;
 	CommitTransactionCommand();
+	/* a cancel that came too late for this one is none of the next */
+	QueryCancelPending = false;
 }
 
 bool

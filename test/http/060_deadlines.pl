@@ -95,6 +95,23 @@ cmp_ok(metric($node, 'vecdb_http_rejections_total{reason="deadline"}'), '>=', 30
 cmp_ok(metric($node, 'vecdb_http_requests_total{status="408"}'), '>=', 200, 'also by status');
 $_->{client}->close for @slow;
 
+# --- a client that was refused and stays: its socket lingers a second, no longer
+{
+	my $pid = worker_pid($node, 'vecdb http front');
+	my $files = sub { my @f = glob "/proc/$pid/fd/*"; return scalar @f };
+	my $cpu = sub { open my $fh, '<', "/proc/$pid/stat" or die "stat: $!"; my @f = split ' ', <$fh> =~ s/.*\) //r; return $f[11] + $f[12] };
+	my $before = $files->();
+	my @refused = map { my $c = client(); $c->send("GET / HTTP/1.1\r\n\r\n"); $c } 1 .. 5;
+	my @told = grep { ($_->answer(undef, 10) // {})->{status} == 400 } @refused;
+	is(scalar @told, 5, 'five clients are refused, and keep their sockets');
+	ok(wait_until(sub { $files->() <= $before }), 'the front has let go of theirs');
+	my $used = $cpu->();
+	sleep 2;
+	$used = $cpu->() - $used;
+	cmp_ok($used, '<', 100, "and does not turn round them: $used hundredths of a second in two");
+	$_->close for @refused;
+}
+
 # --- idle connections
 {
 	my $c = client();

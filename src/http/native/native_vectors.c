@@ -320,7 +320,7 @@ run_on_vector(const ApiRequest *request, ApiRowStatement kind)
 
 	if (!named)
 		collection = find_vector(request->param);
-	ApiRunOnRow(collection, CollectionTable(collection, AccessShareLock, ACL_SELECT), kind, request->param);
+	ApiRunOnRow(collection, CollectionHold(collection), kind, request->param);
 	if (SPI_processed == 0 && named)
 		ApiRefuse(404, ERRCODE_NO_DATA_FOUND, "collection \"%s\" has no vector with id \"%s\"", collection, request->param);
 	if (SPI_processed == 0)

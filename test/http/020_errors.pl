@@ -166,7 +166,19 @@ for my $path ('/', '/x', '/healthy', '/health/', '/Health', '/vectors/', '/vecto
 {
 	is_error($c->request('GET', $path), 404, qr/there is no such path/, "no such path: $path");
 }
-is_error($c->request('GET', $_), 400, qr/percent-encoded/, "not well percent-encoded: $_") for '/vectors/%', '/vectors/%4', '/vectors/%zz', '/vectors/a%00b', '/vectors/x?collection=%', '/collections/%e';
+# libmicrohttpd 1.0.10 refuses such a path by itself, with a page of its own.
+for my $path ('/vectors/%', '/vectors/%4', '/vectors/%zz', '/vectors/a%00b', '/vectors/x?collection=%', '/collections/%e')
+{
+	my $answer = VecdbHttp::Client->new($node->{http})->request('GET', $path);
+	if ($answer && $answer->{body} =~ /^<html>/)
+	{
+		is($answer->{status}, 400, "not well percent-encoded, by the library: $path");
+	}
+	else
+	{
+		is_error($answer, 400, qr/percent-encoded/, "not well percent-encoded: $path");
+	}
+}
 is_error($c->request('GET', $_), 400, qr/UTF8/, "not UTF-8: $_") for '/vectors/%ff', '/collections/%c3%28', '/vectors/x?collection=%ff';
 is_error($c->request('GET', $_), 400, qr/unknown parameter/, "unknown parameter: $_") for '/stats?x=1', '/vectors/x?colection=film', '/collections?limit=5', '/collections/film?x';
 is_error($c->request('GET', '/vectors/x?collection=film&collection=film'), 400, qr/given twice/, 'a parameter twice');

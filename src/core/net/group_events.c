@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/assert.h"
+
 #define PIN_MS 5000
 #define PRUNE_STRANGER_S 60
 
@@ -106,9 +108,10 @@ group_answered(Node *self, NodePeer *from, const NodeCall *call, const WireMessa
 {
 	NodeGroup  *g = group_find(self, &call->collection);
 
+	CORE_ASSERT(from->greeted && from->record != NULL);
 	if (call->purpose == CALL_REDEEM)
 		join_answered(self, from, call->request, m);
-	else if (g != NULL && from->greeted)
+	else if (g != NULL)
 		compare_answered(self, g, from, m);
 }
 

@@ -49,7 +49,7 @@ on_kad_event(void *context, KadEvent event, const NodeRecord *record)
 	{
 		case KAD_EVENT_JOINED:
 			node_log(self, NODE_LOG, "node %s has joined the network \"%s\"", node_short_id(&self->id, id),
-					 self->config.network);
+					 self->network_name);
 			break;
 		case KAD_EVENT_RETURNED:
 			node_log(self, NODE_LOG, "node %s is back", node_short_id(&record->id, id));
@@ -100,6 +100,7 @@ node_new(const NodeConfig *config, CoreClock clock, char *error, size_t room)
 	memcpy(self->key, config->secret + CORE_SEED_BYTES, CORE_KEY_BYTES);
 	self->id = kad_id_of_key(&self->crypto, self->key);
 	self->network = node_network(&self->crypto, config->network, strlen(config->network));
+	snprintf(self->network_name, sizeof self->network_name, "%s", config->network);
 	self->seq = config->seq;
 	self->max_statements = NODE_STATEMENTS;
 	self->n_addresses = config->n_addresses;
@@ -364,11 +365,14 @@ awaited(const Node *self, const NodePeer *peer, uint64_t request)
 {
 	if (hello_awaited(self, peer, request))
 		return true;
+	/* one whose link has gone, or that was forgotten, begins anew, and with HELLO */
+	if (!peer->greeted)
+		return false;
 	for (int i = 0; i < NODE_CALLS; i++)
 		if (self->call[i].purpose != CALL_NONE && self->call[i].request == request &&
 			memcmp(self->call[i].curve, peer->curve, CORE_KEY_BYTES) == 0)
 			return true;
-	return peer->greeted && kad_node_awaits(self->kad, &peer->record->id, request);
+	return kad_node_awaits(self->kad, &peer->record->id, request);
 }
 
 static WireCode

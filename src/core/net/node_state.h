@@ -34,6 +34,7 @@ struct Node
 	KadNode    *kad;
 	NodeRecord *own;
 	uint64_t	network;
+	char		network_name[128];	/* cut, for the log: the setting may be gone */
 	uint64_t	seq;
 	uint8_t		key[CORE_KEY_BYTES];
 	KadId		id;

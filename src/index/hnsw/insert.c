@@ -713,6 +713,7 @@ write_levels(Insertion *self, HnswRef *base, HnswRef *top)
 	HnswRef		below = HNSW_NO_REF;
 	bool		taken = true;
 
+	*base = HNSW_NO_REF;
 	for (int l = 0; l <= self->level; l++)
 	{
 		const LevelFound *found = &self->found[l];

@@ -3,8 +3,8 @@
  *	  Socket addresses, and those of this machine; and names that become
  *	  addresses, off the caller's thread.  Plain C.
  */
-#ifndef SYNC_ADDRESS_H
-#define SYNC_ADDRESS_H
+#ifndef NET_ADDRESS_H
+#define NET_ADDRESS_H
 
 #include <netinet/in.h>
 #include <stdbool.h>
@@ -66,4 +66,4 @@ extern int	resolver_so_far(const Resolver *self, NetAddress *out, int room);
 /* A lookup that still runs is left to end by itself. */
 extern void resolver_free(Resolver **self);
 
-#endif							/* SYNC_ADDRESS_H */
+#endif							/* NET_ADDRESS_H */

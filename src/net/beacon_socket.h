@@ -8,8 +8,8 @@
  * ff02::7665:6364:6200, port 7776, on every interface that is up, with a reach
  * of one hop.
  */
-#ifndef SYNC_BEACON_SOCKET_H
-#define SYNC_BEACON_SOCKET_H
+#ifndef NET_BEACON_SOCKET_H
+#define NET_BEACON_SOCKET_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -51,4 +51,4 @@ extern void beacon_socket_announce(BeaconSocket *self, const uint8_t *bytes, siz
 /* The next datagram that fits into bytes[room], and from where; -1 when there is none. */
 extern ssize_t beacon_socket_receive(BeaconSocket *self, uint8_t *bytes, size_t room, NetAddress *from);
 
-#endif							/* SYNC_BEACON_SOCKET_H */
+#endif							/* NET_BEACON_SOCKET_H */

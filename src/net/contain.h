@@ -24,8 +24,8 @@
  * front of libsodium's; it makes of such a key a secret that nobody knows, so
  * that the handshake fails.
  */
-#ifndef SYNC_CONTAIN_H
-#define SYNC_CONTAIN_H
+#ifndef NET_CONTAIN_H
+#define NET_CONTAIN_H
 
 #include <setjmp.h>
 #include <stdbool.h>
@@ -83,4 +83,4 @@ extern void contain_resume(ContainFrame *frame);
 /* Does libzmq see our crypto_box_beforenm()?  Not when somebody has loaded libsodium for all before. */
 extern bool contain_shields_keys(void);
 
-#endif							/* SYNC_CONTAIN_H */
+#endif							/* NET_CONTAIN_H */

@@ -3,8 +3,8 @@
  *	  What the core needs of cryptography and randomness (core/host.h), by
  *	  libsodium.
  */
-#ifndef SYNC_CRYPTO_SODIUM_H
-#define SYNC_CRYPTO_SODIUM_H
+#ifndef NET_CRYPTO_SODIUM_H
+#define NET_CRYPTO_SODIUM_H
 
 #include "core/net/host.h"
 
@@ -14,4 +14,4 @@ extern bool crypto_sodium_init(void);
 extern CoreCrypto crypto_sodium(void);
 extern CoreRandom crypto_sodium_random(void);
 
-#endif							/* SYNC_CRYPTO_SODIUM_H */
+#endif							/* NET_CRYPTO_SODIUM_H */

@@ -9,8 +9,8 @@
  *	 36  32  secret X25519 key of the node's CURVE connections
  *	 68  32  SHA-256 of all before it
  */
-#ifndef SYNC_KEY_FILE_H
-#define SYNC_KEY_FILE_H
+#ifndef NET_KEY_FILE_H
+#define NET_KEY_FILE_H
 
 #include "core/net/host.h"
 
@@ -31,4 +31,4 @@ typedef struct NodeKeys
  */
 extern bool key_file_load(const char *path, NodeKeys *keys, bool *created, char *error, size_t room);
 
-#endif							/* SYNC_KEY_FILE_H */
+#endif							/* NET_KEY_FILE_H */

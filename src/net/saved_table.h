@@ -11,8 +11,8 @@
  *	 16   .  for each: u16 bytes, the node record
  *	  .  32  SHA-256 of all before it
  */
-#ifndef SYNC_SAVED_TABLE_H
-#define SYNC_SAVED_TABLE_H
+#ifndef NET_SAVED_TABLE_H
+#define NET_SAVED_TABLE_H
 
 #include "core/net/kad_table.h"
 
@@ -29,4 +29,4 @@ extern size_t saved_table_write(const CoreCrypto *crypto, const KadTable *table,
 extern int	saved_table_read(const CoreCrypto *crypto, const uint8_t *bytes, size_t len, uint64_t network,
 							 void (*meet) (void *context, const uint8_t *record, size_t len), void *context);
 
-#endif							/* SYNC_SAVED_TABLE_H */
+#endif							/* NET_SAVED_TABLE_H */

@@ -14,8 +14,8 @@
  *
  * Times are CoreClock.tick_ms.
  */
-#ifndef SYNC_TRANSPORT_H
-#define SYNC_TRANSPORT_H
+#ifndef NET_TRANSPORT_H
+#define NET_TRANSPORT_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -218,4 +218,4 @@ typedef struct TransportStats
 
 extern TransportStats transport_stats(const Transport *self);
 
-#endif							/* SYNC_TRANSPORT_H */
+#endif							/* NET_TRANSPORT_H */

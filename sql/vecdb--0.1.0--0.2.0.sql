@@ -7,6 +7,8 @@
 -- is new is created without it, or an object that waits for its name is taken.
 SET LOCAL search_path = pg_catalog, pg_temp;
 
+COMMENT ON ACCESS METHOD hnsw IS 'nearest neighbors in a hierarchical navigable small world graph';
+
 -- Counts in a subtransaction now, which no parallel query may begin.
 ALTER FUNCTION vecdb.count_rows(regclass) PARALLEL UNSAFE;
 COMMENT ON FUNCTION vecdb.count_rows(regclass) IS 'number of rows of a table that the caller sees; NULL where another''s code would have to be run to tell';

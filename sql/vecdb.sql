@@ -821,7 +821,7 @@ CREATE FUNCTION hnswhandler(internal) RETURNS index_am_handler
 	AS 'MODULE_PATHNAME' LANGUAGE C;
 
 CREATE ACCESS METHOD hnsw TYPE INDEX HANDLER hnswhandler;
-COMMENT ON ACCESS METHOD hnsw IS 'nearest neighbours in a hierarchical navigable small world graph';
+COMMENT ON ACCESS METHOD hnsw IS 'nearest neighbors in a hierarchical navigable small world graph';
 
 CREATE FUNCTION hnsw_vector_l2_support(internal) RETURNS internal
 	AS 'MODULE_PATHNAME' LANGUAGE C;

@@ -8,7 +8,7 @@ CREATE TABLE hb_ham (id int PRIMARY KEY, v bit(8));
 INSERT INTO hb_ham SELECT i, i::bit(8) FROM generate_series(0, 255) i;
 CREATE INDEX hb_ham_idx ON hb_ham USING hnsw (v bit_hamming_ops);
 EXPLAIN (COSTS OFF) SELECT id FROM hb_ham ORDER BY v <~> B'00010110' LIMIT 9;
--- The point itself and its eight neighbours at distance one; ties come in any
+-- The point itself and its eight neighbors at distance one; ties come in any
 -- order, so order them here.
 SELECT dist, array_agg(id ORDER BY id) AS ids FROM
 	(SELECT id, v <~> B'00010110' AS dist FROM hb_ham ORDER BY v <~> B'00010110' LIMIT 9) t

@@ -44,7 +44,7 @@ EXECUTE hv_nearest('[7.1,0.3]');
 RESET plan_cache_mode;
 DEALLOCATE hv_nearest;
 -- A query vector that comes from another row, once for each outer row.
-SELECT q.id, n.id AS neighbour
+SELECT q.id, n.id AS neighbor
 	FROM hv_l2 q,
 		LATERAL (SELECT id FROM hv_l2 WHERE id <> q.id ORDER BY v <-> (q.v + '[0.1,0.2]') LIMIT 2) n
 	WHERE q.id IN (11, 88) ORDER BY q.id, n.id;

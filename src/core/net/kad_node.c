@@ -1,100 +1,18 @@
 /*
  * kad_node.c
- *	  The life of one node, over table, lookups and store.
+ *	  The life of one node, over table, lookups and store: what it is told, and what
+ *	  it answers.
  *
- * A request is remembered until it is answered or late (KadPending).  A task is
- * a lookup and what it is for.  Nothing calls back into receive() or tick(); a
- * host's done() and event() may call anything but destroy().
+ * Nothing calls back into receive() or tick(); a host's done() and event() may call
+ * anything but destroy().
  */
-#include "core/net/kad_node.h"
+#include "core/net/kad_node_state.h"
 
-#define FIRST_PENDING 8
-#define SWEEP_MS 10000			/* looks for the silent and the absent */
-#define SWEEP_PINGS 4
+#include "core/assert.h"
+
 #define EXPIRE_MS 300000
 #define MERGE_MS 30000			/* between lookups for the sake of returned nodes */
 #define QUESTIONABLE_MS 60000	/* silent for so long: pinged when a newcomer waits */
-#define NO_TASK UINT32_MAX
-
-typedef enum Purpose
-{
-	FOR_PING,
-	FOR_LOOKUP,
-	FOR_PROVIDE,				/* what this node holds itself */
-	FOR_HANDING_ON
-} Purpose;
-
-typedef struct KadPending
-{
-	uint64_t	request;
-	NodeRecord *to;				/* referenced */
-	int64_t		sent_ms;
-	uint32_t	task;			/* serial of the lookup's task, or NO_TASK */
-	uint8_t		purpose;
-} KadPending;
-
-typedef enum TaskKind
-{
-	TASK_USER,
-	TASK_SELF,
-	TASK_REFRESH,
-	TASK_PUBLISH,
-	TASK_WITHDRAW
-} TaskKind;
-
-typedef struct KadTask
-{
-	KadLookup	lookup;
-	uint64_t	tag;
-	uint32_t	serial;
-	TaskKind	kind;
-} KadTask;
-
-typedef struct KadHeld
-{
-	KadId		collection;
-	int64_t		next_ms;		/* tick of the next announcement */
-	bool		withdrawn;
-} KadHeld;
-
-typedef struct KadAbsent
-{
-	NodeRecord *record;			/* referenced */
-	int64_t		next_ms;
-	int64_t		wait_ms;
-} KadAbsent;
-
-struct KadNode
-{
-	KadConfig	config;
-	NodeRecord *own;
-	KadTable	table;
-	ProviderStore store;
-	KadStats	stats;
-	uint64_t	next_request;
-	uint32_t	next_serial;
-	bool		joined;
-	int			n_pings;
-	int			n_pending;
-	int			pending_room;
-	KadPending *pending;
-	int			n_tasks;
-	KadTask    *task[KAD_LOOKUPS];
-	int			n_held;
-	int			held_room;
-	KadHeld    *held;
-	int			n_absent;
-	KadAbsent	absent[KAD_ABSENT];
-	int64_t		issued_ms;		/* unix, of the last provider record: the next is newer */
-	int64_t		answered_ms;	/* tick of the last answer from anybody */
-	int64_t		self_ms;		/* ticks at which each is due */
-	int64_t		sweep_ms;
-	int64_t		expire_ms;
-	int64_t		merge_ms;
-	int64_t		slow_ms;
-	int64_t		refresh_ms;		/* config's, jittered once */
-	int64_t		bucket_ms;		/* when to look for stale buckets again */
-};
 
 static void note_alive(KadNode *self, CoreClock clock, NodeRecord *from, int address);
 static void consider(KadNode *self, CoreClock clock, NodeRecord *record);
@@ -103,26 +21,6 @@ static uint64_t carrier_of(const KadNode *self, const NodeRecord *from, int addr
 static bool to_avoid(const WireFind *find, const KadId *id);
 static void take_answer(KadNode *self, CoreClock clock, NodeRecord *from, const WireMessage *m);
 static void check_clone(KadNode *self, const WireMessage *m);
-static bool send_request(KadNode *self, CoreClock clock, NodeRecord *to, WireMessage *m,
-						 Purpose purpose, uint32_t task);
-static bool ping(KadNode *self, CoreClock clock, NodeRecord *to, int most);
-static int	count_pending(const KadNode *self, Purpose purpose);
-static void forget_pending(KadNode *self, int i);
-static void fail(KadNode *self, CoreClock clock, int pending);
-static void remember_absent(KadNode *self, CoreClock clock, NodeRecord *record);
-static bool forget_absent(KadNode *self, const KadId *id);
-static KadTask *start_task(KadNode *self, CoreClock clock, const KadId *target, TaskKind kind, uint64_t tag,
-						   bool for_providers);
-static KadTask *find_task(KadNode *self, uint32_t serial);
-static void pump(KadNode *self, CoreClock clock, KadTask *task);
-static void finish(KadNode *self, CoreClock clock, KadTask *task);
-static void publish(KadNode *self, CoreClock clock, const KadId *collection, NodeRecord *const *near, int n,
-					bool withdrawn);
-static void hand_on(KadNode *self, CoreClock clock, NodeRecord *to);
-static void refresh(KadNode *self, CoreClock clock);
-static void sweep(KadNode *self, CoreClock clock);
-static void announce_due(KadNode *self, CoreClock clock);
-static int	count_tasks(const KadNode *self, TaskKind kind);
 
 KadNode *
 kad_node_new(const KadConfig *config, NodeRecord *own, CoreClock clock)
@@ -146,7 +44,7 @@ kad_node_new(const KadConfig *config, NodeRecord *own, CoreClock clock)
 	self->bucket_ms = INT64_MAX;
 	self->slow_ms = INT64_MAX;
 	self->merge_ms = clock.tick_ms;
-	self->sweep_ms = clock.tick_ms + (int64_t) core_random_below(config->random, SWEEP_MS);
+	self->sweep_ms = clock.tick_ms + (int64_t) core_random_below(config->random, KAD_SWEEP_MS);
 	self->expire_ms = clock.tick_ms + EXPIRE_MS;
 	return self;
 }
@@ -165,8 +63,8 @@ kad_node_destroy(KadNode **self_p)
 		kad_lookup_reset(&self->task[i]->lookup);
 		core_free(memory, self->task[i]);
 	}
-	for (int i = 0; i < self->n_pending; i++)
-		record_pool_release(self->config.pool, self->pending[i].to);
+	while (self->n_pending > 0)
+		kad_request_forget(self, self->n_pending - 1);
 	for (int i = 0; i < self->n_absent; i++)
 		record_pool_release(self->config.pool, self->absent[i].record);
 	provider_store_reset(&self->store);
@@ -181,6 +79,7 @@ kad_node_destroy(KadNode **self_p)
 void
 kad_node_renew(KadNode *self, NodeRecord *own)
 {
+	CORE_ASSERT(kad_id_equal(&own->id, &self->own->id));
 	node_record_keep(own);
 	record_pool_release(self->config.pool, self->own);
 	self->own = own;
@@ -191,22 +90,7 @@ kad_node_meet(KadNode *self, CoreClock clock, NodeRecord *record)
 {
 	if (kad_id_equal(&record->id, &self->own->id))
 		return true;
-	return ping(self, clock, record, KAD_PINGS_NEW);
-}
-
-static int
-find_pending(const KadNode *self, const KadId *from, uint64_t request)
-{
-	for (int i = 0; i < self->n_pending; i++)
-		if (self->pending[i].request == request)
-			return kad_id_equal(&self->pending[i].to->id, from) ? i : -1;
-	return -1;
-}
-
-bool
-kad_node_awaits(const KadNode *self, const KadId *from, uint64_t request)
-{
-	return find_pending(self, from, request) >= 0;
+	return kad_request_ping(self, clock, record, KAD_PINGS_NEW);
 }
 
 void
@@ -224,7 +108,7 @@ kad_node_receive(KadNode *self, CoreClock clock, NodeRecord *from, int address, 
 	check_clone(self, m);
 	if (m->response)
 	{
-		if (find_pending(self, &from->id, m->request) < 0)
+		if (kad_request_find(self, &from->id, m->request) < 0)
 		{
 			self->stats.unasked++;
 			return;
@@ -239,10 +123,10 @@ kad_node_receive(KadNode *self, CoreClock clock, NodeRecord *from, int address, 
 void
 kad_node_unreachable(KadNode *self, CoreClock clock, const KadId *id)
 {
-	/* each fail() may send and so append; what is appended is not to that node again */
+	/* a failure may send and so append a request: to another node than this one */
 	for (int i = self->n_pending - 1; i >= 0; i--)
 		if (i < self->n_pending && kad_id_equal(&self->pending[i].to->id, id))
-			fail(self, clock, i);
+			kad_request_failed(self, clock, i);
 }
 
 void
@@ -253,7 +137,7 @@ kad_node_tick(KadNode *self, CoreClock clock)
 		if (self->pending[i].sent_ms + KAD_TIMEOUT_MS <= clock.tick_ms)
 		{
 			self->stats.timeouts++;
-			fail(self, clock, i);
+			kad_request_failed(self, clock, i);
 			i = 0;				/* lookups may have gone on and changed the list */
 		}
 		else
@@ -265,12 +149,12 @@ kad_node_tick(KadNode *self, CoreClock clock)
 		/* one that ends gives its place to the last, which had its turn */
 		for (int i = self->n_tasks - 1; i >= 0; i--)
 			if (i < self->n_tasks)
-				pump(self, clock, self->task[i]);
+				kad_task_go_on(self, clock, self->task[i]);
 	}
-	refresh(self, clock);
-	announce_due(self, clock);
+	kad_refresh(self, clock);
+	kad_announce_due(self, clock);
 	if (clock.tick_ms >= self->sweep_ms)
-		sweep(self, clock);
+		kad_sweep(self, clock);
 	if (clock.tick_ms >= self->expire_ms)
 	{
 		NodeRecord *gone;
@@ -303,55 +187,6 @@ kad_node_next_tick(const KadNode *self)
 			if (self->held[i].next_ms < next)
 				next = self->held[i].next_ms;
 	return next;
-}
-
-bool
-kad_node_lookup(KadNode *self, CoreClock clock, const KadId *target, bool for_providers, uint64_t tag)
-{
-	KadTask    *task = start_task(self, clock, target, TASK_USER, tag, for_providers);
-
-	if (task == NULL)
-		return false;
-	pump(self, clock, task);
-	return true;
-}
-
-bool
-kad_node_hold(KadNode *self, CoreClock clock, const KadId *collection, bool held)
-{
-	KadHeld    *wider;
-	int			i;
-
-	for (i = 0; i < self->n_held; i++)
-		if (kad_id_equal(&self->held[i].collection, collection))
-			break;
-	if (i == self->n_held)
-	{
-		if (!held)
-			return true;
-		if (self->n_held == KAD_HELD)
-			return false;
-		if (self->n_held == self->held_room)
-		{
-			int			room = self->held_room == 0 ? 4 : 2 * self->held_room;
-
-			wider = core_alloc(self->config.memory, (size_t) room * sizeof *wider);
-			if (wider == NULL)
-				return false;
-			if (self->n_held > 0)
-				memcpy(wider, self->held, (size_t) self->n_held * sizeof *wider);
-			core_free(self->config.memory, self->held);
-			self->held = wider;
-			self->held_room = room;
-		}
-		self->held[self->n_held++].collection = *collection;
-	}
-	self->held[i].withdrawn = !held;
-	self->held[i].next_ms = clock.tick_ms;
-	/* who asks this node itself is told at once, joined or not */
-	publish(self, clock, collection, NULL, 0, !held);
-	announce_due(self, clock);
-	return true;
 }
 
 const KadTable *
@@ -393,28 +228,28 @@ note_alive(KadNode *self, CoreClock clock, NodeRecord *from, int address)
 		KadEntry   *oldest = kad_table_oldest(&self->table, &from->id, clock.tick_ms - QUESTIONABLE_MS);
 
 		if (oldest != NULL)
-			ping(self, clock, oldest->record, KAD_PINGS);
+			kad_request_ping(self, clock, oldest->record, KAD_PINGS);
 	}
 	if (outcome == KAD_ADDED && self->joined)
 	{
 		if (self->bucket_ms > clock.tick_ms)
 			self->bucket_ms = clock.tick_ms;	/* perhaps a bucket no lookup has gone into */
-		hand_on(self, clock, from);
+		kad_announce_to(self, clock, from);
 	}
 	if (!self->joined && self->self_ms == INT64_MAX)
 		self->self_ms = clock.tick_ms;
-	if (address >= 0 && forget_absent(self, &from->id))
+	if (address >= 0 && kad_absent_forget(self, &from->id))
 	{
 		self->config.host.event(self->config.host.context, KAD_EVENT_RETURNED, from);
 		if (clock.tick_ms >= self->merge_ms)
 		{
-			KadTask    *task = start_task(self, clock, &self->own->id, TASK_SELF, 0, false);
+			KadTask    *task = kad_task_start(self, clock, &self->own->id, KAD_TASK_SELF, 0, false);
 
 			self->merge_ms = clock.tick_ms + MERGE_MS;
 			if (task != NULL)
 			{
 				kad_lookup_offer(&task->lookup, from);
-				pump(self, clock, task);
+				kad_task_go_on(self, clock, task);
 			}
 		}
 	}
@@ -432,7 +267,7 @@ consider(KadNode *self, CoreClock clock, NodeRecord *record)
 		entry->failures = 0;
 	}
 	else if (entry != NULL || kad_table_wants(&self->table, record, clock.tick_ms - self->refresh_ms))
-		ping(self, clock, record, KAD_PINGS_NEW);
+		kad_request_ping(self, clock, record, KAD_PINGS_NEW);
 }
 
 static void
@@ -511,16 +346,14 @@ take_answer(KadNode *self, CoreClock clock, NodeRecord *from, const WireMessage 
 {
 	KadPending	pending;
 	KadTask    *task;
-	int			i;
+	int			i = kad_request_find(self, &from->id, m->request);
 
-	for (i = 0; i < self->n_pending && self->pending[i].request != m->request; i++)
-		;
-	if (i == self->n_pending)
+	if (i < 0)
 		return;
 	pending = self->pending[i];
 	node_record_keep(pending.to);
-	forget_pending(self, i);
-	if (pending.purpose == FOR_LOOKUP && (task = find_task(self, pending.task)) != NULL)
+	kad_request_forget(self, i);
+	if (pending.purpose == KAD_FOR_LOOKUP && (task = kad_task_find(self, pending.task)) != NULL)
 	{
 		/* an error, or an answer to another question, is an answer without names */
 		bool		fits = m->type == WIRE_FIND_NODE || m->type == WIRE_FIND_PROVIDERS;
@@ -529,7 +362,7 @@ take_answer(KadNode *self, CoreClock clock, NodeRecord *from, const WireMessage 
 		if (task->lookup.for_providers && m->type == WIRE_FIND_PROVIDERS)
 			for (int p = 0; p < m->found.n_providers; p++)
 				kad_lookup_provider(&task->lookup, m->found.provider[p]);
-		pump(self, clock, task);
+		kad_task_go_on(self, clock, task);
 	}
 	record_pool_release(self->config.pool, pending.to);
 }
@@ -545,408 +378,4 @@ check_clone(KadNode *self, const WireMessage *m)
 		if (kad_id_equal(&record[i]->id, &self->own->id) &&
 			(record[i]->seq > self->own->seq || (record[i]->seq == self->own->seq && record[i] != self->own)))
 			self->config.host.event(self->config.host.context, KAD_EVENT_CLONE, record[i]);
-}
-
-static bool
-send_request(KadNode *self, CoreClock clock, NodeRecord *to, WireMessage *m, Purpose purpose, uint32_t task)
-{
-	if (self->n_pending == self->pending_room)
-	{
-		int			room = self->pending_room == 0 ? FIRST_PENDING : 2 * self->pending_room;
-		KadPending *wider;
-
-		if (room > KAD_PENDING)
-			return false;
-		wider = core_alloc(self->config.memory, (size_t) room * sizeof *wider);
-		if (wider == NULL)
-			return false;
-		if (self->n_pending > 0)
-			memcpy(wider, self->pending, (size_t) self->n_pending * sizeof *wider);
-		core_free(self->config.memory, self->pending);
-		self->pending = wider;
-		self->pending_room = room;
-	}
-	m->version = WIRE_VERSION_MAX;
-	m->request = self->next_request++;
-	self->pending[self->n_pending++] = (KadPending) {
-		.request = m->request,
-		.to = node_record_keep(to),
-		.sent_ms = clock.tick_ms,
-		.task = task,
-		.purpose = (uint8_t) purpose
-	};
-	self->n_pings += purpose == FOR_PING;
-	self->stats.requests_sent++;
-	self->config.host.send(self->config.host.context, to, m);
-	return true;
-}
-
-/* Unless so many are out.  True also when one to it is under way. */
-static bool
-ping(KadNode *self, CoreClock clock, NodeRecord *to, int most)
-{
-	WireMessage m = {.type = WIRE_PING};
-
-	for (int i = 0; i < self->n_pending; i++)
-		if (self->pending[i].purpose == FOR_PING && kad_id_equal(&self->pending[i].to->id, &to->id))
-			return true;
-	if (self->n_pings >= most)
-		return false;
-	return send_request(self, clock, to, &m, FOR_PING, NO_TASK);
-}
-
-static int
-count_pending(const KadNode *self, Purpose purpose)
-{
-	int			n = 0;
-
-	for (int i = 0; i < self->n_pending; i++)
-		n += self->pending[i].purpose == purpose;
-	return n;
-}
-
-static void
-forget_pending(KadNode *self, int i)
-{
-	self->n_pings -= self->pending[i].purpose == FOR_PING;
-	record_pool_release(self->config.pool, self->pending[i].to);
-	self->pending[i] = self->pending[--self->n_pending];
-}
-
-/* The i-th request will not be answered. */
-static void
-fail(KadNode *self, CoreClock clock, int i)
-{
-	KadPending	pending = self->pending[i];
-	NodeRecord *to = node_record_keep(pending.to);
-	NodeRecord *gone = NULL;
-	KadTask    *task;
-
-	forget_pending(self, i);
-	if (self->answered_ms > pending.sent_ms)
-		gone = kad_table_failed(&self->table, &to->id);
-	if (gone != NULL)
-		remember_absent(self, clock, gone);
-	if (pending.purpose == FOR_LOOKUP && (task = find_task(self, pending.task)) != NULL)
-	{
-		kad_lookup_failed(&task->lookup, &to->id);
-		pump(self, clock, task);
-	}
-	record_pool_release(self->config.pool, to);
-}
-
-/* Takes over the reference.  One more than fit takes the place of one at random. */
-static void
-remember_absent(KadNode *self, CoreClock clock, NodeRecord *record)
-{
-	int			i;
-
-	for (i = 0; i < self->n_absent; i++)
-		if (kad_id_equal(&self->absent[i].record->id, &record->id))
-			break;
-	if (i == self->n_absent)
-	{
-		if (self->n_absent < KAD_ABSENT)
-			self->n_absent++;
-		else
-		{
-			i = (int) core_random_below(self->config.random, KAD_ABSENT);
-			record_pool_release(self->config.pool, self->absent[i].record);
-		}
-	}
-	else
-		record_pool_release(self->config.pool, self->absent[i].record);
-	self->absent[i] = (KadAbsent) {
-		.record = record,
-		.next_ms = clock.tick_ms + KAD_ABSENT_FIRST_MS,
-		.wait_ms = KAD_ABSENT_FIRST_MS
-	};
-}
-
-static bool
-forget_absent(KadNode *self, const KadId *id)
-{
-	for (int i = 0; i < self->n_absent; i++)
-		if (kad_id_equal(&self->absent[i].record->id, id))
-		{
-			record_pool_release(self->config.pool, self->absent[i].record);
-			self->absent[i] = self->absent[--self->n_absent];
-			return true;
-		}
-	return false;
-}
-
-static KadTask *
-start_task(KadNode *self, CoreClock clock, const KadId *target, TaskKind kind, uint64_t tag, bool for_providers)
-{
-	KadTask    *task;
-
-	if (self->n_tasks == KAD_LOOKUPS)
-		return NULL;
-	task = core_alloc(self->config.memory, sizeof *task);
-	if (task == NULL)
-		return NULL;
-	kad_table_touch(&self->table, target, clock.tick_ms);
-	kad_lookup_init(&task->lookup, &self->table, target, for_providers, clock.tick_ms);
-	task->kind = kind;
-	task->tag = tag;
-	task->serial = self->next_serial;
-	self->next_serial = (self->next_serial + 1) % NO_TASK;
-	self->task[self->n_tasks++] = task;
-	self->stats.lookups++;
-	return task;
-}
-
-static KadTask *
-find_task(KadNode *self, uint32_t serial)
-{
-	for (int i = 0; i < self->n_tasks; i++)
-		if (self->task[i]->serial == serial)
-			return self->task[i];
-	return NULL;
-}
-
-/* Send what a lookup wants sent; end it when it is done. */
-static void
-pump(KadNode *self, CoreClock clock, KadTask *task)
-{
-	int64_t		slow = kad_lookup_slow(&task->lookup, clock.tick_ms);
-	NodeRecord *to;
-
-	while ((to = kad_lookup_next(&task->lookup, clock.tick_ms)) != NULL)
-	{
-		WireMessage m = {.type = task->lookup.for_providers ? WIRE_FIND_PROVIDERS : WIRE_FIND_NODE,
-		.find = {.target = task->lookup.target}};
-
-		m.find.n_avoid = kad_lookup_avoid(&task->lookup, m.find.avoid, WIRE_AVOID);
-		if (!send_request(self, clock, to, &m, FOR_LOOKUP, task->serial))
-			kad_lookup_failed(&task->lookup, &to->id);
-		else if (clock.tick_ms + KAD_SLOW_MS < slow)
-			slow = clock.tick_ms + KAD_SLOW_MS;
-	}
-	if (slow < self->slow_ms)
-		self->slow_ms = slow;
-	if (kad_lookup_done(&task->lookup))
-		finish(self, clock, task);
-}
-
-static void
-finish(KadNode *self, CoreClock clock, KadTask *task)
-{
-	KadLookup  *lookup = &task->lookup;
-	NodeRecord *near[KAD_K];
-	int			n;
-
-	for (int i = 0; i < self->n_tasks; i++)
-		if (self->task[i] == task)
-		{
-			self->task[i] = self->task[--self->n_tasks];
-			break;
-		}
-	switch (task->kind)
-	{
-		case TASK_USER:
-			if (lookup->for_providers)
-			{
-				Provider   *known[WIRE_PROVIDERS];
-
-				n = provider_store_list(&self->store, &lookup->target, clock.unix_ms, known, WIRE_PROVIDERS);
-				for (int i = 0; i < n; i++)
-					kad_lookup_provider(lookup, known[i]);
-			}
-			self->config.host.done(self->config.host.context, task->tag, lookup);
-			break;
-		case TASK_SELF:
-			if (!self->joined && self->table.n > 0)
-			{
-				self->joined = true;
-				self->self_ms = clock.tick_ms + self->refresh_ms;
-				self->config.host.event(self->config.host.context, KAD_EVENT_JOINED, self->own);
-			}
-			self->bucket_ms = clock.tick_ms;
-			break;
-		case TASK_REFRESH:
-			self->bucket_ms = clock.tick_ms;
-			break;
-		case TASK_PUBLISH:
-		case TASK_WITHDRAW:
-			n = kad_lookup_result(lookup, near, KAD_K, NULL);
-			publish(self, clock, &lookup->target, near, n, task->kind == TASK_WITHDRAW);
-			break;
-	}
-	kad_lookup_reset(lookup);
-	core_free(self->config.memory, task);
-}
-
-/* Sign a provider record, keep it, and bring it to these nodes. */
-static void
-publish(KadNode *self, CoreClock clock, const KadId *collection, NodeRecord *const *near, int n, bool withdrawn)
-{
-	uint8_t		bytes[PROVIDER_BYTES];
-	WireMessage m = {.type = WIRE_PROVIDE};
-	int64_t		issued_ms = clock.unix_ms > self->issued_ms ? clock.unix_ms : self->issued_ms + 1;
-
-	/* a clock set back by more than the skew gives nothing that could be used: then by the clock */
-	if (issued_ms > clock.unix_ms + self->config.pool->skew_ms)
-		issued_ms = clock.unix_ms;
-	if (!provider_sign(self->config.crypto, self->config.secret, collection, issued_ms, withdrawn, bytes) ||
-		provider_decode(self->config.pool, bytes, sizeof bytes, self->own, clock.unix_ms, &m.provide.provider) != DECODE_OK)
-		return;
-	self->issued_ms = issued_ms;
-	m.provide.provider->verified = true;
-	provider_store_add(&self->store, m.provide.provider, 0, clock.unix_ms);
-	for (int i = 0; i < n; i++)
-		send_request(self, clock, near[i], &m, FOR_PROVIDE, NO_TASK);
-	provider_release(self->config.pool, m.provide.provider);
-}
-
-/*
- * A newcomer gets the provider records that now belong to it: those of keys to
- * which it is among the KAD_K nearest, from the KAD_ALPHA nearest only, or it
- * would get each twenty times (Kademlia, section 2.5).  Strangers decide how many
- * there are, and whether the newcomer answers: so these take only their share of
- * the requests that may be open.  Owners announce anew what is left out.
- */
-static void
-hand_on(KadNode *self, CoreClock clock, NodeRecord *to)
-{
-	int			room = KAD_HANDED - count_pending(self, FOR_HANDING_ON);
-
-	for (int i = 0; i < PROVIDER_SLOTS && room > 0; i++)
-		for (ProviderGroup *group = self->store.slot[i]; group != NULL && room > 0; group = group->next)
-		{
-			NodeRecord *near[KAD_K];
-			int			n = kad_table_closest(&self->table, &group->collection, KAD_K, false, near);
-			int			nearer = 0;
-			bool		belongs = false;
-
-			for (int j = 0; j < n; j++)
-			{
-				belongs |= near[j] == to;
-				nearer += near[j] != to &&
-					kad_id_nearer(&group->collection, &near[j]->id, &self->own->id) < 0;
-			}
-			for (int j = 0; j < group->n && belongs && nearer < KAD_ALPHA && room > 0; j++)
-			{
-				WireMessage m = {.type = WIRE_PROVIDE, .provide = {group->member[j]}};
-
-				if (group->member[j]->expires_ms > clock.unix_ms &&
-					!kad_id_equal(&group->member[j]->record->id, &to->id))
-					room -= send_request(self, clock, to, &m, FOR_HANDING_ON, NO_TASK);
-			}
-		}
-}
-
-/* The lookup of itself, and into buckets that have had none for long. */
-static void
-refresh(KadNode *self, CoreClock clock)
-{
-	KadTask    *task;
-	int			bucket;
-
-	if (clock.tick_ms >= self->self_ms)
-	{
-		task = start_task(self, clock, &self->own->id, TASK_SELF, 0, false);
-		self->self_ms = clock.tick_ms + (task != NULL && self->joined ? self->refresh_ms : SWEEP_MS);
-		if (task != NULL)
-			pump(self, clock, task);
-	}
-	while (self->joined && clock.tick_ms >= self->bucket_ms)
-	{
-		KadId		target;
-
-		if (count_tasks(self, TASK_REFRESH) >= KAD_REFRESH_LOOKUPS)
-		{
-			self->bucket_ms = INT64_MAX;	/* until one ends */
-			break;
-		}
-		bucket = kad_table_stale(&self->table, clock.tick_ms - self->refresh_ms);
-		if (bucket < 0)
-		{
-			self->bucket_ms = clock.tick_ms + SWEEP_MS;
-			break;
-		}
-		target = kad_id_random(self->config.random, &self->own->id, bucket);
-		task = start_task(self, clock, &target, TASK_REFRESH, 0, false);
-		if (task == NULL)
-		{
-			self->bucket_ms = clock.tick_ms + SWEEP_MS;
-			break;
-		}
-		pump(self, clock, task);
-	}
-}
-
-/*
- * Ping a few of those long silent in the table, and those absent whose time it
- * is.  And with the silent the one heard last: if it answers our line is up,
- * and those who do not have failed.
- */
-static void
-sweep(KadNode *self, CoreClock clock)
-{
-	uint32_t	cursor = 0;
-	KadEntry   *entry;
-	KadEntry   *latest = NULL;
-	int			sent = 0;
-
-	self->sweep_ms = clock.tick_ms + SWEEP_MS;
-	while ((entry = kad_table_next(&self->table, &cursor)) != NULL)
-	{
-		if (latest == NULL || entry->answered_ms > latest->answered_ms)
-			latest = entry;
-		if (sent < SWEEP_PINGS && entry->answered_ms + self->refresh_ms < clock.tick_ms &&
-			ping(self, clock, entry->record, KAD_PINGS))
-			sent++;
-	}
-	if (sent > 0)
-		ping(self, clock, latest->record, KAD_PINGS);
-	for (int i = self->n_absent - 1; i >= 0; i--)
-	{
-		KadAbsent  *absent = &self->absent[i];
-
-		if (!node_record_current(absent->record, clock.unix_ms, self->config.pool->skew_ms))
-			forget_absent(self, &absent->record->id);
-		else if (clock.tick_ms >= absent->next_ms && ping(self, clock, absent->record, KAD_PINGS))
-		{
-			absent->wait_ms = absent->wait_ms < KAD_ABSENT_LAST_MS / 2 ? 2 * absent->wait_ms : KAD_ABSENT_LAST_MS;
-			absent->next_ms = clock.tick_ms + absent->wait_ms;
-		}
-	}
-}
-
-static void
-announce_due(KadNode *self, CoreClock clock)
-{
-	for (int i = 0; self->joined && i < self->n_held; i++)
-	{
-		KadHeld    *held = &self->held[i];
-		bool		withdrawn = held->withdrawn;
-		KadTask    *task;
-
-		if (clock.tick_ms < held->next_ms)
-			continue;
-		task = start_task(self, clock, &held->collection, withdrawn ? TASK_WITHDRAW : TASK_PUBLISH, 0, false);
-		if (task == NULL)
-		{
-			held->next_ms = clock.tick_ms + SWEEP_MS;
-			continue;
-		}
-		held->next_ms = clock.tick_ms + PROVIDER_REPUBLISH_MS;
-		if (withdrawn)
-			*held = self->held[--self->n_held];
-		pump(self, clock, task);
-		if (withdrawn)
-			i--;
-	}
-}
-
-static int
-count_tasks(const KadNode *self, TaskKind kind)
-{
-	int			n = 0;
-
-	for (int i = 0; i < self->n_tasks; i++)
-		n += self->task[i]->kind == kind;
-	return n;
 }

@@ -22,6 +22,8 @@
 #define HASH_AT (CURVE_AT + CORE_KEY_BYTES)
 #define FILE_BYTES (HASH_AT + CORE_HASH_BYTES)
 
+_Static_assert(FILE_BYTES == 100, "the fields of the file");
+
 static const uint8_t magic[4] = {'v', 'n', 'k', '1'};
 
 static bool

@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "core/assert.h"
 #include "net/address.h"
 
 #define INBOUND_PER_KEY 4
@@ -26,19 +27,19 @@
 static TransportVia
 in_via(const Transport *self, const Inbound *in)
 {
-	return (TransportVia) {in->link.serial * 8192 + VIA_INBOUND + (uint64_t) (in - self->in)};
+	return (TransportVia) {in->link.serial * VIA_SLOTS + VIA_INBOUND + (uint64_t) (in - self->in)};
 }
 
 Inbound *
 in_of_via(const Transport *self, TransportVia via)
 {
-	uint64_t	slot = via.link % 8192;
+	uint64_t	slot = via.link % VIA_SLOTS;
 	Inbound    *in;
 
 	if (slot < VIA_INBOUND || slot >= VIA_INBOUND + INBOUND_SLOTS)
 		return NULL;
 	in = (Inbound *) &self->in[slot - VIA_INBOUND];
-	return in->link.used && in->speaks && !in->cut && in->link.serial == via.link / 8192 ? in : NULL;
+	return in->link.used && in->speaks && !in->cut && in->link.serial == via.link / VIA_SLOTS ? in : NULL;
 }
 
 static Inbound *
@@ -114,6 +115,8 @@ in_reset(Transport *self, Inbound *in)
 static void
 in_forget(Transport *self, Inbound *in)
 {
+	CORE_ASSERT(in->link.used && in_of_fd(self, in->link.fd) == in && self->n_in > 0);
+	CORE_ASSERT(in->speaks == (in->link.account != NULL));
 	self->by_fd[in->link.fd] = -1;
 	account_release(in->link.account);
 	memset(in, 0, sizeof *in);
@@ -190,6 +193,7 @@ in_silent_victim(Transport *self)
 			victim = in;
 		}
 	}
+	CORE_ASSERT(victim != NULL);
 	return victim;
 }
 
@@ -549,6 +553,7 @@ in_send(Transport *self, Inbound *in, const uint8_t *bytes, size_t len)
 	Frame	   *frame;
 	zmq_msg_t	msg;
 
+	CORE_ASSERT(in->speaks && in->link.account != NULL);
 	if (!account_has_room(in->link.account, len))
 	{
 		link_count_dropped(self, &in->link);

@@ -15,6 +15,7 @@
 
 #include <sodium.h>
 
+#include "core/assert.h"
 #include "net/address.h"
 
 #define WAITING_FRAMES 64		/* of a link that is not up yet */
@@ -25,19 +26,19 @@
 static TransportVia
 out_via(const Transport *self, const Outbound *out)
 {
-	return (TransportVia) {out->link.serial * 8192 + (uint64_t) (out - self->out)};
+	return (TransportVia) {out->link.serial * VIA_SLOTS + (uint64_t) (out - self->out)};
 }
 
 Outbound *
 out_of_via(const Transport *self, TransportVia via)
 {
-	uint64_t	slot = via.link % 8192;
+	uint64_t	slot = via.link % VIA_SLOTS;
 	Outbound   *out;
 
 	if (slot >= TRANSPORT_LINKS_MAX)
 		return NULL;
 	out = (Outbound *) &self->out[slot];
-	return out->link.used && out->up && out->link.serial == via.link / 8192 ? out : NULL;
+	return out->link.used && out->up && out->link.serial == via.link / VIA_SLOTS ? out : NULL;
 }
 
 Outbound *
@@ -58,6 +59,18 @@ out_close_socket(Transport *self, Outbound *out, int linger_ms)
 	port_close(self, &out->dealer, linger_ms);
 	out->up = false;
 	out->link.fd = -1;
+}
+
+/* Are the frames that wait counted, and is the last of them where the next one goes? */
+static bool
+waiting_holds(const Outbound *out)
+{
+	Frame	   *const *last = &out->first;
+	int			n = 0;
+
+	for (; *last != NULL; last = &(*last)->next)
+		n++;
+	return n == out->waiting && last == out->last;
 }
 
 void
@@ -112,6 +125,7 @@ out_attempt(Transport *self, Outbound *out)
 	char		monitor[48];
 	void	   *dealer;
 
+	CORE_ASSERT(out->at >= 0 && out->at < out->n_addresses && out->n_addresses <= TRANSPORT_ADDRESSES);
 	out->link.serial = ++self->serial;
 	out->failed = false;
 	out->link.fd = -1;
@@ -214,6 +228,7 @@ out_flush(Transport *self, Outbound *out)
 		else
 			link_count_sent(self, &out->link, len);
 	}
+	CORE_ASSERT(waiting_holds(out));
 	port_sent(self, &out->dealer);
 }
 
@@ -304,6 +319,7 @@ out_retarget(Outbound *out, const NetAddress *addresses, int n)
 {
 	NetAddress	now = out->addresses[out->at];
 
+	CORE_ASSERT(out->at >= 0 && out->at < out->n_addresses);
 	if (!out_addresses(out, addresses, n))
 		return;
 	out->at = out->tried = 0;
@@ -358,6 +374,7 @@ out_send(Transport *self, Outbound *out, const uint8_t *bytes, size_t len)
 	*out->last = frame;
 	out->last = &frame->next;
 	out->waiting++;
+	CORE_ASSERT(waiting_holds(out));
 	out->used_ms = self->now_ms;
 	if (out->up)
 		out_flush(self, out);

@@ -13,6 +13,9 @@
 #include "core/assert.h"
 #include "core/bytes.h"
 
+_Static_assert(4 + 4 + 8 + SAVED_TABLE_RECORDS * (2 + NODE_RECORD_MAX) + CORE_HASH_BYTES == SAVED_TABLE_MAX,
+			   "the fields of the file");
+
 static const uint8_t magic[4] = {'v', 'n', 't', '1'};
 
 static int

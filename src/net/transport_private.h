@@ -35,6 +35,7 @@
 #define HELD_BYTES ((uint64_t) 16 << 20)	/* received of one connection, not seen yet */
 #define SILENT_MS 15000			/* an inbound connection without a frame */
 #define DOMAIN_NAME "vecdb"		/* of ZAP */
+#define VIA_SLOTS 8192			/* a TransportVia is serial * VIA_SLOTS + slot */
 #define VIA_INBOUND 4096		/* slots of outbound links are below */
 
 /* A socket of libzmq in the epoll set. */
@@ -186,6 +187,9 @@ struct Transport
 
 	TransportStats stats;
 };
+
+_Static_assert(TRANSPORT_LINKS_MAX <= VIA_INBOUND && VIA_INBOUND + INBOUND_SLOTS <= VIA_SLOTS, "a TransportVia has room for any slot");
+_Static_assert(INBOUND_SLOTS <= INT16_MAX, "by_fd has room for any slot");
 
 /* ---- zmq_port.c ---- */
 

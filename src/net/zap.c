@@ -49,6 +49,7 @@ admit(Transport *self, const uint8_t *key, const char *ip)
 		slot = oldest;
 	else
 		self->n_admitted++;
+	CORE_ASSERT(slot != NULL && self->n_admitted <= ADMITTED_MAX);
 	memset(slot, 0, sizeof *slot);
 	slot->serial = ++self->serial;
 	slot->order = ++self->order;

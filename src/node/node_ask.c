@@ -38,6 +38,7 @@ NodeNotPreloaded(void)
 SyncNode *
 NodeOwnSlot(SyncShared *shared)
 {
+	Assert(LWLockHeldByMe(&shared->lock));
 	for (int i = 0; i < SYNC_NODES; i++)
 		if (shared->node[i].used && shared->node[i].database == MyDatabaseId)
 			return &shared->node[i];

@@ -36,5 +36,6 @@ SyncStateName(int state)
 {
 	static const char *const names[] = {"down", "starting", "waiting", "running", "stopping"};
 
+	StaticAssertStmt(lengthof(names) == SYNC_NODE_STOPPING + 1, "a state has a name");
 	return state >= 0 && state < (int) lengthof(names) ? names[state] : "unknown";
 }

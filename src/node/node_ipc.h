@@ -143,6 +143,7 @@ typedef struct SyncShared
  */
 StaticAssertDecl(sizeof(void *) != 8 || sizeof(SyncPlace) == 32, "a place of vecdb.so is one of vecdb_sync.so");
 StaticAssertDecl(sizeof(void *) != 8 || sizeof(SyncNode) == 1880, "a slot of vecdb.so is one of vecdb_sync.so");
+StaticAssertDecl(sizeof(void *) != 8 || offsetof(SyncShared, node) == sizeof(LWLock) + 24, "what precedes the slots in vecdb.so does so in vecdb_sync.so");
 StaticAssertDecl(SYNC_RESERVED < SYNC_REQUESTS, "there are places for those who are no superusers");
 
 /* Did the postmaster load vecdb, so that there is shared memory and a launcher?  Set in vecdb.so only. */

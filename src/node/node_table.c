@@ -48,7 +48,6 @@
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
-
 typedef struct Column
 {
 	const char *name;
@@ -72,6 +71,8 @@ static const struct
 	{"shared_collection", shared_columns, SHARED_COLUMNS, 1},
 	{"membership_statement", statement_columns, STATEMENT_COLUMNS, 2},
 };
+
+StaticAssertDecl(lengthof(shapes) == SYNC_MEMBERSHIP_STATEMENT + 1, "a table has a shape");
 
 static Oid
 table_oid(SyncTableKind kind)

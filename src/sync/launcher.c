@@ -107,6 +107,7 @@ slot_for(const char *name)
 {
 	SyncNode   *free_slot = NULL;
 
+	Assert(LWLockHeldByMeInMode(&shared->lock, LW_EXCLUSIVE));
 	for (int i = 0; i < SYNC_NODES; i++)
 	{
 		SyncNode   *node = &shared->node[i];

@@ -10,6 +10,7 @@
 bool
 PendingPut(Pending *p, const char *text)
 {
+	Assert(p->call->len <= p->call->room);
 	if (SyncPut(p->call, text))
 		return true;
 	p->call->cut = true;

@@ -57,6 +57,7 @@ PendingListPeers(SyncWorker *self, Pending *p)
 		/* who has not greeted has no id that is known */
 		if (!greeted)
 		{
+			Assert(p->call->len >= before + 2 * KAD_ID_BYTES + 2);
 			memmove(p->call->data + before + 1, p->call->data + before + 2 * KAD_ID_BYTES + 2,
 					p->call->len - before - 2 * KAD_ID_BYTES - 2);
 			p->call->data[before] = 0;

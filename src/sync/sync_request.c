@@ -115,6 +115,7 @@ end_place(SyncWorker *self, int i, int state)
 {
 	SyncPlace  *place = &self->slot->place[i];
 
+	Assert(i >= 0 && i < SYNC_REQUESTS);
 	LWLockAcquire(&self->shared->lock, LW_EXCLUSIVE);
 	if (place->state == SYNC_PLACE_ABANDONED)
 		place->state = SYNC_PLACE_FREE;

@@ -189,5 +189,6 @@ WorkerTransaction(int timeout_ms, WorkerBody body, void *arg)
 {
 	Transaction transaction = {timeout_ms, body, arg};
 
+	Assert(timeout_ms > 0);
 	return WorkerTry(run_transaction, NULL, &transaction);
 }

@@ -141,6 +141,7 @@ group_members(Node *self, NodeGroup *g, const Grant **out, int room)
 		}
 		else if (n < room)
 			out[n++] = &entry->grant;
+		CORE_ASSERT(n < 2 || memcmp(out[n - 2]->member, out[n - 1]->member, CORE_KEY_BYTES) < 0);
 	}
 	return n;
 }
@@ -180,6 +181,7 @@ group_new(Node *self, const uint8_t *root, uint32_t tag, const char *name)
 {
 	NodeGroup  *g;
 
+	CORE_ASSERT(group_by_root(self, root) == NULL);
 	if (self->n_groups == NODE_COLLECTIONS || (g = core_alloc(&self->memory, sizeof *g)) == NULL)
 		return NULL;
 	memset(g, 0, sizeof *g);
@@ -201,7 +203,7 @@ free_group(Node *self, int i)
 {
 	NodeGroup  *g = self->group[i];
 
-	CORE_ASSERT(i < self->n_groups && g->node == self);
+	CORE_ASSERT(i >= 0 && i < self->n_groups && g->node == self);
 	mesh_reset(&g->mesh);
 	membership_reset(&g->membership);
 	bytes_wipe(g->root_secret, sizeof g->root_secret);
@@ -274,6 +276,7 @@ node_group_count(const Node *self)
 bool
 node_group_unsaved(const Node *self, int i, const uint8_t **root)
 {
+	CORE_ASSERT(i >= 0 && i < self->n_groups && self->group[i]->saved <= self->group[i]->membership.changes);
 	*root = self->group[i]->membership.root;
 	return self->group[i]->saved != self->group[i]->membership.changes;
 }

@@ -28,6 +28,37 @@ static void drop_waiting(KadBucket *bucket, int i);
 static int	gather(const KadBucket *bucket, const KadId *target, bool failing, NodeRecord **out,
 				   uint64_t *distance, int n, int max);
 
+/*
+ * Do its nodes belong there, each once, who is in it not also among those that wait, and
+ * are no more of a subnet in it than may be?
+ */
+static bool
+bucket_holds(const KadTable *self, const KadBucket *bucket)
+{
+	if (bucket->n < 0 || bucket->n > KAD_K || bucket->n_waiting < 0 || bucket->n_waiting > KAD_WAITING)
+		return false;
+	for (int i = 0; i < bucket->n; i++)
+	{
+		const KadEntry *entry = &bucket->entry[i];
+		int			of_subnet = 0;
+
+		if (bucket_of(self, &entry->id) != bucket || !kad_id_equal(&entry->id, &entry->record->id) ||
+			entry->record->references == 0 || entry->failures >= KAD_FAILURES ||
+			find_in(bucket->entry, i, &entry->id) >= 0 ||
+			find_in(bucket->waiting, bucket->n_waiting, &entry->id) >= 0)
+			return false;
+		for (int k = 0; k < bucket->n; k++)
+			of_subnet += entry->subnet != 0 && bucket->entry[k].subnet == entry->subnet;
+		if (of_subnet > KAD_SUBNET_BUCKET)
+			return false;
+	}
+	for (int i = 0; i < bucket->n_waiting; i++)
+		if (bucket_of(self, &bucket->waiting[i].id) != bucket ||
+			find_in(bucket->waiting, i, &bucket->waiting[i].id) >= 0)
+			return false;
+	return true;
+}
+
 void
 kad_table_init(KadTable *self, const CoreMemory *memory, RecordPool *pool,
 			   const KadId *id, bool exempt_private)
@@ -93,6 +124,7 @@ kad_table_answered(KadTable *self, NodeRecord *record, int address, int64_t tick
 		replace_record(self, entry, record, address);
 		entry->answered_ms = tick_ms;
 		entry->failures = 0;
+		CORE_ASSERT(bucket_holds(self, bucket));
 		return KAD_UPDATED;
 	}
 	i = find_in(bucket->waiting, bucket->n_waiting, &record->id);
@@ -127,6 +159,7 @@ kad_table_answered(KadTable *self, NodeRecord *record, int address, int64_t tick
 	node_record_keep(record);
 	bucket->entry[bucket->n++] = newcomer;
 	self->n++;
+	CORE_ASSERT(bucket_holds(self, bucket));
 	return KAD_ADDED;
 }
 
@@ -150,6 +183,7 @@ kad_table_failed(KadTable *self, const KadId *id)
 		gone = entry->record;
 		drop_entry(self, bucket, i);
 		promote(self, bucket);
+		CORE_ASSERT(bucket_holds(self, bucket));
 		return gone;
 	}
 	i = find_in(bucket->waiting, bucket->n_waiting, id);

@@ -56,6 +56,27 @@ included(const Grant *revocation, int i)
 	return i < 2 ? revocation->invitation + i * GRANT_HASH_BYTES : revocation->overrides;
 }
 
+/* Are the statements in order, each once, and are leaves and fingerprint those of what is held? */
+static bool
+set_holds(const Membership *self)
+{
+	uint8_t		fingerprint[GRANT_HASH_BYTES] = {0};
+	int			leaves = 0;
+
+	for (int i = 0; i < self->n; i++)
+	{
+		const MembershipEntry *entry = self->entry[i];
+
+		if (i > 0 && compare(self->entry[i - 1], entry) >= 0)
+			return false;
+		leaves += is_leave(&entry->grant);
+		for (int k = 0; k < GRANT_HASH_BYTES; k++)
+			fingerprint[k] ^= entry->hash[k];
+	}
+	return self->n >= 0 && self->n <= self->capacity && leaves == self->n_leaves &&
+		memcmp(fingerprint, self->fingerprint, GRANT_HASH_BYTES) == 0;
+}
+
 void
 membership_init(Membership *self, const CoreMemory *memory, const CoreCrypto *crypto,
 				const uint8_t root[CORE_KEY_BYTES])
@@ -705,6 +726,7 @@ evaluate(Membership *self, int64_t unix_ms)
 {
 	if (!self->dirty && unix_ms >= self->evaluated_ms && unix_ms < self->until_ms)
 		return;
+	CORE_ASSERT(set_holds(self));
 	self->dirty = false;
 	self->last = NULL;
 	self->evaluated_ms = unix_ms;
@@ -755,6 +777,7 @@ evaluate(Membership *self, int64_t unix_ms)
 		}
 		choose_redeemers(self, depth);
 	}
+	CORE_ASSERT(self->until_ms > unix_ms);
 }
 
 /* Rule 2: is there no later grant of the same issuer to the same member, as near to the root or nearer? */

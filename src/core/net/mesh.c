@@ -31,7 +31,8 @@ mesh_holds(const Mesh *self)
 			return false;
 		inside += self->peer[i].inside;
 	}
-	return self->n >= 0 && self->n <= MESH_PEERS && inside == self->n_inside;
+	return self->n >= 0 && self->n <= MESH_PEERS && inside == self->n_inside &&
+		self->degree >= MESH_LOW && self->degree <= MESH_HIGH;
 }
 
 void
@@ -41,8 +42,14 @@ mesh_init(Mesh *self, RecordPool *pool, const CoreRandom *random, int degree, in
 	self->pool = pool;
 	self->random = random;
 	self->secret = core_random_bits(random) | 1;
-	self->degree = degree < MESH_LOW ? MESH_LOW : degree > MESH_HIGH ? MESH_HIGH : degree;
+	mesh_set_degree(self, degree);
 	schedule(self, tick_ms);
+}
+
+void
+mesh_set_degree(Mesh *self, int degree)
+{
+	self->degree = degree < MESH_LOW ? MESH_LOW : degree > MESH_HIGH ? MESH_HIGH : degree;
 }
 
 void

@@ -63,6 +63,7 @@ typedef void (*MeshEmit) (void *context, const MeshAction *action);
 
 /* degree is between MESH_LOW and MESH_HIGH; another is brought there. */
 extern void mesh_init(Mesh *self, RecordPool *pool, const CoreRandom *random, int degree, int64_t tick_ms);
+extern void mesh_set_degree(Mesh *self, int degree);
 extern void mesh_reset(Mesh *self);
 
 /*

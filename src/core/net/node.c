@@ -28,6 +28,7 @@ on_kad_send(void *context, const NodeRecord *to, const WireMessage *message)
 			node_answer(self, message);
 		return;
 	}
+	CORE_ASSERT((message->request & NODE_OWN_REQUEST) == 0);
 	peer = node_peer(self, to->curve_key, true);
 	if (peer == NULL)
 		return;
@@ -248,7 +249,7 @@ node_adjust(Node *self, int64_t skew_ms, int mesh_degree)
 	self->pool.skew_ms = skew_ms;
 	self->config.mesh_degree = mesh_degree;
 	for (int i = 0; i < self->n_groups; i++)
-		self->group[i]->mesh.degree = mesh_degree;
+		mesh_set_degree(&self->group[i]->mesh, mesh_degree);
 }
 
 DecodeStatus

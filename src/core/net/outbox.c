@@ -16,6 +16,24 @@
 #define HELLO_TIMEOUT_MS 5000
 #define WAITING_MS 2000			/* for a link, less than a request may take */
 
+_Static_assert(GRANTS_CALLS_EACH <= GRANTS_CALLS && GRANTS_CALLS < NODE_CALLS, "joins have calls that statements cannot take");
+
+/* Does each have a frame, and addresses to go to, the one that waits longest first? */
+static bool
+waiting_holds(const Node *self)
+{
+	for (int i = 0; i < self->n_waiting; i++)
+	{
+		const NodeWaiting *waiting = &self->waiting[i];
+
+		if (waiting->frame == NULL || waiting->len < WIRE_HEAD || waiting->len > WIRE_FRAME_MAX ||
+			waiting->n_addresses < 1 || waiting->n_addresses > NODE_RECORD_ADDRESSES ||
+			(i > 0 && waiting->until_ms < self->waiting[i - 1].until_ms))
+			return false;
+	}
+	return self->n_waiting >= 0 && self->n_waiting <= NODE_WAITING;
+}
+
 uint64_t
 node_request(Node *self)
 {
@@ -107,6 +125,7 @@ wait_for_room(Node *self, const uint8_t *curve, const NetAddress *addresses, int
 	waiting->n_addresses = n;
 	waiting->until_ms = self->now.tick_ms + WAITING_MS;
 	self->n_waiting++;
+	CORE_ASSERT(waiting_holds(self));
 }
 
 /* Send what has waited, the oldest first; the core itself tells when it is too late. */
@@ -130,9 +149,10 @@ outbox_send_waiting(Node *self)
 		}
 		core_free(&self->memory, waiting->frame);
 	}
-	CORE_ASSERT(done <= self->n_waiting && self->n_waiting <= NODE_WAITING);
+	CORE_ASSERT(done <= self->n_waiting);
 	self->n_waiting -= done;
 	memmove(self->waiting, self->waiting + done, sizeof self->waiting[0] * (size_t) self->n_waiting);
+	CORE_ASSERT(waiting_holds(self));
 }
 
 void
@@ -210,6 +230,7 @@ node_call(Node *self, CallPurpose purpose, const uint8_t curve[CORE_KEY_BYTES], 
 			about_statements++;
 			about_these += kad_id_equal(&self->call[i].collection, collection);
 		}
+	CORE_ASSERT(about_statements <= GRANTS_CALLS && about_these <= GRANTS_CALLS_EACH);
 	if (about_statements >= GRANTS_CALLS || about_these >= GRANTS_CALLS_EACH)
 		return 0;
 	for (int i = 0; i < NODE_CALLS; i++)

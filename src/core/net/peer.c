@@ -20,7 +20,7 @@ drop_peer(Node *self, NodePeer *peer)
 {
 	NodePeer  **at = &self->peer[peer_slot(peer->curve)];
 
-	CORE_ASSERT(peer != self->from);
+	CORE_ASSERT(peer != self->from && !node_connected(peer) && self->n_peers > 0);
 	while (*at != peer)
 	{
 		CORE_ASSERT(*at != NULL);
@@ -76,6 +76,7 @@ node_peer(Node *self, const uint8_t curve[CORE_KEY_BYTES], bool create)
 	peer->next = self->peer[slot];
 	self->peer[slot] = peer;
 	self->n_peers++;
+	CORE_ASSERT(self->n_peers <= NODE_PEERS);
 	return peer;
 }
 
@@ -90,7 +91,9 @@ peer_reset(Node *self)
 			self->peer[i] = peer->next;
 			record_pool_release(&self->pool, peer->record);
 			core_free(&self->memory, peer);
+			self->n_peers--;
 		}
+	CORE_ASSERT(self->n_peers == 0);
 }
 
 static bool
@@ -123,6 +126,8 @@ node_take_record(Node *self, NodePeer *peer, NodeRecord *record, bool proved)
 		return false;
 	if (before != NULL && !same)
 		self->gone(self, &before->id);
+	/* who is heard is one node, as long as it is heard */
+	CORE_ASSERT(same || proved || !peer->greeted);
 	peer->record = node_record_keep(record);
 	for (int i = 0; same && i < record->n_addresses; i++)
 		moved |= !has_address(before, &record->addresses[i]);
@@ -148,6 +153,7 @@ node_peer_info(const Node *self, const uint8_t curve[CORE_KEY_BYTES], NodePeerIn
 	memset(out, 0, sizeof *out);
 	if (peer == NULL || !peer->greeted)
 		return false;
+	CORE_ASSERT(peer->record != NULL);
 	out->id = peer->record->id;
 	out->n_addresses = peer->record->n_addresses;
 	memcpy(out->addresses, peer->record->addresses, sizeof out->addresses);

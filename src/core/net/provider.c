@@ -23,6 +23,26 @@ static int	count_subnet(const ProviderStore *self, const ProviderGroup *group, c
 static bool make_room(ProviderStore *self, uint64_t carrier);
 static int	choose_victim(ProviderStore *self, const ProviderGroup *group, int64_t unix_ms);
 
+/* Are the records counted, each in the group of its collection and verified, and is no group empty? */
+static bool
+store_holds(const ProviderStore *self)
+{
+	uint32_t	n = 0;
+
+	for (int i = 0; i < PROVIDER_SLOTS; i++)
+		for (const ProviderGroup *group = self->slot[i]; group != NULL; group = group->next)
+		{
+			if (group->n < 1 || group->n > PROVIDERS_PER_COLLECTION)
+				return false;
+			for (int j = 0; j < group->n; j++)
+				if (!group->member[j]->verified || group->member[j]->references == 0 ||
+					!kad_id_equal(&group->member[j]->collection, &group->collection))
+					return false;
+			n += (uint32_t) group->n;
+		}
+	return n == self->n && n <= self->limit;
+}
+
 bool
 provider_sign(const CoreCrypto *crypto, const uint8_t secret[CORE_SECRET_BYTES],
 			  const KadId *collection, int64_t unix_ms, bool withdrawn, uint8_t *out)
@@ -236,6 +256,7 @@ provider_store_expire(ProviderStore *self, int64_t unix_ms)
 			else
 				at = &group->next;
 		}
+	CORE_ASSERT(store_holds(self));
 }
 
 /*
@@ -358,6 +379,7 @@ make_room(ProviderStore *self, uint64_t carrier)
 	drop_member(self, *victim_of, victim);
 	if ((*victim_of)->n == 0)
 		drop_group(self, victim_of);
+	CORE_ASSERT(store_holds(self));
 	return true;
 }
 

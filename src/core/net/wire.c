@@ -131,6 +131,8 @@ static const uint8_t sizes[WIRE_TAGS] = {
 };
 
 _Static_assert(WIRE_TAGS <= 32, "a codec has a bit for each tag");
+_Static_assert(4 + 2 + 1 + 1 + 8 + KAD_ID_BYTES + 4 == WIRE_HEAD, "the fields of a header");
+_Static_assert(WIRE_TYPES <= UINT8_MAX, "a type is a byte");
 
 static const Codec *
 codec_of(int type, bool response)
@@ -146,6 +148,24 @@ names_good(const Codec *codec, const KadId *collection)
 	bool		none = bytes_all_zero(collection->b, KAD_ID_BYTES);
 
 	return codec->names == NAMES_EITHER || none == (codec->names == NAMES_NOTHING);
+}
+
+/* Are these the items that a reader of this type takes? */
+static bool
+items_fit(const Codec *codec, const uint8_t *bytes, size_t len)
+{
+	WireItems	items = wire_items(bytes, len);
+	WireItem	item;
+	uint32_t	seen = 0;
+
+	while (wire_items_next(&items, &item))
+	{
+		if (item.tag >= WIRE_TAGS || !((codec->required | codec->optional) >> item.tag & 1) ||
+			(sizes[item.tag] != 0 && item.len != sizes[item.tag]))
+			return false;
+		seen |= 1u << item.tag;
+	}
+	return items.status == DECODE_OK && (seen & codec->required) == codec->required;
 }
 
 bool
@@ -171,6 +191,7 @@ wire_encode(const WireMessage *self, uint8_t *out, size_t room, size_t *len)
 	if (*len > WIRE_FRAME_MAX)
 		return false;
 	bytes_store(out + WIRE_HEAD - 4, 4, *len - WIRE_HEAD);
+	CORE_ASSERT(items_fit(codec, out + WIRE_HEAD, *len - WIRE_HEAD));
 	return true;
 }
 

@@ -153,4 +153,17 @@ bytes_hex(const uint8_t *p, size_t n, char *text)
 	return text;
 }
 
+/* What a hexadecimal digit of either case is worth; -1: it is none. */
+static inline int
+bytes_hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	if (c >= 'A' && c <= 'F')
+		return c - 'A' + 10;
+	return -1;
+}
+
 #endif							/* CORE_BYTES_H */

@@ -6,23 +6,12 @@
 
 #include <string.h>
 
+#include "core/bytes.h"
 #include "http/native/native_routes.h"
 
 static const RouteTable *const tables[NSURFACES] = {
 	[SURFACE_NATIVE] = &native_routes
 };
-
-static int
-hex(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
 
 long
 route_decode(const char *in, size_t len, bool plus_is_space, char *out)
@@ -38,7 +27,7 @@ route_decode(const char *in, size_t len, bool plus_is_space, char *out)
 			int			high,
 						low;
 
-			if (len - i < 3 || (high = hex(in[i + 1])) < 0 || (low = hex(in[i + 2])) < 0 || high + low == 0)
+			if (len - i < 3 || (high = bytes_hex_digit(in[i + 1])) < 0 || (low = bytes_hex_digit(in[i + 2])) < 0 || high + low == 0)
 			{
 				if (out)
 					out[0] = '\0';

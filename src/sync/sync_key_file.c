@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/bytes.h"
 #include "miscadmin.h"
 #include "node/node_table.h"
 #include "storage/fd.h"
@@ -24,8 +25,7 @@ root_file_name(const uint8_t *root, char *out, size_t room)
 {
 	char		hex[2 * ROOT_NAME_BYTES + 1];
 
-	sodium_bin2hex(hex, sizeof(hex), root, ROOT_NAME_BYTES);
-	snprintf(out, room, "collection-%s.key", hex);
+	snprintf(out, room, "collection-%s.key", bytes_hex(root, ROOT_NAME_BYTES, hex));
 }
 
 /* The first bytes of the root, from the name of its key file or of one that was being written. */

@@ -80,18 +80,6 @@ kad_id_text(const KadId *id, char *text)
 	bytes_hex(id->b, KAD_ID_BYTES, text);
 }
 
-static int
-digit_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
 bool
 kad_id_parse(const char *text, size_t len, KadId *id)
 {
@@ -99,8 +87,8 @@ kad_id_parse(const char *text, size_t len, KadId *id)
 		return false;
 	for (int i = 0; i < KAD_ID_BYTES; i++)
 	{
-		int			high = digit_value(text[2 * i]);
-		int			low = digit_value(text[2 * i + 1]);
+		int			high = bytes_hex_digit(text[2 * i]);
+		int			low = bytes_hex_digit(text[2 * i + 1]);
 
 		if (high < 0 || low < 0)
 			return false;

@@ -168,9 +168,9 @@ count_subnets(const Transport *self, const bool *chosen, int *of_subnet)
 }
 
 /*
- * Whom to hang up on so that another may come: of those that have said nothing
- * yet the oldest of the subnet that has most of them, the newcomer among them.
- * So a subnet that floods us gets in its own way first.
+ * The connection to cut so that another may come: of those that have sent no frame
+ * yet, the oldest of the subnet that has most of them.  The newcomer is one of them.
+ * So a subnet that floods us takes room from itself first.
  */
 static Inbound *
 in_silent_victim(Transport *self)
@@ -198,10 +198,10 @@ in_silent_victim(Transport *self)
 }
 
 /*
- * Whom to hang up on so that one more which is known by its key may stay: one of the
- * subnet that has most of them, the newcomer among them.  So who has many keys and
- * few addresses keeps nobody out.  Of that subnet it is who was not heard for longest,
- * if that is long, or if the newcomer is of another one; else the newcomer.
+ * The connection to cut so that one more that is known by its key may stay: one of the
+ * subnet that has most of them, the newcomer counted.  So one who has many keys and few
+ * addresses keeps nobody out.  Of that subnet it is the one that was not heard for
+ * longest, if that is long or the newcomer is of another subnet; else the newcomer.
  */
 static Inbound *
 in_speaking_victim(Transport *self, Inbound *newcomer)
@@ -238,7 +238,7 @@ in_speaking_victim(Transport *self, Inbound *newcomer)
 	return silent;
 }
 
-/* A connection is known by its key now: has it room? */
+/* A connection is known by its key now: cut one where its key or all keys have too many. */
 static void
 in_make_room(Transport *self, Inbound *newcomer)
 {
@@ -442,8 +442,8 @@ in_is_sound(Transport *self, Inbound *in)
 
 /*
  * Somebody from there has sent all of its handshake and waits for us.  Look at
- * those who may be it: one whose handshake is long would have libzmq keep what it
- * says about itself, in forty times the space.
+ * the connections that may be it: of one whose handshake is long, libzmq would keep
+ * the metadata, in forty times the space.
  */
 void
 in_look_at_handshakes(Transport *self, const uint8_t ip[16])

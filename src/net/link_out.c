@@ -257,14 +257,17 @@ out_events(Transport *self, Outbound *out)
 		}
 }
 
-/* Closed now, it would lose an answer that is on its way. */
+/* Is an answer on its way, which would be lost if the link were closed now? */
 static bool
 out_awaits(const Transport *self, const Outbound *out)
 {
 	return out->link.frames_out > out->link.frames_in && self->now_ms - out->used_ms < ANSWER_MS;
 }
 
-/* Whom to give up for another: idle, unpinned, the least recently used. */
+/*
+ * A slot for another link: a free one or, where as many as may be are in use, that of
+ * the idle, unpinned link that was used least recently.  NULL when there is none.
+ */
 static Outbound *
 out_slot(Transport *self)
 {
@@ -297,7 +300,7 @@ out_slot(Transport *self)
 	return idle;
 }
 
-/* Takes the usable ones of them; false, and nothing changed, when there are none. */
+/* The usable ones become the addresses of the link.  False, and nothing is changed, when there are none. */
 static bool
 out_addresses(Outbound *out, const NetAddress *addresses, int n)
 {
@@ -428,8 +431,8 @@ out_reset(Transport *self, Outbound *out)
 }
 
 /*
- * Its handshake is over, and we have said nothing yet, so that nobody but one who means
- * harm has said more: a long READY would be kept by libzmq as a long INITIATE is.
+ * Its handshake is over, and we have sent no frame yet, so an honest peer has sent
+ * nothing more: a long READY would be kept by libzmq as a long INITIATE is.
  */
 static bool
 out_handshake_is_short(Transport *self, Outbound *out)

@@ -197,9 +197,9 @@ typedef struct TransportStats
 	/* Handshakes refused, of others with us: */
 	uint64_t	refused_mechanism;	/* NULL, PLAIN, anything but CURVE */
 	uint64_t	refused_crypto; /* a wrong server key, a forged box */
-	uint64_t	refused_own_key;	/* it says that it is we */
-	uint64_t	refused_protocol;	/* what is said is not ZMTP, or not in time */
-	uint64_t	refused_room;	/* max_inbound are here, none of them idle; too many that say nothing */
+	uint64_t	refused_own_key;	/* it has our own CURVE key */
+	uint64_t	refused_protocol;	/* what it sends is not ZMTP, or comes too late */
+	uint64_t	refused_room;	/* max_inbound are here, none of them idle; or too many that have sent no frame */
 
 	uint64_t	outbound_made;	/* DEALERs that came up */
 	uint64_t	outbound_failed;	/* attempts at one address */

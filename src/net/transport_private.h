@@ -188,7 +188,8 @@ struct Transport
 	TransportStats stats;
 };
 
-_Static_assert(TRANSPORT_LINKS_MAX <= VIA_INBOUND && VIA_INBOUND + INBOUND_SLOTS <= VIA_SLOTS, "a TransportVia has room for any slot");
+_Static_assert(TRANSPORT_LINKS_MAX <= VIA_INBOUND && VIA_INBOUND + INBOUND_SLOTS <= VIA_SLOTS,
+			   "a TransportVia has room for any slot");
 _Static_assert(INBOUND_SLOTS <= INT16_MAX, "by_fd has room for any slot");
 
 /* ---- zmq_port.c ---- */
@@ -306,19 +307,19 @@ extern bool listener_open(Transport *self, char *error, size_t room);
 /* One handshake; false when none waits. */
 extern bool zap_answer(Transport *self);
 
-/* The other way round: who is it that libzmq says sent this message? */
+/* Key and serial of the handshake that libzmq attaches to a message.  False when these are none of ours. */
 extern bool zap_whose(zmq_msg_t *msg, uint8_t key[CORE_KEY_BYTES], uint64_t *serial);
 
 /* The first frame of an admitted handshake has come.  When was it admitted, in order of events? */
 extern bool zap_take(Transport *self, uint64_t serial, uint64_t *order);
 
-/* Was anybody of this address admitted after that event, and has said nothing yet? */
+/* Was a handshake from this address admitted after that event, of which no frame has come yet? */
 extern bool zap_has_admitted(const Transport *self, const uint8_t ip[16], uint64_t after);
 
-/* Hang up on whoever may be the connection of this key and has said nothing yet. */
+/* Cut each connection that may be of this key and has sent no frame yet. */
 extern void zap_withdraw(Transport *self, const uint8_t *key);
 
-/* Forget those who have been admitted long ago and have said nothing since. */
+/* Forget handshakes that were admitted long ago and of which no frame has come. */
 extern void zap_sweep(Transport *self);
 
 /* ---- link_in.c ---- */
@@ -335,14 +336,16 @@ extern void in_cut(Transport *self, Inbound *in);
 /* The same, and what the kernel has to send is thrown away: it might wait for minutes. */
 extern void in_reset(Transport *self, Inbound *in);
 
-/* Takes up to `most` events of connections.  True when there may be more. */
+/* Handles up to `most` events of connections.  True when there may be more. */
 extern bool in_events(Transport *self, int most);
 
 /* The youngest connection of this key, or NULL. */
 extern Inbound *in_find(Transport *self, const uint8_t *key);
 
-/* Cuts all connections of this key; those that were accepted before, come from there and have said nothing. */
+/* Cuts all connections of this key. */
 extern void in_cut_key(Transport *self, const uint8_t *key);
+
+/* Cuts the connections from this address that were accepted before that event and have sent no frame. */
 extern void in_cut_silent(Transport *self, const uint8_t ip[16], uint64_t before);
 
 /* False for one that is to be reset: for its handshake, its silence, what it takes or holds. */
@@ -350,8 +353,8 @@ extern bool in_is_sound(Transport *self, Inbound *in);
 
 /*
  * Somebody from there has sent all of its handshake and waits for us.  Look at
- * those who may be it: one whose handshake is long would have libzmq keep what it
- * says about itself, in forty times the space.
+ * the connections that may be it: of one whose handshake is long, libzmq would keep
+ * the metadata, in forty times the space.
  */
 extern void in_look_at_handshakes(Transport *self, const uint8_t ip[16]);
 
@@ -403,7 +406,7 @@ extern void out_info(const Transport *self, const Outbound *out, TransportLinkIn
 
 /* ---- transport.c ---- */
 
-/* Place among the pins, -1 when this key has none. */
+/* Index among the pins, -1 when this key has none. */
 extern int transport_pin_at(const Transport *self, const uint8_t *key);
 
 /* A frame to the user, outside of containment. */

@@ -16,6 +16,7 @@
 #include <sodium.h>
 
 #include "core/assert.h"
+#include "core/bytes.h"
 #include "net/address.h"
 
 #define ZAP_PARTS 7				/* version, request, domain, address, routing id, mechanism, key */
@@ -28,7 +29,7 @@ forget(Transport *self, Admitted *slot)
 	self->n_admitted--;
 }
 
-/* Numbers a handshake; the oldest that has said nothing makes room for it. */
+/* Numbers a handshake.  Where there is no room, the oldest of which no frame has come is forgotten. */
 static Admitted *
 admit(Transport *self, const uint8_t *key, const char *ip)
 {
@@ -130,7 +131,7 @@ zap_answer(Transport *self)
 
 		in_look_at_handshakes(self, slot->ip);
 		self->stats.admitted++;
-		sodium_bin2hex(user, sizeof user, slot->key, CORE_KEY_BYTES);
+		bytes_hex(slot->key, CORE_KEY_BYTES, user);
 		snprintf(user + CORE_KEY_BYTES * 2, sizeof user - CORE_KEY_BYTES * 2, ".%016llx",
 				 (unsigned long long) slot->serial);
 		zap_reply(self, part[1], len[1], "200", "OK", user);
@@ -138,7 +139,7 @@ zap_answer(Transport *self)
 	return true;
 }
 
-/* The other way round: who is it that libzmq says sent this message? */
+/* Key and serial of the handshake that libzmq attaches to a message.  False when these are none of ours. */
 bool
 zap_whose(zmq_msg_t *msg, uint8_t key[CORE_KEY_BYTES], uint64_t *serial)
 {

@@ -1,12 +1,13 @@
 /*
  * sync_member.c
  *	  Requests that change who is a member: sharing and inviting, joining, leaving,
- *	  evicting.  What is said to the network is on disk before the answer.
+ *	  evicting.  A statement that the network has been sent is on disk before the answer.
  */
 #include "sync/sync_pending.h"
 
 #include <sodium.h>
 
+#include "core/bytes.h"
 #include "guc.h"
 #include "miscadmin.h"
 #include "utils/errcodes.h"
@@ -275,8 +276,7 @@ PendingFinishJoin(SyncWorker *self, Admitted *join)
 	{
 		char		hex[2 * CORE_KEY_BYTES + 1];
 
-		sodium_bin2hex(hex, sizeof(hex), join->root, CORE_KEY_BYTES);
-		(void) (PendingPut(p, hex) && PendingPut(p, join->description));
+		(void) (PendingPut(p, bytes_hex(join->root, CORE_KEY_BYTES, hex)) && PendingPut(p, join->description));
 	}
 	p->finished = true;
 }

@@ -33,9 +33,9 @@ SyncSetState(SyncWorker *self, SyncNodeState state, const char *reason)
 	LWLockRelease(&self->shared->lock);
 }
 
-/* Is it the same but for its numbers?  A count that changes is not news. */
+/* Are two reasons the same, but for the numbers in them?  A count that changes is not logged. */
 static bool
-says_the_same(const char *a, const char *b)
+same_but_numbers(const char *a, const char *b)
 {
 	for (;; a++, b++)
 	{
@@ -54,7 +54,7 @@ SyncWaitFor(SyncWorker *self, const char *reason, const char *hint)
 	bool		same;
 
 	LWLockAcquire(&self->shared->lock, LW_SHARED);
-	same = self->slot->state == SYNC_NODE_WAITING && says_the_same(self->slot->reason, reason);
+	same = self->slot->state == SYNC_NODE_WAITING && same_but_numbers(self->slot->reason, reason);
 	LWLockRelease(&self->shared->lock);
 	SyncSetState(self, SYNC_NODE_WAITING, reason);
 	if (!same)

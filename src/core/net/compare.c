@@ -27,7 +27,7 @@ compare_send(Node *self, NodeGroup *g, NodePeer *to, const uint8_t *const *state
 	for (int i = 0; i < n; i++)
 		m.grants.grant[i] = statements[i];
 	m.request = node_call(self, CALL_GRANTS, to->curve, &g->id, NODE_CALL_TIMEOUT_MS);
-	/* it is told all the same: what is left out of this answer is part of the next comparison */
+	/* with no call free it is sent all the same, and its answer is not used: the next comparison brings what that had */
 	if (m.request == 0)
 		m.request = node_request(self);
 	node_send(self, to, &m);
@@ -125,7 +125,7 @@ compare_take(Node *self, NodeGroup *g, NodePeer *from, const uint8_t *const *sta
 			snprintf(reason, sizeof reason, "a statement about collection %s cannot be used: %s",
 					 group_name(g, id), decode_status_text(status));
 			node_refuse(self, from->curve, reason);
-			/* its sender could have checked: the rest is not worth a signature */
+			/* its sender could have verified it: no more signatures of this message are */
 			if (status == DECODE_SIGNATURE)
 				break;
 		}
@@ -205,7 +205,7 @@ compare_receive(Node *self, NodeGroup *g, NodePeer *from, const WireMessage *m)
 	{
 		serve = serve_of(self, g, from->curve, true);
 		answer.grants.n = next_statements(g, &serve->cursor, answer.grants.grant);
-		/* all told: what comes after this is another comparison */
+		/* all have been sent: the next request begins another comparison */
 		serve->at_ms = answer.grants.n == 0 ? 0 : self->now.tick_ms;
 	}
 	node_answer(self, &answer);

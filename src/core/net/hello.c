@@ -46,7 +46,7 @@ tell_of_namesake(Node *self, NodePeer *peer, NodeRecord *greeted)
 	}
 	else
 		return;
-	/* nobody waits for the answer */
+	/* its answer is not awaited */
 	m.request = node_request(self);
 	if (wire_encode(&m, self->frame, sizeof self->frame, &len))
 		(void) self->links.answer(self->links.self, to, self->frame, len);

@@ -192,7 +192,7 @@ join_redeem(Node *self, NodeJoin *join, NodePeer *peer)
 	join->request = m.request;
 }
 
-/* Has the node to which it leads not been greeted just now?  Only the answers to the last two HELLOs count. */
+/* May the node to which it leads be greeted again?  Not at once: only the answers to the last two HELLOs count. */
 static bool
 greeting_rests(Node *self, const NodeJoin *join)
 {
@@ -201,7 +201,7 @@ greeting_rests(Node *self, const NodeJoin *join)
 	return peer == NULL || peer->hello_ms == 0 || self->now.tick_ms - peer->hello_ms >= JOIN_TURN_MS;
 }
 
-/* Links are shared by key, so the addresses of one join may have taken the place of another's. */
+/* A link belongs to a key: of two joins that lead to one key, the addresses of the later one may have replaced the other's. */
 static void
 try_addresses(Node *self, NodeJoin *join)
 {

@@ -8,19 +8,19 @@
 
 #define NO_SOURCE 255
 
-_Static_assert(KAD_SHORTLIST < NO_SOURCE, "a place is a byte that is not NO_SOURCE");
+_Static_assert(KAD_SHORTLIST < NO_SOURCE, "a slot is a byte that is not NO_SOURCE");
 _Static_assert(KAD_K <= KAD_SHORTLIST && KAD_K <= KAD_CLOSEST_MAX, "a lookup begins with an answer of the own table");
 
 static inline int compare(const KadLookup *self, const KadCandidate *c, uint64_t distance, const KadId *id);
-static int	place_of(const KadLookup *self, const KadId *id);
+static int	slot_of(const KadLookup *self, const KadId *id);
 static void offer(KadLookup *self, NodeRecord *record, int source, int hops);
-static int	free_place(KadLookup *self);
+static int	free_slot(KadLookup *self);
 static bool distrusted(const KadLookup *self, const KadCandidate *c);
 static void count_for_source(KadLookup *self, const KadCandidate *c, bool answered);
 static void leave_parallel(KadLookup *self, KadCandidate *c);
-static int	next_place(const KadLookup *self, bool *waiting);
+static int	next_slot(const KadLookup *self, bool *waiting);
 
-/* Places are used once each, nearest first, and those in parallel are counted. */
+/* Slots are used once each, nearest first, and those in parallel are counted. */
 static bool
 lookup_holds(const KadLookup *self)
 {
@@ -82,15 +82,15 @@ NodeRecord *
 kad_lookup_next(KadLookup *self, int64_t tick_ms)
 {
 	bool		waiting;
-	int			place;
+	int			slot;
 	KadCandidate *c;
 
 	if (self->parallel >= KAD_ALPHA || self->requests >= KAD_REQUESTS)
 		return NULL;
-	place = next_place(self, &waiting);
-	if (place < 0)
+	slot = next_slot(self, &waiting);
+	if (slot < 0)
 		return NULL;
-	c = &self->candidate[place];
+	c = &self->candidate[slot];
 	c->state = KAD_ASKED;
 	c->asked_ms = tick_ms;
 	self->parallel++;
@@ -102,19 +102,19 @@ kad_lookup_next(KadLookup *self, int64_t tick_ms)
 bool
 kad_lookup_answered(KadLookup *self, const KadId *from, NodeRecord *const *records, int n)
 {
-	int			place = place_of(self, from);
+	int			slot = slot_of(self, from);
 	KadCandidate *c;
 
-	if (place < 0)
+	if (slot < 0)
 		return false;
-	c = &self->candidate[place];
+	c = &self->candidate[slot];
 	if (c->state != KAD_ASKED && c->state != KAD_SLOW)
 		return false;
 	leave_parallel(self, c);
 	count_for_source(self, c, true);
-	/* as long as it counts as asked its place goes to none of those that it names */
+	/* while it counts as asked, none of those that it names can take its slot */
 	for (int i = 0; i < n; i++)
-		offer(self, records[i], place, c->hops < 255 ? c->hops + 1 : 255);
+		offer(self, records[i], slot, c->hops < 255 ? c->hops + 1 : 255);
 	c->state = KAD_ANSWERED;
 	CORE_ASSERT(lookup_holds(self));
 	return true;
@@ -123,12 +123,12 @@ kad_lookup_answered(KadLookup *self, const KadId *from, NodeRecord *const *recor
 void
 kad_lookup_failed(KadLookup *self, const KadId *from)
 {
-	int			place = place_of(self, from);
+	int			slot = slot_of(self, from);
 	KadCandidate *c;
 
-	if (place < 0)
+	if (slot < 0)
 		return;
-	c = &self->candidate[place];
+	c = &self->candidate[slot];
 	if (c->state != KAD_ASKED && c->state != KAD_SLOW)
 		return;
 	leave_parallel(self, c);
@@ -187,9 +187,9 @@ bool
 kad_lookup_done(const KadLookup *self)
 {
 	bool		waiting;
-	int			place = next_place(self, &waiting);
+	int			slot = next_slot(self, &waiting);
 
-	return !waiting && (place < 0 || self->requests >= KAD_REQUESTS);
+	return !waiting && (slot < 0 || self->requests >= KAD_REQUESTS);
 }
 
 int
@@ -230,9 +230,9 @@ kad_lookup_avoid(const KadLookup *self, uint64_t *out, int n)
  * or -1; *waiting: one of them has been asked and may still answer.
  */
 static int
-next_place(const KadLookup *self, bool *waiting)
+next_slot(const KadLookup *self, bool *waiting)
 {
-	int			place = -1;
+	int			slot = -1;
 	int			live = 0;
 
 	*waiting = false;
@@ -242,19 +242,19 @@ next_place(const KadLookup *self, bool *waiting)
 
 		if (c->state == KAD_FAILED || (c->state == KAD_NEW && distrusted(self, c)))
 			continue;
-		if (c->state == KAD_NEW && place < 0)
-			place = self->order[i];
+		if (c->state == KAD_NEW && slot < 0)
+			slot = self->order[i];
 		if (c->state == KAD_ASKED || c->state == KAD_SLOW)
 			*waiting = true;
 		/* beyond one that is slow the search goes on as if it were gone */
 		if (c->state != KAD_SLOW)
 			live++;
 	}
-	return place;
+	return slot;
 }
 
 static int
-place_of(const KadLookup *self, const KadId *id)
+slot_of(const KadLookup *self, const KadId *id)
 {
 	uint64_t	distance = kad_id_distance(&self->target, id);
 
@@ -279,11 +279,11 @@ offer(KadLookup *self, NodeRecord *record, int source, int hops)
 {
 	uint64_t	distance = kad_id_distance(&self->target, &record->id);
 	int			at;
-	int			place;
+	int			slot;
 
 	if (kad_id_equal(&record->id, &self->self))
 		return;
-	/* from the far end: most of what comes is nearer than little */
+	/* from the far end: most of those offered are farther than most of those held */
 	for (at = self->n; at > 0; at--)
 	{
 		KadCandidate *c = &self->candidate[self->order[at - 1]];
@@ -307,17 +307,17 @@ offer(KadLookup *self, NodeRecord *record, int source, int hops)
 	}
 	if (self->n == KAD_SHORTLIST && at == self->n)
 		return;
-	place = free_place(self);
-	if (place < 0)
+	slot = free_slot(self);
+	if (slot < 0)
 		return;
-	/* making room may have taken one before this position */
+	/* the one that made room may have stood before this position */
 	for (at = self->n; at > 0; at--)
 		if (compare(self, &self->candidate[self->order[at - 1]], distance, &record->id) > 0)
 			break;
 	memmove(&self->order[at + 1], &self->order[at], (size_t) (self->n - at));
-	self->order[at] = (uint8_t) place;
+	self->order[at] = (uint8_t) slot;
 	self->n++;
-	self->candidate[place] = (KadCandidate) {
+	self->candidate[slot] = (KadCandidate) {
 		.record = node_record_keep(record),
 		.distance = distance,
 		.state = KAD_NEW,
@@ -329,11 +329,11 @@ offer(KadLookup *self, NodeRecord *record, int source, int hops)
 }
 
 /*
- * A place for one more.  When all are taken the farthest goes that is not
- * being waited for; -1 when there is none.
+ * A slot for one more candidate.  When all are taken, the farthest candidate whose
+ * answer is not awaited is dropped; -1 when all answers are awaited.
  */
 static int
-free_place(KadLookup *self)
+free_slot(KadLookup *self)
 {
 	if (self->n < KAD_SHORTLIST)
 	{
@@ -341,14 +341,14 @@ free_place(KadLookup *self)
 
 		for (int i = 0; i < self->n; i++)
 			taken[self->order[i]] = true;
-		for (int place = 0; place < KAD_SHORTLIST; place++)
-			if (!taken[place])
-				return place;
+		for (int slot = 0; slot < KAD_SHORTLIST; slot++)
+			if (!taken[slot])
+				return slot;
 	}
 	for (int i = self->n - 1; i >= 0; i--)
 	{
-		int			place = self->order[i];
-		KadCandidate *c = &self->candidate[place];
+		int			slot = self->order[i];
+		KadCandidate *c = &self->candidate[slot];
 
 		if (c->state == KAD_ASKED || c->state == KAD_SLOW)
 			continue;
@@ -356,9 +356,9 @@ free_place(KadLookup *self)
 		self->n--;
 		memmove(&self->order[i], &self->order[i + 1], (size_t) (self->n - i));
 		for (int j = 0; j < self->n; j++)
-			if (self->candidate[self->order[j]].source == place)
+			if (self->candidate[self->order[j]].source == slot)
 				self->candidate[self->order[j]].source = NO_SOURCE;
-		return place;
+		return slot;
 	}
 	return -1;
 }

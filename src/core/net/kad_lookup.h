@@ -49,7 +49,7 @@ typedef struct KadCandidate
 	uint8_t		state;			/* KadCandidateState */
 	uint8_t		hops;			/* 1: from the own table; else one more than who named it, the least of those */
 	uint8_t		first_hops;		/* the same of who named it first */
-	uint8_t		source;			/* place of who named it, or NO_SOURCE */
+	uint8_t		source;			/* slot of who named it, or NO_SOURCE */
 	bool		confirmed;		/* named by two or more, or by the own table */
 	uint8_t		named_answered; /* of those that it named first */
 	uint8_t		named_failed;
@@ -66,7 +66,7 @@ typedef struct KadLookup
 	int			parallel;		/* asked and not slow */
 	int64_t		started_ms;
 	int			n;
-	uint8_t		order[KAD_SHORTLIST];	/* places in candidate[], nearest first */
+	uint8_t		order[KAD_SHORTLIST];	/* slots of candidate[], nearest first */
 	KadCandidate candidate[KAD_SHORTLIST];
 	int			n_providers;
 	Provider   *provider[KAD_PROVIDERS];

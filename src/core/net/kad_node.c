@@ -138,7 +138,7 @@ kad_node_tick(KadNode *self, CoreClock clock)
 		{
 			self->stats.timeouts++;
 			kad_request_failed(self, clock, i);
-			i = 0;				/* lookups may have gone on and changed the list */
+			i = 0;				/* a lookup that went on may have changed the list */
 		}
 		else
 			i++;
@@ -146,7 +146,7 @@ kad_node_tick(KadNode *self, CoreClock clock)
 	if (clock.tick_ms >= self->slow_ms)
 	{
 		self->slow_ms = INT64_MAX;
-		/* one that ends gives its place to the last, which had its turn */
+		/* where a task ends, the last one gets its index, and that has had its turn */
 		for (int i = self->n_tasks - 1; i >= 0; i--)
 			if (i < self->n_tasks)
 				kad_task_go_on(self, clock, self->task[i]);
@@ -207,7 +207,7 @@ kad_node_stats(const KadNode *self)
 	return self->stats;
 }
 
-/* A node has answered: it may take a place in the table, if one of its addresses is shown to be its. */
+/* A node has answered: it may get an entry in the table, if the link shows that one of its addresses is its. */
 static void
 note_alive(KadNode *self, CoreClock clock, NodeRecord *from, int address)
 {
@@ -233,7 +233,7 @@ note_alive(KadNode *self, CoreClock clock, NodeRecord *from, int address)
 	if (outcome == KAD_ADDED && self->joined)
 	{
 		if (self->bucket_ms > clock.tick_ms)
-			self->bucket_ms = clock.tick_ms;	/* perhaps a bucket no lookup has gone into */
+			self->bucket_ms = clock.tick_ms;	/* its bucket may have had no lookup */
 		kad_announce_to(self, clock, from);
 	}
 	if (!self->joined && self->self_ms == INT64_MAX)

@@ -106,8 +106,8 @@ extern void kad_node_renew(KadNode *self, NodeRecord *own);
 
 /*
  * A node that may be there: from the bootstrap list, a beacon, an invitation,
- * the table saved at the last shutdown.  It is pinged and, if it answers, takes
- * a place.  False when too many requests are open: try later.
+ * the table saved at the last shutdown.  It is pinged and, if it answers, gets an
+ * entry.  False when too many requests are open: try later.
  */
 extern bool kad_node_meet(KadNode *self, CoreClock clock, NodeRecord *record);
 
@@ -118,7 +118,7 @@ extern bool kad_node_awaits(const KadNode *self, const KadId *from, uint64_t req
  * A message came from the node of this record, which the link has proved to be
  * its sender, over a link that shows record->addresses[address] to be its, or at
  * least the subnet of that; -1: over one that shows none.  Then an answer is used,
- * and gives nobody a place in the table.
+ * and makes no entry in the table.
  */
 extern void kad_node_receive(KadNode *self, CoreClock clock, NodeRecord *from, int address,
 							 const WireMessage *message);

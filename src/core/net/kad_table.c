@@ -227,7 +227,7 @@ kad_table_wants(const KadTable *self, const NodeRecord *record, int64_t silent_m
 		return false;
 	if (bucket->n < KAD_K)
 		return true;
-	/* there is a place for it, here or in the cache, if somebody has gone */
+	/* if one of these has gone, there is room for it in the bucket or in the cache */
 	for (int i = 0; i < bucket->n; i++)
 		if (bucket->entry[i].answered_ms < silent_ms || bucket->entry[i].failures > 0)
 			return true;
@@ -278,7 +278,7 @@ kad_table_closest(const KadTable *self, const KadId *target, int n, bool failing
 		found = gather(self->bucket[c], target, failing, out, distance, found, n);
 	if (found < n)
 	{
-		/* of equal rank among each other: all of them compete */
+		/* none of the deeper buckets is nearer than another as a whole: their nodes compete */
 		for (int b = self->n_buckets - 1; b > c; b--)
 			found = gather(self->bucket[b], target, failing, out, distance, found, n);
 	}
@@ -405,7 +405,7 @@ subnet_of(const KadTable *self, const NetAddress *address)
 	return net_address_subnet(address);
 }
 
-/* Has the subnet its share, not counting one entry? */
+/* Has the subnet as many entries as it may have, in the bucket or in the table?  `except` is not counted. */
 static bool
 crowded(const KadTable *self, const KadBucket *bucket, uint64_t subnet, const KadEntry *except)
 {
@@ -474,7 +474,7 @@ wait_in(KadTable *self, KadBucket *bucket, KadEntry entry)
 	bucket->waiting[bucket->n_waiting++] = entry;
 }
 
-/* Fill a place that came free with the newest one waiting whose subnet has room. */
+/* Fill a bucket that has room with those that wait: the newest first, of subnets that may have one entry more. */
 static void
 promote(KadTable *self, KadBucket *bucket)
 {
@@ -487,7 +487,7 @@ promote(KadTable *self, KadBucket *bucket)
 		}
 }
 
-/* Of which part of a bucket's ids is it: the bits behind the one that differs from the owner's. */
+/* The number of the part of its bucket's ids that an id is in: the bits after the first that differs from the owner's. */
 static int
 part_of(const KadId *id, int index)
 {
@@ -503,8 +503,9 @@ part_of(const KadId *id, int index)
 }
 
 /*
- * Who of a full bucket yields its place to a living newcomer, or -1: one of the
- * largest part, when nobody is of the newcomer's.
+ * The index of the entry that a full bucket gives up for a newcomer that answers, or
+ * -1.  It gives one up only when no entry is of the newcomer's part: then it is one of
+ * the part that has most entries.
  */
 static int
 yielding(const KadBucket *bucket, int index, const KadId *id)
@@ -542,7 +543,7 @@ drop_waiting(KadBucket *bucket, int i)
 			(size_t) (bucket->n_waiting - i) * sizeof *bucket->waiting);
 }
 
-/* Insert a bucket's nodes in out[n], sorted by distance, of which max are kept. */
+/* Insert the nodes of a bucket into out[n], which is sorted by distance and keeps the max nearest.  Returns the new n. */
 static int
 gather(const KadBucket *bucket, const KadId *target, bool failing, NodeRecord **out,
 	   uint64_t *distance, int n, int max)

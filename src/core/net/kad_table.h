@@ -5,16 +5,16 @@
  *
  * Rules, and where they go beyond the paper:
  *
- *	  - A node enters only after it has answered a request of ours: what others
- *		tell of it, or what it says itself, fills no place.
+ *	  - A node enters only after it has answered a request of ours.  A record that
+ *		others send, or that comes with a request, makes no entry.
  *	  - A full bucket keeps whom it has, for who has been there long stays long;
  *		a newcomer waits in the bucket's replacement cache until one of them
  *		fails.  kad_table_oldest() names whom to ping.
  *	  - Unless it stands for a part of the bucket's ids, a sixteenth, for which
- *		nobody does: then one of the part that has most waits in its place.
- *		Lookups into a bucket find neighbors of each other, and a bucket of
- *		neighbors is near to few targets (seen at 10,000 nodes: 2.8 hops in
- *		place of 2.4).
+ *		nobody does: then one of the part that has most entries waits instead.
+ *		Lookups into a bucket find nodes that are near to each other, and a bucket
+ *		of those is near to few targets (seen at 10,000 nodes: 2.8 hops instead
+ *		of 2.4).
  *	  - At most 2 nodes of a subnet in a bucket and 3 in the table, so that who
  *		owns a few networks cannot own the table (private addresses may be
  *		exempt; they all count as one subnet else).
@@ -104,8 +104,8 @@ extern NodeRecord *kad_table_remove(KadTable *self, const KadId *id);
 extern KadEntry *kad_table_find(const KadTable *self, const KadId *id);
 
 /*
- * Would this node get a place if it answered, or is somebody in its bucket so
- * long silent (since before silent_ms) that it may get one?
+ * Would this node get an entry if it answered, or has a node of its bucket been
+ * silent for so long (since before silent_ms) that it may get that one's?
  */
 extern bool kad_table_wants(const KadTable *self, const NodeRecord *record, int64_t silent_ms);
 

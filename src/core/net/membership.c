@@ -17,7 +17,7 @@
 #define FIRST_CAPACITY 16
 #define INCLUDED 3				/* revocations that one can include */
 
-_Static_assert(MEMBERSHIP_ROOM < 0x10000, "a place fits into the lower half of membership_next()'s cursor");
+_Static_assert(MEMBERSHIP_ROOM < 0x10000, "an index fits into the lower half of membership_next()'s cursor");
 _Static_assert(INCLUDED * GRANT_HASH_BYTES == CORE_KEY_BYTES + GRANT_HASH_BYTES,
 			   "the revocations that one includes fill two fields of a statement");
 
@@ -113,14 +113,14 @@ membership_add(Membership *self, const uint8_t *bytes, size_t len,
 	const MembershipEntry *last;
 	uint64_t	before;
 
-	/* what is held already costs no signature */
+	/* for a statement that is held already no signature is verified */
 	*status = DECODE_OK;
 	if (len == GRANT_BYTES)
 		for (int i = first_of(self, bytes + 72); same_member(self, i, bytes + 72); i++)
 			if (memcmp(self->entry[i]->bytes, bytes, GRANT_BYTES) == 0)
 				return MEMBERSHIP_KNOWN;
 
-	/* nor does what is of no use, whoever has signed it */
+	/* nor for one that would be of no use, whoever has signed it */
 	*status = grant_read(bytes, len, unix_ms, skew_ms, &grant);
 	if (*status == DECODE_OK && memcmp(grant.root, self->root, CORE_KEY_BYTES) != 0)
 		*status = DECODE_COLLECTION;
@@ -150,7 +150,7 @@ membership_add(Membership *self, const uint8_t *bytes, size_t len,
 	memcpy(entry->bytes, bytes, GRANT_BYTES);
 	grant_hash(self->crypto, bytes, entry->hash);
 	insert(self, entry);
-	/* one more before it, of the same issuer, pushes it only farther back */
+	/* a statement of the same issuer and depth can only push the last one farther back */
 	if (last != NULL && !self->dirty && last->grant.depth == grant.depth &&
 		memcmp(last->grant.issuer, grant.issuer, CORE_KEY_BYTES) == 0)
 		self->last = last;
@@ -259,7 +259,7 @@ membership_prepare(Membership *self, GrantKind kind, GrantRole role,
 	CORE_ASSERT(open >= 0 && open <= INCLUDED + 1);
 	if (kind == GRANT_REVOCATION)
 	{
-		/* what does not fit is left to the next one */
+		/* the revocations that do not fit are for the next statement to name */
 		memset(hashes[open], 0, (size_t) (INCLUDED + 1 - open) * sizeof hashes[0]);
 		memcpy(out->invitation, hashes[0], 2 * GRANT_HASH_BYTES);
 		memcpy(out->overrides, hashes[2], GRANT_HASH_BYTES);
@@ -308,7 +308,7 @@ membership_redeem(Membership *self, const Redemption *redemption,
 const uint8_t *
 membership_next(const Membership *self, uint32_t *cursor)
 {
-	/* depth in the upper half, place in the lower */
+	/* depth in the upper half, index in the lower */
 	for (uint32_t depth = *cursor >> 16; depth < GRANT_DEPTH_MAX; depth++)
 	{
 		for (uint32_t i = depth == *cursor >> 16 ? *cursor & 0xFFFF : 0; i < (uint32_t) self->n; i++)
@@ -486,7 +486,7 @@ give_way(Membership *self, const Grant *grant, const uint8_t *bytes)
 	return true;
 }
 
-/* A place for one more, here and in the scratch. */
+/* Room for one more entry, in entry[] and in scratch[].  False: there is no memory. */
 static bool
 grow(Membership *self)
 {
@@ -544,7 +544,7 @@ compare_streams(const void *left, const void *right)
 	return c != 0 ? c : compare_own(a, b);
 }
 
-/* Has a room before b? */
+/* Does a get room before b? */
 static bool
 goes_before(const MembershipEntry *a, const MembershipEntry *b)
 {
@@ -557,7 +557,7 @@ goes_before(const MembershipEntry *a, const MembershipEntry *b)
 	return memcmp(a->grant.issuer, b->grant.issuer, CORE_KEY_BYTES) < 0;
 }
 
-/* Who makes room first; leaves never do.  NULL when there is nothing else. */
+/* The statement that is dropped first.  Leaves never are; NULL where nothing else is held. */
 static const MembershipEntry *
 find_last(Membership *self, int64_t unix_ms)
 {
@@ -587,7 +587,7 @@ find_last(Membership *self, int64_t unix_ms)
 	return self->last;
 }
 
-/* Would it take the place of one that it supersedes?  Then it takes no more room. */
+/* Would it supersede one that is held?  Then it takes no more room than that. */
 static bool
 replaces(const Membership *self, const Grant *grant)
 {
@@ -603,7 +603,7 @@ replaces(const Membership *self, const Grant *grant)
 	return false;
 }
 
-/* Would a statement be the first to make room?  Cheap, for it is asked of all that comes to a full set. */
+/* Would a statement be dropped first?  This is cheap, for it is asked of each that comes to a full set. */
 static bool
 hopeless(Membership *self, const Grant *grant, const uint8_t *bytes, int64_t unix_ms)
 {
@@ -637,8 +637,8 @@ mix_fingerprint(Membership *self, const uint8_t *hash)
 }
 
 /*
- * May others be worth something else because of this one?  Not where nothing else
- * is held of its member, and it makes no admin and redeems no invitation.
+ * May the i-th statement change which others count?  It does not where it is the only
+ * one of its member, makes no admin and redeems no invitation.
  */
 static bool
 bears_on_others(const Membership *self, int i)
@@ -669,7 +669,7 @@ insert(Membership *self, MembershipEntry *entry)
 	self->last = NULL;
 	mix_fingerprint(self, entry->hash);
 
-	/* what evaluate() would find of it, and of it alone: else each of a thousand costs a look at all */
+	/* only this one is to be evaluated: evaluate() looks at all, and a thousand new ones would cost a thousand such looks */
 	if (bears_on_others(self, at))
 		self->dirty = true;
 	if (self->dirty)
@@ -697,7 +697,7 @@ remove_at(Membership *self, int i)
 	CORE_ASSERT(self->n > 0 || bytes_all_zero(self->fingerprint, GRANT_HASH_BYTES));
 }
 
-/* Remove one that makes room; with its last grant goes a member's leave. */
+/* Drop a statement to make room.  A member's leave goes with its last grant. */
 static void
 remove_entry(Membership *self, const MembershipEntry *entry)
 {
@@ -736,9 +736,9 @@ evaluate(Membership *self, int64_t unix_ms)
 	for (int depth = 1; depth <= GRANT_DEPTH_MAX; depth++)
 	{
 		const MembershipEntry *revocations[MEMBERSHIP_REVOCATIONS];
-		const uint8_t *member = NULL;	/* whose these are */
+		const uint8_t *member = NULL;	/* of whom revocations[] are */
 		int			n_revocations = 0;
-		const uint8_t *issuer = NULL;	/* looked at last: who has signed many is looked at once */
+		const uint8_t *issuer = NULL;	/* the last that was looked up: one who signed many is looked up once */
 		bool		admin = false;
 
 		for (int i = 0; i < self->n; i++)

@@ -55,7 +55,7 @@ typedef struct MembershipEntry
 	Grant		grant;
 	bool		counts;			/* a revocation: its issuer is an admin now, or it is a leave */
 	bool		idle;			/* its issuer is no admin now */
-	int			turn;			/* its place among its issuer's */
+	int			turn;			/* its number among those of its issuer, from 0 */
 	uint8_t		hash[GRANT_HASH_BYTES];
 	uint8_t		bytes[GRANT_BYTES];
 } MembershipEntry;
@@ -72,7 +72,7 @@ typedef struct Membership
 	int			capacity;
 	MembershipEntry **entry;	/* sorted by member, then kind, issuer, hash */
 	MembershipEntry **scratch;	/* room for as many */
-	const MembershipEntry *last;	/* the first to make room; NULL: not known */
+	const MembershipEntry *last;	/* the one that is dropped first; NULL: not known */
 	uint64_t	changes;		/* statements that came or went, ever */
 	bool		dirty;
 	int64_t		evaluated_ms;	/* what counts was found at this time ... */

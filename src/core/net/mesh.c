@@ -115,7 +115,7 @@ mesh_heartbeat(Mesh *self, int64_t tick_ms, MeshEmit emit, void *context)
 			graft(self, peer, emit, context);
 	if (self->n_inside > MESH_HIGH)
 	{
-		/* those of our own choice stay, as far as there are no more than fit */
+		/* the last MESH_OUTBOUND links of our own choice stay */
 		while (self->n_inside > self->degree &&
 			   (peer = choose(self, tick_ms, true, count_outbound(self) <= MESH_OUTBOUND)) != NULL)
 			prune(self, peer, peer->record, true, tick_ms, emit, context);
@@ -201,8 +201,8 @@ count_outbound(const Mesh *self)
 }
 
 /*
- * At random one of those inside (of them perhaps only one that grafted us), or
- * one of those outside that may be grafted now.
+ * A peer at random, or NULL: of those inside (with inbound_only, of those that have
+ * grafted us), or of those outside that may be grafted now.
  */
 static MeshPeer *
 choose(Mesh *self, int64_t tick_ms, bool inside, bool inbound_only)

@@ -429,7 +429,7 @@ handle_answer(Node *self, NodePeer *peer, const WireMessage *m)
 		}
 }
 
-/* As the table counts them. */
+/* Are both in one subnet, as the routing table counts subnets? */
 static bool
 same_subnet(const NetAddress *a, const NetAddress *b)
 {
@@ -480,7 +480,7 @@ handle_message(Node *self, NodePeer *peer, const WireMessage *m)
 		peer->hello_ms = 0;
 		return;
 	}
-	/* what the core sends may bring the peer a newer record */
+	/* the peer may get a newer record from what the core sends */
 	record = node_record_keep(peer->record);
 	switch (m->type)
 	{
@@ -581,7 +581,7 @@ node_unreachable(Node *self, CoreClock clock, const uint8_t curve[CORE_KEY_BYTES
 	peer->hello_ms = 0;
 	if (peer->record != NULL)
 	{
-		/* the core sends, and what it sends may take the peer's record or place */
+		/* what the core sends may replace the peer's record, or drop the peer */
 		NodeRecord *record = node_record_keep(peer->record);
 		bool		meet = peer->inbound && peer->greeted && record->seq > peer->met_seq;
 

@@ -45,7 +45,7 @@ send_frame(Node *self, NodePeer *peer, const NetAddress *addresses, int n, const
 {
 	LinkSent	sent;
 
-	/* who has connected to us but not we to it is sent to over that link */
+	/* where the peer has a link to us and we have none to it, the frame goes over the peer's */
 	if (n == 0 && peer->record != NULL && (peer->up || !peer->inbound))
 	{
 		addresses = peer->record->addresses;
@@ -54,7 +54,7 @@ send_frame(Node *self, NodePeer *peer, const NetAddress *addresses, int n, const
 	if (!wire_encode(message, self->frame, sizeof self->frame, len))
 		return LINK_ERROR;
 	sent = self->links.send(self->links.self, self->now.tick_ms, peer->curve, addresses, n, self->frame, *len);
-	/* ... unless that has gone since the last look at the links: then over one of ours */
+	/* if the peer's link has gone since the last look at the links, over one of ours */
 	if (sent == LINK_ERROR && n == 0 && peer->record != NULL)
 	{
 		peer->inbound = false;
@@ -64,7 +64,7 @@ send_frame(Node *self, NodePeer *peer, const NetAddress *addresses, int n, const
 	return sent;
 }
 
-/* What it waits for is kept with the peer: strangers decide how many are greeted that are not there. */
+/* The ids of greetings are kept with the peer, not in call[]: strangers decide how many nodes we greet that are not there. */
 void
 node_greet(Node *self, NodePeer *peer, const NetAddress *addresses, int n)
 {
@@ -107,7 +107,7 @@ greeting_due(Node *self, NodePeer *peer)
 	return !peer->welcomed && (peer->hello_ms == 0 || self->now.tick_ms - peer->hello_ms >= HELLO_AGAIN_MS);
 }
 
-/* All links are in use: the frame waits for one that will soon have been answered. */
+/* All links are in use: the frame waits until one has had its answer and can be given up. */
 static void
 wait_for_room(Node *self, const uint8_t *curve, const NetAddress *addresses, int n, size_t len)
 {
@@ -128,7 +128,10 @@ wait_for_room(Node *self, const uint8_t *curve, const NetAddress *addresses, int
 	CORE_ASSERT(waiting_holds(self));
 }
 
-/* Send what has waited, the oldest first; the core itself tells when it is too late. */
+/*
+ * Send the frames that have waited, the oldest first.  Those that have waited too
+ * long are dropped; their requests fail by themselves.
+ */
 static void
 outbox_send_waiting(Node *self)
 {

@@ -171,7 +171,7 @@ provider_store_add(ProviderStore *self, Provider *provider, uint64_t carrier, in
 			return PROVIDER_STALE;
 		if (!provider_verify(self->pool->crypto, provider))
 			return PROVIDER_FORGED;
-		/* not who brought the one before: that may have been whoever wants it to go with theirs */
+		/* not the carrier of the older record: an attacker may have brought that, so that it is dropped with the attacker's own */
 		provider->carrier = carrier;
 		group->member[i] = provider_keep(provider);
 		provider_release(self->pool, held);
@@ -230,10 +230,10 @@ provider_store_list(ProviderStore *self, const KadId *collection, int64_t unix_m
 			out[n++] = p;
 		else
 		{
-			uint64_t	place = core_random_below(self->random, (uint64_t) seen + 1);
+			uint64_t	at = core_random_below(self->random, (uint64_t) seen + 1);
 
-			if (place < (uint64_t) max)
-				out[place] = p;
+			if (at < (uint64_t) max)
+				out[at] = p;
 		}
 		seen++;
 	}
@@ -269,7 +269,7 @@ hash_of(const ProviderStore *self, uint64_t value)
 	return value * (self->secret | 1);
 }
 
-/* Where the group of a collection hangs, or would. */
+/* The pointer that leads to the group of a collection, or the NULL at the end of its chain. */
 static ProviderGroup **
 find_group(ProviderStore *self, const KadId *collection)
 {
@@ -312,7 +312,7 @@ count_of_node(const ProviderStore *self, const KadId *id)
 	return n;
 }
 
-/* False when the provider counts for no subnet. */
+/* The subnet of a provider's first address.  False when it is counted for none. */
 static bool
 subnet_of(const ProviderStore *self, const Provider *provider, uint64_t *subnet)
 {
@@ -383,7 +383,7 @@ make_room(ProviderStore *self, uint64_t carrier)
 	return true;
 }
 
-/* Who makes room in a full group: who has expired, else one of the largest subnet. */
+/* The index of the record that a full group drops: one that has expired, else at random one of the subnet that has most. */
 static int
 choose_victim(ProviderStore *self, const ProviderGroup *group, int64_t unix_ms)
 {

@@ -4,8 +4,8 @@
  */
 #include "core/vec/pool.h"
 
-/* A capacity is a place's number in 31 bits of an entry. */
-_Static_assert(POOL_MOST <= INT32_MAX, "a place fits into an entry");
+/* A capacity is a slot's number in 31 bits of an entry. */
+_Static_assert(POOL_MOST <= INT32_MAX, "a slot fits into an entry");
 _Static_assert(POOL_BATCH <= UINT8_MAX, "a candidate's number is a byte");
 
 size_t
@@ -15,7 +15,7 @@ pool_bytes(int capacity)
 	return (size_t) capacity * (2 * sizeof(uint64_t) + sizeof(uint32_t));
 }
 
-/* Entries ascend, those before next are taken, and every place is in use or free. */
+/* Entries ascend, those before next are taken, and every slot is in use or free. */
 static bool
 pool_holds(const Pool *self)
 {
@@ -24,7 +24,7 @@ pool_holds(const Pool *self)
 		return false;
 	for (int i = 0; i < self->size; i++)
 	{
-		if (pool_place(self->entry[i]) >= (uint32_t) self->capacity ||
+		if (pool_slot(self->entry[i]) >= (uint32_t) self->capacity ||
 			(i > 0 && self->entry[i - 1] >> 32 > self->entry[i] >> 32) ||
 			(i < self->next && !(self->entry[i] & POOL_TAKEN)))
 			return false;
@@ -121,7 +121,7 @@ stands_there(const Pool *self, uint64_t node, uint32_t key, int end)
 {
 	for (int i = end - 1; i >= 0 && (uint32_t) (self->entry[i] >> 32) == key; i--)
 	{
-		if (self->node[pool_place(self->entry[i])] == node)
+		if (self->node[pool_slot(self->entry[i])] == node)
 			return true;
 	}
 	return false;
@@ -169,8 +169,8 @@ pool_merge(Pool *self, int n, const uint64_t *nodes, const float *keys)
 			uint64_t	last = self->entry[--self->size];
 
 			if (!(last & POOL_TAKEN))
-				spill(self, self->node[pool_place(last)], pool_key(last));
-			self->free[self->nfree++] = pool_place(last);
+				spill(self, self->node[pool_slot(last)], pool_key(last));
+			self->free[self->nfree++] = pool_slot(last);
 		}
 	}
 	if (kept == 0)
@@ -208,7 +208,7 @@ pool_remove(Pool *self, uint64_t entry)
 	}
 	if (at < 0)
 		return;
-	self->free[self->nfree++] = pool_place(entry);
+	self->free[self->nfree++] = pool_slot(entry);
 	self->size--;
 	memmove(self->entry + at, self->entry + at + 1, sizeof(uint64_t) * (size_t) (self->size - at));
 	if (self->next > at)

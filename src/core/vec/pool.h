@@ -6,7 +6,7 @@
  * A sorted array, for its worst key is asked for at every step and candidates
  * come by the dozen: they are put in order, and what stands in the array moves
  * once for all of them.  An entry is one integer: the bits of the key, so that
- * its order is theirs, the number of a place that holds the node, and whether it
+ * its order is theirs, the number of the slot that holds the node, and whether it
  * was taken.  So a search has no branch to guess, and a move is of 8 bytes.
  *
  * The same node may stand in the pool several times, with different keys; with
@@ -33,8 +33,8 @@ typedef struct Pool
 	int			next;			/* no entry before this one is untaken */
 	int			nfree;
 	uint64_t   *entry;			/* [capacity], ascending */
-	uint64_t   *node;			/* [capacity], by place */
-	uint32_t   *free;			/* [capacity], places without a node */
+	uint64_t   *node;			/* [capacity], by slot */
+	uint32_t   *free;			/* [capacity], slots without a node */
 
 	/* of the last pool_merge(): those untaken that found no room, or lost it */
 	int			nspilled;
@@ -57,7 +57,7 @@ extern void pool_remove(Pool *self, uint64_t entry);
 #define POOL_TAKEN UINT64_C(1)
 
 static inline uint32_t
-pool_place(uint64_t entry)
+pool_slot(uint64_t entry)
 {
 	return (uint32_t) entry >> 1;
 }
@@ -99,8 +99,8 @@ pool_take(Pool *self, uint64_t *entry, uint64_t *node)
 	if (at == self->size)
 		return false;
 	self->next = at + 1;
-	CORE_ASSERT(pool_place(self->entry[at]) < (uint32_t) self->capacity);
-	*node = self->node[pool_place(self->entry[at])];
+	CORE_ASSERT(pool_slot(self->entry[at]) < (uint32_t) self->capacity);
+	*node = self->node[pool_slot(self->entry[at])];
 	*entry = self->entry[at] |= POOL_TAKEN;
 	return true;
 }
@@ -113,7 +113,7 @@ pool_peek(const Pool *self, uint64_t *node)
 
 	if (at == self->size)
 		return false;
-	*node = self->node[pool_place(self->entry[at])];
+	*node = self->node[pool_slot(self->entry[at])];
 	return true;
 }
 

@@ -64,6 +64,14 @@ HnswNewRoutine(void)
 #define HookedJumbleState struct JumbleState
 #endif
 
+/*
+ * From 19 on copyObject() has typeof_unqual where the compiler of the server knew
+ * it; C11 knows the same by another name.
+ */
+#if defined(HAVE_TYPEOF_UNQUAL) && !defined(typeof_unqual) && __STDC_VERSION__ <= 201710L
+#define typeof_unqual __typeof_unqual__
+#endif
+
 /* Fields of the access method's routine that later versions added. */
 static inline void
 HnswVersionedRoutine(IndexAmRoutine *am)

@@ -17,6 +17,7 @@
 #include "miscadmin.h"
 #include "postmaster/bgworker.h"
 #include "storage/ipc.h"
+#include "storage/shmem.h"
 #include "node/node_ipc.h"
 
 PG_MODULE_MAGIC;

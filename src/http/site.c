@@ -14,6 +14,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "core/list.h"
+
 #define HINT_HOST	"Names that are served, beside localhost and the server's own address, are those of the setting vecdb.http_hosts."
 #define HINT_ORIGIN	"Origins of pages that may are those of the setting vecdb.http_cors_origins."
 
@@ -48,20 +50,10 @@ is_word(Text a, const char *word)
 	return same(a, text_of(word));
 }
 
-/* The next entry of a list, without the space around it; empty ones are passed over. */
 static bool
 next_entry(const char **list, Text *entry)
 {
-	while (**list == ',' || **list == ' ' || **list == '\t')
-		(*list)++;
-	if (**list == '\0')
-		return false;
-	entry->s = *list;
-	entry->len = strcspn(*list, ",");
-	*list += entry->len;
-	while (entry->s[entry->len - 1] == ' ' || entry->s[entry->len - 1] == '\t')
-		entry->len--;
-	return true;
+	return list_next(list, &entry->s, &entry->len);
 }
 
 static bool

@@ -18,6 +18,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/list.h"
+
 static NetAddress
 of_v4(const uint8_t ip[4], uint16_t port)
 {
@@ -67,75 +69,75 @@ address_is_any(const NetAddress *self)
 	return memcmp(self->ip, zeros, 16) == 0 || (net_address_is_v4(self) && memcmp(self->ip + 12, zeros, 4) == 0);
 }
 
+/* entry[len] as address_next() takes it, into host and *port.  False when it is none. */
+static bool
+parse_entry(const char *entry, size_t len, int default_port, char host[ADDRESS_HOST], int *port)
+{
+	const char *colon = NULL;
+	const char *name = entry;
+	size_t		name_len = len;
+
+	*port = default_port;
+	if (entry[0] == '[')
+	{
+		const char *close = memchr(entry, ']', len);
+
+		if (close == NULL)
+			return false;
+		name = entry + 1;
+		name_len = (size_t) (close - name);
+		if (close + 1 < entry + len)
+		{
+			if (close[1] != ':')
+				return false;
+			colon = close + 1;
+		}
+	}
+	else
+	{
+		const char *first = memchr(entry, ':', len);
+
+		/* two colons and no brackets: IPv6 without a port */
+		if (first != NULL && memchr(first + 1, ':', len - (size_t) (first + 1 - entry)) == NULL)
+		{
+			colon = first;
+			name_len = (size_t) (colon - entry);
+		}
+	}
+	if (colon != NULL)
+	{
+		*port = 0;
+		for (const char *digit = colon + 1; digit < entry + len; digit++)
+		{
+			/* strtol() would take signs and spaces */
+			if (*digit < '0' || *digit > '9' || (*port = *port * 10 + *digit - '0') > 65535)
+				return false;
+		}
+		if (*port == 0)
+			return false;
+	}
+	if (name_len == 0 || name_len >= ADDRESS_HOST)
+		return false;
+	memcpy(host, name, name_len);
+	host[name_len] = '\0';
+	return true;
+}
+
 int
 address_next(const char **at, int default_port, char host[ADDRESS_HOST], int *port)
 {
-	while (**at != '\0')
-	{
-		const char *start = *at + strspn(*at, " \t,");
-		size_t		len = strcspn(start, ",");
-		const char *colon = NULL;
-		const char *name = start;
-		size_t		name_len;
+	const char *entry;
+	size_t		len;
 
-		*at = start + len;
-		while (len > 0 && (start[len - 1] == ' ' || start[len - 1] == '\t'))
-			len--;
-		if (len == 0)
-			continue;
-		name_len = len;
-		*port = default_port;
-		if (start[0] == '[')
-		{
-			const char *close = memchr(start, ']', len);
-
-			if (close == NULL)
-				goto bad;
-			name = start + 1;
-			name_len = (size_t) (close - name);
-			if (close + 1 < start + len)
-			{
-				if (close[1] != ':')
-					goto bad;
-				colon = close + 1;
-			}
-		}
-		else
-		{
-			const char *first = memchr(start, ':', len);
-
-			/* two colons and no brackets: IPv6 without a port */
-			if (first != NULL && memchr(first + 1, ':', len - (size_t) (first + 1 - start)) == NULL)
-			{
-				colon = first;
-				name_len = (size_t) (colon - start);
-			}
-		}
-		if (colon != NULL)
-		{
-			*port = 0;
-			for (const char *digit = colon + 1; digit < start + len; digit++)
-			{
-				/* strtol() would take signs and spaces */
-				if (*digit < '0' || *digit > '9' || (*port = *port * 10 + *digit - '0') > 65535)
-					goto bad;
-			}
-			if (*port == 0)
-				goto bad;
-		}
-		if (name_len == 0 || name_len >= ADDRESS_HOST)
-			goto bad;
-		memcpy(host, name, name_len);
-		host[name_len] = '\0';
+	if (!list_next(at, &entry, &len))
+		return 0;
+	if (parse_entry(entry, len, default_port, host, port))
 		return 1;
-bad:
-		if (len >= ADDRESS_HOST)
-			len = ADDRESS_HOST - 1;
-		memcpy(host, start, len);
-		host[len] = '\0';
-		return -1;
-	}
-	return 0;
+	if (len >= ADDRESS_HOST)
+		len = ADDRESS_HOST - 1;
+	memcpy(host, entry, len);
+	host[len] = '\0';
+	return -1;
 }
 
 static int

@@ -17,6 +17,7 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "catalog/pg_database.h"
+#include "core/list.h"
 #include "fmgr.h"
 #include "guc.h"
 #include "miscadmin.h"
@@ -62,18 +63,14 @@ typedef struct Entry
 static bool
 next_entry(const char **at, Entry *entry)
 {
-	while (**at)
+	const char *start;
+	size_t		len;
+
+	while (list_next(at, &start, &len))
 	{
-		const char *start = *at + strspn(*at, " \t,");
-		size_t		len = strcspn(start, ",");
 		const char *colon;
 		size_t		name_len;
 
-		*at = start + len;
-		while (len > 0 && (start[len - 1] == ' ' || start[len - 1] == '\t'))
-			len--;
-		if (len == 0)
-			continue;
 		entry->port = VecdbP2pPort;
 		name_len = len;
 		colon = memrchr(start, ':', len);

@@ -10,7 +10,7 @@
  *
  * How it ends:
  *
- *	  SIGTERM			says goodbye to its peers and exits
+ *	  SIGTERM			the node sends BYE to its peers, the process exits
  *	  the extension goes	the node stops, the process waits for it to return
  *	  the database goes	the process exits before the command gives up waiting
  *	  libzmq aborts		the process exits, and the launcher starts another
@@ -40,7 +40,10 @@ PGDLLEXPORT void VecdbSyncNodeMain(Datum arg);
 #define SWEEP_MS 3600000		/* a file that could not be removed */
 #define OPEN_FILES 4096			/* enough for all links that a node may have */
 
-/* Look after what is not the network's.  False when the process has to end. */
+/*
+ * What is done once a second beside the network: database, extension, settings,
+ * figures.  False when the process has to end.
+ */
 static bool
 keep_house(SyncWorker *self, CoreClock clock)
 {
@@ -120,14 +123,14 @@ reload(SyncWorker *self)
 		SyncOpenBeacons(self);
 }
 
-/* What libzmq takes for impossible it aborts for; the transport has kept that from us. */
+/* Has libzmq aborted?  The transport has kept the process from ending with it (net/contain.h). */
 static bool
 is_broken(SyncWorker *self)
 {
 	return self->net && transport_broken(self->net->transport);
 }
 
-/* The node's own business.  True when more of it waits. */
+/* What the network brings, and what is due by the clock.  True when more frames wait. */
 static bool
 run_node(SyncWorker *self, CoreClock clock)
 {
@@ -146,7 +149,7 @@ run_node(SyncWorker *self, CoreClock clock)
 		bool		flushed = SyncFlush(self);
 		int64_t		now_ms = node_clock().tick_ms;
 
-		/* tables that stay locked cost less and less; members who change large sets all the time, a fifth of it */
+		/* where tables stay locked, the pause grows; where sets change all the time, writing them takes a fifth of the time */
 		self->due.flush_failures = flushed ? 0 : self->due.flush_failures + 1;
 		self->due.flush = now_ms + (flushed ? 4 * (now_ms - began_ms) : WorkerBackoff(self->due.flush_failures));
 	}

@@ -30,7 +30,12 @@ try_raw(const uint8_t *bytes, size_t size)
 		REQUIRE(memcmp(again, bytes, GRANT_BYTES - CORE_SIGNATURE_BYTES) == 0);
 	}
 	if (redemption_decode(&crypto, bytes, size, NOW, SKEW, &redemption) == DECODE_OK)
+	{
 		REQUIRE(size == REDEMPTION_BYTES && redemption.issued_ms <= NOW + SKEW);
+		memcpy(secret + CORE_SEED_BYTES, redemption.invitation, CORE_KEY_BYTES);
+		REQUIRE(redemption_sign(&crypto, secret, redemption.root, redemption.member, redemption.issued_ms, again));
+		REQUIRE(memcmp(again, bytes, REDEMPTION_BYTES - CORE_SIGNATURE_BYTES) == 0);
+	}
 }
 
 static void

@@ -1,6 +1,6 @@
 /*
  * find.c
- *	  Lookups of a node, and the looks for members of its collections.
+ *	  Lookups of a node, and how it finds members of its collections.
  *
  * Members are found by the collection's provider records and, where these lead to
  * nobody, by looking for a member by its id.

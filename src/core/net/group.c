@@ -55,10 +55,10 @@ group_name(const NodeGroup *g, char out[NODE_NAME])
 }
 
 /*
- * How many statements beside leaves a collection may hold now.  An owner's may become
- * more as long as all of its collections hold fewer than are free; then each stays
- * as large as it is, so that what goes before others still has room in it, and a few
- * it may always have.
+ * How many statements beside leaves a collection may hold now.  It may grow as long as
+ * the collections of its owner together hold fewer than are free.  After that it keeps
+ * its size, so that a statement that goes before others still finds room in it.  A few
+ * it may hold in any case.
  */
 static int
 statements_limit(const Node *self, const NodeGroup *g)

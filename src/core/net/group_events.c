@@ -15,7 +15,7 @@
 static void
 heartbeat(Node *self, NodeGroup *g)
 {
-	/* whose role has ended, or whose link, is no peer of the mesh */
+	/* a peer whose role or link has ended leaves the mesh */
 	for (int i = g->mesh.n - 1; i >= 0; i--)
 	{
 		NodeRecord *record = g->mesh.peer[i].record;
@@ -31,7 +31,7 @@ heartbeat(Node *self, NodeGroup *g)
 	mesh_heartbeat(&g->mesh, self->now.tick_ms, group_emit, g);
 }
 
-/* Links of any mesh stay; others may make room. */
+/* Pin the links to peers of any mesh; the others may be closed to make room. */
 static void
 pin_links(Node *self)
 {
@@ -125,7 +125,7 @@ group_call_failed(Node *self, const NodeCall *call)
 		compare_end(self, g);
 }
 
-/* A peer is heard from now on: a member of something, perhaps. */
+/* A peer has greeted: where it is a member of a collection, it is a peer of its mesh. */
 void
 group_greeted(Node *self, NodePeer *peer)
 {

@@ -99,7 +99,7 @@ node_leave(Node *self, CoreClock clock, uint32_t tag)
 	g->leaving = true;
 	mesh_leave(&g->mesh, clock.tick_ms, group_emit, g);
 	group_refresh(self, g);
-	/* nobody is left to be told */
+	/* there is no other member to tell */
 	if (group_members(self, g, others, 2) == 0)
 		g->leave_told = true;
 	return status;
@@ -145,9 +145,10 @@ find_victim(const Node *self, const uint8_t (*keys)[CORE_KEY_BYTES], int n, cons
 }
 
 /*
- * Whose revocation reaches every grant of this member?  A revocation reaches grants of
- * issuers as near to the root as its own, or farther: this node's, or else the root
- * key's where this node has it.
+ * The key to sign a revocation with that reaches every grant of this member.  A
+ * revocation reaches the grants of issuers that are as near to the root as its own, or
+ * farther: so it is this node's key or, where that is too far and this node has it, the
+ * root key.
  */
 static NodeStatus
 choose_revoker(Node *self, NodeGroup *g, const uint8_t *member, const uint8_t **secret, const uint8_t **issuer)
@@ -174,7 +175,7 @@ choose_revoker(Node *self, NodeGroup *g, const uint8_t *member, const uint8_t **
 	return NODE_OK;
 }
 
-/* Who is no member any more is told why, and is no peer of the mesh. */
+/* A node that is no member any more is sent the statement that evicted it, and leaves the mesh. */
 static void
 tell_evicted(Node *self, NodeGroup *g, const KadId *id, const uint8_t *statement)
 {

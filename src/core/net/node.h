@@ -51,7 +51,7 @@ typedef enum NodeStatus
 	NODE_UNKNOWN,				/* no such member, or no unique one */
 	NODE_OUTRANKED,				/* only an admin nearer to the root may */
 	NODE_FULL,					/* statements of others about the collection go before it */
-	NODE_SHARE_FULL,			/* so it does, and the collection may not grow: its owner's others are too large */
+	NODE_SHARE_FULL,			/* the same, and the collection may not grow, for its owner's hold too many */
 	NODE_SELF,					/* that would be this node itself */
 	NODE_INVALID,				/* text, see the DecodeStatus beside it */
 	NODE_OTHER_NETWORK,
@@ -108,7 +108,7 @@ typedef struct NodeConfig
 /* NULL with a one-line reason in error[room]. */
 extern Node *node_new(const NodeConfig *config, CoreClock clock, char *error, size_t room);
 
-/* Says goodbye to its peers; the links are to be closed after this. */
+/* Sends BYE to its peers; the links are to be closed after this. */
 extern void node_destroy(Node **self);
 
 /* A frame of the node with this CURVE key came over a link; good during the call. */
@@ -171,8 +171,9 @@ extern bool node_peer_info(const Node *self, const uint8_t curve[CORE_KEY_BYTES]
 
 /*
  * Hold a collection that the process around keeps: secret is that of its root
- * key or NULL; tag and name are the process's own.  Then its statements in any
- * order, again and again until none is taken (true) any more, and the end of them.
+ * key or NULL; tag and name are the process's own.  node_group_add() follows with each
+ * of its statements, in any order, again until it takes none (true) any more; then
+ * node_group_loaded().
  */
 extern NodeStatus node_group_load(Node *self, CoreClock clock, const uint8_t root[CORE_KEY_BYTES],
 								  const uint8_t *secret, uint32_t tag, const char *name, bool leaving);
@@ -180,24 +181,29 @@ extern bool node_group_add(Node *self, CoreClock clock, const uint8_t root[CORE_
 extern void node_group_loaded(Node *self, CoreClock clock, const uint8_t root[CORE_KEY_BYTES]);
 
 /*
- * Whose it is, by a number of the process's own; NODE_NO_SHARE until this is called.
- * An owner's collections may hold more statements only while they hold fewer than
- * are free, those aside not counted; but each a few.
+ * The owner for whose share a collection's statements count: a number of the process's
+ * own, NODE_NO_SHARE until this is called.  The collections of one owner may take more
+ * statements only while all of them together hold fewer than are free, those aside not
+ * counted.  Each may hold NODE_STATEMENTS_EACH in any case.
  */
 extern void node_group_owner(Node *self, const uint8_t root[CORE_KEY_BYTES], uint32_t owner);
 
 /*
  * Collections are numbered from 0 to node_group_count() - 1, until the next call
- * that takes a clock.  Is its set of statements another than the last that was
- * said to be kept?  *root is its key.  Then the statements (GRANT_BYTES each), of
- * which there are at most MEMBERSHIP_ROOM; and all are kept as they are now.
+ * that takes a clock.  node_group_unsaved(): have the statements of the i-th changed
+ * since node_groups_saved()?  *root is its key.  node_group_statements() gives them,
+ * GRANT_BYTES each, MEMBERSHIP_ROOM at most.  node_groups_saved(): the process keeps
+ * those of all collections as they are now.
  */
 extern int	node_group_count(const Node *self);
 extern bool node_group_unsaved(const Node *self, int i, const uint8_t **root);
 extern int	node_group_statements(const Node *self, int i, const uint8_t **out, int room);
 extern void node_groups_saved(Node *self);
 
-/* The table that it is, by another name perhaps, or none any more (tag 0); and what members are told of it, NULL to leave that as it is. */
+/*
+ * The table of a collection, by tag (0: it has none any more) and name.  description[len]
+ * is what members are told of it; NULL leaves that as it is.
+ */
 extern void node_group_bind(Node *self, CoreClock clock, const uint8_t root[CORE_KEY_BYTES], uint32_t tag,
 							const char *name, const uint8_t *description, size_t len);
 extern void node_group_forget(Node *self, CoreClock clock, const uint8_t root[CORE_KEY_BYTES]);

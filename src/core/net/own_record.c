@@ -59,9 +59,9 @@ own_renew(Node *self)
 }
 
 /*
- * Another has our key.  It learns of us by a record above its own, signed once a
- * minute at most for each: so all learn of each other, and it ends.  True when
- * nothing was known of one there.
+ * A node at this address has our key.  It learns of us by a record of ours that is
+ * above its own, signed once a minute at most for each such node: so all learn of each
+ * other, and it ends.  True when no such node was known at this address.
  */
 static bool
 sound_alarm(Node *self, const NetAddress *at)

@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 /*
  * Two clocks, both in milliseconds.  Deadlines and ages are counted on
@@ -78,6 +79,23 @@ core_free(const CoreMemory *memory, void *p)
 {
 	if (p != NULL)
 		memory->free(memory->context, p);
+}
+
+/*
+ * An array with room for more: room elements of `size` bytes, of which the first n are
+ * those of old, which is freed.  NULL, and old stays, when there is no memory.
+ */
+static inline void *
+core_grow(const CoreMemory *memory, void *old, size_t n, size_t room, size_t size)
+{
+	void	   *wider = core_alloc(memory, room * size);
+
+	if (wider == NULL)
+		return NULL;
+	if (n > 0)
+		memcpy(wider, old, n * size);
+	core_free(memory, old);
+	return wider;
 }
 
 static inline uint64_t

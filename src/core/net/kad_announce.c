@@ -25,12 +25,9 @@ kad_node_hold(KadNode *self, CoreClock clock, const KadId *collection, bool held
 		{
 			int			room = self->held_room == 0 ? 4 : 2 * self->held_room;
 
-			wider = core_alloc(self->config.memory, (size_t) room * sizeof *wider);
+			wider = core_grow(self->config.memory, self->held, (size_t) self->n_held, (size_t) room, sizeof *wider);
 			if (wider == NULL)
 				return false;
-			if (self->n_held > 0)
-				memcpy(wider, self->held, (size_t) self->n_held * sizeof *wider);
-			core_free(self->config.memory, self->held);
 			self->held = wider;
 			self->held_room = room;
 		}

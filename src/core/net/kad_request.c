@@ -53,12 +53,9 @@ kad_request_send(KadNode *self, CoreClock clock, NodeRecord *to, WireMessage *m,
 
 		if (room > KAD_PENDING)
 			return false;
-		wider = core_alloc(self->config.memory, (size_t) room * sizeof *wider);
+		wider = core_grow(self->config.memory, self->pending, (size_t) self->n_pending, (size_t) room, sizeof *wider);
 		if (wider == NULL)
 			return false;
-		if (self->n_pending > 0)
-			memcpy(wider, self->pending, (size_t) self->n_pending * sizeof *wider);
-		core_free(self->config.memory, self->pending);
 		self->pending = wider;
 		self->pending_room = room;
 	}

@@ -364,14 +364,12 @@ make_bucket(KadTable *self, int index)
 	if (index >= self->n_buckets)
 	{
 		int			room = (index / BUCKETS_STEP + 1) * BUCKETS_STEP;
-		KadBucket **wider = core_alloc(self->memory, (size_t) room * sizeof *wider);
+		KadBucket **wider = core_grow(self->memory, self->bucket, (size_t) self->n_buckets, (size_t) room, sizeof *wider);
 
 		if (wider == NULL)
 			return NULL;
-		memset(wider, 0, (size_t) room * sizeof *wider);
-		if (self->n_buckets > 0)
-			memcpy(wider, self->bucket, (size_t) self->n_buckets * sizeof *wider);
-		core_free(self->memory, self->bucket);
+		for (int b = self->n_buckets; b < room; b++)
+			wider[b] = NULL;
 		self->bucket = wider;
 		self->n_buckets = room;
 	}

@@ -1,6 +1,6 @@
 /*
  * sync_slot.c
- *	  A node's place in shared memory (node_ipc.h): what views and the launcher see
+ *	  A node's slot in shared memory (node_ipc.h): what views and the launcher see
  *	  of the worker.  The lock of shared memory is held for a copy, never for work.
  */
 #include "sync/sync_worker.h"

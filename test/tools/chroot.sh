@@ -76,7 +76,7 @@ packages_of()
 		packages+=,postgresql-$major,postgresql-server-dev-$major,postgresql-$major-pgtap
 		[ "$2" = bookworm ] || packages+=,postgresql-$major-pgvector
 	fi
-	[ "$major" = "$1" ] || packages+=,bison,flex,dpkg-dev,iproute2,nftables,procps
+	[ "$major" = "$1" ] || packages+=,bison,flex,dpkg-dev,debian-keyring,gpgv,iproute2,nftables,procps
 	echo "$packages"
 }
 

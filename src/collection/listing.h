@@ -20,6 +20,8 @@ typedef struct CollectionListed
 	int			dimensions;
 } CollectionListed;
 
+StaticAssertDecl(sizeof(CollectionListed) == NAMEDATALEN + 8, "what vecdb.so lists is what other libraries read");
+
 /* What has this name in the schema of collections, be it one or not; InvalidOid: nothing. */
 extern PGDLLEXPORT Oid CollectionRelid(const char *name);
 
@@ -52,6 +54,8 @@ typedef struct CollectionVisit
 	MemoryContext context;
 	ResourceOwner owner;
 } CollectionVisit;
+
+StaticAssertDecl(sizeof(CollectionVisit) == 2 * sizeof(void *), "vecdb.so writes into what other libraries give");
 
 /*
  * Somebody may have dropped, moved or renamed the table since it was listed: false

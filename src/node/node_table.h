@@ -49,6 +49,8 @@ typedef struct SyncTable
 	bool		wait;
 } SyncTable;
 
+StaticAssertDecl(sizeof(SyncTable) == 3 * sizeof(void *), "vecdb.so writes into what vecdb_sync.so gives");
+
 typedef enum SyncTableFound
 {
 	SYNC_TABLES_THERE,

@@ -1,12 +1,14 @@
 /*
  * answer.c
- *	  The one form of an error.
+ *	  The text of an error.
  */
 #include "http/answer.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "http/json.h"
 
 /* A control character takes six bytes, all others two at most. */
 static size_t
@@ -23,36 +25,34 @@ quote(char *out, const char *s)
 	*out++ = '"';
 	for (; *s; s++)
 	{
-		unsigned char c = (unsigned char) *s;
+		char		buffer[JSON_ESCAPE_SIZE];
+		const char *escape = json_escape((unsigned char) *s, buffer);
 
-		if (c == '"' || c == '\\')
+		if (escape)
 		{
-			*out++ = '\\';
-			*out++ = (char) c;
+			size_t		n = strlen(escape);
+
+			memcpy(out, escape, n);
+			out += n;
 		}
-		else if (c == '\n')
-		{
-			*out++ = '\\';
-			*out++ = 'n';
-		}
-		else if (c < 0x20)
-			out += sprintf(out, "\\u%04x", c);
 		else
-			*out++ = (char) c;
+			*out++ = *s;
 	}
 	*out++ = '"';
 	return out;
 }
 
 char *
-answer_error(const char *code, const char *message, const char *details, const char *hint, size_t *len)
+answer_error(const HttpError *error, size_t *len)
 {
+	char		status_code[16];
 	const char *const names[] = {"{\"code\":", ",\"message\":", ",\"details\":", ",\"hint\":"};
-	const char *const values[] = {code, message, details, hint};
+	const char *const values[] = {error->code ? error->code : status_code, error->message, error->details, error->hint};
 	size_t		size = 3;
 	char	   *answer,
 			   *out;
 
+	snprintf(status_code, sizeof(status_code), "PT%03d", error->status);
 	for (int i = 0; i < 4; i++)
 		size += strlen(names[i]) + quoted_bound(values[i]);
 	answer = out = malloc(size);

@@ -16,13 +16,14 @@
 typedef struct ApiRequest
 {
 	HttpMethod	method;
-	int			route;			/* of the surface that the request is for */
+	int			route;			/* its number in the surface that the request is for */
 	const char *param;			/* the decoded name in the path, NUL-terminated; "": none */
 	size_t		param_len;
 	const char *query;			/* behind the "?", encoded */
 	size_t		query_len;
 	const char *target;
 	size_t		target_len;
+	size_t		path_len;		/* of the target, up to the "?" */
 	const char *headers;		/* name NUL value NUL ... */
 	size_t		headers_len;
 	const char *body;			/* any bytes: who reads it checks that it is UTF-8, as ReadBegin() does */
@@ -36,6 +37,19 @@ typedef struct ApiAnswer
 	StringInfoData headers;		/* name NUL value NUL ... */
 	StringInfoData body;
 } ApiAnswer;
+
+/* What an executor does for a surface, beside the HttpSurface that both processes have. */
+typedef struct ApiSurface
+{
+	/*
+	 * Run one request, connected to SPI, within its transaction.  Errors are raised.
+	 */
+	void		(*run) (const ApiRequest *request, ApiAnswer *answer);
+
+	/* The HTTP status of an error that run() raised. */
+	int			(*error_status) (int sqlerrcode);
+	bool		as_executor;	/* run() acts as the executor's own role, not as the request's */
+} ApiSurface;
 
 extern void ApiHeader(ApiAnswer *answer, const char *name, const char *value);
 
@@ -54,7 +68,7 @@ extern void ApiTooMany(const char *format,...) pg_attribute_printf(1, 2) pg_attr
 /* A SQLSTATE's HTTP status, as PostgREST has it.  anonymous: the request had no token. */
 extern int	ApiStatusOfSqlState(int sqlerrcode, bool anonymous);
 
-/* The answer to an error, in the one form that there is, see answer.h. */
-extern void ApiAnswerError(ApiAnswer *answer, int status, const ErrorData *error);
+/* Make an error the answer, in the surface's form; what was written of an answer is gone. */
+extern void ApiAnswerError(ApiAnswer *answer, const HttpSurface *surface, int status, const ErrorData *error);
 
 #endif							/* VECDB_HTTP_API_H */

@@ -67,33 +67,6 @@ BodyText(StringInfo body, const char *text)
 	BodyBytes(body, text, strlen(text));
 }
 
-/* The escape of a character within a string, or NULL where it stands for itself. */
-static const char *
-escape_of(unsigned char c, char *buffer)
-{
-	switch (c)
-	{
-		case '"':
-			return "\\\"";
-		case '\\':
-			return "\\\\";
-		case '\b':
-			return "\\b";
-		case '\f':
-			return "\\f";
-		case '\n':
-			return "\\n";
-		case '\r':
-			return "\\r";
-		case '\t':
-			return "\\t";
-	}
-	if (c >= 0x20)
-		return NULL;
-	snprintf(buffer, 7, "\\u%04x", c);
-	return buffer;
-}
-
 void
 BodyString(StringInfo body, const char *bytes, Size len)
 {
@@ -104,8 +77,8 @@ BodyString(StringInfo body, const char *bytes, Size len)
 	BodyBytes(body, "\"", 1);
 	for (const char *p = bytes; p < end; p++)
 	{
-		char		buffer[7];
-		const char *escape = escape_of((unsigned char) *p, buffer);
+		char		buffer[JSON_ESCAPE_SIZE];
+		const char *escape = json_escape((unsigned char) *p, buffer);
 
 		if (p >= next_check)
 		{

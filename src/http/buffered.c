@@ -44,7 +44,7 @@ make_room_of(Client *c)
 {
 	Request    *r = c->request;
 
-	front.counters.rejected[ADMIN_REJECT_MEMORY]++;
+	front.counters.rejected[METRICS_REJECT_MEMORY]++;
 	RequestDropBody(r);
 
 	/* The library frees the answer in its next run. */

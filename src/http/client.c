@@ -241,7 +241,7 @@ ClientMakePlace(Server *server)
 	}
 	if (!loser)
 		return;
-	front.counters.rejected[ADMIN_REJECT_CONNECTIONS]++;
+	front.counters.rejected[METRICS_REJECT_CONNECTIONS]++;
 	shutdown(loser->fd, SHUT_RDWR);
 	loser->gone = true;
 	ClientEnter(loser, CLIENT_NEW, -1);
@@ -289,7 +289,7 @@ expire(Client *c)
 		case CLIENT_SENDING:
 			if (is_taking(c))
 				return;
-			front.counters.rejected[ADMIN_REJECT_DEADLINE]++;
+			front.counters.rejected[METRICS_REJECT_DEADLINE]++;
 			break;
 		case CLIENT_WAITING:
 			/* Only /metrics has a deadline here: it goes without collections. */
@@ -309,7 +309,7 @@ expire(Client *c)
 					   "Limits are the settings vecdb.http_header_timeout and vecdb.http_body_timeout.");
 			/* FALLTHROUGH */
 		default:
-			front.counters.rejected[ADMIN_REJECT_DEADLINE]++;
+			front.counters.rejected[METRICS_REJECT_DEADLINE]++;
 			break;
 	}
 	c->gone = true;

@@ -281,7 +281,7 @@ end_answer(int i)
 	}
 	else if (r->client && w->no_room)
 	{
-		front.counters.rejected[ADMIN_REJECT_MEMORY]++;
+		front.counters.rejected[METRICS_REJECT_MEMORY]++;
 		ReplyError(r, 503, "53200", "too many answers wait to be taken by their clients",
 				  "The limit is the setting vecdb.http_max_buffered.");
 	}
@@ -373,8 +373,8 @@ WorkersDispatch(void)
 		w->head = (IpcRequest) {
 			.id = r->id,
 			.method = r->method,
-			.surface = r->metrics ? IPC_METRICS : r->route.surface,
-			.route = r->route.def ? r->route.def->id : 0,
+			.surface = r->route.surface->id,
+			.route = r->route.number,
 			.param_at = r->route.param_at,
 			.param_len = r->route.param_len,
 			.query_at = r->route.query_at,

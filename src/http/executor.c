@@ -31,7 +31,7 @@
 #include "commands/trigger.h"
 #include "executor/spi.h"
 #include "guc.h"
-#include "http/answer.h"
+#include "http/admin/admin.h"
 #include "http/api.h"
 #include "http/api_statement.h"
 #include "http/body.h"
@@ -67,13 +67,9 @@ PGDLLEXPORT void VecdbHttpExecutorMain(Datum arg);
 /* After an answer the queue is looked at when the front says so, or after so long. */
 #define LOOK_AGAIN_MS			100
 
-/* What runs requests of a surface, in the order of SurfaceId, and gives its errors a status. */
-static const struct
-{
-	void		(*run) (const ApiRequest *request, ApiAnswer *answer);
-	int			(*error_status) (int sqlerrcode);
-}			surfaces[NSURFACES] = {
-	[SURFACE_NATIVE] = {NativeRun, NativeErrorStatus}
+static const ApiSurface *const surfaces[NSURFACES] = {
+	[SURFACE_NATIVE] = &native_api,
+	[SURFACE_ADMIN] = &admin_api
 };
 
 static IpcShared *shared;
@@ -271,6 +267,24 @@ receive(Size *n, void **data)
 }
 
 /*
+ * The front has found the route.  Here it is only made sure that there is such a
+ * one, that it is for an executor, and that the name and the query lie in the target.
+ */
+static void
+check_route(const IpcRequest *head)
+{
+	const HttpSurface *surface = head->surface < NSURFACES ? http_surfaces[head->surface] : NULL;
+	const RouteDef *route = surface && head->route < surface->nroutes ? &surface->routes[head->route] : NULL;
+
+	if (!route || route->text || head->method >= HTTP_OTHER || !(route->methods & (1U << head->method)))
+		elog(FATAL, "HTTP request is for route %u of surface %u, which no executor serves", head->route, head->surface);
+	if (head->param_at > head->target_len || head->param_len > head->target_len - head->param_at ||
+		head->query_at > head->target_len || head->query_len > head->target_len - head->query_at ||
+		route->has_param != (head->param_len > 0))
+		elog(FATAL, "HTTP request has a name or a query that is no part of its target");
+}
+
+/*
  * Take a request, if there is one, into the request's memory.  *got tells
  * whether; false when the front is gone.
  */
@@ -299,10 +313,7 @@ receive_request(IpcRequest *head, ApiRequest *request, bool *got)
 	if (n != sizeof(*head) + head->target_len + head->headers_len)
 		elog(FATAL, "HTTP request of %zu bytes does not have the length it tells", n);
 
-	if ((head->surface >= NSURFACES && head->surface != IPC_METRICS) ||
-		head->param_at > head->target_len || head->param_len > head->target_len - head->param_at ||
-		head->query_at > head->target_len || head->query_len > head->target_len - head->query_at)
-		elog(FATAL, "HTTP request names a surface or a part of its target that there is not");
+	check_route(head);
 
 	memset(request, 0, sizeof(*request));
 	copy = MemoryContextAlloc(request_context, n - sizeof(*head) + 1);
@@ -311,6 +322,7 @@ receive_request(IpcRequest *head, ApiRequest *request, bool *got)
 	request->method = head->method;
 	request->target = copy;
 	request->target_len = head->target_len;
+	request->path_len = head->query_at > 0 ? head->query_at - 1 : head->target_len;
 	request->route = (int) head->route;
 	request->query = copy + head->query_at;
 	request->query_len = head->query_len;
@@ -464,10 +476,9 @@ set_request_settings(const ApiRequest *request)
 	StringInfoData json;
 	const char *h = request->headers;
 	const char *end = h + request->headers_len;
-	const char *mark = memchr(request->target, '?', request->target_len);
 
 	set_local("request.method", guard_method_name(request->method));
-	set_local("request.path", pnstrdup(request->target, mark ? (size_t) (mark - request->target) : request->target_len));
+	set_local("request.path", pnstrdup(request->target, request->path_len));
 	initStringInfo(&json);
 	while (h < end)
 	{
@@ -605,13 +616,13 @@ disarm(void)
 static void
 run_request(const IpcRequest *head, ApiRequest *request, ApiAnswer *answer)
 {
-	bool		internal = head->surface == IPC_METRICS;
+	const ApiSurface *surface = surfaces[head->surface];
 
 	StartTransactionCommand();
 	if (request->method == HTTP_GET || request->method == HTTP_HEAD)
 		XactReadOnly = true;
 	PushActiveSnapshot(GetTransactionSnapshot());
-	if (!internal)
+	if (!surface->as_executor)
 	{
 		assume_role(VecdbHttpAnonRole);
 		set_request_settings(request);
@@ -625,10 +636,7 @@ run_request(const IpcRequest *head, ApiRequest *request, ApiAnswer *answer)
 		request->param = pg_any_to_server(request->param, request->param_len, PG_UTF8);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "could not connect to SPI");
-	if (internal)
-		NativeMetrics(answer);
-	else
-		surfaces[head->surface].run(request, answer);
+	surface->run(request, answer);
 	SPI_finish();
 	encode_answer(answer);
 	PopActiveSnapshot();
@@ -639,14 +647,11 @@ run_request(const IpcRequest *head, ApiRequest *request, ApiAnswer *answer)
 
 /* An error becomes the answer, after the transaction is gone. */
 static void
-answer_error_data(uint32 surface, ApiAnswer *answer, const ErrorData *error)
+answer_with_error(const IpcRequest *head, ApiAnswer *answer, const ErrorData *error)
 {
-	ApiAnswerError(answer, surface < NSURFACES ? surfaces[surface].error_status(error->sqlerrcode) : 500, error);
-	ApiHeader(answer, "Content-Type", ANSWER_JSON);
-	if (answer->status == 401)
-		ApiHeader(answer, "WWW-Authenticate", "Bearer");
-	if (answer->status == 503)
-		ApiHeader(answer, "Retry-After", "1");
+	int			status = surfaces[head->surface]->error_status(error->sqlerrcode);
+
+	ApiAnswerError(answer, http_surfaces[head->surface], status, error);
 }
 
 static void
@@ -747,7 +752,7 @@ serve(const IpcRequest *head, ApiRequest *request, ApiAnswer *answer)
 
 	ok = WorkerTry(attempt_request, keep_error, &attempt);
 	if (!ok)
-		answer_error_data(head->surface, answer, attempt.error);
+		answer_with_error(head, answer, attempt.error);
 	current_id = 0;
 	QueryCancelPending = false;
 	if (!ok && GetDatabaseEncoding() != PG_UTF8)
@@ -762,7 +767,7 @@ serve(const IpcRequest *head, ApiRequest *request, ApiAnswer *answer)
 			.hint = "The limit is the setting vecdb.http_max_answer."
 		};
 
-		answer_error_data(head->surface, answer, &error);
+		answer_with_error(head, answer, &error);
 	}
 	MemoryContextSwitchTo(old);
 }

@@ -206,6 +206,7 @@ front_init(void)
 	for (int i = 0; i < NSERVERS; i++)
 	{
 		front.servers[i].kind = i;
+		front.servers[i].port = i == SERVER_ADMIN ? PORT_ADMIN : PORT_API;
 		dlist_init(&front.servers[i].clients);
 	}
 	front.wait_set_stale = true;

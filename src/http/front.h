@@ -34,7 +34,7 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
-#include "http/admin.h"
+#include "http/metrics.h"
 #include "http/guard.h"
 #include "http/ipc.h"
 #include "http/microhttpd.h"
@@ -66,11 +66,12 @@ typedef struct Server
 {
 	HttpServer *http;			/* NULL: none */
 	ServerKind	kind;
+	SurfacePort port;			/* whose surfaces it serves */
 	int			fd;				/* the listening socket; the library's */
 	int			connections;
 	bool		to_run;			/* it has something to do without an event */
 	char	   *address;		/* what it was started with */
-	int			port;
+	int			tcp_port;
 	size_t		pool_bytes;
 	int			max_connections;
 	int			max_per_address;
@@ -109,7 +110,7 @@ typedef struct Request
 	Client	   *client;			/* NULL: gone */
 	RequestState state;
 	HttpMethod	method;
-	Route		route;			/* table NULL: not looked for yet */
+	Route		route;			/* until the headers are there, only the port's default surface */
 	bool		metrics;		/* /metrics of the admin port */
 	int64		started_us;
 	char	   *target;			/* path and query, of target_len bytes */
@@ -218,7 +219,7 @@ typedef struct Front
 	int64		now_ms;			/* monotonic; of this turn of the loop */
 	int64		stop_ms;		/* when to stop at the latest; 0: not stopping */
 	bool		cancelled_running;	/* stopping: what runs has been told to end */
-	AdminCounters counters;
+	MetricsCounters counters;
 
 	Server		servers[NSERVERS];
 	int64		listen_retry_ms;	/* 0: nothing to try again */

@@ -11,7 +11,7 @@
 #include <arpa/inet.h>
 
 #include "guc.h"
-#include "http/answer.h"
+#include "http/admin/admin_surface.h"
 #include "storage/ipc.h"
 
 /* How long /metrics waits for the part about collections. */
@@ -97,11 +97,12 @@ on_started(void *client, const char *uri)
 	r->method = HTTP_OTHER;
 	r->target_len = strlen(uri);
 	r->client = c;
+	r->route.surface = surface_default(c->server->port);
 	r->started_us = FrontMonotonicUs();
 	c->request = r;
 	if (has_too_many_parameters(uri))
 	{
-		front.counters.rejected[ADMIN_REJECT_GUARD]++;
+		front.counters.rejected[METRICS_REJECT_GUARD]++;
 		ReplyRaw(c, 414, "URI Too Long", "the query has more than 100 parameters", NULL);
 		c->gone = c->linger = true;
 		shutdown(c->fd, SHUT_RDWR);
@@ -146,16 +147,15 @@ has_body(HttpMethod method)
 static void
 admin_headers(Request *r)
 {
-	if (r->method != HTTP_GET && r->method != HTTP_HEAD)
-	{
-		static const char *const allow[] = {"Content-Type", ANSWER_JSON, "Allow", "GET, HEAD", NULL};
+	const RouteDef *def = r->route.def;
 
+	if (r->method != HTTP_GET && r->method != HTTP_HEAD)
 		ReplyError(r, 405, NULL, "the admin port only reads", NULL);
-		ReplyHeaders(r, allow);
-	}
-	else if (strcmp(r->target, "/live") == 0)
-		ReplyText(r, 200, ANSWER_TEXT, "OK\n");
-	else if (strcmp(r->target, "/ready") == 0)
+	else if (!def || r->route.query_at != 0)	/* no path of it takes parameters */
+		ReplyError(r, 404, NULL, "there is no such path", r->route.surface->paths);
+	else if (def->text)
+		ReplyText(r, 200, ANSWER_TEXT, def->text);
+	else if (r->route.number == ADMIN_READY)
 	{
 		if (!WorkersAnyUp())
 			ReplyError(r, 503, NULL, "no executor is connected to the database",
@@ -165,10 +165,8 @@ admin_headers(Request *r)
 		else
 			ReplyText(r, 200, ANSWER_TEXT, "OK\n");
 	}
-	else if (strcmp(r->target, "/metrics") == 0)
-		r->metrics = true;
 	else
-		ReplyError(r, 404, NULL, "there is no such path", "The admin port has /live, /ready and /metrics.");
+		r->metrics = true;
 }
 
 /*
@@ -183,11 +181,11 @@ public_headers(Request *r, const GuardRequest *request)
 	if (r->method == HTTP_OPTIONS && (def || r->target[0] == '*'))
 	{
 		r->status = 204;
-		ReplyHeaders(r, (const char *const[]) {"Allow", def ? def->allow : r->route.table->allow, NULL});
+		ReplyHeaders(r, (const char *const[]) {"Allow", def ? def->allow : r->route.surface->allow, NULL});
 		r->state = REQUEST_ANSWERED;
 	}
 	else if (!def)
-		ReplyError(r, 404, NULL, "there is no such path", r->route.table->paths);
+		ReplyError(r, 404, NULL, "there is no such path", r->route.surface->paths);
 	else if (r->method == HTTP_OTHER || !(def->methods & (1U << r->method)))
 		ReplyError(r, 405, NULL, "this path does not have that method", "The header Allow names those it has.");
 	else if (r->route.malformed)
@@ -231,7 +229,7 @@ allow_site(Client *c, const GuardRequest *request, const GuardResult *guard)
 		ReplyError(r, 503, "53200", "out of memory", NULL);
 	else if (site.status != 0)
 	{
-		front.counters.rejected[ADMIN_REJECT_SITE]++;
+		front.counters.rejected[METRICS_REJECT_SITE]++;
 		ReplyError(r, site.status, NULL, site.message, site.hint);
 	}
 	return r->state != REQUEST_ANSWERED;
@@ -255,15 +253,14 @@ on_headers(void *client, const GuardRequest *request)
 	r->method = guard.method;
 	if (guard.status != 0)
 	{
-		front.counters.rejected[ADMIN_REJECT_GUARD]++;
+		front.counters.rejected[METRICS_REJECT_GUARD]++;
 		ReplyError(r, guard.status, NULL, guard.message, guard.hint);
 		r->last = true;
 		c->linger = true;
 		return ReplySend(c);
 	}
 	/* What a preflight is told is the surface's; places are those in guard.target, which becomes ours. */
-	if (c->server->kind != SERVER_ADMIN)
-		route_find(guard.target, guard.target_len, &r->route);
+	route_find(c->server->port, guard.target, guard.target_len, &r->route);
 	allowed = allow_site(c, request, &guard);
 	if (guard.target != r->target)
 	{
@@ -305,7 +302,7 @@ on_body(void *client, const char *data, size_t len)
 	if (r->body_seen > (uint64) VecdbHttpMaxBody_kb * 1024)
 	{
 		/* The answer goes out now; what still comes is thrown away for a moment. */
-		front.counters.rejected[ADMIN_REJECT_GUARD]++;
+		front.counters.rejected[METRICS_REJECT_GUARD]++;
 		ReplyRaw(c, 413, "Content Too Large", "the body is too large", "The limit is the setting vecdb.http_max_body.");
 		shutdown(c->fd, SHUT_WR);
 		RequestDropBody(r);
@@ -316,7 +313,7 @@ on_body(void *client, const char *data, size_t len)
 	if (r->state != REQUEST_ANSWERED && (has_body(r->method) || r->method == HTTP_DELETE) && !RequestKeepBody(r, data, len))
 	{
 		RequestDropBody(r);
-		front.counters.rejected[ADMIN_REJECT_MEMORY]++;
+		front.counters.rejected[METRICS_REJECT_MEMORY]++;
 		ReplyError(r, 503, "53200", "too many bodies are in memory", "The limit is the setting vecdb.http_max_buffered.");
 	}
 	return HTTP_GO_ON;
@@ -355,7 +352,7 @@ on_finished(void *client, int status, bool sent)
 		/* The library refused it by itself. */
 		if (status != 0 && status != r->status && !c->refused && !c->gone)
 		{
-			front.counters.rejected[ADMIN_REJECT_GUARD]++;
+			front.counters.rejected[METRICS_REJECT_GUARD]++;
 			r->status = status;
 			r->answer_len = 0;
 			c->linger = true;

@@ -31,9 +31,6 @@
 
 #define IPC_PIECE		(32 * 1024)
 
-/* In place of a surface: the part of /metrics that an executor knows. */
-#define IPC_METRICS		PG_UINT32_MAX
-
 #define IPC_FREE		0
 #define IPC_WANTED		1
 #define IPC_READY		2
@@ -82,8 +79,8 @@ typedef struct IpcRequest
 {
 	uint64		id;				/* never 0 */
 	uint32		method;			/* a HttpMethod */
-	uint32		surface;		/* a SurfaceId, or IPC_METRICS: of the front itself */
-	uint32		route;			/* of that surface */
+	uint32		surface;		/* a SurfaceId */
+	uint32		route;			/* its number in that surface */
 	uint32		param_at;		/* see route.h: what lies where in the target */
 	uint32		param_len;
 	uint32		query_at;

@@ -4,6 +4,7 @@
  */
 #include "http/json.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "core/vec/parse.h"
@@ -541,4 +542,28 @@ json_floats(JsonReader *self, float *x, int cap, int *n)
 		(*n)++;
 	}
 	return self->error ? JSON_FLOATS_SYNTAX : JSON_FLOATS_OK;
+}
+
+const char *
+json_escape_special(unsigned char c, char buffer[JSON_ESCAPE_SIZE])
+{
+	switch (c)
+	{
+		case '"':
+			return "\\\"";
+		case '\\':
+			return "\\\\";
+		case '\b':
+			return "\\b";
+		case '\f':
+			return "\\f";
+		case '\n':
+			return "\\n";
+		case '\r':
+			return "\\r";
+		case '\t':
+			return "\\t";
+	}
+	snprintf(buffer, JSON_ESCAPE_SIZE, "\\u%04x", c);
+	return buffer;
 }

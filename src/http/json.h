@@ -1,6 +1,7 @@
 /*
  * json.h
- *	  A reader of JSON (RFC 8259) that takes a text apart in place.
+ *	  A reader of JSON (RFC 8259) that takes a text apart in place; and how a
+ *	  string's bytes are written.
  *
  * Plain C: nothing of PostgreSQL.  PostgreSQL's own parser copies each number
  * into memory of its own before one may look at it, and its interface differs
@@ -121,5 +122,19 @@ extern JsonFloatsStatus json_floats(JsonReader *self, float *x, int cap, int *n)
 
 /* Numbers that begin where the reader stands, at most: a bound for cap. */
 extern size_t json_floats_bound(const JsonReader *self);
+
+#define JSON_ESCAPE_SIZE	7
+
+extern const char *json_escape_special(unsigned char c, char buffer[JSON_ESCAPE_SIZE]);
+
+/*
+ * How a byte is written within a string: "\n", "\u0001"; NULL where it stands for
+ * itself.  buffer is used where there is no short form.
+ */
+static inline const char *
+json_escape(unsigned char c, char buffer[JSON_ESCAPE_SIZE])
+{
+	return c >= 0x20 && c != '"' && c != '\\' ? NULL : json_escape_special(c, buffer);
+}
 
 #endif							/* VECDB_HTTP_JSON_H */

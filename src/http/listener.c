@@ -59,7 +59,7 @@ open_listener(const char *host, int port, bool remote_allowed, Server *replaces)
 		freeaddrinfo(found);
 		return -1;
 	}
-	if (replaces && replaces->http && replaces->port == port)
+	if (replaces && replaces->http && replaces->tcp_port == port)
 	{
 		int			old = http_server_quiesce(replaces->http);
 
@@ -132,7 +132,7 @@ start_server(Server *s, int fd, const char *host, int port)
 		return false;
 	}
 	s->fd = fd;
-	s->port = port;
+	s->tcp_port = port;
 	free(s->address);
 	s->address = strdup(host);
 	front.wait_set_stale = true;
@@ -148,7 +148,7 @@ void
 ListenersAdjust(void)
 {
 	Server	   *s = &front.servers[SERVER_MAIN];
-	bool		moved = !s->http || s->port != VecdbHttpPort || !s->address || strcmp(s->address, VecdbHttpListen) != 0;
+	bool		moved = !s->http || s->tcp_port != VecdbHttpPort || !s->address || strcmp(s->address, VecdbHttpListen) != 0;
 	bool		resized = s->http &&
 		(s->pool_bytes != main_pool_bytes() ||
 		 s->max_connections != VecdbHttpMaxConnections || s->max_per_address != VecdbHttpMaxPerAddress);
@@ -198,7 +198,7 @@ ListenersAdjust(void)
 	}
 
 	s = &front.servers[SERVER_ADMIN];
-	if (s->http && s->port != VecdbHttpAdminPort)
+	if (s->http && s->tcp_port != VecdbHttpAdminPort)
 		ListenerStop(s);
 	if (!s->http && VecdbHttpAdminPort != 0)
 	{

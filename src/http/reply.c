@@ -2,13 +2,12 @@
  * reply.c
  *	  Answers: made here or by an executor, handed to the library, logged.
  *
- * What stands for a status and a message is answer.h's; this is about a request
- * and its client.
+ * How an error is written is up to the surface that the request is for; before one
+ * is known, to the default one of the port.
  */
 #include "http/front.h"
 
 #include "guc.h"
-#include "http/answer.h"
 
 /* name NUL value NUL ..., from pairs ended by NULL; malloc'ed, NULL when there is no memory. */
 static char *
@@ -58,18 +57,18 @@ append_site_headers(Request *r)
 void
 ReplyError(Request *r, int status, const char *code, const char *message, const char *hint)
 {
-	char		pt[8];
-	const char *pairs[7] = {"Content-Type", ANSWER_JSON};
+	const HttpSurface *surface = r->route.surface;
+	const HttpError error = {.status = status,.code = code,.message = message,.hint = hint};
+	const char *pairs[7] = {"Content-Type", surface->error_type};
 	int			n = 2;
 
-	snprintf(pt, sizeof(pt), "PT%03d", status);
 	free(r->answer);
 	r->status = status;
-	r->answer = answer_error(code ? code : pt, message, NULL, hint, &r->answer_len);
+	r->answer = surface->error_body(&error, &r->answer_len);
 	if (status == 405)
 	{
 		pairs[n++] = "Allow";
-		pairs[n++] = r->route.def ? r->route.def->allow : "GET, HEAD, OPTIONS";
+		pairs[n++] = r->route.def ? r->route.def->allow : surface->allow;
 	}
 	if (status == 503)
 	{
@@ -119,18 +118,17 @@ ReplySend(Client *c)
 void
 ReplyRaw(Client *c, int status, const char *reason, const char *message, const char *hint)
 {
-	char		code[8];
+	const HttpSurface *surface = c->request ? c->request->route.surface : surface_default(c->server->port);
+	const HttpError error = {.status = status,.message = message,.hint = hint};
 	char		head[256];
 	size_t		len;
-	char	   *body;
+	char	   *body = surface->error_body(&error, &len);
 
-	snprintf(code, sizeof(code), "PT%03d", status);
-	body = answer_error(code, message, NULL, hint, &len);
 	if (body)
 	{
 		snprintf(head, sizeof(head),
-				 "HTTP/1.1 %d %s\r\nContent-Type: " ANSWER_JSON "\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n",
-				 status, reason, len);
+				 "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n",
+				 status, reason, surface->error_type, len);
 		/* A client that does not take these few bytes gets none. */
 		if (send(c->fd, head, strlen(head), MSG_DONTWAIT | MSG_NOSIGNAL | MSG_MORE) == (ssize_t) strlen(head))
 		{
@@ -157,7 +155,7 @@ ReplyLog(Client *c, Request *r, bool sent)
 
 	if (c->server->kind == SERVER_ADMIN)
 		return;
-	AdminCountRequest(&front.counters, status, us / 1e6);
+	MetricsCountRequest(&front.counters, r->route.surface->id, status, us / 1e6);
 	if (VecdbHttpAccessLogs == HTTP_ACCESS_LOG_OFF ||
 		(VecdbHttpAccessLogs == HTTP_ACCESS_LOG_ERRORS && status < 400))
 		return;
@@ -193,7 +191,7 @@ ReplySiteHeaders(Request *r, const SiteResult *site)
 	if (site->allow_origin && site->preflight)
 	{
 		pairs[n++] = "Access-Control-Allow-Methods";
-		pairs[n++] = r->route.table->allow;
+		pairs[n++] = r->route.surface->allow;
 		pairs[n++] = "Access-Control-Allow-Headers";
 		pairs[n++] = "Content-Type, Authorization";
 		pairs[n++] = "Access-Control-Max-Age";
@@ -222,7 +220,7 @@ ReplyMetrics(Request *r)
 	/* What is told of buffers is not to have this request in it. */
 	front.counters.buffered -= r->counted;
 	r->counted = 0;
-	r->answer = AdminMetrics(&front.counters, front.shared, front.worker_busy, http_library_version(), front.collections_text, front.collections_text_len, &r->answer_len);
+	r->answer = MetricsText(&front.counters, front.shared, front.worker_busy, http_library_version(), front.collections_text, front.collections_text_len, &r->answer_len);
 	r->status = r->answer ? 200 : 503;
 	ReplyHeaders(r, (const char *const[]) {"Content-Type", "text/plain; version=0.0.4; charset=utf-8", NULL});
 }

@@ -71,7 +71,7 @@ QueueNext(void)
 void
 QueueRefuse(Request *r)
 {
-	front.counters.rejected[ADMIN_REJECT_QUEUE]++;
+	front.counters.rejected[METRICS_REJECT_QUEUE]++;
 	ReplyError(r, 503, "53400", "too many requests are waiting", "The limit is the setting vecdb.http_max_queue.");
 }
 

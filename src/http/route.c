@@ -7,11 +7,6 @@
 #include <string.h>
 
 #include "core/bytes.h"
-#include "http/native/native_routes.h"
-
-static const RouteTable *const tables[NSURFACES] = {
-	[SURFACE_NATIVE] = &native_routes
-};
 
 long
 route_decode(const char *in, size_t len, bool plus_is_space, char *out)
@@ -75,25 +70,8 @@ is(const char *s, size_t len, const char *word)
 	return s && len == strlen(word) && memcmp(s, word, len) == 0;
 }
 
-/* The surface with the longest prefix that the path has, whole segments of it. */
-static SurfaceId
-find_surface(const char *path, size_t len)
-{
-	SurfaceId	best = SURFACE_NATIVE;
-
-	for (int i = 0; i < NSURFACES; i++)
-	{
-		size_t		n = strlen(tables[i]->prefix);
-
-		if (n > strlen(tables[best]->prefix) && n <= len && memcmp(path, tables[i]->prefix, n) == 0 &&
-			(n == len || path[n] == '/'))
-			best = i;
-	}
-	return best;
-}
-
 void
-route_find(const char *target, size_t target_len, Route *route)
+route_find(SurfacePort port, const char *target, size_t target_len, Route *route)
 {
 	const char *end = target + target_len;
 	const char *mark = memchr(target, '?', target_len);
@@ -109,14 +87,13 @@ route_find(const char *target, size_t target_len, Route *route)
 		route->query_len = (size_t) (end - mark - 1);
 		end = mark;
 	}
-	route->surface = find_surface(target, (size_t) (end - target));
-	route->table = tables[route->surface];
-	pos += strlen(route->table->prefix);
+	route->surface = surface_find(port, target, (size_t) (end - target));
+	pos += strlen(route->surface->prefix);
 	while (n < 4 && (s[n] = segment(&pos, end, &len[n])) != NULL)
 		n++;
-	for (size_t i = 0; i < route->table->nroutes; i++)
+	for (size_t i = 0; i < route->surface->nroutes; i++)
 	{
-		const RouteDef *def = &route->table->routes[i];
+		const RouteDef *def = &route->surface->routes[i];
 
 		if (n != 1 + def->has_param + (def->last != NULL) || !is(s[0], len[0], def->first))
 			continue;
@@ -131,6 +108,7 @@ route_find(const char *target, size_t target_len, Route *route)
 			route->param_len = len[1];
 		}
 		route->def = def;
+		route->number = (int) i;
 		return;
 	}
 }

@@ -5,10 +5,8 @@
  */
 #include "http/api.h"
 
-#include "http/answer.h"
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
-#include "utils/json.h"
 
 int			ApiErrorStatus;
 
@@ -100,35 +98,37 @@ ApiHeader(ApiAnswer *answer, const char *name, const char *value)
 /* A function of somebody's may raise a message of any length; so much of it is shown. */
 #define MAX_ERROR_TEXT			8192
 
-static void
-error_field(StringInfo out_json, const char *name, const char *value)
+static const char *
+shown(const char *text)
 {
-	appendStringInfo(out_json, "\"%s\":", name);
-	if (!value)
-		appendStringInfoString(out_json, "null");
-	else if (strlen(value) <= MAX_ERROR_TEXT)
-		escape_json(out_json, value);
-	else
-	{
-		char	   *start = pnstrdup(value, pg_mbcliplen(value, (int) strnlen(value, MAX_ERROR_TEXT + MAX_MULTIBYTE_CHAR_LEN), MAX_ERROR_TEXT));
-
-		escape_json(out_json, psprintf("%s...", start));
-	}
+	if (!text || strlen(text) <= MAX_ERROR_TEXT)
+		return text;
+	return psprintf("%.*s...", pg_mbcliplen(text, (int) strnlen(text, MAX_ERROR_TEXT + MAX_MULTIBYTE_CHAR_LEN), MAX_ERROR_TEXT), text);
 }
 
 void
-ApiAnswerError(ApiAnswer *answer, int status, const ErrorData *error)
+ApiAnswerError(ApiAnswer *answer, const HttpSurface *surface, int status, const ErrorData *error)
 {
+	const HttpError as_shown = {
+		.status = status,
+		.code = unpack_sql_state(error->sqlerrcode),
+		.message = shown(error->message),
+		.details = shown(error->detail),
+		.hint = shown(error->hint)
+	};
+	size_t		len;
+	char	   *body = surface->error_body(&as_shown, &len);
+
+	if (!body)
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
 	resetStringInfo(&answer->body);
 	resetStringInfo(&answer->headers);
+	appendBinaryStringInfo(&answer->body, body, (int) len);
+	free(body);
 	answer->status = status;
-	appendStringInfoChar(&answer->body, '{');
-	error_field(&answer->body, "code", unpack_sql_state(error->sqlerrcode));
-	appendStringInfoChar(&answer->body, ',');
-	error_field(&answer->body, "message", error->message);
-	appendStringInfoChar(&answer->body, ',');
-	error_field(&answer->body, "details", error->detail);
-	appendStringInfoChar(&answer->body, ',');
-	error_field(&answer->body, "hint", error->hint);
-	appendStringInfoString(&answer->body, "}\n");
+	ApiHeader(answer, "Content-Type", surface->error_type);
+	if (status == 401)
+		ApiHeader(answer, "WWW-Authenticate", "Bearer");
+	if (status == 503)
+		ApiHeader(answer, "Retry-After", "1");
 }

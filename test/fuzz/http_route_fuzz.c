@@ -28,6 +28,7 @@ static void
 check_error_form(const Text *text)
 {
 	char	   *message = fuzz_alloc(text->len + 1);
+	HttpError	error;
 	size_t		len = 0;
 	char	   *answer;
 	char	   *exact;
@@ -38,7 +39,8 @@ check_error_form(const Text *text)
 
 	memcpy(message, text->bytes, text->len);
 	message[text->len] = '\0';
-	answer = answer_error("PT400", message, text->len % 2 ? message : NULL, NULL, &len);
+	error = (HttpError) {.status = 400,.message = message,.details = text->len % 2 ? message : NULL};
+	answer = http_surfaces[text->len % NSURFACES]->error_body(&error, &len);
 	REQUIRE(answer != NULL);
 	exact = fuzz_alloc(len);
 	memcpy(exact, answer, len);
@@ -73,15 +75,17 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	char	   *param = fuzz_alloc(size + 1);
 	char	   *key = fuzz_alloc(size + 1);
 	char	   *value = fuzz_alloc(size + 1);
+	SurfacePort port = size % 2 ? PORT_API : PORT_ADMIN;
 	Route		route;
 	const char *query;
 	size_t		left;
 	bool		bad;
 	size_t		pairs = 0;
 
-	route_find(text.bytes, text.len, &route);
-	REQUIRE(route.surface < NSURFACES && route.table != NULL);
-	REQUIRE(route.def == NULL || (route.def->id > 0 && route.def->methods != 0 && route.def->allow != NULL));
+	route_find(port, text.bytes, text.len, &route);
+	REQUIRE(route.surface != NULL && route.surface->port == port && http_surfaces[route.surface->id] == route.surface);
+	REQUIRE(route.def == NULL || route.def == &route.surface->routes[route.number]);
+	REQUIRE(route.def == NULL || (route.def->methods != 0 && route.def->allow != NULL));
 	REQUIRE(route.param_at <= size && route.param_len <= size - route.param_at);
 	REQUIRE(route.query_at <= size && route.query_len <= size - route.query_at);
 	if (route.def != NULL && route.def->has_param)

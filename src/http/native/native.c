@@ -1,6 +1,6 @@
 /*
  * native.c
- *	  The native API: which function serves a route, statuses of errors, figures.
+ *	  The native API: which function serves a route, statuses of errors.
  *
  * Whatever touches a collection goes through the functions of schema vecdb, or
  * through statements on its table whose names are quoted and whose values are
@@ -11,26 +11,16 @@
 #include "http/answer.h"
 #include "http/api_statement.h"
 #include "http/body.h"
-#include "http/native/native_routes.h"
+#include "http/native/native_surface.h"
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 
 static ApiStatement stats_statement = {
 	"SELECT pg_catalog.row_to_json(s)::pg_catalog.text FROM vecdb.stats() s", 0, ""
 };
-/* From the catalog alone: the size of a file would take a lock of each table, and wait for whoever holds one. */
-static ApiStatement metrics_statement = {
-	"SELECT c.relname::pg_catalog.text, CASE WHEN pg_catalog.pg_stat_get_tuples_inserted(c.oid) OPERATOR(pg_catalog.>) 0 "
-	"THEN pg_catalog.pg_stat_get_live_tuples(c.oid) ELSE pg_catalog.int8(greatest(c.reltuples, 0)) END, "
-	"coalesce((SELECT pg_catalog.sum(x.relpages) FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class x "
-	"ON x.oid OPERATOR(pg_catalog.=) i.indexrelid WHERE i.indrelid OPERATOR(pg_catalog.=) c.oid), 0) "
-	"OPERATOR(pg_catalog.*) pg_catalog.int8(pg_catalog.current_setting('block_size')) "
-	"FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace "
-	"WHERE n.nspname OPERATOR(pg_catalog.=) 'collections' AND c.relkind OPERATOR(pg_catalog.=) 'r' ORDER BY 1", 0, ""
-};
 
-int
-NativeErrorStatus(int sqlerrcode)
+static int
+error_status(int sqlerrcode)
 {
 	if (ApiErrorStatus != 0)
 		return ApiErrorStatus;
@@ -89,8 +79,8 @@ get_stats(ApiAnswer *answer)
 	appendStringInfo(&answer->body, "%s\n", ApiText(0, 1));
 }
 
-void
-NativeRun(const ApiRequest *request, ApiAnswer *answer)
+static void
+run(const ApiRequest *request, ApiAnswer *answer)
 {
 	HttpMethod	method = request->method == HTTP_HEAD ? HTTP_GET : request->method;
 
@@ -133,44 +123,7 @@ NativeRun(const ApiRequest *request, ApiAnswer *answer)
 	}
 }
 
-/* A label's value in Prometheus' text. */
-static void
-append_label(StringInfo out, const char *value)
-{
-	for (const char *p = value; *p; p++)
-	{
-		if (*p == '\\' || *p == '"')
-			appendStringInfoChar(out, '\\');
-		if (*p == '\n')
-			appendStringInfoString(out, "\\n");
-		else
-			appendStringInfoChar(out, *p);
-	}
-}
-
-void
-NativeMetrics(ApiAnswer *answer)
-{
-	StringInfo	out = &answer->body;
-	static const char *const names[] = {"vecdb_collection_vectors", "vecdb_collection_index_bytes"};
-	static const char *const helps[] = {
-		"Rows of a collection, as PostgreSQL's statistics have them.", "Bytes of a collection's indexes, as of their last vacuum or analyze."
-	};
-
-	ApiRun(&metrics_statement, NULL, NULL, true);
-	for (int i = 0; i < 2; i++)
-	{
-		appendStringInfo(out, "# HELP %s %s\n# TYPE %s gauge\n", names[i], helps[i], names[i]);
-		for (uint64 row = 0; row < SPI_processed; row++)
-		{
-			char	   *name = ApiText(row, 1);
-			bool		isnull;
-
-			if (!name)
-				continue;
-			appendStringInfo(out, "%s{collection=\"", names[i]);
-			append_label(out, name);
-			appendStringInfo(out, "\"} " INT64_FORMAT "\n", DatumGetInt64(SpiColumn(row, 2 + i, INT8OID, &isnull)));
-		}
-	}
-}
+const ApiSurface native_api = {
+	.run = run,
+	.error_status = error_status
+};

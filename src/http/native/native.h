@@ -8,15 +8,7 @@
 
 #include "http/api.h"
 
-/*
- * Run one request, connected to SPI, as the role that it acts as.  Errors are
- * raised; NativeErrorStatus() has the status of one.
- */
-extern void NativeRun(const ApiRequest *request, ApiAnswer *answer);
-extern int	NativeErrorStatus(int sqlerrcode);
-
-/* The part of /metrics about collections; as the executor's own role. */
-extern void NativeMetrics(ApiAnswer *answer);
+extern const ApiSurface native_api;
 
 /* native_collections.c; indexes and options that are NULL are the settings' */
 extern void NativeCreate(const char *name, int dimensions, const char *metric, const char *index_type, int *m,

@@ -5,7 +5,7 @@
  */
 #include "http/native/native.h"
 
-#include "http/native/native_routes.h"
+#include "http/native/native_surface.h"
 
 #include "access/relation.h"
 #include "catalog/pg_type.h"

@@ -1,15 +1,15 @@
 /*
- * native_routes.h
+ * native_surface.h
  *	  Paths of the native API.  Plain C.
  */
-#ifndef VECDB_HTTP_NATIVE_ROUTES_H
-#define VECDB_HTTP_NATIVE_ROUTES_H
+#ifndef VECDB_HTTP_NATIVE_SURFACE_H
+#define VECDB_HTTP_NATIVE_SURFACE_H
 
-#include "http/route.h"
+#include "http/surface.h"
 
 typedef enum NativeRoute
 {
-	NATIVE_HEALTH = 1,			/* /health */
+	NATIVE_HEALTH,				/* /health */
 	NATIVE_STATS,				/* /stats */
 	NATIVE_VECTORS,				/* /vectors */
 	NATIVE_VECTOR,				/* /vectors/:id */
@@ -19,6 +19,6 @@ typedef enum NativeRoute
 	NATIVE_COLLECTION_SEARCH	/* /collections/:c/search */
 } NativeRoute;
 
-extern const RouteTable native_routes;
+extern const HttpSurface native_surface;
 
-#endif							/* VECDB_HTTP_NATIVE_ROUTES_H */
+#endif							/* VECDB_HTTP_NATIVE_SURFACE_H */

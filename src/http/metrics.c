@@ -1,20 +1,20 @@
 /*
- * admin.c
+ * metrics.c
  *	  What the front counts, in Prometheus' text format.
  *
  * Called within hooks of the HTTP library: nothing here may raise an error, so
  * memory is malloc's.
  */
-#include "http/admin.h"
+#include "http/metrics.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 
-static const double bucket_limits[ADMIN_BUCKETS] = {
+static const double bucket_limits[METRICS_BUCKETS] = {
 	0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10
 };
 
-static const char *const rejection_names[ADMIN_REJECTIONS] = {
+static const char *const rejection_names[METRICS_REJECTIONS] = {
 	"queue", "memory", "connections", "deadline", "guard", "site"
 };
 
@@ -49,13 +49,13 @@ head(Text *text, const char *name, const char *type, const char *help)
 }
 
 void
-AdminCountRequest(AdminCounters *c, int status, double seconds)
+MetricsCountRequest(MetricsCounters *c, SurfaceId surface, int status, double seconds)
 {
 	int			i = 0;
 
-	if (status > 0 && status < (int) lengthof(c->by_status))
-		c->by_status[status]++;
-	while (i < ADMIN_BUCKETS && seconds > bucket_limits[i])
+	if (status > 0 && status < (int) lengthof(c->by_status[surface]))
+		c->by_status[surface][status]++;
+	while (i < METRICS_BUCKETS && seconds > bucket_limits[i])
 		i++;
 	c->buckets[i]++;
 	c->latency_count++;
@@ -63,7 +63,7 @@ AdminCountRequest(AdminCounters *c, int status, double seconds)
 }
 
 char *
-AdminMetrics(const AdminCounters *c, const IpcShared *shared, const bool *busy, const char *library,
+MetricsText(const MetricsCounters *c, const IpcShared *shared, const bool *busy, const char *library,
 			 const char *collections, size_t collections_len, size_t *len)
 {
 	Text		text = {.size = 16384 + 512 * (size_t) shared->nslots + collections_len};
@@ -74,13 +74,17 @@ AdminMetrics(const AdminCounters *c, const IpcShared *shared, const bool *busy, 
 	head(&text, "vecdb_http_info", "gauge", "1; the HTTP library and its version.");
 	add(&text, "vecdb_http_info{library=\"libmicrohttpd\",version=\"%s\"} 1\n", library);
 	head(&text, "vecdb_http_requests_total", "counter", "Requests by status; 499 is a client that went away.");
-	for (int i = 0; i < (int) lengthof(c->by_status); i++)
+	for (int i = 0; i < (int) lengthof(c->by_status[0]); i++)
 	{
-		if (c->by_status[i] > 0)
-			add(&text, "vecdb_http_requests_total{status=\"%d\"} " UINT64_FORMAT "\n", i, c->by_status[i]);
+		uint64		of_status = 0;
+
+		for (int s = 0; s < NSURFACES; s++)
+			of_status += c->by_status[s][i];
+		if (of_status > 0)
+			add(&text, "vecdb_http_requests_total{status=\"%d\"} " UINT64_FORMAT "\n", i, of_status);
 	}
 	head(&text, "vecdb_http_request_duration_seconds", "histogram", "Time from a request's line to the end of its answer.");
-	for (int i = 0; i < ADMIN_BUCKETS; i++)
+	for (int i = 0; i < METRICS_BUCKETS; i++)
 	{
 		sum += c->buckets[i];
 		add(&text, "vecdb_http_request_duration_seconds_bucket{le=\"%g\"} " UINT64_FORMAT "\n", bucket_limits[i], sum);
@@ -89,7 +93,7 @@ AdminMetrics(const AdminCounters *c, const IpcShared *shared, const bool *busy, 
 	add(&text, "vecdb_http_request_duration_seconds_sum %.6f\n", c->latency_sum);
 	add(&text, "vecdb_http_request_duration_seconds_count " UINT64_FORMAT "\n", c->latency_count);
 	head(&text, "vecdb_http_rejections_total", "counter", "Requests and connections turned away, by reason.");
-	for (int i = 0; i < ADMIN_REJECTIONS; i++)
+	for (int i = 0; i < METRICS_REJECTIONS; i++)
 		add(&text, "vecdb_http_rejections_total{reason=\"%s\"} " UINT64_FORMAT "\n", rejection_names[i], c->rejected[i]);
 	head(&text, "vecdb_http_cancelled_total", "counter", "Queries cancelled because their client went away.");
 	add(&text, "vecdb_http_cancelled_total " UINT64_FORMAT "\n", c->cancelled);

@@ -185,49 +185,23 @@ HalfvecFinal(ArrayType *state, float8 divisor)
 	PG_RETURN_POINTER(result);
 }
 
-/* SQL defines avg and sum of no rows to be null. */
-PG_FUNCTION_INFO_V1(vector_avg);
-Datum
-vector_avg(PG_FUNCTION_ARGS)
-{
-	ArrayType  *state = GetState(fcinfo, 0);
-	float8		n = STATE_VALUES(state)[0];
-
-	if (n == 0)
-		PG_RETURN_NULL();
-	return VectorFinal(state, n);
+/*
+ * The end of avg and of sum: finish divides the sums of the state by divisor, which
+ * sees the number of rows as n.  SQL defines both of no rows to be null.
+ */
+#define FINAL_FUNCTION(name, finish, divisor) \
+PG_FUNCTION_INFO_V1(name); \
+Datum \
+name(PG_FUNCTION_ARGS) \
+{ \
+	ArrayType  *state = GetState(fcinfo, 0); \
+	float8		n = STATE_VALUES(state)[0]; \
+	if (n == 0) \
+		PG_RETURN_NULL(); \
+	return finish(state, divisor); \
 }
 
-PG_FUNCTION_INFO_V1(vector_sum);
-Datum
-vector_sum(PG_FUNCTION_ARGS)
-{
-	ArrayType  *state = GetState(fcinfo, 0);
-
-	if (STATE_VALUES(state)[0] == 0)
-		PG_RETURN_NULL();
-	return VectorFinal(state, 1);
-}
-
-PG_FUNCTION_INFO_V1(halfvec_avg);
-Datum
-halfvec_avg(PG_FUNCTION_ARGS)
-{
-	ArrayType  *state = GetState(fcinfo, 0);
-	float8		n = STATE_VALUES(state)[0];
-
-	if (n == 0)
-		PG_RETURN_NULL();
-	return HalfvecFinal(state, n);
-}
-
-PG_FUNCTION_INFO_V1(halfvec_sum);
-Datum
-halfvec_sum(PG_FUNCTION_ARGS)
-{
-	ArrayType  *state = GetState(fcinfo, 0);
-
-	if (STATE_VALUES(state)[0] == 0)
-		PG_RETURN_NULL();
-	return HalfvecFinal(state, 1);
-}
+FINAL_FUNCTION(vector_avg, VectorFinal, n)
+FINAL_FUNCTION(vector_sum, VectorFinal, 1)
+FINAL_FUNCTION(halfvec_avg, HalfvecFinal, n)
+FINAL_FUNCTION(halfvec_sum, HalfvecFinal, 1)

@@ -94,47 +94,21 @@ HalfvecArith(FunctionCallInfo fcinfo, ArithOp op)
 	PG_RETURN_POINTER(result);
 }
 
-PG_FUNCTION_INFO_V1(vector_add);
-Datum
-vector_add(PG_FUNCTION_ARGS)
-{
-	return VectorArith(fcinfo, ARITH_ADD);
+#define ARITHMETIC(name, apply, op) \
+PG_FUNCTION_INFO_V1(name); \
+Datum \
+name(PG_FUNCTION_ARGS) \
+{ \
+	return apply(fcinfo, op); \
 }
 
-PG_FUNCTION_INFO_V1(vector_sub);
-Datum
-vector_sub(PG_FUNCTION_ARGS)
-{
-	return VectorArith(fcinfo, ARITH_SUB);
-}
+ARITHMETIC(vector_add, VectorArith, ARITH_ADD)
+ARITHMETIC(vector_sub, VectorArith, ARITH_SUB)
+ARITHMETIC(vector_mul, VectorArith, ARITH_MUL)
 
-PG_FUNCTION_INFO_V1(vector_mul);
-Datum
-vector_mul(PG_FUNCTION_ARGS)
-{
-	return VectorArith(fcinfo, ARITH_MUL);
-}
-
-PG_FUNCTION_INFO_V1(halfvec_add);
-Datum
-halfvec_add(PG_FUNCTION_ARGS)
-{
-	return HalfvecArith(fcinfo, ARITH_ADD);
-}
-
-PG_FUNCTION_INFO_V1(halfvec_sub);
-Datum
-halfvec_sub(PG_FUNCTION_ARGS)
-{
-	return HalfvecArith(fcinfo, ARITH_SUB);
-}
-
-PG_FUNCTION_INFO_V1(halfvec_mul);
-Datum
-halfvec_mul(PG_FUNCTION_ARGS)
-{
-	return HalfvecArith(fcinfo, ARITH_MUL);
-}
+ARITHMETIC(halfvec_add, HalfvecArith, ARITH_ADD)
+ARITHMETIC(halfvec_sub, HalfvecArith, ARITH_SUB)
+ARITHMETIC(halfvec_mul, HalfvecArith, ARITH_MUL)
 
 PG_FUNCTION_INFO_V1(vector_concat);
 Datum

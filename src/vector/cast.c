@@ -247,11 +247,8 @@ Datum
 vector_to_json(PG_FUNCTION_ARGS)
 {
 	Vector	   *a = PG_GETARG_VECTOR_P(0);
-	char	   *str = palloc(VECTOR_TEXT_SIZE(a->dim));
 
-	VectorPrint(a, str);
-
-	PG_RETURN_TEXT_P(cstring_to_text(str));
+	PG_RETURN_TEXT_P(cstring_to_text(VectorText(a)));
 }
 
 PG_FUNCTION_INFO_V1(halfvec_to_json);
@@ -259,11 +256,8 @@ Datum
 halfvec_to_json(PG_FUNCTION_ARGS)
 {
 	HalfVector *a = PG_GETARG_HALFVEC_P(0);
-	char	   *str = palloc(VECTOR_TEXT_SIZE(a->dim));
 
-	HalfvecPrint(a, str);
-
-	PG_RETURN_TEXT_P(cstring_to_text(str));
+	PG_RETURN_TEXT_P(cstring_to_text(HalfvecText(a)));
 }
 
 PG_FUNCTION_INFO_V1(vector_to_jsonb);
@@ -271,11 +265,8 @@ Datum
 vector_to_jsonb(PG_FUNCTION_ARGS)
 {
 	Vector	   *a = PG_GETARG_VECTOR_P(0);
-	char	   *str = palloc(VECTOR_TEXT_SIZE(a->dim));
 
-	VectorPrint(a, str);
-
-	return DirectFunctionCall1(jsonb_in, CStringGetDatum(str));
+	return DirectFunctionCall1(jsonb_in, CStringGetDatum(VectorText(a)));
 }
 
 PG_FUNCTION_INFO_V1(halfvec_to_jsonb);
@@ -283,9 +274,6 @@ Datum
 halfvec_to_jsonb(PG_FUNCTION_ARGS)
 {
 	HalfVector *a = PG_GETARG_HALFVEC_P(0);
-	char	   *str = palloc(VECTOR_TEXT_SIZE(a->dim));
 
-	HalfvecPrint(a, str);
-
-	return DirectFunctionCall1(jsonb_in, CStringGetDatum(str));
+	return DirectFunctionCall1(jsonb_in, CStringGetDatum(HalfvecText(a)));
 }

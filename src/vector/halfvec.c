@@ -83,17 +83,18 @@ Datum
 halfvec_out(PG_FUNCTION_ARGS)
 {
 	HalfVector *a = PG_GETARG_HALFVEC_P(0);
-	char	   *str = palloc(VECTOR_TEXT_SIZE(a->dim));
-
-	HalfvecPrint(a, str);
+	char	   *str = HalfvecText(a);
 
 	PG_FREE_IF_COPY(a, 0);
 	PG_RETURN_CSTRING(str);
 }
 
-void
-HalfvecPrint(const HalfVector *a, char *str)
+char *
+HalfvecText(const HalfVector *a)
 {
+	char	   *text = palloc(VECTOR_TEXT_SIZE(a->dim));
+	char	   *str = text;
+
 	*str++ = '[';
 	for (int i = 0; i < a->dim; i++)
 	{
@@ -103,6 +104,7 @@ HalfvecPrint(const HalfVector *a, char *str)
 	}
 	*str++ = ']';
 	*str = '\0';
+	return text;
 }
 
 PG_FUNCTION_INFO_V1(halfvec_typmod_in);

@@ -12,8 +12,8 @@
 /* Brackets, and for each element a comma or the final NUL; the shortest form counts its own NUL. */
 #define VECTOR_TEXT_SIZE(dim)	(3 + (Size) (dim) * FLOAT_SHORTEST_DECIMAL_LEN)
 
-/* str has VECTOR_TEXT_SIZE(dim) bytes; it is ended by a NUL. */
-extern void VectorPrint(const Vector *a, char *str);
-extern void HalfvecPrint(const HalfVector *a, char *str);
+/* The text, palloc'ed and ended by a NUL. */
+extern char *VectorText(const Vector *a);
+extern char *HalfvecText(const HalfVector *a);
 
 #endif							/* VECDB_TEXT_H */

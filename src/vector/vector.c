@@ -57,17 +57,18 @@ Datum
 vector_out(PG_FUNCTION_ARGS)
 {
 	Vector	   *a = PG_GETARG_VECTOR_P(0);
-	char	   *str = palloc(VECTOR_TEXT_SIZE(a->dim));
-
-	VectorPrint(a, str);
+	char	   *str = VectorText(a);
 
 	PG_FREE_IF_COPY(a, 0);
 	PG_RETURN_CSTRING(str);
 }
 
-void
-VectorPrint(const Vector *a, char *str)
+char *
+VectorText(const Vector *a)
 {
+	char	   *text = palloc(VECTOR_TEXT_SIZE(a->dim));
+	char	   *str = text;
+
 	*str++ = '[';
 	for (int i = 0; i < a->dim; i++)
 	{
@@ -77,6 +78,7 @@ VectorPrint(const Vector *a, char *str)
 	}
 	*str++ = ']';
 	*str = '\0';
+	return text;
 }
 
 PG_FUNCTION_INFO_V1(vector_typmod_in);

@@ -92,6 +92,13 @@ extern Oid	CollectionTable(const char *name, LOCKMODE lockmode, AclMode needed);
  */
 extern bool CollectionMayRead(Oid relid);
 
+/* Is a relation of this kind a table, or a partitioned one? */
+static inline bool
+CollectionIsTable(char relkind)
+{
+	return relkind == RELKIND_RELATION || relkind == RELKIND_PARTITIONED_TABLE;
+}
+
 /* The facts of a table that the caller has locked; false where it is no collection. */
 extern bool CollectionFacts(Oid relid, Collection *collection);
 
@@ -103,8 +110,14 @@ extern const char *CollectionMetricOperator(CollectionMetric metric);
 /* The schema that holds the types of the extension. */
 extern char *CollectionHome(void);
 
-/* The argument of a function as a C string; an error that names it where it is NULL. */
+/*
+ * Arguments of functions, which an error calls by what they are: one that must not
+ * be NULL; a text, which must not be NULL, as a C string; a number between least
+ * and most, with a value in place of NULL.
+ */
+extern void CollectionNeedArgument(FunctionCallInfo fcinfo, int n, const char *what);
 extern char *CollectionTextArgument(FunctionCallInfo fcinfo, int n, const char *what);
+extern int	CollectionIntArgument(FunctionCallInfo fcinfo, int n, int otherwise, const char *what, int least, int most);
 
 /* collections."name", quoted as need be */
 extern char *CollectionQualified(const char *name);

@@ -6,11 +6,10 @@
  * statement is qualified, so search_path has no part in it.
  */
 #include "collection/collection.h"
+#include "collection/listing.h"
 
-#include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/relation.h"
-#include "access/table.h"
 #include "catalog/namespace.h"
 #include "commands/trigger.h"
 #include "funcapi.h"
@@ -18,7 +17,6 @@
 #include "index/hnsw/hnsw.h"
 #include "spi_column.h"
 #include "utils/builtins.h"
-#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
@@ -75,7 +73,7 @@ check_unused(const char *name)
 	relid = get_relname_relid(name, get_namespace_oid(COLLECTION_SCHEMA, false));
 	if (!OidIsValid(relid))
 		return;
-	if (get_rel_relkind(relid) == RELKIND_RELATION || get_rel_relkind(relid) == RELKIND_PARTITIONED_TABLE)
+	if (CollectionIsTable(get_rel_relkind(relid)))
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_TABLE),
 				 errmsg("collection \"%s\" already exists", name)));
@@ -93,43 +91,14 @@ check_unused(const char *name)
 static void
 check_count(void)
 {
-	Relation	rel = table_open(RelationRelationId, AccessShareLock);
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple	tuple;
-	int			n = 0;
+	int			n = CollectionTables(get_namespace_oid(COLLECTION_SCHEMA, false), VecdbMaxCollections, NULL);
 
-	ScanKeyInit(&key, Anum_pg_class_relnamespace, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(get_namespace_oid(COLLECTION_SCHEMA, false)));
-	scan = systable_beginscan(rel, InvalidOid, false, NULL, 1, &key);
-	while (n < VecdbMaxCollections && HeapTupleIsValid(tuple = systable_getnext(scan)))
-	{
-		char		kind = ((Form_pg_class) GETSTRUCT(tuple))->relkind;
-
-		CHECK_FOR_INTERRUPTS();
-		if (kind == RELKIND_RELATION || kind == RELKIND_PARTITIONED_TABLE)
-			n++;
-	}
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
 	if (n >= VecdbMaxCollections)
 		ereport(ERROR,
 				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
 				 errmsg("there are %d collections already", n),
 				 errdetail("The limit is the setting vecdb.max_collections."),
 				 errhint("Drop collections that are not needed, or put rows of several into one and tell them apart by metadata.")));
-}
-
-static int
-checked_int(FunctionCallInfo fcinfo, int n, int otherwise, const char *what, int least, int most)
-{
-	int			value = PG_ARGISNULL(n) ? otherwise : PG_GETARG_INT32(n);
-
-	if (value < least || value > most)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("%s must be between %d and %d, not %d", what, least, most, value)));
-	return value;
 }
 
 static CollectionMetric
@@ -184,16 +153,13 @@ vecdb_create_collection(PG_FUNCTION_ARGS)
 	int			ef_construction;
 
 	check_name(name);
-	if (PG_ARGISNULL(1))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("dimensions must not be null")));
-	dimensions = checked_int(fcinfo, 1, 0, "dimensions", 1, COLLECTION_MAX_DIM);
+	CollectionNeedArgument(fcinfo, 1, "dimensions");
+	dimensions = CollectionIntArgument(fcinfo, 1, 0, "dimensions", 1, COLLECTION_MAX_DIM);
 	metric = checked_metric(text_or(fcinfo, 2, VecdbDefaultMetric));
 	flat = checked_choice("index type", text_or(fcinfo, 3, VecdbDefaultIndexType), "hnsw", "flat");
-	m = checked_int(fcinfo, 4, VecdbDefaultM, "m", HNSW_MIN_M, HNSW_MAX_M);
-	ef_construction = checked_int(fcinfo, 5, VecdbDefaultEfConstruction, "ef_construction",
-								  HNSW_MIN_EF_CONSTRUCTION, HNSW_MAX_EF_CONSTRUCTION);
+	m = CollectionIntArgument(fcinfo, 4, VecdbDefaultM, "m", HNSW_MIN_M, HNSW_MAX_M);
+	ef_construction = CollectionIntArgument(fcinfo, 5, VecdbDefaultEfConstruction, "ef_construction",
+											HNSW_MIN_EF_CONSTRUCTION, HNSW_MAX_EF_CONSTRUCTION);
 	if (!flat && ef_construction < 2 * m)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

@@ -80,14 +80,32 @@ CollectionMetricOperator(CollectionMetric metric)
 	return operators[metric];
 }
 
-char *
-CollectionTextArgument(FunctionCallInfo fcinfo, int n, const char *what)
+void
+CollectionNeedArgument(FunctionCallInfo fcinfo, int n, const char *what)
 {
 	if (PG_ARGISNULL(n))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("%s must not be null", what)));
+}
+
+char *
+CollectionTextArgument(FunctionCallInfo fcinfo, int n, const char *what)
+{
+	CollectionNeedArgument(fcinfo, n, what);
 	return text_to_cstring(PG_GETARG_TEXT_PP(n));
+}
+
+int
+CollectionIntArgument(FunctionCallInfo fcinfo, int n, int otherwise, const char *what, int least, int most)
+{
+	int			value = PG_ARGISNULL(n) ? otherwise : PG_GETARG_INT32(n);
+
+	if (value < least || value > most)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s must be between %d and %d, not %d", what, least, most, value)));
+	return value;
 }
 
 char *
@@ -237,7 +255,7 @@ read_facts(Relation rel, Collection *self)
 	Oid			half_type;
 	bool		has_metric;
 
-	if (rel->rd_rel->relkind != RELKIND_RELATION && rel->rd_rel->relkind != RELKIND_PARTITIONED_TABLE)
+	if (!CollectionIsTable(rel->rd_rel->relkind))
 		return false;
 	if (data <= 0 || metadata == InvalidAttrNumber || column_of_type(rel, "id", TEXTOID) == InvalidAttrNumber)
 		return false;
@@ -439,20 +457,12 @@ has_rights(Oid relid, AclMode needed)
 	return true;
 }
 
-static bool
-is_table(Oid relid)
-{
-	char		kind = get_rel_relkind(relid);
-
-	return kind == RELKIND_RELATION || kind == RELKIND_PARTITIONED_TABLE;
-}
-
 bool
 CollectionMayRead(Oid relid)
 {
 	Oid			schema = get_rel_namespace(relid);
 
-	return OidIsValid(schema) && is_table(relid) &&
+	return OidIsValid(schema) && CollectionIsTable(get_rel_relkind(relid)) &&
 		VecdbSchemaCheck(schema, ACL_USAGE) == ACLCHECK_OK && has_rights(relid, ACL_SELECT);
 }
 
@@ -477,7 +487,7 @@ check_rights(const RangeVar *range, Oid relid, Oid locked, void *arg)
 
 	if (!OidIsValid(relid))
 		return;
-	if (!is_table(relid))
+	if (!CollectionIsTable(get_rel_relkind(relid)))
 		report_no_collection(range->relname);
 	if (needed == ACL_NO_RIGHTS)
 	{

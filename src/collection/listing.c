@@ -79,8 +79,7 @@ CollectionDimensions(const char *name)
 {
 	Oid			relid = CollectionRelid(name);
 
-	if (!OidIsValid(relid) ||
-		(get_rel_relkind(relid) != RELKIND_RELATION && get_rel_relkind(relid) != RELKIND_PARTITIONED_TABLE))
+	if (!OidIsValid(relid) || !CollectionIsTable(get_rel_relkind(relid)))
 		return 0;
 	if (pg_class_aclcheck(relid, GetUserId(), ACL_SELECT) != ACLCHECK_OK &&
 		pg_attribute_aclcheck_all(relid, GetUserId(), ACL_SELECT, ACLMASK_ANY) != ACLCHECK_OK)
@@ -106,9 +105,8 @@ compare_names(const void *a, const void *b)
 	return strcmp(((const CollectionListed *) a)->name, ((const CollectionListed *) b)->name);
 }
 
-/* The tables of the schema of collections, palloc'ed; how many. */
-static int
-find_tables(Oid schema, CollectionListed **list)
+int
+CollectionTables(Oid schema, int most, CollectionListed **list)
 {
 	Relation	rel = table_open(RelationRelationId, AccessShareLock);
 	ScanKeyData key;
@@ -117,20 +115,25 @@ find_tables(Oid schema, CollectionListed **list)
 	int			n = 0;
 	int			size = 64;
 
-	*list = palloc(sizeof(CollectionListed) * size);
+	if (list)
+		*list = palloc(sizeof(CollectionListed) * size);
 	ScanKeyInit(&key, Anum_pg_class_relnamespace, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(schema));
 	scan = systable_beginscan(rel, InvalidOid, false, NULL, 1, &key);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	while (n < most && HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		Form_pg_class table = (Form_pg_class) GETSTRUCT(tuple);
 
 		CHECK_FOR_INTERRUPTS();
-		if (table->relkind != RELKIND_RELATION && table->relkind != RELKIND_PARTITIONED_TABLE)
+		if (!CollectionIsTable(table->relkind))
 			continue;
-		if (n == size)
+		if (list && n == size)
 			*list = repalloc_huge(*list, sizeof(CollectionListed) * (size *= 2));
-		(*list)[n].relid = table->oid;
-		strlcpy((*list)[n++].name, NameStr(table->relname), NAMEDATALEN);
+		if (list)
+		{
+			(*list)[n].relid = table->oid;
+			strlcpy((*list)[n].name, NameStr(table->relname), NAMEDATALEN);
+		}
+		n++;
 	}
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
@@ -153,7 +156,7 @@ learn_collections(Oid schema)
 	 */
 	AcceptInvalidationMessages();
 	as_of = changes;
-	ntables = find_tables(schema, &tables);
+	ntables = CollectionTables(schema, INT_MAX, &tables);
 	for (int i = 0; i < ntables; i++)
 	{
 		CHECK_FOR_INTERRUPTS();

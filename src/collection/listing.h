@@ -45,6 +45,13 @@ extern PGDLLEXPORT int CollectionDimensions(const char *name);
 extern PGDLLEXPORT int CollectionList(CollectionListed **list);
 
 /*
+ * The tables of a schema, be they collections or not, but no more than so many: how
+ * many there are.  list, where it is not NULL, gets their oids and names, palloc'ed
+ * and in no order.
+ */
+extern int	CollectionTables(Oid schema, int most, CollectionListed **list);
+
+/*
  * A look into one of many collections.  The locks that it takes, of the table and
  * each of its indexes, go with its subtransaction: kept until the end of the
  * transaction, those of some thousand would fill the lock table of the server.

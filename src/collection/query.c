@@ -269,18 +269,6 @@ return_rows(const Search *self, ReturnSetInfo *result, bool has_threshold, doubl
  * Arguments
  * --------------------------------------------------------------------- */
 
-static int
-int_argument(FunctionCallInfo fcinfo, int n, int otherwise, const char *what, int most)
-{
-	int			value = PG_ARGISNULL(n) ? otherwise : PG_GETARG_INT32(n);
-
-	if (value < 1 || value > most)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("%s must be between 1 and %d, not %d", what, most, value)));
-	return value;
-}
-
 static bool
 is_zero(const Collection *collection, Datum query)
 {
@@ -342,21 +330,18 @@ vecdb_search(PG_FUNCTION_ARGS)
 
 	HnswDefineSettings();
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
-	self.k = int_argument(fcinfo, 2, DEFAULT_K, "k", COLLECTION_MAX_K);
+	self.k = CollectionIntArgument(fcinfo, 2, DEFAULT_K, "k", 1, COLLECTION_MAX_K);
 	if (has_threshold && isnan(threshold))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("threshold must not be NaN")));
 
 	/* Fewer candidates than rows asked for would be of no use; more than the index takes, neither. */
-	self.ef_search = int_argument(fcinfo, 6, HnswEfSearch(), "ef_search", HNSW_MAX_EF_SEARCH);
+	self.ef_search = CollectionIntArgument(fcinfo, 6, HnswEfSearch(), "ef_search", 1, HNSW_MAX_EF_SEARCH);
 	self.ef_search = Min(Max(self.ef_search, self.k), HNSW_MAX_EF_SEARCH);
 
 	CollectionOpen(name, AccessShareLock, ACL_SELECT, &self.collection);
-	if (PG_ARGISNULL(1))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("query must not be null")));
+	CollectionNeedArgument(fcinfo, 1, "query");
 	self.query = query_argument(fcinfo, 1, &self.collection);
 	if (!PG_ARGISNULL(4))
 		CompileFilter(PG_GETARG_JSONB_P(4), 3, &self.filter);

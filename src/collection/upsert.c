@@ -179,10 +179,7 @@ vecdb_upsert(PG_FUNCTION_ARGS)
 	Datum		data;
 	Datum		metadata = PG_ARGISNULL(3) ? (Datum) 0 : PG_GETARG_DATUM(3);
 
-	if (PG_ARGISNULL(2))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("data must not be null")));
+	CollectionNeedArgument(fcinfo, 2, "data");
 	data = PG_GETARG_DATUM(2);
 	CollectionUpsert(name, 1, &id, &data, &metadata);
 	PG_RETURN_DATUM(id);
@@ -234,10 +231,7 @@ vecdb_upsert_batch(PG_FUNCTION_ARGS)
 	Datum	   *metadata;
 
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
-	if (PG_ARGISNULL(2))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("data must not be null")));
+	CollectionNeedArgument(fcinfo, 2, "data");
 	vectors = array_elements(fcinfo, 2, "data", &n);
 	for (int i = 0; i < n; i++)
 	{
@@ -348,10 +342,7 @@ vecdb_upsert_items(PG_FUNCTION_ARGS)
 	Datum	   *columns[3];
 
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
-	if (PG_ARGISNULL(1))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("items must not be null")));
+	CollectionNeedArgument(fcinfo, 1, "items");
 	items = PG_GETARG_JSONB_P(1);
 	if (!JB_ROOT_IS_ARRAY(items) || JB_ROOT_IS_SCALAR(items))
 		ereport(ERROR,

@@ -286,7 +286,7 @@ end_answer(int i)
 				  "The limit is the setting vecdb.http_max_buffered.");
 	}
 	else if (r->client)
-		ReplyError(r, 503, "53200", "out of memory", NULL);
+		ReplyNoMemory(r);
 	free_worker_answer(w);
 	RequestDeliver(r);
 }
@@ -407,8 +407,7 @@ refuse_if_none(void)
 	while ((r = QueueNext()) != NULL)
 	{
 		if (!r->metrics)
-			ReplyError(r, 503, "08006", "no executor is connected to the database",
-					  "The server's log says why; see vecdb.http_database and vecdb.http_role.");
+			ReplyNoExecutor(r, "08006");
 		RequestDeliver(r);
 	}
 }

@@ -160,7 +160,7 @@ begin_stop(void)
 	while ((r = QueueNext()) != NULL)
 	{
 		if (!r->metrics)
-			ReplyError(r, 503, "57P01", "the server is shutting down", NULL);
+			ReplyStopping(r);
 		RequestDeliver(r);
 	}
 }

@@ -342,6 +342,9 @@ extern bool ReplySiteHeaders(Request *r, const SiteResult *site);
 
 /* Make the answer; code NULL: PTnnn of the status. */
 extern void ReplyError(Request *r, int status, const char *code, const char *message, const char *hint);
+extern void ReplyNoExecutor(Request *r, const char *code);
+extern void ReplyNoMemory(Request *r);
+extern void ReplyStopping(Request *r);
 extern void ReplyText(Request *r, int status, const char *type, const char *text);
 extern void ReplyMetrics(Request *r);
 

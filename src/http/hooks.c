@@ -158,8 +158,7 @@ admin_headers(Request *r)
 	else if (r->route.number == ADMIN_READY)
 	{
 		if (!WorkersAnyUp())
-			ReplyError(r, 503, NULL, "no executor is connected to the database",
-					  "The server's log says why; see vecdb.http_database and vecdb.http_role.");
+			ReplyNoExecutor(r, NULL);
 		else if (front.servers[SERVER_MAIN].http == NULL)
 			ReplyError(r, 503, NULL, "the front does not listen", "The server's log says why.");
 		else
@@ -198,14 +197,13 @@ public_headers(Request *r, const GuardRequest *request)
 		ReplyError(r, 415, NULL, "the body must be JSON in UTF-8",
 				  "Send the header \"Content-Type: application/json\"; curl does with --json.");
 	else if (front.stop_ms != 0)
-		ReplyError(r, 503, "57P01", "the server is shutting down", NULL);
+		ReplyStopping(r);
 	else if (!WorkersAnyUp() && WorkersAnyFailing())
-		ReplyError(r, 503, "08006", "no executor is connected to the database",
-				  "The server's log says why; see vecdb.http_database and vecdb.http_role.");
+		ReplyNoExecutor(r, "08006");
 	else if (front.counters.queued >= VecdbHttpMaxQueue && !QueueFindPlace(r->client->network))
 		QueueRefuse(r);
 	else if (!keep_headers(r, request))
-		ReplyError(r, 503, "53200", "out of memory", NULL);
+		ReplyNoMemory(r);
 }
 
 /* Refuse what a page of another site has a browser send; whether the request may go on. */
@@ -226,7 +224,7 @@ allow_site(Client *c, const GuardRequest *request, const GuardResult *guard)
 
 	site_check(request, guard, &rules, &site);
 	if (!admin && !ReplySiteHeaders(r, &site))
-		ReplyError(r, 503, "53200", "out of memory", NULL);
+		ReplyNoMemory(r);
 	else if (site.status != 0)
 	{
 		front.counters.rejected[METRICS_REJECT_SITE]++;

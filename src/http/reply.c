@@ -80,6 +80,25 @@ ReplyError(Request *r, int status, const char *code, const char *message, const 
 }
 
 void
+ReplyNoExecutor(Request *r, const char *code)
+{
+	ReplyError(r, 503, code, "no executor is connected to the database",
+			   "The server's log says why; see vecdb.http_database and vecdb.http_role.");
+}
+
+void
+ReplyNoMemory(Request *r)
+{
+	ReplyError(r, 503, "53200", "out of memory", NULL);
+}
+
+void
+ReplyStopping(Request *r)
+{
+	ReplyError(r, 503, "57P01", "the server is shutting down", NULL);
+}
+
+void
 ReplyText(Request *r, int status, const char *type, const char *text)
 {
 	r->status = status;

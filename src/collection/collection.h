@@ -72,11 +72,12 @@ typedef struct Statement Statement;
  */
 
 /*
- * The collection of that name, locked until the end of the transaction; an
- * error when there is none, or when the current user has not the rights needed
- * (ACL_SELECT, ACL_INSERT, each on some column; ACL_NO_RIGHTS: ownership of it or
- * of the schema).  Rights are checked before it is locked and before anything
- * is told of it.  A copy: what is remembered may change while statements run.
+ * Find the collection of that name, lock its table until the end of the transaction,
+ * and copy its facts, since the remembered ones may change while statements run.
+ * An error when there is none, or when the current user lacks a right that is needed
+ * (ACL_SELECT, ACL_INSERT, each on some column; ACL_NO_RIGHTS: ownership of the table
+ * or of the schema).  Rights are checked before the table is locked and before an
+ * error tells anything of it.
  */
 extern void CollectionOpen(const char *name, LOCKMODE lockmode, AclMode needed, Collection *collection);
 
@@ -123,9 +124,9 @@ extern int	CollectionIntArgument(FunctionCallInfo fcinfo, int n, int otherwise, 
 extern char *CollectionQualified(const char *name);
 
 /*
- * Until the end of the transaction nobody else makes a collection of that name.
- * Without it, of two that do so at once the later would fail within CREATE TABLE,
- * with the name of an index of the catalog.
+ * Until the end of the transaction nobody else creates a collection of that name.
+ * Without this lock, the later of two transactions that do so at once would fail
+ * within CREATE TABLE, with an error that names an index of the catalog.
  */
 static inline void
 CollectionLockName(const char *name)

@@ -50,11 +50,12 @@ typedef enum CountAs
  * --------------------------------------------------------------------- */
 
 /*
- * Of the server's own functions those that are not immutable may run a statement
- * that they are given, or have a side effect; one that is immutable evaluates the
- * key of a table that it is given.  Functions in C of other extensions may do
- * anything: hstore's populate_record() is immutable, and evaluates constraints of
- * domains.
+ * May this function run code of a user?  The server's own immutable functions do
+ * not, except satisfies_hash_partition(), which evaluates the partition key of a
+ * table that it is given.  Its other functions may run a statement that they are
+ * given, or have a side effect; current_setting() does neither.  Functions in C of
+ * other extensions may do anything: hstore's populate_record() is immutable and
+ * evaluates constraints of domains.  Immutable ones of ours are safe.
  */
 static bool
 is_users_function(Oid function, void *context)
@@ -148,9 +149,9 @@ count_without_plan(Relation rel, List *conditions)
 }
 
 /*
- * The count as a statement, not yet planned, until SPI_finish; NULL where it is not
- * of this table alone: the schema may be renamed while the name is looked up, and
- * another have taken its name.
+ * The statement that counts, parsed but not planned, valid until SPI_finish().  NULL
+ * if its name leads to anything but this table: while the name is looked up, the
+ * schema may be renamed and another schema take the name.
  */
 static SPIPlanPtr
 prepare_count(Relation rel)
@@ -184,7 +185,10 @@ count_by_plan(Relation rel, int64 *rows)
 	return plan != NULL;
 }
 
-/* What is evaluated is what was looked at: conditions that the rewriter has made of the policies. */
+/*
+ * The conditions that the rewriter has made of the policies are checked for users'
+ * code, and the very same are then evaluated.
+ */
 static bool
 count_by_policies(Relation rel, int64 *rows)
 {
@@ -207,7 +211,7 @@ count_by_policies(Relation rel, int64 *rows)
 	return counted;
 }
 
-/* False where there is no number to tell; *owns: the caller owns the table. */
+/* False where the caller may not learn the number; *owns: the caller owns the table. */
 static bool
 count(Oid relid, int64 *rows, volatile bool *owns)
 {
@@ -240,9 +244,11 @@ count(Oid relid, int64 *rows, volatile bool *owns)
 }
 
 /*
- * What another's policy or function fails with, of whatever class, must not be the end
- * of a list of all collections; that the caller has cancelled it, or has to begin anew,
- * is.  The domain of the server's own messages tells these from what RAISE makes.
+ * Does an error end the list of all collections?  An error that another user's policy
+ * or function raises, of whatever class, does not.  The caller's cancellation does, and
+ * so does a failure of serialization, after which the transaction must begin again.
+ * These come from the server itself, which the domain of the message shows: RAISE
+ * leaves another one.
  */
 static bool
 ends_statement(const ErrorData *error)
@@ -254,7 +260,7 @@ ends_statement(const ErrorData *error)
 		error->domain != NULL && strcmp(error->domain, PG_TEXTDOMAIN("postgres")) == 0;
 }
 
-/* How many rows of a table the caller sees; NULL where that is not told, or it is gone. */
+/* How many rows of a table the caller sees; NULL where the caller may not learn it, or the table is gone. */
 PG_FUNCTION_INFO_V1(vecdb_count_rows);
 Datum
 vecdb_count_rows(PG_FUNCTION_ARGS)

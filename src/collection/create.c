@@ -84,9 +84,9 @@ check_unused(const char *name)
 }
 
 /*
- * Whoever may create collections could otherwise make so many that the catalogs
- * are all that the server works on.  Those that transactions still running have
- * made are not seen: each of them may go beyond by its own.
+ * Without a limit, whoever may create collections could make so many that the server
+ * is busy with its catalogs alone.  Collections of transactions that have not
+ * committed are not counted, so several at once may go beyond the limit.
  */
 static void
 check_count(void)
@@ -232,10 +232,10 @@ vecdb_collection_table(PG_FUNCTION_ARGS)
 }
 
 /*
- * The facts about a table, as one row; none where it is not a collection, or is
- * gone: the view calls this for what pg_class listed a moment ago.  None either
- * for what the caller may not read, which is not locked; and what is read is
- * locked no longer than that, since a list may be long.
+ * The facts about a table, as one row; no row where it is no collection, where it is
+ * gone (the view calls this for what pg_class listed a moment ago), or where the
+ * caller may not read it.  A table that the caller may not read is not locked, and
+ * the lock of any other is released at the end, since a list may be long.
  */
 PG_FUNCTION_INFO_V1(vecdb_describe);
 Datum

@@ -477,8 +477,9 @@ report_no_collection(const char *name)
 }
 
 /*
- * Called back for what has the name now, before it is locked: rights first, so
- * that nobody waits for, holds up or learns of what is not for them.
+ * Called for the relation that has the name now, before it is locked.  Rights are
+ * checked first, so that who has none neither waits for the table's lock, nor holds
+ * up others, nor learns anything of the table.
  */
 static void
 check_rights(const RangeVar *range, Oid relid, Oid locked, void *arg)

@@ -2,8 +2,8 @@
  * filter_jsonb.c
  *	  The filter of a search, from jsonb to an SQL condition and its parameters.
  *
- * The grammar is in core/filter.h; here jsonb becomes the tree that it reads,
- * and the values that it found become Datums.
+ * The grammar is in core/query/filter.h.  Here jsonb becomes the tree that the
+ * grammar reads, and the values that it found become Datums.
  */
 #include "collection/filter_jsonb.h"
 
@@ -123,7 +123,7 @@ make_value(const FilterJson *value)
 	return PointerGetDatum(JsonbValueToJsonb((JsonbValue *) value->source));
 }
 
-/* A scalar, or an array of it alone, within an object for each key. */
+/* {"key1": {"key2": value}}, or with in_array {"key1": {"key2": [value]}}, as jsonb. */
 static Datum
 make_nested(const FilterParameter *parameter, const FilterJson *value, bool in_array)
 {

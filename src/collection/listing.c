@@ -2,9 +2,10 @@
  * listing.c
  *	  The collections that a role may read.
  *
- * Requests that name no collection need them each time, and to look at every table
- * takes longer than to search one; so the list is kept until the relation cache
- * hears of any change, somebody becomes a member of a role, or another role asks.
+ * A request that names no collection needs the list, and to look at every table
+ * takes longer than to search one of them.  So the list is kept until the relation
+ * cache hears of any change, somebody becomes a member of a role, or another role
+ * asks.
  */
 #include "collection/listing.h"
 
@@ -150,9 +151,9 @@ learn_collections(Oid schema)
 	int			n = 0;
 
 	/*
-	 * Whoever commits is visible before the change is heard of.  So what is read
-	 * of the catalog after hearing shows all that was heard, and what commits
-	 * later is heard later.
+	 * A commit becomes visible before its invalidation message is sent.  So the
+	 * catalog as it is read below shows every change that has been heard of, and a
+	 * change that commits later raises the counter later.
 	 */
 	AcceptInvalidationMessages();
 	as_of = changes;

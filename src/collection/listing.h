@@ -22,7 +22,7 @@ typedef struct CollectionListed
 
 StaticAssertDecl(sizeof(CollectionListed) == NAMEDATALEN + 8, "what vecdb.so lists is what other libraries read");
 
-/* What has this name in the schema of collections, be it one or not; InvalidOid: nothing. */
+/* The relation of this name in the schema of collections, be it a collection or not; InvalidOid: none. */
 extern PGDLLEXPORT Oid CollectionRelid(const char *name);
 
 /*
@@ -33,8 +33,8 @@ extern PGDLLEXPORT Oid CollectionRelid(const char *name);
 extern PGDLLEXPORT Oid CollectionHold(const char *name);
 
 /*
- * Dimensions of a collection; 0 when there is no such table or it is none.  Who
- * may read nothing of it is told that, not its dimensions.
+ * Dimensions of a collection; 0 when there is no such table or it is no collection.
+ * An error when the current user may read nothing of the table.
  */
 extern PGDLLEXPORT int CollectionDimensions(const char *name);
 
@@ -65,9 +65,10 @@ typedef struct CollectionVisit
 StaticAssertDecl(sizeof(CollectionVisit) == 2 * sizeof(void *), "vecdb.so writes into what other libraries give");
 
 /*
- * Somebody may have dropped, moved or renamed the table since it was listed: false
- * where it is no collection any more.  Under the lock it stays, by its present name.
- * What a statement gave is gone with the end.
+ * Begin: lock the table, which may have been dropped, moved or renamed since it was
+ * listed, and put its present name into *collection; false where it is not in the
+ * schema of collections any more.  End: release the lock.  Results of statements that
+ * ran in between are freed with the end.
  */
 extern PGDLLEXPORT bool CollectionVisitBegin(CollectionVisit *self, CollectionListed *collection);
 extern PGDLLEXPORT void CollectionVisitEnd(CollectionVisit *self);

@@ -2,16 +2,16 @@
  * query.c
  *	  vecdb.search(): the nearest rows of a collection.
  *
- * Rows come in the order of the index.  Without a filter one round of the
- * search is tried first, as to go on costs something even when it is not needed.
- * With a filter, or when a policy or dead rows left fewer than k, an iterative
- * scan goes on past ef_search.  That may fall short too: it ends at
- * hnsw.max_scan_tuples or at the end of its memory, and zero vectors are not in
- * an index of cosine distance.  Then a second statement looks at every row.  A
- * plan that did not use the index was exact, and nothing comes after it.
+ * Rows come in the order of the index.  Without a filter one round of the search is
+ * tried first, because an iterative scan costs something even when one round is
+ * enough.  With a filter, or when a policy or dead rows left fewer than k rows, an
+ * iterative scan goes on past ef_search.  It may also find fewer than k: it ends at
+ * hnsw.max_scan_tuples or at its limit of memory, and zero vectors are not in an
+ * index of cosine distance.  Then a second statement reads every row.  If the plan
+ * did not use the index, its result was exact, and no second statement follows.
  *
- * The scan's order is relaxed, so that the best of what was seen comes out; the
- * few rows are sorted here.
+ * The order of the scan is relaxed, which gives the best of all rows that it has
+ * seen; the k rows are sorted here.
  *
  * A statement with a filter is planned for the values that it is given: whether
  * the index of vectors, that of metadata or none is best depends on how many
@@ -36,7 +36,7 @@
 
 #define DEFAULT_K 10
 
-/* To look at every row of a table this small is as cheap as another scan. */
+/* In a table of at most so many blocks, reading every row is as cheap as another scan of the index. */
 #define SMALL_TABLE_BLOCKS 64
 
 typedef struct Search
@@ -70,7 +70,7 @@ distance_sql(const Collection *collection)
 					CollectionMetricOperator(collection->metric));
 }
 
-/* The rows' limit that the text names: few different texts for many values of k. */
+/* The LIMIT in the statement's text: k rounded up, so that many values of k share a text. */
 static int
 limit_class(int k)
 {
@@ -103,7 +103,7 @@ search_statement(const Search *self, StatementKind kind)
 	memcpy(types + 2, self->filter.types, sizeof(Oid) * self->filter.nparameters);
 	initStringInfo(&text);
 
-	/* The sum is what no index is ordered by; it is the distance all the same. */
+	/* Distance + 0 has the same value, but no index is ordered by it. */
 	if (kind == STATEMENT_SEARCH)
 		appendStringInfo(&text, "SELECT t.id, %s, t.metadata FROM %s AS t", distance, CollectionQualified(collection->name));
 	else
@@ -132,7 +132,7 @@ run_statement(const Search *self, StatementKind kind)
 	values[1] = Int32GetDatum(self->k);
 	memcpy(values + 2, self->filter.values, sizeof(Datum) * self->filter.nparameters);
 
-	/* A count of rows would keep parallel workers from the exact search, which has its own limit. */
+	/* The exact search has a LIMIT of its own; a count given to SPI would rule out parallel workers. */
 	if (StatementExecute(statement, values, true, kind == STATEMENT_SEARCH ? self->k : 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not execute the search of collection \"%s\"", self->collection.name);
 	return HnswScansBegun != scans;
@@ -243,7 +243,7 @@ return_rows(const Search *self, ReturnSetInfo *result, bool has_threshold, doubl
 
 		distance = SpiColumn(i, 2, FLOAT8OID, &isnull);
 		if (isnull)
-			continue;			/* a row without a vector is as far as can be */
+			continue;			/* a row without a vector is never found */
 		found[n].distance = DatumGetFloat8(distance);
 		found[n].id = SpiColumn(i, 1, TEXTOID, &found[n].id_null);
 		found[n].metadata = SpiColumn(i, 3, JSONBOID, &found[n].metadata_null);
@@ -309,7 +309,7 @@ query_argument(FunctionCallInfo fcinfo, int n, const Collection *collection)
 	if (collection->half)
 		query = DirectFunctionCall3(vector_to_halfvec, query, Int32GetDatum(-1), BoolGetDatum(false));
 
-	/* what is too small for a halfvec is zero in it */
+	/* an element that is too small for a halfvec becomes zero in it */
 	if (collection->metric == COLLECTION_COSINE && is_zero(collection, query))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -336,7 +336,7 @@ vecdb_search(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("threshold must not be NaN")));
 
-	/* Fewer candidates than rows asked for would be of no use; more than the index takes, neither. */
+	/* The index needs at least k candidates, and takes no more than its limit. */
 	self.ef_search = CollectionIntArgument(fcinfo, 6, HnswEfSearch(), "ef_search", 1, HNSW_MAX_EF_SEARCH);
 	self.ef_search = Min(Max(self.ef_search, self.k), HNSW_MAX_EF_SEARCH);
 

@@ -2,15 +2,15 @@
  * statement.c
  *	  Prepared statements that are kept for the session.
  *
- * PostgreSQL's plan cache keeps each of them right: it plans anew when what a
- * plan depends on changes, and where row-level security is involved also when
- * the role or row_security does.  It does not know that the text itself was made
- * for a table of certain dimensions, metric and storage under a certain name.
- * So a statement is dropped with the facts that it was made from.
+ * PostgreSQL's plan cache keeps their plans right: it plans again when something
+ * changes that a plan depends on, which with row-level security includes the role
+ * and row_security.  It does not know that the text itself was made for a table of
+ * certain dimensions, metric and storage under a certain name.  So a statement is
+ * dropped with the facts that it was made from.
  *
- * The statement used last is the first of the list, and the last one makes room
- * when there are too many.  One that is running (a policy may call a function
- * that searches) is not freed before it is done.
+ * The list begins with the statement that was used last, and when there are too many
+ * the last of the list is freed.  A statement that is running (a policy may call a
+ * function that searches) is not freed before it is done.
  */
 #include "collection/collection.h"
 
@@ -93,9 +93,9 @@ CollectionBlocks(Oid relid)
 }
 
 /*
- * A plan that is kept knows the table as it was.  One that was made for an
- * almost empty table reads all of it, which must not go on while it grows:
- * statistics that would bring a new plan may come late, or never.
+ * Has the table's size changed so much that the plan should be made again?  A plan
+ * for an almost empty table reads all of it, which must not go on when the table
+ * grows; new statistics, which would bring a new plan, may come late or never.
  */
 static bool
 outgrown(const Statement *self)

@@ -61,7 +61,7 @@ upsert_statement(const Collection *collection)
 	types[1] = get_array_type(collection->vector_type);
 	types[2] = get_array_type(JSONBOID);
 
-	/* Set-returning functions of a target list are read row by row; those of FROM would be stored first. */
+	/* In the target list unnest() gives one row at a time; in FROM all its rows would first be stored. */
 	return StatementPrepare(collection, STATEMENT_UPSERT, 0, NULL,
 							psprintf("INSERT INTO %s AS t (id, data, metadata)"
 									 " SELECT pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3)"
@@ -129,7 +129,7 @@ CollectionUpsert(const char *name, int n, Datum *ids, Datum *vectors, Datum *met
 	{
 		CHECK_FOR_INTERRUPTS();
 
-		/* Of equal ids the last stands last. */
+		/* Equal ids are in the caller's order: only the last of them is kept. */
 		if (i + 1 < n && VARSIZE_ANY_EXHDR(items[i].id) == VARSIZE_ANY_EXHDR(items[i + 1].id) &&
 			memcmp(VARDATA_ANY(items[i].id), VARDATA_ANY(items[i + 1].id), VARSIZE_ANY_EXHDR(items[i].id)) == 0)
 			continue;
@@ -186,8 +186,9 @@ vecdb_upsert(PG_FUNCTION_ARGS)
 }
 
 /*
- * The elements of an array argument; NULL elements are 0.  A NULL array is
- * *n elements, all NULL, where the others tell how many.
+ * The elements of an array argument; NULL elements are 0.  *n is how many there must
+ * be, or -1: any number, which is then put there.  An array that is NULL counts as *n
+ * elements that are NULL.
  */
 static Datum *
 array_elements(FunctionCallInfo fcinfo, int arg, const char *what, int *n)

@@ -55,14 +55,14 @@ extern void ApiHeader(ApiAnswer *answer, const char *name, const char *value);
 
 /* ---- status.c ---- */
 
-/* The HTTP status of the error that is raised, where its SQLSTATE does not tell it; else 0. */
+/* The HTTP status of the error that is being raised; 0: its SQLSTATE determines it. */
 extern int	ApiErrorStatus;
 
 /* Raise an error with this status.  A message longer than a kilobyte is cut. */
 extern void ApiRefuse(int status, int sqlstate, const char *format,...) pg_attribute_printf(3, 4) pg_attribute_noreturn();
 #define ApiWrongShape(...) ApiRefuse(422, ERRCODE_INVALID_PARAMETER_VALUE, __VA_ARGS__)
 
-/* More than one body may hold. */
+/* Raise an error with status 422, for a body that holds more than it may. */
 extern void ApiTooMany(const char *format,...) pg_attribute_printf(1, 2) pg_attribute_noreturn();
 
 /* A SQLSTATE's HTTP status, as PostgREST has it.  anonymous: the request had no token. */

@@ -125,7 +125,7 @@ ApiRun(ApiStatement *self, Datum *values, const char *nulls, bool read_only)
 	ApiFindTypes();
 	if (self->plan && self->planned_for != ApiVectorType)
 	{
-		/* The extension was made anew; its type has another number now. */
+		/* The extension was dropped and created again; its types have other oids now. */
 		SPI_freeplan(self->plan);
 		self->plan = NULL;
 	}
@@ -167,7 +167,7 @@ forget_table_plans(void)
 	}
 }
 
-/* The collection's table has this column, for PostgreSQL's own values of time. */
+/* Has the collection's table a column of this name with a type of time of PostgreSQL's own? */
 static bool
 has_time(Oid relid, const char *name)
 {
@@ -176,7 +176,7 @@ has_time(Oid relid, const char *name)
 	return number > 0 && get_atttype(relid, number) == TIMESTAMPTZOID;
 }
 
-/* A time as JSON's text, NULL where a table made by hand has none. */
+/* The SQL of a time as the text of JSON; NULL in SQL where a table that was made by hand has no such column. */
 static const char *
 time_sql(bool there, const char *name)
 {
@@ -207,7 +207,6 @@ row_sql(const TablePlan *plan)
 	pg_unreachable();
 }
 
-/* Run a statement on the row of a collection that has this id.  relid is needed to read it only. */
 void
 ApiRunOnRow(const char *collection, Oid relid, ApiRowStatement kind, const char *id)
 {
@@ -245,7 +244,6 @@ ApiRunOnRow(const char *collection, Oid relid, ApiRowStatement kind, const char 
 	execute(plan->plan, &value, NULL, kind != TABLE_DELETE);
 }
 
-/* A text of the result as a C string; NULL where it is NULL. */
 char *
 ApiText(uint64 row, int number)
 {

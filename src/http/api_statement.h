@@ -46,7 +46,7 @@ extern void ApiFindTypes(void);
 extern void ApiRun(ApiStatement *self, Datum *values, const char *nulls, bool read_only);
 extern void ApiRunNamed(ApiStatement *self, const char *name, bool read_only);
 
-/* relid, the collection's table, is needed to read only. */
+/* Run a statement on the row that has this id.  relid, the collection's table, matters only for TABLE_READ. */
 extern void ApiRunOnRow(const char *collection, Oid relid, ApiRowStatement kind, const char *id);
 
 /* A text of the result as a C string; NULL where it is NULL. */

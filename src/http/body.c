@@ -106,7 +106,7 @@ BodyTextDatum(StringInfo body, Datum value)
 {
 	text	   *t;
 
-	/* One with its header is the text and 4 bytes. */
+	/* The raw size counts the header of 4 bytes too. */
 	if ((Size) body->len + toast_raw_datum_size(value) > BodyLimit() + VARHDRSZ)
 		too_large();
 	t = DatumGetTextPP(value);

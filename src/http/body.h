@@ -2,9 +2,8 @@
  * body.h
  *	  Writing the body of an answer, which never grows beyond its limit.
  *
- * The limit is looked at before anything is appended, and before a value is
- * taken out of its compressed form: what a row holds, and so what it becomes as
- * text, is of somebody else's making.
+ * The limit is checked before anything is appended, and before a value is taken out
+ * of its compressed form, since anybody may have written the row that it comes from.
  */
 #ifndef VECDB_HTTP_BODY_H
 #define VECDB_HTTP_BODY_H

@@ -1,25 +1,26 @@
 /*
  * buffered.c
- *	  What clients have in memory: bodies that arrive, answers that are taken.
+ *	  Memory of clients: bodies that arrive, answers that wait to be taken.
  *
- * It is counted against vecdb.http_max_buffered while it grows.  Where there is
- * none left, who takes most of it gives some back, so that a client that does not
- * read, or sends slowly, costs its own address.
+ * Each byte is counted against vecdb.http_max_buffered.  When the limit is reached,
+ * the slowest client of the network that holds most is cut off.  So a client that
+ * does not read, or sends slowly, does harm to its own address only.
  */
 #include "http/front.h"
 
 #include "guc.h"
 
 /*
- * Where memory for bodies is short, a client makes room no sooner than after so
- * long, and for others of its own address only when it has been slow all the while.
+ * No client is cut off for its memory in the first GRACE_MS of its body or answer.
+ * For another client of its own address it is cut off only if it has been slow for
+ * so long.
  */
 #define GRACE_MS				2000
 
 /* A body of this size at most always has room: there is one for each connection. */
 #define SMALL_BODY				65536
 
-/* Bytes that clients of a network hold, and which of them is to make room for one of another. */
+/* The bytes that the clients of a network hold, and the one of them to be cut off first. */
 typedef struct Holder
 {
 	const Network *network;
@@ -38,7 +39,7 @@ RequestDropBody(Request *r)
 	r->body_size = r->body_len = 0;
 }
 
-/* Cut a client off whose body or answer takes memory that others need. */
+/* Cut off a client whose body or answer takes memory that another one needs. */
 static void
 make_room_of(Client *c)
 {
@@ -55,7 +56,7 @@ make_room_of(Client *c)
 	shutdown(c->fd, SHUT_RDWR);
 }
 
-/* Its body or answer is in memory for want of its own speed. */
+/* May the client be cut off?  Its body or answer must be in memory because the client has not sent or taken it yet. */
 static bool
 may_make_room(const Client *c)
 {
@@ -80,9 +81,9 @@ slower(const Client *a, const Client *b)
 }
 
 /*
- * The client whose memory another one shall have, or NULL.  It is one of the
- * network that holds most; where that is the network of who asks, one that is
- * slow.  So whoever does not take what it asked for costs its own address.
+ * The client to be cut off so that the client asks gets memory; NULL: there is none.
+ * It belongs to the network that holds most.  If that is the network of asks, it
+ * must be slow: a client is worth no more than the others of its address.
  */
 static Client *
 find_room(const Client *asks)
@@ -107,7 +108,7 @@ find_room(const Client *asks)
 			while (h < n && holders[h].network != c->network)
 				h++;
 			if (h == lengthof(holders))
-				continue;		/* that many share the memory already */
+				continue;		/* the memory is shared by so many that none of them has much */
 			if (h == n)
 				holders[n++] = (Holder) {.network = c->network};
 			holders[h].held += c->request->counted;
@@ -127,7 +128,6 @@ find_room(const Client *asks)
 	return holders[most].slowest;
 }
 
-/* Count memory for a request's body or answer; false when there is none left. */
 bool
 RequestCountBytes(Request *r, size_t bytes)
 {

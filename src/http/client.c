@@ -3,8 +3,8 @@
  *	  Connections: the phase each is in, its deadline, whether it hung up; and
  *	  networks, which share out what there is among addresses.
  *
- * One heap has all deadlines.  An epoll descriptor of ours tells of clients that
- * hang up while they wait for an executor, when the library does not look at them.
+ * One heap has all deadlines.  The library does not look at a client that waits for
+ * an executor; an epoll descriptor of ours tells when such a client hangs up.
  */
 #include "http/front.h"
 
@@ -64,7 +64,6 @@ ClientEnter(Client *c, ClientPhase phase, int64 timeout_ms)
 	}
 }
 
-/* Bytes that the other side of a connection has acknowledged in all; what was known where that cannot be told. */
 uint64
 ClientBytesTaken(const Client *c)
 {
@@ -142,7 +141,6 @@ ClientsWatchEvents(void)
 	}
 }
 
-/* Let the library go on with a client that waited. */
 void
 ClientResume(Client *c)
 {
@@ -152,7 +150,6 @@ ClientResume(Client *c)
 	http_resume(c->conn);
 }
 
-/* The client of a waiting request is gone: so is the reason to go on with it. */
 void
 ClientAbandon(Client *c)
 {
@@ -169,7 +166,6 @@ ClientAbandon(Client *c)
 	ClientResume(c);
 }
 
-/* The network of an address, counted as one connection more; NULL: no memory. */
 Network *
 NetworkJoin(uint64 address)
 {
@@ -207,9 +203,9 @@ NetworkLeave(Network *network)
 }
 
 /*
- * Close a connection, since there is no place left: the one idle for longest.
- * Where none is idle, one of the network that has most, which of its own has
- * sent least of a request, or takes its answer, for longest.
+ * The connection that has been idle for longest is closed.  If none is idle, the
+ * network with most connections loses one: of those in the earliest phase the
+ * oldest.  A connection whose request waits or runs is never closed here.
  */
 void
 ClientMakePlace(Server *server)
@@ -248,9 +244,9 @@ ClientMakePlace(Server *server)
 }
 
 /*
- * Look at what a client took of its answer since the last time.  It goes on as
- * long as it takes vecdb.http_min_rate over each vecdb.http_body_timeout, however
- * large the answer is.
+ * Measure how much of its answer a client took since the last look.  True as long
+ * as it takes vecdb.http_min_rate, averaged over each vecdb.http_body_timeout; the
+ * size of the answer has no part in it.
  */
 static bool
 is_taking(Client *c)
@@ -292,7 +288,7 @@ expire(Client *c)
 			front.counters.rejected[METRICS_REJECT_DEADLINE]++;
 			break;
 		case CLIENT_WAITING:
-			/* Only /metrics has a deadline here: it goes without collections. */
+			/* Only /metrics has a deadline here: it is answered without the part about collections. */
 			if (c->request && c->request->state == REQUEST_QUEUED)
 			{
 				QueueLeave(c->request);

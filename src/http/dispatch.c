@@ -19,8 +19,8 @@ WorkersInit(void)
 }
 
 /*
- * The executor gets a signal of ours, with the request's number beside it: if
- * it has gone on to another request by then, it takes no notice.
+ * The executor gets SIGUSR2, and its slot has the number of the request.  If it
+ * runs another request by then, it ignores the signal.
  */
 static void
 cancel(int worker)
@@ -38,7 +38,7 @@ cancel(int worker)
 		front.workers[worker].give_up_ms = front.now_ms + IPC_CANCEL_MS;
 }
 
-/* SQL can catch that it was cancelled and go on; the end of its process it cannot. */
+/* SQL can catch its cancellation and go on, but not the end of its process. */
 static void
 terminate(int worker)
 {
@@ -124,7 +124,6 @@ WorkersAnyFailing(void)
 	return false;
 }
 
-/* A request is done: its client, if still there, takes the answer. */
 void
 RequestDeliver(Request *r)
 {
@@ -148,7 +147,7 @@ free_worker_answer(Worker *w)
 	w->headers = w->body = NULL;
 }
 
-/* The executor is gone, or shall be regarded so. */
+/* The executor is gone, or broke the protocol and counts as gone. */
 static void
 worker_lost(int i)
 {
@@ -174,7 +173,6 @@ worker_lost(int i)
 	}
 }
 
-/* Give queues to executors that want them. */
 void
 WorkersServeSlots(void)
 {
@@ -307,8 +305,9 @@ pump(int i)
 	}
 
 	/*
-	 * Nothing is received from an idle one: to find its queue empty would free
-	 * what was read before, and wake the executor to tell it so.
+	 * The queue of an idle executor is not read: on an empty queue,
+	 * shm_mq_receive() would release what was read before and wake the executor
+	 * for that.
 	 */
 	if (w->phase == WORKER_IDLE && front.shared->slots[i].state != IPC_ATTACHED)
 		worker_lost(i);
@@ -353,7 +352,6 @@ pump(int i)
 	}
 }
 
-/* Hand waiting requests to idle executors. */
 void
 WorkersDispatch(void)
 {
@@ -390,10 +388,7 @@ WorkersDispatch(void)
 	}
 }
 
-/*
- * Requests wait for an executor that never comes: answer them.  One that tries to
- * connect gets a nudge, as the trouble may be over.
- */
+/* No executor is there, and those that try to connect fail: refuse the requests that wait. */
 static void
 refuse_if_none(void)
 {

@@ -64,7 +64,7 @@
 
 PGDLLEXPORT void VecdbHttpExecutorMain(Datum arg);
 
-/* After an answer the queue is looked at when the front says so, or after so long. */
+/* After an answer the executor waits for the front's signal, but no longer than this, before it looks into the queue. */
 #define LOOK_AGAIN_MS			100
 
 static const ApiSurface *const surfaces[NSURFACES] = {
@@ -124,7 +124,7 @@ on_sigterm(int signo, siginfo_t *info, void *context)
 	errno = save_errno;
 }
 
-/* SQL has caught that its time is over, and goes on. */
+/* SQL has caught the end of its time limit and goes on: end the process. */
 static void
 on_stubborn(void)
 {
@@ -196,7 +196,7 @@ enter_slot(void)
 	before_shmem_exit(leave_slot, (Datum) 0);
 }
 
-/* Ask the front for queues, or take those it has made; true when we have them. */
+/* Ask the front for queues, or attach to those that it has made; true when we have them. */
 static bool
 attach_queues(void)
 {
@@ -562,10 +562,10 @@ process_utility(PlannedStmt *plan, const char *query, bool read_only_tree, Proce
  */
 
 /*
- * What a commit would still run as the role runs here, within the time that
- * statements have, and nothing of it outlives the transaction: deferred triggers
- * and those that they defer in turn, until none is left; cursors WITH HOLD, of
- * which a trigger may open more; temporary tables.
+ * Do now, within the time limit of statements, what a commit would still run as the
+ * role: deferred triggers, and those that they defer in turn, until none is left.
+ * Then drop what would outlive the transaction: cursors WITH HOLD, of which a trigger
+ * may have opened some, and temporary tables.
  */
 static void
 settle(void)
@@ -583,10 +583,10 @@ settle(void)
 }
 
 /*
- * The mark of assume_role goes when no SQL can run any more: all that a commit
- * runs as the current user is done before this is called, and what comes after
- * it, to begin with the role's own setting, expects no mark.  An abort takes it
- * away by itself, before anything else.
+ * Take the mark of assume_role() off.  At this event a commit has run all that it
+ * runs as the current user, so no SQL comes any more; and the steps that follow, of
+ * which the first resets the role, expect no mark.  An abort takes the mark off by
+ * itself, before anything else.
  */
 static void
 unlock_role(XactEvent event, void *arg)
@@ -758,7 +758,7 @@ serve(const IpcRequest *head, ApiRequest *request, ApiAnswer *answer)
 	if (!ok && GetDatabaseEncoding() != PG_UTF8)
 		encode_error(answer);
 
-	/* The writers keep to the limit; a conversion may have gone beyond it. */
+	/* Whatever writes a body keeps to the limit, but the conversion may have made it longer. */
 	if ((Size) answer->body.len > BodyLimit() && answer->status < 400)
 	{
 		ErrorData	error = {
@@ -884,8 +884,8 @@ VecdbHttpExecutorMain(Datum arg)
 				stats_due_ms = -1;
 
 			/*
-			 * The next request comes when the front has this answer.  To look for it
-			 * sooner would find the queue empty and wake the front to tell it so.
+			 * The next request comes when the front has this answer.  To read the
+			 * queue sooner, while it is empty, would wake the front for nothing.
 			 */
 			wait_for_latch(LOOK_AGAIN_MS);
 			continue;

@@ -5,16 +5,16 @@
  *
  *	  front.c			the process: loop, start, stop
  *	  listener.c		listening sockets, which follow the settings
- *	  hooks.c			what the HTTP library calls; what is said without the database
+ *	  hooks.c			what the HTTP library calls; what is answered without the database
  *	  client.c			phases, deadlines and hanging up of connections; networks
  *	  request_queue.c	requests that wait for an executor
  *	  dispatch.c		executors: requests to them, answers from them
  *	  reply.c			answers: made, sent, logged
  *	  buffered.c		memory of bodies and answers
- *	  linger.c			sockets whose client still sends what nobody wants
+ *	  linger.c			closed sockets whose client still sends
  *
- * A connection passes through these phases.  Each has one deadline, but for
- * waiting, where the statement_timeout of the request is what ends it:
+ * A connection passes through these phases.  Each has one deadline, except
+ * WAITING, which the statement_timeout of the request ends:
  *
  *	  NEW ──▶ HEADER ──▶ BODY ──▶ WAITING ──▶ SENDING ──▶ IDLE ──▶ HEADER ...
  *	           ▲           └────── answered without ──▲ │
@@ -23,8 +23,8 @@
  * and a request through these states, ARRIVING ──▶ QUEUED ──▶ RUNNING ──▶ ANSWERED,
  * of which it may skip any between the first and the last.
  *
- * All memory that belongs to clients is malloc's and may be missing: hooks of the
- * library must not raise an error.
+ * All memory that belongs to clients comes from malloc(), and every caller handles
+ * its failure: hooks of the library must not raise an error.
  */
 #ifndef VECDB_HTTP_FRONT_H
 #define VECDB_HTTP_FRONT_H
@@ -44,13 +44,13 @@
 #include "lib/pairingheap.h"
 #include "storage/latch.h"
 
-/* How often it is looked at what a client takes of its answer. */
+/* How often the front looks at how much of its answer a client has taken. */
 #define SAMPLE_MS				1000
 
-/* Parameters of a query. */
+/* The most parameters that a query may have. */
 #define MAX_PARAMETERS			100
 
-/* After an early answer what the client still sends is read so long. */
+/* After an early answer, for how long the front reads what the client still sends. */
 #define LINGER_MS				1000
 #define MAX_LINGERING			64
 
@@ -69,7 +69,7 @@ typedef struct Server
 	SurfacePort port;			/* whose surfaces it serves */
 	int			fd;				/* the listening socket; the library's */
 	int			connections;
-	bool		to_run;			/* it has something to do without an event */
+	bool		to_run;			/* the library is to run, though no event has come */
 	char	   *address;		/* what it was started with */
 	int			tcp_port;
 	size_t		pool_bytes;
@@ -81,8 +81,9 @@ typedef struct Server
 typedef struct Client Client;
 
 /*
- * What the clients of an address share: of IPv6 the first half of it, which is
- * what one client can be sure to have.  It is there as long as they are.
+ * The clients of one address.  Of an IPv6 address the first 64 bits count, since
+ * one client may have all the addresses that begin with them.  A network is made
+ * with its first connection and freed with its last.
  */
 typedef struct Network
 {
@@ -198,10 +199,10 @@ typedef struct Worker
 	IpcRequest	head;			/* must stay in place while it is being sent */
 	size_t		sent;
 	IpcAnswer	answer;
-	int64		give_up_ms;		/* its request was cancelled, and has until then; 0: it was not */
+	int64		give_up_ms;		/* when a cancelled request ends with its process; 0: it is not cancelled */
 	char	   *headers;
 	char	   *body;			/* NULL when the answer is thrown away */
-	bool		no_room;		/* for want of room */
+	bool		no_room;		/* that is because vecdb.http_max_buffered is reached */
 	size_t		got;
 } Worker;
 
@@ -260,7 +261,7 @@ extern void ClientsInit(void);
 extern void ClientEnter(Client *c, ClientPhase phase, int64 timeout_ms);
 extern void ClientClearDeadline(Client *c);
 
-/* Bytes that the other side of a connection has acknowledged in all; what was known where that cannot be told. */
+/* All bytes that the other side of a connection has acknowledged; where the kernel does not tell, c->taken. */
 extern uint64 ClientBytesTaken(const Client *c);
 
 /* Notice, from WATCH_AFTER_MS on, when a client that waits hangs up. */
@@ -272,10 +273,10 @@ extern void ClientUnwatch(Client *c);
 /* Let the library go on with a client that waited. */
 extern void ClientResume(Client *c);
 
-/* The client of a waiting request is gone: so is the reason to go on with it. */
+/* The client of a request that waits or runs has gone away: take it off the queue, or cancel its query. */
 extern void ClientAbandon(Client *c);
 
-/* Close a connection in favour of a new one. */
+/* All places are taken: close a connection, so that a new one has a place. */
 extern void ClientMakePlace(Server *server);
 
 /* End the phases whose deadline has passed; when the next one is, -1: never. */
@@ -297,7 +298,7 @@ extern void QueueLeave(Request *r);
 /* The request whose turn it is, no longer in the queue; NULL when none waits. */
 extern Request *QueueNext(void);
 
-/* The network that gives up a place of a full queue to one more request of another, or NULL. */
+/* The network that loses a place of the full queue to one more request of the network asks; NULL: none does. */
 extern Network *QueueFindPlace(const Network *asks);
 extern void QueueRefuse(Request *r);
 
@@ -368,7 +369,7 @@ extern void RequestFree(Request *r);
 extern void LingerInit(void);
 extern void LingerBegin(int fd);
 
-/* Is this what epoll tells of a socket that lingers?  Then it has been read. */
+/* If the event of epoll is for a lingering socket, read what came and return true. */
 extern bool LingerEvent(void *what);
 extern void LingerExpire(void);
 
@@ -377,7 +378,7 @@ extern int64 LingerDeadline(void);
 
 /* ---- listener.c ---- */
 
-/* Follow the settings: listen where they say, let go of the rest. */
+/* Listen where the settings tell, and stop listening elsewhere. */
 extern void ListenersAdjust(void);
 extern void ListenerStop(Server *s);
 

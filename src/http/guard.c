@@ -2,8 +2,8 @@
  * guard.c
  *	  The checks that a request passes before anything else happens with it.
  *
- * RFC 9110 for names and values, RFC 9112 for framing; stricter than either
- * where a proxy before us could read a request otherwise.
+ * Names and values follow RFC 9110, framing follows RFC 9112.  The checks are
+ * stricter than either where a proxy before us could read a request otherwise.
  */
 #include "http/guard.h"
 

@@ -2,9 +2,9 @@
  * guard.h
  *	  The checks that a request passes before anything else happens with it.
  *
- * Plain C: nothing of PostgreSQL, nothing of the HTTP library.  Whoever reads
- * the same bytes as we do, a proxy say, must come to the same request; where
- * two readings are possible the request is refused.
+ * Plain C: nothing of PostgreSQL, nothing of the HTTP library.  A proxy before us
+ * reads the same bytes as we do and must find the same request in them; a request
+ * that can be read in two ways is refused.
  */
 #ifndef VECDB_HTTP_GUARD_H
 #define VECDB_HTTP_GUARD_H
@@ -75,8 +75,9 @@ extern void guard_check(const GuardRequest *request, const char *uri, size_t uri
 extern const GuardHeader *guard_header(const GuardRequest *request, const char *name);
 
 /*
- * Whether a Content-Type, NULL where there is none, says JSON in UTF-8.  What
- * says nothing is none: a browser sends that for any page without asking.
+ * Whether a Content-Type, NULL where there is none, is that of JSON in UTF-8.  A
+ * body without one is not taken for JSON: a browser sends such a body for any page
+ * without asking us first.
  */
 extern bool guard_is_json(const GuardHeader *type);
 

@@ -3,8 +3,8 @@
  *	  What the HTTP library calls as a connection and a request go on, and what is
  *	  answered without the database.
  *
- * No hook may raise an error: what jumps across the library's frames leaves it
- * broken.
+ * No hook may raise an error: a jump across the library's frames leaves the library
+ * in a broken state.
  */
 #include "http/front.h"
 
@@ -65,8 +65,8 @@ on_accepted(void *server_arg, HttpConnection *conn, int fd, const struct sockadd
 }
 
 /*
- * The library takes memory of the connection for each parameter, and where there
- * is none left it neither goes on nor says so.
+ * The library takes memory of the connection for each parameter.  When that memory
+ * is used up, the library stops working on the request and reports no error.
  */
 static bool
 has_too_many_parameters(const char *uri)
@@ -136,14 +136,14 @@ keep_headers(Request *r, const GuardRequest *request)
 	return true;
 }
 
-/* Does a request of this method say something in its body? */
+/* Does a body mean anything in a request of this method? */
 static bool
 has_body(HttpMethod method)
 {
 	return method == HTTP_POST || method == HTTP_PUT || method == HTTP_PATCH;
 }
 
-/* The admin port: what the front can say by itself. */
+/* The admin port: what the front answers by itself. */
 static void
 admin_headers(Request *r)
 {
@@ -169,8 +169,8 @@ admin_headers(Request *r)
 }
 
 /*
- * The route and what can be said without the database.  An error found here is
- * answered when the body is through, so that the connection stays usable.
+ * Answer what needs no database.  The answer to an error found here goes out when
+ * the body has been read, so that the connection stays usable.
  */
 static void
 public_headers(Request *r, const GuardRequest *request)
@@ -257,7 +257,7 @@ on_headers(void *client, const GuardRequest *request)
 		c->linger = true;
 		return ReplySend(c);
 	}
-	/* What a preflight is told is the surface's; places are those in guard.target, which becomes ours. */
+	/* allow_site() needs the surface.  Offsets in the route count from guard.target, which r->target becomes below. */
 	route_find(c->server->port, guard.target, guard.target_len, &r->route);
 	allowed = allow_site(c, request, &guard);
 	if (guard.target != r->target)
@@ -299,7 +299,7 @@ on_body(void *client, const char *data, size_t len)
 		return HTTP_GO_ON;
 	if (r->body_seen > (uint64) VecdbHttpMaxBody_kb * 1024)
 	{
-		/* The answer goes out now; what still comes is thrown away for a moment. */
+		/* The answer goes out now; what the client still sends is read for LINGER_MS and thrown away. */
 		front.counters.rejected[METRICS_REJECT_GUARD]++;
 		ReplyRaw(c, 413, "Content Too Large", "the body is too large", "The limit is the setting vecdb.http_max_body.");
 		shutdown(c->fd, SHUT_WR);
@@ -347,7 +347,7 @@ on_finished(void *client, int status, bool sent)
 	c->request = NULL;
 	if (r)
 	{
-		/* The library refused it by itself. */
+		/* The library itself refused the request. */
 		if (status != 0 && status != r->status && !c->refused && !c->gone)
 		{
 			front.counters.rejected[METRICS_REJECT_GUARD]++;

@@ -26,10 +26,10 @@
 #include "storage/shm_mq.h"
 
 #define IPC_RING		(128 * 1024)
-/* SQL that was cancelled, or whose time is over, has so long to end; then its process does. */
-#define IPC_CANCEL_MS		5000
-
 #define IPC_PIECE		(32 * 1024)
+
+/* When SQL was cancelled, or its time is over, and it does not end within this, its process is ended. */
+#define IPC_CANCEL_MS	5000
 
 #define IPC_FREE		0
 #define IPC_WANTED		1

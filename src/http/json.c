@@ -33,7 +33,7 @@ skip_space(JsonReader *self)
 	}
 }
 
-/* The byte at the reader's place; NUL at the end, which is no byte of JSON. */
+/* The next byte; at the end a NUL, which JSON cannot have. */
 static inline char
 here(const JsonReader *self)
 {
@@ -346,7 +346,7 @@ json_value(JsonReader *self, JsonSpan *span)
 				 json_number_digits(self->data + piece.pos, piece.len) > JSON_MAX_DIGITS)
 			self->long_number = piece;
 
-		/* Close what ends here, up to where another value is due. */
+		/* Close the objects and arrays that end here, up to where another value must follow. */
 		while (depth > 0)
 		{
 			if (open[depth - 1] ? json_member(self, &first, &piece) : json_element(self, &first))

@@ -7,11 +7,11 @@
  * into memory of its own before one may look at it, and its interface differs
  * between the versions that we serve; a batch of vectors is a million numbers.
  *
- * The reader neither allocates nor recurses.  The caller walks objects and
- * arrays whose shape it knows; what it does not care for, it skips whole.
- * After the first failure the reader stays there: every function gives false,
- * and error and error_pos tell what was wrong.  Bytes above 0x7F are taken as
- * they are; whether they are valid UTF-8 was checked before.
+ * The reader neither allocates nor recurses.  The caller steps through objects and
+ * arrays whose shape it knows, and reads any other value whole.  After the first
+ * failure every function gives false, and error and error_pos tell what was wrong
+ * and where.  Bytes above 0x7F are taken as they are: the caller has checked that
+ * they are valid UTF-8.
  */
 #ifndef VECDB_HTTP_JSON_H
 #define VECDB_HTTP_JSON_H

@@ -9,10 +9,10 @@
 
 #include "guc.h"
 
-/* A listening socket that could not be had is tried again after so long. */
+/* How long the front waits before it tries again to open a listening socket. */
 #define LISTEN_RETRY_MS			2000
 
-/* What the library keeps of a header or a parameter beside its text, at most. */
+/* The most bytes that the library keeps for a header or a parameter beside its text. */
 #define ITEM_BYTES				64
 
 static bool
@@ -30,9 +30,9 @@ is_loopback(const struct sockaddr *address)
 }
 
 /*
- * A listening socket, or -1 after a line in the log.  The server that it is to
- * replace, if any, lets go of the same port first: one address may include the
- * other.
+ * Open a listening socket; -1 after a line in the log.  replaces, which may be NULL,
+ * is the server that the socket takes over from: if it has the same port it is closed
+ * first, since of two addresses with one port one may include the other.
  */
 static int
 open_listener(const char *host, int port, bool remote_allowed, Server *replaces)
@@ -65,7 +65,7 @@ open_listener(const char *host, int port, bool remote_allowed, Server *replaces)
 
 		if (old >= 0)
 			close(old);
-		/* With no address it counts as moved, until another one listens. */
+		/* Without an address the server counts as moved, so that listening is tried again. */
 		free(replaces->address);
 		replaces->address = NULL;
 	}
@@ -93,7 +93,7 @@ ListenerStop(Server *s)
 
 	if (!s->http)
 		return;
-	/* None may be suspended when the library stops. */
+	/* No connection may be suspended when the library stops. */
 	dlist_foreach(iter, &s->clients)
 	{
 		Client	   *c = dlist_container(Client, node, iter.cur);
@@ -106,7 +106,7 @@ ListenerStop(Server *s)
 	front.wait_set_stale = true;
 }
 
-/* What the library keeps of a request line and headers, and our answer's. */
+/* Memory of a connection in the library: a request line and its headers, and the headers of our answer. */
 static size_t
 main_pool_bytes(void)
 {
@@ -141,8 +141,8 @@ start_server(Server *s, int fd, const char *host, int port)
 }
 
 /*
- * Follow the settings.  Connections that the old server has are not cut off:
- * it goes on without a listening socket until they are idle.
+ * Connections of a server that is replaced are not cut off: the server goes on
+ * without a listening socket until they are idle.
  */
 void
 ListenersAdjust(void)

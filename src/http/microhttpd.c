@@ -34,13 +34,13 @@ typedef struct Connection
 } Connection;
 
 /*
- * The library ends strings with a NUL where it found their end, and takes what
- * lies before the first NUL for the whole: one that a client sent goes unseen.
- * But its strings lie in the buffer as the bytes came, so those of the request
- * line must stand one byte behind each other.  Before 1.0 that is so with headers
- * too, and it ends lines at a bare LF and joins a header of several lines: there
- * each must begin two bytes behind the one before, for CR LF.  Later versions
- * look after headers themselves.
+ * Finds a NUL or a bare LF that a client sent in the head of a request.  The library
+ * writes a NUL behind each string that it finds, and so its strings seem to end at
+ * a client's NUL.  But they lie in its buffer as the bytes came.  So the next string
+ * of the request line must begin one byte behind the end of the one before.  Before
+ * 1.0 the same goes for headers, where the library also ends lines at a bare LF and
+ * joins a header of several lines: each must begin two bytes, for CR LF, behind the
+ * one before.  From 1.0 on the library refuses such headers itself.
  */
 typedef struct Collector
 {
@@ -176,7 +176,7 @@ on_request(void *arg, struct MHD_Connection *conn, const char *url, const char *
 		}
 		MHD_get_connection_values_n(conn, MHD_HEADER_KIND, collect_header, &collector);
 
-		/* Behind the last header, its CR LF and that of the empty line: the end of what the library took for the head. */
+		/* The end of the head by the library's count: behind the last header, its CR LF and the CR LF of the empty line. */
 		if (collector.expected && !request.stray_bytes)
 		{
 			const union MHD_ConnectionInfo *info = MHD_get_connection_info(conn, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);

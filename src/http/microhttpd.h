@@ -1,7 +1,7 @@
 /*
  * microhttpd.h
- *	  The only door to libmicrohttpd: connections and their bytes on this side,
- *	  everything that HTTP means here on the other.
+ *	  The only file that calls libmicrohttpd.  It has connections and their bytes;
+ *	  what a request means is decided by the hooks.
  *
  * The library runs in external epoll mode without threads: all of it happens
  * inside http_server_run, which calls the hooks.  Hooks must return; nothing
@@ -29,8 +29,8 @@ typedef struct MHD_Connection HttpConnection;
 
 typedef enum HttpVerdict
 {
-	HTTP_GO_ON,					/* give me what follows */
-	HTTP_WAIT,					/* complete only: suspended until http_resume, then complete again */
+	HTTP_GO_ON,					/* read on */
+	HTTP_WAIT,					/* from complete only: suspend until http_resume(), then call complete again */
 	HTTP_REPLIED,				/* http_reply was called */
 	HTTP_CLOSE					/* close the connection now */
 } HttpVerdict;
@@ -44,7 +44,10 @@ typedef struct HttpHooks
 	HttpVerdict (*body) (void *client, const char *data, size_t len);
 	HttpVerdict (*complete) (void *client);
 
-	/* The answer is out, or never will be; its status, or 0: the library itself may have answered. */
+	/*
+	 * The request is over.  sent: the answer is out.  status is the answer's, which
+	 * may be one of the library itself, or 0: there was none.
+	 */
 	void		(*finished) (void *client, int status, bool sent);
 	void		(*closed) (void *client);
 	void		(*panic) (const char *file, unsigned line, const char *reason);

@@ -12,8 +12,8 @@
 #include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
 
-/* What PostgreSQL does with the keys of an object cannot be interrupted. */
-#define MAX_JSON_VALUES		100000	/* of a metadata or a filter */
+/* Most values in metadata or a filter: PostgreSQL sorts the keys of an object without a check for interrupts. */
+#define MAX_JSON_VALUES		100000
 
 void pg_attribute_noreturn()
 ReadMalformed(const JsonReader *json)
@@ -33,7 +33,7 @@ ReadPlaceName(const ReadPlace *place, const char *field)
 	return psprintf("%s[%d].%s", place->array, place->index, field);
 }
 
-/* What came from the client, checked UTF-8, as the database has it. */
+/* A text of the client, which has been checked to be UTF-8, in the database's encoding. */
 static char *
 to_server(char *text)
 {
@@ -158,7 +158,7 @@ ReadVector(JsonReader *json, const ReadPlace *place, const char *field)
 	return vector;
 }
 
-/* Numbers and values that would grow when they are stored or shown. */
+/* Refuse what would become much larger when it is stored or shown: long numbers, and too many values. */
 static void
 check_stored(JsonReader *json, const ReadPlace *place, const char *field)
 {
@@ -179,7 +179,7 @@ check_stored(JsonReader *json, const ReadPlace *place, const char *field)
 		ApiWrongShape("%s has %zu values, more than %d", ReadPlaceName(place, field), json->values, MAX_JSON_VALUES);
 }
 
-/* An object as jsonb; 0 when it is null.  What it takes to read it is freed, which is many times the result. */
+/* An object as jsonb; 0 when it is null.  Parsing takes many times the memory of the result, which is freed here. */
 Datum
 ReadJsonb(JsonReader *json, const ReadPlace *place, const char *field)
 {
@@ -209,7 +209,7 @@ ReadBegin(const ApiRequest *request, JsonReader *json)
 		ApiRefuse(400, ERRCODE_INVALID_TEXT_REPRESENTATION, "the body is empty; it must be a JSON object");
 	if (memchr(request->body, '\0', request->body_len))
 		ApiRefuse(400, ERRCODE_INVALID_TEXT_REPRESENTATION, "the body holds a NUL");
-	/* What is taken out of it is converted, not the whole. */
+	/* The body stays UTF-8; each text that is taken out of it is converted. */
 	pg_verify_mbstr(PG_UTF8, request->body, request->body_len, false);
 	json_begin(json, request->body, request->body_len);
 	if (json_peek(json) == JSON_NONE)

@@ -37,7 +37,7 @@ ReplyHeaders(Request *r, const char *const *pairs)
 	return r->answer_headers != NULL;
 }
 
-/* What the browser is told goes behind the answer's own headers; false: no memory. */
+/* Put the headers for the browser behind the answer's own; false: no memory. */
 static bool
 append_site_headers(Request *r)
 {
@@ -108,7 +108,6 @@ ReplyText(Request *r, int status, const char *type, const char *text)
 	r->state = REQUEST_ANSWERED;
 }
 
-/* Hand the answer to the library, within a hook. */
 HttpVerdict
 ReplySend(Client *c)
 {
@@ -148,7 +147,7 @@ ReplyRaw(Client *c, int status, const char *reason, const char *message, const c
 		snprintf(head, sizeof(head),
 				 "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n",
 				 status, reason, surface->error_type, len);
-		/* A client that does not take these few bytes gets none. */
+		/* If the socket's buffer has no room for these few bytes, the client gets no answer. */
 		if (send(c->fd, head, strlen(head), MSG_DONTWAIT | MSG_NOSIGNAL | MSG_MORE) == (ssize_t) strlen(head))
 		{
 			if (send(c->fd, body, len, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
@@ -163,7 +162,6 @@ ReplyRaw(Client *c, int status, const char *reason, const char *message, const c
 	}
 }
 
-/* One line in the log for each request that is done. */
 void
 ReplyLog(Client *c, Request *r, bool sent)
 {
@@ -188,7 +186,7 @@ ReplyLog(Client *c, Request *r, bool sent)
 			 errhidestmt(true), errhidecontext(true)));
 }
 
-/* What a browser is told of the page that it asks for; false: no memory. */
+/* Make the headers that tell a browser whether its page may read the answer (CORS). */
 bool
 ReplySiteHeaders(Request *r, const SiteResult *site)
 {
@@ -223,7 +221,10 @@ ReplySiteHeaders(Request *r, const SiteResult *site)
 	return r->site_headers != NULL;
 }
 
-/* What an executor said about collections, if one did, goes below our own text. */
+/*
+ * The front's own counters, and below them the text about collections: what an
+ * executor has just answered, or else what one answered last.
+ */
 void
 ReplyMetrics(Request *r)
 {
@@ -236,7 +237,7 @@ ReplyMetrics(Request *r)
 	}
 	free(r->answer);
 
-	/* What is told of buffers is not to have this request in it. */
+	/* The number of buffered bytes is to be without this request's own. */
 	front.counters.buffered -= r->counted;
 	r->counted = 0;
 	r->answer = MetricsText(&front.counters, front.shared, front.worker_busy, http_library_version(), front.collections_text, front.collections_text_len, &r->answer_len);

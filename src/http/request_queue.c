@@ -15,8 +15,8 @@ QueueInit(void)
 }
 
 /*
- * The network that gives up a place of a full queue to one more request of
- * another: that with most, if it keeps no fewer than the other then has; or NULL.
+ * The network with most requests in the queue loses one, unless it would then have
+ * fewer than the network that asks has with its new one.
  */
 Network *
 QueueFindPlace(const Network *asks)
@@ -46,7 +46,6 @@ QueueLeave(Request *r)
 		dlist_delete(&network->turn_node);
 }
 
-/* The request whose turn it is, no longer in the queue; NULL when none waits. */
 Request *
 QueueNext(void)
 {
@@ -75,7 +74,6 @@ QueueRefuse(Request *r)
 	ReplyError(r, 503, "53400", "too many requests are waiting", "The limit is the setting vecdb.http_max_queue.");
 }
 
-/* Have a request wait for an executor; false: it is answered instead. */
 bool
 QueueEnter(Request *r)
 {

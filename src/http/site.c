@@ -2,9 +2,9 @@
  * site.c
  *	  Which pages may call us: Host, Origin and Sec-Fetch-Site.
  *
- * Host is of RFC 9110, 7.2; Origin of RFC 6454, 7; the rest of Fetch and Fetch
- * Metadata.  An address in Host can only be the one that the browser connected
- * to, so that of the connection is ours; a name can be anybody's.
+ * Host is defined in RFC 9110, 7.2, Origin in RFC 6454, 7, the other headers in the
+ * standards Fetch and Fetch Metadata.  If Host is an address, the browser has
+ * connected to it, so the address of the connection is ours; a name may be anybody's.
  */
 #include "http/site.h"
 
@@ -224,7 +224,7 @@ check_host(Text authority, const SiteRules *rules, SiteResult *result)
 
 	if (!split_authority(authority, &host, &port))
 	{
-		/* Of an empty one only "*" can say that it is ours. */
+		/* An empty Host is ours only where the setting is "*". */
 		if (authority.len == 0 && has_all(rules->hosts))
 			return true;
 		return refuse(result, authority.len == 0 ? 421 : 400, "", authority, " is not a host name", HINT_HOST);
@@ -238,7 +238,7 @@ check_host(Text authority, const SiteRules *rules, SiteResult *result)
  * Origins
  */
 
-/* A page that came from us, by the name it calls us by: scheme://authority, or the scheme's port left out. */
+/* Does the page come from us?  Then its origin is scheme://authority; the scheme's own port may be left out. */
 static bool
 is_own_origin(Text origin, Text authority)
 {
@@ -333,7 +333,7 @@ site_check(const GuardRequest *request, const GuardResult *guard, const SiteRule
 	/* HTTP/1.0, which no browser speaks, may come without. */
 	if (has_host && !check_host(host, rules, result))
 		return;
-	/* RFC 9112, 3.2.2: what the target says goes before Host. */
+	/* RFC 9112, 3.2.2: an authority in the target counts in place of Host. */
 	if (guard->authority)
 	{
 		host = (Text) {guard->authority, guard->authority_len};

@@ -2,12 +2,13 @@
  * site.h
  *	  Which pages may call us: Host, Origin and Sec-Fetch-Site.
  *
- * A browser sends requests to this machine for any page that its user looks at.
- * What such a page must not get is kept from it by the browser, as long as we say
- * whose we are: so a request is refused that calls us by a name which is not
- * ours (a name that an attacker points at this machine, DNS rebinding), and one
- * by which a page of another origin would do something.  Programs that are no
- * browsers send none of these headers but Host.
+ * A browser sends requests to this machine for any page that its user looks at, and
+ * keeps the answers from pages of another origin.  That leaves two ways for a hostile
+ * page.  Its own name may point at this machine (DNS rebinding), so that the browser
+ * takes our answers for its own: a request whose Host is no name of ours is refused.
+ * And a request may change something, whoever reads the answer: a request of that
+ * kind from a page of another origin is refused.  Programs that are no browsers send
+ * none of these headers but Host.
  *
  * Plain C: nothing of PostgreSQL, nothing of the HTTP library.
  */
@@ -24,7 +25,7 @@ typedef struct SiteRules
 {
 	const char *hosts;			/* names that are ours too, separated by commas; "*": all */
 	const char *origins;		/* of pages that may call us, likewise */
-	const char *listen;			/* the address that we were told to listen on */
+	const char *listen;			/* the address of vecdb.http_listen */
 	const struct sockaddr *local;	/* the address that the connection came to; NULL: unknown */
 } SiteRules;
 
@@ -39,9 +40,8 @@ typedef struct SiteResult
 } SiteResult;
 
 /*
- * Check a request that has passed guard_check.  Whose Host it has is asked of
- * all; of what kind of page it comes from, of all but what only reads and whose
- * answer the browser keeps from that page.
+ * Check a request that has passed guard_check().  Its Host must always be ours.  The
+ * page that it comes from matters only if the request does more than read.
  */
 extern void site_check(const GuardRequest *request, const GuardResult *guard, const SiteRules *rules, SiteResult *result);
 

@@ -10,7 +10,7 @@
 
 int			ApiErrorStatus;
 
-/* The message, of which a value that was shown may have been cut within a character. */
+/* The message, cut to its size, but not within a character. */
 static char *pg_attribute_printf(1, 0)
 message_of(const char *format, va_list args)
 {
@@ -34,7 +34,6 @@ ApiRefuse(int status, int sqlstate, const char *format,...)
 	ereport(ERROR, (errcode(sqlstate), errmsg_internal("%s", message)));
 }
 
-/* More than one body may hold. */
 void
 ApiTooMany(const char *format,...)
 {
@@ -95,7 +94,7 @@ ApiHeader(ApiAnswer *answer, const char *name, const char *value)
 	appendBinaryStringInfo(&answer->headers, value, strlen(value) + 1);
 }
 
-/* A function of somebody's may raise a message of any length; so much of it is shown. */
+/* Most bytes of an error's text that are shown: a user's function may raise a message of any length. */
 #define MAX_ERROR_TEXT			8192
 
 static const char *

@@ -3,10 +3,10 @@
  *	  The errors that every vector type shares: dimensions and elements out of
  *	  bounds.
  *
- * A message that applications and object-relational mappers match on keeps
- * pgvector's wording; what it lacks stands in the detail and the hint.  The
- * tests are inline, the reports out of line, so that a distance pays for one
- * comparison only.
+ * Applications and object-relational mappers match on primary messages, so these
+ * keep pgvector's wording; what the wording lacks is in the detail and the hint.
+ * The tests are inline and the reports are not, so that a distance function pays
+ * for one comparison only.
  */
 #ifndef VECDB_BOUNDS_H
 #define VECDB_BOUNDS_H

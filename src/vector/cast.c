@@ -21,8 +21,8 @@
 #include "vector/vector.h"
 
 /*
- * One numeric as element of a vector.  Its decimal digits are rounded once, by
- * the parser of literals; by way of double they would be rounded twice.
+ * One numeric as an element of a vector.  The parser of literals rounds its decimal
+ * digits once; through a double they would be rounded twice.
  */
 static double
 NumericElement(const char *type, bool is_half, Datum number, int index)

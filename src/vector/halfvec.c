@@ -2,7 +2,7 @@
  * halfvec.c
  *	  The type halfvec: text and binary forms, type modifier, dimensions.
  *
- * Parsing is in core/parse.c.  The binary form is pgvector's: int16 dim, int16
+ * Parsing is in core/vec/parse.c.  The binary form is pgvector's: int16 dim, int16
  * unused = 0, binary16[dim], all big endian.
  */
 #include "pgcompat.h"
@@ -34,10 +34,10 @@ NewHalfVector(int dim)
 }
 
 /*
- * A double rounded once, to the nearest half; half_from_float() of a double
- * already rounded to float would round twice.  The step between is rounded to
- * odd: where float drops bits, the last bit that it keeps is made 1, which the
- * second rounding then takes for "a bit more than".
+ * A double rounded once, to the nearest half.  To round it to float and then to half
+ * would round twice.  So the step to float rounds to odd: it cuts the double off, and
+ * where that drops bits, it makes the last bit of the float 1.  The step to half then
+ * sees that the value lies above the cut.
  */
 half
 HalfFromDouble(double value)

@@ -3,7 +3,7 @@
  *	  Distance functions of vector and halfvec, the functions behind the
  *	  operators <->, <#>, <=> and <+>, and norms.
  *
- * The arithmetic is in core/distance.c; here are the dimension check and the
+ * The arithmetic is in core/vec/distance.c; here are the dimension check and the
  * choice of the kernel.  Results are float8 and never overflow: the largest
  * squared distance of two vectors is far within a double.  The cosine distance
  * of a zero vector is NaN, which sorts after every distance.

@@ -1,6 +1,6 @@
 /*
  * parse_error.c
- *	  Turns what core/parse.h found wrong in a literal or a binary form into an
+ *	  Turns what core/vec/parse.h found wrong in a literal or a binary form into an
  *	  error of the server.
  *
  * Primary messages are pgvector's where it has one, as applications match on

@@ -1,6 +1,6 @@
 /*
  * parse_error.h
- *	  Turns what core/parse.h found wrong in a literal or a binary form into an
+ *	  Turns what core/vec/parse.h found wrong in a literal or a binary form into an
  *	  error of the server.
  */
 #ifndef VECDB_PARSE_ERROR_H

@@ -426,7 +426,7 @@ sparsevec_cmp(PG_FUNCTION_ARGS)
 	PG_RETURN_INT32(CompareSparse(PG_GETARG_SPARSEVEC_P(0), PG_GETARG_SPARSEVEC_P(1)));
 }
 
-/* All but the varlena header: see the head of this file for why it will do. */
+/* Hash of all bytes but the varlena header: equal vectors have equal bytes, see the head of this file. */
 #define HASHED_BYTES(v) 	(const unsigned char *) &(v)->dim, (int) (VARSIZE(v) - offsetof(SparseVector, dim))
 
 PG_FUNCTION_INFO_V1(sparsevec_hash);
@@ -507,7 +507,7 @@ ArrayElementAsFloat(Oid type, Datum element, int index)
 	return value;
 }
 
-/* Rounded once from the decimal digits; by way of double it would be twice. */
+/* A numeric is rounded once, from its decimal digits; through a double it would be rounded twice. */
 static float
 NumericAsFloat(Datum number, int index)
 {
@@ -539,8 +539,8 @@ SparseNorm(const SparseVector *v)
 }
 
 /*
- * Order as of the dense vectors that they stand for, element by element, and
- * where one is a prefix of the other the shorter is less, as for arrays.
+ * The order of the dense vectors that the two stand for: by the first element that
+ * differs; if one vector is a prefix of the other, the shorter one is less.
  */
 static int
 CompareSparse(const SparseVector *a, const SparseVector *b)

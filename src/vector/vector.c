@@ -2,7 +2,7 @@
  * vector.c
  *	  The type vector: text and binary forms, type modifier, dimensions.
  *
- * Parsing is in core/parse.c.  The binary form is pgvector's: int16 dim, int16
+ * Parsing is in core/vec/parse.c.  The binary form is pgvector's: int16 dim, int16
  * unused = 0, float4[dim], all big endian.
  */
 #include "pgcompat.h"

@@ -144,7 +144,7 @@ NativePostCollection(const ApiRequest *request, ApiAnswer *answer)
 			appendStringInfo(&location, "%%%02X", (unsigned char) *p);
 	}
 	ApiHeader(answer, "Location", location.data);
-	/* Not read only: the statement is to see what was just made. */
+	/* Not read only, so that the statement sees the new table. */
 	NativeGetCollection(name, answer, false);
 }
 

@@ -32,7 +32,7 @@ typedef struct SearchBody
 	bool		has_ef_search;
 } SearchBody;
 
-/* Values are copies, not taken out of the TOAST table before they are shown. */
+/* A row that was found.  Its values are copies, which are detoasted only when they are shown. */
 typedef struct Hit
 {
 	Datum		id;
@@ -152,8 +152,8 @@ keep_column(uint64 row, int number, Oid type, bool *isnull)
 }
 
 /*
- * Take over what was found, best first, and keep the k best of all: so what is in
- * memory does not grow with the number of collections.
+ * Add what one collection gave, best first, and keep only the k best of all: memory
+ * does not grow with the number of collections.
  */
 static void
 collect_hits(Hits *self, int k, const CollectionListed *collection)
@@ -244,7 +244,7 @@ append_hit(StringInfo out, const Hit *hit)
 	bool		apart = (!hit->no_metadata && VARATT_IS_EXTERNAL(DatumGetPointer(hit->metadata))) ||
 		(!hit->no_id && VARATT_IS_EXTERNAL(DatumGetPointer(hit->id)));
 
-	/* The lock of the search may be gone, and with it the table, where the value is. */
+	/* The lock that the search took may be released, and the table with the value dropped since. */
 	if (apart)
 	{
 		table = try_relation_open(hit->collection->relid, AccessShareLock);

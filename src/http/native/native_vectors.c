@@ -19,8 +19,8 @@
 #define DEFAULT_COLLECTION	"default"
 
 /*
- * What one body may hold.  Rows and names cost more memory than their bytes, and a
- * table that is made takes several locks.
+ * The most rows and names of collections in one body.  A row takes more memory than
+ * its bytes, and each collection that has to be created takes several locks.
  */
 #define MAX_ROWS			100000
 #define MAX_NAMES			100
@@ -156,11 +156,11 @@ fit_collection(const Batch *batch, const BatchPart *part)
 	int			dimensions;
 	bool		created = false;
 
-	/* Another request may be making it; then it is there after the wait. */
+	/* Another request may be creating the collection; after the wait for its lock it exists. */
 	if (!OidIsValid(CollectionRelid(name)))
 		CollectionLockName(name);
 
-	/* What is no collection, or nothing that the caller may know of, the upsert refuses. */
+	/* The name belongs to something that is no collection, or that the caller may not read: the upsert refuses it. */
 	dimensions = CollectionDimensions(name);
 	if (dimensions == 0 && OidIsValid(CollectionRelid(name)))
 		return;

@@ -64,7 +64,7 @@
 
 PGDLLEXPORT void VecdbHttpExecutorMain(Datum arg);
 
-/* After an answer the executor waits for the front's signal, but no longer than this, before it looks into the queue. */
+/* After an answer, the longest wait for the front's signal before the executor looks into the queue. */
 #define LOOK_AGAIN_MS			100
 
 static const ApiSurface *const surfaces[NSURFACES] = {

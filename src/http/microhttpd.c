@@ -176,7 +176,7 @@ on_request(void *arg, struct MHD_Connection *conn, const char *url, const char *
 		}
 		MHD_get_connection_values_n(conn, MHD_HEADER_KIND, collect_header, &collector);
 
-		/* The end of the head by the library's count: behind the last header, its CR LF and the CR LF of the empty line. */
+		/* The end of the head by the library's count: behind the last header, its CR LF and that of the empty line. */
 		if (collector.expected && !request.stray_bytes)
 		{
 			const union MHD_ConnectionInfo *info = MHD_get_connection_info(conn, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);

@@ -22,7 +22,8 @@ route_decode(const char *in, size_t len, bool plus_is_space, char *out)
 			int			high,
 						low;
 
-			if (len - i < 3 || (high = bytes_hex_digit(in[i + 1])) < 0 || (low = bytes_hex_digit(in[i + 2])) < 0 || high + low == 0)
+			if (len - i < 3 || (high = bytes_hex_digit(in[i + 1])) < 0 ||
+				(low = bytes_hex_digit(in[i + 2])) < 0 || high + low == 0)
 			{
 				if (out)
 					out[0] = '\0';

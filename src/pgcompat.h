@@ -182,6 +182,21 @@ HnswCountSearch(IndexScanDesc scan)
 #endif
 }
 
+#include "storage/buf_internals.h"
+#include "storage/bufmgr.h"
+
+/*
+ * Has this backend the shared buffer locked exclusively?  For assertions: 19 has buffer
+ * locks of their own, earlier ones a lightweight lock.
+ */
+#if PG_VERSION_NUM >= 190000
+#define BufferIsLockedExclusively(buffer) BufferIsLockedByMeInMode(buffer, BUFFER_LOCK_EXCLUSIVE)
+#else
+#define BufferIsLockedExclusively(buffer) \
+	(BufferIsLocal(buffer) || \
+	 LWLockHeldByMeInMode(BufferDescriptorGetContentLock(GetBufferDescriptor((buffer) - 1)), LW_EXCLUSIVE))
+#endif
+
 /* 18 gave vacuum_delay_point an argument. */
 #if PG_VERSION_NUM >= 180000
 #define vacuum_delay_point_compat() vacuum_delay_point(false)

@@ -152,7 +152,7 @@ BuildInitShared(BuildShared *shared, HnswIndex *index, Relation heap, IndexInfo 
 {
 	memset(shared, 0, sizeof(BuildShared));
 	shared->heap = RelationGetRelid(heap);
-	shared->rel = RelationGetRelid(index->rel);
+	shared->rel = RelationGetRelid(index->file.rel);
 	shared->concurrent = info->ii_Concurrent;
 	shared->scalar_bits = scalar_bits;
 	shared->memory_limit = (Size) maintenance_work_mem * 1024;
@@ -210,7 +210,8 @@ define_index(Relation rel)
 				 errmsg("column cannot have more than %d dimensions for hnsw index", most),
 				 errdetail("It has %d.", dim)));
 
-	index->rel = rel;
+	index->file.rel = rel;
+	index->file.form = &HnswForm;
 	index->context = CurrentMemoryContext;
 	index->element = opclass->element;
 	index->metric = opclass->metric;

@@ -66,9 +66,9 @@ BuildSampleCenter(HnswIndex *index, Relation heap, IndexInfo *info)
 	sample.n = 0;
 	step = Max(nblocks / 64, 1);
 	for (BlockNumber block = 0; block < nblocks && sample.n < SAMPLE_VALUES; block += step)
-		table_index_build_range_scan(heap, index->rel, info, false, false, false, block, 1, sample_row, &sample, NULL);
+		table_index_build_range_scan(heap, index->file.rel, info, false, false, false, block, 1, sample_row, &sample, NULL);
 	for (BlockNumber block = 0; block < nblocks && sample.n == 0; block += 64)
-		table_index_build_range_scan(heap, index->rel, info, false, false, false, block,
+		table_index_build_range_scan(heap, index->file.rel, info, false, false, false, block,
 									 Min(64, nblocks - block), sample_row, &sample, NULL);
 	if (sample.n > 0)
 	{

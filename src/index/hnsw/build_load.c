@@ -21,14 +21,14 @@ write_value(BuildState *state, const HnswStored *stored, ItemPointer tid)
 	HnswIndex  *index = state->index;
 	const HnswLayout *layout = &index->layout[HNSW_BASE];
 	HnswStored	on_page = *stored;
-	HnswChunkRef chunks;
+	IndexChunkRef chunks;
 	Page		page;
 	HnswNode   *node;
 	int			slot;
 
 	if (layout->value_form == HNSW_VALUE_CHUNKS)
 	{
-		chunks = HnswWriteChunks(index, stored, false);
+		chunks = ChunksWrite(&index->file, stored->bytes, stored->nbytes, false);
 		on_page.bytes = (const char *) &chunks;
 	}
 	if (BufferIsValid(state->page))
@@ -42,8 +42,8 @@ write_value(BuildState *state, const HnswStored *stored, ItemPointer tid)
 	}
 	if (!BufferIsValid(state->page))
 	{
-		state->page = HnswExtend(state->rel, MAIN_FORKNUM, 1 + layout->tail_pages);
-		HnswInitPage(BufferGetPage(state->page), HNSW_PAGE_BASE);
+		state->page = IndexExtend(state->rel, MAIN_FORKNUM, 1 + layout->tail_pages);
+		IndexInitPage(BufferGetPage(state->page), &HnswForm, HNSW_PAGE_BASE);
 	}
 	HnswWriteTail(index, HNSW_BASE, BufferGetBlockNumber(state->page), &on_page, false);
 	page = BufferGetPage(state->page);

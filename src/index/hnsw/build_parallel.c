@@ -79,7 +79,7 @@ BuildCanShare(HnswIndex *index, Relation heap, int scalar_bits)
 		return true;
 	ereport(NOTICE,
 			(errmsg("index \"%s\" is built without parallel workers, for there is too little dynamic shared memory",
-					RelationGetRelationName(index->rel)),
+					RelationGetRelationName(index->file.rel)),
 			 errdetail("They would share up to %.0f MB, and " UINT64_FORMAT " MB are left.",
 					   ceil(need / (1024 * 1024)), room / (1024 * 1024)),
 			 errhint("Give it more (of a container by --shm-size), or lower maintenance_work_mem.")));

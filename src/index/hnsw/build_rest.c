@@ -35,7 +35,7 @@ BuildLinkRest(BuildState *state)
 
 				LockBuffer(buffer, BUFFER_LOCK_SHARE);
 				page = BufferGetPage(buffer);
-				if (HnswReadKind(index, buffer) == HNSW_PAGE_BASE && slot < HnswPageSlots(page, layout))
+				if (IndexReadKind(&index->file, buffer) == HNSW_PAGE_BASE && slot < HnswPageSlots(page, layout))
 				{
 					node = HnswPageNode(page, layout, slot);
 					if (node->flags & HNSW_NODE_UNLINKED)

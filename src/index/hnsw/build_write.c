@@ -37,10 +37,10 @@ BuildPrepareWrite(BuildState *state)
 	shared->upper_block = RelationGetNumberOfBlocks(state->rel);
 	for (uint32 first = 0; first < nupper; first += layout->slots)
 	{
-		Buffer		buffer = HnswExtend(state->rel, MAIN_FORKNUM, 1 + layout->tail_pages);
+		Buffer		buffer = IndexExtend(state->rel, MAIN_FORKNUM, 1 + layout->tail_pages);
 		Page		page = BufferGetPage(buffer);
 
-		HnswInitPage(page, HNSW_PAGE_UPPER);
+		IndexInitPage(page, &HnswForm, HNSW_PAGE_UPPER);
 		((PageHeader) page)->pd_lower += Min(nupper - first, layout->slots) * layout->slot_bytes;
 		MarkBufferDirty(buffer);
 		UnlockReleaseBuffer(buffer);
@@ -75,7 +75,7 @@ load_floats(BuildState *state, BuildNode *node, const float *own, float *out)
 		Buffer		buffer = HnswReadNode(index, node->ref, HNSW_BASE, BUFFER_LOCK_SHARE, &stored);
 
 		if (stored == NULL)
-			HnswCorrupt(index->rel, HnswRefBlock(node->ref), "A node that was written to it is not there.");
+			HnswCorrupt(index->file.rel, HnswRefBlock(node->ref), "A node that was written to it is not there.");
 		packed12_load((const uint8 *) HnswReadValue(index, buffer, stored, HNSW_BASE, &bytes), index->padded, stored->scale, out);
 		UnlockReleaseBuffer(buffer);
 	}
@@ -102,14 +102,14 @@ write_links(BuildState *state, BuildNode *node, int level)
 	/* the node's own value, from level 0 */
 	buffer = HnswReadNode(index, node->ref, HNSW_BASE, BUFFER_LOCK_SHARE, &stored);
 	if (stored == NULL)
-		HnswCorrupt(index->rel, HnswRefBlock(node->ref), "A node that was written to it is not there.");
+		HnswCorrupt(index->file.rel, HnswRefBlock(node->ref), "A node that was written to it is not there.");
 	memset(&value, 0, sizeof(value));
 	value.scale = stored->scale;
 	value.error = node->error;
 	value.norm = stored->norm;
 	if (layout->value_form == HNSW_VALUE_CHUNKS)
 	{
-		value.nbytes = sizeof(HnswChunkRef);
+		value.nbytes = sizeof(IndexChunkRef);
 		value.bytes = memcpy(palloc(value.nbytes), HnswNodeValue(stored, &index->layout[HNSW_BASE]), value.nbytes);
 	}
 	else
@@ -153,7 +153,7 @@ write_links(BuildState *state, BuildNode *node, int level)
 
 	if (level > 0)
 		HnswWriteTail(index, kind, HnswRefBlock(ref), &value, false);
-	buffer = ReadBuffer(index->rel, HnswRefBlock(ref));
+	buffer = ReadBuffer(index->file.rel, HnswRefBlock(ref));
 	LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
 	memcpy(HnswPageNode(BufferGetPage(buffer), layout, HnswRefSlot(ref)), image, layout->slot_bytes);
 	MarkBufferDirty(buffer);
@@ -210,17 +210,17 @@ void
 BuildListFreeSlots(HnswIndex *index)
 {
 	const HnswLayout *layout = &index->layout[HNSW_BASE];
-	BlockNumber nblocks = RelationGetNumberOfBlocks(index->rel);
+	BlockNumber nblocks = RelationGetNumberOfBlocks(index->file.rel);
 
 	for (BlockNumber block = 1; block < nblocks; block++)
 	{
-		Buffer		buffer = ReadBuffer(index->rel, block);
+		Buffer		buffer = ReadBuffer(index->file.rel, block);
 		Page		page = BufferGetPage(buffer);
 		bool		room = false;
 
 		CHECK_FOR_INTERRUPTS();
 		LockBuffer(buffer, BUFFER_LOCK_SHARE);
-		if (HnswReadKind(index, buffer) == HNSW_PAGE_BASE)
+		if (IndexReadKind(&index->file, buffer) == HNSW_PAGE_BASE)
 		{
 			int			n = HnswPageSlots(page, layout);
 
@@ -230,6 +230,6 @@ BuildListFreeSlots(HnswIndex *index)
 		}
 		UnlockReleaseBuffer(buffer);
 		if (room)
-			HnswListPage(index, block, HNSW_PAGE_BASE, false);
+			FreeRoomList(&index->file, block, HNSW_PAGE_BASE, false);
 	}
 }

@@ -305,27 +305,27 @@ static void
 check_pages(Check *self)
 {
 	HnswIndex  *index = self->index;
-	BlockNumber nblocks = RelationGetNumberOfBlocks(index->rel);
+	BlockNumber nblocks = RelationGetNumberOfBlocks(index->file.rel);
 
 	for (BlockNumber block = 1; block < nblocks; block++)
 	{
-		Buffer		buffer = ReadBuffer(index->rel, block);
+		Buffer		buffer = ReadBuffer(index->file.rel, block);
 		Page		page;
 		HnswRef		refs[HNSW_MAX_SLOTS];
 		int			nrefs = 0;
-		int			kind = HNSW_PAGE_META;
+		int			kind = INDEX_PAGE_META;
 
 		CHECK_FOR_INTERRUPTS();
 		LockBuffer(buffer, BUFFER_LOCK_SHARE);
 		page = BufferGetPage(buffer);
 		if (!PageIsNew(page))
 		{
-			const char *fault = HnswPageFault(page);
+			const char *fault = IndexPageFault(&HnswForm, page);
 
 			if (fault != NULL)
 				report(self, block, 0, "%s", fault);
 			else
-				kind = HnswPageGetOpaque(page)->kind;
+				kind = IndexPageGetOpaque(page)->kind;
 		}
 		if (kind == HNSW_PAGE_BASE || kind == HNSW_PAGE_UPPER)
 		{
@@ -365,7 +365,7 @@ check_entry(Check *self)
 	if (level < 0)
 	{
 		if (hash_get_num_entries(self->rows) > 0)
-			report(self, HNSW_META_BLOCK, 0, "index has rows, and no entry point");
+			report(self, INDEX_META_BLOCK, 0, "index has rows, and no entry point");
 		return;
 	}
 	node = copy_node(self, entry, level > 0 ? HNSW_UPPER : HNSW_BASE, NULL, NULL);
@@ -376,11 +376,11 @@ check_entry(Check *self)
 
 		HnswReadEntry(self->index, &again, &level_again);
 		if (again == entry)
-			report(self, HNSW_META_BLOCK, 0, "entry point (%u,%d), generation %d, is not a node",
+			report(self, INDEX_META_BLOCK, 0, "entry point (%u,%d), generation %d, is not a node",
 				   HnswRefBlock(entry), HnswRefSlot(entry), HnswRefGeneration(entry));
 	}
 	else if (node->level != level)
-		report(self, HNSW_META_BLOCK, 0, "entry point is of level %d, not %d", node->level, level);
+		report(self, INDEX_META_BLOCK, 0, "entry point is of level %d, not %d", node->level, level);
 }
 
 /*
@@ -537,14 +537,14 @@ check_row(Relation rel, ItemPointer tid, Datum *values, bool *isnull, bool alive
 static void
 check_rows(Check *self)
 {
-	IndexInfo  *info = BuildIndexInfo(self->index->rel);
+	IndexInfo  *info = BuildIndexInfo(self->index->file.rel);
 
 	/*
 	 * By the snapshot that was there before the first page was read: what it
 	 * sees was in the index then, and stays while it is held.
 	 */
 	info->ii_Concurrent = true;
-	table_index_build_scan(self->heap, self->index->rel, info, true, false, check_row, self,
+	table_index_build_scan(self->heap, self->index->file.rel, info, true, false, check_row, self,
 						   VecdbBeginScan(self->heap, GetActiveSnapshot()));
 }
 

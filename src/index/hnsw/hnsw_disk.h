@@ -5,13 +5,13 @@
  * All integers are of the machine's own order.  Whoever changes a struct here raises
  * HNSW_VERSION: an index of another version is refused when it is opened.
  *
- *	block 0			page head, HnswMeta, HnswPageOpaque
+ *	block 0			page head, HnswMeta, IndexPageOpaque (index_file.h)
  *	from block 1	the centre's floats, HNSW_CENTER_FLOATS a page (coded indexes)
  *	then			pages of slots (of level 0, or of the levels above), each slot an
  *					HnswNode with the parts that HnswLayout places behind it; tails of
- *					values after such a page; pages of HnswChunks
+ *					values after such a page; pages of IndexChunks (chunk.h)
  *
- * Nothing here is to be believed of a page before sound.c has looked at it.
+ * Nothing here is to be believed of a page before sound.c and index_file.c have looked at it.
  */
 #ifndef HNSW_DISK_H
 #define HNSW_DISK_H
@@ -21,6 +21,8 @@
 #include "access/transam.h"
 #include "core/vec/bfloat16.h"
 #include "core/vec/code.h"
+#include "index/chunk.h"
+#include "index/free_room.h"
 #include "storage/bufpage.h"
 #include "storage/itemptr.h"
 
@@ -95,7 +97,7 @@ typedef enum HnswValueForm
 {
 	HNSW_VALUE_PACKED12 = 1,	/* rotated and centred, core/packed12.h, times the node's scale */
 	HNSW_VALUE_RAW = 2,			/* the bytes that the distance function takes, fixed size */
-	HNSW_VALUE_CHUNKS = 3		/* a HnswChunkRef: bytes of any size on pages of their own */
+	HNSW_VALUE_CHUNKS = 3		/* a IndexChunkRef: bytes of any size on pages of their own */
 } HnswValueForm;
 
 /* The two kinds of graph node: level 0, and every level above. */
@@ -180,37 +182,12 @@ HnswNodeSetRemovedAt(HnswNode *node, FullTransactionId xid)
 	memcpy(node->tids, &value, sizeof(value));
 }
 
-/* Special space of every page. */
-typedef struct HnswPageOpaque
-{
-	BlockNumber next_free;		/* next page of the free list, or InvalidBlockNumber */
-	uint16		kind;			/* HnswPageKind */
-	uint16		flags;			/* HNSW_PAGE_* */
-	uint32		unused;
-	uint16		unused2;
-	uint16		page_id;		/* HNSW_PAGE_ID, for identification by tools */
-} HnswPageOpaque;
-
-StaticAssertDecl(sizeof(HnswPageOpaque) == 16, "HnswPageOpaque is stored");
-
-typedef enum HnswPageKind
-{
-	HNSW_PAGE_BASE = HNSW_BASE,	/* slots of level 0 */
-	HNSW_PAGE_UPPER = HNSW_UPPER,	/* slots of the levels above */
-	HNSW_PAGE_CHUNK = 2,		/* pieces of values */
-	HNSW_PAGE_KINDS = 3,		/* kinds with a free list */
-	HNSW_PAGE_TAIL = 3,			/* rest of the value of the slot some blocks before */
-	HNSW_PAGE_META = 4,
-	HNSW_PAGE_CENTER = 5,		/* floats of the centre */
-	HNSW_PAGE_NEW = 6			/* never stored: a page that was not written yet */
-} HnswPageKind;
+/* Kinds of page: index_file.h has those that every access method has. */
+#define HNSW_PAGE_BASE		HNSW_BASE	/* slots of level 0 */
+#define HNSW_PAGE_UPPER		HNSW_UPPER	/* slots of the levels above */
+#define HNSW_PAGE_CENTER	5	/* floats of the centre */
 
 #define HNSW_PAGE_ID		0xFF7C
-#define HNSW_PAGE_ON_FREE_LIST 0x0001
-
-#define HNSW_PAGE_ROOM (BLCKSZ - SizeOfPageHeaderData - MAXALIGN(sizeof(HnswPageOpaque)))
-
-#define HnswPageGetOpaque(page) ((HnswPageOpaque *) PageGetSpecialPointer(page))
 
 /* Slots are numbered from 0; those at or past this count were never used. */
 static inline int
@@ -235,30 +212,10 @@ HnswPageNode(Page page, const HnswLayout *layout, int slot)
 	((uint8 *) (node) + (layout)->code + (block) * code_block_bytes((layout)->bits, (layout)->dc))
 #define HnswNodeValue(node, layout)		((char *) (node) + (layout)->value)
 
-/* A piece of a value of its own size, an item of a chunk page. */
-typedef struct HnswChunkRef
-{
-	uint32		bytes;			/* of the whole value */
-	ItemPointerData first;
-	uint16		unused;
-} HnswChunkRef;
-
-StaticAssertDecl(sizeof(HnswChunkRef) == 12, "HnswChunkRef is stored");
-
-typedef struct HnswChunk
-{
-	ItemPointerData next;		/* invalid in the last one */
-	uint16		unused;
-	char		bytes[FLEXIBLE_ARRAY_MEMBER];
-} HnswChunk;
-
-StaticAssertDecl(offsetof(HnswChunk, bytes) == 8, "HnswChunk is stored");
-
 #define HNSW_MAGIC			0x564e5357
 #define HNSW_VERSION		2
-#define HNSW_META_BLOCK		0
 #define HNSW_CENTER_BLOCK	1	/* the centre's pages follow the meta page */
-#define HNSW_CENTER_FLOATS	(HNSW_PAGE_ROOM / sizeof(float))	/* on one page */
+#define HNSW_CENTER_FLOATS	(INDEX_PAGE_ROOM / sizeof(float))	/* on one page */
 
 typedef struct HnswMeta
 {
@@ -278,8 +235,7 @@ typedef struct HnswMeta
 	uint64		seed;			/* of the rotation */
 	HnswRef		entry;
 	int32		entry_level;	/* -1: empty */
-	BlockNumber insert_page[HNSW_PAGE_KINDS];	/* page that took the last new node */
-	BlockNumber free_page[HNSW_PAGE_KINDS]; /* heads of the free lists */
+	FreeRoom	room;
 	HnswLayout	layout[2];
 } HnswMeta;
 

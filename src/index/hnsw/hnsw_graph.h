@@ -101,11 +101,9 @@ HnswBitSet(uint8 *bits, int i, bool on)
 
 /* insert.c */
 extern int	HnswLevelOf(ItemPointer tid, int m);
-extern Buffer HnswAllocate(HnswIndex *index, int kind, bool log, int *slot);
 extern void HnswFillNode(HnswIndex *index, int kind, HnswNode *node, int level, const HnswStored *stored,
 						 HnswRef down, const HnswNeighbor *neighbors, int nneighbors);
 extern void HnswWriteTail(HnswIndex *index, int kind, BlockNumber head, const HnswStored *stored, bool log);
-extern HnswChunkRef HnswWriteChunks(HnswIndex *index, const HnswStored *stored, bool log);
 extern void HnswLinkNode(HnswIndex *index, HnswSearch *search, const HnswValue *value, ItemPointer tid,
 						 HnswRef existing, bool log);
 extern float HnswCenterAndUnit(const float *first, int dim, float *center);

@@ -11,11 +11,12 @@
 
 #include "pgcompat.h"
 
-#include "access/generic_xlog.h"
 #include "core/vec/packed12.h"
 #include "core/vec/rotation.h"
 #include "index/hnsw/hnsw_disk.h"
+#include "index/index_file.h"
 #include "index/opclass.h"
+#include "index/page_change.h"
 #include "storage/bufmgr.h"
 #include "storage/lwlock.h"
 #include "utils/rel.h"
@@ -30,7 +31,7 @@
  */
 typedef struct HnswIndex
 {
-	Relation	rel;
+	IndexFile	file;			/* first, for callbacks of HnswForm get it as theirs */
 	HnswElement element;
 	HnswMetric	metric;
 	CodeMetric	code_metric;
@@ -47,43 +48,21 @@ typedef struct HnswIndex
 	HnswLayout	layout[2];
 	LWLock	   *build_lock;		/* stands for the lock on the meta block while an index is built */
 	HnswRef		prefetched;		/* HnswReadNode need not ask for its memory: that was done */
-	int64		pages_read;		/* for nodes and the rest of their values, the same one each time anew */
-	BlockNumber nblocks;		/* the index had at least so many when somebody looked last */
 	char	   *scratch;		/* for values that stand on several pages; made when first needed */
 	uint32		scratch_bytes;
 	MemoryContext context;		/* holds all of it */
 	bool		repairing;		/* VACUUM: links to dead nodes give way, be they pinned */
 } HnswIndex;
 
-/*
- * A change of up to four pages that is logged as one record, or, while an index
- * is built, not logged at all (the build logs whole pages at its end).  The
- * caller holds exclusive locks on the buffers until the change has ended.
- */
-typedef struct HnswChange
-{
-	Relation	rel;
-	GenericXLogState *state;	/* NULL: not logged */
-	Buffer		buffers[MAX_GENERIC_XLOG_PAGES];
-	int			nbuffers;
-} HnswChange;
-
-extern void HnswChangeBegin(HnswChange *change, Relation rel, bool log);
-extern Page HnswChangePage(HnswChange *change, Buffer buffer, bool fresh);
-extern void HnswChangeEnd(HnswChange *change);
-
 /* page.c */
 extern HnswIndex *HnswOpen(Relation rel, MemoryContext context);
 extern void HnswReadEntry(HnswIndex *index, HnswRef *entry, int *level);
-extern void HnswInitPage(Page page, HnswPageKind kind);
 extern void HnswCreateMeta(Relation rel, ForkNumber fork, const HnswIndex *index, bool log);
 extern void HnswSetCenter(HnswIndex *index, const float *center, float unit, bool log);
-extern Buffer HnswExtend(Relation rel, ForkNumber fork, int pages);
 extern Buffer HnswTryReadNode(HnswIndex *index, HnswRef ref, int kind, int lockmode, HnswNode **node, const char **fault);
 extern Buffer HnswReadNode(HnswIndex *index, HnswRef ref, int kind, int lockmode, HnswNode **node);
 extern void HnswPrefetchNode(HnswIndex *index, HnswRef ref, int kind);
 extern void HnswPrefetchRecent(HnswIndex *index, HnswRef ref);
-extern void HnswListPage(HnswIndex *index, BlockNumber block, int kind, bool log);
 extern void HnswUpdateEntry(HnswIndex *index, HnswRef entry, int level, HnswRef replaced, bool log);
 
 /* layout.c */
@@ -94,22 +73,11 @@ extern int	HnswMostDimensions(HnswElement element);
 extern uint32 HnswCenterPages(const HnswIndex *index);
 extern bool HnswLayoutIsSound(const HnswIndex *index, int kind, const HnswLayout *layout);
 
-/* sound.c: nothing that a page says is a size or a place before these looked at it */
+/* sound.c: nothing that a page says is a size or an offset before these looked at it */
+extern const IndexForm HnswForm;
 extern void HnswCorrupt(Relation rel, BlockNumber block, const char *what) pg_attribute_noreturn();
-extern const char *HnswPageFault(Page page);
 extern const char *HnswNodeFault(const HnswIndex *index, int kind, const HnswNode *node);
 extern const char *HnswMetaFault(Relation rel, const HnswMeta *meta);
-extern int	HnswReadKind(const HnswIndex *index, Buffer buffer);
-extern HnswChunk *HnswFindChunk(Page page, OffsetNumber place, uint32 *bytes);
-extern bool HnswFindBlock(HnswIndex *index, BlockNumber block);
-extern void HnswCheckBlock(HnswIndex *index, BlockNumber block, BlockNumber from);
-
-/* Does the index have this block? */
-static inline bool
-HnswHasBlock(HnswIndex *index, BlockNumber block)
-{
-	return likely(block < index->nblocks) || HnswFindBlock(index, block);
-}
 
 /* ---------------------------------------------------------------------
  * Values

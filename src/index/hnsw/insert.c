@@ -70,134 +70,6 @@ HnswCenterAndUnit(const float *largest, int dim, float *center)
 	return unit;
 }
 
-/* ---------------------------------------------------------------------
- * Room
- * --------------------------------------------------------------------- */
-
-static int
-free_slot(HnswIndex *index, Page page, int kind)
-{
-	const HnswLayout *layout = &index->layout[kind];
-	int			n = HnswPageSlots(page, layout);
-
-	if (n < layout->slots)
-		return n;
-	for (int i = 0; i < n; i++)
-	{
-		if (!(HnswPageNode(page, layout, i)->flags & HNSW_NODE_USED))
-			return i;
-	}
-	return -1;
-}
-
-/*
- * A page of the kind with room, exclusively locked.  For graph nodes *slot is
- * the free slot (its bytes may be past pd_lower); for chunks `need` is the free
- * space asked for.
- */
-static Buffer
-allocate(HnswIndex *index, int kind, Size need, bool log, int *slot)
-{
-	Relation	rel = index->rel;
-	BlockNumber tried = InvalidBlockNumber;
-
-	for (;;)
-	{
-		Buffer		meta_buffer = ReadBuffer(rel, HNSW_META_BLOCK);
-		Buffer		buffer;
-		Buffer		last = InvalidBuffer;
-		HnswMeta   *meta;
-		BlockNumber block;
-		HnswChange	change;
-
-		CHECK_FOR_INTERRUPTS();
-		LockBuffer(meta_buffer, BUFFER_LOCK_SHARE);
-		block = HnswPageGetMeta(BufferGetPage(meta_buffer))->insert_page[kind];
-		LockBuffer(meta_buffer, BUFFER_LOCK_UNLOCK);
-
-		if (block != InvalidBlockNumber && block != tried)
-		{
-			Page		page;
-
-			HnswCheckBlock(index, block, HNSW_META_BLOCK);
-			buffer = ReadBuffer(rel, block);
-			LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
-			page = BufferGetPage(buffer);
-			tried = block;
-			if (HnswReadKind(index, buffer) != kind)
-				HnswCorrupt(rel, block, "New nodes are to go there, but it is a page of another kind.");
-			if (kind == HNSW_PAGE_CHUNK ? PageGetFreeSpace(page) >= need
-				: (*slot = free_slot(index, page, kind)) >= 0)
-			{
-				ReleaseBuffer(meta_buffer);
-				return buffer;
-			}
-			UnlockReleaseBuffer(buffer);
-		}
-
-		/* That one is full: the next of the free list, or a new one */
-		LockBuffer(meta_buffer, BUFFER_LOCK_EXCLUSIVE);
-		meta = HnswPageGetMeta(BufferGetPage(meta_buffer));
-		if (meta->insert_page[kind] != tried)
-		{
-			UnlockReleaseBuffer(meta_buffer);	/* another was first */
-			continue;
-		}
-		block = meta->free_page[kind];
-		if (block != InvalidBlockNumber)
-		{
-			Page		page;
-
-			HnswCheckBlock(index, block, HNSW_META_BLOCK);
-			buffer = ReadBuffer(rel, block);
-			LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
-			if (HnswReadKind(index, buffer) != kind ||
-				!(HnswPageGetOpaque(BufferGetPage(buffer))->flags & HNSW_PAGE_ON_FREE_LIST))
-				HnswCorrupt(rel, block, "A list of free pages leads to it, but it is none of them.");
-			HnswChangeBegin(&change, rel, log);
-			meta = HnswPageGetMeta(HnswChangePage(&change, meta_buffer, false));
-			page = HnswChangePage(&change, buffer, false);
-			meta->free_page[kind] = HnswPageGetOpaque(page)->next_free;
-			HnswPageGetOpaque(page)->next_free = InvalidBlockNumber;
-			HnswPageGetOpaque(page)->flags &= ~HNSW_PAGE_ON_FREE_LIST;
-		}
-		else
-		{
-			int			pages = kind == HNSW_PAGE_CHUNK ? 1 : 1 + index->layout[kind].tail_pages;
-
-			buffer = HnswExtend(rel, MAIN_FORKNUM, pages);
-			HnswChangeBegin(&change, rel, log);
-			meta = HnswPageGetMeta(HnswChangePage(&change, meta_buffer, false));
-			HnswInitPage(HnswChangePage(&change, buffer, true), kind);
-			if (pages > 1)
-			{
-				/*
-				 * The last of the tail pages goes into the same record, so that
-				 * recovery makes room for all of them: otherwise the next to
-				 * extend the file could take them for itself.
-				 */
-				last = ReadBuffer(rel, BufferGetBlockNumber(buffer) + pages - 1);
-				LockBuffer(last, BUFFER_LOCK_EXCLUSIVE);
-				HnswInitPage(HnswChangePage(&change, last, true), HNSW_PAGE_TAIL);
-			}
-		}
-		meta->insert_page[kind] = BufferGetBlockNumber(buffer);
-		HnswChangeEnd(&change);
-		if (BufferIsValid(last))
-			UnlockReleaseBuffer(last);
-		UnlockReleaseBuffer(meta_buffer);
-		UnlockReleaseBuffer(buffer);
-		tried = InvalidBlockNumber;
-	}
-}
-
-/* A free slot for a graph node; its page is exclusively locked. */
-Buffer
-HnswAllocate(HnswIndex *index, int kind, bool log, int *slot)
-{
-	return allocate(index, kind, 0, log, slot);
-}
-
 /*
  * Write what of a value stands behind its slot.  The slot is not yet in use, or
  * the caller has its page locked.
@@ -206,77 +78,14 @@ void
 HnswWriteTail(HnswIndex *index, int kind, BlockNumber head, const HnswStored *stored, bool log)
 {
 	const HnswLayout *layout = &index->layout[kind];
-	uint32		at = layout->value_inline;
 
-	if (layout->tail_pages > 0)
-		HnswCheckBlock(index, head + layout->tail_pages, head);
-	for (int i = 1; i <= layout->tail_pages; i++)
-	{
-		Buffer		buffer = ReadBuffer(index->rel, head + i);
-		uint32		count = Min(layout->value_bytes - at, HNSW_PAGE_ROOM);
-		HnswChange	change;
-		Page		page;
-		int			kind_there;
-
-		LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
-		kind_there = HnswReadKind(index, buffer);
-		if (kind_there != HNSW_PAGE_TAIL && kind_there != HNSW_PAGE_NEW)
-			HnswCorrupt(index->rel, head + i, "The rest of a value is to go there, but it is a page of another kind.");
-		HnswChangeBegin(&change, index->rel, log);
-		page = HnswChangePage(&change, buffer, true);
-		HnswInitPage(page, HNSW_PAGE_TAIL);
-		memcpy(PageGetContents(page), stored->bytes + at, count);
-		((PageHeader) page)->pd_lower += count;
-		HnswChangeEnd(&change);
-		UnlockReleaseBuffer(buffer);
-		at += count;
-	}
-}
-
-/* Write a value of its own size, the last piece first. */
-HnswChunkRef
-HnswWriteChunks(HnswIndex *index, const HnswStored *stored, bool log)
-{
-	const uint32 most = (HNSW_PAGE_ROOM - sizeof(ItemIdData) - offsetof(HnswChunk, bytes)) & ~7u;
-	HnswChunkRef ref;
-	uint32		end = stored->nbytes;
-	ItemPointerData next;
-	HnswChunk  *chunk = palloc0(BLCKSZ);
-
-	ItemPointerSetInvalid(&next);
-	do
-	{
-		uint32		count = end % most == 0 ? Min(end, most) : end % most;
-		Size		size = offsetof(HnswChunk, bytes) + count;
-		int			unused;
-		Buffer		buffer;
-		HnswChange	change;
-		OffsetNumber offset;
-
-		chunk->next = next;
-		memcpy(chunk->bytes, stored->bytes + end - count, count);
-		buffer = allocate(index, HNSW_PAGE_CHUNK, MAXALIGN(size), log, &unused);
-		HnswChangeBegin(&change, index->rel, log);
-		offset = PageAddItem(HnswChangePage(&change, buffer, false), (char *) chunk, size,
-							 InvalidOffsetNumber, false, false);
-		if (offset == InvalidOffsetNumber)
-			elog(ERROR, "could not add a value of %zu bytes to index \"%s\"", size, RelationGetRelationName(index->rel));
-		HnswChangeEnd(&change);
-		ItemPointerSet(&next, BufferGetBlockNumber(buffer), offset);
-		UnlockReleaseBuffer(buffer);
-		end -= count;
-	} while (end > 0);
-
-	memset(&ref, 0, sizeof(ref));
-	ref.bytes = stored->nbytes;
-	ref.first = next;
-	pfree(chunk);
-	return ref;
+	TailWrite(&index->file, head, layout->tail_pages, stored->bytes + layout->value_inline,
+			  layout->value_bytes - layout->value_inline, log);
 }
 
 /*
  * Fill a free slot: everything but rows and generation.  `stored->bytes` of a
- * value of its own size is its HnswChunkRef.
+ * value of its own size is its IndexChunkRef.
  */
 void
 HnswFillNode(HnswIndex *index, int kind, HnswNode *node, int level, const HnswStored *stored,
@@ -308,17 +117,17 @@ write_node(HnswIndex *index, int level, const HnswStored *stored, HnswRef down,
 	int			slot;
 	Buffer		buffer;
 	BlockNumber block;
-	HnswChange	change;
+	PageChange	change;
 	Page		page;
 	HnswNode   *node;
 	HnswRef		ref;
 
-	buffer = HnswAllocate(index, kind, log, &slot);
+	buffer = FreeRoomTakeSlot(&index->file, kind, log, &slot);
 	block = BufferGetBlockNumber(buffer);
 	HnswWriteTail(index, kind, block, stored, log);
 
-	HnswChangeBegin(&change, index->rel, log);
-	page = HnswChangePage(&change, buffer, false);
+	PageChangeBegin(&change, &index->file, log);
+	page = PageChangePage(&change, buffer, false);
 	node = HnswPageNode(page, layout, slot);
 	if (slot >= HnswPageSlots(page, layout))
 	{
@@ -333,7 +142,7 @@ write_node(HnswIndex *index, int level, const HnswStored *stored, HnswRef down,
 		node->ntids = 1;
 	}
 	ref = HnswMakeRef(block, slot, node->generation);
-	HnswChangeEnd(&change);
+	PageChangeEnd(&change);
 	UnlockReleaseBuffer(buffer);
 	return ref;
 }
@@ -356,7 +165,7 @@ add_row(HnswIndex *index, HnswSearch *search, const HnswStored *stored, ItemPoin
 		HnswFound  *found = &search->found[i];
 		HnswNode   *node;
 		Buffer		buffer;
-		HnswChange	change;
+		PageChange	change;
 		bool		known = false;
 
 		if (found->value_bytes != stored->nbytes || found->scale != stored->scale ||
@@ -378,11 +187,11 @@ add_row(HnswIndex *index, HnswSearch *search, const HnswStored *stored, ItemPoin
 		}
 		if (!known)
 		{
-			HnswChangeBegin(&change, index->rel, log);
-			node = HnswPageNode(HnswChangePage(&change, buffer, false), layout, HnswRefSlot(found->ref));
+			PageChangeBegin(&change, &index->file, log);
+			node = HnswPageNode(PageChangePage(&change, buffer, false), layout, HnswRefSlot(found->ref));
 			node->tids[node->ntids++] = *tid;
 			node->error = Max(node->error, stored->error);
-			HnswChangeEnd(&change);
+			PageChangeEnd(&change);
 		}
 		UnlockReleaseBuffer(buffer);
 		return true;
@@ -442,12 +251,12 @@ unpin(HnswIndex *index, int kind, HnswRef from, HnswRef to, bool log)
 	{
 		if (HnswLinkGet(&HnswNodeLinks(node, layout)[i]) == to && HnswBitGet(HnswNodePinned(node, layout), i))
 		{
-			HnswChange	change;
+			PageChange	change;
 
-			HnswChangeBegin(&change, index->rel, log);
-			node = HnswPageNode(HnswChangePage(&change, buffer, false), layout, HnswRefSlot(from));
+			PageChangeBegin(&change, &index->file, log);
+			node = HnswPageNode(PageChangePage(&change, buffer, false), layout, HnswRefSlot(from));
 			HnswBitSet(HnswNodePinned(node, layout), i, false);
-			HnswChangeEnd(&change);
+			PageChangeEnd(&change);
 			break;
 		}
 	}
@@ -509,7 +318,7 @@ lock_graph(HnswIndex *index, bool exclusive)
 	if (index->build_lock != NULL)
 		LWLockAcquire(index->build_lock, exclusive ? LW_EXCLUSIVE : LW_SHARED);
 	else
-		LockPage(index->rel, HNSW_META_BLOCK, exclusive ? ExclusiveLock : ShareLock);
+		LockPage(index->file.rel, INDEX_META_BLOCK, exclusive ? ExclusiveLock : ShareLock);
 }
 
 static void
@@ -518,7 +327,7 @@ unlock_graph(HnswIndex *index, bool exclusive)
 	if (index->build_lock != NULL)
 		LWLockRelease(index->build_lock);
 	else
-		UnlockPage(index->rel, HNSW_META_BLOCK, exclusive ? ExclusiveLock : ShareLock);
+		UnlockPage(index->file.rel, INDEX_META_BLOCK, exclusive ? ExclusiveLock : ShareLock);
 }
 
 /*
@@ -651,7 +460,7 @@ search_levels(Insertion *self)
 
 	/* with all others kept out, the entry point is there, be it dead */
 	if (self->entry_level >= 0 && self->exclusive && search->nfound == 0)
-		HnswCorrupt(index->rel, HNSW_META_BLOCK, "The entry point leads to no node.");
+		HnswCorrupt(index->file.rel, INDEX_META_BLOCK, "The entry point leads to no node.");
 	return true;
 }
 
@@ -660,7 +469,7 @@ search_levels(Insertion *self)
  * of the value share.  chunks is room for that.
  */
 static HnswStored
-value_in_slots(Insertion *self, HnswChunkRef *chunks)
+value_in_slots(Insertion *self, IndexChunkRef *chunks)
 {
 	HnswIndex  *index = self->index;
 	HnswStored	in_slots = self->stored;
@@ -668,19 +477,19 @@ value_in_slots(Insertion *self, HnswChunkRef *chunks)
 	if (index->layout[HNSW_BASE].value_form != HNSW_VALUE_CHUNKS)
 		return in_slots;
 	if (self->existing == HNSW_NO_REF)
-		*chunks = HnswWriteChunks(index, &self->stored, self->log);
+		*chunks = ChunksWrite(&index->file, self->stored.bytes, self->stored.nbytes, self->log);
 	else
 	{
 		HnswNode   *node;
 		Buffer		buffer = HnswReadNode(index, self->existing, HNSW_BASE, BUFFER_LOCK_SHARE, &node);
 
 		if (node == NULL)
-			HnswCorrupt(index->rel, HnswRefBlock(self->existing), "A node that waits for its links is not there.");
-		*chunks = *(HnswChunkRef *) HnswNodeValue(node, &index->layout[HNSW_BASE]);
+			HnswCorrupt(index->file.rel, HnswRefBlock(self->existing), "A node that waits for its links is not there.");
+		*chunks = *(IndexChunkRef *) HnswNodeValue(node, &index->layout[HNSW_BASE]);
 		UnlockReleaseBuffer(buffer);
 	}
 	in_slots.bytes = (const char *) chunks;
-	in_slots.nbytes = sizeof(HnswChunkRef);
+	in_slots.nbytes = sizeof(IndexChunkRef);
 	return in_slots;
 }
 
@@ -693,7 +502,7 @@ link_existing(Insertion *self)
 
 	Assert(!self->log);
 	if (node == NULL)
-		HnswCorrupt(self->index->rel, HnswRefBlock(self->existing), "A node that waits for its links is not there.");
+		HnswCorrupt(self->index->file.rel, HnswRefBlock(self->existing), "A node that waits for its links is not there.");
 	HnswSetLinks(self->index, HNSW_BASE, node, self->found[0].chosen, self->found[0].nchosen, self->stored.floats);
 	node->flags &= ~HNSW_NODE_UNLINKED;
 	MarkBufferDirty(buffer);
@@ -708,7 +517,7 @@ link_existing(Insertion *self)
 static bool
 write_levels(Insertion *self, HnswRef *base, HnswRef *top)
 {
-	HnswChunkRef chunks;
+	IndexChunkRef chunks;
 	HnswStored	in_slots = value_in_slots(self, &chunks);
 	HnswRef		below = HNSW_NO_REF;
 	bool		taken = true;
@@ -834,7 +643,7 @@ hnswinsert(Relation rel, Datum *values, bool *isnull, ItemPointer tid, Relation 
 		info->ii_AmCache = state;
 		MemoryContextSwitchTo(old);
 	}
-	state->index->rel = rel;
+	state->index->file.rel = rel;
 
 	old = MemoryContextSwitchTo(state->row_context);
 	if (!state->index->centred)

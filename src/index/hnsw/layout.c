@@ -68,7 +68,7 @@ place_parts(HnswLayout *layout, uint32 links, int bits, int dc, uint32 value_byt
 	if (at + value_bytes > room)
 	{
 		layout->value_inline = at < room ? (room - at) & ~7u : 0;
-		layout->tail_pages = (value_bytes - layout->value_inline + HNSW_PAGE_ROOM - 1) / HNSW_PAGE_ROOM;
+		layout->tail_pages = (value_bytes - layout->value_inline + INDEX_PAGE_ROOM - 1) / INDEX_PAGE_ROOM;
 	}
 	at += layout->value_inline;
 	return align8(at);
@@ -78,7 +78,7 @@ static void
 finish(HnswLayout *layout, uint32 slot_bytes)
 {
 	layout->slot_bytes = slot_bytes;
-	layout->slots = Min(HNSW_PAGE_ROOM / slot_bytes, HNSW_MAX_SLOTS);
+	layout->slots = Min(INDEX_PAGE_ROOM / slot_bytes, HNSW_MAX_SLOTS);
 	if (layout->tail_pages > 0)
 		layout->slots = 1;
 	Assert(layout->slots >= 1);
@@ -88,7 +88,7 @@ finish(HnswLayout *layout, uint32 slot_bytes)
 	 * smallest nodes a few bytes of the next one, but never beyond the page's room.
 	 */
 	Assert((layout->slots - 1) * slot_bytes + layout->f_mul +
-		   layout->blocks * CODE_SLOTS * sizeof(bfloat16) <= HNSW_PAGE_ROOM);
+		   layout->blocks * CODE_SLOTS * sizeof(bfloat16) <= INDEX_PAGE_ROOM);
 }
 
 /*
@@ -98,7 +98,7 @@ finish(HnswLayout *layout, uint32 slot_bytes)
 static int
 dims_that_fit(uint32 fixed, uint32 value_bytes, int blocks, int bits, int n)
 {
-	int			room = (int) ((HNSW_PAGE_ROOM / n) & ~7u) - (int) fixed - (int) value_bytes;
+	int			room = (int) ((INDEX_PAGE_ROOM / n) & ~7u) - (int) fixed - (int) value_bytes;
 
 	return room <= 0 ? 0 : room / (blocks * bits * 4) & ~7;
 }
@@ -111,7 +111,7 @@ dims_that_fit(uint32 fixed, uint32 value_bytes, int blocks, int bits, int n)
 static int
 floats_on_a_page(int dim, int links)
 {
-	return HNSW_PAGE_ROOM / (sizeof(HnswNode) + links * sizeof(HnswLink) + dim * sizeof(float));
+	return INDEX_PAGE_ROOM / (sizeof(HnswNode) + links * sizeof(HnswLink) + dim * sizeof(float));
 }
 
 static void
@@ -120,7 +120,7 @@ coded_layout(HnswLayout *layout, int links, int padded, int wanted_bits, int min
 	uint32		value_bytes = packed12_bytes(padded);
 	int			bits = wanted_bits > 0 ? wanted_bits : padded <= MOST_FOR_2_BITS ? 2 : 1;
 	int			blocks = (links + CODE_SLOTS - 1) / CODE_SLOTS;
-	uint32		fixed = align8(place_parts(layout, links, bits, 8, 0, HNSW_PAGE_ROOM)) - blocks * code_block_bytes(bits, 8);
+	uint32		fixed = align8(place_parts(layout, links, bits, 8, 0, INDEX_PAGE_ROOM)) - blocks * code_block_bytes(bits, 8);
 
 	layout->value_form = HNSW_VALUE_PACKED12;
 
@@ -129,13 +129,13 @@ coded_layout(HnswLayout *layout, int links, int padded, int wanted_bits, int min
 	{
 		if (bits == 1 && padded > min_coded)
 			break;
-		for (int n = HNSW_PAGE_ROOM / (fixed + value_bytes + 1); n >= 1; n--)
+		for (int n = INDEX_PAGE_ROOM / (fixed + value_bytes + 1); n >= 1; n--)
 		{
 			int			dc = Min(dims_that_fit(fixed, value_bytes, blocks, bits, n), padded);
 
 			if (dc >= padded - MOST_LEFT_OUT(padded))
 			{
-				finish(layout, place_parts(layout, links, bits, dc, value_bytes, HNSW_PAGE_ROOM));
+				finish(layout, place_parts(layout, links, bits, dc, value_bytes, INDEX_PAGE_ROOM));
 				return;
 			}
 		}
@@ -143,13 +143,13 @@ coded_layout(HnswLayout *layout, int links, int padded, int wanted_bits, int min
 
 	/* One bit: the first dc dimensions, so that nodes fill their page */
 	min_coded = Min(min_coded, padded);
-	for (int n = Min(HNSW_PAGE_ROOM / (fixed + value_bytes + 1), most_nodes); n >= 1; n--)
+	for (int n = Min(INDEX_PAGE_ROOM / (fixed + value_bytes + 1), most_nodes); n >= 1; n--)
 	{
 		int			dc = Min(dims_that_fit(fixed, value_bytes, blocks, 1, n), padded);
 
 		if (dc >= min_coded)
 		{
-			finish(layout, place_parts(layout, links, 1, Min(dc, MAX_CODED), value_bytes, HNSW_PAGE_ROOM));
+			finish(layout, place_parts(layout, links, 1, Min(dc, MAX_CODED), value_bytes, INDEX_PAGE_ROOM));
 			return;
 		}
 	}
@@ -157,7 +157,7 @@ coded_layout(HnswLayout *layout, int links, int padded, int wanted_bits, int min
 	/* Long vectors: links and codes on the first page, the value goes on behind */
 	finish(layout, place_parts(layout, links, 1,
 							   Min(Min(dims_that_fit(fixed, 0, blocks, 1, 1), padded), MAX_CODED),
-							   value_bytes, HNSW_PAGE_ROOM));
+							   value_bytes, INDEX_PAGE_ROOM));
 }
 
 /* Has an index of this class codes: Euclidean or inner product of dense vectors? */
@@ -202,8 +202,8 @@ plain_layout(HnswLayout *layout, int links, uint32 value_bytes)
 {
 	layout->value_form = value_bytes > 0 ? HNSW_VALUE_RAW : HNSW_VALUE_CHUNKS;
 	if (value_bytes == 0)
-		value_bytes = sizeof(HnswChunkRef);
-	finish(layout, place_parts(layout, links, 0, 0, value_bytes, HNSW_PAGE_ROOM));
+		value_bytes = sizeof(IndexChunkRef);
+	finish(layout, place_parts(layout, links, 0, 0, value_bytes, INDEX_PAGE_ROOM));
 }
 
 /*
@@ -253,10 +253,10 @@ HnswLayoutIsSound(const HnswIndex *index, int kind, const HnswLayout *layout)
 			return false;
 		again.value_form = value_bytes > 0 ? HNSW_VALUE_RAW : HNSW_VALUE_CHUNKS;
 		if (value_bytes == 0)
-			value_bytes = sizeof(HnswChunkRef);
+			value_bytes = sizeof(IndexChunkRef);
 	}
-	slot_bytes = place_parts(&again, links, layout->bits, layout->dc, value_bytes, HNSW_PAGE_ROOM);
-	if (slot_bytes > HNSW_PAGE_ROOM)
+	slot_bytes = place_parts(&again, links, layout->bits, layout->dc, value_bytes, INDEX_PAGE_ROOM);
+	if (slot_bytes > INDEX_PAGE_ROOM)
 		return false;
 	finish(&again, slot_bytes);
 	return memcmp(&again, layout, sizeof(again)) == 0;

@@ -351,12 +351,12 @@ pin_present(HnswIndex *index, int kind, Buffer buffer, HnswNode *node, HnswRef t
 			continue;
 		if (pin && !HnswBitGet(HnswNodePinned(node, layout), i))
 		{
-			HnswChange	change;
+			PageChange	change;
 
-			HnswChangeBegin(&change, index->rel, log);
-			node = HnswPageNode(HnswChangePage(&change, buffer, false), layout, HnswRefSlot(target));
+			PageChangeBegin(&change, &index->file, log);
+			node = HnswPageNode(PageChangePage(&change, buffer, false), layout, HnswRefSlot(target));
 			HnswBitSet(HnswNodePinned(node, layout), i, true);
-			HnswChangeEnd(&change);
+			PageChangeEnd(&change);
 		}
 		return true;
 	}
@@ -372,17 +372,17 @@ write_link(HnswIndex *index, int kind, Buffer buffer, int slot, int at, HnswRef 
 		   const uint8 *occluded, const float *neighbor, const float *own, uint8_t *levels, bool log)
 {
 	const HnswLayout *layout = &index->layout[kind];
-	HnswChange	change;
+	PageChange	change;
 	HnswNode   *node;
 
-	HnswChangeBegin(&change, index->rel, log);
-	node = HnswPageNode(HnswChangePage(&change, buffer, false), layout, slot);
+	PageChangeBegin(&change, &index->file, log);
+	node = HnswPageNode(PageChangePage(&change, buffer, false), layout, slot);
 	Assert(at <= node->nlinks);
 	memcpy(HnswNodeOccluded(node, layout), occluded, (layout->links + 7) / 8);
 	HnswSetLink(index, kind, node, at, ref, new_occluded, pinned, neighbor, own, levels);
 	if (at == node->nlinks)
 		node->nlinks++;
-	HnswChangeEnd(&change);
+	PageChangeEnd(&change);
 }
 
 static bool

@@ -1,7 +1,7 @@
 /*
  * page.c
- *	  Pages of an hnsw index: the meta page, slots, free lists, and the private
- *	  copy of an index's constants.
+ *	  Pages of an hnsw index: the meta page, slots, and the private copy of an
+ *	  index's constants.
  *
  * Lock order of buffers: the meta page, then one page of nodes or chunks, then,
  * under a page of nodes, the tail or chunk pages of its values, one at a time.
@@ -12,7 +12,6 @@
 
 #include <math.h>
 
-#include "access/xloginsert.h"
 #include "miscadmin.h"
 #include "storage/buf_internals.h"
 #include "storage/lmgr.h"
@@ -38,93 +37,6 @@ cache_size(const HnswMeta *meta)
 	return cache_rotation_offset(meta) + (meta->padded > 0 ? rotation_size(meta->dim) : 0);
 }
 
-void
-HnswChangeBegin(HnswChange *change, Relation rel, bool log)
-{
-	change->rel = rel;
-	change->state = log ? GenericXLogStart(rel) : NULL;
-	change->nbuffers = 0;
-}
-
-/*
- * The page to change.  fresh: it is written anew, so log it whole.  Otherwise its
- * head is looked at first: what adds items, and what logs, would copy by it.
- */
-Page
-HnswChangePage(HnswChange *change, Buffer buffer, bool fresh)
-{
-	const char *fault;
-
-	Assert(change->nbuffers < MAX_GENERIC_XLOG_PAGES);
-	if (!fresh && (fault = HnswPageFault(BufferGetPage(buffer))) != NULL)
-		HnswCorrupt(change->rel, BufferGetBlockNumber(buffer), fault);
-	change->buffers[change->nbuffers++] = buffer;
-	if (change->state == NULL)
-		return BufferGetPage(buffer);
-	return GenericXLogRegisterBuffer(change->state, buffer, fresh ? GENERIC_XLOG_FULL_IMAGE : 0);
-}
-
-void
-HnswChangeEnd(HnswChange *change)
-{
-	if (change->state != NULL)
-		GenericXLogFinish(change->state);
-	else
-	{
-		for (int i = 0; i < change->nbuffers; i++)
-			MarkBufferDirty(change->buffers[i]);
-	}
-}
-
-/*
- * End a change of a page of an unlogged relation's init fork.  That one is
- * logged, unlike the relation's main fork: a crash makes the main fork from it.
- */
-static void
-end_init_change(HnswChange *change)
-{
-	START_CRIT_SECTION();
-	HnswChangeEnd(change);
-	for (int i = 0; i < change->nbuffers; i++)
-		log_newpage_buffer(change->buffers[i], true);
-	END_CRIT_SECTION();
-}
-
-void
-HnswInitPage(Page page, HnswPageKind kind)
-{
-	HnswPageOpaque *opaque;
-
-	PageInit(page, BLCKSZ, sizeof(HnswPageOpaque));
-	opaque = HnswPageGetOpaque(page);
-	opaque->next_free = InvalidBlockNumber;
-	opaque->kind = kind;
-	opaque->page_id = HNSW_PAGE_ID;
-}
-
-/*
- * Add `pages` blocks to the end, next to one another; the first is returned
- * pinned and exclusively locked, all are zero.
- */
-Buffer
-HnswExtend(Relation rel, ForkNumber fork, int pages)
-{
-	Buffer		first;
-
-	/* also for a relation that is new in this transaction: parallel builds extend it */
-	LockRelationForExtension(rel, ExclusiveLock);
-	first = ReadBufferExtended(rel, fork, P_NEW, RBM_ZERO_AND_LOCK, NULL);
-	for (int i = 1; i < pages; i++)
-	{
-		Buffer		next = ReadBufferExtended(rel, fork, P_NEW, RBM_NORMAL, NULL);
-
-		Assert(BufferGetBlockNumber(next) == BufferGetBlockNumber(first) + i);
-		ReleaseBuffer(next);
-	}
-	UnlockRelationForExtension(rel, ExclusiveLock);
-	return first;
-}
-
 /*
  * Write the meta page and the centre's pages of a new index.  The relation is
  * empty.
@@ -136,18 +48,18 @@ HnswCreateMeta(Relation rel, ForkNumber fork, const HnswIndex *index, bool log)
 
 	for (int block = 0; block <= center_pages; block++)
 	{
-		Buffer		buffer = HnswExtend(rel, fork, 1);
-		HnswChange	change;
+		Buffer		buffer = IndexExtend(rel, fork, 1);
+		PageChange	change;
 		Page		page;
 
 		Assert(BufferGetBlockNumber(buffer) == block);
-		HnswChangeBegin(&change, rel, log && fork == MAIN_FORKNUM);
-		page = HnswChangePage(&change, buffer, true);
-		if (block == HNSW_META_BLOCK)
+		PageChangeBegin(&change, &index->file, log && fork == MAIN_FORKNUM);
+		page = PageChangePage(&change, buffer, true);
+		if (block == INDEX_META_BLOCK)
 		{
 			HnswMeta   *meta;
 
-			HnswInitPage(page, HNSW_PAGE_META);
+			IndexInitPage(page, &HnswForm, INDEX_PAGE_META);
 			meta = HnswPageGetMeta(page);
 			memset(meta, 0, sizeof(HnswMeta));
 			meta->magic = HNSW_MAGIC;
@@ -164,21 +76,20 @@ HnswCreateMeta(Relation rel, ForkNumber fork, const HnswIndex *index, bool log)
 			meta->seed = index->coded ? index->rotation->seed : 0;
 			meta->entry = HNSW_NO_REF;
 			meta->entry_level = -1;
-			for (int kind = 0; kind < HNSW_PAGE_KINDS; kind++)
-				meta->insert_page[kind] = meta->free_page[kind] = InvalidBlockNumber;
+			FreeRoomInit(&meta->room);
 			memcpy(meta->layout, index->layout, sizeof(meta->layout));
 			((PageHeader) page)->pd_lower = ((char *) meta + sizeof(HnswMeta)) - (char *) page;
 		}
 		else
 		{
-			HnswInitPage(page, HNSW_PAGE_CENTER);
+			IndexInitPage(page, &HnswForm, HNSW_PAGE_CENTER);
 			memset(PageGetContents(page), 0, HNSW_CENTER_FLOATS * sizeof(float));
 			((PageHeader) page)->pd_lower = ((PageHeader) page)->pd_upper;
 		}
 		if (log && fork == INIT_FORKNUM)
-			end_init_change(&change);
+			PageChangeEndInit(&change);
 		else
-			HnswChangeEnd(&change);
+			PageChangeEnd(&change);
 		UnlockReleaseBuffer(buffer);
 	}
 }
@@ -186,7 +97,7 @@ HnswCreateMeta(Relation rel, ForkNumber fork, const HnswIndex *index, bool log)
 static void
 read_meta(Relation rel, HnswMeta *meta)
 {
-	Buffer		buffer = ReadBuffer(rel, HNSW_META_BLOCK);
+	Buffer		buffer = ReadBuffer(rel, INDEX_META_BLOCK);
 	const char *fault;
 
 	LockBuffer(buffer, BUFFER_LOCK_SHARE);
@@ -204,7 +115,7 @@ read_meta(Relation rel, HnswMeta *meta)
 						RelationGetRelationName(rel), meta->version, HNSW_VERSION),
 				 errhint("Rebuild it with REINDEX.")));
 	if ((fault = HnswMetaFault(rel, meta)) != NULL)
-		HnswCorrupt(rel, HNSW_META_BLOCK, fault);
+		HnswCorrupt(rel, INDEX_META_BLOCK, fault);
 }
 
 /* Read the centre of an index whose meta page says that it has one. */
@@ -265,7 +176,8 @@ HnswOpen(Relation rel, MemoryContext context)
 	meta = &cache->meta;
 
 	index = palloc0(sizeof(HnswIndex));
-	index->rel = rel;
+	index->file.rel = rel;
+	index->file.form = &HnswForm;
 	index->context = context;
 	index->element = meta->element;
 	index->metric = meta->metric;
@@ -296,7 +208,7 @@ HnswOpen(Relation rel, MemoryContext context)
 void
 HnswReadEntry(HnswIndex *index, HnswRef *entry, int *level)
 {
-	Buffer		buffer = ReadBuffer(index->rel, HNSW_META_BLOCK);
+	Buffer		buffer = ReadBuffer(index->file.rel, INDEX_META_BLOCK);
 	HnswMeta   *meta;
 
 	LockBuffer(buffer, BUFFER_LOCK_SHARE);
@@ -305,7 +217,7 @@ HnswReadEntry(HnswIndex *index, HnswRef *entry, int *level)
 	*level = meta->entry_level;
 	UnlockReleaseBuffer(buffer);
 	if (*level < -1 || *level > HNSW_MAX_LEVEL)
-		HnswCorrupt(index->rel, HNSW_META_BLOCK, psprintf("The entry point is of level %d.", *level));
+		HnswCorrupt(index->file.rel, INDEX_META_BLOCK, psprintf("The entry point is of level %d.", *level));
 }
 
 /*
@@ -315,54 +227,22 @@ HnswReadEntry(HnswIndex *index, HnswRef *entry, int *level)
 void
 HnswUpdateEntry(HnswIndex *index, HnswRef entry, int level, HnswRef replaced, bool log)
 {
-	Buffer		buffer = ReadBuffer(index->rel, HNSW_META_BLOCK);
+	Buffer		buffer = ReadBuffer(index->file.rel, INDEX_META_BLOCK);
 	HnswMeta   *meta;
 
 	LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
 	meta = HnswPageGetMeta(BufferGetPage(buffer));
 	if (level > meta->entry_level || (replaced != HNSW_NO_REF && meta->entry == replaced))
 	{
-		HnswChange	change;
+		PageChange	change;
 
-		HnswChangeBegin(&change, index->rel, log);
-		meta = HnswPageGetMeta(HnswChangePage(&change, buffer, false));
+		PageChangeBegin(&change, &index->file, log);
+		meta = HnswPageGetMeta(PageChangePage(&change, buffer, false));
 		meta->entry = entry;
 		meta->entry_level = level;
-		HnswChangeEnd(&change);
+		PageChangeEnd(&change);
 	}
 	UnlockReleaseBuffer(buffer);
-}
-
-/*
- * Put a page with room on its free list, unless it is there or new nodes go to it
- * anyway.  The caller holds no lock.
- */
-void
-HnswListPage(HnswIndex *index, BlockNumber block, int kind, bool log)
-{
-	Buffer		meta_buffer = ReadBuffer(index->rel, HNSW_META_BLOCK);
-	Buffer		buffer = ReadBuffer(index->rel, block);
-	Page		page = BufferGetPage(buffer);
-
-	LockBuffer(meta_buffer, BUFFER_LOCK_EXCLUSIVE);
-	LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
-	if (HnswReadKind(index, buffer) == kind &&
-		!(HnswPageGetOpaque(page)->flags & HNSW_PAGE_ON_FREE_LIST) &&
-		HnswPageGetMeta(BufferGetPage(meta_buffer))->insert_page[kind] != block)
-	{
-		HnswChange	change;
-		HnswMeta   *meta;
-
-		HnswChangeBegin(&change, index->rel, log);
-		meta = HnswPageGetMeta(HnswChangePage(&change, meta_buffer, false));
-		page = HnswChangePage(&change, buffer, false);
-		HnswPageGetOpaque(page)->flags |= HNSW_PAGE_ON_FREE_LIST;
-		HnswPageGetOpaque(page)->next_free = meta->free_page[kind];
-		meta->free_page[kind] = block;
-		HnswChangeEnd(&change);
-	}
-	UnlockReleaseBuffer(buffer);
-	UnlockReleaseBuffer(meta_buffer);
 }
 
 /*
@@ -372,7 +252,7 @@ HnswListPage(HnswIndex *index, BlockNumber block, int kind, bool log)
 void
 HnswSetCenter(HnswIndex *index, const float *center, float unit, bool log)
 {
-	Relation	rel = index->rel;
+	Relation	rel = index->file.rel;
 	HnswMeta	meta;
 
 	Assert(index->coded);
@@ -382,7 +262,7 @@ HnswSetCenter(HnswIndex *index, const float *center, float unit, bool log)
 	{
 		double		sum = 0;
 		Buffer		buffer;
-		HnswChange	change;
+		PageChange	change;
 		HnswMeta   *stored;
 
 		for (int i = 0; i < index->dim; i++)
@@ -396,22 +276,22 @@ HnswSetCenter(HnswIndex *index, const float *center, float unit, bool log)
 
 			buffer = ReadBuffer(rel, HNSW_CENTER_BLOCK + i);
 			LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
-			HnswChangeBegin(&change, rel, log);
-			page = HnswChangePage(&change, buffer, false);
+			PageChangeBegin(&change, &index->file, log);
+			page = PageChangePage(&change, buffer, false);
 			memcpy(PageGetContents(page), center + first,
 				   Min(meta.dim - first, HNSW_CENTER_FLOATS) * sizeof(float));
-			HnswChangeEnd(&change);
+			PageChangeEnd(&change);
 			UnlockReleaseBuffer(buffer);
 		}
-		buffer = ReadBuffer(rel, HNSW_META_BLOCK);
+		buffer = ReadBuffer(rel, INDEX_META_BLOCK);
 		LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
-		HnswChangeBegin(&change, rel, log);
-		stored = HnswPageGetMeta(HnswChangePage(&change, buffer, false));
+		PageChangeBegin(&change, &index->file, log);
+		stored = HnswPageGetMeta(PageChangePage(&change, buffer, false));
 		stored->unit = unit;
 		stored->center_norm = (float) sqrt(sum);
 		stored->centred = 1;
 		meta = *stored;
-		HnswChangeEnd(&change);
+		PageChangeEnd(&change);
 		UnlockReleaseBuffer(buffer);
 	}
 	UnlockPage(rel, HNSW_CENTER_BLOCK, ExclusiveLock);
@@ -441,7 +321,7 @@ find_node(HnswIndex *index, Buffer buffer, HnswRef ref, int kind, bool write, co
 	if (!(node->flags & HNSW_NODE_USED) || (node->generation & HNSW_GENERATION_MASK) != HnswRefGeneration(ref))
 		return NULL;
 	*fault = HnswNodeFault(index, kind, node);
-	if (write && *fault == NULL && HnswReadKind(index, buffer) != kind)
+	if (write && *fault == NULL && IndexReadKind(&index->file, buffer) != kind)
 		*fault = "A link leads to it, but it is not a page of such nodes.";
 	return *fault == NULL ? node : NULL;
 }
@@ -482,7 +362,7 @@ void
 HnswPrefetchNode(HnswIndex *index, HnswRef ref, int kind)
 {
 	const HnswLayout *layout = &index->layout[kind];
-	Buffer		buffer = *recent_buffer(index->rel, HnswRefBlock(ref));
+	Buffer		buffer = *recent_buffer(index->file.rel, HnswRefBlock(ref));
 	const char *slot;
 
 	if (BufferIsInvalid(buffer) || BufferIsLocal(buffer))
@@ -504,7 +384,7 @@ HnswTryReadNode(HnswIndex *index, HnswRef ref, int kind, int lockmode, HnswNode 
 
 	*node = NULL;
 	*fault = NULL;
-	if (!HnswHasBlock(index, HnswRefBlock(ref)))
+	if (!IndexHasBlock(&index->file, HnswRefBlock(ref)))
 		*fault = "A link leads to it, but the index does not have it.";
 	else if (HnswRefSlot(ref) >= index->layout[kind].slots)
 		*fault = "A link leads to a slot of it that it does not have.";
@@ -514,8 +394,8 @@ HnswTryReadNode(HnswIndex *index, HnswRef ref, int kind, int lockmode, HnswNode 
 	/* before the pin, which would wait for the buffer's head alone */
 	if (index->prefetched != ref)
 		HnswPrefetchNode(index, ref, kind);
-	buffer = read_block(index->rel, HnswRefBlock(ref));
-	index->pages_read++;
+	buffer = read_block(index->file.rel, HnswRefBlock(ref));
+	index->file.pages_read++;
 	LockBuffer(buffer, lockmode);
 	*node = find_node(index, buffer, ref, kind, lockmode == BUFFER_LOCK_EXCLUSIVE, fault);
 	if (*node == NULL)
@@ -537,7 +417,7 @@ HnswReadNode(HnswIndex *index, HnswRef ref, int kind, int lockmode, HnswNode **n
 	Buffer		buffer = HnswTryReadNode(index, ref, kind, lockmode, node, &fault);
 
 	if (unlikely(fault != NULL))
-		HnswCorrupt(index->rel, HnswRefBlock(ref), fault);
+		HnswCorrupt(index->file.rel, HnswRefBlock(ref), fault);
 	return buffer;
 }
 
@@ -545,5 +425,5 @@ HnswReadNode(HnswIndex *index, HnswRef ref, int kind, int lockmode, HnswNode **n
 void
 HnswPrefetchRecent(HnswIndex *index, HnswRef ref)
 {
-	__builtin_prefetch(recent_buffer(index->rel, HnswRefBlock(ref)), 0, 2);
+	__builtin_prefetch(recent_buffer(index->file.rel, HnswRefBlock(ref)), 0, 2);
 }

@@ -138,13 +138,13 @@ apply_killed(IndexScanDesc scan)
 		}
 		if (mark >= 0)
 		{
-			HnswChange	change;
+			PageChange	change;
 			Page		page;
 
-			HnswChangeBegin(&change, scan->indexRelation, RelationNeedsWAL(scan->indexRelation));
-			page = HnswChangePage(&change, buffer, false);
+			PageChangeBegin(&change, &self->index->file, RelationNeedsWAL(scan->indexRelation));
+			page = PageChangePage(&change, buffer, false);
 			HnswPageNode(page, &self->index->layout[HNSW_BASE], HnswRefSlot(self->killed[i].ref))->killed |= 1 << mark;
-			HnswChangeEnd(&change);
+			PageChangeEnd(&change);
 		}
 		UnlockReleaseBuffer(buffer);
 	}
@@ -647,7 +647,7 @@ hnswendscan(IndexScanDesc scan)
 				 errdetail("Nodes expanded: " INT64_FORMAT ", pages read: " INT64_FORMAT ", estimates: " INT64_FORMAT
 						   ", exact distances: " INT64_FORMAT ", rows returned: " INT64_FORMAT
 						   ", of them to be put in order: " INT64_FORMAT ".",
-						   self->search->expanded, self->index->pages_read, self->search->estimates,
+						   self->search->expanded, self->index->file.pages_read, self->search->estimates,
 						   self->search->distances, self->returned, self->rechecked)));
 	MemoryContextDelete(self->context);
 	pfree(self);

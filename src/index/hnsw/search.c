@@ -885,6 +885,6 @@ HnswDescend(HnswSearch *self, int to_level, HnswRef *starts, int most, int *entr
 	}
 	ereport(ERROR,
 			(errcode(ERRCODE_INDEX_CORRUPTED),
-			 errmsg("could not find the entry point of index \"%s\"", RelationGetRelationName(self->index->rel)),
+			 errmsg("could not find the entry point of index \"%s\"", RelationGetRelationName(self->index->file.rel)),
 			 errhint("Check it with hnsw_check(), rebuild it with REINDEX.")));
 }

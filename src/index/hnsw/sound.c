@@ -1,14 +1,13 @@
 /*
  * sound.c
- *	  What of a page may be believed.
+ *	  What of the slots and of the meta page of an hnsw index may be believed, and what
+ *	  the code that all access methods share has to know of its pages.
  *
- * A disk, a file system or a stray write may leave any byte in a page, and the
- * server's own look at pages (checksums, where they are on, and the head) comes
- * only when one is read from disk.  So whatever a page says is looked at here
- * before it becomes a size, a place in memory or a block to be read.  What then
- * still is wrong (a value, a code, a link to another node) gives wrong answers,
- * which hnsw_check() tells of, but no access beyond a page or an array, no
- * endless loop and no allocation beyond what a sound index asks for.
+ * index_file.c has looked at the head of a page.  What is looked at here cannot be
+ * a size, an address in memory or a block that leads beyond a page, an array or the
+ * file.  What then still is wrong (a value, a code, a link to another node) gives
+ * wrong answers, which hnsw_check() tells of, but no access beyond a page or an
+ * array, no endless loop and no allocation beyond what a sound index asks for.
  */
 #include "index/hnsw/hnsw.h"
 #include "index/hnsw/hnsw_index.h"
@@ -22,28 +21,7 @@
 void
 HnswCorrupt(Relation rel, BlockNumber block, const char *what)
 {
-	ereport(ERROR,
-			(errcode(ERRCODE_INDEX_CORRUPTED),
-			 errmsg("index \"%s\" is corrupted in block %u", RelationGetRelationName(rel), block),
-			 errdetail_internal("%s", what),
-			 errhint("See what hnsw_check() tells of it, and rebuild it with REINDEX.")));
-}
-
-/*
- * What is wrong with head and special space of a page that was written before;
- * NULL for nothing.
- */
-const char *
-HnswPageFault(Page page)
-{
-	PageHeader	head = (PageHeader) page;
-
-	if (head->pd_special != BLCKSZ - MAXALIGN(sizeof(HnswPageOpaque)) ||
-		head->pd_upper > head->pd_special || head->pd_lower > head->pd_upper || head->pd_lower < SizeOfPageHeaderData)
-		return "Its header is not one of a page of an hnsw index.";
-	if (HnswPageGetOpaque(page)->page_id != HNSW_PAGE_ID || HnswPageGetOpaque(page)->kind > HNSW_PAGE_CENTER)
-		return "Its special space is not one of a page of an hnsw index.";
-	return NULL;
+	IndexCorrupt(rel, &HnswForm, block, what);
 }
 
 /* What is wrong with the head of a node in use; NULL for nothing. */
@@ -64,96 +42,66 @@ HnswNodeFault(const HnswIndex *index, int kind, const HnswNode *node)
 	return NULL;
 }
 
-/*
- * The kind of a page that the caller has locked, HNSW_PAGE_NEW of one that was
- * never written.  What the page says of itself, and all its nodes, can be
- * relied upon afterwards.
- */
-int
-HnswReadKind(const HnswIndex *index, Buffer buffer)
+/* The slots of a page that the caller has locked: its count of them, and the nodes in them. */
+static void
+check_slots(const IndexFile *file, Buffer buffer, int kind)
 {
+	const HnswIndex *index = (const HnswIndex *) file;
+	const HnswLayout *layout = &index->layout[kind];
 	Page		page = BufferGetPage(buffer);
 	BlockNumber block = BufferGetBlockNumber(buffer);
+	int			n = HnswPageSlots(page, layout);
 	const char *fault;
-	int			kind;
 
-	if (PageIsNew(page))
-		return HNSW_PAGE_NEW;
-	if ((fault = HnswPageFault(page)) != NULL)
-		HnswCorrupt(index->rel, block, fault);
-	kind = HnswPageGetOpaque(page)->kind;
-	if (kind == HNSW_PAGE_BASE || kind == HNSW_PAGE_UPPER)
+	if (n > layout->slots)
+		HnswCorrupt(file->rel, block, psprintf("It has %d slots, more than %d.", n, layout->slots));
+
+	/* a slot is added behind the others, which has to stay before pd_upper */
+	if (((PageHeader) page)->pd_lower != SizeOfPageHeaderData + n * layout->slot_bytes ||
+		((PageHeader) page)->pd_upper != ((PageHeader) page)->pd_special)
+		HnswCorrupt(file->rel, block, "Its slots end within one of them.");
+	for (int slot = 0; slot < n; slot++)
 	{
-		const HnswLayout *layout = &index->layout[kind];
-		int			n = HnswPageSlots(page, layout);
+		HnswNode   *node = HnswPageNode(page, layout, slot);
 
-		if (n > layout->slots)
-			HnswCorrupt(index->rel, block, psprintf("It has %d slots, more than %d.", n, layout->slots));
-
-		/* a slot is added behind the others, which has to stay before pd_upper */
-		if (((PageHeader) page)->pd_lower != SizeOfPageHeaderData + n * layout->slot_bytes ||
-			((PageHeader) page)->pd_upper != ((PageHeader) page)->pd_special)
-			HnswCorrupt(index->rel, block, "Its slots end within one of them.");
-		for (int slot = 0; slot < n; slot++)
-		{
-			HnswNode   *node = HnswPageNode(page, layout, slot);
-
-			if ((node->flags & HNSW_NODE_USED) && (fault = HnswNodeFault(index, kind, node)) != NULL)
-				HnswCorrupt(index->rel, block, fault);
-		}
+		if ((node->flags & HNSW_NODE_USED) && (fault = HnswNodeFault(index, kind, node)) != NULL)
+			HnswCorrupt(file->rel, block, fault);
 	}
-	return kind;
 }
 
-/*
- * HnswHasBlock() where the block lies beyond the end that the index had when
- * somebody looked last.
- */
-bool
-HnswFindBlock(HnswIndex *index, BlockNumber block)
+/* A slot that is not in use; it may be the first behind those that the page counts. */
+static int
+free_slot(const IndexFile *file, Page page, int kind)
 {
-	index->nblocks = RelationGetNumberOfBlocks(index->rel);
-	return block < index->nblocks;
+	const HnswLayout *layout = &((const HnswIndex *) file)->layout[kind];
+	int			n = HnswPageSlots(page, layout);
+
+	if (n < layout->slots)
+		return n;
+	for (int i = 0; i < n; i++)
+	{
+		if (!(HnswPageNode(page, layout, i)->flags & HNSW_NODE_USED))
+			return i;
+	}
+	return -1;
 }
 
-/*
- * Refuse a block that the index does not have, of which block `from` speaks.  To
- * read one that does not exist would be an error anyway, but for the greatest
- * number of all, which means "add one".
- */
-void
-HnswCheckBlock(HnswIndex *index, BlockNumber block, BlockNumber from)
+static int
+tail_pages(const IndexFile *file, int kind)
 {
-	if (!HnswHasBlock(index, block))
-		HnswCorrupt(index->rel, from,
-					psprintf("It refers to block %u, but the index ends before block %u.", block, index->nblocks));
+	return ((const HnswIndex *) file)->layout[kind].tail_pages;
 }
 
-/*
- * A piece of a value, item `place` of a page that the caller has locked; NULL
- * where there is none.  *bytes, at least 1, are its own.
- */
-HnswChunk *
-HnswFindChunk(Page page, OffsetNumber place, uint32 *bytes)
-{
-	ItemId		item;
-	uint32		offset;
-	uint32		length;
-
-	if (PageIsNew(page) || HnswPageFault(page) != NULL || HnswPageGetOpaque(page)->kind != HNSW_PAGE_CHUNK ||
-		place < FirstOffsetNumber || place > PageGetMaxOffsetNumber(page))
-		return NULL;
-	item = PageGetItemId(page, place);
-	if (!ItemIdIsNormal(item))
-		return NULL;
-	offset = ItemIdGetOffset(item);
-	length = ItemIdGetLength(item);
-	if (offset < ((PageHeader) page)->pd_upper || offset != MAXALIGN(offset) ||
-		offset + length > ((PageHeader) page)->pd_special || length <= offsetof(HnswChunk, bytes))
-		return NULL;
-	*bytes = length - offsetof(HnswChunk, bytes);
-	return (HnswChunk *) PageGetItem(page, item);
-}
+const IndexForm HnswForm = {
+	.name = "an hnsw index",
+	.hint = "See what hnsw_check() tells of it, and rebuild it with REINDEX.",
+	.page_id = HNSW_PAGE_ID,
+	.last_kind = HNSW_PAGE_CENTER,
+	.free_room = offsetof(HnswMeta, room),
+	.check_slots = check_slots,
+	.free_slot = free_slot,
+	.tail_pages = tail_pages,
+};
 
 /*
  * What is wrong with the constants of an index, as a copy of its meta page has

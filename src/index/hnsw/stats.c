@@ -126,7 +126,7 @@ hnsw_stats(PG_FUNCTION_ARGS)
 
 		CHECK_FOR_INTERRUPTS();
 		LockBuffer(buffer, BUFFER_LOCK_SHARE);
-		kind = HnswReadKind(index, buffer);
+		kind = IndexReadKind(&index->file, buffer);
 		if (kind <= HNSW_UPPER)
 			count_page(index, BufferGetPage(buffer), kind, levels, kinds);
 		UnlockReleaseBuffer(buffer);

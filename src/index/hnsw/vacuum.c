@@ -45,40 +45,40 @@ replace_entry(VacuumState *state)
 	HnswRef		entry;
 	int			level;
 
-	LockPage(state->rel, HNSW_META_BLOCK, ExclusiveLock);
+	LockPage(state->rel, INDEX_META_BLOCK, ExclusiveLock);
 	HnswReadEntry(index, &entry, &level);
 	if (level >= 0 && HnswRefSetHas(&state->dead[level > 0 ? HNSW_UPPER : HNSW_BASE], entry))
 	{
-		Buffer		buffer = ReadBuffer(state->rel, HNSW_META_BLOCK);
-		HnswChange	change;
+		Buffer		buffer = ReadBuffer(state->rel, INDEX_META_BLOCK);
+		PageChange	change;
 		HnswMeta   *meta;
 
 		LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
-		HnswChangeBegin(&change, state->rel, state->log);
-		meta = HnswPageGetMeta(HnswChangePage(&change, buffer, false));
+		PageChangeBegin(&change, &state->index->file, state->log);
+		meta = HnswPageGetMeta(PageChangePage(&change, buffer, false));
 		meta->entry = state->best_level >= 0 ? state->best : HNSW_NO_REF;
 		meta->entry_level = state->best_level;
-		HnswChangeEnd(&change);
+		PageChangeEnd(&change);
 		UnlockReleaseBuffer(buffer);
 	}
-	UnlockPage(state->rel, HNSW_META_BLOCK, ExclusiveLock);
+	UnlockPage(state->rel, INDEX_META_BLOCK, ExclusiveLock);
 }
 
 /* Note in the meta page whether removed nodes wait to be freed. */
 static void
 note_waiting(VacuumState *state)
 {
-	Buffer		buffer = ReadBuffer(state->rel, HNSW_META_BLOCK);
+	Buffer		buffer = ReadBuffer(state->rel, INDEX_META_BLOCK);
 	uint8		waiting = state->waiting > 0;
 
 	LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
 	if (HnswPageGetMeta(BufferGetPage(buffer))->removed_wait != waiting)
 	{
-		HnswChange	change;
+		PageChange	change;
 
-		HnswChangeBegin(&change, state->rel, state->log);
-		HnswPageGetMeta(HnswChangePage(&change, buffer, false))->removed_wait = waiting;
-		HnswChangeEnd(&change);
+		PageChangeBegin(&change, &state->index->file, state->log);
+		HnswPageGetMeta(PageChangePage(&change, buffer, false))->removed_wait = waiting;
+		PageChangeEnd(&change);
 	}
 	UnlockReleaseBuffer(buffer);
 }
@@ -118,8 +118,8 @@ hnswbulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,
 	if (state.dead[HNSW_BASE].n > 0 || state.dead[HNSW_UPPER].n > 0)
 	{
 		/* wait for inserts that may link to the dead */
-		LockPage(state.rel, HNSW_META_BLOCK, ExclusiveLock);
-		UnlockPage(state.rel, HNSW_META_BLOCK, ExclusiveLock);
+		LockPage(state.rel, INDEX_META_BLOCK, ExclusiveLock);
+		UnlockPage(state.rel, INDEX_META_BLOCK, ExclusiveLock);
 		VacuumRepair(&state);
 		VacuumRepairTree(&state, HNSW_BASE);
 		VacuumRepairTree(&state, HNSW_UPPER);
@@ -141,7 +141,7 @@ hnswvacuumcleanup(IndexVacuumInfo *info, IndexBulkDeleteResult *stats)
 	if (stats == NULL)
 	{
 		VacuumState state;
-		Buffer		buffer = ReadBuffer(info->index, HNSW_META_BLOCK);
+		Buffer		buffer = ReadBuffer(info->index, INDEX_META_BLOCK);
 		bool		waiting;
 
 		LockBuffer(buffer, BUFFER_LOCK_SHARE);

@@ -15,42 +15,6 @@
 #include "storage/procarray.h"
 #include "utils/snapmgr.h"
 
-/* Free the pieces of a value that stands on chunk pages; block `from` speaks of it. */
-static void
-free_chunks(VacuumState *state, BlockNumber from, ItemPointerData next)
-{
-	while (ItemPointerIsValid(&next))
-	{
-		BlockNumber block = ItemPointerGetBlockNumber(&next);
-		OffsetNumber offset = ItemPointerGetOffsetNumber(&next);
-		Buffer		buffer;
-		Page		page;
-		HnswChunk  *chunk;
-		uint32		bytes;
-		HnswChange	change;
-		bool		room;
-
-		HnswCheckBlock(state->index, block, from);
-		buffer = VacuumReadPage(state, block, BUFFER_LOCK_EXCLUSIVE);
-		page = BufferGetPage(buffer);
-		chunk = HnswFindChunk(page, offset, &bytes);
-		if (chunk == NULL)
-		{
-			UnlockReleaseBuffer(buffer);
-			return;
-		}
-		next = chunk->next;
-		HnswChangeBegin(&change, state->rel, state->log);
-		page = HnswChangePage(&change, buffer, false);
-		PageIndexTupleDeleteNoCompact(page, offset);
-		room = PageGetFreeSpace(page) > HNSW_PAGE_ROOM / 2;
-		HnswChangeEnd(&change);
-		UnlockReleaseBuffer(buffer);
-		if (room)
-			HnswListPage(state->index, block, HNSW_PAGE_CHUNK, state->log);
-	}
-}
-
 /* Is nobody left who could hold a reference to this removed node? */
 static bool
 can_free(VacuumState *state, const HnswNode *node)
@@ -68,7 +32,7 @@ free_removed(VacuumState *state, Buffer buffer, int kind, ItemPointerData *chunk
 	const HnswLayout *layout = &state->index->layout[kind];
 	Page		page = BufferGetPage(buffer);
 	int			n = HnswPageSlots(page, layout);
-	HnswChange	change;
+	PageChange	change;
 	bool		freed = false;
 
 	for (int slot = 0; slot < n; slot++)
@@ -84,20 +48,20 @@ free_removed(VacuumState *state, Buffer buffer, int kind, ItemPointerData *chunk
 		}
 		if (!freed)
 		{
-			HnswChangeBegin(&change, state->rel, state->log);
-			page = HnswChangePage(&change, buffer, false);
+			PageChangeBegin(&change, &state->index->file, state->log);
+			page = PageChangePage(&change, buffer, false);
 			node = HnswPageNode(page, layout, slot);
 			freed = true;
 		}
 		if (kind == HNSW_BASE && layout->value_form == HNSW_VALUE_CHUNKS)
-			chunks[(*nchunks)++] = ((HnswChunkRef *) HnswNodeValue(node, layout))->first;
+			chunks[(*nchunks)++] = ((IndexChunkRef *) HnswNodeValue(node, layout))->first;
 		node->flags = 0;
 		node->nlinks = 0;
 		node->ntids = 0;
 		node->generation = (node->generation + 1) & HNSW_GENERATION_MASK;
 	}
 	if (freed)
-		HnswChangeEnd(&change);
+		PageChangeEnd(&change);
 	return freed;
 }
 
@@ -106,7 +70,7 @@ void
 VacuumFreePage(VacuumState *state, BlockNumber block)
 {
 	Buffer		buffer = VacuumReadPage(state, block, BUFFER_LOCK_EXCLUSIVE);
-	int			kind = HnswReadKind(state->index, buffer);
+	int			kind = IndexReadKind(&state->index->file, buffer);
 	ItemPointerData chunks[HNSW_MAX_SLOTS];
 	int			nchunks = 0;
 	bool		freed = false;
@@ -115,9 +79,9 @@ VacuumFreePage(VacuumState *state, BlockNumber block)
 		freed = free_removed(state, buffer, kind, chunks, &nchunks);
 	UnlockReleaseBuffer(buffer);
 	for (int i = 0; i < nchunks; i++)
-		free_chunks(state, block, chunks[i]);
+		ChunksFree(&state->index->file, block, chunks[i], state->strategy, state->log);
 	if (freed)
-		HnswListPage(state->index, block, kind, state->log);
+		FreeRoomList(&state->index->file, block, kind, state->log);
 }
 
 static int
@@ -162,13 +126,13 @@ stamp_page(VacuumState *state, BlockNumber block, FullTransactionId xid)
 {
 	Buffer		buffer = VacuumReadPage(state, block, BUFFER_LOCK_EXCLUSIVE);
 	Page		page = BufferGetPage(buffer);
-	int			kind = HnswReadKind(state->index, buffer);
+	int			kind = IndexReadKind(&state->index->file, buffer);
 
 	if (kind == HNSW_PAGE_BASE || kind == HNSW_PAGE_UPPER)
 	{
 		const HnswLayout *layout = &state->index->layout[kind];
 		int			n = HnswPageSlots(page, layout);
-		HnswChange	change;
+		PageChange	change;
 		bool		changed = false;
 
 		for (int slot = 0; slot < n; slot++)
@@ -180,8 +144,8 @@ stamp_page(VacuumState *state, BlockNumber block, FullTransactionId xid)
 				continue;
 			if (!changed)
 			{
-				HnswChangeBegin(&change, state->rel, state->log);
-				page = HnswChangePage(&change, buffer, false);
+				PageChangeBegin(&change, &state->index->file, state->log);
+				page = PageChangePage(&change, buffer, false);
 				node = HnswPageNode(page, layout, slot);
 				changed = true;
 			}
@@ -189,7 +153,7 @@ stamp_page(VacuumState *state, BlockNumber block, FullTransactionId xid)
 			HnswNodeSetRemovedAt(node, xid);
 		}
 		if (changed)
-			HnswChangeEnd(&change);
+			PageChangeEnd(&change);
 	}
 	UnlockReleaseBuffer(buffer);
 }

@@ -17,7 +17,7 @@ remove_rows(VacuumState *state, Buffer buffer, IndexBulkDeleteCallback callback,
 	const HnswLayout *layout = &state->index->layout[HNSW_BASE];
 	BlockNumber block = BufferGetBlockNumber(buffer);
 	int			n = HnswPageSlots(BufferGetPage(buffer), layout);
-	HnswChange	change;
+	PageChange	change;
 	bool		changed = false;
 	Page		page = BufferGetPage(buffer);
 
@@ -36,8 +36,8 @@ remove_rows(VacuumState *state, Buffer buffer, IndexBulkDeleteCallback callback,
 				if (!changed)
 				{
 					/* from here on in the copy that is logged */
-					HnswChangeBegin(&change, state->rel, state->log);
-					page = HnswChangePage(&change, buffer, false);
+					PageChangeBegin(&change, &state->index->file, state->log);
+					page = PageChangePage(&change, buffer, false);
 					node = HnswPageNode(page, layout, slot);
 					changed = true;
 				}
@@ -62,8 +62,8 @@ remove_rows(VacuumState *state, Buffer buffer, IndexBulkDeleteCallback callback,
 			{
 				if (!changed)
 				{
-					HnswChangeBegin(&change, state->rel, state->log);
-					page = HnswChangePage(&change, buffer, false);
+					PageChangeBegin(&change, &state->index->file, state->log);
+					page = PageChangePage(&change, buffer, false);
 					node = HnswPageNode(page, layout, slot);
 					changed = true;
 				}
@@ -75,7 +75,7 @@ remove_rows(VacuumState *state, Buffer buffer, IndexBulkDeleteCallback callback,
 			state->stats->num_index_tuples += kept;
 	}
 	if (changed)
-		HnswChangeEnd(&change);
+		PageChangeEnd(&change);
 }
 
 /*
@@ -103,11 +103,11 @@ remove_upper(VacuumState *state, Buffer buffer)
 		if (!(node->flags & HNSW_NODE_DEAD) &&
 			HnswRefSetHas(&state->dead[node->level == 1 ? HNSW_BASE : HNSW_UPPER], down))
 		{
-			HnswChange	change;
+			PageChange	change;
 
-			HnswChangeBegin(&change, state->rel, state->log);
-			HnswPageNode(HnswChangePage(&change, buffer, false), layout, slot)->flags |= HNSW_NODE_DEAD;
-			HnswChangeEnd(&change);
+			PageChangeBegin(&change, &state->index->file, state->log);
+			HnswPageNode(PageChangePage(&change, buffer, false), layout, slot)->flags |= HNSW_NODE_DEAD;
+			PageChangeEnd(&change);
 			node = HnswPageNode(page, layout, slot);
 		}
 		if (node->flags & HNSW_NODE_DEAD)
@@ -135,7 +135,7 @@ VacuumMarkDead(VacuumState *state, IndexBulkDeleteCallback callback, void *arg)
 
 		VacuumFreePage(state, block);
 		buffer = VacuumReadPage(state, block, BUFFER_LOCK_EXCLUSIVE);
-		kind = HnswReadKind(state->index, buffer);
+		kind = IndexReadKind(&state->index->file, buffer);
 		if (kind == HNSW_PAGE_BASE)
 			remove_rows(state, buffer, callback, arg);
 		else if (kind == HNSW_PAGE_UPPER)
@@ -158,7 +158,7 @@ VacuumMarkDead(VacuumState *state, IndexBulkDeleteCallback callback, void *arg)
 		{
 			Buffer		buffer = VacuumReadPage(state, upper[i], BUFFER_LOCK_EXCLUSIVE);
 
-			if (HnswReadKind(state->index, buffer) == HNSW_PAGE_UPPER)
+			if (IndexReadKind(&state->index->file, buffer) == HNSW_PAGE_UPPER)
 				again = remove_upper(state, buffer) || again;
 			UnlockReleaseBuffer(buffer);
 		}

@@ -314,12 +314,12 @@ write_chosen(Repair *repair, bool *same)
 	*same = HnswSameLinks(&repair->before, node, layout);
 	if (*same)
 	{
-		HnswChange	change;
+		PageChange	change;
 
-		HnswChangeBegin(&change, repair->state->rel, repair->state->log);
-		node = HnswPageNode(HnswChangePage(&change, buffer, false), layout, HnswRefSlot(repair->self));
+		PageChangeBegin(&change, &repair->state->index->file, repair->state->log);
+		node = HnswPageNode(PageChangePage(&change, buffer, false), layout, HnswRefSlot(repair->self));
 		HnswSetLinks(index, repair->kind, node, repair->chosen, repair->nchosen, repair->own.rotated);
-		HnswChangeEnd(&change);
+		PageChangeEnd(&change);
 	}
 	UnlockReleaseBuffer(buffer);
 	return true;
@@ -384,7 +384,7 @@ VacuumRepair(VacuumState *state)
 		Page		page = BufferGetPage(buffer);
 		HnswRef		refs[HNSW_MAX_SLOTS];
 		int			nrefs = 0;
-		int			kind = HnswReadKind(index, buffer);
+		int			kind = IndexReadKind(&index->file, buffer);
 
 		if (kind == HNSW_PAGE_BASE || kind == HNSW_PAGE_UPPER)
 		{

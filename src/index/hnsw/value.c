@@ -47,7 +47,7 @@ check_dim(const HnswIndex *index, int dim, bool query)
 						index->element == HNSW_SPARSEVEC ? "sparsevec dimensions" : "vector dimensions",
 						index->dim, dim),
 				 errdetail("Index \"%s\" holds values of %d dimensions; the %s has %d.",
-						   RelationGetRelationName(index->rel), index->dim,
+						   RelationGetRelationName(index->file.rel), index->dim,
 						   query ? "query" : "value", dim)));
 }
 
@@ -308,11 +308,10 @@ scratch(HnswIndex *index, uint32 bytes)
 #define MOST_CHUNK_BYTES (sizeof(int32) + SPARSEVEC_MAX_NNZ * (sizeof(int32) + sizeof(float)))
 
 static const char *
-read_chunks(HnswIndex *index, const HnswChunkRef *ref, uint32 *bytes, const char **fault)
+read_chunks(HnswIndex *index, const IndexChunkRef *ref, uint32 *bytes, const char **fault)
 {
 	char	   *out;
-	uint32		at = 0;
-	ItemPointerData next = ref->first;
+	uint32		at;
 
 	if (ref->bytes < sizeof(int32) || ref->bytes > MOST_CHUNK_BYTES)
 	{
@@ -320,29 +319,7 @@ read_chunks(HnswIndex *index, const HnswChunkRef *ref, uint32 *bytes, const char
 		return NULL;
 	}
 	out = scratch(index, ref->bytes);
-	while (at < ref->bytes && ItemPointerIsValid(&next))
-	{
-		Buffer		buffer;
-		HnswChunk  *chunk;
-		uint32		count;
-
-		if (!HnswHasBlock(index, ItemPointerGetBlockNumber(&next)))
-			break;
-		buffer = ReadBuffer(index->rel, ItemPointerGetBlockNumber(&next));
-		index->pages_read++;
-		LockBuffer(buffer, BUFFER_LOCK_SHARE);
-		chunk = HnswFindChunk(BufferGetPage(buffer), ItemPointerGetOffsetNumber(&next), &count);
-		if (chunk != NULL)
-		{
-			count = Min(count, ref->bytes - at);
-			memcpy(out + at, chunk->bytes, count);
-			at += count;
-			next = chunk->next;
-		}
-		else
-			ItemPointerSetInvalid(&next);
-		UnlockReleaseBuffer(buffer);
-	}
+	at = ChunksRead(&index->file, ref, out);
 	if (at < ref->bytes)
 	{
 		*fault = psprintf("A value ends after %u of %u bytes.", at, ref->bytes);
@@ -379,30 +356,20 @@ HnswTryReadValue(HnswIndex *index, Buffer buffer, const HnswNode *node, int kind
 	char	   *out;
 
 	if (layout->value_form == HNSW_VALUE_CHUNKS)
-		return read_chunks(index, (const HnswChunkRef *) start, bytes, fault);
+		return read_chunks(index, (const IndexChunkRef *) start, bytes, fault);
 	*bytes = layout->value_bytes;
 	if (layout->tail_pages == 0)
 		return start;
 
 	block = BufferGetBlockNumber(buffer);
-	if (!HnswHasBlock(index, block + layout->tail_pages))
+	if (!IndexHasBlock(&index->file, block + layout->tail_pages))
 	{
 		*fault = "A value goes on beyond the end of the index.";
 		return NULL;
 	}
 	out = scratch(index, layout->value_bytes);
 	memcpy(out, start, at);
-	for (int i = 1; i <= layout->tail_pages; i++)
-	{
-		Buffer		tail = ReadBuffer(index->rel, block + i);
-		uint32		count = Min(layout->value_bytes - at, HNSW_PAGE_ROOM);
-
-		index->pages_read++;
-		LockBuffer(tail, BUFFER_LOCK_SHARE);
-		memcpy(out + at, PageGetContents(BufferGetPage(tail)), count);
-		UnlockReleaseBuffer(tail);
-		at += count;
-	}
+	TailRead(&index->file, block, layout->tail_pages, out + at, layout->value_bytes - at);
 	return out;
 }
 
@@ -414,7 +381,7 @@ HnswReadValue(HnswIndex *index, Buffer buffer, const HnswNode *node, int kind, u
 	const char *value = HnswTryReadValue(index, buffer, node, kind, bytes, &fault);
 
 	if (unlikely(value == NULL))
-		HnswCorrupt(index->rel, BufferGetBlockNumber(buffer), fault);
+		HnswCorrupt(index->file.rel, BufferGetBlockNumber(buffer), fault);
 	return value;
 }
 

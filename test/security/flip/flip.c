@@ -134,7 +134,7 @@ choose_byte(Flip *self, BlockNumber block, int kind)
 		case 0:
 			return 8 + next_random(self, SizeOfPageHeaderData - 8 + 16);
 		case 1:
-			return BLCKSZ - 1 - next_random(self, sizeof(HnswPageOpaque) + 16);
+			return BLCKSZ - 1 - next_random(self, sizeof(IndexPageOpaque) + 16);
 		case 2:
 		case 3:
 			if (block == 0)
@@ -157,7 +157,7 @@ flip_byte_of(Flip *self, BlockNumber block)
 {
 	Buffer		buffer = ReadBuffer(self->index, block);
 	char	   *page = BufferGetPage(buffer);
-	const HnswPageOpaque *opaque = (HnswPageOpaque *) (page + BLCKSZ - MAXALIGN(sizeof(HnswPageOpaque)));
+	const IndexPageOpaque *opaque = (IndexPageOpaque *) (page + BLCKSZ - MAXALIGN(sizeof(IndexPageOpaque)));
 	uint8	   *byte;
 
 	LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
@@ -429,7 +429,7 @@ flip_build(PG_FUNCTION_ARGS)
 
 	if (self->tally.steps++ == 0)
 	{
-		Buffer		buffer = ReadBuffer(index, HNSW_META_BLOCK);
+		Buffer		buffer = ReadBuffer(index, INDEX_META_BLOCK);
 
 		LockBuffer(buffer, BUFFER_LOCK_SHARE);
 		self->meta = *HnswPageGetMeta(BufferGetPage(buffer));

@@ -46,7 +46,7 @@
  * handler returns; earlier ones copy it and free it.
  */
 static inline IndexAmRoutine *
-HnswNewRoutine(void)
+NewIndexRoutine(void)
 {
 #if PG_VERSION_NUM >= 190000
 	static IndexAmRoutine routine = {.type = T_IndexAmRoutine};
@@ -74,7 +74,7 @@ HnswNewRoutine(void)
 
 /* Fields of the access method's routine that later versions added. */
 static inline void
-HnswVersionedRoutine(IndexAmRoutine *am)
+FillVersionedRoutine(IndexAmRoutine *am)
 {
 #if PG_VERSION_NUM >= 160000
 	am->amsummarizing = false;
@@ -156,7 +156,7 @@ VecdbOwnsSchema(Oid schema)
  * win.
  */
 static inline void
-HnswDisablePath(IndexPath *path)
+DisableIndexPath(IndexPath *path)
 {
 #if PG_VERSION_NUM >= 180000
 	path->path.disabled_nodes = 2;
@@ -174,7 +174,7 @@ HnswDisablePath(IndexPath *path)
 
 /* 18 tells in EXPLAIN ANALYZE how often an index was searched; its access method counts. */
 static inline void
-HnswCountSearch(IndexScanDesc scan)
+CountIndexSearch(IndexScanDesc scan)
 {
 #if PG_VERSION_NUM >= 180000
 	if (scan->instrument != NULL)

@@ -86,8 +86,8 @@ void
 _PG_init(void)
 {
 	VecdbDefineSettings();
-	HnswHookPlanner();
-	HnswHookSettings();
+	IndexHookPlanner();
+	IndexHookSettings();
 	AsOwnerInit();
 	if (process_shared_preload_libraries_in_progress)
 	{

@@ -22,6 +22,7 @@
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_type.h"
 #include "commands/extension.h"
+#include "index/access_method.h"
 #include "index/hnsw/hnsw.h"
 #include "index/opclass.h"
 #include "nodes/makefuncs.h"
@@ -169,31 +170,27 @@ metric_of_constraint(Relation rel, CollectionMetric *metric)
 	return found;
 }
 
-/* The metric that an index of ours serves on this column; false for any other index. */
+/* The metric that an hnsw index of ours serves on this column; false for any other index. */
 static bool
 metric_of_index(Relation index, AttrNumber column, CollectionMetric *metric)
 {
-	HnswOpclass *opclass;
-
-	if (index->rd_indam == NULL || index->rd_indam->ambuild != hnswbuild ||
-		!index->rd_index->indisvalid ||
+	if (IndexMethodOf(index) != INDEX_HNSW || !index->rd_index->indisvalid ||
 		index->rd_index->indnatts != 1 || index->rd_index->indkey.values[0] != column ||
 		!heap_attisnull(index->rd_indextuple, Anum_pg_index_indpred, NULL))
 		return false;
 
-	opclass = (HnswOpclass *) DatumGetPointer(FunctionCall1(index_getprocinfo(index, 1, HNSW_SUPPORT_PROC), (Datum) 0));
-	switch (opclass->metric)
+	switch (IndexGetOpclass(index)->metric)
 	{
-		case HNSW_COSINE:
+		case METRIC_COSINE:
 			*metric = COLLECTION_COSINE;
 			return true;
-		case HNSW_L2:
+		case METRIC_L2:
 			*metric = COLLECTION_L2;
 			return true;
-		case HNSW_IP:
+		case METRIC_IP:
 			*metric = COLLECTION_IP;
 			return true;
-		case HNSW_L1:
+		case METRIC_L1:
 			*metric = COLLECTION_L1;
 			return true;
 		default:

@@ -25,7 +25,7 @@
 #include "catalog/pg_type.h"
 #include "collection/filter_jsonb.h"
 #include "funcapi.h"
-#include "index/hnsw/hnsw.h"
+#include "index/access_method.h"
 #include "index/settings.h"
 #include "spi_column.h"
 #include "utils/builtins.h"
@@ -119,14 +119,14 @@ search_statement(const Search *self, StatementKind kind)
 							CURSOR_OPT_PARALLEL_OK | (filter != NULL ? CURSOR_OPT_CUSTOM_PLAN : CURSOR_OPT_GENERIC_PLAN));
 }
 
-/* Run a statement; its rows are in SPI_tuptable.  Tells whether an hnsw index was read. */
+/* Run a statement; its rows are in SPI_tuptable.  Tells whether an index of ours was read. */
 static bool
 run_statement(const Search *self, StatementKind kind)
 {
 	Statement  *statement = search_statement(self, kind);
 	int			nargs = 2 + self->filter.nparameters;
 	Datum	   *values = palloc(sizeof(Datum) * nargs);
-	int64		scans = HnswScansBegun;
+	int64		scans = IndexScansBegun;
 
 	values[0] = self->query;
 	values[1] = Int32GetDatum(self->k);
@@ -135,7 +135,7 @@ run_statement(const Search *self, StatementKind kind)
 	/* The exact search has a LIMIT of its own; a count given to SPI would rule out parallel workers. */
 	if (StatementExecute(statement, values, true, kind == STATEMENT_SEARCH ? self->k : 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not execute the search of collection \"%s\"", self->collection.name);
-	return HnswScansBegun != scans;
+	return IndexScansBegun != scans;
 }
 
 /*

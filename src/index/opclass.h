@@ -1,39 +1,43 @@
 /*
  * opclass.h
- *	  What an operator class tells the access method: the stored type and the
- *	  metric.  Support function 1 of each hnsw operator class returns a pointer
- *	  to one constant HnswOpclass; the distance itself is computed in C, without
- *	  the function manager.
+ *	  What an operator class tells its access method: the stored type and the
+ *	  metric.  Support function 1 of each operator class returns a pointer to one
+ *	  constant IndexOpclass; the distance itself is computed in C, without the
+ *	  function manager.
  */
-#ifndef HNSW_OPCLASS_H
-#define HNSW_OPCLASS_H
+#ifndef INDEX_OPCLASS_H
+#define INDEX_OPCLASS_H
 
 #include "pgcompat.h"
 
-#define HNSW_SUPPORT_PROC 1
+#include "utils/rel.h"
 
-typedef enum HnswElement
+#define INDEX_SUPPORT_PROC 1
+
+typedef enum IndexElement
 {
-	HNSW_VECTOR,				/* Vector */
-	HNSW_HALFVEC,				/* HalfVector */
-	HNSW_BIT,					/* VarBit */
-	HNSW_SPARSEVEC				/* SparseVector */
-} HnswElement;
+	ELEMENT_VECTOR,				/* Vector */
+	ELEMENT_HALFVEC,				/* HalfVector */
+	ELEMENT_BIT,					/* VarBit */
+	ELEMENT_SPARSEVEC				/* SparseVector */
+} IndexElement;
 
-typedef enum HnswMetric
+typedef enum IndexMetric
 {
-	HNSW_L2,
-	HNSW_IP,					/* negative inner product */
-	HNSW_COSINE,
-	HNSW_L1,
-	HNSW_HAMMING,
-	HNSW_JACCARD
-} HnswMetric;
+	METRIC_L2,
+	METRIC_IP,					/* negative inner product */
+	METRIC_COSINE,
+	METRIC_L1,
+	METRIC_HAMMING,
+	METRIC_JACCARD
+} IndexMetric;
 
-typedef struct HnswOpclass
+typedef struct IndexOpclass
 {
-	HnswElement element;
-	HnswMetric	metric;
-} HnswOpclass;
+	IndexElement element;
+	IndexMetric	metric;
+} IndexOpclass;
 
-#endif							/* HNSW_OPCLASS_H */
+extern const IndexOpclass *IndexGetOpclass(Relation index);
+
+#endif							/* INDEX_OPCLASS_H */

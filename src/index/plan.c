@@ -23,7 +23,7 @@
  * A backend that loads the library because it plans its first statement with such an
  * index comes by both hooks in time.
  */
-#include "index/hnsw/hnsw.h"
+#include "index/access_method.h"
 #include "index/plan.h"
 #include "index/settings.h"
 
@@ -48,8 +48,7 @@ scans_our_index(Path *path)
 	if (IsA(path, ProjectionPath))
 		path = ((ProjectionPath *) path)->subpath;
 	scan = (IndexPath *) path;
-	return IsA(path, IndexPath) && list_length(scan->indexorderbys) == 1 &&
-		(void *) scan->indexinfo->amcostestimate == (void *) hnswcostestimate;
+	return IsA(path, IndexPath) && list_length(scan->indexorderbys) == 1 && IndexIsOurs(scan->indexinfo);
 }
 
 /* The planner turns q <-> v into v <-> q for the index. */
@@ -255,7 +254,7 @@ paths_complete(PlannerInfo *root, UpperRelationKind stage, RelOptInfo *input_rel
 }
 
 void
-HnswHookPlanner(void)
+IndexHookPlanner(void)
 {
 	previous_hook = create_upper_paths_hook;
 	create_upper_paths_hook = paths_complete;

@@ -5,8 +5,7 @@
 #ifndef INDEX_PLAN_H
 #define INDEX_PLAN_H
 
-
 /* Called once, when the library is loaded. */
-extern void HnswHookPlanner(void);
+extern void IndexHookPlanner(void);
 
 #endif							/* INDEX_PLAN_H */

@@ -170,7 +170,7 @@ at_statement(ParseState *pstate, Query *query, HookedJumbleState *jumble)
 }
 
 void
-HnswHookSettings(void)
+IndexHookSettings(void)
 {
 	previous_hook = post_parse_analyze_hook;
 	post_parse_analyze_hook = at_statement;

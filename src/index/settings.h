@@ -2,7 +2,7 @@
  * settings.h
  *	  The settings hnsw.* of this backend.
  *
- * HnswHookSettings, called once when the library is loaded, sees to it that they are
+ * IndexHookSettings, called once when the library is loaded, sees to it that they are
  * defined in time; who reads one may call HnswDefineSettings to be sure.
  */
 #ifndef INDEX_SETTINGS_H
@@ -20,7 +20,7 @@ typedef enum HnswIterativeScan
 	HNSW_ITERATIVE_STRICT
 } HnswIterativeScan;
 
-extern void HnswHookSettings(void);
+extern void IndexHookSettings(void);
 extern void HnswDefineSettings(void);
 extern int	HnswEfSearch(void);
 extern HnswIterativeScan HnswIterativeScanMode(void);

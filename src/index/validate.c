@@ -66,7 +66,7 @@ validate_function(Validation *self, Form_pg_amproc amproc)
 {
 	char	   *what = psprintf("support function %s", format_procedure(amproc->amproc));
 
-	if (amproc->amprocnum != HNSW_SUPPORT_PROC)
+	if (amproc->amprocnum != INDEX_SUPPORT_PROC)
 		fault(self, what, psprintf("with invalid support number %d", amproc->amprocnum));
 	if (amproc->amproclefttype != amproc->amprocrighttype)
 		fault(self, what, "with different left and right input types");
@@ -87,7 +87,7 @@ validate_groups(Validation *self, CatCList *operators, CatCList *functions, Oid 
 
 		if (group->lefttype == type && group->righttype == type)
 			found = (group->operatorset & ((uint64) 1 << DISTANCE_STRATEGY)) != 0 &&
-				(group->functionset & ((uint64) 1 << HNSW_SUPPORT_PROC)) != 0;
+				(group->functionset & ((uint64) 1 << INDEX_SUPPORT_PROC)) != 0;
 	}
 	if (!found)
 	{
@@ -95,7 +95,7 @@ validate_groups(Validation *self, CatCList *operators, CatCList *functions, Oid 
 		ereport(INFO,
 				(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
 				 errmsg("operator class \"%s\" of access method %s is missing its operator %d or support function %d",
-						opclass, self->am, DISTANCE_STRATEGY, HNSW_SUPPORT_PROC)));
+						opclass, self->am, DISTANCE_STRATEGY, INDEX_SUPPORT_PROC)));
 	}
 }
 

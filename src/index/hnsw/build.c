@@ -188,12 +188,12 @@ static HnswIndex *
 define_index(Relation rel)
 {
 	HnswIndex  *index = palloc0(sizeof(HnswIndex));
-	const HnswOpclass *opclass = HnswGetOpclass(rel);
+	const IndexOpclass *opclass = IndexGetOpclass(rel);
 	HnswOptions *options = (HnswOptions *) rel->rd_options;
 	int			dim = TupleDescAttr(rel->rd_att, 0)->atttypmod;
 	int			most = HnswMostDimensions(opclass->element);
 
-	if (opclass->element == HNSW_BIT && TupleDescAttr(rel->rd_att, 0)->atttypid != BITOID)
+	if (opclass->element == ELEMENT_BIT && TupleDescAttr(rel->rd_att, 0)->atttypid != BITOID)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("type not supported for hnsw index"),
@@ -215,7 +215,7 @@ define_index(Relation rel)
 	index->context = CurrentMemoryContext;
 	index->element = opclass->element;
 	index->metric = opclass->metric;
-	index->code_metric = opclass->metric == HNSW_IP ? CODE_IP : CODE_L2;
+	index->code_metric = opclass->metric == METRIC_IP ? CODE_IP : CODE_L2;
 	index->m = options != NULL ? options->m : HNSW_DEFAULT_M;
 	index->ef_construction = options != NULL ? options->ef_construction : HNSW_DEFAULT_EF_CONSTRUCTION;
 	if (index->ef_construction < 2 * index->m)

@@ -32,7 +32,7 @@ sample_row(Relation rel, ItemPointer tid, Datum *values, bool *isnull, bool aliv
 		return;
 	old = MemoryContextSwitchTo(sample->context);
 	x = HnswDatumFloats(sample->index, values[0], &norm);
-	if (sample->index->metric != HNSW_COSINE || norm > 0)
+	if (sample->index->metric != METRIC_COSINE || norm > 0)
 	{
 		for (int i = 0; i < sample->index->dim; i++)
 		{
@@ -73,12 +73,12 @@ BuildSampleCenter(HnswIndex *index, Relation heap, IndexInfo *info)
 	if (sample.n > 0)
 	{
 		center = palloc0(sizeof(float) * index->dim);
-		if (index->metric != HNSW_IP)
+		if (index->metric != METRIC_IP)
 		{
 			for (int i = 0; i < index->dim; i++)
 				center[i] = (float) (sample.sum[i] / sample.n);
 		}
-		if (index->metric != HNSW_COSINE)
+		if (index->metric != METRIC_COSINE)
 			unit = HnswCenterAndUnit(sample.largest, index->dim, center);
 		HnswSetCenter(index, center, unit, false);
 	}

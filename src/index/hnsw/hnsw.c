@@ -95,7 +95,7 @@ hnswcostestimate(PlannerInfo *root, IndexPath *path, double loop_count,
 		*startup_cost = *total_cost = get_float8_infinity();
 		*selectivity = 0;
 		*pages = 0;
-		HnswDisablePath(path);
+		DisableIndexPath(path);
 		return;
 	}
 
@@ -139,7 +139,7 @@ PG_FUNCTION_INFO_V1(hnswhandler);
 Datum
 hnswhandler(PG_FUNCTION_ARGS)
 {
-	IndexAmRoutine *am = HnswNewRoutine();
+	IndexAmRoutine *am = NewIndexRoutine();
 
 	HnswDefineSettings();
 
@@ -162,7 +162,7 @@ hnswhandler(PG_FUNCTION_ARGS)
 	am->amusemaintenanceworkmem = false;
 	am->amparallelvacuumoptions = VACUUM_OPTION_PARALLEL_BULKDEL;
 	am->amkeytype = InvalidOid;
-	HnswVersionedRoutine(am);
+	FillVersionedRoutine(am);
 
 	am->ambuild = hnswbuild;
 	am->ambuildempty = hnswbuildempty;

@@ -1,7 +1,7 @@
 /*
  * hnsw.h
- *	  What others may know of the hnsw access method: its options, and its entry
- *	  points, by one of which an index is recognised as ours.
+ *	  What others may know of the hnsw access method: its options and its entry
+ *	  points.  index/access_method.h tells which indexes are of it.
  *
  * Bytes on disk are in hnsw_disk.h, an open index, its pages and values in
  * hnsw_index.h, the search of a level in hnsw_search.h, links and new nodes in
@@ -52,9 +52,6 @@ extern IndexScanDesc hnswbeginscan(Relation rel, int nkeys, int norderbys);
 extern void hnswrescan(IndexScanDesc scan, ScanKey keys, int nkeys, ScanKey orderbys, int norderbys);
 extern bool hnswgettuple(IndexScanDesc scan, ScanDirection direction);
 extern void hnswendscan(IndexScanDesc scan);
-
-/* scan.c: scans of any hnsw index that this backend has begun */
-extern int64 HnswScansBegun;
 
 /* vacuum.c */
 extern IndexBulkDeleteResult *hnswbulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,

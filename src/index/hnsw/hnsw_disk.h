@@ -221,8 +221,8 @@ typedef struct HnswMeta
 {
 	uint32		magic;
 	uint32		version;
-	uint8		element;		/* HnswElement */
-	uint8		metric;			/* HnswMetric */
+	uint8		element;		/* IndexElement */
+	uint8		metric;			/* IndexMetric */
 	uint8		centred;		/* unit and centre are set */
 	uint8		removed_wait;	/* removed nodes are left for vacuum to free */
 	uint16		m;

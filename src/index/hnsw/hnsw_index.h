@@ -32,8 +32,8 @@
 typedef struct HnswIndex
 {
 	IndexFile	file;			/* first, for callbacks of HnswForm get it as theirs */
-	HnswElement element;
-	HnswMetric	metric;
+	IndexElement element;
+	IndexMetric	metric;
 	CodeMetric	code_metric;
 	int			m;
 	int			ef_construction;
@@ -68,8 +68,8 @@ extern void HnswUpdateEntry(HnswIndex *index, HnswRef entry, int level, HnswRef 
 /* layout.c */
 extern void HnswComputeLayout(HnswIndex *index, int code_bits);
 extern uint32 HnswRawBytes(const HnswIndex *index);
-extern bool HnswIsCoded(const HnswOpclass *opclass);
-extern int	HnswMostDimensions(HnswElement element);
+extern bool HnswIsCoded(const IndexOpclass *opclass);
+extern int	HnswMostDimensions(IndexElement element);
 extern uint32 HnswCenterPages(const HnswIndex *index);
 extern bool HnswLayoutIsSound(const HnswIndex *index, int kind, const HnswLayout *layout);
 
@@ -94,12 +94,11 @@ typedef struct HnswValue
 } HnswValue;
 
 /* value.c */
-extern const HnswOpclass *HnswGetOpclass(Relation rel);
 extern const float *HnswDatumFloats(const HnswIndex *index, Datum datum, double *norm);
 extern bool HnswPrepareValue(HnswIndex *index, Datum datum, bool query, HnswValue *value);
 
 /* Are there handicaps other than 0? */
-#define HnswHasHandicaps(index)	(!(index)->coded && (index)->metric == HNSW_IP)
+#define HnswHasHandicaps(index)	(!(index)->coded && (index)->metric == METRIC_IP)
 extern float HnswHandicap(const HnswIndex *index, const char *value);
 extern double HnswRawDistance(const HnswIndex *index, const char *a, const char *b);
 extern void HnswPackValue(const HnswIndex *index, const HnswValue *value, uint8 *out,

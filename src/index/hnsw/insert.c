@@ -612,11 +612,11 @@ center_on_first(HnswIndex *index, Datum datum, bool log)
 	float	   *center = palloc0(sizeof(float) * index->dim);
 	float		unit = 1;
 
-	if (index->metric != HNSW_IP)
+	if (index->metric != METRIC_IP)
 		memcpy(center, x, sizeof(float) * index->dim);
-	if (index->metric != HNSW_COSINE)
+	if (index->metric != METRIC_COSINE)
 		unit = HnswCenterAndUnit(x, index->dim, center);
-	if (index->metric != HNSW_COSINE || norm > 0)
+	if (index->metric != METRIC_COSINE || norm > 0)
 		HnswSetCenter(index, center, unit, log);
 }
 

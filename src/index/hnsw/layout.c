@@ -162,15 +162,15 @@ coded_layout(HnswLayout *layout, int links, int padded, int wanted_bits, int min
 
 /* Has an index of this class codes: Euclidean or inner product of dense vectors? */
 bool
-HnswIsCoded(const HnswOpclass *opclass)
+HnswIsCoded(const IndexOpclass *opclass)
 {
-	return (opclass->element == HNSW_VECTOR || opclass->element == HNSW_HALFVEC) && opclass->metric != HNSW_L1;
+	return (opclass->element == ELEMENT_VECTOR || opclass->element == ELEMENT_HALFVEC) && opclass->metric != METRIC_L1;
 }
 
 int
-HnswMostDimensions(HnswElement element)
+HnswMostDimensions(IndexElement element)
 {
-	return element == HNSW_SPARSEVEC ? SPARSEVEC_MAX_DIM : element == HNSW_BIT ? 64000 : VECTOR_MAX_DIM;
+	return element == ELEMENT_SPARSEVEC ? SPARSEVEC_MAX_DIM : element == ELEMENT_BIT ? 64000 : VECTOR_MAX_DIM;
 }
 
 uint32
@@ -185,13 +185,13 @@ HnswRawBytes(const HnswIndex *index)
 {
 	switch (index->element)
 	{
-		case HNSW_VECTOR:
+		case ELEMENT_VECTOR:
 			return index->dim * sizeof(float);
-		case HNSW_HALFVEC:
+		case ELEMENT_HALFVEC:
 			return index->dim * sizeof(half);
-		case HNSW_BIT:
+		case ELEMENT_BIT:
 			return (index->dim + 7) / 8;
-		case HNSW_SPARSEVEC:
+		case ELEMENT_SPARSEVEC:
 			return 0;
 	}
 	return 0;

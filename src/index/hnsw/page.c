@@ -181,7 +181,7 @@ HnswOpen(Relation rel, MemoryContext context)
 	index->context = context;
 	index->element = meta->element;
 	index->metric = meta->metric;
-	index->code_metric = meta->metric == HNSW_IP ? CODE_IP : CODE_L2;
+	index->code_metric = meta->metric == METRIC_IP ? CODE_IP : CODE_L2;
 	index->m = meta->m;
 	index->ef_construction = meta->ef_construction;
 	index->dim = meta->dim;

@@ -17,6 +17,7 @@
  * another that came into its place, are both invisible to the snapshot, so no
  * pin needs to be held between pages and rows.
  */
+#include "index/access_method.h"
 #include "index/hnsw/hnsw.h"
 #include "index/hnsw/hnsw_search.h"
 #include "index/settings.h"
@@ -91,8 +92,6 @@ typedef struct HnswScan
 	ItemPointerData last_tid;
 	uint16		last_removals;
 } HnswScan;
-
-int64		HnswScansBegun = 0;
 
 IndexScanDesc
 hnswbeginscan(Relation rel, int nkeys, int norderbys)
@@ -247,7 +246,7 @@ start(IndexScanDesc scan)
 				 errmsg("cannot scan hnsw index without an MVCC snapshot")));
 
 	pgstat_count_index_scan(scan->indexRelation);
-	HnswCountSearch(scan);
+	CountIndexSearch(scan);
 
 	/* An index that was empty may have got its centre since. */
 	if (self->index == NULL || !self->index->centred)
@@ -270,7 +269,7 @@ start(IndexScanDesc scan)
 	self->ef = HnswEfSearch();
 	self->started = true;
 	self->searches++;
-	HnswScansBegun++;
+	IndexScansBegun++;
 	self->exhausted = false;
 	self->begun = false;
 	self->done = self->end = self->at = self->at_tid = 0;
@@ -335,7 +334,7 @@ distance_interval(const HnswScan *self, const HnswFound *found, double *low, dou
 			*low = -get_float8_infinity();
 			*high = -FLT_MAX;
 		}
-		if (index->metric == HNSW_L2)
+		if (index->metric == METRIC_L2)
 		{
 			*low = sqrt(Max(*low, 0)) * (1 - 1e-7);
 			*high = sqrt(*high) * (1 + 1e-7);
@@ -344,7 +343,7 @@ distance_interval(const HnswScan *self, const HnswFound *found, double *low, dou
 	}
 
 	rounding = 8e-6 + 4e-9 * index->padded;
-	if (index->metric == HNSW_IP)
+	if (index->metric == METRIC_IP)
 	{
 		margin = (self->value.norm + lost) * ((double) found->error + lost) + lost * found->norm +
 			rounding * self->value.norm * found->norm + UNDERFLOW;
@@ -358,7 +357,7 @@ distance_interval(const HnswScan *self, const HnswFound *found, double *low, dou
 		d = Max(found->distance, 0.0f);
 		*low = Max(sqrt(Max(d - UNDERFLOW, 0)) - margin, 0);
 		*high = sqrt(d + UNDERFLOW) + margin;
-		if (index->metric == HNSW_COSINE)
+		if (index->metric == METRIC_COSINE)
 		{
 			*low = *low * *low / 2 - rounding;
 			*high = *high * *high / 2 + rounding;

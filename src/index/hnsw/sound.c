@@ -111,7 +111,7 @@ const IndexForm HnswForm = {
 const char *
 HnswMetaFault(Relation rel, const HnswMeta *meta)
 {
-	const HnswOpclass *opclass = HnswGetOpclass(rel);
+	const IndexOpclass *opclass = IndexGetOpclass(rel);
 	int			typmod = TupleDescAttr(rel->rd_att, 0)->atttypmod;
 	HnswIndex	index;
 	int			exponent;

@@ -356,7 +356,7 @@ repair_node(VacuumState *state, int kind, HnswRef self)
 	repair.state = state;
 	repair.kind = kind;
 	repair.self = self;
-	repair.thorough = !index->coded || index->metric == HNSW_IP;
+	repair.thorough = !index->coded || index->metric == METRIC_IP;
 	if (!read_node(&repair))
 		return true;
 	find_neighbors(&repair);

@@ -27,14 +27,6 @@
  */
 #define MAX_COORDINATE 1e15f
 
-const HnswOpclass *
-HnswGetOpclass(Relation rel)
-{
-	FmgrInfo   *proc = index_getprocinfo(rel, 1, HNSW_SUPPORT_PROC);
-
-	return (const HnswOpclass *) DatumGetPointer(FunctionCall1(proc, PointerGetDatum(NULL)));
-}
-
 static void
 check_dim(const HnswIndex *index, int dim, bool query)
 {
@@ -42,9 +34,9 @@ check_dim(const HnswIndex *index, int dim, bool query)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_EXCEPTION),
 				 errmsg("different %s %d and %d",
-						index->element == HNSW_HALFVEC ? "halfvec dimensions" :
-						index->element == HNSW_BIT ? "bit lengths" :
-						index->element == HNSW_SPARSEVEC ? "sparsevec dimensions" : "vector dimensions",
+						index->element == ELEMENT_HALFVEC ? "halfvec dimensions" :
+						index->element == ELEMENT_BIT ? "bit lengths" :
+						index->element == ELEMENT_SPARSEVEC ? "sparsevec dimensions" : "vector dimensions",
 						index->dim, dim),
 				 errdetail("Index \"%s\" holds values of %d dimensions; the %s has %d.",
 						   RelationGetRelationName(index->file.rel), index->dim,
@@ -58,7 +50,7 @@ check_dim(const HnswIndex *index, int dim, bool query)
 static const float *
 datum_floats(const HnswIndex *index, Datum datum, bool query, double *norm)
 {
-	if (index->element == HNSW_VECTOR)
+	if (index->element == ELEMENT_VECTOR)
 	{
 		Vector	   *vector = DatumGetVector(datum);
 
@@ -85,7 +77,7 @@ HnswDatumFloats(const HnswIndex *index, Datum datum, double *norm)
 {
 	const float *x = datum_floats(index, datum, false, norm);
 
-	if (index->metric == HNSW_COSINE && *norm > 0)
+	if (index->metric == METRIC_COSINE && *norm > 0)
 	{
 		float	   *unit = palloc(sizeof(float) * index->dim);
 
@@ -103,7 +95,7 @@ prepare_coded(HnswIndex *index, Datum datum, bool query, HnswValue *value, doubl
 	float	   *centred = palloc(sizeof(float) * index->dim);
 	double		factor = index->unit;
 
-	if (index->metric == HNSW_COSINE)
+	if (index->metric == METRIC_COSINE)
 		factor = *norm > 0 ? 1.0 / *norm : 0.0;
 
 	value->clamped = false;
@@ -138,12 +130,12 @@ HnswPrepareValue(HnswIndex *index, Datum datum, bool query, HnswValue *value)
 	if (index->coded)
 	{
 		prepare_coded(index, datum, query, value, &norm);
-		return index->metric != HNSW_COSINE || norm > 0;
+		return index->metric != METRIC_COSINE || norm > 0;
 	}
 
 	switch (index->element)
 	{
-		case HNSW_VECTOR:
+		case ELEMENT_VECTOR:
 			{
 				Vector	   *vector = DatumGetVector(datum);
 
@@ -152,7 +144,7 @@ HnswPrepareValue(HnswIndex *index, Datum datum, bool query, HnswValue *value)
 				value->raw_bytes = vector->dim * sizeof(float);
 				break;
 			}
-		case HNSW_HALFVEC:
+		case ELEMENT_HALFVEC:
 			{
 				HalfVector *vector = DatumGetHalfVector(datum);
 
@@ -161,7 +153,7 @@ HnswPrepareValue(HnswIndex *index, Datum datum, bool query, HnswValue *value)
 				value->raw_bytes = vector->dim * sizeof(half);
 				break;
 			}
-		case HNSW_BIT:
+		case ELEMENT_BIT:
 			{
 				VarBit	   *bits = DatumGetVarBitP(datum);
 
@@ -170,7 +162,7 @@ HnswPrepareValue(HnswIndex *index, Datum datum, bool query, HnswValue *value)
 				value->raw_bytes = VARBITBYTES(bits);
 				break;
 			}
-		case HNSW_SPARSEVEC:
+		case ELEMENT_SPARSEVEC:
 			{
 				SparseVector *vector = DatumGetSparseVector(datum);
 				uint32		bytes = sizeof(int32) + vector->nnz * (sizeof(int32) + sizeof(float));
@@ -183,7 +175,7 @@ HnswPrepareValue(HnswIndex *index, Datum datum, bool query, HnswValue *value)
 				memcpy(raw + sizeof(int32), vector->indices, bytes - sizeof(int32));
 				value->raw = raw;
 				value->raw_bytes = bytes;
-				if (index->metric == HNSW_COSINE)
+				if (index->metric == METRIC_COSINE)
 				{
 					const float *x = SPARSEVEC_VALUES(vector);
 
@@ -218,15 +210,15 @@ HnswRawDistance(const HnswIndex *index, const char *a, const char *b)
 {
 	switch (index->element)
 	{
-		case HNSW_VECTOR:
+		case ELEMENT_VECTOR:
 			return dist_l1_f32((const float *) a, (const float *) b, index->dim);
-		case HNSW_HALFVEC:
+		case ELEMENT_HALFVEC:
 			return dist_l1_f16((const half *) a, (const half *) b, index->dim);
-		case HNSW_BIT:
-			if (index->metric == HNSW_HAMMING)
+		case ELEMENT_BIT:
+			if (index->metric == METRIC_HAMMING)
 				return (double) dist_hamming((const uint8 *) a, (const uint8 *) b, (index->dim + 7) / 8);
 			return dist_jaccard((const uint8 *) a, (const uint8 *) b, (index->dim + 7) / 8);
-		case HNSW_SPARSEVEC:
+		case ELEMENT_SPARSEVEC:
 			{
 				int			na = *(const int32 *) a;
 				int			nb = *(const int32 *) b;
@@ -237,11 +229,11 @@ HnswRawDistance(const HnswIndex *index, const char *a, const char *b)
 
 				switch (index->metric)
 				{
-					case HNSW_L2:
+					case METRIC_L2:
 						return dist_l2sq_sparse(na, ai, av, nb, bi, bv);
-					case HNSW_IP:
+					case METRIC_IP:
 						return -dist_ip_sparse(na, ai, av, nb, bi, bv);
-					case HNSW_COSINE:
+					case METRIC_COSINE:
 						{
 							double		distance = dist_cosine_sparse(na, ai, av, nb, bi, bv);
 

@@ -191,7 +191,7 @@ define_index(Relation rel)
 	const IndexOpclass *opclass = IndexGetOpclass(rel);
 	HnswOptions *options = (HnswOptions *) rel->rd_options;
 	int			dim = TupleDescAttr(rel->rd_att, 0)->atttypmod;
-	int			most = HnswMostDimensions(opclass->element);
+	int			most = ValueMostDimensions(opclass->element);
 
 	if (opclass->element == ELEMENT_BIT && TupleDescAttr(rel->rd_att, 0)->atttypid != BITOID)
 		ereport(ERROR,
@@ -213,9 +213,9 @@ define_index(Relation rel)
 	index->file.rel = rel;
 	index->file.form = &HnswForm;
 	index->context = CurrentMemoryContext;
-	index->element = opclass->element;
-	index->metric = opclass->metric;
-	index->code_metric = opclass->metric == METRIC_IP ? CODE_IP : CODE_L2;
+	index->space.element = opclass->element;
+	index->space.metric = opclass->metric;
+	index->space.code_metric = opclass->metric == METRIC_IP ? CODE_IP : CODE_L2;
 	index->m = options != NULL ? options->m : HNSW_DEFAULT_M;
 	index->ef_construction = options != NULL ? options->ef_construction : HNSW_DEFAULT_EF_CONSTRUCTION;
 	if (index->ef_construction < 2 * index->m)
@@ -223,15 +223,15 @@ define_index(Relation rel)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("ef_construction must be greater than or equal to 2 * m"),
 				 errdetail("ef_construction is %d, m is %d.", index->ef_construction, index->m)));
-	index->dim = dim;
-	index->coded = HnswIsCoded(opclass);
-	index->padded = index->coded ? rotation_padded(dim) : 0;
-	index->unit = 1;
-	if (index->coded)
+	index->space.dim = dim;
+	index->space.coded = ValueIsCoded(opclass);
+	index->space.padded = index->space.coded ? rotation_padded(dim) : 0;
+	index->space.unit = 1;
+	if (index->space.coded)
 	{
-		index->rotation = palloc(rotation_size(dim));
-		rotation_init(index->rotation, dim, UINT64CONST(0x76656364625f3031));
-		index->center = palloc0(sizeof(float) * dim);
+		index->space.rotation = palloc(rotation_size(dim));
+		rotation_init(index->space.rotation, dim, UINT64CONST(0x76656364625f3031));
+		index->space.center = palloc0(sizeof(float) * dim);
 	}
 	HnswComputeLayout(index, options != NULL ? options->code_bits : 0);
 	return index;
@@ -245,7 +245,7 @@ choose_scalar_bits(HnswIndex *index, Relation heap)
 	double		tuples;
 	double		visible;
 
-	if (!index->coded)
+	if (!index->space.coded)
 		return 8;
 	estimate_rel_size(heap, NULL, &pages, &tuples, &visible);
 	return tuples * 1.1 * (BuildNodeBytes(index, 8) + 16) <= maintenance_work_mem * 1024.0 ? 8 : 4;
@@ -309,7 +309,7 @@ hnswbuild(Relation heap, Relation rel, IndexInfo *info)
 		elog(ERROR, "index \"%s\" already contains data", RelationGetRelationName(rel));
 
 	HnswCreateMeta(rel, MAIN_FORKNUM, index, false);
-	if (index->coded)
+	if (index->space.coded)
 		BuildSampleCenter(index, heap, info);
 	scalar_bits = choose_scalar_bits(index, heap);
 	workers = plan_create_index_workers(RelationGetRelid(heap), RelationGetRelid(rel));

@@ -168,7 +168,7 @@ BuildValueOffset(const HnswIndex *index)
 static inline Size
 BuildValueBytes(const HnswIndex *index, int scalar_bits)
 {
-	return index->coded ? scalar_code_bytes(scalar_bits, index->padded) : HnswRawBytes(index);
+	return index->space.coded ? scalar_code_bytes(scalar_bits, index->space.padded) : ValueRawBytes(&index->space);
 }
 
 /* What a node costs: about 8 * 2m + 100 bytes, and its value. */

@@ -31,10 +31,10 @@ sample_row(Relation rel, ItemPointer tid, Datum *values, bool *isnull, bool aliv
 	if (isnull[0])
 		return;
 	old = MemoryContextSwitchTo(sample->context);
-	x = HnswDatumFloats(sample->index, values[0], &norm);
-	if (sample->index->metric != METRIC_COSINE || norm > 0)
+	x = ValueFloats(&sample->index->space, sample->index->file.rel, values[0], &norm);
+	if (sample->index->space.metric != METRIC_COSINE || norm > 0)
 	{
-		for (int i = 0; i < sample->index->dim; i++)
+		for (int i = 0; i < sample->index->space.dim; i++)
 		{
 			sample->sum[i] += x[i];
 			sample->largest[i] = Max(sample->largest[i], fabsf(x[i]));
@@ -61,8 +61,8 @@ BuildSampleCenter(HnswIndex *index, Relation heap, IndexInfo *info)
 
 	sample.index = index;
 	sample.context = AllocSetContextCreate(CurrentMemoryContext, "hnsw sample", ALLOCSET_DEFAULT_SIZES);
-	sample.sum = palloc0(sizeof(double) * index->dim);
-	sample.largest = palloc0(sizeof(float) * index->dim);
+	sample.sum = palloc0(sizeof(double) * index->space.dim);
+	sample.largest = palloc0(sizeof(float) * index->space.dim);
 	sample.n = 0;
 	step = Max(nblocks / 64, 1);
 	for (BlockNumber block = 0; block < nblocks && sample.n < SAMPLE_VALUES; block += step)
@@ -72,14 +72,14 @@ BuildSampleCenter(HnswIndex *index, Relation heap, IndexInfo *info)
 									 Min(64, nblocks - block), sample_row, &sample, NULL);
 	if (sample.n > 0)
 	{
-		center = palloc0(sizeof(float) * index->dim);
-		if (index->metric != METRIC_IP)
+		center = palloc0(sizeof(float) * index->space.dim);
+		if (index->space.metric != METRIC_IP)
 		{
-			for (int i = 0; i < index->dim; i++)
+			for (int i = 0; i < index->space.dim; i++)
 				center[i] = (float) (sample.sum[i] / sample.n);
 		}
-		if (index->metric != METRIC_COSINE)
-			unit = HnswCenterAndUnit(sample.largest, index->dim, center);
+		if (index->space.metric != METRIC_COSINE)
+			unit = ValueCenterAndUnit(sample.largest, index->space.dim, center);
 		HnswSetCenter(index, center, unit, false);
 	}
 	MemoryContextDelete(sample.context);

@@ -31,17 +31,17 @@ value_distance(BuildState *state, const char *a, float a_scale, float a_norm2, B
 	const char *b = BuildNodeValue(state, node);
 	float		distance;
 
-	if (index->coded)
+	if (index->space.coded)
 	{
 		int32_t		dot = state->shared->scalar_bits == 8
-			? scalar_dot8((const int8_t *) a, (const int8_t *) b, index->padded)
-			: scalar_dot4((const uint8_t *) a, (const uint8_t *) b, index->padded);
+			? scalar_dot8((const int8_t *) a, (const int8_t *) b, index->space.padded)
+			: scalar_dot4((const uint8_t *) a, (const uint8_t *) b, index->space.padded);
 		float		product = a_scale * node->scale * (float) dot;
 
-		distance = index->code_metric == CODE_IP ? -product : a_norm2 + node->norm2 - 2 * product;
+		distance = index->space.code_metric == CODE_IP ? -product : a_norm2 + node->norm2 - 2 * product;
 	}
 	else
-		distance = (float) HnswRawDistance(index, a, b);
+		distance = (float) ValueRawDistance(&index->space, a, b);
 	return isnan(distance) ? FLT_MAX : distance;
 }
 
@@ -359,11 +359,11 @@ merge_equal(BuildState *state, uint32 id, BuildNode *node)
 			continue;
 
 		/* 64 bits of hash over the stored bytes; the codes in memory agree as well */
-		if (state->index->coded &&
+		if (state->index->space.coded &&
 			memcmp(BuildNodeValue(state, other), BuildNodeValue(state, node),
 				   BuildValueBytes(state->index, state->shared->scalar_bits)) != 0)
 			continue;
-		if (!state->index->coded && state->pool[i].distance != query_distance(state, node))
+		if (!state->index->space.coded && state->pool[i].distance != query_distance(state, node))
 			continue;
 		BuildLockNode(state, other_id);
 		if (!other->merged && other->nequal < HNSW_TIDS - 1)

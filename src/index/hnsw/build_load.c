@@ -67,13 +67,13 @@ load_row(Relation rel, ItemPointer tid, Datum *values, bool *isnull, bool alive,
 	BuildShared *shared = state->shared;
 	HnswIndex  *index = state->index;
 	MemoryContext old;
-	HnswValue	value;
+	IndexValue	value;
 
 	if (isnull[0])
 		return;
 	CHECK_FOR_INTERRUPTS();
 	old = MemoryContextSwitchTo(state->row_context);
-	if (HnswPrepareValue(index, values[0], false, &value))
+	if (ValuePrepare(&index->space, index->file.rel, values[0], false, &value))
 	{
 		HnswStored	stored;
 		HnswRef		ref;
@@ -107,13 +107,13 @@ load_row(Relation rel, ItemPointer tid, Datum *values, bool *isnull, bool alive,
 			node->level = HnswLevelOf(tid, index->m);
 			node->error = stored.error;
 			node->next_equal = NO_NODE;
-			if (index->coded)
+			if (index->space.coded)
 			{
-				node->scale = scalar_encode(shared->scalar_bits, index->padded, stored.floats, room);
+				node->scale = scalar_encode(shared->scalar_bits, index->space.padded, stored.floats, room);
 				if (shared->scalar_bits == 8)
-					node->norm2 = (float) scalar_dot8((int8_t *) room, (int8_t *) room, index->padded);
+					node->norm2 = (float) scalar_dot8((int8_t *) room, (int8_t *) room, index->space.padded);
 				else
-					node->norm2 = (float) scalar_dot4((uint8_t *) room, (uint8_t *) room, index->padded);
+					node->norm2 = (float) scalar_dot4((uint8_t *) room, (uint8_t *) room, index->space.padded);
 				node->norm2 *= node->scale * node->scale;
 			}
 			else if (own_size)
@@ -133,7 +133,7 @@ load_row(Relation rel, ItemPointer tid, Datum *values, bool *isnull, bool alive,
 			}
 			else
 				memcpy(room, value.raw, value.raw_bytes);
-			if (!index->coded)
+			if (!index->space.coded)
 				node->norm2 = HnswHandicap(index, value.raw);
 			node->present = true;
 		}

@@ -30,7 +30,7 @@ BuildLinkRest(BuildState *state)
 				Page		page;
 				HnswNode   *node;
 				HnswRef		ref = HNSW_NO_REF;
-				HnswValue	value;
+				IndexValue	value;
 				ItemPointerData tid;
 
 				LockBuffer(buffer, BUFFER_LOCK_SHARE);

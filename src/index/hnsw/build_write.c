@@ -65,8 +65,8 @@ load_floats(BuildState *state, BuildNode *node, const float *own, float *out)
 
 	if (state->shared->scalar_bits == 8)
 	{
-		scalar_decode(8, index->padded, BuildNodeValue(state, node), node->scale, out);
-		near = dist_l2sq_f32(own, out, index->padded) < 0.1 * node->norm2;
+		scalar_decode(8, index->space.padded, BuildNodeValue(state, node), node->scale, out);
+		near = dist_l2sq_f32(own, out, index->space.padded) < 0.1 * node->norm2;
 	}
 	if (near)
 	{
@@ -76,7 +76,7 @@ load_floats(BuildState *state, BuildNode *node, const float *own, float *out)
 
 		if (stored == NULL)
 			HnswCorrupt(index->file.rel, HnswRefBlock(node->ref), "A node that was written to it is not there.");
-		packed12_load((const uint8 *) HnswReadValue(index, buffer, stored, HNSW_BASE, &bytes), index->padded, stored->scale, out);
+		packed12_load((const uint8 *) HnswReadValue(index, buffer, stored, HNSW_BASE, &bytes), index->space.padded, stored->scale, out);
 		UnlockReleaseBuffer(buffer);
 	}
 }
@@ -120,12 +120,12 @@ write_links(BuildState *state, BuildNode *node, int level)
 	}
 	UnlockReleaseBuffer(buffer);
 
-	if (index->coded)
+	if (index->space.coded)
 	{
-		own = palloc(sizeof(float) * index->padded);
-		other = palloc(sizeof(float) * index->padded);
+		own = palloc(sizeof(float) * index->space.padded);
+		other = palloc(sizeof(float) * index->space.padded);
 		levels = palloc(layout->dc);
-		packed12_load((const uint8 *) value.bytes, index->padded, value.scale, own);
+		packed12_load((const uint8 *) value.bytes, index->space.padded, value.scale, own);
 		value.floats = own;
 	}
 	HnswFillNode(index, kind, image, level, &value, level > 0 ? level_ref(state, node, level - 1) : HNSW_NO_REF, NULL, 0);
@@ -133,7 +133,7 @@ write_links(BuildState *state, BuildNode *node, int level)
 	{
 		BuildNode  *neighbor = BuildGetNode(state, links->id[i]);
 
-		if (index->coded)
+		if (index->space.coded)
 			load_floats(state, neighbor, own, other);
 		HnswSetLink(index, kind, image, i, level_ref(state, neighbor, level), HnswBitGet(occluded, i),
 					HnswBitGet(LinkPinned(links, layout->links), i), other, own, levels);

@@ -143,7 +143,7 @@ check_code(Check *self, HnswRef ref, int kind, const HnswNode *node, int at,
 {
 	HnswIndex  *index = self->index;
 	const HnswLayout *layout = &index->layout[kind];
-	float	   *floats = palloc(sizeof(float) * index->padded);
+	float	   *floats = palloc(sizeof(float) * index->space.padded);
 	uint8_t    *expected = palloc(layout->dc);
 	uint8_t    *stored = palloc(layout->dc);
 	float		f_add;
@@ -154,8 +154,8 @@ check_code(Check *self, HnswRef ref, int kind, const HnswNode *node, int at,
 	double		vr = 0;
 	int			off = 0;
 
-	packed12_load((const uint8 *) value, index->padded, neighbor->scale, floats);
-	code_encode(index->code_metric, layout->bits, layout->dc, index->padded, floats, own, expected, &f_add, &f_mul);
+	packed12_load((const uint8 *) value, index->space.padded, neighbor->scale, floats);
+	code_encode(index->space.code_metric, layout->bits, layout->dc, index->space.padded, floats, own, expected, &f_add, &f_mul);
 	code_load(HnswNodeCode(node, layout, at / CODE_SLOTS), layout->bits, layout->dc, at % CODE_SLOTS, stored);
 	if (!isfinite(bfloat16_to_float(HnswNodeFAdd(node, layout)[at])) || !isfinite(f_mul_stored))
 	{
@@ -163,7 +163,7 @@ check_code(Check *self, HnswRef ref, int kind, const HnswNode *node, int at,
 			report(self, HnswRefBlock(ref), HnswRefSlot(ref), "link %d has a factor that is not finite", at);
 		return;
 	}
-	for (int i = 0; i < index->padded; i++)
+	for (int i = 0; i < index->space.padded; i++)
 	{
 		double		r = (double) floats[i] - own[i];
 
@@ -177,7 +177,7 @@ check_code(Check *self, HnswRef ref, int kind, const HnswNode *node, int at,
 
 	/* the factor that belongs to the code as it is stored: levels may differ by a rounding */
 	if (f_mul != 0 && vr > 0)
-		f_mul = (float) -(rr / vr) * (index->code_metric == CODE_L2 ? 2 : 1);
+		f_mul = (float) -(rr / vr) * (index->space.code_metric == CODE_L2 ? 2 : 1);
 	if (f_mul != 0 &&
 		(off > MOST_CODES_OFF * layout->dc + 4 || fabsf(f_mul - f_mul_stored) > 0.4f * fabsf(f_mul)) &&
 		unchanged(self, ref, kind, node))
@@ -223,7 +223,7 @@ check_links(Check *self, HnswRef ref, int kind, const HnswNode *node, const floa
 			report(self, block, slot, "link %d leads from level %d to level %d", i, node->level, neighbor->level);
 		if (neighbor->flags & HNSW_NODE_UNLINKED)
 			report(self, block, slot, "link %d leads to a node that is not part of the graph", i);
-		if (index->coded)
+		if (index->space.coded)
 			check_code(self, ref, kind, node, i, own, neighbor, value);
 		pfree((char *) value);
 		pfree(neighbor);
@@ -248,11 +248,11 @@ check_node(Check *self, HnswRef ref, int kind)
 		return;
 	if (node->flags & HNSW_NODE_UNLINKED)
 		report(self, block, slot, "node is not part of the graph");
-	if (index->coded)
+	if (index->space.coded)
 	{
-		own = palloc(sizeof(float) * index->padded);
-		packed12_load((const uint8 *) value, index->padded, node->scale, own);
-		for (int i = 0; i < index->padded; i++)
+		own = palloc(sizeof(float) * index->space.padded);
+		packed12_load((const uint8 *) value, index->space.padded, node->scale, own);
+		for (int i = 0; i < index->space.padded; i++)
 		{
 			if (!isfinite(own[i]))
 			{
@@ -488,14 +488,14 @@ check_row(Relation rel, ItemPointer tid, Datum *values, bool *isnull, bool alive
 	Check	   *self = (Check *) arg;
 	HnswIndex  *index = self->index;
 	MemoryContext old;
-	HnswValue	value;
+	IndexValue	value;
 	RowEntry   *entry;
 
 	if (isnull[0])
 		return;
 	CHECK_FOR_INTERRUPTS();
 	old = MemoryContextSwitchTo(self->context);
-	if (HnswPrepareValue(index, values[0], false, &value))
+	if (ValuePrepare(&index->space, index->file.rel, values[0], false, &value))
 	{
 		entry = hash_search(self->rows, tid, HASH_FIND, NULL);
 		if (entry == NULL)
@@ -512,14 +512,14 @@ check_row(Relation rel, ItemPointer tid, Datum *values, bool *isnull, bool alive
 				report(self, HnswRefBlock(entry->ref), HnswRefSlot(entry->ref),
 					   "no path of links leads from the entry point to this node, which holds row (%u,%u)",
 					   ItemPointerGetBlockNumber(tid), ItemPointerGetOffsetNumber(tid));
-			if (node != NULL && index->coded)
+			if (node != NULL && index->space.coded)
 			{
-				float	   *stored = palloc(sizeof(float) * index->padded);
+				float	   *stored = palloc(sizeof(float) * index->space.padded);
 				double		distance;
 
-				packed12_load((const uint8 *) bytes, index->padded, node->scale, stored);
-				distance = sqrt(dist_l2sq_f32(stored, value.rotated, index->padded));
-				if (distance > node->error + 1e-5 * (value.norm + index->center_norm))
+				packed12_load((const uint8 *) bytes, index->space.padded, node->scale, stored);
+				distance = sqrt(dist_l2sq_f32(stored, value.rotated, index->space.padded));
+				if (distance > node->error + 1e-5 * (value.norm + index->space.center_norm))
 					report(self, HnswRefBlock(entry->ref), HnswRefSlot(entry->ref),
 						   "value is %g away from the one of row (%u,%u), more than %g",
 						   distance, ItemPointerGetBlockNumber(tid), ItemPointerGetOffsetNumber(tid), node->error);

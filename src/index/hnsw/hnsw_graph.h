@@ -64,7 +64,7 @@ typedef struct HnswStored
 } HnswStored;
 
 /* link.c */
-extern void HnswStore(HnswIndex *index, const HnswValue *value, HnswStored *stored);
+extern void HnswStore(HnswIndex *index, const IndexValue *value, HnswStored *stored);
 extern int	HnswChooseNeighbors(HnswIndex *index, const char *own, const HnswNeighbor *candidates, int ncandidates,
 								int most, HnswNeighbor *chosen);
 extern int	HnswPlaceLink(int n, int most, const float *distances, float distance,
@@ -104,8 +104,7 @@ extern int	HnswLevelOf(ItemPointer tid, int m);
 extern void HnswFillNode(HnswIndex *index, int kind, HnswNode *node, int level, const HnswStored *stored,
 						 HnswRef down, const HnswNeighbor *neighbors, int nneighbors);
 extern void HnswWriteTail(HnswIndex *index, int kind, BlockNumber head, const HnswStored *stored, bool log);
-extern void HnswLinkNode(HnswIndex *index, HnswSearch *search, const HnswValue *value, ItemPointer tid,
+extern void HnswLinkNode(HnswIndex *index, HnswSearch *search, const IndexValue *value, ItemPointer tid,
 						 HnswRef existing, bool log);
-extern float HnswCenterAndUnit(const float *first, int dim, float *center);
 
 #endif							/* HNSW_GRAPH_H */

@@ -11,12 +11,10 @@
 
 #include "pgcompat.h"
 
-#include "core/vec/packed12.h"
-#include "core/vec/rotation.h"
 #include "index/hnsw/hnsw_disk.h"
 #include "index/index_file.h"
-#include "index/opclass.h"
 #include "index/page_change.h"
+#include "index/value.h"
 #include "storage/bufmgr.h"
 #include "storage/lwlock.h"
 #include "utils/rel.h"
@@ -32,19 +30,9 @@
 typedef struct HnswIndex
 {
 	IndexFile	file;			/* first, for callbacks of HnswForm get it as theirs */
-	IndexElement element;
-	IndexMetric	metric;
-	CodeMetric	code_metric;
+	IndexSpace	space;			/* coded: nodes hold codes of their neighbors */
 	int			m;
 	int			ef_construction;
-	int			dim;
-	int			padded;
-	bool		coded;			/* nodes hold codes: L2, inner product, cosine of dense vectors */
-	bool		centred;
-	float		unit;
-	float		center_norm;
-	float	   *center;			/* float[dim]; NULL when not coded */
-	Rotation   *rotation;		/* NULL when not coded */
 	HnswLayout	layout[2];
 	LWLock	   *build_lock;		/* stands for the lock on the meta block while an index is built */
 	HnswRef		prefetched;		/* HnswReadNode need not ask for its memory: that was done */
@@ -67,9 +55,6 @@ extern void HnswUpdateEntry(HnswIndex *index, HnswRef entry, int level, HnswRef 
 
 /* layout.c */
 extern void HnswComputeLayout(HnswIndex *index, int code_bits);
-extern uint32 HnswRawBytes(const HnswIndex *index);
-extern bool HnswIsCoded(const IndexOpclass *opclass);
-extern int	HnswMostDimensions(IndexElement element);
 extern uint32 HnswCenterPages(const HnswIndex *index);
 extern bool HnswLayoutIsSound(const HnswIndex *index, int kind, const HnswLayout *layout);
 
@@ -83,32 +68,16 @@ extern const char *HnswMetaFault(Relation rel, const HnswMeta *meta);
  * Values
  * --------------------------------------------------------------------- */
 
-/* A datum made ready to be compared or stored; memory of the current context. */
-typedef struct HnswValue
-{
-	float	   *rotated;		/* coded: float[padded] */
-	float		norm;			/* coded: |rotated| */
-	bool		clamped;		/* coded: some coordinate was too large for the index's arithmetic */
-	const char *raw;			/* otherwise: bytes for HnswRawDistance */
-	uint32		raw_bytes;
-} HnswValue;
-
-/* value.c */
-extern const float *HnswDatumFloats(const HnswIndex *index, Datum datum, double *norm);
-extern bool HnswPrepareValue(HnswIndex *index, Datum datum, bool query, HnswValue *value);
+/* node_value.c */
 
 /* Are there handicaps other than 0? */
-#define HnswHasHandicaps(index)	(!(index)->coded && (index)->metric == METRIC_IP)
+#define HnswHasHandicaps(index)	(!(index)->space.coded && (index)->space.metric == METRIC_IP)
 extern float HnswHandicap(const HnswIndex *index, const char *value);
-extern double HnswRawDistance(const HnswIndex *index, const char *a, const char *b);
-extern void HnswPackValue(const HnswIndex *index, const HnswValue *value, uint8 *out,
-						  float *scale, float *error, float *norm);
-extern float HnswPackedDistance(const HnswIndex *index, const float *q, const uint8 *x, float scale);
 extern const char *HnswTryReadValue(HnswIndex *index, Buffer buffer, const HnswNode *node, int kind, uint32 *bytes,
 									const char **fault);
 extern const char *HnswReadValue(HnswIndex *index, Buffer buffer, const HnswNode *node, int kind, uint32 *bytes);
 extern char *HnswCopyValue(HnswIndex *index, Buffer buffer, const HnswNode *node, int kind, uint32 *bytes);
-extern void HnswLoadValue(HnswIndex *index, Buffer buffer, const HnswNode *node, int kind, HnswValue *value);
-extern float HnswNodeDistance(HnswIndex *index, Buffer buffer, const HnswNode *node, int kind, const HnswValue *value);
+extern void HnswLoadValue(HnswIndex *index, Buffer buffer, const HnswNode *node, int kind, IndexValue *value);
+extern float HnswNodeDistance(HnswIndex *index, Buffer buffer, const HnswNode *node, int kind, const IndexValue *value);
 
 #endif							/* HNSW_INDEX_H */

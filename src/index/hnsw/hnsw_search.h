@@ -51,7 +51,7 @@ typedef struct HnswSortKey
 typedef struct HnswSearch
 {
 	HnswIndex  *index;
-	const HnswValue *value;
+	const IndexValue *value;
 	MemoryContext context;
 
 	bool		keep_values;	/* copy values of the expanded to `values` */
@@ -114,7 +114,7 @@ typedef struct HnswSearch
 } HnswSearch;
 
 extern HnswSearch *HnswSearchCreate(HnswIndex *index, MemoryContext context);
-extern void HnswSearchSetValue(HnswSearch *self, const HnswValue *value);
+extern void HnswSearchSetValue(HnswSearch *self, const IndexValue *value);
 extern void HnswSearchLevel(HnswSearch *self, int kind, const HnswRef *starts, int nstarts, int capacity,
 							int ef);
 extern bool HnswSearchMore(HnswSearch *self, int kind);

@@ -46,31 +46,6 @@ HnswLevelOf(ItemPointer tid, int m)
 }
 
 /*
- * Unit and centre from the first value(s) of an index: the unit brings the
- * largest coordinate near 1.  center[] is mean[] on entry, in the datum's own
- * units, and is scaled in place.  Returns the unit.
- */
-float
-HnswCenterAndUnit(const float *largest, int dim, float *center)
-{
-	float		most = 0;
-	float		unit = 1;
-
-	for (int i = 0; i < dim; i++)
-		most = Max(most, fabsf(largest[i]));
-	if (most > 0)
-	{
-		int			exponent;
-
-		frexpf(most, &exponent);
-		unit = ldexpf(1.0f, Max(Min(-exponent, 120), -120));
-	}
-	for (int i = 0; i < dim; i++)
-		center[i] *= unit;
-	return unit;
-}
-
-/*
  * Write what of a value stands behind its slot.  The slot is not yet in use, or
  * the caller has its page locked.
  */
@@ -222,7 +197,7 @@ choose(HnswIndex *index, HnswSearch *search, int kind, HnswRef self_ref, HnswNei
 		n++;
 	}
 	*chosen = palloc(sizeof(HnswNeighbor) * index->layout[kind].links);
-	n = HnswChooseNeighbors(index, index->coded ? NULL : search->value->raw, candidates, Min(n, Max(index->ef_construction, 2 * index->m)),
+	n = HnswChooseNeighbors(index, index->space.coded ? NULL : search->value->raw, candidates, Min(n, Max(index->ef_construction, 2 * index->m)),
 							index->layout[kind].links, *chosen);
 	if (n > 0)
 		(*chosen)[0].pinned = true; /* the parent, if it takes the node */
@@ -448,7 +423,7 @@ search_levels(Insertion *self)
 	for (int l = Min(self->level, self->entry_level); l >= 0; l--)
 	{
 		HnswSearchLevel(search, l > 0 ? HNSW_UPPER : HNSW_BASE, starts, nstarts,
-						index->coded ? HNSW_POOL(index->ef_construction) : index->ef_construction, 0);
+						index->space.coded ? HNSW_POOL(index->ef_construction) : index->ef_construction, 0);
 		HnswSearchSort(search, 0);
 		if (l == 0 && self->existing == HNSW_NO_REF && add_row(index, search, &self->stored, self->tid, self->log))
 			return false;
@@ -550,7 +525,7 @@ write_levels(Insertion *self, HnswRef *base, HnswRef *top)
  * context is used freely.
  */
 void
-HnswLinkNode(HnswIndex *index, HnswSearch *search, const HnswValue *value, ItemPointer tid,
+HnswLinkNode(HnswIndex *index, HnswSearch *search, const IndexValue *value, ItemPointer tid,
 			 HnswRef existing, bool log)
 {
 	Insertion	self;
@@ -608,15 +583,15 @@ static void
 center_on_first(HnswIndex *index, Datum datum, bool log)
 {
 	double		norm;
-	const float *x = HnswDatumFloats(index, datum, &norm);
-	float	   *center = palloc0(sizeof(float) * index->dim);
+	const float *x = ValueFloats(&index->space, index->file.rel, datum, &norm);
+	float	   *center = palloc0(sizeof(float) * index->space.dim);
 	float		unit = 1;
 
-	if (index->metric != METRIC_IP)
-		memcpy(center, x, sizeof(float) * index->dim);
-	if (index->metric != METRIC_COSINE)
-		unit = HnswCenterAndUnit(x, index->dim, center);
-	if (index->metric != METRIC_COSINE || norm > 0)
+	if (index->space.metric != METRIC_IP)
+		memcpy(center, x, sizeof(float) * index->space.dim);
+	if (index->space.metric != METRIC_COSINE)
+		unit = ValueCenterAndUnit(x, index->space.dim, center);
+	if (index->space.metric != METRIC_COSINE || norm > 0)
 		HnswSetCenter(index, center, unit, log);
 }
 
@@ -626,7 +601,7 @@ hnswinsert(Relation rel, Datum *values, bool *isnull, ItemPointer tid, Relation 
 {
 	InsertState *state = (InsertState *) info->ii_AmCache;
 	MemoryContext old;
-	HnswValue	value;
+	IndexValue	value;
 	bool		log = RelationNeedsWAL(rel);
 
 	if (isnull[0])
@@ -646,9 +621,9 @@ hnswinsert(Relation rel, Datum *values, bool *isnull, ItemPointer tid, Relation 
 	state->index->file.rel = rel;
 
 	old = MemoryContextSwitchTo(state->row_context);
-	if (!state->index->centred)
+	if (!state->index->space.centred)
 		center_on_first(state->index, values[0], log);
-	if (HnswPrepareValue(state->index, values[0], false, &value))
+	if (ValuePrepare(&state->index->space, state->index->file.rel, values[0], false, &value))
 		HnswLinkNode(state->index, state->search, &value, tid, HNSW_NO_REF, log);
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(state->row_context);

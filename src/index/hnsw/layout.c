@@ -160,41 +160,10 @@ coded_layout(HnswLayout *layout, int links, int padded, int wanted_bits, int min
 							   value_bytes, INDEX_PAGE_ROOM));
 }
 
-/* Has an index of this class codes: Euclidean or inner product of dense vectors? */
-bool
-HnswIsCoded(const IndexOpclass *opclass)
-{
-	return (opclass->element == ELEMENT_VECTOR || opclass->element == ELEMENT_HALFVEC) && opclass->metric != METRIC_L1;
-}
-
-int
-HnswMostDimensions(IndexElement element)
-{
-	return element == ELEMENT_SPARSEVEC ? SPARSEVEC_MAX_DIM : element == ELEMENT_BIT ? 64000 : VECTOR_MAX_DIM;
-}
-
 uint32
 HnswCenterPages(const HnswIndex *index)
 {
-	return index->coded ? (index->dim + HNSW_CENTER_FLOATS - 1) / HNSW_CENTER_FLOATS : 0;
-}
-
-/* Bytes of a value that is stored as its type has it; 0 where that varies. */
-uint32
-HnswRawBytes(const HnswIndex *index)
-{
-	switch (index->element)
-	{
-		case ELEMENT_VECTOR:
-			return index->dim * sizeof(float);
-		case ELEMENT_HALFVEC:
-			return index->dim * sizeof(half);
-		case ELEMENT_BIT:
-			return (index->dim + 7) / 8;
-		case ELEMENT_SPARSEVEC:
-			return 0;
-	}
-	return 0;
+	return index->space.coded ? (index->space.dim + HNSW_CENTER_FLOATS - 1) / HNSW_CENTER_FLOATS : 0;
 }
 
 static void
@@ -214,16 +183,16 @@ void
 HnswComputeLayout(HnswIndex *index, int code_bits)
 {
 	memset(index->layout, 0, sizeof(index->layout));
-	if (index->coded)
+	if (index->space.coded)
 	{
-		coded_layout(&index->layout[HNSW_BASE], 2 * index->m, index->padded, code_bits, MIN_CODED_BASE,
-					 floats_on_a_page(index->dim, 2 * index->m) + 1);
-		coded_layout(&index->layout[HNSW_UPPER], index->m, index->padded, code_bits, MIN_CODED_UPPER, HNSW_MAX_SLOTS);
+		coded_layout(&index->layout[HNSW_BASE], 2 * index->m, index->space.padded, code_bits, MIN_CODED_BASE,
+					 floats_on_a_page(index->space.dim, 2 * index->m) + 1);
+		coded_layout(&index->layout[HNSW_UPPER], index->m, index->space.padded, code_bits, MIN_CODED_UPPER, HNSW_MAX_SLOTS);
 	}
 	else
 	{
-		plain_layout(&index->layout[HNSW_BASE], 2 * index->m, HnswRawBytes(index));
-		plain_layout(&index->layout[HNSW_UPPER], index->m, HnswRawBytes(index));
+		plain_layout(&index->layout[HNSW_BASE], 2 * index->m, ValueRawBytes(&index->space));
+		plain_layout(&index->layout[HNSW_UPPER], index->m, ValueRawBytes(&index->space));
 	}
 }
 
@@ -235,15 +204,15 @@ bool
 HnswLayoutIsSound(const HnswIndex *index, int kind, const HnswLayout *layout)
 {
 	HnswLayout	again;
-	uint32		value_bytes = index->coded ? packed12_bytes(index->padded) : HnswRawBytes(index);
+	uint32		value_bytes = index->space.coded ? packed12_bytes(index->space.padded) : ValueRawBytes(&index->space);
 	int			links = kind == HNSW_BASE ? 2 * index->m : index->m;
 	uint32		slot_bytes;
 
 	memset(&again, 0, sizeof(again));
-	if (index->coded)
+	if (index->space.coded)
 	{
 		if ((layout->bits != 1 && layout->bits != 2 && layout->bits != 4) ||
-			layout->dc == 0 || layout->dc % 8 != 0 || layout->dc > index->padded)
+			layout->dc == 0 || layout->dc % 8 != 0 || layout->dc > index->space.padded)
 			return false;
 		again.value_form = HNSW_VALUE_PACKED12;
 	}

@@ -48,18 +48,18 @@
  * context.
  */
 void
-HnswStore(HnswIndex *index, const HnswValue *value, HnswStored *stored)
+HnswStore(HnswIndex *index, const IndexValue *value, HnswStored *stored)
 {
 	memset(stored, 0, sizeof(HnswStored));
-	if (index->coded)
+	if (index->space.coded)
 	{
-		uint8	   *bytes = palloc(packed12_bytes(index->padded));
-		float	   *floats = palloc(sizeof(float) * index->padded);
+		uint8	   *bytes = palloc(packed12_bytes(index->space.padded));
+		float	   *floats = palloc(sizeof(float) * index->space.padded);
 
-		HnswPackValue(index, value, bytes, &stored->scale, &stored->error, &stored->norm);
-		packed12_load(bytes, index->padded, stored->scale, floats);
+		ValuePack(&index->space, value, bytes, &stored->scale, &stored->error, &stored->norm);
+		packed12_load(bytes, index->space.padded, stored->scale, floats);
 		stored->bytes = (const char *) bytes;
-		stored->nbytes = packed12_bytes(index->padded);
+		stored->nbytes = packed12_bytes(index->space.padded);
 		stored->floats = floats;
 	}
 	else
@@ -79,10 +79,10 @@ HnswStoredDistance(const HnswIndex *index, const float *q, const char *a, const 
 {
 	float		distance;
 
-	if (index->coded)
-		distance = HnswPackedDistance(index, q, (const uint8 *) b, scale);
+	if (index->space.coded)
+		distance = ValuePackedDistance(&index->space, q, (const uint8 *) b, scale);
 	else
-		distance = (float) HnswRawDistance(index, a, b);
+		distance = (float) ValueRawDistance(&index->space, a, b);
 	return isnan(distance) ? FLT_MAX : distance;
 }
 
@@ -101,8 +101,8 @@ HnswChooseNeighbors(HnswIndex *index, const char *own, const HnswNeighbor *candi
 	float		own_handicap = own == NULL ? 0 : HnswHandicap(index, own);
 	bool	   *passed = palloc0(sizeof(bool) * Max(ncandidates, 1));
 
-	if (index->coded)
-		floats = palloc(sizeof(float) * index->padded * most);
+	if (index->space.coded)
+		floats = palloc(sizeof(float) * index->space.padded * most);
 
 	for (int i = 0; i < ncandidates && nkept < most; i++)
 	{
@@ -111,16 +111,16 @@ HnswChooseNeighbors(HnswIndex *index, const char *own, const HnswNeighbor *candi
 
 		for (int k = 0; k < nkept && !occluded; k++)
 		{
-			float		between = HnswStoredDistance(index, floats + (Size) k * index->padded, chosen[k].value,
+			float		between = HnswStoredDistance(index, floats + (Size) k * index->space.padded, chosen[k].value,
 													 candidate->value, candidate->scale);
 
 			occluded = between + handicaps[k] <= candidate->distance + own_handicap;
 		}
 		if (occluded)
 			continue;
-		if (index->coded)
-			packed12_load((const uint8 *) candidate->value, index->padded, candidate->scale,
-						floats + (Size) nkept * index->padded);
+		if (index->space.coded)
+			packed12_load((const uint8 *) candidate->value, index->space.padded, candidate->scale,
+						floats + (Size) nkept * index->space.padded);
 		if (own != NULL)
 			handicaps[nkept] = HnswHandicap(index, candidate->value);
 		chosen[nkept] = *candidate;
@@ -258,7 +258,7 @@ HnswSetLink(HnswIndex *index, int kind, HnswNode *node, int at, HnswRef ref, boo
 		float		f_add;
 		float		f_mul;
 
-		code_encode(index->code_metric, layout->bits, layout->dc, index->padded, neighbor, own,
+		code_encode(index->space.code_metric, layout->bits, layout->dc, index->space.padded, neighbor, own,
 					levels, &f_add, &f_mul);
 		HnswNodeFAdd(node, layout)[at] = bfloat16_from_float(f_add);
 		HnswNodeFMul(node, layout)[at] = bfloat16_from_float(f_mul);
@@ -278,15 +278,15 @@ HnswSetLinks(HnswIndex *index, int kind, HnswNode *node, const HnswNeighbor *nei
 	uint8_t    *levels = NULL;
 
 	Assert(n <= layout->links);
-	if (index->coded && n > 0)
+	if (index->space.coded && n > 0)
 	{
-		floats = palloc(sizeof(float) * index->padded);
+		floats = palloc(sizeof(float) * index->space.padded);
 		levels = palloc(layout->dc);
 	}
 	for (int i = 0; i < n; i++)
 	{
-		if (index->coded)
-			packed12_load((const uint8 *) neighbors[i].value, index->padded, neighbors[i].scale, floats);
+		if (index->space.coded)
+			packed12_load((const uint8 *) neighbors[i].value, index->space.padded, neighbors[i].scale, floats);
 		HnswSetLink(index, kind, node, i, neighbors[i].ref, neighbors[i].occluded, neighbors[i].pinned,
 					floats, own, levels);
 	}
@@ -307,7 +307,7 @@ estimate_links(HnswIndex *index, int kind, const HnswNode *node, const float *ow
 			   const CodeQuery *query, const CodeQuery *own_query, float *distances, float *between)
 {
 	const HnswLayout *layout = &index->layout[kind];
-	float		itself = index->code_metric == CODE_IP ? -node->norm * node->norm : 0;
+	float		itself = index->space.code_metric == CODE_IP ? -node->norm * node->norm : 0;
 
 	for (int first = 0; first < node->nlinks; first += CODE_SLOTS)
 	{
@@ -390,7 +390,7 @@ add_link_coded(HnswIndex *index, int kind, HnswRef target, HnswRef ref,
 			   const HnswStored *stored, const CodeQuery *query, HnswPin pin, bool log)
 {
 	const HnswLayout *layout = &index->layout[kind];
-	float	   *own = palloc(sizeof(float) * index->padded);
+	float	   *own = palloc(sizeof(float) * index->space.padded);
 	uint8_t    *levels = palloc(layout->dc);
 	char	   *room = palloc(CODE_TABLE_BYTES(layout->dc) + 63);
 	CodeQuery	own_query;
@@ -421,9 +421,9 @@ add_link_coded(HnswIndex *index, int kind, HnswRef target, HnswRef ref,
 		UnlockReleaseBuffer(buffer);
 		return false;
 	}
-	packed12_load((const uint8 *) HnswReadValue(index, buffer, node, kind, &bytes), index->padded, node->scale, own);
-	distance = index->code_metric == CODE_IP ? -(float) dist_ip_f32(own, stored->floats, index->padded)
-		: (float) dist_l2sq_f32(own, stored->floats, index->padded);
+	packed12_load((const uint8 *) HnswReadValue(index, buffer, node, kind, &bytes), index->space.padded, node->scale, own);
+	distance = index->space.code_metric == CODE_IP ? -(float) dist_ip_f32(own, stored->floats, index->space.padded)
+		: (float) dist_l2sq_f32(own, stored->floats, index->space.padded);
 	code_query_init(&own_query, layout->bits, layout->dc, own, (uint8_t *) TYPEALIGN(64, room));
 	estimate_links(index, kind, node, own, distance, query, &own_query, distances, between);
 	memcpy(occluded, HnswNodeOccluded(node, layout), (layout->links + 7) / 8);
@@ -583,7 +583,7 @@ bool
 HnswAddLink(HnswIndex *index, int kind, HnswRef target, HnswRef ref,
 			const HnswStored *stored, const CodeQuery *query, HnswPin pin, bool log)
 {
-	if (index->coded)
+	if (index->space.coded)
 		return add_link_coded(index, kind, target, ref, stored, query, pin, log);
 	return add_link_plain(index, kind, target, ref, stored, pin, log);
 }
@@ -652,11 +652,11 @@ HnswReadStored(HnswIndex *index, int kind, HnswRef ref, HnswStored *stored, Code
 	stored->norm = node->norm;
 	stored->error = node->error;
 	UnlockReleaseBuffer(buffer);
-	if (index->coded)
+	if (index->space.coded)
 	{
-		float	   *floats = palloc(sizeof(float) * index->padded);
+		float	   *floats = palloc(sizeof(float) * index->space.padded);
 
-		packed12_load((const uint8 *) stored->bytes, index->padded, stored->scale, floats);
+		packed12_load((const uint8 *) stored->bytes, index->space.padded, stored->scale, floats);
 		stored->floats = floats;
 		code_query_init(query, layout->bits, layout->dc, floats,
 						(uint8_t *) TYPEALIGN(64, palloc(CODE_TABLE_BYTES(layout->dc) + 63)));

@@ -64,16 +64,16 @@ HnswCreateMeta(Relation rel, ForkNumber fork, const HnswIndex *index, bool log)
 			memset(meta, 0, sizeof(HnswMeta));
 			meta->magic = HNSW_MAGIC;
 			meta->version = HNSW_VERSION;
-			meta->element = index->element;
-			meta->metric = index->metric;
-			meta->centred = !index->coded;
+			meta->element = index->space.element;
+			meta->metric = index->space.metric;
+			meta->centred = !index->space.coded;
 			meta->m = index->m;
 			meta->ef_construction = index->ef_construction;
-			meta->dim = index->dim;
-			meta->padded = index->padded;
+			meta->dim = index->space.dim;
+			meta->padded = index->space.padded;
 			meta->center_pages = center_pages;
 			meta->unit = 1.0f;
-			meta->seed = index->coded ? index->rotation->seed : 0;
+			meta->seed = index->space.coded ? index->space.rotation->seed : 0;
 			meta->entry = HNSW_NO_REF;
 			meta->entry_level = -1;
 			FreeRoomInit(&meta->room);
@@ -179,24 +179,24 @@ HnswOpen(Relation rel, MemoryContext context)
 	index->file.rel = rel;
 	index->file.form = &HnswForm;
 	index->context = context;
-	index->element = meta->element;
-	index->metric = meta->metric;
-	index->code_metric = meta->metric == METRIC_IP ? CODE_IP : CODE_L2;
+	index->space.element = meta->element;
+	index->space.metric = meta->metric;
+	index->space.code_metric = meta->metric == METRIC_IP ? CODE_IP : CODE_L2;
 	index->m = meta->m;
 	index->ef_construction = meta->ef_construction;
-	index->dim = meta->dim;
-	index->padded = meta->padded;
-	index->coded = meta->padded > 0;
-	index->centred = meta->centred;
-	index->unit = meta->unit;
-	index->center_norm = meta->center_norm;
+	index->space.dim = meta->dim;
+	index->space.padded = meta->padded;
+	index->space.coded = meta->padded > 0;
+	index->space.centred = meta->centred;
+	index->space.unit = meta->unit;
+	index->space.center_norm = meta->center_norm;
 	memcpy(index->layout, meta->layout, sizeof(index->layout));
-	if (index->coded)
+	if (index->space.coded)
 	{
-		index->center = palloc(sizeof(float) * index->dim);
-		memcpy(index->center, cache->center, sizeof(float) * index->dim);
-		index->rotation = memcpy(palloc(rotation_size(index->dim)), (const char *) cache + cache_rotation_offset(meta),
-								 rotation_size(index->dim));
+		index->space.center = palloc(sizeof(float) * index->space.dim);
+		memcpy(index->space.center, cache->center, sizeof(float) * index->space.dim);
+		index->space.rotation = memcpy(palloc(rotation_size(index->space.dim)), (const char *) cache + cache_rotation_offset(meta),
+								 rotation_size(index->space.dim));
 	}
 	if (own != NULL)
 		pfree(own);
@@ -255,7 +255,7 @@ HnswSetCenter(HnswIndex *index, const float *center, float unit, bool log)
 	Relation	rel = index->file.rel;
 	HnswMeta	meta;
 
-	Assert(index->coded);
+	Assert(index->space.coded);
 	LockPage(rel, HNSW_CENTER_BLOCK, ExclusiveLock);
 	read_meta(rel, &meta);
 	if (!meta.centred)
@@ -265,7 +265,7 @@ HnswSetCenter(HnswIndex *index, const float *center, float unit, bool log)
 		PageChange	change;
 		HnswMeta   *stored;
 
-		for (int i = 0; i < index->dim; i++)
+		for (int i = 0; i < index->space.dim; i++)
 			sum += (double) center[i] * center[i];
 
 		/* The flag that makes the centre valid is set last. */
@@ -296,10 +296,10 @@ HnswSetCenter(HnswIndex *index, const float *center, float unit, bool log)
 	}
 	UnlockPage(rel, HNSW_CENTER_BLOCK, ExclusiveLock);
 
-	index->unit = meta.unit;
-	index->center_norm = meta.center_norm;
-	index->centred = true;
-	read_center(rel, &meta, index->center);
+	index->space.unit = meta.unit;
+	index->space.center_norm = meta.center_norm;
+	index->space.centred = true;
+	read_center(rel, &meta, index->space.center);
 }
 
 /*

@@ -22,9 +22,6 @@
 #include "index/hnsw/hnsw_search.h"
 #include "index/settings.h"
 
-#include <float.h>
-#include <math.h>
-
 #include "access/relscan.h"
 #include "access/xlog.h"
 #include "guc.h"
@@ -60,7 +57,7 @@ typedef struct HnswScan
 	MemoryContext value_context;	/* of one value searched for */
 	HnswIndex  *index;
 	HnswSearch *search;
-	HnswValue	value;
+	IndexValue	value;
 	HnswIterativeScan mode;
 	int			ef;
 	bool		started;
@@ -185,14 +182,14 @@ static void
 prepare_null(HnswScan *self)
 {
 	HnswIndex  *index = self->index;
-	HnswValue  *value = &self->value;
+	IndexValue  *value = &self->value;
 
-	memset(value, 0, sizeof(HnswValue));
-	if (index->coded)
-		value->rotated = palloc0(sizeof(float) * index->padded);
+	memset(value, 0, sizeof(IndexValue));
+	if (index->space.coded)
+		value->rotated = palloc0(sizeof(float) * index->space.padded);
 	else
 	{
-		value->raw_bytes = Max(HnswRawBytes(index), sizeof(int32));
+		value->raw_bytes = Max(ValueRawBytes(&index->space), sizeof(int32));
 		value->raw = palloc0(value->raw_bytes);
 	}
 }
@@ -249,7 +246,7 @@ start(IndexScanDesc scan)
 	CountIndexSearch(scan);
 
 	/* An index that was empty may have got its centre since. */
-	if (self->index == NULL || !self->index->centred)
+	if (self->index == NULL || !self->index->space.centred)
 	{
 		MemoryContextReset(self->index_context);
 		self->index = HnswOpen(scan->indexRelation, self->index_context);
@@ -262,7 +259,7 @@ start(IndexScanDesc scan)
 	if (self->null_query)
 		prepare_null(self);
 	else
-		HnswPrepareValue(self->index, scan->orderByData[0].sk_argument, true, &self->value);
+		ValuePrepare(&self->index->space, self->index->file.rel, scan->orderByData[0].sk_argument, true, &self->value);
 	MemoryContextSwitchTo(old);
 
 	self->mode = HnswIterativeScanMode();
@@ -285,7 +282,7 @@ start(IndexScanDesc scan)
 	self->search->keep_spilled = false;
 	HnswSearchSetValue(self->search, &self->value);
 	self->search->spill_limit = (Size) (work_mem * 1024.0 * HnswScanMemMultiplier());
-	if (!self->index->centred)
+	if (!self->index->space.centred)
 	{
 		/* no rows yet; those that come now are not for this scan, nor is its query prepared for them */
 		self->search->nfound = 0;
@@ -296,83 +293,11 @@ start(IndexScanDesc scan)
 	self->exhausted = self->mode == HNSW_ITERATIVE_OFF || self->search->nfound == 0;
 }
 
-/* More than 16,000 products can lose that are too small for a float: 1.4e-45 each. */
-#define UNDERFLOW 1e-40
-
-/* What multiplications by the unit and in the rotation can take from a coordinate that is too small for a float */
-#define LOST_COORDINATE 1e-44
-
-/*
- * The interval that holds the operator's distance, in its own units.  Beyond
- * the stored error it allows for rounding: of the rotation, of sums over the
- * dimensions here and in the operator, and of centring; and for what the index's
- * floats cannot hold: coordinates that the unit makes too small, products that
- * underflow, sums that overflow.
- */
+/* The interval that holds the operator's distance of the query from a found node. */
 static void
-distance_interval(const HnswScan *self, const HnswFound *found, double *low, double *high)
+found_interval(const HnswScan *self, const HnswFound *found, double *low, double *high)
 {
-	const HnswIndex *index = self->index;
-	double		unit = index->unit;
-	double		rounding;
-	double		lost = LOST_COORDINATE * sqrt(index->padded);	/* of a vector */
-	double		margin;
-	double		d;
-
-	if (!index->coded)
-	{
-		/* a double rounded to float */
-		*low = found->distance - fabs(found->distance) * 1e-7 - UNDERFLOW;
-		*high = found->distance + fabs(found->distance) * 1e-7 + UNDERFLOW;
-		if (found->distance >= FLT_MAX)
-		{
-			*low = FLT_MAX;
-			*high = get_float8_infinity();
-		}
-		else if (found->distance <= -FLT_MAX)
-		{
-			*low = -get_float8_infinity();
-			*high = -FLT_MAX;
-		}
-		if (index->metric == METRIC_L2)
-		{
-			*low = sqrt(Max(*low, 0)) * (1 - 1e-7);
-			*high = sqrt(*high) * (1 + 1e-7);
-		}
-		return;
-	}
-
-	rounding = 8e-6 + 4e-9 * index->padded;
-	if (index->metric == METRIC_IP)
-	{
-		margin = (self->value.norm + lost) * ((double) found->error + lost) + lost * found->norm +
-			rounding * self->value.norm * found->norm + UNDERFLOW;
-		*low = (found->distance - margin) / unit / unit;
-		*high = (found->distance + margin) / unit / unit;
-	}
-	else
-	{
-		margin = found->error + 2 * lost +
-			rounding * ((double) self->value.norm + found->norm) + 1e-6 * index->center_norm;
-		d = Max(found->distance, 0.0f);
-		*low = Max(sqrt(Max(d - UNDERFLOW, 0)) - margin, 0);
-		*high = sqrt(d + UNDERFLOW) + margin;
-		if (index->metric == METRIC_COSINE)
-		{
-			*low = *low * *low / 2 - rounding;
-			*high = *high * *high / 2 + rounding;
-		}
-		else
-		{
-			*low /= unit;
-			*high /= unit;
-		}
-	}
-	if (self->value.clamped || !isfinite(*low) || !isfinite(*high))
-	{
-		*low = -get_float8_infinity();
-		*high = get_float8_infinity();
-	}
+	ValueInterval(&self->index->space, &self->value, found->distance, found->error, found->norm, low, high);
 }
 
 /* Decide for found[done..end) which rows the executor has to put in order. */
@@ -398,7 +323,7 @@ rank(HnswScan *self)
 	{
 		double		low;
 
-		distance_interval(self, &found[i], &low, &highs[i]);
+		found_interval(self, &found[i], &low, &highs[i]);
 		self->ranked[i].recheck = found[i].ntids > 1 || later_low <= highs[i];
 		later_low = Min(later_low, low);
 		self->ranked[i].bound = later_low;
@@ -460,7 +385,7 @@ search_again(IndexScanDesc scan)
 			live = !(found->killed & (1 << t)) && !was_found_dead(self, found->ref, &found->tids[t]);
 		if (!live)
 			continue;
-		distance_interval(self, found, &low, &high);
+		found_interval(self, found, &low, &high);
 		self->last_high = Max(self->last_high, high);
 		self->wanted--;
 	}
@@ -474,7 +399,7 @@ search_again(IndexScanDesc scan)
 	search_base(self, self->ef << self->again);
 	for (int i = 0; i < search->nfound; i++)
 	{
-		distance_interval(self, &search->found[i], &low, &high);
+		found_interval(self, &search->found[i], &low, &high);
 		if (low > self->last_high)
 			search->found[kept++] = search->found[i];
 	}
@@ -554,7 +479,7 @@ next_batch(IndexScanDesc scan)
 				double		low;
 				double		high;
 
-				distance_interval(self, &search->found[i], &low, &high);
+				found_interval(self, &search->found[i], &low, &high);
 				if (low >= self->last_bound)
 					search->found[--kept] = search->found[i];
 			}

@@ -67,7 +67,7 @@ HnswSearchCreate(HnswIndex *index, MemoryContext context)
 
 	self->index = index;
 	self->context = context;
-	if (index->coded)
+	if (index->space.coded)
 	{
 		for (int kind = HNSW_BASE; kind <= HNSW_UPPER; kind++)
 		{
@@ -86,10 +86,10 @@ HnswSearchCreate(HnswIndex *index, MemoryContext context)
 
 /* What to search for; *value must live on. */
 void
-HnswSearchSetValue(HnswSearch *self, const HnswValue *value)
+HnswSearchSetValue(HnswSearch *self, const IndexValue *value)
 {
 	self->value = value;
-	if (self->index->coded)
+	if (self->index->space.coded)
 	{
 		for (int kind = HNSW_BASE; kind <= HNSW_UPPER; kind++)
 		{
@@ -200,9 +200,9 @@ pool_offer(HnswSearch *self, int n, const HnswRef *refs, const float *keys)
 int
 HnswScanPool(const HnswIndex *index, int ef)
 {
-	if (!index->coded)
+	if (!index->space.coded)
 		return ef + ef / 4;
-	return 4 * ef + 16 + (index->code_metric == CODE_IP ? Min(8 * ef, 800) : 0);
+	return 4 * ef + 16 + (index->space.code_metric == CODE_IP ? Min(8 * ef, 800) : 0);
 }
 
 /* ---------------------------------------------------------------------
@@ -512,7 +512,7 @@ run(HnswSearch *self, int kind)
 			self->judged = leads_to_rows(self, ref);
 			self->leaving = self->nwith_rows > 0 || self->ndead >= self->most_dead;
 		}
-		if (self->index->coded)
+		if (self->index->space.coded)
 		{
 			if (self->stop_places > 0 && is_too_far(self, key))
 			{
@@ -565,7 +565,7 @@ take_up_dropped(HnswSearch *self, int kind, int ef)
 	for (int i = 0; i < n; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (self->index->coded)
+		if (self->index->space.coded)
 			expand_coded(self, kind, self->found[i].ref, true);
 		else
 			expand_plain(self, kind, self->found[i].ref, 0, true);
@@ -661,7 +661,7 @@ offer_starts(HnswSearch *self, int kind, const HnswRef *starts, int nstarts)
 {
 	for (int i = 0; i < nstarts; i++)
 	{
-		if (self->index->coded)
+		if (self->index->space.coded)
 		{
 			const float nearest = FROM_START;
 
@@ -784,7 +784,7 @@ HnswSearchMore(HnswSearch *self, int kind)
 	{
 		HnswSpilled candidate = unspill(self);
 
-		if (!self->index->coded || !HnswRefSetHas(&self->seen, candidate.ref))
+		if (!self->index->space.coded || !HnswRefSetHas(&self->seen, candidate.ref))
 			pool_offer(self, 1, &candidate.ref, &candidate.key);
 	}
 	if (self->pool.size == 0)
@@ -800,7 +800,7 @@ HnswSearchMore(HnswSearch *self, int kind)
 float
 HnswSearchFrontier(HnswSearch *self)
 {
-	while (self->nspilled > 0 && self->index->coded && HnswRefSetHas(&self->seen, self->spilled[0].ref))
+	while (self->nspilled > 0 && self->index->space.coded && HnswRefSetHas(&self->seen, self->spilled[0].ref))
 		unspill(self);
 	if (self->nspilled == 0)
 		return get_float4_infinity();

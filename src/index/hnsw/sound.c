@@ -118,20 +118,20 @@ HnswMetaFault(Relation rel, const HnswMeta *meta)
 
 	if (meta->element != opclass->element || meta->metric != opclass->metric)
 		return "It is not of the index's operator class.";
-	if (meta->dim < 1 || meta->dim > HnswMostDimensions(opclass->element) || (typmod > 0 && meta->dim != typmod))
+	if (meta->dim < 1 || meta->dim > ValueMostDimensions(opclass->element) || (typmod > 0 && meta->dim != typmod))
 		return psprintf("It is of %u dimensions.", meta->dim);
 	if (meta->m < HNSW_MIN_M || meta->m > HNSW_MAX_M ||
 		meta->ef_construction < HNSW_MIN_EF_CONSTRUCTION || meta->ef_construction > HNSW_MAX_EF_CONSTRUCTION)
 		return psprintf("It has %u as m, %u as ef_construction.", meta->m, meta->ef_construction);
 
 	memset(&index, 0, sizeof(index));
-	index.element = opclass->element;
-	index.metric = opclass->metric;
+	index.space.element = opclass->element;
+	index.space.metric = opclass->metric;
 	index.m = meta->m;
-	index.dim = meta->dim;
-	index.coded = HnswIsCoded(opclass);
-	index.padded = index.coded ? rotation_padded(meta->dim) : 0;
-	if (meta->padded != index.padded || meta->center_pages != HnswCenterPages(&index))
+	index.space.dim = meta->dim;
+	index.space.coded = ValueIsCoded(opclass);
+	index.space.padded = index.space.coded ? rotation_padded(meta->dim) : 0;
+	if (meta->padded != index.space.padded || meta->center_pages != HnswCenterPages(&index))
 		return psprintf("It has %u rotated dimensions, %u pages of the centre.", meta->padded, meta->center_pages);
 	for (int kind = HNSW_BASE; kind <= HNSW_UPPER; kind++)
 	{
@@ -139,7 +139,7 @@ HnswMetaFault(Relation rel, const HnswMeta *meta)
 			return kind == HNSW_BASE ? "Nodes of level 0 have a layout that cannot be."
 				: "Nodes of the upper levels have a layout that cannot be.";
 	}
-	if (meta->centred > 1 || (!index.coded && !meta->centred) || meta->removed_wait > 1)
+	if (meta->centred > 1 || (!index.space.coded && !meta->centred) || meta->removed_wait > 1)
 		return "A flag is neither true nor false.";
 	if (!isfinite(meta->unit) || frexpf(meta->unit, &exponent) != 0.5f || !(meta->center_norm >= 0))
 		return "The unit is no power of two, or the centre has no length.";

@@ -44,7 +44,7 @@ typedef struct Repair
 	bool		thorough;		/* its live links stay, and it offers itself to its neighbors */
 
 	/* the node as it was read */
-	HnswValue	own;
+	IndexValue	own;
 	CodeQuery	query;			/* coded: prepared from own */
 	HnswLinkList before;
 
@@ -125,7 +125,7 @@ static bool
 read_neighbor(Repair *repair, HnswRef ref, HnswNeighbor *neighbor)
 {
 	HnswIndex  *index = repair->state->index;
-	const HnswValue *own = &repair->own;
+	const IndexValue *own = &repair->own;
 	HnswNode   *node;
 	Buffer		buffer = HnswReadNode(index, ref, repair->kind, BUFFER_LOCK_SHARE, &node);
 
@@ -173,7 +173,7 @@ add_by_search(Repair *repair, int most)
 	if (nstarts == 0 || entry_level < repair->level)
 		return;
 	HnswSearchLevel(search, repair->kind, starts, nstarts,
-					index->coded ? HNSW_POOL(index->ef_construction) : index->ef_construction, 0);
+					index->space.coded ? HNSW_POOL(index->ef_construction) : index->ef_construction, 0);
 	HnswSearchSort(search, 0);
 	for (int i = 0; i < search->nfound && repair->ncandidates < most; i++)
 	{
@@ -241,7 +241,7 @@ read_node(Repair *repair)
 	HnswLoadValue(index, buffer, node, kind, &repair->own);
 	UnlockReleaseBuffer(buffer);
 
-	if (index->coded)
+	if (index->space.coded)
 		code_query_init(&repair->query, layout->bits, layout->dc, repair->own.rotated,
 						(uint8_t *) TYPEALIGN(64, palloc(CODE_TABLE_BYTES(layout->dc) + 63)));
 	return true;
@@ -257,7 +257,7 @@ find_neighbors(Repair *repair)
 	HnswIndex  *index = repair->state->index;
 	const HnswRefSet *dead = &repair->state->dead[repair->kind];
 	int			links = index->layout[repair->kind].links;
-	int			most_read = index->coded ? MOST_READ(links) : index->ef_construction;
+	int			most_read = index->space.coded ? MOST_READ(links) : index->ef_construction;
 	int			nlive;
 
 	repair->most_candidates = links * (links + 2);
@@ -278,7 +278,7 @@ find_neighbors(Repair *repair)
 		add_candidate(repair, ref, -FLT_MAX);
 	}
 	nlive = repair->ncandidates;
-	for (int i = 0; i < repair->before.n && index->coded; i++)
+	for (int i = 0; i < repair->before.n && index->space.coded; i++)
 	{
 		HnswRef		ref = HnswLinkGet(&repair->before.links[i]);
 
@@ -356,12 +356,12 @@ repair_node(VacuumState *state, int kind, HnswRef self)
 	repair.state = state;
 	repair.kind = kind;
 	repair.self = self;
-	repair.thorough = !index->coded || index->metric == METRIC_IP;
+	repair.thorough = !index->space.coded || index->space.metric == METRIC_IP;
 	if (!read_node(&repair))
 		return true;
 	find_neighbors(&repair);
 	repair.chosen = palloc(sizeof(HnswNeighbor) * links);
-	repair.nchosen = HnswChooseNeighbors(index, index->coded ? NULL : repair.own.raw, repair.neighbors,
+	repair.nchosen = HnswChooseNeighbors(index, index->space.coded ? NULL : repair.own.raw, repair.neighbors,
 										 repair.nneighbors, links, repair.chosen);
 	keep_present(repair.neighbors, repair.nneighbors, repair.chosen, repair.nchosen);
 	if (!write_chosen(&repair, &same))

@@ -2,24 +2,17 @@
  * hnsw.c
  *	  The access method's handler, its options, and what the planner is told.
  */
+#include "index/cost.h"
 #include "index/hnsw/hnsw.h"
 #include "index/hnsw/hnsw_search.h"
 #include "index/settings.h"
 #include "index/validate.h"
 
-#include <float.h>
 #include <math.h>
 
 #include "access/reloptions.h"
-#include "catalog/pg_type.h"
 #include "commands/progress.h"
 #include "commands/vacuum.h"
-#include "optimizer/optimizer.h"
-#include "utils/float.h"
-#include "utils/lsyscache.h"
-#include "utils/selfuncs.h"
-#include "utils/spccache.h"
-#include "vector/vector.h"
 
 /* ---------------------------------------------------------------------
  * Options of an index
@@ -71,9 +64,7 @@ hnswoptions(Datum reloptions, bool validate)
 
 /*
  * What a scan does is nearly all done before the first row comes out: it
- * expands about HNSW_POOL(ef_search) nodes, one page each.  Rows beyond those cost
- * one expansion each.  Pages of the graph are read over and over by all
- * queries, so most are cached: a quarter of random_page_cost.
+ * expands about HNSW_POOL(ef_search) nodes and a few for the descent, one page each.
  */
 void
 hnswcostestimate(PlannerInfo *root, IndexPath *path, double loop_count,
@@ -81,38 +72,19 @@ hnswcostestimate(PlannerInfo *root, IndexPath *path, double loop_count,
 				 double *correlation, double *pages)
 {
 	double		rows = Max(path->indexinfo->tuples, 1);
-	double		expanded;
-	double		page_cost;
-	double		per_node;
 	int			m = HNSW_DEFAULT_M;
+	Relation	rel;
+	HnswOptions *options;
 
-	*selectivity = 1;
-	*correlation = 0;
-	*pages = path->indexinfo->pages;
-	if (list_length(path->indexorderbys) != 1)
-	{
-		/* there is no way to read all rows in no order */
-		*startup_cost = *total_cost = get_float8_infinity();
-		*selectivity = 0;
-		*pages = 0;
-		DisableIndexPath(path);
+	if (!IndexCostBegin(path, startup_cost, total_cost, selectivity, correlation, pages))
 		return;
-	}
-
-	{
-		Relation	rel = index_open(path->indexinfo->indexoid, NoLock);
-		HnswOptions *options = (HnswOptions *) rel->rd_options;
-
-		if (options != NULL)
-			m = options->m;
-		index_close(rel, NoLock);
-	}
-	get_tablespace_page_costs(path->indexinfo->reltablespace, &page_cost, NULL);
-	per_node = page_cost / 4 + cpu_index_tuple_cost + 2 * m * cpu_operator_cost;
-	expanded = Min(rows, HNSW_POOL(HnswEfSearch()) + 4 * log(rows + 1) / log(m));
-	*startup_cost = expanded * per_node + 100 * cpu_operator_cost;
-	*total_cost = *startup_cost + Max(rows - expanded, 0) * per_node;
-	*pages = Max(Min(expanded, path->indexinfo->pages), 1);
+	rel = index_open(path->indexinfo->indexoid, NoLock);
+	options = (HnswOptions *) rel->rd_options;
+	if (options != NULL)
+		m = options->m;
+	index_close(rel, NoLock);
+	IndexCostVisits(path, Min(rows, HNSW_POOL(HnswEfSearch()) + 4 * log(rows + 1) / log(m)), 2 * m,
+					startup_cost, total_cost, pages);
 }
 
 static char *

@@ -182,16 +182,18 @@ CountIndexSearch(IndexScanDesc scan)
 #endif
 }
 
-#include "storage/buf_internals.h"
-#include "storage/bufmgr.h"
-
 /*
- * Has this backend the shared buffer locked exclusively?  For assertions: 19 has buffer
- * locks of their own, earlier ones a lightweight lock.
+ * Has this backend the buffer locked, or locked exclusively?  For assertions: 19 has
+ * buffer locks of their own, earlier ones a lightweight lock; a local buffer has none.  Who
+ * asks includes storage/buf_internals.h.
  */
 #if PG_VERSION_NUM >= 190000
+#define BufferIsLocked(buffer) BufferIsLockedByMe(buffer)
 #define BufferIsLockedExclusively(buffer) BufferIsLockedByMeInMode(buffer, BUFFER_LOCK_EXCLUSIVE)
 #else
+#define BufferIsLocked(buffer) \
+	(BufferIsLocal(buffer) || \
+	 LWLockHeldByMe(BufferDescriptorGetContentLock(GetBufferDescriptor((buffer) - 1))))
 #define BufferIsLockedExclusively(buffer) \
 	(BufferIsLocal(buffer) || \
 	 LWLockHeldByMeInMode(BufferDescriptorGetContentLock(GetBufferDescriptor((buffer) - 1)), LW_EXCLUSIVE))

@@ -40,6 +40,7 @@ use_listed_page(IndexFile *file, Buffer meta_buffer, BlockNumber block, int kind
 	Page		page;
 	Buffer		buffer;
 
+	Assert(BufferIsLockedExclusively(meta_buffer));
 	IndexCheckBlock(file, block, INDEX_META_BLOCK);
 	buffer = ReadBuffer(file->rel, block);
 	LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
@@ -67,6 +68,7 @@ use_new_page(IndexFile *file, Buffer meta_buffer, int kind, bool log)
 	PageChange	change;
 	FreeRoom   *room;
 
+	Assert(BufferIsLockedExclusively(meta_buffer));
 	PageChangeBegin(&change, file, log);
 	room = room_of(file, PageChangePage(&change, meta_buffer, false));
 	IndexInitPage(PageChangePage(&change, buffer, true), file->form, kind);
@@ -122,6 +124,7 @@ take(IndexFile *file, int kind, Size need, bool log, int *slot)
 			if (has_room(file, BufferGetPage(buffer), kind, need, slot))
 			{
 				ReleaseBuffer(meta_buffer);
+				Assert(BufferIsLockedExclusively(buffer));
 				return buffer;
 			}
 			UnlockReleaseBuffer(buffer);

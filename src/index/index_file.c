@@ -99,6 +99,7 @@ IndexReadKind(const IndexFile *file, Buffer buffer)
 	const char *fault;
 	int			kind;
 
+	Assert(BufferIsLocked(buffer));
 	if (PageIsNew(page))
 		return INDEX_PAGE_NEW;
 	if ((fault = IndexPageFault(file->form, page)) != NULL)

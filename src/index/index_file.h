@@ -13,6 +13,7 @@
 
 #include "pgcompat.h"
 
+#include "storage/buf_internals.h"
 #include "storage/bufmgr.h"
 #include "storage/bufpage.h"
 #include "utils/rel.h"

@@ -449,7 +449,7 @@ release_entry(BuildState *state, const NewNode *new, bool linked)
 	LWLockRelease(&shared->entry_lock);
 }
 
-/* Take the node's places on the upper levels. */
+/* Take memory for the node's links on the upper levels. */
 static void
 take_upper(BuildState *state, uint32 id, BuildNode *node)
 {

@@ -1,6 +1,6 @@
 /*
  * build_load.c
- *	  A build's first phase: each row of the table gets a slot of level 0 and a place
+ *	  A build's first phase: each row of the table gets a slot of level 0 and room
  *	  in memory.
  *
  * The slot has the value and the row, and is marked UNLINKED until its links are

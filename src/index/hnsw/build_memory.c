@@ -139,7 +139,7 @@ BuildTableItem(BuildState *state, ChunkTable *table, char **chunks, uint32 id, b
 }
 
 /*
- * Take a place in memory for a value, or return NO_NODE when
+ * Take room in memory for a value, or return NO_NODE when
  * maintenance_work_mem is used up.
  */
 uint32

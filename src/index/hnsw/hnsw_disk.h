@@ -44,6 +44,8 @@ typedef uint64 HnswRef;
 static inline HnswRef
 HnswMakeRef(BlockNumber block, int slot, int generation)
 {
+	Assert(BlockNumberIsValid(block) && block != INDEX_META_BLOCK);
+	Assert(slot >= 0 && slot < HNSW_MAX_SLOTS);
 	return ((HnswRef) block << 16) | ((HnswRef) (generation & HNSW_GENERATION_MASK) << HNSW_SLOT_BITS) | (HnswRef) slot;
 }
 
@@ -70,7 +72,7 @@ typedef struct HnswLink
 {
 	uint16		block_hi;
 	uint16		block_lo;
-	uint16		place;			/* generation << 6 | slot */
+	uint16		slot;			/* generation << 6 | slot */
 } HnswLink;
 
 StaticAssertDecl(sizeof(HnswLink) == 6, "HnswLink is stored");
@@ -78,7 +80,7 @@ StaticAssertDecl(sizeof(HnswLink) == 6, "HnswLink is stored");
 static inline HnswRef
 HnswLinkGet(const HnswLink *link)
 {
-	return ((HnswRef) link->block_hi << 32) | ((HnswRef) link->block_lo << 16) | link->place;
+	return ((HnswRef) link->block_hi << 32) | ((HnswRef) link->block_lo << 16) | link->slot;
 }
 
 static inline void
@@ -86,7 +88,7 @@ HnswLinkSet(HnswLink *link, HnswRef ref)
 {
 	link->block_hi = (uint16) (ref >> 32);
 	link->block_lo = (uint16) (ref >> 16);
-	link->place = (uint16) ref;
+	link->slot = (uint16) ref;
 }
 
 /* ---------------------------------------------------------------------

@@ -77,15 +77,15 @@ typedef struct HnswSearch
 	int			pool_allocated; /* capacity that pool_memory has room for */
 	void	   *pool_memory;
 
-	/* when to stop; stop_places 0: when all in the pool are expanded */
-	int			stop_places;
+	/* when to stop; stop_nearest 0: when all in the pool are expanded */
+	int			stop_nearest;
 	int			nnearest;
 	int			nearest_allocated;
-	float	   *nearest;		/* heap of the distances of the stop_places nearest found, the farthest first */
+	float	   *nearest;		/* heap of the distances of the stop_nearest nearest found, the farthest first */
 	int			nerrors;
 	double		squared_errors; /* of the estimates of nodes that were expanded */
 
-	int			nlive;			/* of found: nodes that leave their places in the pool to no other */
+	int			nlive;			/* of found: nodes that stay in the pool */
 	bool		dropped;		/* a candidate found no room in the pool, or lost it, and was not spilled */
 
 	HnswRefSet	seen;			/* the expanded (coded), all that were seen (plain) */

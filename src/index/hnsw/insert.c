@@ -32,14 +32,14 @@
 #include "utils/memutils.h"
 
 /*
- * Level of the node for a row: geometric with ratio 1/m, from the row's place,
+ * Level of the node for a row: geometric with ratio 1/m, from a hash of its tid,
  * so that a build gives the same graph each time.
  */
 int
 HnswLevelOf(ItemPointer tid, int m)
 {
-	uint64		place = ((uint64) ItemPointerGetBlockNumberNoCheck(tid) << 16) | ItemPointerGetOffsetNumberNoCheck(tid);
-	uint64		hash = hash_bytes_extended((const unsigned char *) &place, sizeof(place), UINT64CONST(0x9E3779B97F4A7C15));
+	uint64		row = ((uint64) ItemPointerGetBlockNumberNoCheck(tid) << 16) | ItemPointerGetOffsetNumberNoCheck(tid);
+	uint64		hash = hash_bytes_extended((const unsigned char *) &row, sizeof(row), UINT64CONST(0x9E3779B97F4A7C15));
 	double		random = ((hash >> 11) + 1) * (1.0 / 9007199254740993.0);
 
 	return Min((int) (-log(random) / log(m)), HNSW_MAX_LEVEL);
@@ -69,6 +69,8 @@ HnswFillNode(HnswIndex *index, int kind, HnswNode *node, int level, const HnswSt
 	const HnswLayout *layout = &index->layout[kind];
 	uint16		generation = node->generation;
 
+	Assert(level >= 0 && level <= HNSW_MAX_LEVEL && (level == 0) == (kind == HNSW_BASE));
+	Assert((level == 0) == (down == HNSW_NO_REF));
 	Assert(nneighbors <= layout->links);
 	memset(node, 0, layout->slot_bytes);
 	node->generation = generation;
@@ -321,6 +323,7 @@ adopt(HnswIndex *index, HnswSearch *search, HnswRef ref, HnswRef top, int level,
 	int			n;
 	bool		alone = true;
 
+	Assert(index->build_lock == NULL || LWLockHeldByMeInMode(index->build_lock, LW_EXCLUSIVE));
 	search->keep_values = false;
 	search->thorough = true;
 	n = HnswDescend(search, 0, starts, HNSW_MAX_STARTS, &entry_level, &entry);

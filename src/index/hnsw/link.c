@@ -159,9 +159,9 @@ HnswHasChildren(const uint8 *pinned, int n, int most)
 /*
  * Decide about a new link of a node that has n of at most `most`: distances[]
  * are the node's own, between(arg, i) is the one from the new neighbor to the
- * present neighbor i, asked for only where it matters.  handicaps: NULL for none.  Returns the place of
- * the new link (n to append), or -1 to leave it out; one that is to be pinned is
- * left out only where all are pinned.  Updates the bitmap of the present links;
+ * present neighbor i, asked for only where it matters.  handicaps: NULL for none.
+ * Returns the number of the new link (n to append), or -1 to leave it out; one that
+ * is to be pinned is left out only where all are pinned.  Updates the bitmap of the present links;
  * *new_occluded is the new one's.
  */
 int
@@ -364,7 +364,7 @@ pin_present(HnswIndex *index, int kind, Buffer buffer, HnswNode *node, HnswRef t
 }
 
 /*
- * Write a new link at place `at` of the node, whose page is locked exclusively, and
+ * Write a new link as number `at` of the node, whose page is locked exclusively, and
  * the present links' marks; at = nlinks appends.
  */
 static void
@@ -489,7 +489,7 @@ compare_links(HnswIndex *index, int kind, const char *own, const HnswStored *sto
 
 /* Add the link to a node whose page is locked exclusively; returns whether it is added. */
 static bool
-place_plain(HnswIndex *index, int kind, Buffer buffer, const HnswNode *node, int slot, HnswRef ref,
+put_plain(HnswIndex *index, int kind, Buffer buffer, const HnswNode *node, int slot, HnswRef ref,
 			PlainLinks *links, HnswPin pin, bool log)
 {
 	const HnswLayout *layout = &index->layout[kind];
@@ -512,7 +512,7 @@ place_plain(HnswIndex *index, int kind, Buffer buffer, const HnswNode *node, int
 /*
  * Plain nodes have to read their neighbors.  That is done without a lock on
  * the node's page (two inserts could wait for each other), and done again if
- * the links have changed meanwhile.  A link to a dead node gives its place to the
+ * the links have changed meanwhile.  A link to a dead node gives way to the
  * new one, whatever that one's distance; one that is pinned, only to VACUUM, which
  * joins the tree again by the dead nodes' own lists.
  */
@@ -568,7 +568,7 @@ add_link_plain(HnswIndex *index, int kind, HnswRef target, HnswRef ref, const Hn
 			UnlockReleaseBuffer(buffer);
 			continue;
 		}
-		added = place_plain(index, kind, buffer, node, HnswRefSlot(target), ref, &links, pin, log);
+		added = put_plain(index, kind, buffer, node, HnswRefSlot(target), ref, &links, pin, log);
 		UnlockReleaseBuffer(buffer);
 		return added;
 	}

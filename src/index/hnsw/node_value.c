@@ -62,7 +62,7 @@ read_chunks(HnswIndex *index, const IndexChunkRef *ref, uint32 *bytes, const cha
 
 	/*
 	 * On a standby the pieces may be another value's, when the scan came by a
-	 * reference so old that the primary has used their place again.
+	 * reference so old that the primary has used their room again.
 	 */
 	if (*(int32 *) out < 0 ||
 		(Size) ref->bytes != sizeof(int32) + (Size) *(int32 *) out * (sizeof(int32) + sizeof(float)))
@@ -89,6 +89,7 @@ HnswTryReadValue(HnswIndex *index, Buffer buffer, const HnswNode *node, int kind
 	BlockNumber block;
 	char	   *out;
 
+	Assert(BufferIsLocked(buffer));
 	if (layout->value_form == HNSW_VALUE_CHUNKS)
 		return read_chunks(index, (const IndexChunkRef *) start, bytes, fault);
 	*bytes = layout->value_bytes;

@@ -13,7 +13,6 @@
 #include <math.h>
 
 #include "miscadmin.h"
-#include "storage/buf_internals.h"
 #include "storage/lmgr.h"
 #include "utils/memutils.h"
 #include "vector/vector.h"
@@ -230,6 +229,7 @@ HnswUpdateEntry(HnswIndex *index, HnswRef entry, int level, HnswRef replaced, bo
 	Buffer		buffer = ReadBuffer(index->file.rel, INDEX_META_BLOCK);
 	HnswMeta   *meta;
 
+	Assert(entry != HNSW_NO_REF && level >= 0 && level <= HNSW_MAX_LEVEL);
 	LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
 	meta = HnswPageGetMeta(BufferGetPage(buffer));
 	if (level > meta->entry_level || (replaced != HNSW_NO_REF && meta->entry == replaced))
@@ -318,6 +318,8 @@ find_node(HnswIndex *index, Buffer buffer, HnswRef ref, int kind, bool write, co
 	const HnswLayout *layout = &index->layout[kind];
 	HnswNode   *node = HnswPageNode(BufferGetPage(buffer), layout, HnswRefSlot(ref));
 
+	Assert(BufferIsLocked(buffer));
+	Assert(HnswRefSlot(ref) < layout->slots);
 	if (!(node->flags & HNSW_NODE_USED) || (node->generation & HNSW_GENERATION_MASK) != HnswRefGeneration(ref))
 		return NULL;
 	*fault = HnswNodeFault(index, kind, node);
@@ -382,6 +384,8 @@ HnswTryReadNode(HnswIndex *index, HnswRef ref, int kind, int lockmode, HnswNode 
 {
 	Buffer		buffer;
 
+	Assert(kind == HNSW_BASE || kind == HNSW_UPPER);
+	Assert(lockmode == BUFFER_LOCK_SHARE || lockmode == BUFFER_LOCK_EXCLUSIVE);
 	*node = NULL;
 	*fault = NULL;
 	if (!IndexHasBlock(&index->file, HnswRefBlock(ref)))

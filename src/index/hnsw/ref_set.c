@@ -6,14 +6,14 @@
 
 #include "utils/memutils.h"
 
-#define INITIAL_PLACES	512
+#define INITIAL_ENTRIES	512
 
 static HnswRef *
-empty_places(MemoryContext context, uint64 n)
+empty_entries(MemoryContext context, uint64 n)
 {
 	HnswRef    *ref = MemoryContextAllocHuge(context, sizeof(HnswRef) * n);
 
-	StaticAssertStmt(HNSW_NO_REF == UINT64_MAX, "memset makes places empty");
+	StaticAssertStmt(HNSW_NO_REF == UINT64_MAX, "memset makes entries empty");
 	memset(ref, 0xFF, sizeof(HnswRef) * n);
 	return ref;
 }
@@ -21,9 +21,9 @@ empty_places(MemoryContext context, uint64 n)
 void
 HnswRefSetInit(HnswRefSet *self, MemoryContext context)
 {
-	self->mask = INITIAL_PLACES - 1;
+	self->mask = INITIAL_ENTRIES - 1;
 	self->n = 0;
-	self->ref = empty_places(context, INITIAL_PLACES);
+	self->ref = empty_entries(context, INITIAL_ENTRIES);
 }
 
 /* Empty the set; it keeps its memory. */
@@ -34,17 +34,17 @@ HnswRefSetClear(HnswRefSet *self)
 	memset(self->ref, 0xFF, sizeof(HnswRef) * (self->mask + 1));
 }
 
-/* Twice the places. */
+/* Twice the entries. */
 void
 HnswRefSetGrow(HnswRefSet *self)
 {
 	HnswRef    *old = self->ref;
-	uint64		places = self->mask + 1;
+	uint64		entries = self->mask + 1;
 
-	Assert((places & self->mask) == 0);
-	self->mask = 2 * places - 1;
-	self->ref = empty_places(GetMemoryChunkContext(old), 2 * places);
-	for (uint64 i = 0; i < places; i++)
+	Assert((entries & self->mask) == 0);
+	self->mask = 2 * entries - 1;
+	self->ref = empty_entries(GetMemoryChunkContext(old), 2 * entries);
+	for (uint64 i = 0; i < entries; i++)
 	{
 		if (old[i] != HNSW_NO_REF)
 			self->ref[HnswRefSetFind(self, old[i])] = old[i];

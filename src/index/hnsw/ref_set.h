@@ -3,7 +3,7 @@
  *	  A set of references to nodes: what a search has seen, what VACUUM found dead.
  *
  * An open-addressing hash, at most half full, that only grows.  Who goes through all
- * members looks at ref[0..mask]; HNSW_NO_REF is an empty place.
+ * members looks at ref[0..mask]; HNSW_NO_REF is an empty entry.
  */
 #ifndef HNSW_REF_SET_H
 #define HNSW_REF_SET_H
@@ -14,7 +14,7 @@
 
 typedef struct HnswRefSet
 {
-	uint64		mask;			/* places, a power of two, less one */
+	uint64		mask;			/* entries, a power of two, less one */
 	uint64		n;				/* members */
 	HnswRef    *ref;
 } HnswRefSet;
@@ -24,7 +24,7 @@ extern void HnswRefSetInit(HnswRefSet *self, MemoryContext context);
 extern void HnswRefSetClear(HnswRefSet *self);
 extern void HnswRefSetGrow(HnswRefSet *self);
 
-/* Where a reference stands, or the empty place where it is to stand. */
+/* The entry of a reference, or the empty one that it is to have. */
 static inline uint64
 HnswRefSetFind(const HnswRefSet *self, HnswRef ref)
 {

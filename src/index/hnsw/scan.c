@@ -14,7 +14,7 @@
  * Other scans search again only where rows turned out to be dead.
  *
  * Only MVCC snapshots: a row that vacuum removed after the scan saw its TID, and
- * another that came into its place, are both invisible to the snapshot, so no
+ * another that got the same tid since, are both invisible to the snapshot, so no
  * pin needs to be held between pages and rows.
  */
 #include "index/access_method.h"
@@ -310,6 +310,7 @@ rank(HnswScan *self)
 	double		earlier_high = self->last_high;
 	double	   *highs;
 
+	Assert(n > 0 && self->end <= self->search->nfound);
 	if (n > self->ranked_allocated)
 	{
 		if (self->ranked != NULL)
@@ -317,7 +318,7 @@ rank(HnswScan *self)
 		self->ranked_allocated = Max(n, 128);
 		self->ranked = MemoryContextAllocHuge(self->context, sizeof(Ranked) * self->ranked_allocated);
 	}
-	highs = palloc(sizeof(double) * Max(n, 1));
+	highs = palloc(sizeof(double) * n);
 
 	for (int i = n - 1; i >= 0; i--)
 	{
@@ -497,9 +498,9 @@ next_batch(IndexScanDesc scan)
 	}
 }
 
-/* A place beyond the table's end is no row's: reading it would be a matter of luck. */
+/* A tid beyond the table's end is no row's: what reading it would give is a matter of luck. */
 static void
-check_place(IndexScanDesc scan, const HnswFound *found, ItemPointer tid)
+check_tid(IndexScanDesc scan, const HnswFound *found, ItemPointer tid)
 {
 	HnswScan   *self = (HnswScan *) scan->opaque;
 	BlockNumber block = ItemPointerGetBlockNumber(tid);
@@ -534,13 +535,14 @@ hnswgettuple(IndexScanDesc scan, ScanDirection direction)
 			HnswFound  *found = &self->search->found[self->at];
 			Ranked	   *ranked = &self->ranked[self->at - self->done];
 
+			Assert(self->at >= self->done && self->at < self->search->nfound);
 			while (self->at_tid < found->ntids)
 			{
 				int			t = self->at_tid++;
 
 				if (scan->ignore_killed_tuples && (found->killed & (1 << t)))
 					continue;
-				check_place(scan, found, &found->tids[t]);
+				check_tid(scan, found, &found->tids[t]);
 				self->last_ref = found->ref;
 				self->last_tid = found->tids[t];
 				self->last_removals = found->removals;

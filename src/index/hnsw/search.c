@@ -5,12 +5,12 @@
  * Coded nodes: expanding a node reads its page once, gives its exact distance
  * and estimates of all its neighbors' distances from the codes beside their
  * links.  Candidates are ordered by estimate; the same neighbor may come in
- * from several nodes, each with an estimate of its own, and takes as many
- * places in the pool.  Only expanded nodes are hashed: they are not let in
+ * from several nodes, each with an estimate of its own, and has as many
+ * entries in the pool.  Only expanded nodes are hashed: they are not let in
  * again, and a candidate that was expanded meanwhile is skipped when its turn
- * comes, and gives its place back.  The same node with the same key (a crowd of
+ * comes, and leaves the pool.  The same node with the same key (a crowd of
  * equal values) is let in once, or the crowd would fill the pool.  Because of
- * those repeated places, and because estimates err, the pool is larger than
+ * those repeated entries, and because estimates err, the pool is larger than
  * ef_search, which keeps recall at an ef_search at least where exact distances
  * would have it.  A scan that ends with its first ef_search rows has a larger one
  * still, and does not expand it all: see is_too_far().
@@ -34,12 +34,12 @@
 #include "utils/float.h"
 #include "utils/memutils.h"
 
-/* The key of where a search begins, in place of an estimate */
+/* The key of where a search begins, for want of an estimate */
 #define FROM_START			(-FLT_MAX)
 
 /* When to stop: see is_too_far() */
 #define STOP_SLACK			0.25
-#define STOP_PLACES(ef)		((ef) + (ef) / 2)
+#define STOP_NEAREST(ef)	((ef) + (ef) / 2)
 #define LEAST_ERRORS		5
 
 /*
@@ -50,7 +50,7 @@
 #define MOST_DEAD(capacity)	(1024 + 4 * (capacity))
 #define DEAD_BY_LIVE		32
 
-/* Of the way down by nodes with rows: places of the pool, where a level begins, nodes without rows on it */
+/* Of the way down by nodes with rows: entries of the pool, nodes where a level begins, nodes without rows on it */
 #define SCOUT_POOL			32
 #define SCOUT_STARTS		16
 #define SCOUT_MOST_DEAD		256
@@ -279,7 +279,7 @@ has_rows(const HnswSearch *self, const HnswNode *node, int kind)
 
 /*
  * Read a node, and offer its neighbors to the pool; again: one that is among the
- * found.  Returns false where the candidate is to give its place in the pool back.
+ * found.  Returns false where the candidate is to leave the pool.
  */
 static bool
 expand_coded(HnswSearch *self, int kind, HnswRef ref, bool again)
@@ -438,7 +438,7 @@ note_distance(HnswSearch *self, float distance, float estimate)
 		self->squared_errors += ((double) distance - estimate) * ((double) distance - estimate);
 		self->nerrors++;
 	}
-	if (self->nnearest < self->stop_places)
+	if (self->nnearest < self->stop_nearest)
 	{
 		at = self->nnearest++;
 		for (; at > 0 && heap[(at - 1) / 2] < distance; at = (at - 1) / 2)
@@ -449,9 +449,9 @@ note_distance(HnswSearch *self, float distance, float estimate)
 		int			child;
 
 		at = 0;
-		for (; (child = 2 * at + 1) < self->stop_places; at = child)
+		for (; (child = 2 * at + 1) < self->stop_nearest; at = child)
 		{
-			if (child + 1 < self->stop_places && heap[child + 1] > heap[child])
+			if (child + 1 < self->stop_nearest && heap[child + 1] > heap[child])
 				child++;
 			if (heap[child] <= distance)
 				break;
@@ -474,7 +474,7 @@ note_distance(HnswSearch *self, float distance, float estimate)
 static bool
 is_too_far(const HnswSearch *self, float estimate)
 {
-	return self->nnearest == self->stop_places && self->nerrors >= LEAST_ERRORS &&
+	return self->nnearest == self->stop_nearest && self->nerrors >= LEAST_ERRORS &&
 		estimate > self->nearest[0] + STOP_SLACK * sqrt(self->squared_errors / self->nerrors);
 }
 
@@ -514,7 +514,7 @@ run(HnswSearch *self, int kind)
 		}
 		if (self->index->space.coded)
 		{
-			if (self->stop_places > 0 && is_too_far(self, key))
+			if (self->stop_nearest > 0 && is_too_far(self, key))
 			{
 				spill(self, ref, key);
 				break;
@@ -527,7 +527,7 @@ run(HnswSearch *self, int kind)
 				HnswPrefetchNode(self->index, ahead, kind);
 			self->index->prefetched = ref;
 			keep = expand_coded(self, kind, ref, false);
-			if (keep && self->stop_places > 0)
+			if (keep && self->stop_nearest > 0)
 				note_distance(self, self->found[self->nfound - 1].distance, key);
 		}
 		else
@@ -732,6 +732,7 @@ leave_dead(HnswSearch *self)
 void
 HnswSearchLevel(HnswSearch *self, int kind, const HnswRef *starts, int nstarts, int capacity, int ef)
 {
+	Assert((kind == HNSW_BASE || kind == HNSW_UPPER) && nstarts >= 0 && ef >= 0);
 	pool_reset(self, Max(capacity, nstarts));
 	HnswRefSetClear(&self->seen);
 	self->nfound = 0;
@@ -739,16 +740,16 @@ HnswSearchLevel(HnswSearch *self, int kind, const HnswRef *starts, int nstarts, 
 	self->nspilled = 0;
 	self->nlive = 0;
 	self->dropped = false;
-	self->stop_places = STOP_PLACES(ef);
+	self->stop_nearest = STOP_NEAREST(ef);
 	self->nnearest = 0;
 	self->nerrors = 0;
 	self->squared_errors = 0;
-	if (self->stop_places > self->nearest_allocated)
+	if (self->stop_nearest > self->nearest_allocated)
 	{
 		if (self->nearest != NULL)
 			pfree(self->nearest);
-		self->nearest_allocated = self->stop_places;
-		self->nearest = MemoryContextAlloc(self->context, sizeof(float) * self->stop_places);
+		self->nearest_allocated = self->stop_nearest;
+		self->nearest = MemoryContextAlloc(self->context, sizeof(float) * self->stop_nearest);
 	}
 	self->leaving = false;
 	self->later_round = false;

@@ -37,7 +37,7 @@ HnswNodeFault(const HnswIndex *index, int kind, const HnswNode *node)
 	for (int t = 0; t < node->ntids; t++)
 	{
 		if (!ItemPointerIsValid(&node->tids[t]) || !BlockNumberIsValid(ItemPointerGetBlockNumberNoCheck(&node->tids[t])))
-			return "A node has a row without a place.";
+			return "A node has a row without a tid.";
 	}
 	return NULL;
 }

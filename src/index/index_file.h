@@ -20,7 +20,11 @@
 
 /* ---------------------------------------------------------------------
  * Bytes on disk
- * --------------------------------------------------------------------- */
+ * ---------------------------------------------------------------------
+ *
+ * Whoever changes these, FreeRoom, IndexChunkRef or IndexChunk raises the version of
+ * each access method (HNSW_VERSION).
+ */
 
 #define INDEX_META_BLOCK	0
 

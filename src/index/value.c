@@ -343,10 +343,10 @@ ValuePackedDistance(const IndexSpace *space, const float *q, const uint8 *x, flo
 /*
  * The interval that holds the operator's distance, in its own units, of a query from a
  * stored value.  distance is ValuePackedDistance() or ValueRawDistance(); error and norm
- * are what ValuePack() gave of a coded value.  Beyond the stored error it allows for rounding: of the rotation, of sums over the
- * dimensions here and in the operator, and of centring; and for what the index's
- * floats cannot hold: coordinates that the unit makes too small, products that
- * underflow, sums that overflow.
+ * are what ValuePack() gave of a coded value.  Beyond the stored error the interval
+ * allows for rounding: of the rotation, of sums over the dimensions here and in the
+ * operator, and of centring; and for what the index's floats cannot hold: coordinates
+ * that the unit makes too small, products that underflow, sums that overflow.
  */
 void
 ValueInterval(const IndexSpace *space, const IndexValue *query, float distance, float error, float norm,

@@ -197,8 +197,8 @@ DefineHttpSettings(void)
 							"Time an HTTP client has to send a request's headers.", NULL,
 							&VecdbHttpHeaderTimeout_ms, 10 * 1000, 100, INT_MAX, PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
 	DefineCustomIntVariable("vecdb.http_body_timeout",
-							"Time an HTTP client has to send a request's body, or to take an answer.",
-							"For an answer, a second more for every 64 kB.",
+							"Time an HTTP client has to send a request's body.",
+							"While it takes an answer, its rate is measured over this time: vecdb.http_min_rate.",
 							&VecdbHttpBodyTimeout_ms, 30 * 1000, 100, INT_MAX, PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
 	DefineCustomIntVariable("vecdb.http_idle_timeout",
 							"Time after which an HTTP connection without a request is closed.", NULL,

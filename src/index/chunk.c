@@ -84,10 +84,12 @@ ChunksWrite(IndexFile *file, const char *bytes, uint32 nbytes, bool log)
 
 /*
  * Read a value to out[ref->bytes].  Returns its bytes that were there: fewer than
- * ref->bytes where a piece is missing.
+ * ref->bytes where a piece is missing.  home is the page of the reference, which the
+ * caller has locked: no piece is there, and from PostgreSQL 19 on a page that one
+ * backend has locked twice stays locked.
  */
 uint32
-ChunksRead(IndexFile *file, const IndexChunkRef *ref, char *out)
+ChunksRead(IndexFile *file, BlockNumber home, const IndexChunkRef *ref, char *out)
 {
 	uint32		at = 0;
 	ItemPointerData next = ref->first;
@@ -98,7 +100,7 @@ ChunksRead(IndexFile *file, const IndexChunkRef *ref, char *out)
 		IndexChunk *chunk;
 		uint32		count;
 
-		if (!IndexHasBlock(file, ItemPointerGetBlockNumber(&next)))
+		if (ItemPointerGetBlockNumber(&next) == home || !IndexHasBlock(file, ItemPointerGetBlockNumber(&next)))
 			break;
 		buffer = ReadBuffer(file->rel, ItemPointerGetBlockNumber(&next));
 		file->pages_read++;

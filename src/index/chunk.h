@@ -35,7 +35,7 @@ typedef struct IndexChunk
 StaticAssertDecl(offsetof(IndexChunk, bytes) == 8, "IndexChunk is stored");
 
 extern IndexChunkRef ChunksWrite(IndexFile *file, const char *bytes, uint32 nbytes, bool log);
-extern uint32 ChunksRead(IndexFile *file, const IndexChunkRef *ref, char *out);
+extern uint32 ChunksRead(IndexFile *file, BlockNumber home, const IndexChunkRef *ref, char *out);
 extern void ChunksFree(IndexFile *file, BlockNumber from, ItemPointerData first, BufferAccessStrategy strategy,
 					   bool log);
 

@@ -42,7 +42,7 @@ scratch(HnswIndex *index, uint32 bytes)
 #define MOST_CHUNK_BYTES (sizeof(int32) + SPARSEVEC_MAX_NNZ * (sizeof(int32) + sizeof(float)))
 
 static const char *
-read_chunks(HnswIndex *index, const IndexChunkRef *ref, uint32 *bytes, const char **fault)
+read_chunks(HnswIndex *index, BlockNumber home, const IndexChunkRef *ref, uint32 *bytes, const char **fault)
 {
 	char	   *out;
 	uint32		at;
@@ -53,7 +53,7 @@ read_chunks(HnswIndex *index, const IndexChunkRef *ref, uint32 *bytes, const cha
 		return NULL;
 	}
 	out = scratch(index, ref->bytes);
-	at = ChunksRead(&index->file, ref, out);
+	at = ChunksRead(&index->file, home, ref, out);
 	if (at < ref->bytes)
 	{
 		*fault = psprintf("A value ends after %u of %u bytes.", at, ref->bytes);
@@ -91,7 +91,7 @@ HnswTryReadValue(HnswIndex *index, Buffer buffer, const HnswNode *node, int kind
 
 	Assert(BufferIsLocked(buffer));
 	if (layout->value_form == HNSW_VALUE_CHUNKS)
-		return read_chunks(index, (const IndexChunkRef *) start, bytes, fault);
+		return read_chunks(index, BufferGetBlockNumber(buffer), (const IndexChunkRef *) start, bytes, fault);
 	*bytes = layout->value_bytes;
 	if (layout->tail_pages == 0)
 		return start;

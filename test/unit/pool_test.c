@@ -99,7 +99,7 @@ same_entries(const Pool *pool)
 	{
 		uint64_t	entry = pool->entry[i];
 
-		if (pool_key(entry) != plain.key[i] || pool->node[pool_place(entry)] != plain.node[i] ||
+		if (pool_key(entry) != plain.key[i] || pool->node[pool_slot(entry)] != plain.node[i] ||
 			(bool) (entry & POOL_TAKEN) != plain.taken[i] || (i < pool->next && !plain.taken[i]))
 			return false;
 	}

@@ -112,7 +112,7 @@ HnswTryReadValue(HnswIndex *index, Buffer buffer, const HnswNode *node, int kind
 const char *
 HnswReadValue(HnswIndex *index, Buffer buffer, const HnswNode *node, int kind, uint32 *bytes)
 {
-	const char *fault;
+	const char *fault = NULL;
 	const char *value = HnswTryReadValue(index, buffer, node, kind, bytes, &fault);
 
 	if (unlikely(value == NULL))

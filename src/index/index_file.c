@@ -122,13 +122,16 @@ IndexFindBlock(IndexFile *file, BlockNumber block)
 }
 
 /*
- * Refuse a block that the index does not have, of which block `from` speaks.  To
- * read one that does not exist would be an error anyway, but for the greatest
- * number of all, which means "add one".
+ * Refuse a block that the index does not have, of which block `from` speaks, and the
+ * meta page.  To read a block that does not exist would be an error anyway, but for the
+ * greatest number of all, which means "add one".  The meta page the caller may have
+ * locked: to lock it again would be to wait for itself, and no signal ends that.
  */
 void
 IndexCheckBlock(IndexFile *file, BlockNumber block, BlockNumber from)
 {
+	if (block == INDEX_META_BLOCK)
+		IndexCorrupt(file->rel, file->form, from, "It refers to the meta page where it should to another one.");
 	if (!IndexHasBlock(file, block))
 		IndexCorrupt(file->rel, file->form, from,
 					 psprintf("It refers to block %u, but the index ends before block %u.", block, file->nblocks));

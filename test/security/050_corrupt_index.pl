@@ -129,6 +129,21 @@ foreach my $case ([ 'l2_1', 'links' ], [ 'l2_1', 'rows' ], [ 'l2_1', 'level' ], 
 	is($node->safe_psql('postgres', "SELECT count(*) FROM hnsw_check('${name}_v') WHERE problem LIKE 'A node%'"), 0, "$name: put right again");
 }
 
+# A list of free pages that leads to the meta page, which whoever follows the list has
+# locked: in l2_1 the page for new nodes of level 0 is none, the list's first is 0.
+{
+	my %byte = ((map { (84 + $_, 255) } 0 .. 3), (map { (96 + $_, 0) } 0 .. 3));
+	my @at = sort keys %byte;
+	my @was = split /\n/, $node->safe_psql('postgres', join(';', map { "SELECT flip_byte('l2_1_v', 0, $_, $byte{$_})" } @at));
+	my ($rc, $out, $err) = $node->psql('postgres', "INSERT INTO l2_1 SELECT i, $kinds[0][5] FROM generate_series(5001, 5060) i",
+		timeout => 120, timed_out => \my $hangs, extra_params => [ '-v', 'VERBOSITY=verbose' ]);
+
+	ok(!$hangs, 'a list of free pages leads to the meta page: INSERT ends') or BAIL_OUT('a backend waits for itself');
+	like($err, qr/XX002: index "l2_1_v" is corrupted in block 0/, '... and is refused');
+	$node->safe_psql('postgres', join(';', map { "SELECT flip_byte('l2_1_v', 0, $at[$_], $was[$_])" } 0 .. $#at));
+	is($node->safe_psql('postgres', "SELECT count(*) FROM hnsw_check('l2_1_v')"), 0, '... and the index is sound again');
+}
+
 note "seed $seed, $flips flips";
 
 my $done = 0;

@@ -41,6 +41,7 @@ $node->safe_psql(
 	CREATE FUNCTION flip_run(regclass, text, text, int, bigint, bigint, bigint) RETURNS text
 		AS '$library' LANGUAGE C STRICT;
 	CREATE FUNCTION flip_byte(regclass, bigint, int, int) RETURNS int AS '$library' LANGUAGE C STRICT;
+	CREATE FUNCTION flip_chunks(regclass) RETURNS int AS '$library' LANGUAGE C STRICT;
 	CREATE FUNCTION flip_build(regclass, bigint, int) RETURNS void AS '$library' LANGUAGE C STRICT;
 	CREATE FUNCTION flip_build_end() RETURNS bigint AS '$library' LANGUAGE C STRICT;
 	CREATE FUNCTION flipped(anyelement) RETURNS anyelement AS '$library' LANGUAGE C STRICT IMMUTABLE PARALLEL SAFE});
@@ -142,6 +143,29 @@ foreach my $case ([ 'l2_1', 'links' ], [ 'l2_1', 'rows' ], [ 'l2_1', 'level' ], 
 	like($err, qr/XX002: index "l2_1_v" is corrupted in block 0/, '... and is refused');
 	$node->safe_psql('postgres', join(';', map { "SELECT flip_byte('l2_1_v', 0, $at[$_], $was[$_])" } 0 .. $#at));
 	is($node->safe_psql('postgres', "SELECT count(*) FROM hnsw_check('l2_1_v')"), 0, '... and the index is sound again');
+}
+
+# Values whose chunks are on the page that refers to them, which whoever reads one has
+# locked.  Of a page that is locked twice PostgreSQL 19 unlocks one half: nobody can write
+# to it, or to another page in its buffer, any more.
+{
+	my $nearest = 'SET enable_seqscan = off; SELECT id FROM own ORDER BY v <-> (SELECT v FROM own LIMIT 1) LIMIT 5';
+	my $insert = "INSERT INTO own SELECT i, $sparse FROM generate_series(5001, 5010) i";
+
+	$node->safe_psql('postgres', qq{
+		CREATE TABLE own AS SELECT i AS id, $sparse AS v FROM generate_series(1, 60) i;
+		CREATE INDEX own_v ON own USING hnsw (v sparsevec_l2_ops) WITH (m = 4, ef_construction = 16)});
+	cmp_ok($node->safe_psql('postgres', q{SELECT flip_chunks('own_v')}), '>=', 60, 'chunks of values lead to the page that has the values');
+	foreach my $statement ($nearest, $insert)
+	{
+		my ($rc, $out, $err) = $node->psql('postgres', $statement, timeout => 120, timed_out => \my $hangs, extra_params => [ '-v', 'VERBOSITY=verbose' ]);
+
+		ok(!$hangs, '... ' . ($statement =~ /(SELECT id|INSERT)/)[0] . ' ends') or BAIL_OUT('a backend waits for itself');
+		like($err, qr/XX002: .*\nDETAIL:  A value ends after 0 of \d+ bytes/, '... and is refused');
+	}
+	$node->psql('postgres', q{SELECT flip_chunks('own_v')}, timeout => 120, timed_out => \my $locked);
+	ok(!$locked, '... and the pages can be locked to be written') or BAIL_OUT('a lock has been left');
+	$node->safe_psql('postgres', 'DROP TABLE own');
 }
 
 note "seed $seed, $flips flips";

@@ -497,3 +497,35 @@ flip_byte(PG_FUNCTION_ARGS)
 	index_close(index, NoLock);
 	PG_RETURN_INT32(was);
 }
+
+/* flip_chunks(index regclass): each value in chunks begins on the page that says so; gives how many do. */
+PG_FUNCTION_INFO_V1(flip_chunks);
+Datum
+flip_chunks(PG_FUNCTION_ARGS)
+{
+	Relation	index = index_open(PG_GETARG_OID(0), AccessExclusiveLock);
+	BlockNumber nblocks = RelationGetNumberOfBlocks(index);
+	HnswLayout	layout[2];
+	int			n = 0;
+
+	for (BlockNumber block = 0; block < nblocks; block++)
+	{
+		Buffer		buffer = ReadBuffer(index, block);
+		Page		page = BufferGetPage(buffer);
+		int			kind = IndexPageGetOpaque(page)->kind;
+
+		LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
+		if (block == INDEX_META_BLOCK)
+			memcpy(layout, HnswPageGetMeta(page)->layout, sizeof(layout));
+		else if (kind <= HNSW_PAGE_UPPER && layout[kind].value_form == HNSW_VALUE_CHUNKS)
+		{
+			for (int slot = 0; slot < HnswPageSlots(page, &layout[kind]); slot++, n++)
+				ItemPointerSetBlockNumber(&((IndexChunkRef *) HnswNodeValue(HnswPageNode(page, &layout[kind], slot),
+																			&layout[kind]))->first, block);
+			MarkBufferDirty(buffer);
+		}
+		UnlockReleaseBuffer(buffer);
+	}
+	index_close(index, NoLock);
+	PG_RETURN_INT32(n);
+}

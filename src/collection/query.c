@@ -100,7 +100,8 @@ search_statement(const Search *self, StatementKind kind)
 	types = palloc(sizeof(Oid) * nargs);
 	types[0] = collection->data_type;
 	types[1] = INT4OID;
-	memcpy(types + 2, self->filter.types, sizeof(Oid) * self->filter.nparameters);
+	if (nargs > 2)
+		memcpy(types + 2, self->filter.types, sizeof(Oid) * self->filter.nparameters);
 	initStringInfo(&text);
 
 	/* Distance + 0 has the same value, but no index is ordered by it. */
@@ -130,7 +131,8 @@ run_statement(const Search *self, StatementKind kind)
 
 	values[0] = self->query;
 	values[1] = Int32GetDatum(self->k);
-	memcpy(values + 2, self->filter.values, sizeof(Datum) * self->filter.nparameters);
+	if (nargs > 2)
+		memcpy(values + 2, self->filter.values, sizeof(Datum) * self->filter.nparameters);
 
 	/* The exact search has a LIMIT of its own; a count given to SPI would rule out parallel workers. */
 	if (StatementExecute(statement, values, true, kind == STATEMENT_SEARCH ? self->k : 0) != SPI_OK_SELECT)

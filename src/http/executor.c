@@ -312,6 +312,8 @@ receive_request(IpcRequest *head, ApiRequest *request, bool *got)
 	memcpy(head, data, sizeof(*head));
 	if (n != sizeof(*head) + head->target_len + head->headers_len)
 		elog(FATAL, "HTTP request of %zu bytes does not have the length it tells", n);
+	if (head->body_len >= MaxAllocHugeSize)
+		elog(FATAL, "HTTP request tells of a body of " UINT64_FORMAT " bytes", head->body_len);
 
 	check_route(head);
 

@@ -9,6 +9,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use VecdbTest;
 
+my $alone = alone_with_pgvector();
 my ($libdir) = run_command([ 'pg_config', '--pkglibdir' ]);
 my ($sharedir) = run_command([ 'pg_config', '--sharedir' ]);
 if (!-e "$libdir/vector.so" || !-e "$sharedir/extension/vector.control")
@@ -19,7 +20,7 @@ if (!-e "$libdir/vector.so" || !-e "$sharedir/extension/vector.control")
 # Each order of loading: by the server, by each session, by each session after
 # pgvector, on demand.
 my %loaded = (
-	preloaded => "shared_preload_libraries = 'vecdb'",
+	preloaded => "shared_preload_libraries = 'vecdb'\nvecdb.http_executors = 0",
 	session => "session_preload_libraries = 'vecdb'",
 	both => "session_preload_libraries = 'vecdb, vector'",
 	demand => '');

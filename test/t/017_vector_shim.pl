@@ -9,6 +9,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use VecdbTest;
 
+my $alone = alone_with_pgvector();
 my ($libdir) = run_command([ 'pg_config', '--pkglibdir' ]);
 my ($sharedir) = run_command([ 'pg_config', '--sharedir' ]);
 my $make = "make -s -C '$ENV{TESTDIR}' PG_CONFIG=pg_config";

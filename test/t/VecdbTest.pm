@@ -10,12 +10,23 @@ package VecdbTest;
 use strict;
 use warnings;
 use Exporter 'import';
+use Fcntl qw(:flock);
 use Time::HiRes qw(usleep time);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-our @EXPORT = qw(new_node dump_and_restore create_items item_index wait_until wait_for_line start_psql is_sound recall answers);
+our @EXPORT = qw(new_node dump_and_restore create_items item_index wait_until wait_for_line start_psql is_sound recall answers
+	alone_with_pgvector);
+
+# Programs run side by side, and one of them moves pgvector aside: who needs its files
+# to stay as they are keeps what this gives until it ends.
+sub alone_with_pgvector
+{
+	open my $lock, '>>', "$ENV{TESTDIR}/pgvector.lock" or die "pgvector.lock: $!";
+	flock $lock, LOCK_EX or die "pgvector.lock: $!";
+	return $lock;
+}
 
 # A server that is ready for use; the options are appended to its configuration.
 sub new_node

@@ -1,0 +1,90 @@
+/*
+ * incarnation.h
+ *	  Lives of a node: who wrote a row, and the numbers by which tables name them.
+ *
+ * An incarnation begins whenever a node's memory of the tickets that it gave out begins
+ * anew: at a start, a crash, a promotion.  Its id is random, never derived from files:
+ * a copied or reverted data directory shares all files, and would use ticket numbers
+ * again that others count as held.  The node signs it, so a member cannot invent lives
+ * of others.
+ *
+ *	incarnation = owner[32] id[16] signature[64]        112 bytes
+ *	signed      = "vic1" collection[32] owner id
+ *
+ * A collection's dictionary gives each incarnation that it has met a small number from
+ * 1 on, which rows and frontiers here use; other nodes use other numbers, so only ids
+ * travel.  A number is never used again.
+ */
+#ifndef CORE_ROWS_INCARNATION_H
+#define CORE_ROWS_INCARNATION_H
+
+#include "core/net/decode.h"
+#include "core/net/host.h"
+#include "core/net/kad_id.h"
+
+#define ROW_INCARNATION_ID 16
+#define ROW_INCARNATION_BYTES 112
+#define ROW_INCARNATIONS 65536	/* of a collection */
+#define ROW_INCARNATIONS_OPEN 1024	/* of one owner */
+
+typedef struct RowIncarnationId
+{
+	uint8_t		bytes[ROW_INCARNATION_ID];
+} RowIncarnationId;
+
+typedef struct RowIncarnation
+{
+	RowIncarnationId id;
+	uint8_t		owner[CORE_KEY_BYTES];
+	uint8_t		signature[CORE_SIGNATURE_BYTES];
+} RowIncarnation;
+
+typedef struct RowDictionary
+{
+	const CoreMemory *memory;
+	const CoreCrypto *crypto;
+	KadId		collection;
+	uint32_t	n;
+	uint32_t	room;
+	RowIncarnation *entry;		/* number i is entry[i - 1] */
+	uint32_t	slots;			/* a power of two: open addressing by id, 0 where free */
+	uint32_t   *slot;
+} RowDictionary;
+
+typedef enum RowIncarnationAdded
+{
+	ROW_INCARNATION_NEW,
+	ROW_INCARNATION_KNOWN,
+	ROW_INCARNATION_FORGED,		/* signature or another owner's id */
+	ROW_INCARNATION_FLOOD,		/* the owner has too many, or the dictionary is full */
+	ROW_INCARNATION_NO_MEMORY
+} RowIncarnationAdded;
+
+extern void row_dictionary_init(RowDictionary *self, const CoreMemory *memory, const CoreCrypto *crypto,
+								const KadId *collection);
+extern void row_dictionary_reset(RowDictionary *self);
+
+/* A new life of the node whose secret key this is, signed, not yet in the dictionary.  False: cannot sign. */
+extern bool row_incarnation_begin(const RowDictionary *self, const CoreRandom *random,
+								  const uint8_t secret[CORE_SECRET_BYTES], RowIncarnation *out);
+
+/*
+ * Learn an incarnation; *number gets its number unless it is refused.  trusted: it comes
+ * from our own disk, so its signature was verified and no limit holds.
+ */
+extern RowIncarnationAdded row_dictionary_add(RowDictionary *self, const RowIncarnation *incarnation, bool trusted,
+											  uint32_t *number);
+
+/* 0: unknown. */
+extern uint32_t row_dictionary_find(const RowDictionary *self, const RowIncarnationId *id);
+
+/* Of a number from 1 to self->n. */
+extern const RowIncarnation *row_dictionary_get(const RowDictionary *self, uint32_t number);
+
+/* Order of ids, as memcmp. */
+extern int	row_incarnation_compare(const RowIncarnationId *a, const RowIncarnationId *b);
+
+extern void row_incarnation_encode(const RowIncarnation *self, uint8_t out[ROW_INCARNATION_BYTES]);
+extern void row_incarnation_decode(const uint8_t in[ROW_INCARNATION_BYTES], RowIncarnation *out);
+
+#endif							/* CORE_ROWS_INCARNATION_H */

@@ -1,0 +1,212 @@
+/*
+ * row_wire.h
+ *	  The messages that carry rows, as bytes.  The grammar is in src/core/net/WIRE.md.
+ *
+ * They have the header of wire.h and its items (wire_item.h), types from 16 on, and
+ * frames of their own length.  A message is written item by item with the functions
+ * below, in the order of their tags, and read in one pass that checks all of it, so that
+ * the iterators over a decoded message cannot fail.
+ *
+ * Incarnations travel by their ids.  A stamp or frontier may name one that the reader
+ * has not met: its signed record comes before, in INTRODUCE, over the same link.
+ */
+#ifndef CORE_ROWS_ROW_WIRE_H
+#define CORE_ROWS_ROW_WIRE_H
+
+#include "core/bytes.h"
+#include "core/net/decode.h"
+#include "core/net/wire.h"
+#include "core/rows/row.h"
+
+#define ROW_CHUNK (1024 * 1024)	/* of rows in one DATA, as long as it holds more than one */
+#define ROW_FRAME_MAX (ROW_CHUNK + 256 * 1024)	/* beside a claim and a floor */
+#define ROW_CONTENT_MAX (UINT64_C(1) << 30)
+#define ROW_INTRODUCTIONS 512	/* in one INTRODUCE */
+#define ROW_FRONTIER_BYTES (ROW_FRAME_MAX / 4)	/* of one frontier */
+
+typedef enum RowWireType
+{
+	ROW_WIRE_HAVE = 16,			/* what the sender covers; to those in the mesh at once, to any member in turn */
+	ROW_WIRE_WANT = 17,			/* asks for what is above a frontier, for a copy, or for a comparison */
+	ROW_WIRE_DATA = 18,			/* rows: response to WANT and FETCH */
+	ROW_WIRE_ACK = 19,			/* rows of a request were committed: credit for more */
+	ROW_WIRE_STOP = 20,			/* a request is over, by either side */
+	ROW_WIRE_RANGES = 21,		/* asks what is in ranges of keys; response: counts and sums, or entries */
+	ROW_WIRE_FETCH = 22,		/* asks for rows by key, whole */
+	ROW_WIRE_INTRODUCE = 23		/* signed incarnations */
+} RowWireType;
+
+typedef enum RowWireTag
+{
+	ROW_TAG_CODE = 1,			/* u16, RowWireCode */
+	ROW_TAG_TEXT = 2,			/* as WIRE_TAG_TEXT */
+	ROW_TAG_MODE = 3,			/* u8, RowWireMode */
+	ROW_TAG_CREDIT = 4,			/* u32, bytes */
+	ROW_TAG_MEMBERS = 5,		/* 16 bytes: fingerprint of the membership */
+	ROW_TAG_CLOCK = 6,			/* u64, the sender's */
+	ROW_TAG_SCHEMA = 7,			/* 32 bytes: hash of the columns */
+	ROW_TAG_FRONTIER = 8,		/* covered by the sender; in WANT: by who asks */
+	ROW_TAG_CLAIM = 9,			/* what is covered once the batch is whole */
+	ROW_TAG_FLOOR = 10,			/* tombstones at or below it may be gone */
+	ROW_TAG_INCARNATION = 11,	/* 112 bytes, may repeat */
+	ROW_TAG_SEQUENCE = 12,		/* u32: of this DATA in its request, from 0 */
+	ROW_TAG_KEY = 13,			/* 1 to ROW_KEY_MAX bytes, may repeat */
+	ROW_TAG_RANGE = 14,			/* two bounds, may repeat; keys above the first up to the second */
+	ROW_TAG_SUM = 15,			/* a range, its live rows' count and sum; may repeat */
+	ROW_TAG_ENTRY = 16,			/* a key and what is kept of it; may repeat */
+	ROW_TAG_FRAGMENT = 17,		/* more content of the last row of the DATA before */
+	ROW_TAG_ROW = 18,			/* a row, may repeat */
+	ROW_TAG_LAST = 19,			/* empty: the batch is whole with this DATA */
+	ROW_TAG_BUSY = 20,			/* empty, in HAVE: the sender serves nobody now */
+	ROW_TAGS
+} RowWireTag;
+
+typedef enum RowWireMode
+{
+	ROW_MODE_CHANGES = 1,		/* all rows above FRONTIER */
+	ROW_MODE_COPY = 2,			/* all rows, by key, above KEY if there is one */
+	ROW_MODE_COMPARE = 3		/* the snapshot is kept for RANGES and FETCH */
+} RowWireMode;
+
+typedef enum RowWireCode
+{
+	ROW_CODE_DONE = 0,
+	ROW_CODE_FORBIDDEN = 4,		/* as WireCode's */
+	ROW_CODE_BUSY = 6,
+	ROW_CODE_FLOOR = 16,		/* the frontier asked from is below the floor: compare in full */
+	ROW_CODE_SCHEMA = 17,		/* the columns are others: both pause */
+	ROW_CODE_ANEW = 18,			/* the snapshot lost a row: begin again */
+	ROW_CODE_UNKNOWN = 19,		/* no such request */
+	ROW_CODE_MALFORMED = 20
+} RowWireCode;
+
+/* A stamp as it travels. */
+typedef struct RowWireStamp
+{
+	RowIncarnationId id;
+	uint64_t	ticket;			/* 0, and the id 0: none */
+} RowWireStamp;
+
+/*
+ * entry = flags clock key-length key stamp [tie] [birth] [vector-stamp]
+ * row   = entry hash vector-hash content-length content
+ *
+ * flags u8: 1 live, 2 thin, 4 tie stands there, else it is the stamp's id, 8 birth
+ * stands there, else it is the stamp, 16 the same for the vector's.
+ */
+typedef struct RowWireRow
+{
+	RowBytes	key;
+	RowVersion	version;
+	RowWireStamp stamp;
+	RowWireStamp birth;
+	RowWireStamp vector_stamp;
+	bool		live;
+	bool		thin;			/* the content lacks its vectors, which the reader should have */
+	uint8_t		hash[ROW_HASH]; /* these four not in an ENTRY */
+	uint8_t		vector_hash[ROW_HASH];
+	uint64_t	content_len;	/* the whole content's, up to ROW_CONTENT_MAX; 0 of a tombstone */
+	RowBytes	content;		/* what is here of it; more comes as FRAGMENT */
+} RowWireRow;
+
+/* Of one incarnation in a frontier. */
+typedef struct RowWireClaim
+{
+	RowIncarnationId id;
+	uint64_t	top;
+	uint32_t	n_open;
+	uint64_t	open[ROW_OPEN_MAX];
+} RowWireClaim;
+
+/* Keys above low up to high; an empty low: from the first, an empty high: to the last. */
+typedef struct RowRange
+{
+	RowBytes	low;
+	RowBytes	high;
+} RowRange;
+
+typedef struct RowSum
+{
+	RowRange	range;
+	uint64_t	count;			/* of live rows */
+	uint8_t		sum[16];		/* of their versions, see compare.h */
+} RowSum;
+
+typedef struct RowMessage
+{
+	uint16_t	version;
+	uint8_t		type;			/* RowWireType */
+	bool		response;
+	uint64_t	request;
+	KadId		collection;
+
+	uint32_t	present;		/* bit 1 << tag: it occurs */
+	uint16_t	code;
+	RowBytes	text;
+	uint8_t		mode;
+	uint32_t	credit;
+	uint8_t		members[16];
+	uint64_t	clock;
+	uint8_t		schema[32];
+	uint32_t	sequence;
+	RowBytes	frontier;		/* for row_wire_next_claim() */
+	RowBytes	claim;
+	RowBytes	floor;
+	RowBytes	fragment;
+	RowBytes	many[ROW_TAGS]; /* of tags that repeat: all their items, for the iterators below */
+} RowMessage;
+
+static inline bool
+row_message_has(const RowMessage *self, RowWireTag tag)
+{
+	return (self->present >> tag & 1) != 0;
+}
+
+/*
+ * Decode frame[len], which must stay while self is used.  Everything in it is checked;
+ * a signature of an incarnation is not (row_dictionary_add()).
+ */
+extern DecodeStatus row_wire_decode(const uint8_t *frame, size_t len, RowMessage *self);
+
+/* The next of a decoded message's; *at begins as self->frontier, self->many[tag] ...  False: no more. */
+extern bool row_wire_next_claim(RowBytes *at, RowWireClaim *out);
+extern bool row_wire_next_key(RowBytes *at, RowBytes *out);
+extern bool row_wire_next_range(RowBytes *at, RowRange *out);
+extern bool row_wire_next_sum(RowBytes *at, RowSum *out);
+extern bool row_wire_next_entry(RowBytes *at, RowWireRow *out);
+extern bool row_wire_next_row(RowBytes *at, RowWireRow *out);
+extern bool row_wire_next_incarnation(RowBytes *at, RowIncarnation *out);
+
+/* ---- writing ---- */
+
+/* A message that is being written: begin, items in the order of their tags, end. */
+typedef struct RowWriter
+{
+	ByteWriter	bytes;
+	uint8_t    *frame;
+	size_t		room;
+} RowWriter;
+
+extern void row_wire_begin(RowWriter *self, uint8_t *frame, size_t room, RowWireType type, bool response,
+						   uint64_t request, const KadId *collection);
+
+/* Bytes of the frame, 0: an item did not fit. */
+extern size_t row_wire_end(RowWriter *self);
+
+/* What can still be written, in bytes. */
+extern size_t row_wire_left(const RowWriter *self);
+
+/* These leave the message as it was when they give false: the item does not fit. */
+extern bool row_wire_put_uint(RowWriter *self, RowWireTag tag, uint64_t value);	/* CODE MODE CREDIT CLOCK SEQUENCE */
+extern bool row_wire_put_bytes(RowWriter *self, RowWireTag tag, const void *bytes, size_t len);	/* TEXT MEMBERS SCHEMA KEY FRAGMENT LAST BUSY */
+extern bool row_wire_put_frontier(RowWriter *self, RowWireTag tag, const RowFrontier *frontier,
+								  const RowDictionary *dictionary);
+extern bool row_wire_put_incarnation(RowWriter *self, const RowIncarnation *incarnation);
+extern bool row_wire_put_range(RowWriter *self, const RowRange *range);
+extern bool row_wire_put_sum(RowWriter *self, const RowSum *sum);
+extern bool row_wire_put_entry(RowWriter *self, const RowWireRow *entry);
+
+/* As much of row->content as fits is written; *written gets how much.  False when not even the rest of it fits. */
+extern bool row_wire_put_row(RowWriter *self, const RowWireRow *row, size_t *written);
+
+#endif							/* CORE_ROWS_ROW_WIRE_H */

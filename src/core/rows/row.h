@@ -90,13 +90,14 @@ typedef enum RowDecision
  *
  * here		the key's entry now, under the row's lock, or NULL
  * frontier	what we cover, before the batch's claim
- * claim	what the sender claims with this batch, all of it, or NULL
+ * floor	at or below which tombstones may have been collected here
+ * claim	what the sender claims with this batch, all of it, or NULL: unknown
  * thin		it came without its vector
  *
- * An absent row that our frontier covers was deleted, and its tombstone collected: this
- * one came late.  Nothing else is concluded from absence here.
+ * An absent row whose stamp the floor covers was deleted, and its tombstone collected:
+ * this one came late.  Nothing else is concluded from absence.
  */
 extern RowDecision row_decide(const RowEntry *here, const RowEntry *row, bool thin, const RowFrontier *frontier,
-							  const RowFrontier *claim);
+							  const RowFrontier *floor, const RowFrontier *claim);
 
 #endif							/* CORE_ROWS_ROW_H */

@@ -129,7 +129,7 @@ typedef struct RowSum
 {
 	RowRange	range;
 	uint64_t	count;			/* of live rows */
-	uint8_t		sum[16];		/* of their versions, see compare.h */
+	uint8_t		sum[16];		/* of their versions, see reconcile.h */
 } RowSum;
 
 typedef struct RowMessage

@@ -1,0 +1,195 @@
+/*
+ * replica.h
+ *	  One node's copy of one collection, and how it becomes equal to the others'.
+ *
+ * A state machine.  It is driven from outside: by replica_frame() with each frame of a
+ * member, replica_done() when rows are on disk, replica_members(), replica_tick().  It
+ * acts through the RowHost: reads in snapshots, hands over jobs that write, sends
+ * frames.  The host does not call back into the replica from within its functions.
+ *
+ * What may be relied on, and why, is in README.md beside this.
+ */
+#ifndef CORE_ROWS_REPLICA_H
+#define CORE_ROWS_REPLICA_H
+
+#include "core/net/grant.h"
+#include "core/rows/row_wire.h"
+#include "core/rows/ticket.h"
+
+#define REPLICA_MEMBERS 1024
+#define REPLICA_SERVES 8		/* requests of others at a time */
+#define REPLICA_CREDIT (4 * 1024 * 1024)	/* bytes on their way to us, at most */
+
+typedef struct Replica Replica;
+typedef struct RowScan RowScan;	/* the host's */
+
+/* A row as the host reads or writes it; key and content belong to the scan or the job. */
+typedef struct Row
+{
+	RowBytes	key;
+	RowEntry	entry;
+	bool		thin;			/* content lacks its vectors */
+	RowBytes	content;
+} Row;
+
+typedef enum RowRead
+{
+	ROW_READ,
+	ROW_READ_END,
+	ROW_READ_LOST				/* a live version's row is not in the snapshot, or reading failed */
+} RowRead;
+
+typedef enum RowJobKind
+{
+	ROW_JOB_APPLY,				/* rows of others, by row_decide(); with the claim once the batch is whole */
+	ROW_JOB_DROP,				/* entries and rows, where the entry is still the same version */
+	ROW_JOB_COLLECT,			/* tombstones that `below` covers, with their birth */
+	ROW_JOB_ADOPT,				/* stamp anew what `frontier` does not cover, with a ticket of ours */
+	ROW_JOB_SAVE				/* frontier and floor only */
+} RowJobKind;
+
+/*
+ * What is to be written, in one transaction that is on disk when replica_done() is
+ * called.  Jobs are carried out in the order in which they were handed over.  All that
+ * it points to stays until then.
+ */
+typedef struct RowJob
+{
+	RowJobKind	kind;
+	uint64_t	id;
+	int			n;
+	Row		   *row;			/* APPLY, DROP */
+	const RowFrontier *frontier;	/* what is covered once it is done, to be kept on disk; NULL: as before */
+	const RowFrontier *floor;	/* the same */
+	const RowFrontier *covered; /* before this job: for row_decide() and ADOPT */
+	const RowFrontier *collected;	/* the floor before this job: for row_decide() */
+	const RowFrontier *claim;	/* the sender's, for row_decide() */
+	const RowFrontier *below;	/* COLLECT */
+} RowJob;
+
+typedef struct RowDone
+{
+	uint64_t	id;
+	bool		failed;			/* nothing of it was written */
+	uint32_t	n_missing;		/* APPLY: rows that need their vector, by index ... */
+	const uint32_t *missing;	/* ... in the job */
+	uint32_t	n_changed;		/* DROP, COLLECT, ADOPT: entries */
+} RowDone;
+
+typedef struct RowHost
+{
+	void	   *context;
+
+	/* A snapshot, once all that it shows is on disk; NULL: not now. */
+	RowScan    *(*open) (void *context);
+	void		(*close) (void *context, RowScan *scan);
+
+	/* Go through the entries that a frontier does not cover, or through a range in order of keys. */
+	void		(*seek_changes) (void *context, RowScan *scan, const RowFrontier *above);
+	void		(*seek_keys) (void *context, RowScan *scan, const RowRange *range);
+
+	/* The next one without its content; good until the next call. */
+	RowRead		(*next) (void *context, RowScan *scan, Row *out);
+
+	/* One by its key. */
+	RowRead		(*find) (void *context, RowScan *scan, RowBytes key, Row *out);
+
+	/* Its content, where it is live; good until the next call. */
+	RowRead		(*content) (void *context, RowScan *scan, Row *row, bool thin);
+
+	/* What of this incarnation's tickets has ended, for snapshots that are taken after this. */
+	void		(*settled) (void *context, RowSettled *out);
+
+	/* Clock value of this node; and one that another told of. */
+	uint64_t	(*clock) (void *context);
+	void		(*clock_heard) (void *context, uint64_t value);
+
+	/* Hand over a job; false: there is no room, try again later. */
+	bool		(*submit) (void *context, const RowJob *job);
+
+	/* Keep a new incarnation of the dictionary on disk, before any row names its number. */
+	bool		(*keep_incarnation) (void *context, uint32_t number, const RowIncarnation *incarnation);
+
+	LinkSent	(*send) (void *context, const KadId *to, const uint8_t *frame, size_t len);
+
+	/* Up to room members whom changes are told at once. */
+	int			(*mesh) (void *context, KadId *out, int room);
+	void		(*log) (void *context, const char *text);
+} RowHost;
+
+typedef struct ReplicaConfig
+{
+	RowHost		host;
+	const CoreMemory *memory;	/* these three outlive the replica */
+	const CoreCrypto *crypto;
+	const CoreRandom *random;
+	KadId		collection;
+	KadId		self;
+	uint8_t		schema[32];
+	uint32_t	max_atomic_bytes;	/* batches up to this are applied in one transaction */
+	int64_t		retention_ms;	/* after which an absent member holds no tombstone back */
+	int64_t		anti_entropy_ms;
+	uint32_t	off;			/* tests of single rules only: see rules.h */
+} ReplicaConfig;
+
+/* NULL without memory.  Its dictionary, frontier and floor are then filled from disk. */
+extern Replica *replica_new(const ReplicaConfig *config, CoreClock clock);
+extern void replica_destroy(Replica **self);
+
+extern RowDictionary *replica_dictionary(Replica *self);
+extern RowFrontier *replica_frontier(Replica *self);
+extern RowFrontier *replica_floor(Replica *self);
+
+/*
+ * All is loaded: go on as this incarnation, whose number is own.  fresh: this node has
+ * no rows of the collection yet and copies them from the first holder.
+ */
+extern void replica_begin(Replica *self, CoreClock clock, uint32_t own, bool fresh);
+
+typedef struct ReplicaMember
+{
+	KadId		id;
+	GrantRole	role;
+} ReplicaMember;
+
+/* The members now, without this node, and the fingerprint of the statements that say so. */
+extern void replica_members(Replica *self, CoreClock clock, const ReplicaMember *member, int n,
+							GrantRole own_role, const uint8_t fingerprint[16]);
+
+/*
+ * A link to a member is there; it is gone.  Frames of a link that is gone are not handed
+ * over any more: what was asked over it is void.
+ */
+extern void replica_connected(Replica *self, CoreClock clock, const KadId *id);
+extern void replica_gone(Replica *self, CoreClock clock, const KadId *id);
+
+/* A frame of types 16 and above from this node, whoever it is. */
+extern void replica_frame(Replica *self, CoreClock clock, const KadId *from, const uint8_t *frame, size_t len);
+
+extern void replica_done(Replica *self, CoreClock clock, const RowDone *done);
+
+/* To be called every 100 ms, and soon after a commit here. */
+extern void replica_tick(Replica *self, CoreClock clock);
+
+/* The columns are others from now on. */
+extern void replica_schema(Replica *self, const uint8_t schema[32]);
+
+typedef struct ReplicaFigures
+{
+	uint64_t	batches;		/* taken whole */
+	uint64_t	interrupted;
+	uint64_t	compared;		/* comparisons ended */
+	uint64_t	rows_sent;
+	uint64_t	bytes_sent;
+	uint64_t	rows_taken;
+	uint64_t	collected;
+	uint64_t	adopted;
+	uint64_t	refused;		/* frames */
+	bool		copying;
+	bool		stale;			/* below a floor: serves nobody until it has compared */
+	size_t		buffered;		/* bytes of others' rows in memory */
+} ReplicaFigures;
+
+extern ReplicaFigures replica_figures(const Replica *self);
+
+#endif							/* CORE_ROWS_REPLICA_H */

@@ -1,0 +1,93 @@
+/*
+ * row.c
+ *	  Which of two writes wins, and what a write leaves.
+ */
+#include "core/rows/row.h"
+
+#include <string.h>
+
+#include "core/assert.h"
+
+int
+row_version_compare(const RowVersion *a, const RowVersion *b)
+{
+	if (a->clock != b->clock)
+		return a->clock < b->clock ? -1 : 1;
+	return memcmp(a->tie, b->tie, ROW_HASH);
+}
+
+int
+row_key_compare(RowBytes a, RowBytes b)
+{
+	size_t		common = a.len < b.len ? a.len : b.len;
+	int			order = common == 0 ? 0 : memcmp(a.at, b.at, common);
+
+	if (order != 0)
+		return order;
+	return a.len < b.len ? -1 : a.len > b.len;
+}
+
+RowEntry
+row_written(const RowEntry *old, uint64_t clock, RowStamp stamp, const RowIncarnationId *writer, bool live,
+			const uint8_t hash[ROW_HASH], const uint8_t vector_hash[ROW_HASH])
+{
+	RowEntry	entry;
+
+	CORE_ASSERT(clock > 0 && stamp.incarnation > 0 && stamp.ticket > 0);
+	CORE_ASSERT(old == NULL || clock > old->version.clock || old->held != ROW_APPLIED);
+	memset(&entry, 0, sizeof entry);
+	entry.version.clock = clock;
+	memcpy(entry.version.tie, writer->bytes, ROW_HASH);
+	entry.stamp = stamp;
+	entry.birth = old != NULL && (old->live || !live) ? old->birth : stamp;
+	entry.vector_stamp = stamp;
+	entry.live = live;
+	entry.held = ROW_APPLIED;
+	if (live)
+	{
+		memcpy(entry.hash, hash, ROW_HASH);
+		memcpy(entry.vector_hash, vector_hash, ROW_HASH);
+		if (old != NULL && old->live && memcmp(old->vector_hash, vector_hash, ROW_HASH) == 0)
+			entry.vector_stamp = old->vector_stamp;
+	}
+	return entry;
+}
+
+RowEntry
+row_loaded(RowStamp stamp, const uint8_t hash[ROW_HASH], const uint8_t vector_hash[ROW_HASH])
+{
+	RowEntry	entry;
+
+	memset(&entry, 0, sizeof entry);
+	memcpy(entry.version.tie, hash, ROW_HASH);
+	entry.stamp = entry.birth = entry.vector_stamp = stamp;
+	entry.live = true;
+	memcpy(entry.hash, hash, ROW_HASH);
+	memcpy(entry.vector_hash, vector_hash, ROW_HASH);
+	return entry;
+}
+
+RowDecision
+row_decide(const RowEntry *here, const RowEntry *row, bool thin, const RowFrontier *frontier, const RowFrontier *floor,
+		   const RowFrontier *claim)
+{
+	int			order;
+
+	CORE_ASSERT(row->live || !thin);
+	if (here == NULL)
+	{
+		if (row_frontier_covers(floor, row->stamp))
+			return ROW_LATE;
+		return thin ? ROW_NEEDS_VECTOR : ROW_TAKE;
+	}
+	order = row_version_compare(&row->version, &here->version);
+	if (order == 0)
+		return ROW_SAME;
+	if (order < 0)
+		/* who wrote what is here had seen the row if the row is older news to us */
+		return row_frontier_covers(frontier, row->stamp) ? ROW_KEEP : ROW_KEEP_OVER;
+	if (thin && (!here->live || here->held != ROW_APPLIED ||
+				 memcmp(here->vector_hash, row->vector_hash, ROW_HASH) != 0))
+		return ROW_NEEDS_VECTOR;
+	return claim == NULL || row_frontier_covers(claim, here->stamp) ? ROW_TAKE : ROW_TAKE_OVER;
+}

@@ -13,6 +13,7 @@
 #define CORE_ROWS_REPLICA_H
 
 #include "core/net/grant.h"
+#include "core/net/links.h"
 #include "core/rows/row_wire.h"
 #include "core/rows/ticket.h"
 

@@ -11,6 +11,9 @@
  * are its exceptions, so a writer who sleeps in a transaction holds back its own rows and
  * no one else's claims.
  *
+ * What is covered is written in one way only: a top is never open (a claim up to 5
+ * without 5 is one up to 4), and has been brought there by whatever changes a frontier.
+ *
  * Incarnations are numbers of one dictionary (incarnation.h): frontiers of two nodes are
  * compared after translation by the codec (row_wire.h).
  */
@@ -32,12 +35,12 @@ typedef struct RowStamp
 typedef struct RowFrontier
 {
 	const CoreMemory *memory;
-	uint32_t	n;				/* incarnations 1 .. n may have a top */
+	uint32_t	n;				/* incarnations 1 .. n may have a top, and n has one */
 	uint32_t	room;
 	uint64_t   *top;			/* top[i - 1], 0: nothing */
 	uint32_t	n_open;
 	uint32_t	open_room;
-	RowStamp   *open;			/* ascending by incarnation, then ticket; each at or below its top */
+	RowStamp   *open;			/* ascending by incarnation, then ticket; each below its top */
 } RowFrontier;
 
 extern void row_frontier_init(RowFrontier *self, const CoreMemory *memory);
@@ -54,13 +57,13 @@ extern bool row_frontier_includes(const RowFrontier *self, const RowFrontier *ot
 extern bool row_frontier_equal(const RowFrontier *a, const RowFrontier *b);
 
 /*
- * Tickets 1 .. top without open[n] (ascending, at most top) of one incarnation are
- * covered as well from now on.  Of more than ROW_OPEN_MAX open ones the claim is cut
- * before the first that does not fit, if that leaves more than there was.
+ * Tickets 1 .. top without open[n] (ascending, from 1 to top) of one incarnation (not 0)
+ * are covered as well from now on.  Of more than ROW_OPEN_MAX open ones that were not
+ * covered the claim is cut before the first that does not fit; what was covered stays.
  */
 extern bool row_frontier_claim(RowFrontier *self, uint32_t incarnation, uint64_t top, const uint64_t *open, uint32_t n);
 
-/* self covers what either covers. */
+/* self covers what either covers; that never needs more exceptions than there are. */
 extern bool row_frontier_join(RowFrontier *self, const RowFrontier *other);
 
 /*
@@ -72,7 +75,8 @@ extern bool row_frontier_meet(RowFrontier *self, const RowFrontier *other);
 /*
  * 16 bytes that are equal where the same tickets of the same incarnations are covered,
  * whatever numbers two dictionaries give them: sum modulo 2^128 of the first 16 bytes of
- * SHA-256 over (id, top, open ...) of each incarnation that has a top.
+ * SHA-256 over (id, top, open ...) of each incarnation that has a top, numbers as 8
+ * bytes, the lowest first.  Every incarnation that has a top is in the dictionary.
  */
 extern void row_frontier_digest(const RowFrontier *self, const RowDictionary *dictionary, uint8_t digest[16]);
 

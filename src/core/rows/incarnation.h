@@ -64,12 +64,17 @@ extern void row_dictionary_init(RowDictionary *self, const CoreMemory *memory, c
 								const KadId *collection);
 extern void row_dictionary_reset(RowDictionary *self);
 
-/* A new life of the node whose secret key this is, signed, not yet in the dictionary.  False: cannot sign. */
+/*
+ * A new life of the node whose secret key this is, signed, not yet in the dictionary.
+ * False: it cannot be signed, or the random id is one that was met, as after a node was
+ * copied together with its source of randomness.
+ */
 extern bool row_incarnation_begin(const RowDictionary *self, const CoreRandom *random,
 								  const uint8_t secret[CORE_SECRET_BYTES], RowIncarnation *out);
 
 /*
- * Learn an incarnation; *number gets its number unless it is refused.  trusted: it comes
+ * Learn an incarnation; *number gets its number unless it is refused, and is left alone
+ * then.  Of one that is known the signature is not looked at again.  trusted: it comes
  * from our own disk, so its signature was verified and no limit holds.
  */
 extern RowIncarnationAdded row_dictionary_add(RowDictionary *self, const RowIncarnation *incarnation, bool trusted,
@@ -78,7 +83,7 @@ extern RowIncarnationAdded row_dictionary_add(RowDictionary *self, const RowInca
 /* 0: unknown. */
 extern uint32_t row_dictionary_find(const RowDictionary *self, const RowIncarnationId *id);
 
-/* Of a number from 1 to self->n. */
+/* Of a number from 1 to self->n; good until the next is added. */
 extern const RowIncarnation *row_dictionary_get(const RowDictionary *self, uint32_t number);
 
 /* Order of ids, as memcmp. */

@@ -1,0 +1,196 @@
+/*
+ * incarnation.c
+ *	  Lives of nodes, and the dictionary of those that a collection has met.
+ *
+ * Slots are probed one after another from where an id's first bytes point.  A member
+ * may choose its ids so that they point to one place, but has no more than
+ * ROW_INCARNATIONS_OPEN of them.
+ */
+#include "core/rows/incarnation.h"
+
+#include "core/assert.h"
+#include "core/bytes.h"
+
+#define ENTRIES_FIRST 8
+#define SLOTS_FIRST 16
+#define SIGNED_BYTES (4 + KAD_ID_BYTES + CORE_KEY_BYTES + ROW_INCARNATION_ID)
+
+_Static_assert(ROW_INCARNATION_BYTES == CORE_KEY_BYTES + ROW_INCARNATION_ID + CORE_SIGNATURE_BYTES,
+			   "an incarnation is its fields, and lies on the wire");
+
+static void signed_bytes(const RowDictionary *self, const RowIncarnation *incarnation, uint8_t out[SIGNED_BYTES]);
+static bool owner_has_many(const RowDictionary *self, const uint8_t owner[CORE_KEY_BYTES]);
+static uint32_t *slot_of(const RowDictionary *self, const RowIncarnationId *id);
+static bool reserve(RowDictionary *self);
+static bool reserve_slots(RowDictionary *self);
+
+void
+row_dictionary_init(RowDictionary *self, const CoreMemory *memory, const CoreCrypto *crypto, const KadId *collection)
+{
+	*self = (RowDictionary) {.memory = memory, .crypto = crypto, .collection = *collection};
+}
+
+void
+row_dictionary_reset(RowDictionary *self)
+{
+	KadId		collection = self->collection;
+
+	core_free(self->memory, self->entry);
+	core_free(self->memory, self->slot);
+	row_dictionary_init(self, self->memory, self->crypto, &collection);
+}
+
+bool
+row_incarnation_begin(const RowDictionary *self, const CoreRandom *random, const uint8_t secret[CORE_SECRET_BYTES],
+					  RowIncarnation *out)
+{
+	uint8_t		message[SIGNED_BYTES];
+
+	random->fill(random->context, out->id.bytes, ROW_INCARNATION_ID);
+	memcpy(out->owner, secret + CORE_SEED_BYTES, CORE_KEY_BYTES);
+	signed_bytes(self, out, message);
+	return row_dictionary_find(self, &out->id) == 0 &&
+		self->crypto->sign(self->crypto->context, secret, message, sizeof message, out->signature);
+}
+
+RowIncarnationAdded
+row_dictionary_add(RowDictionary *self, const RowIncarnation *incarnation, bool trusted, uint32_t *number)
+{
+	uint8_t		message[SIGNED_BYTES];
+	uint32_t	known = row_dictionary_find(self, &incarnation->id);
+
+	if (known != 0)
+	{
+		if (memcmp(self->entry[known - 1].owner, incarnation->owner, CORE_KEY_BYTES) != 0)
+			return ROW_INCARNATION_FORGED;
+		*number = known;
+		return ROW_INCARNATION_KNOWN;
+	}
+	if (!trusted)
+	{
+		signed_bytes(self, incarnation, message);
+		if (!self->crypto->verify(self->crypto->context, incarnation->owner, message, sizeof message, incarnation->signature))
+			return ROW_INCARNATION_FORGED;
+		if (self->n >= ROW_INCARNATIONS || owner_has_many(self, incarnation->owner))
+			return ROW_INCARNATION_FLOOD;
+	}
+	if (!reserve(self) || !reserve_slots(self))
+		return ROW_INCARNATION_NO_MEMORY;
+	self->entry[self->n++] = *incarnation;
+	*slot_of(self, &incarnation->id) = self->n;
+	*number = self->n;
+	CORE_ASSERT(row_dictionary_find(self, &incarnation->id) == self->n && self->n <= self->slots / 2);
+	return ROW_INCARNATION_NEW;
+}
+
+uint32_t
+row_dictionary_find(const RowDictionary *self, const RowIncarnationId *id)
+{
+	return self->slots == 0 ? 0 : *slot_of(self, id);
+}
+
+const RowIncarnation *
+row_dictionary_get(const RowDictionary *self, uint32_t number)
+{
+	CORE_ASSERT(number >= 1 && number <= self->n);
+	return &self->entry[number - 1];
+}
+
+int
+row_incarnation_compare(const RowIncarnationId *a, const RowIncarnationId *b)
+{
+	return memcmp(a->bytes, b->bytes, ROW_INCARNATION_ID);
+}
+
+void
+row_incarnation_encode(const RowIncarnation *self, uint8_t out[ROW_INCARNATION_BYTES])
+{
+	memcpy(out, self->owner, CORE_KEY_BYTES);
+	memcpy(out + CORE_KEY_BYTES, self->id.bytes, ROW_INCARNATION_ID);
+	memcpy(out + CORE_KEY_BYTES + ROW_INCARNATION_ID, self->signature, CORE_SIGNATURE_BYTES);
+}
+
+void
+row_incarnation_decode(const uint8_t in[ROW_INCARNATION_BYTES], RowIncarnation *out)
+{
+	memcpy(out->owner, in, CORE_KEY_BYTES);
+	memcpy(out->id.bytes, in + CORE_KEY_BYTES, ROW_INCARNATION_ID);
+	memcpy(out->signature, in + CORE_KEY_BYTES + ROW_INCARNATION_ID, CORE_SIGNATURE_BYTES);
+}
+
+static void
+signed_bytes(const RowDictionary *self, const RowIncarnation *incarnation, uint8_t out[SIGNED_BYTES])
+{
+	ByteWriter	writer = {out, SIGNED_BYTES, false};
+
+	bytes_put(&writer, "vic1", 4);
+	bytes_put(&writer, self->collection.b, KAD_ID_BYTES);
+	bytes_put(&writer, incarnation->owner, CORE_KEY_BYTES);
+	bytes_put(&writer, incarnation->id.bytes, ROW_INCARNATION_ID);
+	CORE_ASSERT(!writer.failed && writer.left == 0);
+}
+
+/* Has it as many as it may?  Asked for a new incarnation only, so looking at all is cheap enough. */
+static bool
+owner_has_many(const RowDictionary *self, const uint8_t owner[CORE_KEY_BYTES])
+{
+	uint32_t	n = 0;
+
+	if (self->n < ROW_INCARNATIONS_OPEN)
+		return false;
+	for (uint32_t i = 0; i < self->n && n < ROW_INCARNATIONS_OPEN; i++)
+		n += memcmp(self->entry[i].owner, owner, CORE_KEY_BYTES) == 0;
+	return n >= ROW_INCARNATIONS_OPEN;
+}
+
+/* The slot that has its number, or the free one where that would be; there is one. */
+static uint32_t *
+slot_of(const RowDictionary *self, const RowIncarnationId *id)
+{
+	uint32_t	at = (uint32_t) bytes_load(id->bytes, 4) & (self->slots - 1);
+
+	CORE_ASSERT(self->n < self->slots && (self->slots & (self->slots - 1)) == 0);
+	while (self->slot[at] != 0 && row_incarnation_compare(&self->entry[self->slot[at] - 1].id, id) != 0)
+		at = (at + 1) & (self->slots - 1);
+	return &self->slot[at];
+}
+
+/* Room for one entry more. */
+static bool
+reserve(RowDictionary *self)
+{
+	uint32_t	room = self->room < ENTRIES_FIRST ? ENTRIES_FIRST : self->room * 2;
+	RowIncarnation *wider;
+
+	if (self->n < self->room)
+		return true;
+	if (self->n >= UINT32_MAX / 4)
+		return false;
+	wider = core_grow(self->memory, self->entry, self->n, room, sizeof self->entry[0]);
+	if (wider == NULL)
+		return false;
+	self->entry = wider;
+	self->room = room;
+	return true;
+}
+
+/* Half of the slots are free with one entry more. */
+static bool
+reserve_slots(RowDictionary *self)
+{
+	uint32_t	slots = self->slots < SLOTS_FIRST ? SLOTS_FIRST : self->slots * 2;
+	uint32_t   *wider;
+
+	if (self->n < self->slots / 2)
+		return true;
+	wider = core_alloc(self->memory, slots * sizeof wider[0]);
+	if (wider == NULL)
+		return false;
+	memset(wider, 0, slots * sizeof wider[0]);
+	core_free(self->memory, self->slot);
+	self->slot = wider;
+	self->slots = slots;
+	for (uint32_t i = 1; i <= self->n; i++)
+		*slot_of(self, &self->entry[i - 1].id) = i;
+	return true;
+}

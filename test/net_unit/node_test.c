@@ -53,8 +53,9 @@ on_lookup_done(void *context, uint64_t tag, const KadLookup *lookup, int64_t too
 }
 
 /*
- * The nodes' clock.  While something happens it goes slowly, so that one who has
- * to wait for the processor does not find its requests late.
+ * The nodes' clock.  While something happens, or a request waits for its answer, it
+ * goes slowly, so that a node or a thread of libzmq that has to wait for the processor
+ * does not make requests late.
  */
 static CoreClock shown;
 
@@ -84,18 +85,34 @@ start(Hosted *self)
 	return self->net != NULL;
 }
 
+/* Is there a request that was neither answered nor given up? */
+static bool
+waiting(void)
+{
+	for (int i = 0; i < NODES; i++)
+	{
+		KadStats	kad = node_figures(hosted[i].node).kad;
+
+		if (kad.requests_sent > kad.answers_received + kad.timeouts)
+			return true;
+	}
+	return false;
+}
+
 static void
 turn(void)
 {
 	struct pollfd p[NODES];
 	int			fd[1];
+	bool		idle;
 
 	for (int i = 0; i < NODES; i++)
 	{
 		transport_descriptors(hosted[i].net->transport, fd, 1);
 		p[i] = (struct pollfd) {.fd = fd[0], .events = POLLIN};
 	}
-	clock_turn(poll(p, NODES, TURN_MS) == 0 ? TURN_MS : 1);
+	idle = poll(p, NODES, TURN_MS) == 0;
+	clock_turn(idle && !waiting() ? TURN_MS : 1);
 	for (int i = 0; i < NODES; i++)
 	{
 		if (p[i].revents != 0 || shown.tick_ms >= node_next_tick(hosted[i].node) || shown.tick_ms >= hosted[i].polled_ms + 100)

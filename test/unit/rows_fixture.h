@@ -11,7 +11,7 @@
 #include "tap.h"
 
 static HostMemory memory_state = {.until_failure = -1};
-static CoreMemory memory = HOST_MEMORY(&memory_state);
+static CoreMemory memory;
 static uint64_t random_state;
 static CoreRandom random_source = HOST_RANDOM(&random_state);
 
@@ -27,6 +27,7 @@ fixture_begin(void)
 {
 	const char *given = getenv("TEST_SEED");
 
+	memory = HOST_MEMORY(&memory_state);
 	random_state = given ? strtoull(given, NULL, 0) : 1;
 	diag("seed %llu (TEST_SEED sets another)", (unsigned long long) random_state);
 }

@@ -31,15 +31,20 @@ typedef struct RowSettled
 {
 	uint64_t	top;
 	uint32_t	n;
-	uint64_t	open[ROW_OPEN_MAX];	/* ascending, at most top */
+	uint64_t	open[ROW_OPEN_MAX];	/* ascending, below top */
 } RowSettled;
 
-/* The next ticket, or 0: too many transactions that wrote to this collection are open. */
+/* The next ticket, or 0: too many transactions that wrote to this collection are open.  pid is not 0. */
 extern uint64_t ticket_take(RowTickets *self, int32_t pid);
 
 /* The transaction has ended.  False: it had none. */
 extern bool ticket_give_back(RowTickets *self, uint64_t ticket);
 
+/*
+ * What a snapshot taken from now on shows, as a claim in the normal form of frontier.h:
+ * up to the last ticket given out without the open ones, or up to before the first of
+ * these that ROW_OPEN_MAX leaves no room for; the top itself is not open.
+ */
 extern void ticket_settled(const RowTickets *self, RowSettled *out);
 
 /* Whose is the oldest open one?  0: none is open. */

@@ -13,10 +13,7 @@
 #include "core/bytes.h"
 #include "core/net/wire_item.h"
 
-#define FLAG_RESPONSE 1
 #define HAS(tag) (1u << WIRE_TAG_##tag)
-
-static const uint8_t magic[4] = {'v', 'd', 'b', 'p'};
 
 /* What is being decoded. */
 typedef struct Decoder
@@ -131,7 +128,6 @@ static const uint8_t sizes[WIRE_TAGS] = {
 };
 
 _Static_assert(WIRE_TAGS <= 32, "a codec has a bit for each tag");
-_Static_assert(4 + 2 + 1 + 1 + 8 + KAD_ID_BYTES + 4 == WIRE_HEAD, "the fields of a header");
 _Static_assert(WIRE_TYPES <= UINT8_MAX, "a type is a byte");
 
 static const Codec *
@@ -172,17 +168,12 @@ bool
 wire_encode(const WireMessage *self, uint8_t *out, size_t room, size_t *len)
 {
 	const Codec *codec = codec_of(self->type, self->response);
+	WireHeader	header = {WIRE_VERSION_MAX, self->type, self->response, self->request, self->collection};
 	ByteWriter	w = {out, room, false};
 
 	if (codec == NULL || (self->request != 0) != codec->numbered || !names_good(codec, &self->collection))
 		return false;
-	bytes_put(&w, magic, sizeof magic);
-	bytes_put_uint(&w, 2, WIRE_VERSION_MAX);
-	bytes_put_uint(&w, 1, self->type);
-	bytes_put_uint(&w, 1, self->response ? FLAG_RESPONSE : 0);
-	bytes_put_uint(&w, 8, self->request);
-	bytes_put(&w, self->collection.b, KAD_ID_BYTES);
-	bytes_put_uint(&w, 4, 0);
+	wire_header_put(&w, &header);
 	if (codec->put != NULL)
 		codec->put(&w, self);
 	if (w.failed)
@@ -190,7 +181,7 @@ wire_encode(const WireMessage *self, uint8_t *out, size_t room, size_t *len)
 	*len = room - w.left;
 	if (*len > WIRE_FRAME_MAX)
 		return false;
-	bytes_store(out + WIRE_HEAD - 4, 4, *len - WIRE_HEAD);
+	wire_header_end(out, *len);
 	CORE_ASSERT(items_fit(codec, out + WIRE_HEAD, *len - WIRE_HEAD));
 	return true;
 }
@@ -199,29 +190,16 @@ wire_encode(const WireMessage *self, uint8_t *out, size_t room, size_t *len)
 static DecodeStatus
 decode_head(ByteReader *r, WireMessage *m, const Codec **codec)
 {
-	const uint8_t *head = bytes_take(r, sizeof magic);
-	uint64_t	flags;
-	uint64_t	payload;
+	WireHeader	header;
+	DecodeStatus status = wire_header_take(r, &header);
 
-	if (head == NULL)
-		return DECODE_TRUNCATED;
-	if (memcmp(head, magic, sizeof magic) != 0)
-		return DECODE_MAGIC;
-	m->version = (uint16_t) bytes_take_uint(r, 2);
-	m->type = (uint8_t) bytes_take_uint(r, 1);
-	flags = bytes_take_uint(r, 1);
-	m->request = bytes_take_uint(r, 8);
-	bytes_take_copy(r, m->collection.b, KAD_ID_BYTES);
-	payload = bytes_take_uint(r, 4);
-	if (r->failed)
-		return DECODE_TRUNCATED;
-	if (m->version < WIRE_VERSION_MIN || m->version > WIRE_VERSION_MAX)
-		return DECODE_VERSION;
-	if (payload != r->left)
-		return payload > r->left ? DECODE_TRUNCATED : DECODE_OVERLONG;
-	if (flags & ~(uint64_t) FLAG_RESPONSE)
-		return DECODE_FLAGS;
-	m->response = flags != 0;
+	m->version = header.version;
+	m->type = header.type;
+	m->response = header.response;
+	m->request = header.request;
+	m->collection = header.collection;
+	if (status != DECODE_OK)
+		return status;
 	*codec = codec_of(m->type, m->response);
 	if (*codec == NULL)
 		return DECODE_TYPE;
@@ -422,40 +400,12 @@ take_statement(const WireItem *item, const uint8_t **grant, int *n)
 	return DECODE_OK;
 }
 
-/* UTF-8 (RFC 3629) without control characters: it will stand in a log. */
-static bool
-text_good(const uint8_t *text, size_t len)
-{
-	for (size_t i = 0; i < len;)
-	{
-		uint8_t		c = text[i];
-		size_t		more = c < 0x80 ? 0 : c >= 0xC2 && c < 0xE0 ? 1 : c >= 0xE0 && c < 0xF0 ? 2 : c >= 0xF0 && c < 0xF5 ? 3 : 4;
-		uint32_t	point;
-
-		if (more == 4 || more > len - i - 1)
-			return false;
-		point = more == 0 ? c : c & (0x3F >> more);
-		for (size_t j = 1; j <= more; j++)
-		{
-			if ((text[i + j] & 0xC0) != 0x80)
-				return false;
-			point = point << 6 | (text[i + j] & 0x3F);
-		}
-		if (point < 0x20 || (point >= 0x7F && point < 0xA0) || point == 0x2028 || point == 0x2029 ||
-			(more == 2 && (point < 0x800 || (point >= 0xD800 && point < 0xE000))) ||
-			(more == 3 && (point < 0x10000 || point > 0x10FFFF)))
-			return false;
-		i += more + 1;
-	}
-	return true;
-}
-
 static void
 put_text(ByteWriter *w, const char *text, size_t len)
 {
 	if (len == 0)
 		return;
-	if (len > WIRE_TEXT_MAX || !text_good((const uint8_t *) text, len))
+	if (len > WIRE_TEXT_MAX || !wire_text_good((const uint8_t *) text, len))
 		w->failed = true;
 	wire_put_item(w, WIRE_TAG_TEXT, text, len);
 }
@@ -465,7 +415,7 @@ take_text(const WireItem *item, const char **text, size_t *len)
 {
 	if (item->len > WIRE_TEXT_MAX)
 		return DECODE_OVERLONG;
-	if (item->len == 0 || !text_good(item->value, item->len))
+	if (item->len == 0 || !wire_text_good(item->value, item->len))
 		return DECODE_TEXT;
 	*text = (const char *) item->value;
 	*len = item->len;

@@ -3,15 +3,7 @@
  *	  The messages that nodes send each other, as structs and as bytes.  The
  *	  grammar is in src/core/net/WIRE.md.
  *
- * A frame is a header and items (wire_item.h); integers are little-endian:
- *
- *	  0   4  "vdbp"
- *	  4   2  protocol version
- *	  6   1  type
- *	  7   1  flags: 1 = response; other bits 0
- *	  8   8  request id; a response repeats it; 0 where there is no response
- *	 16  32  collection, or 0
- *	 48   4  bytes of items, all that follows
+ * A frame is a header (wire_frame.h) and items (wire_item.h).
  */
 #ifndef CORE_WIRE_H
 #define CORE_WIRE_H
@@ -20,17 +12,14 @@
 #include "core/net/membership.h"
 #include "core/net/node_record.h"
 #include "core/net/provider.h"
+#include "core/net/wire_frame.h"
 
-#define WIRE_HEAD 52
 #define WIRE_FRAME_MAX 65536	/* of these messages; rows have frames of their own */
-#define WIRE_VERSION_MIN 1
-#define WIRE_VERSION_MAX 1
 
 #define WIRE_RECORDS 20
 #define WIRE_PROVIDERS 20
 #define WIRE_GRANTS 64
 #define WIRE_AVOID 20
-#define WIRE_TEXT_MAX 256
 #define WIRE_PRUNE_RECORDS 8
 
 typedef enum WireType

@@ -19,7 +19,7 @@
 #include "core/rows/row.h"
 
 #define ROW_CHUNK (1024 * 1024)	/* of rows in one DATA, as long as it holds more than one */
-#define ROW_FRAME_MAX (ROW_CHUNK + 256 * 1024)	/* beside a claim and a floor */
+#define ROW_FRAME_MAX (ROW_CHUNK + 256 * 1024)	/* all of it, a claim and a floor included */
 #define ROW_CONTENT_MAX (UINT64_C(1) << 30)
 #define ROW_INTRODUCTIONS 512	/* in one INTRODUCE */
 #define ROW_FRONTIER_BYTES (ROW_FRAME_MAX / 4)	/* of one frontier */
@@ -80,19 +80,21 @@ typedef enum RowWireCode
 	ROW_CODE_MALFORMED = 20
 } RowWireCode;
 
-/* A stamp as it travels. */
+/* A stamp as it travels: 24 bytes. */
 typedef struct RowWireStamp
 {
 	RowIncarnationId id;
-	uint64_t	ticket;			/* 0, and the id 0: none */
+	uint64_t	ticket;			/* 0, and the id 0: none, which a birth and a vector's may be */
 } RowWireStamp;
 
 /*
  * entry = flags clock key-length key stamp [tie] [birth] [vector-stamp]
  * row   = entry hash vector-hash content-length content
  *
- * flags u8: 1 live, 2 thin, 4 tie stands there, else it is the stamp's id, 8 birth
- * stands there, else it is the stamp, 16 the same for the vector's.
+ * flags u8: 1 live, 2 thin (not in an ENTRY), 4 tie stands there, else it is the stamp's
+ * id, 8 birth stands there, else it is the stamp, 16 the same for the vector's.  What
+ * stands there differs from what it would be else.  Clock u64, key-length u16,
+ * content-length u32.
  */
 typedef struct RowWireRow
 {
@@ -168,7 +170,10 @@ row_message_has(const RowMessage *self, RowWireTag tag)
  */
 extern DecodeStatus row_wire_decode(const uint8_t *frame, size_t len, RowMessage *self);
 
-/* The next of a decoded message's; *at begins as self->frontier, self->many[tag] ...  False: no more. */
+/*
+ * The next of a decoded message's; *at begins as self->frontier, self->many[tag] ...
+ * False: no more.  What is pointed to lies in the frame.
+ */
 extern bool row_wire_next_claim(RowBytes *at, RowWireClaim *out);
 extern bool row_wire_next_key(RowBytes *at, RowBytes *out);
 extern bool row_wire_next_range(RowBytes *at, RowRange *out);
@@ -187,16 +192,23 @@ typedef struct RowWriter
 	size_t		room;
 } RowWriter;
 
+/* Into frame[room], of which no more than ROW_FRAME_MAX is used. */
 extern void row_wire_begin(RowWriter *self, uint8_t *frame, size_t room, RowWireType type, bool response,
 						   uint64_t request, const KadId *collection);
 
-/* Bytes of the frame, 0: an item did not fit. */
+/*
+ * Bytes of the frame.  0: it lacks what its type needs, as where that did not fit; an
+ * item that may be missing is missing, and its put_ function said so.
+ */
 extern size_t row_wire_end(RowWriter *self);
 
 /* What can still be written, in bytes. */
 extern size_t row_wire_left(const RowWriter *self);
 
-/* These leave the message as it was when they give false: the item does not fit. */
+/*
+ * These leave the message as it was when they give false: the item does not fit, or is
+ * longer than its tag may be.  A frontier's incarnations are in the dictionary.
+ */
 extern bool row_wire_put_uint(RowWriter *self, RowWireTag tag, uint64_t value);	/* CODE MODE CREDIT CLOCK SEQUENCE */
 extern bool row_wire_put_bytes(RowWriter *self, RowWireTag tag, const void *bytes, size_t len);	/* TEXT MEMBERS SCHEMA KEY FRAGMENT LAST BUSY */
 extern bool row_wire_put_frontier(RowWriter *self, RowWireTag tag, const RowFrontier *frontier,
@@ -206,7 +218,11 @@ extern bool row_wire_put_range(RowWriter *self, const RowRange *range);
 extern bool row_wire_put_sum(RowWriter *self, const RowSum *sum);
 extern bool row_wire_put_entry(RowWriter *self, const RowWireRow *entry);
 
-/* As much of row->content as fits is written; *written gets how much.  False when not even the rest of it fits. */
+/*
+ * As much of row->content as fits is written; *written gets how much.  False when not even
+ * the rest of it fits.  After a row of which content is missing neither another nor LAST
+ * may follow.
+ */
 extern bool row_wire_put_row(RowWriter *self, const RowWireRow *row, size_t *written);
 
 #endif							/* CORE_ROWS_ROW_WIRE_H */

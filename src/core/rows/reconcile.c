@@ -48,7 +48,6 @@ halve(RowParts *self)
 		memcpy(sum, first->sum, 16);
 		row_sum_merge(sum, second->sum);
 		to->entries = first->entries + second->entries;
-		to->count = first->count + second->count;
 		if (to != second)
 		{
 			to->last_len = second->last_len;
@@ -60,7 +59,8 @@ halve(RowParts *self)
 }
 
 void
-row_parts_read(const RowHost *host, const CoreCrypto *crypto, RowScan *scan, const RowRange *range, RowParts *out)
+row_parts_read(const RowHost *host, const CoreCrypto *crypto, RowScan *scan, const RowRange *range,
+			   const RowFrontier *skip, RowParts *out)
 {
 	Row			row;
 
@@ -72,38 +72,32 @@ row_parts_read(const RowHost *host, const CoreCrypto *crypto, RowScan *scan, con
 	{
 		struct RowPart *part;
 
+		if (!row.entry.live && row_frontier_covers(skip, row.entry.stamp))
+			continue;
 		if (out->n == 0 || out->part[out->n - 1].entries == out->size)
 		{
 			if (out->n == RECONCILE_PARTS)
 				halve(out);
 			part = &out->part[out->n++];
-			part->entries = part->count = 0;
+			part->entries = 0;
 			memset(part->sum, 0, 16);
 		}
 		else
 			part = &out->part[out->n - 1];
 		part->entries++;
 		out->entries++;
-		if (row.entry.live)
-		{
-			part->count++;
-			row_sum_add(part->sum, crypto, row.key, &row.entry.version);
-		}
+		row_sum_add(part->sum, crypto, row.key, &row.entry.version);
 		part->last_len = row.key.len;
 		memcpy(part->last, row.key.at, row.key.len);
 	}
 }
 
 void
-row_parts_sum(const RowParts *self, uint64_t *count, uint8_t sum[16])
+row_parts_sum(const RowParts *self, uint8_t sum[16])
 {
-	*count = 0;
 	memset(sum, 0, 16);
 	for (int i = 0; i < self->n; i++)
-	{
-		*count += self->part[i].count;
 		row_sum_merge(sum, self->part[i].sum);
-	}
 }
 
 /* Was that which side A has, and side B lacks, deleted at B? */

@@ -4,10 +4,10 @@
  *	  rows in which they differ with few bytes (range-based set reconciliation: Meyer,
  *	  arXiv:2212.13567).
  *
- * A range is summed up by the count of its live rows and the sum, modulo 2^128, of the
- * first 16 bytes of SHA-256 over (clock, tie, key) of each.  Tombstones are not part of
- * it: one node may have collected them before the other.  A range of few entries is
- * told entry by entry, tombstones among them.
+ * A range is summed up by the count of its entries and the sum, modulo 2^128, of the first
+ * 16 bytes of SHA-256 over (clock, tie, key) of each.  A tombstone is one of them, unless
+ * the floor of who asks covers it: it is what keeps an older row from coming back.  A
+ * range of few entries is told entry by entry.
  */
 #ifndef CORE_ROWS_RECONCILE_H
 #define CORE_ROWS_RECONCILE_H
@@ -20,14 +20,13 @@
 /* Parts of a range, in order of keys; the last one ends where the range does. */
 typedef struct RowParts
 {
-	uint64_t	entries;		/* of the whole range, tombstones too */
+	uint64_t	entries;		/* of the whole range */
 	RowRead		status;			/* ROW_READ_END, or ROW_READ_LOST */
 	int			n;
 	uint64_t	size;			/* entries of each but the last */
 	struct RowPart
 	{
 		uint64_t	entries;
-		uint64_t	count;		/* of live rows */
 		uint8_t		sum[16];
 		size_t		last_len;
 		uint8_t		last[ROW_KEY_MAX];	/* its greatest key */
@@ -37,12 +36,12 @@ typedef struct RowParts
 extern void row_sum_add(uint8_t sum[16], const CoreCrypto *crypto, RowBytes key, const RowVersion *version);
 extern void row_sum_merge(uint8_t sum[16], const uint8_t other[16]);
 
-/* Read a range of a scan and sum it up, in one pass. */
+/* Read a range of a scan and sum it up, in one pass, without tombstones that skip covers. */
 extern void row_parts_read(const RowHost *host, const CoreCrypto *crypto, RowScan *scan, const RowRange *range,
-						   RowParts *out);
+						   const RowFrontier *skip, RowParts *out);
 
 /* Of all its parts. */
-extern void row_parts_sum(const RowParts *self, uint64_t *count, uint8_t sum[16]);
+extern void row_parts_sum(const RowParts *self, uint8_t sum[16]);
 
 /* What follows from the entries of one key at both sides. */
 typedef enum RowDifference

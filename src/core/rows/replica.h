@@ -20,6 +20,7 @@
 #define REPLICA_MEMBERS 1024
 #define REPLICA_SERVES 8		/* requests of others at a time */
 #define REPLICA_CREDIT (4 * 1024 * 1024)	/* bytes on their way to us, at most */
+#define REPLICA_VERIFY_EVERY 60	/* times anti_entropy_ms, between comparisons with nothing known to differ */
 
 typedef struct Replica Replica;
 typedef struct RowScan RowScan;	/* the host's */
@@ -128,6 +129,7 @@ typedef struct ReplicaConfig
 	KadId		self;
 	uint8_t		schema[32];
 	uint32_t	max_atomic_bytes;	/* batches up to this are applied in one transaction */
+	uint32_t	max_row_bytes;	/* a greater one is not taken, and ends the batch */
 	int64_t		retention_ms;	/* after which an absent member holds no tombstone back */
 	int64_t		anti_entropy_ms;
 	uint32_t	off;			/* tests of single rules only: see rules.h */

@@ -1,0 +1,132 @@
+/*
+ * replica_garbage.c
+ *	  What may be forgotten, and what must not stay unclaimed.
+ *
+ * A tombstone may go when every current member has acknowledged a frontier that covers
+ * it and the write that made the row.  Only acknowledgements count that came with our own
+ * fingerprint of the membership, and none from a member while it sends us a batch, which
+ * may still bring what the tombstone deletes.  What went is remembered as the floor.
+ *
+ * Rows that came in a batch that was never finished are covered by nobody's claim.
+ * After a while they are stamped anew as our own: so they are claimed, and reach the
+ * others, even if those who wrote and sent them never come back.
+ */
+#include "core/rows/replica_state.h"
+
+/* Times anti_entropy_ms, after which rows that nobody claims are adopted. */
+#define ADOPT_AFTER 2
+
+/* HAVE came: what its sender covers, if that counts. */
+void
+garbage_heard(Replica *self, ReplicaPeer *from, const RowMessage *message)
+{
+	if (replica_holds(self, ROW_RULE_ACK_AFTER_BATCH) && self->ask.phase != ASK_NOTHING &&
+		kad_id_equal(&self->ask.to, &from->member.id))
+		return;
+	from->acknowledged = replica_read_frontier(self, message->frontier, &from->acked);
+	memcpy(from->acked_members, message->members, sizeof from->acked_members);
+}
+
+/* Is what this member acknowledged still asked for? */
+static bool
+counts(const Replica *self, const ReplicaPeer *peer)
+{
+	return peer->up || self->now.tick_ms - peer->heard_ms < self->config.retention_ms;
+}
+
+/* What all members cover.  False: one has not told, or there is no memory. */
+static bool
+acknowledged(Replica *self, RowFrontier *out)
+{
+	if (!row_frontier_copy(out, &self->frontier))
+		return false;
+	for (int i = 0; i < self->n_peers; i++)
+	{
+		const ReplicaPeer *peer = self->peer[i];
+
+		if (!counts(self, peer))
+			continue;
+		if (!peer->acknowledged || (replica_holds(self, ROW_RULE_SAME_MEMBERS) &&
+									memcmp(peer->acked_members, self->fingerprint, 16) != 0) ||
+			!row_frontier_meet(out, &peer->acked))
+			return false;
+	}
+	return true;
+}
+
+static void
+submit(Replica *self, RowJob *job)
+{
+	job->id = ++self->next_job;
+	if (self->host.submit(self->host.context, job))
+	{
+		self->side_job = job->id;
+		self->side_kind = job->kind;
+	}
+}
+
+static void
+collect(Replica *self)
+{
+	RowJob		job;
+
+	memset(&job, 0, sizeof job);
+	job.kind = ROW_JOB_COLLECT;
+	job.below = &self->side_below;
+	job.floor = &self->side_floor;
+	if (acknowledged(self, &self->side_below) && row_frontier_copy(&self->side_floor, &self->floor) &&
+		row_frontier_join(&self->side_floor, &self->side_below))
+		submit(self, &job);
+}
+
+static void
+adopt(Replica *self)
+{
+	RowJob		job;
+
+	memset(&job, 0, sizeof job);
+	job.kind = ROW_JOB_ADOPT;
+	job.covered = &self->side_frontier;
+	if (row_frontier_copy(&self->side_frontier, &self->frontier))
+		submit(self, &job);
+	if (self->side_job != 0)
+		self->loose_ms = 0;
+}
+
+void
+garbage_tick(Replica *self)
+{
+	/* a job of the request keeps a floor that knows nothing of ours: one after the other */
+	if (self->side_job != 0 || self->ask_job != 0 || self->copying)
+		return;
+	if (self->loose_ms != 0 && replica_holds(self, ROW_RULE_ADOPT) && self->ask.phase == ASK_NOTHING &&
+		self->own_role >= GRANT_WRITER &&
+		self->now.tick_ms - self->loose_ms >= ADOPT_AFTER * self->config.anti_entropy_ms)
+		adopt(self);
+	else if (self->now.tick_ms >= self->garbage_ms)
+	{
+		self->garbage_ms = self->now.tick_ms + self->config.anti_entropy_ms / 2;
+		collect(self);
+	}
+}
+
+void
+garbage_done(Replica *self, const RowDone *done)
+{
+	self->side_job = 0;
+	if (done->failed)
+	{
+		if (self->side_kind == ROW_JOB_ADOPT)
+			self->loose_ms = self->now.tick_ms > 0 ? self->now.tick_ms : 1;
+		return;
+	}
+	if (self->side_kind == ROW_JOB_COLLECT && done->n_changed > 0)
+	{
+		self->figures.collected += done->n_changed;
+		/* a request may have raised the floor meanwhile */
+		(void) row_frontier_join(&self->floor, &self->side_floor);
+		self->have_due = true;
+	}
+	else if (self->side_kind == ROW_JOB_ADOPT)
+		self->figures.adopted += done->n_changed;
+}

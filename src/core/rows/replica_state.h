@@ -1,0 +1,247 @@
+/*
+ * replica_state.h
+ *	  All that a replica is: what the files that make it share.
+ *
+ *	  replica.c			what comes from outside, members, HAVE, the time
+ *	  replica_serve.c	requests of others: changes, copies, ranges, rows by key
+ *	  replica_ask.c		our own request, one at a time: rows that come, jobs that write
+ *						them, the claim
+ *	  replica_compare.c our request, where it compares: ranges, what to fetch and to drop
+ *	  replica_garbage.c acknowledgements, tombstones, the floor, rows that nobody claims
+ */
+#ifndef CORE_ROWS_REPLICA_STATE_H
+#define CORE_ROWS_REPLICA_STATE_H
+
+#include "core/assert.h"
+#include "core/net/mesh.h"
+#include "core/net/wire_item.h"
+#include "core/rows/pile.h"
+#include "core/rows/reconcile.h"
+#include "core/rows/replica.h"
+#include "core/rows/rules.h"
+
+#define HAVE_SOON_MS 50			/* between two HAVEs to the mesh */
+#define ASK_TIMEOUT_MS 10000	/* without a frame of who was asked */
+#define ASK_AGAIN_MS 1000		/* after a request that ended otherwise than well */
+#define SERVE_TIMEOUT_MS 60000	/* without a frame of who asked */
+#define COMPARE_ASKED 16		/* ranges in one RANGES */
+#define COMPARE_PENDING 256		/* rows to fetch or to drop before that is done */
+
+typedef struct ReplicaPeer
+{
+	ReplicaMember member;
+	bool		up;
+	bool		heard;			/* over the link that is up: have, floor, busy, same_schema */
+	bool		busy;
+	bool		same_schema;
+	RowFrontier have;
+	RowFrontier floor;
+	bool		acknowledged;	/* ever: acked, acked_members */
+	RowFrontier acked;
+	uint8_t		acked_members[16];
+	int64_t		heard_ms;		/* or since when we know it as a member */
+	int64_t		ask_ms;			/* tick before which it is not asked */
+	uint32_t	introduced;		/* incarnations up to this number, over this link */
+} ReplicaPeer;
+
+/* A request of another. */
+typedef struct ReplicaServe
+{
+	bool		active;
+	uint8_t		mode;			/* RowWireMode */
+	bool		ended;			/* all rows are sent; only ranges and keys are asked for now */
+	uint32_t	only;			/* 0; or the one incarnation that is sent, without the rule of closed batches */
+	KadId		to;
+	uint64_t	request;
+	int64_t		deadline_ms;
+	RowScan    *scan;
+	RowFrontier above;			/* what the other covers */
+	RowFrontier claim;
+	RowFrontier floor;
+	RowFrontier skip;			/* the other's floor: tombstones below it are not compared */
+	int64_t		credit;			/* bytes; below 0 as much as the last frame was too long */
+	uint32_t	sequence;
+	bool		has_row;		/* one was read and is not sent whole */
+	Row			row;
+	uint64_t	row_sent;		/* bytes of its content */
+} ReplicaServe;
+
+typedef enum AskPhase
+{
+	ASK_NOTHING,
+	ASK_RECEIVING,				/* rows, or ranges */
+	ASK_APPLYING,				/* all rows are here, a job is at work */
+	ASK_FETCHING,				/* rows by key are on their way */
+	ASK_CLAIMING				/* the job that keeps the claim is at work */
+} AskPhase;
+
+/* Rows that have come together; all they point to is in the pile. */
+typedef struct AskRows
+{
+	Pile		pile;
+	uint32_t	n;
+	uint32_t	room;
+	Row		   *row;
+} AskRows;
+
+/* A range that differs, or is to be looked at. */
+typedef struct AskRange
+{
+	struct AskRange *next;
+	size_t		low_len;
+	size_t		high_len;
+	uint8_t		bytes[];		/* low, high */
+} AskRange;
+
+/* A key to fetch, or an entry to drop. */
+typedef struct AskKey
+{
+	struct AskKey *next;
+	RowEntry	entry;			/* to drop */
+	size_t		len;
+	uint8_t		bytes[];
+} AskKey;
+
+typedef struct ReplicaAsk
+{
+	AskPhase	phase;
+	uint8_t		mode;			/* RowWireMode */
+	KadId		to;
+	uint64_t	request;
+	int64_t		deadline_ms;
+	uint32_t	sequence;		/* of the DATA expected next */
+	bool		told;			/* claim and floor are known */
+	RowFrontier claim;
+	RowFrontier floor;
+	AskRows		rows;			/* come, not handed over yet */
+	AskRows		work;			/* at work */
+	uint8_t    *part;			/* content of the last row, where more of it has to come: part_len of ... */
+	uint64_t	part_len;
+	uint64_t	part_whole;		/* ... so many bytes; else 0 */
+	uint32_t	credit_due;		/* bytes to grant once the job is done */
+	bool		all_here;		/* the rows end with those here */
+	bool		written;		/* some rows were, without the claim */
+	uint32_t	n_fetch;
+	AskKey	   *fetch;			/* keys of rows to ask for */
+	bool		fetched;		/* some came since they were asked for */
+	uint32_t	n_drop;
+	AskKey	   *drop;
+	RowScan    *scan;			/* ours, to compare with */
+	AskRange   *ranges;			/* to ask for */
+	int			n_asked;
+	AskRange   *asked[COMPARE_ASKED];
+} ReplicaAsk;
+
+struct Replica
+{
+	ReplicaConfig config;
+	RowHost		host;
+	CoreMemory	memory;
+	CoreCrypto	crypto;
+	CoreRandom	random;
+	CoreClock	now;
+	RowDictionary dictionary;
+	RowFrontier frontier;
+	RowFrontier floor;
+	uint32_t	own;			/* incarnation, 0: not begun */
+	RowSettled	settled;		/* of our own tickets, as last seen */
+	GrantRole	own_role;
+	uint8_t		fingerprint[16];
+	int			n_peers;
+	ReplicaPeer *peer[REPLICA_MEMBERS];	/* ascending by id */
+	bool		have_due;
+	int64_t		have_ms;		/* tick of the last HAVE to the mesh */
+	int64_t		entropy_ms;		/* tick of the next to a member at random */
+	int64_t		garbage_ms;
+	int64_t		verify_ms;		/* tick of the next comparison with a member at random */
+	int64_t		loose_ms;		/* tick since which there may be rows that nobody claims; 0: none */
+	bool		copying;
+	bool		copy_begun;		/* copy_claim is that of its sources so far */
+	RowFrontier copy_claim;
+	RowFrontier copy_floor;
+	size_t		copy_key_len;	/* the last key that was written; 0: none */
+	uint8_t		copy_key[ROW_KEY_MAX];
+	uint64_t	next_request;
+	uint64_t	next_job;
+	uint64_t	ask_job;		/* of the request; 0: none is at work */
+	uint64_t	side_job;		/* COLLECT, ADOPT or SAVE; 0: none is at work */
+	RowJobKind	side_kind;
+	RowFrontier job_frontier;	/* what a job of the request points to */
+	RowFrontier job_floor;
+	RowFrontier job_covered;
+	RowFrontier job_collected;
+	RowFrontier side_frontier;
+	RowFrontier side_floor;
+	RowFrontier side_below;
+	ReplicaAsk	ask;
+	ReplicaServe serve[REPLICA_SERVES];
+	RowParts	parts;			/* of the range that is looked at */
+	ReplicaFigures figures;
+	uint8_t		frame[ROW_FRAME_MAX];
+};
+
+/* ---- replica.c ---- */
+extern ReplicaPeer *replica_peer(const Replica *self, const KadId *id);
+extern bool replica_holds(const Replica *self, RowRule rule);
+extern void replica_log(Replica *self, const char *format,...) __attribute__((format(printf, 2, 3)));
+
+/* Begin a frame to a member: who has not met all incarnations yet is introduced to them first. */
+extern void replica_write(Replica *self, RowWriter *w, const KadId *to, RowWireType type, bool response, uint64_t request);
+extern void replica_send(Replica *self, RowWriter *w, const KadId *to);
+extern void replica_stop(Replica *self, const KadId *to, uint64_t request, RowWireCode code);
+
+/* A decoded frontier in our numbers; false: it names an incarnation that we have not met, or there is no memory. */
+extern bool replica_read_frontier(Replica *self, RowBytes bytes, RowFrontier *out);
+extern bool replica_read_entry(Replica *self, const RowWireRow *in, RowEntry *out);
+extern void replica_wire_row(const Replica *self, const Row *in, RowWireRow *out);
+
+/* Below a floor of ours or of a member's. */
+extern bool replica_stale(const Replica *self);
+
+/* Look at what of our own tickets has ended. */
+extern void replica_settle(Replica *self);
+
+/* ---- replica_serve.c ---- */
+extern void serve_want(Replica *self, ReplicaPeer *from, const RowMessage *message);
+extern void serve_message(Replica *self, ReplicaPeer *from, const RowMessage *message);
+
+/* Close its snapshot, tell nobody. */
+extern void serve_end(Replica *self, ReplicaServe *serve);
+extern void serve_gone(Replica *self, const KadId *id);
+extern void serve_tick(Replica *self);
+
+/* ---- replica_ask.c ---- */
+extern void ask_begin(Replica *self, ReplicaPeer *peer, RowWireMode mode);
+extern void ask_data(Replica *self, ReplicaPeer *from, const RowMessage *message, const uint8_t *frame, size_t len);
+extern void ask_done(Replica *self, const RowDone *done);
+extern void ask_stopped(Replica *self, ReplicaPeer *from, const RowMessage *message);
+extern void ask_abandon(Replica *self, int64_t again_ms);
+extern void ask_gone(Replica *self, const KadId *id);
+extern void ask_tick(Replica *self);
+
+/* A key to fetch, or an entry to drop.  False: no memory. */
+extern bool ask_add_fetch(Replica *self, RowBytes key);
+extern bool ask_add_drop(Replica *self, RowBytes key, const RowEntry *entry);
+
+/* Fetch and drop what was found; when that is done, compare_go_on(). */
+extern void ask_settle_keys(Replica *self);
+
+/* All is written: keep the claim. */
+extern void ask_claim(Replica *self);
+
+/* The members of the request give and take a whole frame's credit. */
+extern void ask_acknowledge(Replica *self, uint32_t credit);
+
+/* ---- replica_compare.c ---- */
+extern void compare_begin(Replica *self);
+extern void compare_ranges(Replica *self, const RowMessage *message);
+extern void compare_go_on(Replica *self);
+extern void compare_reset(Replica *self);
+extern void compare_answer(Replica *self, ReplicaServe *serve, const RowMessage *message);
+
+/* ---- replica_garbage.c ---- */
+extern void garbage_heard(Replica *self, ReplicaPeer *from, const RowMessage *message);
+extern void garbage_tick(Replica *self);
+extern void garbage_done(Replica *self, const RowDone *done);
+
+#endif							/* CORE_ROWS_REPLICA_STATE_H */

@@ -122,9 +122,12 @@ row_differ(const RowEntry *here, const RowEntry *there, const RowSides *sides, u
 	if (here != NULL && there != NULL)
 		return row_version_compare(&there->version, &here->version) > 0 ? ROW_FETCH : ROW_EQUAL;
 	if (here == NULL)
-		return deleted(there, sides->our_floor, sides->ours, off) ||
-			rewritten(there, sides->our_floor, sides->theirs, off) ? ROW_EQUAL : ROW_FETCH;
+	{
+		if (deleted(there, sides->our_floor, sides->ours, off))
+			return ROW_EQUAL;
+		return rewritten(there, sides->our_floor, sides->theirs, off) ? ROW_WAIT : ROW_FETCH;
+	}
 	if (deleted(here, sides->their_floor, sides->theirs, off))
 		return ROW_DROP;
-	return rewritten(here, sides->their_floor, sides->ours, off) ? ROW_DROP_CONFLICT : ROW_EQUAL;
+	return rewritten(here, sides->their_floor, sides->ours, off) ? ROW_DELETE : ROW_EQUAL;
 }

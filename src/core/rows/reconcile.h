@@ -46,10 +46,11 @@ extern void row_parts_sum(const RowParts *self, uint8_t sum[16]);
 /* What follows from the entries of one key at both sides. */
 typedef enum RowDifference
 {
-	ROW_EQUAL,					/* or: theirs is the older one */
+	ROW_EQUAL,					/* or: theirs is the older one, or was collected here */
 	ROW_FETCH,
 	ROW_DROP,					/* deleted there, and the tombstone collected */
-	ROW_DROP_CONFLICT			/* the same, and what is here was written since, on a row that was deleted */
+	ROW_DELETE,					/* the same, but what is here was written since, on what was deleted */
+	ROW_WAIT					/* as ROW_DELETE with the sides changed: the other has to delete it */
 } RowDifference;
 
 typedef struct RowSides

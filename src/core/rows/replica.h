@@ -31,6 +31,7 @@ typedef struct Row
 	RowBytes	key;
 	RowEntry	entry;
 	bool		thin;			/* content lacks its vectors */
+	bool		lost;			/* DROP: it was written on what others had deleted, see there */
 	RowBytes	content;
 } Row;
 
@@ -44,7 +45,12 @@ typedef enum RowRead
 typedef enum RowJobKind
 {
 	ROW_JOB_APPLY,				/* rows of others, by row_decide(); with the claim once the batch is whole */
-	ROW_JOB_DROP,				/* entries and rows, where the entry is still the same version */
+	/*
+	 * Take away entries and rows, where the entry is still the same version.  One that is
+	 * `lost` others may have: it is kept as a conflict and deleted by a write of ours, whose
+	 * tombstone they get.
+	 */
+	ROW_JOB_DROP,
 	ROW_JOB_COLLECT,			/* tombstones that `below` covers, with their birth */
 	ROW_JOB_ADOPT,				/* stamp anew what `frontier` does not cover, with a ticket of ours */
 	ROW_JOB_SAVE				/* frontier and floor only */

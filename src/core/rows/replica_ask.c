@@ -43,13 +43,14 @@ ask_add_fetch(Replica *self, RowBytes key)
 }
 
 bool
-ask_add_drop(Replica *self, RowBytes key, const RowEntry *entry)
+ask_add_drop(Replica *self, RowBytes key, const RowEntry *entry, bool lost)
 {
 	AskKey	   *new = new_key(self, key, self->ask.drop);
 
 	if (new == NULL)
 		return false;
 	new->entry = *entry;
+	new->lost = lost;
 	self->ask.drop = new;
 	self->ask.n_drop++;
 	return true;
@@ -149,6 +150,7 @@ take_row(Replica *self, const RowWireRow *wire)
 		return false;
 	row->key = wire->key;
 	row->thin = wire->thin;
+	row->lost = false;
 	row->content = wire->content;
 	if (wire->content.len < wire->content_len)
 	{
@@ -211,7 +213,7 @@ ask_begin(Replica *self, ReplicaPeer *peer, RowWireMode mode)
 	ask->request = self->next_request++;
 	ask->deadline_ms = self->now.tick_ms + ASK_TIMEOUT_MS;
 	ask->sequence = 0;
-	ask->told = ask->all_here = ask->written = ask->fetched = false;
+	ask->told = ask->all_here = ask->written = ask->fetched = ask->waits = false;
 	ask->part_whole = ask->part_len = 0;
 	ask->credit_due = 0;
 	ask->n_fetch = ask->n_drop = 0;
@@ -479,6 +481,7 @@ drop(Replica *self)
 			break;
 		memset(row, 0, sizeof *row);
 		row->entry = key->entry;
+		row->lost = key->lost;
 		row->key.len = key->len;
 		row->key.at = pile_copy(&ask->rows.pile, key->bytes, key->len);
 		if (row->key.at == NULL)
@@ -521,6 +524,12 @@ void
 ask_claim(Replica *self)
 {
 	CORE_ASSERT(self->ask.n_fetch == 0 && self->ask.n_drop == 0 && self->ask.rows.n == 0);
+	if (self->ask.waits)
+	{
+		replica_stop(self, &self->ask.to, self->ask.request, ROW_CODE_DONE);
+		ask_abandon(self, ASK_TIMEOUT_MS);
+		return;
+	}
 	self->ask.all_here = true;
 	work(self, true);
 }

@@ -243,8 +243,13 @@ take_difference(Replica *self, const RowEntry *here, const RowEntry *there, RowB
 		case ROW_FETCH:
 			return ask_add_fetch(self, key);
 		case ROW_DROP:
-		case ROW_DROP_CONFLICT:
-			return ask_add_drop(self, key, here);
+			return ask_add_drop(self, key, here, false);
+		case ROW_DELETE:
+			/* who may not write holds only what others wrote: they delete it */
+			return ask_add_drop(self, key, here, self->own_role >= GRANT_WRITER);
+		case ROW_WAIT:
+			self->ask.waits = true;
+			return true;
 	}
 	return false;
 }

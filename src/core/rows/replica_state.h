@@ -97,7 +97,8 @@ typedef struct AskRange
 typedef struct AskKey
 {
 	struct AskKey *next;
-	RowEntry	entry;			/* to drop */
+	RowEntry	entry;			/* to drop ... */
+	bool		lost;			/* ... as Row says */
 	size_t		len;
 	uint8_t		bytes[];
 } AskKey;
@@ -121,6 +122,7 @@ typedef struct ReplicaAsk
 	uint32_t	credit_due;		/* bytes to grant once the job is done */
 	bool		all_here;		/* the rows end with those here */
 	bool		written;		/* some rows were, without the claim */
+	bool		waits;			/* the other has to delete rows first: nothing is claimed */
 	uint32_t	n_fetch;
 	AskKey	   *fetch;			/* keys of rows to ask for */
 	bool		fetched;		/* some came since they were asked for */
@@ -221,7 +223,7 @@ extern void ask_tick(Replica *self);
 
 /* A key to fetch, or an entry to drop.  False: no memory. */
 extern bool ask_add_fetch(Replica *self, RowBytes key);
-extern bool ask_add_drop(Replica *self, RowBytes key, const RowEntry *entry);
+extern bool ask_add_drop(Replica *self, RowBytes key, const RowEntry *entry, bool lost);
 
 /* Fetch and drop what was found; when that is done, compare_go_on(). */
 extern void ask_settle_keys(Replica *self);

@@ -83,6 +83,15 @@ row_dictionary_add(RowDictionary *self, const RowIncarnation *incarnation, bool 
 	return ROW_INCARNATION_NEW;
 }
 
+void
+row_dictionary_forget_last(RowDictionary *self)
+{
+	CORE_ASSERT(self->n > 0);
+	/* nothing was probed past it since */
+	*slot_of(self, &self->entry[self->n - 1].id) = 0;
+	self->n--;
+}
+
 uint32_t
 row_dictionary_find(const RowDictionary *self, const RowIncarnationId *id)
 {

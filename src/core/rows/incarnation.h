@@ -25,7 +25,7 @@
 #define ROW_INCARNATION_ID 16
 #define ROW_INCARNATION_BYTES 112
 #define ROW_INCARNATIONS 65536	/* of a collection */
-#define ROW_INCARNATIONS_OPEN 1024	/* of one owner */
+#define ROW_INCARNATIONS_OPEN 8192	/* of one owner */
 
 typedef struct RowIncarnationId
 {
@@ -79,6 +79,9 @@ extern bool row_incarnation_begin(const RowDictionary *self, const CoreRandom *r
  */
 extern RowIncarnationAdded row_dictionary_add(RowDictionary *self, const RowIncarnation *incarnation, bool trusted,
 											  uint32_t *number);
+
+/* The one that was added last could not be kept: it is unknown again, and its number free. */
+extern void row_dictionary_forget_last(RowDictionary *self);
 
 /* 0: unknown. */
 extern uint32_t row_dictionary_find(const RowDictionary *self, const RowIncarnationId *id);

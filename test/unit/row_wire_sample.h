@@ -29,7 +29,7 @@ static const struct
 }			shapes[SHAPES] = {
 	{"have", ROW_WIRE_HAVE, false, false, HAS(MEMBERS) | HAS(CLOCK) | HAS(SCHEMA) | HAS(FRONTIER) | HAS(FLOOR), HAS(BUSY)},
 	{"want", ROW_WIRE_WANT, false, true,
-	HAS(MODE) | HAS(CREDIT) | HAS(MEMBERS) | HAS(CLOCK) | HAS(SCHEMA) | HAS(FRONTIER), HAS(KEY)},
+	HAS(MODE) | HAS(CREDIT) | HAS(MEMBERS) | HAS(CLOCK) | HAS(SCHEMA) | HAS(FRONTIER) | HAS(FLOOR), HAS(KEY)},
 	{"data", ROW_WIRE_DATA, true, true, HAS(SEQUENCE), HAS(CLAIM) | HAS(FLOOR) | HAS(FRAGMENT) | HAS(ROW) | HAS(LAST)},
 	{"ack", ROW_WIRE_ACK, false, true, HAS(CREDIT), 0},
 	{"stop", ROW_WIRE_STOP, false, true, HAS(CODE), HAS(TEXT)},
@@ -189,7 +189,7 @@ some_items(Sample *s)
 	for (int tag = 1; tag < ROW_TAGS; tag++)
 		if (shapes[s->shape].optional >> tag & 1 && below(3) > 0)
 			has |= 1u << tag;
-	if (shapes[s->shape].type != ROW_WIRE_HAVE && (has & HAS(CLAIM)) == 0)
+	if ((shapes[s->shape].optional & HAS(FLOOR)) != 0 && (has & HAS(CLAIM)) == 0)
 		has &= ~HAS(FLOOR);
 	else if (has & HAS(CLAIM))
 	{

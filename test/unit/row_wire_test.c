@@ -255,6 +255,7 @@ want_of(int mode, int n_keys)
 	wire_put_item_uint(&hand, ROW_TAG_CLOCK, 8, 1);
 	wire_put_item(&hand, ROW_TAG_SCHEMA, words, 32);
 	wire_put_item(&hand, ROW_TAG_FRONTIER, words, 0);
+	wire_put_item(&hand, ROW_TAG_FLOOR, words, 0);
 	for (int i = 0; i < n_keys; i++)
 		wire_put_item(&hand, ROW_TAG_KEY, words + i, 1);
 	return hand_end();

@@ -178,7 +178,7 @@ replica_schema(Replica *self, const uint8_t schema[32])
 	for (int i = 0; i < REPLICA_SERVES; i++)
 		if (self->serve[i].active)
 		{
-			replica_stop(self, &self->serve[i].to, self->serve[i].request, ROW_CODE_SCHEMA);
+			replica_stop(self, &self->serve[i].to, self->serve[i].request, true, ROW_CODE_SCHEMA);
 			serve_end(self, &self->serve[i]);
 		}
 }
@@ -341,11 +341,11 @@ replica_send(Replica *self, RowWriter *w, const KadId *to)
 }
 
 void
-replica_stop(Replica *self, const KadId *to, uint64_t request, RowWireCode code)
+replica_stop(Replica *self, const KadId *to, uint64_t request, bool response, RowWireCode code)
 {
 	RowWriter	w;
 
-	replica_write(self, &w, to, ROW_WIRE_STOP, false, request);
+	replica_write(self, &w, to, ROW_WIRE_STOP, response, request);
 	(void) row_wire_put_uint(&w, ROW_TAG_CODE, code);
 	replica_send(self, &w, to);
 }
@@ -540,8 +540,10 @@ replica_frame(Replica *self, CoreClock clock, const KadId *id, const uint8_t *fr
 				serve_message(self, from, &message);
 			break;
 		case ROW_WIRE_STOP:
-			ask_stopped(self, from, &message);
-			serve_message(self, from, &message);
+			if (message.response)
+				ask_stopped(self, from, &message);
+			else
+				serve_message(self, from, &message);
 			break;
 		case ROW_WIRE_ACK:
 		case ROW_WIRE_FETCH:

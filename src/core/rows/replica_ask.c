@@ -224,6 +224,7 @@ ask_begin(Replica *self, ReplicaPeer *peer, RowWireMode mode)
 	(void) row_wire_put_uint(&w, ROW_TAG_CLOCK, self->host.clock(self->host.context));
 	(void) row_wire_put_bytes(&w, ROW_TAG_SCHEMA, self->config.schema, 32);
 	(void) row_wire_put_frontier(&w, ROW_TAG_FRONTIER, &self->frontier, &self->dictionary);
+	(void) row_wire_put_frontier(&w, ROW_TAG_FLOOR, &self->floor, &self->dictionary);
 	if (mode == ROW_MODE_COPY && self->copy_key_len > 0)
 		(void) row_wire_put_bytes(&w, ROW_TAG_KEY, self->copy_key, self->copy_key_len);
 	replica_send(self, &w, &ask->to);
@@ -288,7 +289,7 @@ ask_tick(Replica *self)
 	/* our own disk may take its time */
 	if (self->ask.phase != ASK_NOTHING && self->ask_job == 0 && self->now.tick_ms >= self->ask.deadline_ms)
 	{
-		replica_stop(self, &self->ask.to, self->ask.request, ROW_CODE_DONE);
+		replica_stop(self, &self->ask.to, self->ask.request, false, ROW_CODE_DONE);
 		ask_abandon(self, ASK_AGAIN_MS);
 	}
 }
@@ -335,7 +336,7 @@ ask_data(Replica *self, ReplicaPeer *from, const RowMessage *message, const uint
 	}
 	if (message->sequence != ask->sequence || ask->all_here || !take_rows(self, frame, len))
 	{
-		replica_stop(self, &ask->to, ask->request, ROW_CODE_MALFORMED);
+		replica_stop(self, &ask->to, ask->request, false, ROW_CODE_MALFORMED);
 		ask_abandon(self, ASK_AGAIN_MS);
 		return;
 	}
@@ -526,7 +527,7 @@ ask_claim(Replica *self)
 	CORE_ASSERT(self->ask.n_fetch == 0 && self->ask.n_drop == 0 && self->ask.rows.n == 0);
 	if (self->ask.waits)
 	{
-		replica_stop(self, &self->ask.to, self->ask.request, ROW_CODE_DONE);
+		replica_stop(self, &self->ask.to, self->ask.request, false, ROW_CODE_DONE);
 		ask_abandon(self, ASK_TIMEOUT_MS);
 		return;
 	}
@@ -546,7 +547,7 @@ claimed(Replica *self)
 		ask_abandon(self, ASK_AGAIN_MS);
 		return;
 	}
-	replica_stop(self, &ask->to, ask->request, ROW_CODE_DONE);
+	replica_stop(self, &ask->to, ask->request, false, ROW_CODE_DONE);
 	if (ask->mode == ROW_MODE_COMPARE)
 		self->figures.compared++;
 	else

@@ -134,7 +134,7 @@ compare_answer(Replica *self, ReplicaServe *serve, const RowMessage *message)
 		replica_send(self, &w, &serve->to);
 	else
 	{
-		replica_stop(self, &serve->to, serve->request, ROW_CODE_ANEW);
+		replica_stop(self, &serve->to, serve->request, true, ROW_CODE_ANEW);
 		serve_end(self, serve);
 	}
 }
@@ -367,7 +367,7 @@ compare_ranges(Replica *self, const RowMessage *message)
 	free_asked(self);
 	if (!good)
 	{
-		replica_stop(self, &ask->to, ask->request, ROW_CODE_MALFORMED);
+		replica_stop(self, &ask->to, ask->request, false, ROW_CODE_MALFORMED);
 		ask_abandon(self, ASK_AGAIN_MS);
 	}
 	else if (ask->ranges == NULL || ask->n_fetch + ask->n_drop >= COMPARE_PENDING)

@@ -43,7 +43,7 @@ serve_gone(Replica *self, const KadId *id)
 static void
 fail(Replica *self, ReplicaServe *serve, RowWireCode code)
 {
-	replica_stop(self, &serve->to, serve->request, code);
+	replica_stop(self, &serve->to, serve->request, true, code);
 	serve_end(self, serve);
 }
 
@@ -115,11 +115,12 @@ serve_want(Replica *self, ReplicaPeer *from, const RowMessage *message)
 		self->host.clock_heard(self->host.context, message->clock);
 	if (serve == NULL)
 	{
-		replica_stop(self, &from->member.id, message->request, ROW_CODE_BUSY);
+		replica_stop(self, &from->member.id, message->request, true, ROW_CODE_BUSY);
 		return;
 	}
 	replica_settle(self);
-	code = !replica_read_frontier(self, message->frontier, &serve->above) ? ROW_CODE_UNKNOWN :
+	code = !replica_read_frontier(self, message->frontier, &serve->above) ||
+		!replica_read_frontier(self, message->floor, &serve->skip) ? ROW_CODE_UNKNOWN :
 		refusal(self, message, &serve->above);
 	if (code == ROW_CODE_DONE &&
 		(!row_frontier_copy(&serve->claim, &self->frontier) || !row_frontier_copy(&serve->floor, &self->floor) ||
@@ -127,7 +128,7 @@ serve_want(Replica *self, ReplicaPeer *from, const RowMessage *message)
 		code = ROW_CODE_BUSY;
 	if (code != ROW_CODE_DONE)
 	{
-		replica_stop(self, &from->member.id, message->request, code);
+		replica_stop(self, &from->member.id, message->request, true, code);
 		return;
 	}
 	serve->only = 0;
@@ -144,7 +145,6 @@ serve_want(Replica *self, ReplicaPeer *from, const RowMessage *message)
 	if (serve->mode == ROW_MODE_COMPARE)
 	{
 		serve->ended = true;
-		(void) row_frontier_copy(&serve->skip, &from->floor);
 		compare_answer(self, serve, NULL);
 		return;
 	}

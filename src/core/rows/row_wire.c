@@ -21,7 +21,7 @@ static const RowShape shapes[TYPES][2] = {
 		{true, false, HAS(MEMBERS) | HAS(CLOCK) | HAS(SCHEMA) | HAS(FRONTIER) | HAS(FLOOR), HAS(BUSY)}
 	},
 	[ROW_WIRE_WANT - TYPE_FIRST] = {
-		{true, true, HAS(MODE) | HAS(CREDIT) | HAS(MEMBERS) | HAS(CLOCK) | HAS(SCHEMA) | HAS(FRONTIER), HAS(KEY)}
+		{true, true, HAS(MODE) | HAS(CREDIT) | HAS(MEMBERS) | HAS(CLOCK) | HAS(SCHEMA) | HAS(FRONTIER) | HAS(FLOOR), HAS(KEY)}
 	},
 	[ROW_WIRE_DATA - TYPE_FIRST] = {
 		{.exists = false},
@@ -245,8 +245,9 @@ check_message(const Decoder *self, const RowShape *shape)
 
 	if ((m->present & shape->required) != shape->required)
 		return DECODE_MISSING;
-	/* of what is not covered yet, in a DATA that begins a batch */
-	if (m->type != ROW_WIRE_HAVE && row_message_has(m, ROW_TAG_CLAIM) != row_message_has(m, ROW_TAG_FLOOR))
+	/* where a claim may be, as in a DATA that begins a batch, it comes with its floor */
+	if ((shape->optional & HAS(CLAIM)) != 0 &&
+		row_message_has(m, ROW_TAG_CLAIM) != row_message_has(m, ROW_TAG_FLOOR))
 		return DECODE_MISSING;
 	if (m->type == ROW_WIRE_DATA && row_message_has(m, ROW_TAG_CLAIM) && m->sequence != 0)
 		return DECODE_VALUE;

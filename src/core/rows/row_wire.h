@@ -52,7 +52,7 @@ typedef enum RowWireTag
 	ROW_TAG_SEQUENCE = 12,		/* u32: of this DATA in its request, from 0 */
 	ROW_TAG_KEY = 13,			/* 1 to ROW_KEY_MAX bytes, may repeat */
 	ROW_TAG_RANGE = 14,			/* two bounds, may repeat; keys above the first up to the second */
-	ROW_TAG_SUM = 15,			/* a range, its live rows' count and sum; may repeat */
+	ROW_TAG_SUM = 15,			/* a range, its entries' count and sum; may repeat */
 	ROW_TAG_ENTRY = 16,			/* a key and what is kept of it; may repeat */
 	ROW_TAG_FRAGMENT = 17,		/* more content of the last row of the DATA before */
 	ROW_TAG_ROW = 18,			/* a row, may repeat */
@@ -130,8 +130,8 @@ typedef struct RowRange
 typedef struct RowSum
 {
 	RowRange	range;
-	uint64_t	count;			/* of live rows */
-	uint8_t		sum[16];		/* of their versions, see reconcile.h */
+	uint64_t	count;			/* of entries, see reconcile.h */
+	uint8_t		sum[16];		/* of their versions */
 } RowSum;
 
 typedef struct RowMessage

@@ -590,6 +590,21 @@ come(int peer, int address)
 					 &(WireMessage) {.type = WIRE_PING, .response = true, .request = request_to(peer, WIRE_PING)});
 }
 
+/* The only one that it knows answers over a link that shows none of its addresses to be its. */
+static void
+test_unproved(void)
+{
+	begin();
+	start(0);
+	start(1);
+	come(1, -1);
+	kad_node_tick(peers[0].node, now);
+	ok(kad_node_table(peers[0].node)->n == 0 && kad_node_stats(peers[0].node).lookups == 1 &&
+	   peers[0].events[KAD_EVENT_JOINED] == 0, "a node that has found nobody for its table has not joined");
+	ok(kad_node_next_tick(peers[0].node) > now.tick_ms, "and waits until something is due");
+	stop_all();
+}
+
 /* What strangers make a node do leaves it room for what is its own. */
 static void
 test_shares(void)
@@ -657,6 +672,7 @@ main(void)
 	test_fakes();
 	test_limits();
 	test_full_list();
+	test_unproved();
 	test_shares();
 	test_memory();
 	return fixture_end();

@@ -106,7 +106,9 @@ finish(KadNode *self, CoreClock clock, KadTask *task)
 				self->self_ms = clock.tick_ms + self->refresh_ms;
 				self->config.host.event(self->config.host.context, KAD_EVENT_JOINED, self->own);
 			}
-			self->bucket_ms = clock.tick_ms;
+			/* without the network there is nothing to refresh, and what is due would stay so */
+			if (self->joined)
+				self->bucket_ms = clock.tick_ms;
 			break;
 		case KAD_TASK_REFRESH:
 			self->bucket_ms = clock.tick_ms;

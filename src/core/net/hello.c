@@ -33,7 +33,9 @@ tell_of_namesake(Node *self, NodePeer *peer, NodeRecord *greeted)
 
 	if (known != NULL && !kad_id_equal(&known->id, &greeted->id))
 		return;
-	if (known != NULL && greeted->seq < known->seq)
+	/* one that has expired could not be read */
+	if (known != NULL && greeted->seq < known->seq &&
+		node_record_current(known, self->now.unix_ms, self->config.skew_ms))
 	{
 		m.ping.record = known;
 		to = self->via;

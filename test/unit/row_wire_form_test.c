@@ -37,7 +37,9 @@ test_sizes(void)
 	wrong += one_item(ROW_WIRE_DATA, true, ROW_TAG_SEQUENCE, words, 5) != DECODE_OVERLONG;
 	wrong += one_item(ROW_WIRE_DATA, true, ROW_TAG_LAST, words, 1) != DECODE_OVERLONG;
 	wrong += one_item(ROW_WIRE_DATA, true, ROW_TAG_FRAGMENT, words, 0) != DECODE_TRUNCATED;
-	wrong += one_item(ROW_WIRE_HAVE, false, ROW_TAG_BUSY, words, 1) != DECODE_VALUE;	/* it has a request */
+	hand_begin(ROW_WIRE_HAVE, false, 0);
+	wire_put_item(&hand, ROW_TAG_BUSY, words, 1);
+	wrong += hand_end() != DECODE_OVERLONG;
 	wrong += one_item(ROW_WIRE_INTRODUCE, false, ROW_TAG_INCARNATION, words, 111) != DECODE_TRUNCATED;
 	wrong += one_item(ROW_WIRE_INTRODUCE, false, ROW_TAG_INCARNATION, words, 113) != DECODE_OVERLONG;
 	ok(wrong == 0, "values have their lengths (%d wrong)", wrong);
@@ -145,7 +147,9 @@ test_frontier_form(void)
 	wire_put_item(&hand, ROW_TAG_CLAIM, changed, 26);
 	ok(hand_end() == DECODE_ORDER, "nobody's claim is refused");
 
-	/* 327,680 is 26 a + 8 b */
+	/* as long as it may be to the byte, with open tickets of the last incarnation */
+	while ((ROW_FRONTIER_BYTES - n * 26) % 8 != 0)
+		n--;
 	for (int more = 0; more < 2; more++)
 	{
 		size_t		len;
@@ -233,6 +237,51 @@ test_frontier_numbers(void)
 	}
 }
 
+/* What is longer than its tag may be is not written, whatever room there is. */
+static void
+test_too_long(void)
+{
+	static const struct
+	{
+		RowWireTag	tag;
+		size_t		most;
+	} cases[] = {{ROW_TAG_TEXT, WIRE_TEXT_MAX}, {ROW_TAG_KEY, ROW_KEY_MAX}};
+	KadId		collection = {{1}};
+	RowDictionary dictionary;
+	RowFrontier frontier;
+	RowWriter	w;
+	size_t		left;
+
+	for (int i = 0; i < 2; i++)
+	{
+		row_wire_begin(&w, frame, sizeof frame, ROW_WIRE_FETCH, false, 1, &collection);
+		ok(!row_wire_put_bytes(&w, cases[i].tag, words, cases[i].most + 1) && w.bytes.at == frame + WIRE_HEAD &&
+		   row_wire_put_bytes(&w, cases[i].tag, words, cases[i].most), "tag %d is written with up to %zu bytes", cases[i].tag,
+		   cases[i].most);
+	}
+	row_dictionary_init(&dictionary, &memory, &crypto, &collection);
+	row_frontier_init(&frontier, &memory);
+	row_wire_begin(&w, frame, sizeof frame, ROW_WIRE_RANGES, true, 1, &collection);
+	left = row_wire_left(&w);
+	for (size_t i = 0; i <= ROW_FRONTIER_BYTES / 26; i++)
+	{
+		RowIncarnation incarnation = some_incarnation();
+		uint32_t	number;
+
+		row_dictionary_add(&dictionary, &incarnation, true, &number);
+		row_frontier_claim(&frontier, number, 1, NULL, 0);
+		if (i == ROW_FRONTIER_BYTES / 26 - 1)
+			ok(row_wire_put_frontier(&w, ROW_TAG_CLAIM, &frontier, &dictionary) &&
+			   row_wire_left(&w) == left - WIRE_ITEM_HEAD - 26 * (i + 1), "a frontier of %zu incarnations is written", i + 1);
+	}
+	ok(!row_wire_put_frontier(&w, ROW_TAG_FLOOR, &frontier, &dictionary) &&
+	   row_wire_left(&w) == left - WIRE_ITEM_HEAD - 26 * (ROW_FRONTIER_BYTES / 26), "and one with one more is not");
+	row_frontier_reset(&frontier);
+	row_wire_put_frontier(&w, ROW_TAG_FLOOR, &frontier, &dictionary);
+	ok(row_wire_end(&w) > ROW_FRONTIER_BYTES, "it is read in order");
+	row_dictionary_reset(&dictionary);
+}
+
 /* ---- rows, entries, ranges ---- */
 
 /* A DATA of that row, with bytes put at a place of its value; the flags made others. */
@@ -305,7 +354,7 @@ test_tombstone_form(void)
 	/* flags clock key stamp hash vector-hash content-length, and room for an empty key's or a byte too much */
 	uint8_t		value[1 + 8 + 2 + 1 + 24 + 32 + 4 + 1] = {[9] = 1, [11] = 'k', [12] = 1, [28] = 1};
 	size_t		len = sizeof value - 1;
-	uint8_t		entry[1 + 8 + 2 + ROW_KEY_MAX + 1 + 24] = {[0] = 1};
+	uint8_t		entry[1 + 8 + 2 + ROW_KEY_MAX + 24 + 16 + 24 + 24] = {[0] = 1};
 
 #define TOMBSTONE(n) (hand_begin(ROW_WIRE_DATA, true, 1), wire_put_item_uint(&hand, ROW_TAG_SEQUENCE, 4, 1), \
 					  wire_put_item(&hand, ROW_TAG_ROW, value, n), hand_end())
@@ -320,6 +369,9 @@ test_tombstone_form(void)
 	value[36 + 31] = 0;
 	value[68] = 1;
 	ok(TOMBSTONE(len) == DECODE_VALUE, "nor content that is still to come");
+	value[68] = 0;
+	value[0] = 2;
+	ok(TOMBSTONE(len) == DECODE_VALUE, "nor does it lack vectors");
 
 #define ENTRY(n) one_item(ROW_WIRE_RANGES, true, ROW_TAG_ENTRY, entry, n)
 	bytes_store(entry + 9, 2, 1);
@@ -336,6 +388,17 @@ test_tombstone_form(void)
 		ok((ENTRY(11 + key + 24) == DECODE_OK) == (key >= 1 && key <= ROW_KEY_MAX), "an entry's key of %zu bytes is %s", key,
 		   key >= 1 && key <= ROW_KEY_MAX ? "read" : "refused");
 	}
+	/* behind an empty key a stamp and a tie */
+	bytes_store(entry + 9, 2, 0);
+	entry[0] = 1 | 4;
+	memset(entry + 11 + 24, 2, 16);
+	ok(ENTRY(11 + 24 + 16) == DECODE_VALUE, "an empty key is refused in whatever form");
+	/* the longest key, and behind it a tie, a birth, the vector's stamp */
+	entry[0] = 1 | 4 | 8 | 16;
+	bytes_store(entry + 9, 2, ROW_KEY_MAX);
+	memset(entry + 11 + ROW_KEY_MAX, 1, 24);
+	memset(entry + 11 + ROW_KEY_MAX + 24, 2, 16 + 24 + 24);
+	ok(ENTRY(11 + ROW_KEY_MAX + 24 + 16 + 24 + 24) == DECODE_OK, "the longest entry is read");
 }
 
 static DecodeStatus
@@ -354,7 +417,9 @@ static void
 test_range_form(void)
 {
 	static char longest[ROW_KEY_MAX + 1];
+	static char above[ROW_KEY_MAX];
 	uint8_t		sum[2 + 2 + 8 + 16 + 1] = {0};
+	uint8_t		whole[2 * (2 + ROW_KEY_MAX) + 8 + 16];
 
 	ok(range_of("", 0, "", 0, 0) == DECODE_OK, "a range may be of all keys");
 	ok(range_of("a", 1, "", 0, 0) == DECODE_OK && range_of("", 0, "a", 1, 0) == DECODE_OK, "or have one bound");
@@ -366,6 +431,11 @@ test_range_form(void)
 	memset(longest, 'a', sizeof longest);
 	ok(range_of(longest, ROW_KEY_MAX, "b", 1, 0) == DECODE_OK && range_of("", 0, longest, ROW_KEY_MAX, 0) == DECODE_OK,
 	   "a bound may be as long as a key");
+	memset(above, 'b', sizeof above);
+	ok(range_of(longest, ROW_KEY_MAX, above, ROW_KEY_MAX, 0) == DECODE_OK, "so may both");
+	memset(whole, 1, sizeof whole);
+	memcpy(whole, changed, 2 * (2 + ROW_KEY_MAX));
+	ok(one_item(ROW_WIRE_RANGES, true, ROW_TAG_SUM, whole, sizeof whole) == DECODE_OK, "in a sum, too");
 	ok(range_of(longest, ROW_KEY_MAX + 1, "b", 1, 0) == DECODE_VALUE && range_of("", 0, longest, ROW_KEY_MAX + 1, 0) == DECODE_VALUE,
 	   "and not longer");
 	ok(one_item(ROW_WIRE_RANGES, false, ROW_TAG_RANGE, "\0\0\1\0", 4) == DECODE_TRUNCATED, "nor end behind the range");
@@ -383,6 +453,7 @@ main(void)
 	test_sizes();
 	test_frontier_form();
 	test_frontier_numbers();
+	test_too_long();
 	test_row_form();
 	test_tombstone_form();
 	test_range_form();

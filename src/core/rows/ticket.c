@@ -35,7 +35,7 @@ ticket_take(RowTickets *self, int32_t pid)
 }
 
 bool
-ticket_give_back(RowTickets *self, uint64_t ticket)
+ticket_give_back(RowTickets *self, uint64_t ticket, int32_t pid)
 {
 	uint32_t	low = 0;
 	uint32_t	high = self->n;
@@ -49,7 +49,7 @@ ticket_give_back(RowTickets *self, uint64_t ticket)
 		else
 			high = middle;
 	}
-	if (low == self->n || self->open[low] != ticket)
+	if (low == self->n || self->open[low] != ticket || self->pid[low] != pid)
 		return false;
 	self->n--;
 	memmove(self->open + low, self->open + low + 1, (self->n - low) * sizeof self->open[0]);

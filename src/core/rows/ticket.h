@@ -24,7 +24,7 @@ typedef struct RowTickets
 	uint64_t	last;			/* given out, 0: none */
 	uint32_t	n;
 	uint64_t	open[ROW_TICKETS_OPEN]; /* ascending */
-	int32_t		pid[ROW_TICKETS_OPEN];	/* whose, for blocked_by */
+	int32_t		pid[ROW_TICKETS_OPEN];	/* whose */
 } RowTickets;
 
 typedef struct RowSettled
@@ -37,8 +37,12 @@ typedef struct RowSettled
 /* The next ticket, or 0: too many transactions that wrote to this collection are open.  pid is not 0. */
 extern uint64_t ticket_take(RowTickets *self, int32_t pid);
 
-/* The transaction has ended.  False: it had none. */
-extern bool ticket_give_back(RowTickets *self, uint64_t ticket);
+/*
+ * The transaction has ended; pid is the one that the ticket was taken with.  False, and
+ * nothing is given back: it is not open, or another's, as where tickets began anew while
+ * the transaction was open.
+ */
+extern bool ticket_give_back(RowTickets *self, uint64_t ticket, int32_t pid);
 
 /*
  * What a snapshot taken from now on shows, as a claim in the normal form of frontier.h:

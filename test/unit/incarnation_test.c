@@ -4,6 +4,7 @@
  */
 #include "core/rows/incarnation.h"
 
+#include "incarnation_fixture.h"
 #include "rows_fixture.h"
 
 #define SOME 3000
@@ -23,6 +24,40 @@ static bool
 cannot_sign(void *context, const uint8_t *secret, const uint8_t *message, size_t len, uint8_t *signature)
 {
 	return false;
+}
+
+/* The message that is signed names the owner, so its hash stands for a signature where many are needed. */
+static bool
+cheap_sign(void *context, const uint8_t *secret, const uint8_t *message, size_t len, uint8_t *signature)
+{
+	host_sha256(context, message, len, signature);
+	memset(signature + CORE_HASH_BYTES, 0, CORE_SIGNATURE_BYTES - CORE_HASH_BYTES);
+	return true;
+}
+
+static bool
+cheap_verify(void *context, const uint8_t *key, const uint8_t *message, size_t len, const uint8_t *signature)
+{
+	uint8_t		good[CORE_SIGNATURE_BYTES];
+
+	return cheap_sign(context, NULL, message, len, good) && memcmp(signature, good, sizeof good) == 0;
+}
+
+/* All ids are one. */
+static void
+one_hash(void *context, const uint8_t *message, size_t len, uint8_t *hash)
+{
+	memset(hash, 5, CORE_HASH_BYTES);
+}
+
+/* What is signed and hashed. */
+static void
+message_by_hand(const uint8_t *owner, const uint8_t *salt, uint8_t message[4 + 32 + 32 + 16])
+{
+	memcpy(message, "vic1", 4);
+	memcpy(message + 4, collection.b, 32);
+	memcpy(message + 36, owner, 32);
+	memcpy(message + 68, salt, 16);
 }
 
 /* Nobody's bytes, as only our own disk may hand them in. */
@@ -51,19 +86,24 @@ test_begin(void)
 	CoreRandom	same = {NULL, fill_the_same};
 	CoreCrypto	mute = crypto;
 	uint32_t	number = 77;
-	uint8_t		message[4 + 32 + 32 + 16] = "vic1";
+	uint8_t		message[4 + 32 + 32 + 16];
+	uint8_t		hash[CORE_HASH_BYTES];
+	RowIncarnationId id;
 
 	row_dictionary_init(&dictionary, &memory, &crypto, &collection);
 	ok(row_dictionary_find(&dictionary, &(RowIncarnationId) {{1}}) == 0, "an empty dictionary knows none");
 	ok(row_incarnation_begin(&dictionary, &random_source, key.secret, &life) && dictionary.n == 0, "a life begins, not yet in it");
 	ok(memcmp(life.owner, key.public, 32) == 0, "it is of whose key it is");
-	memcpy(message + 4, collection.b, 32);
-	memcpy(message + 36, key.public, 32);
-	memcpy(message + 68, life.id.bytes, 16);
+	message_by_hand(key.public, life.salt, message);
 	ok(host_verify(NULL, key.public, message, sizeof message, life.signature), "what is signed is as the header says");
+	host_sha256(NULL, message, sizeof message, hash);
+	ok(memcmp(life.id.bytes, hash, 16) == 0, "its id is the hash of that");
+	id = life.id;
+	memset(&life.id, 1, sizeof life.id);
 	verified = 0;
 	ok(row_dictionary_add(&dictionary, &life, false, &number) == ROW_INCARNATION_NEW && number == 1 && verified == 1,
 	   "it is new, its number 1");
+	ok(row_incarnation_compare(&life.id, &id) == 0 && row_dictionary_find(&dictionary, &id) == 1, "its id is filled in, whatever it was");
 	ok(row_dictionary_add(&dictionary, &life, false, &number) == ROW_INCARNATION_KNOWN && number == 1 && verified == 1,
 	   "then known, and is not verified again");
 	ok(row_incarnation_begin(&dictionary, &random_source, key.secret, &next) && row_incarnation_compare(&life.id, &next.id) != 0 &&
@@ -94,14 +134,12 @@ test_forged(void)
 	Key			thief = new_key(&crypto);
 	RowIncarnation life;
 	RowIncarnation stolen;
-	RowIncarnation own;
 	uint8_t		bytes[ROW_INCARNATION_BYTES];
 	uint32_t	number = 77;
 	int			taken = 0;
 
 	row_dictionary_init(&dictionary, &memory, &crypto, &collection);
-	if (!row_incarnation_begin(&dictionary, &random_source, key.secret, &life) ||
-		!row_incarnation_begin(&dictionary, &random_source, thief.secret, &own))
+	if (!row_incarnation_begin(&dictionary, &random_source, key.secret, &life))
 		exit(2);
 	row_incarnation_encode(&life, bytes);
 	for (int i = 0; i < ROW_INCARNATION_BYTES; i++)
@@ -123,28 +161,68 @@ test_forged(void)
 	memcpy(stolen.owner, thief.public, sizeof stolen.owner);
 	ok(row_dictionary_add(&dictionary, &stolen, false, &number) == ROW_INCARNATION_FORGED, "and one signed by another");
 	ok(row_dictionary_add(&dictionary, &life, false, &number) == ROW_INCARNATION_NEW && number == 1, "as it was it is taken");
-
-	/* another's id, signed as it should be */
-	{
-		uint8_t		message[4 + 32 + 32 + 16] = "vic1";
-
-		memcpy(message + 4, collection.b, 32);
-		memcpy(message + 36, thief.public, 32);
-		memcpy(message + 68, life.id.bytes, 16);
-		stolen = own;
-		stolen.id = life.id;
-		if (!host_sign(NULL, thief.secret, message, sizeof message, stolen.signature))
-			exit(2);
-	}
-	number = 77;
-	ok(row_dictionary_add(&dictionary, &stolen, false, &number) == ROW_INCARNATION_FORGED &&
-	   row_dictionary_add(&dictionary, &stolen, true, &number) == ROW_INCARNATION_FORGED && number == 77 && dictionary.n == 1,
-	   "another's id is refused, well signed or trusted");
-	ok(memcmp(row_dictionary_get(&dictionary, 1), &life, sizeof life) == 0, "and whose it is stays");
 	stolen = life;
 	stolen.signature[0] ^= 1;
 	ok(row_dictionary_add(&dictionary, &stolen, false, &number) == ROW_INCARNATION_KNOWN && number == 1 &&
 	   memcmp(row_dictionary_get(&dictionary, 1), &life, sizeof life) == 0, "a bad signature of one that is known replaces none");
+	row_dictionary_reset(&dictionary);
+}
+
+/* Who hears of another's new life signs its salt as its own, and is first with it. */
+static void
+test_squatter(void)
+{
+	RowDictionary dictionary;
+	Key			key = new_key(&crypto);
+	Key			thief = new_key(&crypto);
+	RowIncarnation life;
+	RowIncarnation squatter;
+	uint8_t		message[4 + 32 + 32 + 16];
+	uint32_t	number = 0;
+
+	row_dictionary_init(&dictionary, &memory, &crypto, &collection);
+	if (!row_incarnation_begin(&dictionary, &random_source, key.secret, &life))
+		exit(2);
+	squatter = life;
+	memcpy(squatter.owner, thief.public, sizeof squatter.owner);
+	message_by_hand(thief.public, life.salt, message);
+	if (!host_sign(NULL, thief.secret, message, sizeof message, squatter.signature))
+		exit(2);
+	ok(row_dictionary_add(&dictionary, &squatter, false, &number) == ROW_INCARNATION_NEW && number == 1 &&
+	   row_incarnation_compare(&squatter.id, &life.id) != 0 && row_dictionary_find(&dictionary, &life.id) == 0,
+	   "who signs another's salt has another id");
+	ok(row_dictionary_add(&dictionary, &life, false, &number) == ROW_INCARNATION_NEW && number == 2 &&
+	   row_dictionary_find(&dictionary, &life.id) == 2 && memcmp(row_dictionary_get(&dictionary, 2), &life, sizeof life) == 0,
+	   "a squatter that was first does the true one no harm");
+	row_dictionary_reset(&dictionary);
+}
+
+/* Two that have one id by their hash. */
+static void
+test_collision(void)
+{
+	CoreCrypto	weak = crypto;
+	RowDictionary dictionary;
+	RowIncarnation life = any_incarnation();
+	RowIncarnation others = life;
+	RowIncarnation salted = life;
+	uint32_t	number = 77;
+	int			taken = 0;
+
+	weak.sha256 = one_hash;
+	weak.sign = cheap_sign;
+	weak.verify = cheap_verify;
+	row_dictionary_init(&dictionary, &memory, &weak, &collection);
+	if (row_dictionary_add(&dictionary, &life, true, &number) != ROW_INCARNATION_NEW)
+		exit(2);
+	number = 77;
+	others.owner[31] ^= 1;
+	salted.salt[15] ^= 1;
+	for (int trusted = 0; trusted < 2; trusted++)
+		taken += row_dictionary_add(&dictionary, &others, trusted == 1, &number) != ROW_INCARNATION_FORGED ||
+			row_dictionary_add(&dictionary, &salted, trusted == 1, &number) != ROW_INCARNATION_FORGED;
+	ok(taken == 0 && number == 77 && dictionary.n == 1 && memcmp(row_dictionary_get(&dictionary, 1), &life, sizeof life) == 0,
+	   "of two owners or salts with one hash the first stays, trusted or not");
 	row_dictionary_reset(&dictionary);
 }
 
@@ -157,11 +235,13 @@ test_bytes(void)
 	uint8_t		more[ROW_INCARNATION_BYTES];
 
 	row_incarnation_encode(&life, bytes);
-	ok(memcmp(bytes, life.owner, 32) == 0 && memcmp(bytes + 32, life.id.bytes, 16) == 0 &&
-	   memcmp(bytes + 48, life.signature, 64) == 0, "bytes are owner, id and signature");
+	ok(memcmp(bytes, life.owner, 32) == 0 && memcmp(bytes + 32, life.salt, 16) == 0 &&
+	   memcmp(bytes + 48, life.signature, 64) == 0, "bytes are owner, salt and signature");
+	memset(&again, 1, sizeof again);
 	row_incarnation_decode(bytes, &again);
 	row_incarnation_encode(&again, more);
-	ok(memcmp(&again, &life, sizeof life) == 0 && memcmp(bytes, more, sizeof bytes) == 0, "and come back as they went");
+	memset(&life.id, 0, sizeof life.id);
+	ok(memcmp(&again, &life, sizeof life) == 0 && memcmp(bytes, more, sizeof bytes) == 0, "and come back as they went, without an id");
 }
 
 /* Each of n is found by its id, at its number. */
@@ -180,20 +260,22 @@ static void
 test_growth(void)
 {
 	static RowIncarnation lives[SOME];
+	CoreCrypto	by_salt = crypto;
 	RowDictionary dictionary;
 	RowIncarnation stranger = any_incarnation();
 	uint32_t	number;
 	int			wrong = 0;
 	int			failures = 0;
 
-	row_dictionary_init(&dictionary, &memory, &crypto, &collection);
+	by_salt.sha256 = salt_is_id;
+	row_dictionary_init(&dictionary, &memory, &by_salt, &collection);
 	verified = 0;
 	for (uint32_t i = 0; i < SOME; i++)
 	{
 		lives[i] = any_incarnation();
-		/* many point to one slot: ids may be chosen */
+		/* many point to one slot: salts may be drawn until they do */
 		if (i % 3 == 0)
-			memset(lives[i].id.bytes, 0xff, 8);
+			memset(lives[i].salt, 0xff, 8);
 		for (long until = 0;; until++)
 		{
 			RowIncarnationAdded added;
@@ -222,8 +304,38 @@ test_growth(void)
 }
 
 static void
+test_forget(void)
+{
+	static RowIncarnation lives[100];
+	CoreCrypto	by_salt = crypto;
+	RowDictionary dictionary;
+	uint32_t	number;
+	int			wrong = 0;
+
+	by_salt.sha256 = salt_is_id;
+	row_dictionary_init(&dictionary, &memory, &by_salt, &collection);
+	for (uint32_t i = 0; i < 100; i++)
+	{
+		/* each number is another's first; all point to one slot */
+		RowIncarnation other = any_incarnation();
+
+		lives[i] = any_incarnation();
+		memset(other.salt, 0xff, 8);
+		memset(lives[i].salt, 0xff, 8);
+		wrong += row_dictionary_add(&dictionary, &other, true, &number) != ROW_INCARNATION_NEW || number != i + 1;
+		row_dictionary_forget_last(&dictionary);
+		wrong += dictionary.n != i || row_dictionary_find(&dictionary, &other.id) != 0 || not_found(&dictionary, lives, i) != 0;
+		wrong += row_dictionary_add(&dictionary, &lives[i], true, &number) != ROW_INCARNATION_NEW || number != i + 1 ||
+			row_dictionary_find(&dictionary, &other.id) != 0;
+	}
+	ok(wrong == 0 && not_found(&dictionary, lives, 100) == 0, "who was forgotten is unknown, its number the next one's");
+	row_dictionary_reset(&dictionary);
+}
+
+static void
 test_flood(void)
 {
+	CoreCrypto	cheap = crypto;
 	RowDictionary dictionary;
 	Key			key = new_key(&crypto);
 	Key			other = new_key(&crypto);
@@ -232,7 +344,9 @@ test_flood(void)
 	uint32_t	number = 0;
 	int			wrong = 0;
 
-	row_dictionary_init(&dictionary, &memory, &crypto, &collection);
+	cheap.sign = cheap_sign;
+	cheap.verify = cheap_verify;
+	row_dictionary_init(&dictionary, &memory, &cheap, &collection);
 	/* half of them from disk, others' between */
 	for (uint32_t i = 0; i < ROW_INCARNATIONS_OPEN; i++)
 	{
@@ -286,8 +400,11 @@ main(void)
 	crypto.verify = counting_verify;
 	test_begin();
 	test_forged();
+	test_squatter();
+	test_collision();
 	test_bytes();
 	test_growth();
+	test_forget();
 	test_flood();
 	return fixture_end();
 }

@@ -8,9 +8,12 @@
 #include "core/net/wire_item.h"
 #include "core/rows/row_wire.h"
 
+#include "incarnation_fixture.h"
+
 /*
- * A frontier that was read, with numbers of the dictionary, which learns ids that it has
- * not met: in two rounds, so that numbers do not ascend as the ids do.
+ * A frontier that was read, with numbers of the dictionary.  It learns ids that it has not
+ * met, for which its hash must be salt_is_id(): in two rounds, so that numbers do not
+ * ascend as the ids do.
  */
 static inline bool
 frontier_read(RowBytes bytes, RowDictionary *dictionary, RowFrontier *out)
@@ -22,13 +25,16 @@ frontier_read(RowBytes bytes, RowDictionary *dictionary, RowFrontier *out)
 
 		while (row_wire_next_claim(&at, &claim))
 		{
-			RowIncarnation incarnation = {.id = claim.id};
-			uint32_t	number;
+			uint32_t	number = row_dictionary_find(dictionary, &claim.id);
 
-			if (round == (claim.id.bytes[ROW_INCARNATION_ID - 1] & 1))
+			if (number == 0 && round == (claim.id.bytes[ROW_INCARNATION_ID - 1] & 1))
+			{
+				RowIncarnation incarnation = {.owner = {0}};
+
+				memcpy(incarnation.salt, claim.id.bytes, ROW_INCARNATION_SALT);
 				row_dictionary_add(dictionary, &incarnation, true, &number);
-			else if (round == 2 &&
-					 !row_frontier_claim(out, row_dictionary_find(dictionary, &claim.id), claim.top, claim.open, claim.n_open))
+			}
+			else if (round == 2 && (number == 0 || !row_frontier_claim(out, number, claim.top, claim.open, claim.n_open)))
 				return false;
 		}
 	}
@@ -122,13 +128,14 @@ item_again(RowWriter *w, RowWireTag tag, const RowMessage *m, RowDictionary *dic
 
 /* Write what was read; 0: it does not fit. */
 static inline size_t
-message_again(const RowMessage *m, const CoreMemory *allocator, const CoreCrypto *hasher, uint8_t *out, size_t room)
+message_again(const RowMessage *m, const CoreMemory *allocator, uint8_t *out, size_t room)
 {
+	const CoreCrypto by_salt = {.sha256 = salt_is_id};
 	RowDictionary dictionary;
 	RowWriter	w;
 	bool		done = true;
 
-	row_dictionary_init(&dictionary, allocator, hasher, &m->collection);
+	row_dictionary_init(&dictionary, allocator, &by_salt, &m->collection);
 	row_wire_begin(&w, out, room, (RowWireType) m->type, m->response, m->request, &m->collection);
 	for (int tag = 1; tag < ROW_TAGS && done; tag++)
 		if (row_message_has(m, (RowWireTag) tag))

@@ -84,11 +84,6 @@ test_sizes(void)
 			written++;
 		ok(written == ROW_INTRODUCTIONS && row_wire_end(&w) > 0, "of %d, %d are written", n, written);
 	}
-	memset(changed, 0, ROW_INCARNATION_BYTES);
-	memset(changed, 1, CORE_KEY_BYTES);
-	hand_begin(ROW_WIRE_INTRODUCE, false, 0);
-	wire_put_item(&hand, ROW_TAG_INCARNATION, changed, ROW_INCARNATION_BYTES);
-	ok(hand_end() == DECODE_VALUE, "an incarnation without an id is refused");
 }
 
 /* ---- frontiers ---- */

@@ -113,6 +113,7 @@ some_incarnation(void)
 	RowIncarnation incarnation;
 
 	host_fill(&random_state, &incarnation, sizeof incarnation);
+	memset(&incarnation.id, 0, sizeof incarnation.id);
 	return incarnation;
 }
 
@@ -434,7 +435,7 @@ decode(const uint8_t *bytes, size_t len, bool *canonical)
 	status = row_wire_decode(copy, len, &m);
 	if (canonical != NULL && status == DECODE_OK)
 	{
-		size_t		n = message_again(&m, &memory, &crypto, again, sizeof again);
+		size_t		n = message_again(&m, &memory, again, sizeof again);
 		uint8_t    *known = malloc(len);
 
 		if (known == NULL)

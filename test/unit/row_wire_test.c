@@ -28,7 +28,7 @@ test_round_trip(void)
 			if (len == 0 || row_wire_decode(frame, len, &m) != DECODE_OK || !same(&s, &m))
 				misread++;
 			else
-				other += message_again(&m, &memory, &crypto, again, sizeof again) != len || memcmp(frame, again, len) != 0;
+				other += message_again(&m, &memory, again, sizeof again) != len || memcmp(frame, again, len) != 0;
 			has |= s.has;
 			repeated += s.n > 1;
 			sample_end(&s);

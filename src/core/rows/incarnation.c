@@ -3,7 +3,7 @@
  *	  Lives of nodes, and the dictionary of those that a collection has met.
  *
  * Slots are probed one after another from where an id's first bytes point.  A member
- * may choose its ids so that they point to one place, but has no more than
+ * may draw salts until the ids point to one place, but has no more than
  * ROW_INCARNATIONS_OPEN of them.
  */
 #include "core/rows/incarnation.h"
@@ -13,12 +13,12 @@
 
 #define ENTRIES_FIRST 8
 #define SLOTS_FIRST 16
-#define SIGNED_BYTES (4 + KAD_ID_BYTES + CORE_KEY_BYTES + ROW_INCARNATION_ID)
+#define SIGNED_BYTES (4 + KAD_ID_BYTES + CORE_KEY_BYTES + ROW_INCARNATION_SALT)
 
-_Static_assert(ROW_INCARNATION_BYTES == CORE_KEY_BYTES + ROW_INCARNATION_ID + CORE_SIGNATURE_BYTES,
+_Static_assert(ROW_INCARNATION_BYTES == CORE_KEY_BYTES + ROW_INCARNATION_SALT + CORE_SIGNATURE_BYTES,
 			   "an incarnation is its fields, and lies on the wire");
 
-static void signed_bytes(const RowDictionary *self, const RowIncarnation *incarnation, uint8_t out[SIGNED_BYTES]);
+static void identify(const RowDictionary *self, RowIncarnation *incarnation, uint8_t message[SIGNED_BYTES]);
 static bool owner_has_many(const RowDictionary *self, const uint8_t owner[CORE_KEY_BYTES]);
 static uint32_t *slot_of(const RowDictionary *self, const RowIncarnationId *id);
 static bool reserve(RowDictionary *self);
@@ -46,29 +46,34 @@ row_incarnation_begin(const RowDictionary *self, const CoreRandom *random, const
 {
 	uint8_t		message[SIGNED_BYTES];
 
-	random->fill(random->context, out->id.bytes, ROW_INCARNATION_ID);
+	random->fill(random->context, out->salt, ROW_INCARNATION_SALT);
 	memcpy(out->owner, secret + CORE_SEED_BYTES, CORE_KEY_BYTES);
-	signed_bytes(self, out, message);
+	identify(self, out, message);
 	return row_dictionary_find(self, &out->id) == 0 &&
 		self->crypto->sign(self->crypto->context, secret, message, sizeof message, out->signature);
 }
 
 RowIncarnationAdded
-row_dictionary_add(RowDictionary *self, const RowIncarnation *incarnation, bool trusted, uint32_t *number)
+row_dictionary_add(RowDictionary *self, RowIncarnation *incarnation, bool trusted, uint32_t *number)
 {
 	uint8_t		message[SIGNED_BYTES];
-	uint32_t	known = row_dictionary_find(self, &incarnation->id);
+	uint32_t	known;
 
+	identify(self, incarnation, message);
+	known = row_dictionary_find(self, &incarnation->id);
 	if (known != 0)
 	{
-		if (memcmp(self->entry[known - 1].owner, incarnation->owner, CORE_KEY_BYTES) != 0)
+		const RowIncarnation *met = &self->entry[known - 1];
+
+		/* 2^64 hashes find two lives of one's own with one id: the first stays */
+		if (memcmp(met->owner, incarnation->owner, CORE_KEY_BYTES) != 0 ||
+			memcmp(met->salt, incarnation->salt, ROW_INCARNATION_SALT) != 0)
 			return ROW_INCARNATION_FORGED;
 		*number = known;
 		return ROW_INCARNATION_KNOWN;
 	}
 	if (!trusted)
 	{
-		signed_bytes(self, incarnation, message);
 		if (!self->crypto->verify(self->crypto->context, incarnation->owner, message, sizeof message, incarnation->signature))
 			return ROW_INCARNATION_FORGED;
 		if (self->n >= ROW_INCARNATIONS || owner_has_many(self, incarnation->owner))
@@ -115,28 +120,33 @@ void
 row_incarnation_encode(const RowIncarnation *self, uint8_t out[ROW_INCARNATION_BYTES])
 {
 	memcpy(out, self->owner, CORE_KEY_BYTES);
-	memcpy(out + CORE_KEY_BYTES, self->id.bytes, ROW_INCARNATION_ID);
-	memcpy(out + CORE_KEY_BYTES + ROW_INCARNATION_ID, self->signature, CORE_SIGNATURE_BYTES);
+	memcpy(out + CORE_KEY_BYTES, self->salt, ROW_INCARNATION_SALT);
+	memcpy(out + CORE_KEY_BYTES + ROW_INCARNATION_SALT, self->signature, CORE_SIGNATURE_BYTES);
 }
 
 void
 row_incarnation_decode(const uint8_t in[ROW_INCARNATION_BYTES], RowIncarnation *out)
 {
+	memset(out->id.bytes, 0, ROW_INCARNATION_ID);
 	memcpy(out->owner, in, CORE_KEY_BYTES);
-	memcpy(out->id.bytes, in + CORE_KEY_BYTES, ROW_INCARNATION_ID);
-	memcpy(out->signature, in + CORE_KEY_BYTES + ROW_INCARNATION_ID, CORE_SIGNATURE_BYTES);
+	memcpy(out->salt, in + CORE_KEY_BYTES, ROW_INCARNATION_SALT);
+	memcpy(out->signature, in + CORE_KEY_BYTES + ROW_INCARNATION_SALT, CORE_SIGNATURE_BYTES);
 }
 
+/* Fill in its id; the message that is hashed for it and signed. */
 static void
-signed_bytes(const RowDictionary *self, const RowIncarnation *incarnation, uint8_t out[SIGNED_BYTES])
+identify(const RowDictionary *self, RowIncarnation *incarnation, uint8_t message[SIGNED_BYTES])
 {
-	ByteWriter	writer = {out, SIGNED_BYTES, false};
+	ByteWriter	writer = {message, SIGNED_BYTES, false};
+	uint8_t		hash[CORE_HASH_BYTES];
 
 	bytes_put(&writer, "vic1", 4);
 	bytes_put(&writer, self->collection.b, KAD_ID_BYTES);
 	bytes_put(&writer, incarnation->owner, CORE_KEY_BYTES);
-	bytes_put(&writer, incarnation->id.bytes, ROW_INCARNATION_ID);
+	bytes_put(&writer, incarnation->salt, ROW_INCARNATION_SALT);
 	CORE_ASSERT(!writer.failed && writer.left == 0);
+	self->crypto->sha256(self->crypto->context, message, SIGNED_BYTES, hash);
+	memcpy(incarnation->id.bytes, hash, ROW_INCARNATION_ID);
 }
 
 /* Has it as many as it may?  Asked for a new incarnation only, so looking at all is cheap enough. */

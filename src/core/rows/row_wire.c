@@ -210,7 +210,7 @@ take_value(Decoder *self, const WireItem *item)
 		case ROW_TAG_INCARNATION:
 			if (m->many[ROW_TAG_INCARNATION].len > ROW_INTRODUCTIONS * (WIRE_ITEM_HEAD + ROW_INCARNATION_BYTES))
 				return DECODE_TOO_MANY;
-			return bytes_all_zero(value.at + CORE_KEY_BYTES, ROW_INCARNATION_ID) ? DECODE_VALUE : DECODE_OK;
+			return DECODE_OK;
 		case ROW_TAG_SEQUENCE:
 			m->sequence = (uint32_t) number;
 			return DECODE_OK;

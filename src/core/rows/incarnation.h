@@ -27,7 +27,7 @@
 #define ROW_INCARNATION_ID 16
 #define ROW_INCARNATION_SALT 16
 #define ROW_INCARNATION_BYTES 112
-#define ROW_INCARNATIONS 65536	/* of a collection */
+#define ROW_INCARNATIONS 12000	/* of a collection: as many as a frontier of one frame holds */
 #define ROW_INCARNATIONS_OPEN 8192	/* of one owner */
 
 typedef struct RowIncarnationId

@@ -24,15 +24,28 @@ all_frontiers(Replica *self, RowFrontier *out[12])
 	return out;
 }
 
+size_t
+replica_scratch_bytes(void)
+{
+	return sizeof(ReplicaScratch);
+}
+
 Replica *
 replica_new(const ReplicaConfig *config, CoreClock clock)
 {
 	Replica    *self = core_alloc(config->memory, sizeof *self);
+	ReplicaScratch *scratch = config->scratch != NULL ? config->scratch : core_alloc(config->memory, sizeof *scratch);
 	RowFrontier *all[12];
 
-	if (self == NULL)
+	if (self == NULL || scratch == NULL)
+	{
+		core_free(config->memory, self);
+		if (config->scratch == NULL)
+			core_free(config->memory, scratch);
 		return NULL;
+	}
 	memset(self, 0, sizeof *self);
+	self->scratch = scratch;
 	self->config = *config;
 	self->host = config->host;
 	self->memory = *config->memory;
@@ -96,6 +109,8 @@ replica_destroy(Replica **p)
 		row_frontier_reset(*f);
 	row_dictionary_reset(&self->dictionary);
 	memory = self->memory;
+	if (self->config.scratch == NULL)
+		core_free(&memory, self->scratch);
 	core_free(&memory, self);
 }
 
@@ -321,13 +336,13 @@ replica_write(Replica *self, RowWriter *w, const KadId *to, RowWireType type, bo
 
 		if (until > self->dictionary.n)
 			until = self->dictionary.n;
-		row_wire_begin(w, self->frame, sizeof self->frame, ROW_WIRE_INTRODUCE, false, 0, &self->config.collection);
+		row_wire_begin(w, self->scratch->frame, sizeof self->scratch->frame, ROW_WIRE_INTRODUCE, false, 0, &self->config.collection);
 		for (uint32_t i = peer->introduced + 1; i <= until; i++)
 			(void) row_wire_put_incarnation(w, row_dictionary_get(&self->dictionary, i));
 		replica_send(self, w, to);
 		peer->introduced = until;
 	}
-	row_wire_begin(w, self->frame, sizeof self->frame, type, response, request, &self->config.collection);
+	row_wire_begin(w, self->scratch->frame, sizeof self->scratch->frame, type, response, request, &self->config.collection);
 }
 
 /* What does not arrive shows by a timeout, or by the link that is gone. */
@@ -337,7 +352,7 @@ replica_send(Replica *self, RowWriter *w, const KadId *to)
 	size_t		len = row_wire_end(w);
 
 	if (len > 0)
-		(void) self->host.send(self->host.context, to, self->frame, len);
+		(void) self->host.send(self->host.context, to, self->scratch->frame, len);
 }
 
 void

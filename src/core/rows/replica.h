@@ -138,8 +138,11 @@ typedef struct ReplicaConfig
 	uint32_t	max_row_bytes;	/* a greater one is not taken, and ends the batch */
 	int64_t		retention_ms;	/* after which an absent member holds no tombstone back */
 	int64_t		anti_entropy_ms;
+	void	   *scratch;		/* replica_scratch_bytes(), for all replicas of a thread; NULL: each has its own */
 	uint32_t	off;			/* tests of single rules only: see rules.h */
 } ReplicaConfig;
+
+extern size_t replica_scratch_bytes(void);
 
 /* NULL without memory.  Its dictionary, frontier and floor are then filled from disk. */
 extern Replica *replica_new(const ReplicaConfig *config, CoreClock clock);

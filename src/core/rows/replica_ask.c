@@ -145,6 +145,9 @@ take_row(Replica *self, const RowWireRow *wire)
 		replica_log(self, "a row of more than %u bytes is not taken", self->config.max_row_bytes);
 		return false;
 	}
+	/* one version is one content */
+	if (wire->version.clock == 0 && (!wire->live || memcmp(wire->version.tie, wire->hash, ROW_HASH) != 0))
+		return false;
 	row = add_row(&ask->rows);
 	if (row == NULL || !replica_read_entry(self, wire, &row->entry))
 		return false;

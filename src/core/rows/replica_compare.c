@@ -58,10 +58,10 @@ put_entries(Replica *self, ReplicaServe *serve, RowWriter *w, const RowRange *ra
 static bool
 put_sums(Replica *self, RowWriter *w, const RowRange *range)
 {
-	for (int i = 0; i < self->parts.n; i++)
+	for (int i = 0; i < self->scratch->parts.n; i++)
 	{
-		const struct RowPart *part = &self->parts.part[i];
-		RowSum		sum = {part_range(&self->parts, i, range), part->entries, {0}};
+		const struct RowPart *part = &self->scratch->parts.part[i];
+		RowSum		sum = {part_range(&self->scratch->parts, i, range), part->entries, {0}};
 
 		memcpy(sum.sum, part->sum, 16);
 		if (!row_wire_put_sum(w, &sum))
@@ -91,10 +91,10 @@ put_ranges(Replica *self, ReplicaServe *serve, RowWriter *w, const RowMessage *m
 
 			if (pass == 0)
 			{
-				row_parts_read(&self->host, &self->crypto, serve->scan, &range, &serve->skip, &self->parts);
-				if (self->parts.status != ROW_READ_END)
+				row_parts_read(&self->host, &self->crypto, serve->scan, &range, &serve->skip, &self->scratch->parts);
+				if (self->scratch->parts.status != ROW_READ_END)
 					return false;
-				if (self->parts.entries <= RECONCILE_ENTRIES)
+				if (self->scratch->parts.entries <= RECONCILE_ENTRIES)
 					few |= UINT32_C(1) << i;
 				else
 					fits = put_sums(self, w, &range);
@@ -120,10 +120,10 @@ compare_answer(Replica *self, ReplicaServe *serve, const RowMessage *message)
 		/* all keys as one range, with what is covered */
 		RowSum		sum = {{{NULL, 0}, {NULL, 0}}, 0, {0}};
 
-		row_parts_read(&self->host, &self->crypto, serve->scan, &sum.range, &serve->skip, &self->parts);
-		sum.count = self->parts.entries;
-		row_parts_sum(&self->parts, sum.sum);
-		fits = self->parts.status == ROW_READ_END &&
+		row_parts_read(&self->host, &self->crypto, serve->scan, &sum.range, &serve->skip, &self->scratch->parts);
+		sum.count = self->scratch->parts.entries;
+		row_parts_sum(&self->scratch->parts, sum.sum);
+		fits = self->scratch->parts.status == ROW_READ_END &&
 			row_wire_put_frontier(&w, ROW_TAG_CLAIM, &serve->claim, &self->dictionary) &&
 			row_wire_put_frontier(&w, ROW_TAG_FLOOR, &serve->floor, &self->dictionary) &&
 			row_wire_put_sum(&w, &sum);
@@ -301,11 +301,11 @@ compare_sum(Replica *self, const RowSum *theirs)
 {
 	uint8_t		ours[16];
 
-	row_parts_read(&self->host, &self->crypto, self->ask.scan, &theirs->range, &self->floor, &self->parts);
-	if (self->parts.status != ROW_READ_END)
+	row_parts_read(&self->host, &self->crypto, self->ask.scan, &theirs->range, &self->floor, &self->scratch->parts);
+	if (self->scratch->parts.status != ROW_READ_END)
 		return false;
-	row_parts_sum(&self->parts, ours);
-	if (self->parts.entries == theirs->count && memcmp(ours, theirs->sum, 16) == 0)
+	row_parts_sum(&self->scratch->parts, ours);
+	if (self->scratch->parts.entries == theirs->count && memcmp(ours, theirs->sum, 16) == 0)
 		return true;
 	return add_range(self, &theirs->range);
 }

@@ -134,6 +134,13 @@ typedef struct ReplicaAsk
 	AskRange   *asked[COMPARE_ASKED];
 } ReplicaAsk;
 
+/* What nothing is left in between two calls. */
+typedef struct ReplicaScratch
+{
+	RowParts	parts;			/* of the range that is looked at */
+	uint8_t		frame[ROW_FRAME_MAX];	/* that is written */
+} ReplicaScratch;
+
 struct Replica
 {
 	ReplicaConfig config;
@@ -177,9 +184,8 @@ struct Replica
 	RowFrontier side_below;
 	ReplicaAsk	ask;
 	ReplicaServe serve[REPLICA_SERVES];
-	RowParts	parts;			/* of the range that is looked at */
+	ReplicaScratch *scratch;
 	ReplicaFigures figures;
-	uint8_t		frame[ROW_FRAME_MAX];
 };
 
 /* ---- replica.c ---- */

@@ -305,6 +305,7 @@ replica_connected(Replica *self, CoreClock clock, const KadId *id)
 	if (peer->up)
 		replica_gone(self, clock, id);
 	peer->up = true;
+	peer->introduced = 0;
 	peer->ask_ms = 0;
 	send_have(self, id);
 }
@@ -339,20 +340,20 @@ replica_write(Replica *self, RowWriter *w, const KadId *to, RowWireType type, bo
 		row_wire_begin(w, self->scratch->frame, sizeof self->scratch->frame, ROW_WIRE_INTRODUCE, false, 0, &self->config.collection);
 		for (uint32_t i = peer->introduced + 1; i <= until; i++)
 			(void) row_wire_put_incarnation(w, row_dictionary_get(&self->dictionary, i));
-		replica_send(self, w, to);
+		if (!replica_send(self, w, to))
+			break;				/* what names them is not understood, and comes again */
 		peer->introduced = until;
 	}
 	row_wire_begin(w, self->scratch->frame, sizeof self->scratch->frame, type, response, request, &self->config.collection);
 }
 
 /* What does not arrive shows by a timeout, or by the link that is gone. */
-void
+bool
 replica_send(Replica *self, RowWriter *w, const KadId *to)
 {
 	size_t		len = row_wire_end(w);
 
-	if (len > 0)
-		(void) self->host.send(self->host.context, to, self->scratch->frame, len);
+	return len > 0 && self->host.send(self->host.context, to, self->scratch->frame, len) == LINK_SENT;
 }
 
 void
@@ -663,7 +664,12 @@ tell(Replica *self)
 	}
 	if (self->now.tick_ms >= self->entropy_ms && self->n_peers > 0)
 	{
-		send_have(self, &self->peer[core_random_below(&self->random, (uint64_t) self->n_peers)]->member.id);
+		ReplicaPeer *peer = self->peer[core_random_below(&self->random, (uint64_t) self->n_peers)];
+
+		/* it may not have been able to keep an incarnation when it was introduced */
+		if (peer->introduced == self->dictionary.n)
+			peer->introduced -= self->dictionary.n < ROW_INTRODUCTIONS ? self->dictionary.n : ROW_INTRODUCTIONS;
+		send_have(self, &peer->member.id);
 		self->entropy_ms = self->now.tick_ms + jittered(self, self->config.anti_entropy_ms / 2);
 	}
 }

@@ -48,11 +48,12 @@ typedef enum RowJobKind
 	/*
 	 * Take away entries and rows, where the entry is still the same version.  One that is
 	 * `lost` others may have: it is kept as a conflict and deleted by a write of ours, whose
-	 * tombstone they get.
+	 * tombstone they get.  Its clock is that of the row + 1: it wins over nothing that
+	 * others have written since.
 	 */
 	ROW_JOB_DROP,
 	ROW_JOB_COLLECT,			/* tombstones that `below` covers, with their birth */
-	ROW_JOB_ADOPT,				/* stamp anew what `frontier` does not cover, with a ticket of ours */
+	ROW_JOB_ADOPT,				/* entries whose stamp or birth `covered` lacks: the stamp, and what it lacks, are a ticket of ours */
 	ROW_JOB_SAVE				/* frontier and floor only */
 } RowJobKind;
 

@@ -383,6 +383,22 @@ prepare(Replica *self, bool with_claim)
 		(ask->mode == ROW_MODE_CHANGES || row_frontier_join(&self->job_floor, copy ? &self->copy_floor : &ask->floor));
 }
 
+/* Is every row, with the write that made it, covered once the batch is whole?  Else it is loose. */
+static void
+look_for_loose(Replica *self)
+{
+	const ReplicaAsk *ask = &self->ask;
+
+	for (uint32_t i = 0; i < ask->rows.n && self->loose_ms == 0; i++)
+	{
+		const RowEntry *entry = &ask->rows.row[i].entry;
+
+		if ((!row_frontier_covers(&ask->claim, entry->stamp) && !row_frontier_covers(&self->frontier, entry->stamp)) ||
+			(!row_frontier_covers(&ask->claim, entry->birth) && !row_frontier_covers(&self->frontier, entry->birth)))
+			self->loose_ms = self->now.tick_ms > 0 ? self->now.tick_ms : 1;
+	}
+}
+
 /* Hand over the rows that are here, each of which is whole. */
 static void
 work(Replica *self, bool with_claim)
@@ -409,6 +425,7 @@ work(Replica *self, bool with_claim)
 		ask_abandon(self, ASK_AGAIN_MS);
 		return;
 	}
+	look_for_loose(self);
 	self->ask_job = job.id;
 	ask->work = ask->rows;
 	memset(&ask->rows, 0, sizeof ask->rows);
@@ -547,6 +564,7 @@ claimed(Replica *self)
 	/* our own tickets went on meanwhile */
 	if (!row_frontier_join(&self->frontier, &self->job_frontier) || !row_frontier_join(&self->floor, &self->job_floor))
 	{
+		ask->phase = ASK_APPLYING;
 		ask_abandon(self, ASK_AGAIN_MS);
 		return;
 	}

@@ -195,7 +195,8 @@ extern void replica_log(Replica *self, const char *format,...) __attribute__((fo
 
 /* Begin a frame to a member: who has not met all incarnations yet is introduced to them first. */
 extern void replica_write(Replica *self, RowWriter *w, const KadId *to, RowWireType type, bool response, uint64_t request);
-extern void replica_send(Replica *self, RowWriter *w, const KadId *to);
+/* True: it is on its way. */
+extern bool replica_send(Replica *self, RowWriter *w, const KadId *to);
 extern void replica_stop(Replica *self, const KadId *to, uint64_t request, bool response, RowWireCode code);
 
 /* A decoded frontier in our numbers; false: it names an incarnation that we have not met, or there is no memory. */

@@ -80,7 +80,7 @@ typedef enum RowDecision
 	ROW_TAKE_OVER,				/* it wins over a write that its sender had not seen: that one is a conflict */
 	ROW_KEEP,					/* what is here wins */
 	ROW_KEEP_OVER,				/* what is here wins, and whoever wrote it had not seen this: a conflict */
-	ROW_SAME,					/* the same version: its stamp is taken where ours is not covered */
+	ROW_SAME,					/* the same version: its stamps are taken where our stamp or birth is not covered */
 	ROW_LATE,					/* deleted here and the tombstone collected: discard */
 	ROW_NEEDS_VECTOR			/* it came without a vector, and the one here is another: fetch it whole */
 } RowDecision;

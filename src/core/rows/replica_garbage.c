@@ -74,8 +74,10 @@ collect(Replica *self)
 	job.kind = ROW_JOB_COLLECT;
 	job.below = &self->side_below;
 	job.floor = &self->side_floor;
+	/* a floor that covers tickets of ours which no frontier on disk covers would be above us for ever after a crash */
+	job.frontier = &self->side_frontier;
 	if (acknowledged(self, &self->side_below) && row_frontier_copy(&self->side_floor, &self->floor) &&
-		row_frontier_join(&self->side_floor, &self->side_below))
+		row_frontier_join(&self->side_floor, &self->side_below) && row_frontier_copy(&self->side_frontier, &self->frontier))
 		submit(self, &job);
 }
 

@@ -337,7 +337,9 @@ ask_data(Replica *self, ReplicaPeer *from, const RowMessage *message, const uint
 			compare_ranges(self, message);
 		return;
 	}
-	if (message->sequence != ask->sequence || ask->all_here || !take_rows(self, frame, len))
+	/* of a comparison rows come when they are asked for */
+	if ((ask->mode == ROW_MODE_COMPARE && ask->phase != ASK_FETCHING) || message->sequence != ask->sequence ||
+		ask->all_here || !take_rows(self, frame, len))
 	{
 		replica_stop(self, &ask->to, ask->request, false, ROW_CODE_MALFORMED);
 		ask_abandon(self, ASK_AGAIN_MS);

@@ -14,16 +14,15 @@ const HttpSurface *const http_surfaces[NSURFACES] = {
 	[SURFACE_ADMIN] = &admin_surface
 };
 
-/* The longest prefix wins, and a prefix ends where a segment of the path does. */
 const HttpSurface *
-surface_find(SurfacePort port, const char *path, size_t len)
+surface_choose(const HttpSurface *const *surfaces, int n_surfaces, SurfacePort port, const char *path, size_t len)
 {
 	const HttpSurface *best = NULL;
 	size_t		best_len = 0;
 
-	for (int i = 0; i < NSURFACES; i++)
+	for (int i = 0; i < n_surfaces; i++)
 	{
-		const HttpSurface *surface = http_surfaces[i];
+		const HttpSurface *surface = surfaces[i];
 		size_t		n = strlen(surface->prefix);
 
 		if (surface->port != port || n > len || memcmp(path, surface->prefix, n) != 0 ||
@@ -36,6 +35,12 @@ surface_find(SurfacePort port, const char *path, size_t len)
 		}
 	}
 	return best;
+}
+
+const HttpSurface *
+surface_find(SurfacePort port, const char *path, size_t len)
+{
+	return surface_choose(http_surfaces, NSURFACES, port, path, len);
 }
 
 const HttpSurface *

@@ -70,7 +70,15 @@ typedef struct HttpSurface
 /* In the order of SurfaceId. */
 extern const HttpSurface *const http_surfaces[NSURFACES];
 
-/* The surface of a port that has this path, of len bytes without the query. */
+/*
+ * Of these surfaces the one of a port that has this path, of len bytes without the query:
+ * the longest prefix wins, and a prefix ends where a segment of the path does.  NULL
+ * when there is none.
+ */
+extern const HttpSurface *surface_choose(const HttpSurface *const *surfaces, int n_surfaces, SurfacePort port,
+										 const char *path, size_t len);
+
+/* The same of all surfaces. */
 extern const HttpSurface *surface_find(SurfacePort port, const char *path, size_t len);
 
 /* The surface of a port whose prefix is "". */

@@ -420,6 +420,52 @@ is_out_of_range(int bits, int dc, const float *q)
 	return total * ((1 << bits) - 1) / 2 > FLT_MAX / 4;
 }
 
+/* What code_scan() has to find: the entries of the table that the slots' nibbles choose, by planes. */
+static void
+exact_sums(const CodeQuery *query, const uint8_t *block, uint32_t sums[CODE_SLOTS])
+{
+	for (int slot = 0; slot < CODE_SLOTS; slot++)
+	{
+		sums[slot] = 0;
+		for (int p = 0; p < query->bits; p++)
+			for (int g = 0; g < query->dc / 4; g++)
+				sums[slot] += (uint32_t) query->table[16 * g + nibble_at(block, query->dc, slot, p, g)] << p;
+	}
+}
+
+/* Estimates are those of the exact sums, and those below the limit are told; a query without a scale stands for 0. */
+static void
+check_estimates(const CodeQuery *query, const uint8_t *block, const float *q, bool is_zero, const uint32_t *sums,
+				const bfloat16 *stored_add, const bfloat16 *stored_mul, bool *right_below, bool *near)
+{
+	float		est[CODE_SLOTS];
+	float		limit = 3 + bfloat16_to_float(stored_add[7]);
+	uint32_t	below;
+
+	/* not a factor more is read than a block has, nor one less written */
+	memset(est, 0xFF, sizeof est);
+	below = code_estimate(query, block, 3, guarded_copy(guard_u, true, stored_add, sizeof(bfloat16) * CODE_SLOTS),
+						  guarded_copy(guard_f, true, stored_mul, sizeof(bfloat16) * CODE_SLOTS), limit, est);
+	for (int slot = 0; slot < CODE_SLOTS; slot++)
+	{
+		float		f_add = bfloat16_to_float(stored_add[slot]);
+		float		f_mul = bfloat16_to_float(stored_mul[slot]);
+		double		sum = (double) query->delta * sums[slot] + query->base;
+		double		size = (double) query->delta * sums[slot] + fabs(query->base);
+		double		dot = code_dot(block, query->bits, query->dc, slot, q);
+		double		right = 3 + f_add + f_mul * sum;
+		double		slack = 1e-6 * (4 + fabs(f_add) + fabs(f_mul) * size);
+
+		*near &= !isnan(est[slot]);
+		*right_below &= (below >> slot & 1) == (est[slot] < limit);
+		if (fabs(right) < FLT_MAX)
+			*near &= fabs(est[slot] - right) <= slack;
+		if (query->delta == 0 && !is_zero)
+			continue;
+		*near &= fabs(sum - dot) <= 0.51 * query->delta * (query->dc / 4) * ((1 << query->bits) - 1) + 1e-6 * size;
+	}
+}
+
 static void
 test_scan(void)
 {
@@ -442,8 +488,6 @@ test_scan(void)
 				uint8_t    *levels[CODE_SLOTS];
 				uint8_t    *block = guarded_at_end(guard_block, bytes);
 				uint32_t	expected[CODE_SLOTS] = {0};
-				float		f_add[CODE_SLOTS];
-				float		f_mul[CODE_SLOTS];
 				bfloat16	stored_add[CODE_SLOTS];
 				bfloat16	stored_mul[CODE_SLOTS];
 				CodeQuery	first;
@@ -461,8 +505,6 @@ test_scan(void)
 					code_store(block, bits, dc, slot, levels[slot]);
 					stored_add[slot] = bfloat16_from_float((float) random_normal());
 					stored_mul[slot] = bfloat16_from_float((float) random_normal());
-					f_add[slot] = bfloat16_to_float(stored_add[slot]);
-					f_mul[slot] = bfloat16_to_float(stored_mul[slot]);
 				}
 				memset(&first, 0, sizeof first);
 				FOR_EACH_LEVEL(level)
@@ -470,9 +512,6 @@ test_scan(void)
 					float	   *q = guarded_copy(guard_c, true, q0, sizeof(float) * dim);
 					CodeQuery	query;
 					uint32_t	acc[CODE_SLOTS];
-					float		est[CODE_SLOTS];
-					float		limit = 3 + f_add[7];
-					uint32_t	below;
 
 					memset(table, 0xFF, (table_bytes + 63) / 64 * 64);
 					code_query_init(&query, bits, dc, q, table);
@@ -485,14 +524,7 @@ test_scan(void)
 						else
 							right_table &= kind >= QUERY_ZERO || is_out_of_range(bits, dc, q);
 						right_table &= !!isfinite(query.base) && (query.delta > 0 || query.base == 0);
-						for (int slot = 0; slot < CODE_SLOTS; slot++)
-						{
-							for (int p = 0; p < bits; p++)
-							{
-								for (int g = 0; g < dc / 4; g++)
-									expected[slot] += (uint32_t) table[16 * g + nibble_at(block, dc, slot, p, g)] << p;
-							}
-						}
+						exact_sums(&query, block, expected);
 					}
 					same_query &= memcmp(first_table, table, table_bytes) == 0 &&
 						query.delta == first.delta && query.bits == bits && query.dc == dc &&
@@ -502,27 +534,8 @@ test_scan(void)
 
 					code_scan(&query, block, acc);
 					right_sums &= memcmp(acc, expected, sizeof acc) == 0;
-
-					/* not a factor more is read than a block has, nor one less written */
-					memset(est, 0xFF, sizeof est);
-					below = code_estimate(&query, block, 3, guarded_copy(guard_u, true, stored_add, sizeof stored_add),
-										  guarded_copy(guard_f, true, stored_mul, sizeof stored_mul), limit, est);
-					for (int slot = 0; slot < CODE_SLOTS; slot++)
-					{
-						double		sum = (double) query.delta * expected[slot] + query.base;
-						double		size = (double) query.delta * expected[slot] + fabs(query.base);
-						double		dot = code_dot(block, bits, dc, slot, q);
-						double		right = 3 + f_add[slot] + f_mul[slot] * sum;
-						double		slack = 1e-6 * (4 + fabs(f_add[slot]) + fabs(f_mul[slot]) * size);
-
-						near &= !isnan(est[slot]);
-						right_below &= (below >> slot & 1) == (est[slot] < limit);
-						if (fabs(right) < FLT_MAX)
-							near &= fabs(est[slot] - right) <= slack;
-						if (query.delta == 0 && kind != QUERY_ZERO)
-							continue;
-						near &= fabs(sum - dot) <= 0.51 * query.delta * (dc / 4) * ((1 << bits) - 1) + 1e-6 * size;
-					}
+					check_estimates(&query, block, q, kind == QUERY_ZERO, expected, stored_add, stored_mul,
+									&right_below, &near);
 				}
 				for (int slot = 0; slot < CODE_SLOTS; slot++)
 					free(levels[slot]);
@@ -537,6 +550,30 @@ test_scan(void)
 			   bits, query_names[kind]);
 		}
 	}
+}
+
+/*
+ * The exact value that is estimated, what of it the estimate is given (q and c alone),
+ * and the lengths |r| |q - c| that its error grows with.
+ */
+static void
+exact_value(CodeMetric metric, int D, const float *y, const float *c, const float *q, double *truth, double *own,
+			double *lengths)
+{
+	double		rr = 0;
+	double		qq = 0;
+
+	*truth = *own = 0;
+	for (int i = 0; i < D; i++)
+	{
+		rr += ((double) y[i] - c[i]) * ((double) y[i] - c[i]);
+		qq += ((double) q[i] - c[i]) * ((double) q[i] - c[i]);
+		*truth += metric == CODE_L2 ? ((double) q[i] - y[i]) * ((double) q[i] - y[i])
+			: -(double) q[i] * y[i];
+		*own += metric == CODE_L2 ? ((double) q[i] - c[i]) * ((double) q[i] - c[i])
+			: -(double) q[i] * c[i];
+	}
+	*lengths = sqrt(rr * qq);
 }
 
 /*
@@ -599,10 +636,9 @@ test_unbiased(void)
 				float		est[CODE_SLOTS];
 				int			slot = trial % CODE_SLOTS;
 				CodeQuery	query;
-				double		rr = 0;
-				double		qq = 0;
-				double		truth = 0;
-				double		own = 0;
+				double		truth;
+				double		own;
+				double		lengths;
 				double		error;
 
 				for (int which = 0; which < 3; which++)
@@ -617,17 +653,9 @@ test_unbiased(void)
 				f_mul[slot] = bfloat16_from_float(mul);
 				code_store(block, bits, dc, slot, u);
 				code_query_init(&query, bits, dc, q, table);
-				for (int i = 0; i < D; i++)
-				{
-					rr += ((double) y[i] - c[i]) * ((double) y[i] - c[i]);
-					qq += ((double) q[i] - c[i]) * ((double) q[i] - c[i]);
-					truth += metric == CODE_L2 ? ((double) q[i] - y[i]) * ((double) q[i] - y[i])
-						: -(double) q[i] * y[i];
-					own += metric == CODE_L2 ? ((double) q[i] - c[i]) * ((double) q[i] - c[i])
-						: -(double) q[i] * c[i];
-				}
+				exact_value(metric, D, y, c, q, &truth, &own, &lengths);
 				code_estimate(&query, block, (float) own, f_add, f_mul, 0, est);
-				error = (est[slot] - truth) / sqrt(rr * qq / dc) / (metric == CODE_L2 ? 2 : 1);
+				error = (est[slot] - truth) / (lengths / sqrt(dc)) / (metric == CODE_L2 ? 2 : 1);
 				sum += error;
 				squares += error * error;
 			}

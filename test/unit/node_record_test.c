@@ -190,16 +190,120 @@ test_addresses(void)
 	ok(net_address_subnet(&a) != net_address_subnet(&b), "no IPv6 subnet equals an IPv4 one");
 }
 
+/* A good record with one thing changed, most of them signed anew; and how long it is good by other clocks. */
+static void
+records_refused(const Key *key, const NodeRecordFields *fields, const uint8_t *bytes, size_t len)
+{
+	Key			other = new_key();
+	uint8_t		changed[NODE_RECORD_MAX + 64];
+
+	memcpy(changed, bytes, len);
+	crypto.sign(NULL, other.secret, changed, len - 64, changed + len - 64);
+	ok(take(changed, len) == DECODE_SIGNATURE, "another key's signature is refused");
+
+	memcpy(changed, bytes, len);
+	changed[3] = '2';
+	resign(key, changed, len);
+	ok(take(changed, len) == DECODE_MAGIC, "another kind of thing is refused");
+	memcpy(changed, bytes, len);
+	changed[4] = 1;
+	resign(key, changed, len);
+	ok(take(changed, len) == DECODE_FLAGS, "reserved flags are refused");
+
+	memcpy(changed, bytes, len);
+	memcpy(changed + 104 + 18, changed + 104, 18);
+	resign(key, changed, len);
+	ok(take(changed, len) == DECODE_VALUE, "an address twice is refused");
+	memcpy(changed, bytes, len);
+	memset(changed + 104, 0, 18);
+	resign(key, changed, len);
+	ok(take(changed, len) == DECODE_VALUE, "an address that cannot be reached is refused");
+	memcpy(changed, bytes, len);
+	changed[5] = 0;
+	memmove(changed + 104, changed + len - 64, 64);
+	resign(key, changed, 104 + 64);
+	ok(take(changed, 104 + 64) == DECODE_VALUE, "no address is refused");
+	memcpy(changed, bytes, len);
+	changed[5] = 5;
+	ok(take(changed, len) == DECODE_VALUE, "five addresses are refused");
+	memcpy(changed, bytes, len);
+	memset(changed + 88, 0xFF, 8);
+	resign(key, changed, len);
+	ok(take(changed, len) == DECODE_VALUE, "an expiry beyond all clocks is refused");
+	memset(changed + 88, 0, 8);
+	resign(key, changed, len);
+	ok(take(changed, len) == DECODE_VALUE, "no expiry is refused");
+
+	memcpy(changed, bytes, len);
+	changed[72] ^= 1;
+	resign(key, changed, len);
+	ok(take(changed, len) == DECODE_NETWORK, "another network's record is refused");
+
+	ok(take_at(bytes, len, fields->expires_ms + SKEW - 1) == DECODE_OK, "a clock that is ahead within the skew still takes it");
+	ok(take_at(bytes, len, fields->expires_ms + SKEW) == DECODE_EXPIRED, "then it has expired");
+	ok(take_at(bytes, len, fields->expires_ms - NODE_RECORD_LIFE_MS - SKEW) == DECODE_OK, "a clock that is behind within the skew takes it");
+	ok(take_at(bytes, len, fields->expires_ms - NODE_RECORD_LIFE_MS - SKEW - 1) == DECODE_FUTURE,
+	   "a life that is too long is refused");
+}
+
+/* Extensions: written by hand, as a later version would. */
+static void
+records_extended(const Key *key, const uint8_t *bytes, size_t len)
+{
+	uint8_t		changed[NODE_RECORD_MAX + 64];
+
+	for (int critical = 0; critical < 2; critical++)
+	{
+		ByteWriter	w = {changed + len - 64, 32, false};
+
+		memcpy(changed, bytes, len);
+		wire_put_item(&w, critical ? WIRE_CRITICAL | 9 : 9, "later", 5);
+		changed[6] = 11;
+		resign(key, changed, len + 11);
+		ok(take(changed, len + 11) == (critical ? DECODE_CRITICAL : DECODE_OK),
+		   "an unknown extension is %s", critical ? "refused when it is critical" : "skipped");
+	}
+	changed[6] = 10;
+	resign(key, changed, len + 10);
+	ok(take(changed, len + 10) == DECODE_TRUNCATED, "an extension that is cut short is refused");
+	{
+		ByteWriter	w = {changed + len - 64, 32, false};
+
+		memcpy(changed, bytes, len);
+		wire_put_item(&w, 9, NULL, 0);
+		wire_put_item(&w, 8, NULL, 0);
+		changed[6] = 12;
+		resign(key, changed, len + 12);
+		ok(take(changed, len + 12) == DECODE_ORDER, "extensions out of order are refused");
+	}
+}
+
+static void
+records_unwritten(const Key *key, NodeRecordFields fields)
+{
+	uint8_t		bytes[NODE_RECORD_MAX];
+	size_t		len;
+
+	fields.n_addresses = 0;
+	ok(node_record_sign(&crypto, key->secret, &fields, bytes, &len) == DECODE_VALUE, "no record without an address is written");
+	fields.n_addresses = 1;
+	fields.addresses[0].port = 0;
+	ok(node_record_sign(&crypto, key->secret, &fields, bytes, &len) == DECODE_VALUE, "nor one with an address that cannot be reached");
+	fields.addresses[0].port = 7777;
+	fields.expires_ms = INT64_MAX;
+	ok(node_record_sign(&crypto, key->secret, &fields, bytes, &len) == DECODE_VALUE, "nor one that expires beyond all clocks");
+}
+
 static void
 test_records(void)
 {
 	Key			key = new_key();
-	Key			other = new_key();
 	NodeRecordFields fields = new_fields(net_address_v4(8, 8, 8, 8, 7777));
 	NodeRecord *record;
 	NodeRecord *again;
 	uint8_t		bytes[NODE_RECORD_MAX + 1];
 	uint8_t		changed[NODE_RECORD_MAX + 64];
+	DecodeStatus status;
 	size_t		len;
 	size_t		least;
 	int			wrong = 0;
@@ -211,8 +315,8 @@ test_records(void)
 	fields.addresses[3] = (NetAddress) {{0x20, 1, [15] = 7}, 65535};
 	fields.capabilities = UINT64_C(0x8000000000000001);
 	fields.seq = UINT64_MAX;
-	ok(node_record_sign(&crypto, key.secret, &fields, bytes, &len) == DECODE_OK && len == 104 + 4 * 18 + 64,
-	   "a record is written, %zu bytes", len);
+	status = node_record_sign(&crypto, key.secret, &fields, bytes, &len);
+	ok(status == DECODE_OK && len == 104 + 4 * 18 + 64, "a record is written, %zu bytes", len);
 	ok(record_pool_take(&pool, bytes, len, NOW, &record) == DECODE_OK, "and read");
 	ok(record->seq == fields.seq && record->capabilities == fields.capabilities &&
 	   record->expires_ms == fields.expires_ms && record->network == network && record->n_addresses == 4 &&
@@ -243,90 +347,11 @@ test_records(void)
 		}
 	ok(wrong == 0, "no bit can be changed without being noticed");
 
-	memcpy(changed, bytes, len);
-	crypto.sign(NULL, other.secret, changed, len - 64, changed + len - 64);
-	ok(take(changed, len) == DECODE_SIGNATURE, "another key's signature is refused");
-
-	memcpy(changed, bytes, len);
-	changed[3] = '2';
-	resign(&key, changed, len);
-	ok(take(changed, len) == DECODE_MAGIC, "another kind of thing is refused");
-	memcpy(changed, bytes, len);
-	changed[4] = 1;
-	resign(&key, changed, len);
-	ok(take(changed, len) == DECODE_FLAGS, "reserved flags are refused");
-
-	memcpy(changed, bytes, len);
-	memcpy(changed + 104 + 18, changed + 104, 18);
-	resign(&key, changed, len);
-	ok(take(changed, len) == DECODE_VALUE, "an address twice is refused");
-	memcpy(changed, bytes, len);
-	memset(changed + 104, 0, 18);
-	resign(&key, changed, len);
-	ok(take(changed, len) == DECODE_VALUE, "an address that cannot be reached is refused");
-	memcpy(changed, bytes, len);
-	changed[5] = 0;
-	memmove(changed + 104, changed + len - 64, 64);
-	resign(&key, changed, 104 + 64);
-	ok(take(changed, 104 + 64) == DECODE_VALUE, "no address is refused");
-	memcpy(changed, bytes, len);
-	changed[5] = 5;
-	ok(take(changed, len) == DECODE_VALUE, "five addresses are refused");
-	memcpy(changed, bytes, len);
-	memset(changed + 88, 0xFF, 8);
-	resign(&key, changed, len);
-	ok(take(changed, len) == DECODE_VALUE, "an expiry beyond all clocks is refused");
-	memset(changed + 88, 0, 8);
-	resign(&key, changed, len);
-	ok(take(changed, len) == DECODE_VALUE, "no expiry is refused");
-
-	memcpy(changed, bytes, len);
-	changed[72] ^= 1;
-	resign(&key, changed, len);
-	ok(take(changed, len) == DECODE_NETWORK, "another network's record is refused");
-
-	ok(take_at(bytes, len, fields.expires_ms + SKEW - 1) == DECODE_OK, "a clock that is ahead within the skew still takes it");
-	ok(take_at(bytes, len, fields.expires_ms + SKEW) == DECODE_EXPIRED, "then it has expired");
-	ok(take_at(bytes, len, fields.expires_ms - NODE_RECORD_LIFE_MS - SKEW) == DECODE_OK, "a clock that is behind within the skew takes it");
-	ok(take_at(bytes, len, fields.expires_ms - NODE_RECORD_LIFE_MS - SKEW - 1) == DECODE_FUTURE,
-	   "a life that is too long is refused");
-
-	/* extensions: written by hand, as a later version would */
-	for (int critical = 0; critical < 2; critical++)
-	{
-		ByteWriter	w = {changed + len - 64, 32, false};
-
-		memcpy(changed, bytes, len);
-		wire_put_item(&w, critical ? WIRE_CRITICAL | 9 : 9, "later", 5);
-		changed[6] = 11;
-		resign(&key, changed, len + 11);
-		ok(take(changed, len + 11) == (critical ? DECODE_CRITICAL : DECODE_OK),
-		   "an unknown extension is %s", critical ? "refused when it is critical" : "skipped");
-	}
-	changed[6] = 10;
-	resign(&key, changed, len + 10);
-	ok(take(changed, len + 10) == DECODE_TRUNCATED, "an extension that is cut short is refused");
-	{
-		ByteWriter	w = {changed + len - 64, 32, false};
-
-		memcpy(changed, bytes, len);
-		wire_put_item(&w, 9, NULL, 0);
-		wire_put_item(&w, 8, NULL, 0);
-		changed[6] = 12;
-		resign(&key, changed, len + 12);
-		ok(take(changed, len + 12) == DECODE_ORDER, "extensions out of order are refused");
-	}
+	records_refused(&key, &fields, bytes, len);
+	records_extended(&key, bytes, len);
 	record_pool_release(&pool, record);
 	ok(pool.n == 0, "the last reference frees a record");
-
-	fields.n_addresses = 0;
-	ok(node_record_sign(&crypto, key.secret, &fields, bytes, &len) == DECODE_VALUE, "no record without an address is written");
-	fields.n_addresses = 1;
-	fields.addresses[0].port = 0;
-	ok(node_record_sign(&crypto, key.secret, &fields, bytes, &len) == DECODE_VALUE, "nor one with an address that cannot be reached");
-	fields.addresses[0].port = 7777;
-	fields.expires_ms = INT64_MAX;
-	ok(node_record_sign(&crypto, key.secret, &fields, bytes, &len) == DECODE_VALUE, "nor one that expires beyond all clocks");
+	records_unwritten(&key, fields);
 }
 
 static void

@@ -18,7 +18,8 @@ CPPFLAGS = -D_GNU_SOURCE -DCORE_ASSERTIONS -I$(top)/src -I$(top)/test/unit -I. -
 # files, $(call objects_of,http/json http/route).
 objects_of = $(patsubst %,$(BIN)/src/%.o,$(1))
 objects = $(call objects_of,$(patsubst $(top)/src/%.c,%,$(sort $(foreach d,$(1),$(wildcard $(top)/src/$(d)/*.c)))))
-# The whole core: a program is linked with what it calls of it.
+# The whole core: a program is linked with what it calls of it.  Of two functions of
+# one name it would be linked with either.
 core := $(BIN)/core.a
 
 all:
@@ -26,6 +27,8 @@ all:
 $(core): $(call objects,core core/*)
 	rm -f $@
 	$(AR) crs $@ $^
+	@twice=$$(nm -g --defined-only $@ | sed -n 's/.* [BDRT] //p' | sort | uniq -d); \
+		[ -z "$$twice" ] || { echo "$@: error: defined twice:" $$twice; rm -f $@; exit 1; }
 
 $(BIN)/src/%.o: $(top)/src/%.c $(BIN)/flags
 	@mkdir -p $(@D)

@@ -81,7 +81,7 @@ compare_end(Node *self, NodeGroup *g)
 }
 
 void
-compare_begin(Node *self, NodeGroup *g)
+compare_start(Node *self, NodeGroup *g)
 {
 	NodePeer   *chosen = NULL;
 	uint64_t	seen = 0;

@@ -19,7 +19,7 @@ extern NodeStatus compare_sign(Node *self, NodeGroup *g, const uint8_t *secret, 
 extern int	compare_take(Node *self, NodeGroup *g, NodePeer *from, const uint8_t *const *statements, int n);
 
 /* Compare with a member that is connected; the end of that. */
-extern void compare_begin(Node *self, NodeGroup *g);
+extern void compare_start(Node *self, NodeGroup *g);
 extern void compare_end(Node *self, NodeGroup *g);
 
 /* GRANTS came, or the answer to ours. */

@@ -173,7 +173,7 @@ group_tick(Node *self)
 		if (!g->compare.active && tick >= g->compare_ms)
 		{
 			if (g->role != GRANT_NOBODY || g->leaving)
-				compare_begin(self, g);
+				compare_start(self, g);
 			else
 				g->compare_ms = tick + COMPARE_MS;
 			group_refresh(self, g);

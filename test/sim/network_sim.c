@@ -541,70 +541,87 @@ option(const char *arg, const char *name)
 	return strncmp(arg, name, len) == 0 && arg[len] == '=' ? arg + len + 1 : NULL;
 }
 
-int
-main(int argc, char **argv)
+/* What the command line asks for, and how long each part takes for so many nodes. */
+typedef struct Options
 {
-	uint64_t	seed = getenv("TEST_SEED") ? strtoull(getenv("TEST_SEED"), NULL, 0) : 1;
-	const char *parts = NULL;
-	bool		fill;
-	int			form = -1;
-	int			churn_minutes = -1;
+	uint64_t	seed;
+	const char *parts;			/* NULL: all */
+	int			form;			/* 1: tables are filled, 0: all join, -1: as their number suits */
+	int			churn_minutes;
+	bool		whole;			/* parts are long however many nodes there are */
 	bool		large;
-	bool		whole = false;
 	int64_t		settle_ms;
 	int64_t		idle_ms;
 	int64_t		apart_ms;
 	int64_t		heal_ms;
+} Options;
+
+static bool
+read_options(int argc, char **argv, Options *self)
+{
+	const char *value;
+
+	*self = (Options) {.form = -1, .churn_minutes = -1};
+	self->seed = getenv("TEST_SEED") ? strtoull(getenv("TEST_SEED"), NULL, 0) : 1;
+	for (int i = 1; i < argc; i++)
+	{
+		if ((value = option(argv[i], "--nodes")) != NULL)
+			nodes = atoi(value);
+		else if ((value = option(argv[i], "--seed")) != NULL)
+			self->seed = strtoull(value, NULL, 0);
+		else if ((value = option(argv[i], "--parts")) != NULL)
+			self->parts = value;
+		else if ((value = option(argv[i], "--form")) != NULL)
+			self->form = strcmp(value, "fill") == 0;
+		else if ((value = option(argv[i], "--churn-minutes")) != NULL)
+			self->churn_minutes = atoi(value);
+		else if (strcmp(argv[i], "--long") == 0)
+			self->whole = true;
+		else
+		{
+			fprintf(stderr, "unknown option %s\n", argv[i]);
+			return false;
+		}
+	}
+	self->large = nodes > 20000;
+	/* a minute of 100,000 nodes takes one of CPU, of partition and churn more */
+	if (self->churn_minutes < 0)
+		self->churn_minutes = self->large && !self->whole ? 4 : 20;
+	self->settle_ms = (self->large ? 1 : 3) * WORLD_MINUTE;
+	self->idle_ms = (self->large ? 1 : 10) * WORLD_MINUTE;
+	self->apart_ms = (self->large && !self->whole ? 4 : 15) * WORLD_MINUTE;
+	self->heal_ms = (self->large && !self->whole ? 4 : 11) * WORLD_MINUTE;
+	return true;
+}
+
+int
+main(int argc, char **argv)
+{
+	Options		options;
+	bool		fill;
 	int			joiners;
 	double		table;
 	int			least;
 	uint64_t	before;
 	int64_t		began;
 	struct rusage usage;
-	const char *value;
 
-	for (int i = 1; i < argc; i++)
-	{
-		if ((value = option(argv[i], "--nodes")) != NULL)
-			nodes = atoi(value);
-		else if ((value = option(argv[i], "--seed")) != NULL)
-			seed = strtoull(value, NULL, 0);
-		else if ((value = option(argv[i], "--parts")) != NULL)
-			parts = value;
-		else if ((value = option(argv[i], "--form")) != NULL)
-			form = strcmp(value, "fill") == 0;
-		else if ((value = option(argv[i], "--churn-minutes")) != NULL)
-			churn_minutes = atoi(value);
-		else if (strcmp(argv[i], "--long") == 0)
-			whole = true;
-		else
-		{
-			fprintf(stderr, "unknown option %s\n", argv[i]);
-			return 2;
-		}
-	}
-	large = nodes > 20000;
-	fill = form < 0 ? large : form;
-	/* a minute of 100,000 nodes takes one of CPU, of partition and churn more */
-	if (churn_minutes < 0)
-		churn_minutes = large && !whole ? 4 : 20;
-	settle_ms = (large ? 1 : 3) * WORLD_MINUTE;
-	idle_ms = (large ? 1 : 10) * WORLD_MINUTE;
-	apart_ms = (large && !whole ? 4 : 15) * WORLD_MINUTE;
-	heal_ms = (large && !whole ? 4 : 11) * WORLD_MINUTE;
+	if (!read_options(argc, argv, &options))
+		return 2;
+	fill = options.form < 0 ? options.large : options.form;
 	ideal = find_expected();
-	diag("%d nodes, seed %" PRIu64 " (--seed or TEST_SEED sets another)", nodes, seed);
+	diag("%d nodes, seed %" PRIu64 " (--seed or TEST_SEED sets another)", nodes, options.seed);
 	diag("signatures: %s; messages that go through their bytes: %s", nodes <= 1000 ? "Ed25519" : "a cheap hash",
 		 nodes <= 1000 ? "one in 8" : "one in 64");
-	if (wants(parts, "replay"))
-		replay(seed);
-	if (wants(parts, "ideal"))
-		with_ideal_tables(seed);
-	if (parts != NULL && !wants(parts, "rest") && !wants(parts, "dead") && !wants(parts, "liars") &&
-		!wants(parts, "partition") && !wants(parts, "churn"))
+	if (wants(options.parts, "replay"))
+		replay(options.seed);
+	if (wants(options.parts, "ideal"))
+		with_ideal_tables(options.seed);
+	if (options.parts != NULL && !wants(options.parts, "rest") && !wants(options.parts, "dead") && !wants(options.parts, "liars") &&
+		!wants(options.parts, "partition") && !wants(options.parts, "churn"))
 		return tap_done();
-	world = world_new(seed, nodes <= 1000, nodes <= 1000 ? 8 : 64,
-					  nodes * (2 + churn_minutes / 8) + 1000);
+	world = world_new(options.seed, nodes <= 1000, nodes <= 1000 ? 8 : 64,
+					  nodes * (2 + options.churn_minutes / 8) + 1000);
 	world->done = lookup_done;
 
 	joiners = fill ? (nodes > 1000 ? 1000 : nodes) : nodes;
@@ -623,31 +640,31 @@ main(int argc, char **argv)
 	ok(count_not_joined() == 0, "every node has joined");
 	hold_collections();
 	/* one refresh from everybody's first lookups on; ideal tables need none */
-	world_run(world, large ? settle_ms : 11 * WORLD_MINUTE);
+	world_run(world, options.large ? options.settle_ms : 11 * WORLD_MINUTE);
 	before = world->messages;
-	world_run(world, idle_ms);
+	world_run(world, options.idle_ms);
 	table_sizes(&table, &least);
 	diag("idle: %.2f messages a second and node; %.1f kB a node, records apart; %.0f bytes a record",
-		 (double) (world->messages - before) / world->n_up / (double) idle_ms * 1000,
+		 (double) (world->messages - before) / world->n_up / (double) options.idle_ms * 1000,
 		 (double) world_node_bytes(world) / world->n_up / 1e3, (double) world_record_bytes(world) / world->n_up);
 	print_head();
 
-	if (wants(parts, "rest"))
+	if (wants(options.parts, "rest"))
 		at_rest();
-	if (wants(parts, "dead"))
+	if (wants(options.parts, "dead"))
 	{
 		with_dead(0.1);
-		world_run(world, settle_ms);
+		world_run(world, options.settle_ms);
 		with_dead(0.3);
-		world_run(world, settle_ms);
+		world_run(world, options.settle_ms);
 	}
-	if (wants(parts, "liars"))
+	if (wants(options.parts, "liars"))
 		for (int share = 10; share <= 30; share += 10)
-			with_liars(share / 100.0, settle_ms);
-	if (wants(parts, "partition"))
-		after_partition(apart_ms, heal_ms);
-	if (wants(parts, "churn"))
-		under_churn(churn_minutes);
+			with_liars(share / 100.0, options.settle_ms);
+	if (wants(options.parts, "partition"))
+		after_partition(options.apart_ms, options.heal_ms);
+	if (wants(options.parts, "churn"))
+		under_churn(options.churn_minutes);
 
 	ok(world->clones == 0, "no node takes another for its copy");
 	ok(world->coded > 0 && world->coded_wrong == 0, "%" PRIu64 " messages came out of their bytes as they went in, %.0f bytes each",

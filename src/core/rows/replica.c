@@ -429,6 +429,12 @@ replica_wire_row(const Replica *self, const Row *in, RowWireRow *out)
 }
 
 bool
+replica_collects_above(const Replica *self, const RowFrontier *frontier)
+{
+	return self->side_job != 0 && self->side_kind == ROW_JOB_COLLECT && !row_frontier_includes(frontier, &self->side_floor);
+}
+
+bool
 replica_stale(const Replica *self)
 {
 	if (!replica_holds(self, ROW_RULE_STALE_WAITS))
@@ -597,7 +603,8 @@ what_to_ask(const Replica *self, const ReplicaPeer *peer)
 	if (peer->busy || row_frontier_includes(&self->frontier, &peer->have))
 		return 0;
 	/* it is below our floor: first it compares, and then sends */
-	if (replica_holds(self, ROW_RULE_STALE_WAITS) && !row_frontier_includes(&peer->have, &self->floor))
+	if (replica_holds(self, ROW_RULE_STALE_WAITS) &&
+		(!row_frontier_includes(&peer->have, &self->floor) || replica_collects_above(self, &peer->have)))
 		return 0;
 	return ROW_MODE_CHANGES;
 }

@@ -259,7 +259,7 @@ ask_abandon(Replica *self, int64_t again_ms)
 	ReplicaPeer *peer;
 
 	/* what is being kept needs nobody any more */
-	if (self->ask.phase == ASK_NOTHING || self->ask.phase == ASK_CLAIMING)
+	if (self->ask.phase == ASK_NOTHING || (self->ask.phase == ASK_CLAIMING && self->ask_job != 0))
 		return;
 	peer = replica_peer(self, &self->ask.to);
 	if (peer != NULL)
@@ -566,7 +566,6 @@ claimed(Replica *self)
 	/* our own tickets went on meanwhile */
 	if (!row_frontier_join(&self->frontier, &self->job_frontier) || !row_frontier_join(&self->floor, &self->job_floor))
 	{
-		ask->phase = ASK_APPLYING;
 		ask_abandon(self, ASK_AGAIN_MS);
 		return;
 	}

@@ -207,6 +207,9 @@ extern void replica_wire_row(const Replica *self, const Row *in, RowWireRow *out
 /* Below a floor of ours or of a member's. */
 extern bool replica_stale(const Replica *self);
 
+/* Is a job at work that takes tombstones away which this frontier does not cover?  The floor tells of it only after. */
+extern bool replica_collects_above(const Replica *self, const RowFrontier *frontier);
+
 /* Look at what of our own tickets has ended. */
 extern void replica_settle(Replica *self);
 

@@ -56,7 +56,7 @@ override with_llvm = no
 NODE_DATA := $(DATA)
 override DATA = $(patsubst $(srcdir)/%,%,$(wildcard $(srcdir)/sql/vecdb--*--*.sql))
 
-COMMANDS = help start stop psql demo test unit fuzz sim regress isolation pgtap tap security http net soak-http fresh deb test-matrix bench bench-http bench-peers
+COMMANDS = help start stop psql demo test unit fuzz sim sim-rows regress isolation pgtap tap security http net soak-http fresh deb test-matrix bench bench-http bench-peers
 .PHONY: $(COMMANDS) install-vector-shim uninstall-vector-shim
 
 ifneq ($(if $(MAKECMDGOALS),$(filter-out $(COMMANDS),$(MAKECMDGOALS)),all),)
@@ -124,6 +124,7 @@ help:
 	@echo 'make test           install what the tests need and run every suite; SUITES="unit tap" only these'
 	@echo 'make unit|fuzz|sim|regress|isolation|pgtap|tap|security|http|net  one suite; FUZZ_SECONDS=n (5) FUZZ_SEED=n (1)'
 	@echo 'make sim NODES=n    the network of n nodes in simulation; SEED=n PARTS=ideal,rest,dead,liars,partition,churn LONG=1'
+	@echo 'make sim-rows SEEDS=n  so many short lives of a few copies of a collection, with faults; SEED=first OFF=rule'
 	@echo 'make bench          vecdb beside pgvector, and hnswlib: queries, builds, sizes (root)'
 	@echo '                    one part of it: SET=fashion|glove|synthetic ROW=build|recall|inside|...'
 	@echo 'make bench-http     requests a second and times through HTTP, beside the same through libpq; SECONDS=n CLIENTS="n n" KINDS=search'
@@ -155,6 +156,9 @@ unit fuzz regress isolation pgtap tap security http net:
 # Larger networks are simulated in place, with what is installed.
 sim:
 	@$(if $(NODES),$(MAKE) -C test/sim run NODES='$(NODES)' SEED='$(or $(SEED),1)' PARTS='$(PARTS)' LONG='$(LONG)',$(TOOL)/suites.sh sim)
+
+sim-rows:
+	@$(MAKE) -C test/sim rows SEEDS='$(or $(SEEDS),10000)' SEED='$(or $(SEED),1)' OFF='$(OFF)'
 
 # Memory after many requests: the suite has a few thousand of them.
 soak-http:

@@ -1,0 +1,982 @@
+/*
+ * rows_world.c
+ *	  Nodes with copies of one collection, their links, and the clock that they share.
+ *
+ * A link belongs to a pair of processes and keeps the order of frames.  Its number is new
+ * each time it is made, so that what was on its way over an older one is lost.
+ */
+#include "rows_world.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include "core/assert.h"
+
+#define DELAY_SPREAD 100		/* 1 .. 100 ms one way */
+#define DOOMED_MS 3000			/* until a link that loses frames is given up */
+
+typedef struct RowsEvent
+{
+	int64_t		at_ms;
+	uint64_t	order;
+	int			kind;
+	int			a;
+	int			b;
+	uint64_t	number;			/* of the link, or of the node's life */
+	bool		stale;			/* a frame that comes again, whatever became of its link */
+	size_t		len;
+	uint8_t    *frame;
+} RowsEvent;
+
+uint64_t
+world_below(uint64_t *state, uint64_t n)
+{
+	return core_random_below(&HOST_RANDOM(state), n);
+}
+
+static void
+note(World *self, uint64_t value)
+{
+	self->digest = (self->digest ^ value) * UINT64_C(0x100000001B3);
+	self->digest ^= self->digest >> 29;
+}
+
+void
+world_trace(World *self, const char *format,...)
+{
+	va_list		args;
+
+	if (!self->trace)
+		return;
+	printf("# %9.3f  ", (double) self->now_ms / 1000);
+	va_start(args, format);
+	vprintf(format, args);
+	va_end(args);
+	printf("\n");
+}
+
+/* The first one counts. */
+void
+world_violation(World *self, const char *format,...)
+{
+	va_list		args;
+
+	if (self->failed)
+		return;
+	self->failed = true;
+	va_start(args, format);
+	vsnprintf(self->message, sizeof self->message, format, args);
+	va_end(args);
+	world_trace(self, "VIOLATION %s", self->message);
+}
+
+CoreClock
+world_clock(const World *self, int node)
+{
+	return (CoreClock) {self->now_ms, ROWS_EPOCH_MS + self->now_ms + self->node[node].offset_ms};
+}
+
+int64_t
+world_unix_us(const World *self, int node)
+{
+	return world_clock(self, node).unix_ms * 1000;
+}
+
+/* ---- the queue ---- */
+
+static bool
+before(const RowsEvent *a, const RowsEvent *b)
+{
+	return a->at_ms != b->at_ms ? a->at_ms < b->at_ms : a->order < b->order;
+}
+
+static void
+schedule(World *self, RowsEvent event)
+{
+	int			i = self->n_heap++;
+
+	if (self->n_heap > self->heap_room)
+	{
+		self->heap_room = 2 * self->heap_room + 256;
+		self->heap = realloc(self->heap, (size_t) self->heap_room * sizeof *self->heap);
+	}
+	event.order = self->next_order++;
+	for (; i > 0 && before(&event, &self->heap[(i - 1) / 2]); i = (i - 1) / 2)
+		self->heap[i] = self->heap[(i - 1) / 2];
+	self->heap[i] = event;
+}
+
+static RowsEvent
+take_first(World *self)
+{
+	RowsEvent	first = self->heap[0];
+	RowsEvent	last = self->heap[--self->n_heap];
+	int			i = 0;
+
+	for (int k; (k = 2 * i + 1) < self->n_heap; i = k)
+	{
+		if (k + 1 < self->n_heap && before(&self->heap[k + 1], &self->heap[k]))
+			k++;
+		if (!before(&self->heap[k], &last))
+			break;
+		self->heap[i] = self->heap[k];
+	}
+	self->heap[i] = last;
+	return first;
+}
+
+void
+world_after(World *self, int64_t ms, int kind, int a, int b)
+{
+	schedule(self, (RowsEvent) {.at_ms = self->now_ms + ms, .kind = kind, .a = a, .b = b, .number = self->node[a].life});
+}
+
+void
+world_end_writer_soon(World *self, int node, int writer, int64_t ms)
+{
+	world_after(self, ms, AFTER_COMMIT, node, writer);
+}
+
+/* ---- membership ---- */
+
+GrantRole
+world_role(const World *self, uint64_t known, int identity)
+{
+	GrantRole	role = GRANT_NOBODY;
+
+	for (int i = 0; i < self->n_statements; i++)
+		if ((known >> i & 1) != 0 && self->statement[i].identity == identity)
+		{
+			if (self->statement[i].role == GRANT_NOBODY)
+				return GRANT_NOBODY;
+			role = self->statement[i].role;
+		}
+	return role;
+}
+
+bool
+world_counts(const World *self, int node)
+{
+	const RowsNode *at = &self->node[node];
+
+	return !at->dead && !at->liar && world_role(self, UINT64_MAX, at->identity) != GRANT_NOBODY;
+}
+
+void
+world_members(World *self, int node)
+{
+	RowsNode   *at = &self->node[node];
+	ReplicaMember member[ROWS_NODES];
+	uint8_t		fingerprint[32];
+	uint64_t	before = at->members;
+	uint64_t	now = 0;
+	int			n = 0;
+
+	if (at->replica == NULL)
+		return;
+	for (int i = 0; i < self->n; i++)
+	{
+		GrantRole	role = self->node[i].identity != i || i == at->identity ? GRANT_NOBODY : world_role(self, at->known, i);
+
+		if (role == GRANT_NOBODY)
+			continue;
+		member[n++] = (ReplicaMember) {self->node[i].id, role};
+		now |= UINT64_C(1) << i;
+	}
+	at->members = now;
+	self->crypto.sha256(self->crypto.context, (const uint8_t *) &at->known, sizeof at->known, fingerprint);
+	replica_members(at->replica, world_clock(self, node), member, n, world_role(self, at->known, at->identity), fingerprint);
+	for (int i = 0; i < self->n; i++)
+	{
+		const RowsLink *link = i < node ? &self->link[i][node] : &self->link[node][i];
+
+		/* what is up already, of a member that is new */
+		if (i != node && link->id != 0 && !link->doomed && (now & ~before) >> self->node[i].identity & 1)
+			replica_connected(at->replica, world_clock(self, node), &self->node[i].id);
+	}
+}
+
+/* A statement is made; who made it and whom it is about know at once, the others later. */
+void
+world_state(World *self, int by, int identity, GrantRole role)
+{
+	int			number = self->n_statements;
+
+	if (number == ROWS_STATEMENTS)
+		return;
+	self->statement[self->n_statements++] = (RowsStatement) {identity, role};
+	for (int i = 0; i < self->n; i++)
+		if (i == by || self->node[i].identity == identity)
+		{
+			self->node[i].known |= UINT64_C(1) << number;
+			world_members(self, i);
+		}
+		else
+			world_after(self, (int64_t) world_below(&self->chance, 6000), AFTER_LEARN, i, number);
+}
+
+/* ---- links ---- */
+
+static RowsLink *
+link_of(World *self, int a, int b)
+{
+	return a < b ? &self->link[a][b] : &self->link[b][a];
+}
+
+static bool
+reach(const World *self, int a, int b)
+{
+	return self->node[a].side == self->node[b].side;
+}
+
+void
+world_break(World *self, int a, int b)
+{
+	RowsLink   *link = link_of(self, a, b);
+
+	if (link->id == 0)
+		return;
+	link->id = 0;
+	if (self->node[a].replica != NULL)
+		replica_gone(self->node[a].replica, world_clock(self, a), &self->node[b].id);
+	if (self->node[b].replica != NULL)
+		replica_gone(self->node[b].replica, world_clock(self, b), &self->node[a].id);
+	world_connect_soon(self, a, b, 20 + (int64_t) world_below(&self->net, 500));
+}
+
+void
+world_connect_soon(World *self, int a, int b, int64_t ms)
+{
+	world_after(self, ms, AFTER_CONNECT, a, b);
+}
+
+void
+world_connect_all(World *self, int node)
+{
+	for (int i = 0; i < self->n; i++)
+		if (i != node)
+			world_connect_soon(self, node, i, 1 + (int64_t) world_below(&self->net, 100));
+}
+
+/* Of two processes with one key a node has a link to one. */
+static bool
+taken(World *self, int a, int b)
+{
+	for (int i = 0; i < self->n; i++)
+		if (i != a && i != b && self->node[i].identity == self->node[b].identity && link_of(self, a, i)->id != 0)
+			return true;
+	return false;
+}
+
+static void
+connect_nodes(World *self, int a, int b)
+{
+	RowsLink   *link = link_of(self, a, b);
+	RowsNode   *x = &self->node[a];
+	RowsNode   *y = &self->node[b];
+
+	if (link->id != 0 || x->dead || y->dead || x->identity == y->identity)
+		return;
+	if (!reach(self, a, b) || self->one_way[a][b] || self->one_way[b][a] ||
+		(x->replica == NULL && !x->liar) || (y->replica == NULL && !y->liar) || taken(self, a, b) || taken(self, b, a))
+	{
+		/* whoever becomes reachable tries again itself */
+		return;
+	}
+	link->id = ++self->next_link;
+	link->doomed = false;
+	link->last_ms[0] = link->last_ms[1] = self->now_ms;
+	world_trace(self, "link %d - %d", a, b);
+	if (x->replica != NULL)
+		replica_connected(x->replica, world_clock(self, a), &y->id);
+	if (y->replica != NULL)
+		replica_connected(y->replica, world_clock(self, b), &x->id);
+}
+
+static const char *
+type_name(uint8_t type)
+{
+	static const char *const names[] = {"HAVE", "WANT", "DATA", "ACK", "STOP", "RANGES", "FETCH", "INTRODUCE"};
+
+	return type >= 16 && type < 24 ? names[type - 16] : "?";
+}
+
+LinkSent
+world_send(World *self, int node, const KadId *to, const uint8_t *frame, size_t len)
+{
+	for (int i = 0; i < self->n; i++)
+	{
+		RowsLink   *link = i == node ? NULL : link_of(self, node, i);
+		bool		up = node < i;
+		RowsEvent	event;
+
+		if (link == NULL || link->id == 0 || !kad_id_equal(&self->node[i].id, to))
+			continue;
+		if (!self->healing && self->profile->full > 0 && world_below(&self->net, 1000) < (uint64_t) self->profile->full)
+			return LINK_FULL;
+		if (frame[6] == ROW_WIRE_DATA && (frame[7] & 1) != 0 && self->node[node].wanted[self->node[i].identity] == bytes_load(frame + 8, 8) + 1)
+			world_violation(self, "I13: node %d answers a request from below its floor row by row", node);
+		event = (RowsEvent) {.kind = AFTER_FRAME, .a = node, .b = i, .number = link->id, .len = len};
+		event.at_ms = self->now_ms + 1 + (int64_t) world_below(&self->net, DELAY_SPREAD);
+		if (event.at_ms <= link->last_ms[up])
+			event.at_ms = link->last_ms[up] + 1;
+		link->last_ms[up] = event.at_ms;
+		event.frame = malloc(len);
+		memcpy(event.frame, frame, len);
+		self->figures.frames++;
+		self->figures.bytes += len;
+		schedule(self, event);
+		return LINK_SENT;
+	}
+	return LINK_ERROR;
+}
+
+int
+world_mesh(World *self, int node, KadId *out, int room)
+{
+	int			n = 0;
+
+	for (int k = 1; k < self->n && n < room && n < self->mesh; k++)
+	{
+		int			i = (node + k) % self->n;
+
+		if (link_of(self, node, i)->id != 0 && world_role(self, self->node[node].known, self->node[i].identity) != GRANT_NOBODY)
+			out[n++] = self->node[i].id;
+	}
+	return n;
+}
+
+/* Does a request ask for changes from below the floor of who is asked? */
+static void
+look_at_want(World *self, int from, int to, const uint8_t *frame, size_t len)
+{
+	RowsNode   *at = &self->node[to];
+	RowMessage	message;
+	RowFrontier above;
+	RowWireClaim claim;
+
+	if (frame[6] != ROW_WIRE_WANT || row_wire_decode(frame, len, &message) != DECODE_OK)
+		return;
+	at->wanted[self->node[from].identity] = 0;
+	if (message.mode != ROW_MODE_CHANGES)
+		return;
+	row_frontier_init(&above, &at->store->memory);
+	while (row_wire_next_claim(&message.frontier, &claim))
+	{
+		uint32_t	number = row_dictionary_find(replica_dictionary(at->replica), &claim.id);
+
+		if (number != 0)
+			(void) row_frontier_claim(&above, number, claim.top, claim.open, claim.n_open);
+	}
+	at->wanted[self->node[from].identity] = row_frontier_includes(&above, replica_floor(at->replica)) ? 0 : message.request + 1;
+	row_frontier_reset(&above);
+}
+
+static void
+deliver(World *self, const RowsEvent *event)
+{
+	RowsNode   *to = &self->node[event->b];
+	RowsLink   *link = link_of(self, event->a, event->b);
+
+	if (!event->stale && link->id != event->number)
+	{
+		self->figures.lost++;
+		return;
+	}
+	if (!reach(self, event->a, event->b) || self->one_way[event->a][event->b])
+	{
+		if (!link->doomed && link->id != 0)
+		{
+			link->doomed = true;
+			world_after(self, DOOMED_MS, AFTER_BREAK, event->a, event->b);
+		}
+		self->figures.lost++;
+		return;
+	}
+	if (link->doomed || link->id == 0)
+		return;
+	if (!self->healing && !event->stale && self->profile->duplicates > 0 && event->frame[6] != ROW_WIRE_HAVE &&
+		event->frame[6] != ROW_WIRE_WANT && world_below(&self->net, 1000) < (uint64_t) self->profile->duplicates)
+	{
+		RowsEvent	again = *event;
+
+		again.stale = true;
+		again.at_ms = self->now_ms + 1 + (int64_t) world_below(&self->net, 3000);
+		again.frame = malloc(event->len);
+		memcpy(again.frame, event->frame, event->len);
+		schedule(self, again);
+	}
+	if (self->trace)
+		world_trace(self, "%d -> %d %s%s %d, %zu bytes%s", event->a, event->b, event->frame[7] & 1 ? "re: " : "",
+					type_name(event->frame[6]), (int) bytes_load(event->frame + 8, 8), event->len, event->stale ? ", once more" : "");
+	if (to->replica != NULL)
+	{
+		look_at_want(self, event->a, event->b, event->frame, event->len);
+		replica_frame(to->replica, world_clock(self, event->b), &self->node[event->a].id, event->frame, event->len);
+	}
+	else if (to->liar)
+		liar_frame(self, event->b, event->a, event->frame, event->len);
+}
+
+/* ---- nodes ---- */
+
+int
+world_add(World *self, GrantRole role, bool fresh)
+{
+	int			i = self->n++;
+	RowsNode   *at = &self->node[i];
+	uint8_t		seed[CORE_SEED_BYTES] = "rows";
+	uint8_t		key[CORE_KEY_BYTES];
+
+	memset(at, 0, sizeof *at);
+	bytes_store(seed + 8, 8, (uint64_t) i + self->seed * 100);
+	self->crypto.key_pair(NULL, seed, key, at->secret);
+	at->id = kad_id_of_key(&self->crypto, key);
+	at->index = at->identity = i;
+	at->memory.until_failure = -1;
+	at->random_state = self->seed * 1000 + (uint64_t) i;
+	at->schema = self->schema;
+	at->store = store_new(self, i, self->n_keys, self->off, self->profile->pad);
+	at->store->copied = !fresh;
+	row_frontier_init(&at->last, &at->store->memory);
+	return i;
+}
+
+static void
+fill_schema(uint8_t schema, uint8_t out[32])
+{
+	memset(out, 0, 32);
+	out[0] = schema + 1;
+}
+
+static uint32_t
+begin_life(World *self, RowsNode *at, RowDictionary *dictionary)
+{
+	Store	   *store = at->store;
+	CoreRandom	random = HOST_RANDOM(&at->random_state);
+	RowIncarnation life;
+	uint32_t	number;
+
+	if (!ROW_RULE_HOLDS(self->off, ROW_RULE_INCARNATION))
+	{
+		/* the same goes on, from the last ticket that the table shows */
+		for (uint32_t i = store->n_lives; i > 0; i--)
+			if (memcmp(store->life[i - 1].owner, at->secret + CORE_SEED_BYTES, CORE_KEY_BYTES) == 0)
+			{
+				for (int k = 0; k < store->n_keys; k++)
+				{
+					const StoreRow *row = store_head(store, k);
+
+					if (row != NULL && row->present && row->entry.stamp.incarnation == i && row->entry.stamp.ticket > store->tickets.last)
+						store->tickets.last = row->entry.stamp.ticket;
+				}
+				return i;
+			}
+	}
+	if (!row_incarnation_begin(dictionary, &random, at->secret, &life) ||
+		row_dictionary_add(dictionary, &life, true, &number) != ROW_INCARNATION_NEW)
+		return 0;
+	if (!store_host(store).keep_incarnation(store, number, &life))
+		return 0;
+	return number;
+}
+
+static void *scratch;			/* of all replicas */
+
+void
+world_start(World *self, int node)
+{
+	RowsNode   *at = &self->node[node];
+	Store	   *store = at->store;
+	CoreMemory	memory = HOST_MEMORY(&at->memory);
+	CoreRandom	random = HOST_RANDOM(&at->random_state);
+	ReplicaConfig config;
+	uint32_t	number;
+	bool		healing = self->healing;
+
+	if (at->replica != NULL || at->dead)
+		return;
+	memset(&config, 0, sizeof config);
+	at->life++;
+	at->idle = at->job_due = false;
+	at->members = 0;
+	memset(at->wanted, 0, sizeof at->wanted);
+	config.host = store_host(store);
+	config.memory = &memory;
+	config.crypto = &self->crypto;
+	config.random = &random;
+	config.collection = self->collection;
+	config.self = at->id;
+	fill_schema(at->schema, config.schema);
+	config.max_atomic_bytes = self->profile->pad > 0 ? 1024 * 1024 : world_below(&self->net, 2) ? 1024 * 1024 : 300;
+	if (scratch == NULL)
+		scratch = malloc(replica_scratch_bytes());
+	config.scratch = scratch;
+	config.max_row_bytes = 8 * 1024 * 1024;
+	config.retention_ms = self->profile->retention_ms;
+	config.anti_entropy_ms = self->anti_entropy_ms;
+	config.off = self->off;
+	at->replica = replica_new(&config, world_clock(self, node));
+	for (uint32_t i = 0; i < store->n_lives; i++)
+		if (row_dictionary_add(replica_dictionary(at->replica), &store->life[i], true, &number) != ROW_INCARNATION_NEW || number != i + 1)
+			world_violation(self, "node %d cannot load its dictionary", node);
+	if (store->n_claims > 0)
+	{
+		(void) row_frontier_copy(replica_frontier(at->replica), &store->claim[store->n_claims - 1].frontier);
+		(void) row_frontier_copy(replica_floor(at->replica), &store->claim[store->n_claims - 1].floor);
+	}
+	row_clock_init(&store->clock, ROW_RULE_HOLDS(self->off, ROW_RULE_CLOCK_BOUND) ? store->clock_bound : 0);
+	self->healing = true;		/* no refusals here */
+	store->own = begin_life(self, at, replica_dictionary(at->replica));
+	self->healing = healing;
+	if (store->own == 0)
+	{
+		world_violation(self, "node %d cannot begin", node);
+		return;
+	}
+	row_frontier_reset(&at->last);
+	world_trace(self, "node %d starts, life %u%s", node, store->global_of[store->own], store->copied ? "" : ", copies");
+	replica_begin(at->replica, world_clock(self, node), store->own, !store->copied);
+	world_members(self, node);
+	world_after(self, 1 + (int64_t) world_below(&self->net, (uint64_t) self->tick_ms), AFTER_TICK, node, 0);
+	world_connect_all(self, node);
+}
+
+/* Its process ends, without a word; what is on disk stays. */
+void
+world_stop(World *self, int node)
+{
+	RowsNode   *at = &self->node[node];
+
+	if (at->replica == NULL)
+		return;
+	for (int i = 0; i < self->n; i++)
+		if (i != node && link_of(self, node, i)->id != 0)
+		{
+			link_of(self, node, i)->id = 0;
+			if (self->node[i].replica != NULL)
+				replica_gone(self->node[i].replica, world_clock(self, i), &at->id);
+		}
+	{
+		ReplicaFigures figures = replica_figures(at->replica);
+
+		self->figures.batches += figures.batches;
+		self->figures.compared += figures.compared;
+		self->figures.collected += figures.collected;
+		self->figures.adopted += figures.adopted;
+		self->figures.interrupted += figures.interrupted;
+	}
+	replica_destroy(&at->replica);
+	if (at->memory.blocks != 0)
+		world_violation(self, "node %d keeps %zu blocks of memory after its end", node, at->memory.blocks);
+	at->life++;
+}
+
+void
+world_crash(World *self, int node)
+{
+	RowsNode   *at = &self->node[node];
+	uint64_t	chance = world_below(&self->chance, 1 << 20);
+	uint64_t	left = at->store->durable + chance % (at->store->commit - at->store->durable + 1);
+
+	if (at->replica == NULL)
+		return;
+	world_stop(self, node);
+	world_trace(self, "node %d crashes, and loses %d commits", node, (int) (at->store->commit - left));
+	check_lost(self, node, left);
+	store_crash(at->store, chance);
+	check_excuse(self, -1);
+}
+
+/* Another process with the same key and a copy of the disk. */
+int
+world_clone(World *self, int node)
+{
+	int			i = world_add(self, GRANT_NOBODY, false);
+	RowsNode   *at = &self->node[i];
+
+	at->identity = self->node[node].identity;
+	at->id = self->node[node].id;
+	memcpy(at->secret, self->node[node].secret, sizeof at->secret);
+	at->known = self->node[node].known;
+	at->schema = self->node[node].schema;
+	at->offset_ms = self->node[node].offset_ms;
+	store_clone(at->store, self->node[node].store);
+	return i;
+}
+
+void
+world_schema(World *self, int node, uint8_t schema)
+{
+	RowsNode   *at = &self->node[node];
+	uint8_t		bytes[32];
+
+	at->schema = schema;
+	fill_schema(schema, bytes);
+	if (at->replica != NULL)
+		replica_schema(at->replica, bytes);
+}
+
+bool
+world_refuses(World *self, Store *store)
+{
+	return !self->healing && self->profile->refuses > 0 && world_below(&self->net, 1000) < (uint64_t) self->profile->refuses;
+}
+
+void
+world_job_soon(World *self, Store *store, bool first)
+{
+	RowsNode   *at = &self->node[store->node];
+
+	if (at->job_due)
+		return;
+	at->job_due = true;
+	world_after(self, 1 + (int64_t) world_below(&self->net, (uint64_t) self->profile->job_ms), AFTER_JOB, store->node, 0);
+}
+
+static void
+job_step(World *self, int node)
+{
+	RowsNode   *at = &self->node[node];
+	Store	   *store = at->store;
+	StoreJob   *job;
+	RowDone		done;
+
+	at->job_due = false;
+	if (at->replica == NULL || store->n_jobs == 0)
+		return;
+	job = store->job[0];
+	if (store_job_step(store, job, world_unix_us(self, node)))
+	{
+		world_job_soon(self, store, false);
+		return;
+	}
+	memmove(store->job, store->job + 1, (size_t) (store->n_jobs - 1) * sizeof *store->job);
+	store->n_jobs--;
+	memset(&done, 0, sizeof done);
+	done.id = job->id;
+	done.failed = job->failed;
+	done.n_missing = job->n_missing;
+	done.missing = job->missing;
+	done.n_changed = job->n_changed;
+	if (self->trace)
+	{
+		static const char *const names[] = {"APPLY", "DROP", "COLLECT", "ADOPT", "SAVE"};
+
+		world_trace(self, "node %d did %s of %d rows%s, %u missing, %u changed%s", node, names[job->kind], job->job->n,
+					job->job->frontier != NULL ? " and a claim" : "", job->n_missing, job->n_changed, job->failed ? ": failed" : "");
+	}
+	replica_done(at->replica, world_clock(self, node), &done);
+	store_job_free(job);
+	if (store->n_jobs > 0)
+		world_job_soon(self, store, false);
+	if (!replica_figures(at->replica).copying)
+		store->copied = true;
+	check_node(self, node);
+}
+
+static void
+tick(World *self, int node)
+{
+	RowsNode   *at = &self->node[node];
+
+	if (world_below(&self->net, 3) == 0)
+		store_flush(at->store);
+	(void) store_retry(at->store, world_unix_us(self, node));
+	replica_tick(at->replica, world_clock(self, node));
+	world_after(self, self->tick_ms, AFTER_TICK, node, 0);
+}
+
+static void
+end_writer(World *self, int node, int writer)
+{
+	Store	   *store = self->node[node].store;
+	bool		roll_back = world_below(&self->net, 12) == 0;
+
+	if (!store->writer[writer].open)
+		return;
+	world_trace(self, "node %d %s ticket %d", node, roll_back ? "rolls back" : "commits", (int) store->writer[writer].ticket);
+	if (roll_back)
+		store_rollback(store, writer);
+	else
+	{
+		store_commit(store, writer);
+		self->figures.commits++;
+	}
+	world_after(self, (int64_t) world_below(&self->net, 3), AFTER_END, node, writer);
+}
+
+static void
+flap_clones(World *self, int node)
+{
+	if (self->node[node].dead)
+		return;
+	for (int i = 0; i < self->n; i++)
+		if (i != node && link_of(self, node, i)->id != 0)
+		{
+			world_break(self, node, i);
+			/* the other process of that key comes first */
+			world_connect_soon(self, self->node[node].identity, i, 1 + (int64_t) world_below(&self->net, 40));
+			world_connect_soon(self, node, i, 1 + (int64_t) world_below(&self->net, 40));
+		}
+		else if (i != node)
+		{
+			world_break(self, self->node[node].identity, i);
+			world_connect_soon(self, node, i, 1 + (int64_t) world_below(&self->net, 10));
+		}
+	world_after(self, 2000 + (int64_t) world_below(&self->net, 4000), AFTER_CLONES, node, 0);
+}
+
+static void
+happen(World *self, const RowsEvent *event)
+{
+	RowsNode   *a = &self->node[event->a];
+	bool		alive = a->replica != NULL && a->life == event->number;
+
+	note(self, (uint64_t) event->at_ms << 16 ^ (uint64_t) event->kind << 12 ^ (uint64_t) event->a << 6 ^ (uint64_t) event->b);
+	note(self, event->len);
+	switch (event->kind)
+	{
+		case AFTER_TICK:
+			if (alive)
+				tick(self, event->a);
+			break;
+		case AFTER_FRAME:
+			if (!self->failed)
+				deliver(self, event);
+			free(event->frame);
+			break;
+		case AFTER_ACT:
+			if (!self->healing)
+				faults_act(self, event->b);
+			break;
+		case AFTER_JOB:
+			if (alive)
+				job_step(self, event->a);
+			break;
+		case AFTER_CONNECT:
+			connect_nodes(self, event->a, event->b);
+			break;
+		case AFTER_BREAK:
+			world_break(self, event->a, event->b);
+			break;
+		case AFTER_LEARN:
+			if ((a->known >> event->b & 1) == 0)
+			{
+				a->known |= UINT64_C(1) << event->b;
+				world_members(self, event->a);
+			}
+			break;
+		case AFTER_COMMIT:
+			if (alive)
+			{
+				end_writer(self, event->a, event->b);
+				if (world_below(&self->net, 2) == 0)
+					replica_tick(a->replica, world_clock(self, event->a));
+			}
+			break;
+		case AFTER_END:
+			if (alive)
+				store_end(a->store, event->b);
+			break;
+		case AFTER_START:
+			world_start(self, event->a);
+			break;
+		case AFTER_SIDE:
+			a->side = 0;
+			for (int i = 0; i < self->n; i++)
+				self->one_way[event->a][i] = self->one_way[i][event->a] = false;
+			world_connect_all(self, event->a);
+			break;
+		case AFTER_SCHEMA:
+			if (a->schema < event->b)
+				world_schema(self, event->a, (uint8_t) event->b);
+			break;
+		case AFTER_CLONES:
+			flap_clones(self, event->a);
+			break;
+		case AFTER_LIAR:
+			liar_act(self, event->a);
+			break;
+	}
+}
+
+void
+world_run(World *self, int64_t until_ms)
+{
+	while (!self->failed && self->n_heap > 0 && self->heap[0].at_ms <= until_ms)
+	{
+		RowsEvent	event = take_first(self);
+
+		self->now_ms = event.at_ms;
+		happen(self, &event);
+	}
+	if (self->now_ms < until_ms)
+		self->now_ms = until_ms;
+}
+
+/* ---- a seed ---- */
+
+static World *running;
+
+/* In place of the core's: the seed failed. */
+void
+core_assert_failed(const char *file, int line, const char *condition)
+{
+	if (running == NULL)
+	{
+		fprintf(stderr, "%s:%d: %s\n", file, line, condition);
+		abort();
+	}
+	world_violation(running, "%s:%d: %s", file, line, condition);
+	running->asserted = true;
+	longjmp(running->out, 1);
+}
+
+static int
+between(World *self, const int range[2])
+{
+	return range[0] + (int) world_below(&self->chance, (uint64_t) (range[1] - range[0] + 1));
+}
+
+static void
+form(World *self)
+{
+	const Profile *profile = self->profile;
+	int			n;
+	int			events;
+
+	self->chance = self->seed * UINT64_C(0x2545F4914F6CDD1D) + 1;
+	self->net = self->seed * UINT64_C(0x5851F42D4C957F2D) + 2;
+	self->n_used = between(self, profile->keys);
+	self->n_keys = self->n_used + 2;
+	self->mesh = 1 + (int) world_below(&self->chance, 4);
+	self->tick_ms = 100 << world_below(&self->chance, 3);
+	self->anti_entropy_ms = 1000 << world_below(&self->chance, 3);
+	n = between(self, profile->nodes);
+	events = between(self, profile->events);
+	self->n_events = self->limit > 0 && self->limit < events ? self->limit : events;
+	memset(&self->collection, 7, sizeof self->collection);
+	for (int i = 0; i < n; i++)
+	{
+		bool		liar = profile->liar && i == n - 1;
+
+		(void) world_add(self, GRANT_WRITER, false);
+		self->node[i].liar = liar;
+		self->statement[self->n_statements++] =
+			(RowsStatement) {i, profile->readers && i == n - 1 && n > 2 ? GRANT_READER : i == 0 ? GRANT_ADMIN : GRANT_WRITER};
+		self->node[i].offset_ms = profile->clock_ms == 0 ? 0 :
+			(int64_t) world_below(&self->chance, (uint64_t) (2 * profile->clock_ms + 1)) - profile->clock_ms;
+		if (self->node[i].offset_ms > self->most_ms)
+			self->most_ms = self->node[i].offset_ms;
+	}
+	for (int i = 0; i < n; i++)
+	{
+		self->node[i].known = (UINT64_C(1) << (n - 1) << 1) - 1;
+		if (self->node[i].liar)
+		{
+			world_after(self, 100, AFTER_LIAR, i, 0);
+			world_connect_all(self, i);
+			continue;
+		}
+		world_start(self, i);
+		if (profile->dump > 0 && i != n - 1)
+			store_load(self->node[i].store, profile->dump < self->n_used ? profile->dump : self->n_used, self->seed);
+	}
+}
+
+static void
+finish(World *self)
+{
+	bool		leak = self->failed;
+
+	for (int i = 0; i < self->n; i++)
+	{
+		if (!leak)
+			world_stop(self, i);
+		else if (self->node[i].replica != NULL && !self->asserted)
+			replica_destroy(&self->node[i].replica);
+		liar_free(self, i);
+		row_frontier_reset(&self->node[i].last);
+		store_destroy(&self->node[i].store);
+		if (self->node[i].saved != NULL)
+			store_destroy(&self->node[i].saved);
+	}
+	while (self->n_heap > 0)
+	{
+		RowsEvent	event = take_first(self);
+
+		free(event.frame);
+	}
+}
+
+static void
+all_of_it(World *self)
+{
+	int64_t		at = 200;
+
+	form(self);
+	for (int i = 0; i < self->n_events; i++)
+	{
+		uint64_t	state = self->seed * UINT64_C(0x9E3779B97F4A7C15) + (uint64_t) i;
+
+		at += (int64_t) world_below(&state, (uint64_t) self->profile->gap_ms);
+		if (world_below(&state, 12) == 0)
+			at += (int64_t) world_below(&state, 3000);
+		schedule(self, (RowsEvent) {.at_ms = at, .kind = AFTER_ACT, .b = i});
+	}
+	world_run(self, at + (int64_t) world_below(&self->chance, 1000));
+	if (!self->failed)
+		faults_heal(self);
+	if (!self->failed)
+		check_end(self);
+}
+
+/* An assertion that fails ends it. */
+static void
+guarded(World *self, void (*what) (World *))
+{
+	running = self;
+	if (setjmp(self->out) == 0)
+		what(self);
+	running = NULL;
+}
+
+bool
+rows_run(World *self, uint64_t seed, uint32_t off)
+{
+	RowsEvent  *heap = self->heap;
+	int			room = self->heap_room;
+	RowsVersion *version = self->version;
+	int			slots = self->version_slots;
+	World		options;
+
+	options.limit = self->limit;
+	options.trace = self->trace;
+	options.real_crypto = self->real_crypto;
+	memcpy(options.skip, self->skip, sizeof self->skip);
+	memset(self, 0, sizeof *self);
+	self->heap = heap;
+	self->heap_room = room;
+	self->version = version;
+	self->version_slots = slots;
+	self->limit = options.limit;
+	self->trace = options.trace;
+	self->real_crypto = options.real_crypto;
+	memcpy(self->skip, options.skip, sizeof self->skip);
+	self->seed = seed;
+	self->off = off;
+	self->profile = &rows_profiles[seed % (uint64_t) rows_n_profiles];
+	self->crypto = self->real_crypto ? host_crypto() : rows_cheap_crypto();
+	check_reset(self);
+	guarded(self, all_of_it);
+	guarded(self, finish);
+	return !self->failed;
+}
+
+void
+rows_free(World *self)
+{
+	free(self->heap);
+	free(self->version);
+}

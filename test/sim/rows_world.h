@@ -1,0 +1,283 @@
+/*
+ * rows_world.h
+ *	  Copies of one collection on many nodes, on one virtual clock: links that take time
+ *	  and break, jobs that take time, users, faults, and what must hold all the while.
+ *
+ * Everything random follows from one seed, so a run can be repeated to the frame.  What
+ * happens to the nodes (the events) has chances of its own for each event, so that one
+ * left out leaves the others as they are.
+ */
+#ifndef SIM_ROWS_WORLD_H
+#define SIM_ROWS_WORLD_H
+
+#include <setjmp.h>
+#include <stdio.h>
+
+#include "core/rows/replica.h"
+#include "host_fixture.h"
+#include "rows_store.h"
+
+#define ROWS_NODES 64
+#define ROWS_EVENTS 512
+#define ROWS_STATEMENTS 64
+#define ROWS_EPOCH_MS INT64_C(1800000000000)
+
+/* What may happen to the nodes. */
+typedef enum Act
+{
+	ACT_WRITE,
+	ACT_IDLE,
+	ACT_CRASH,
+	ACT_KILL,
+	ACT_CLONE,
+	ACT_REVERT,
+	ACT_HALVES,
+	ACT_ONE_WAY,
+	ACT_BREAK,
+	ACT_ABSENT,
+	ACT_CLOCK,
+	ACT_SCHEMA,
+	ACT_TRUNCATE,
+	ACT_REWRITE,
+	ACT_JOIN,
+	ACT_EVICT,
+	ACT_NO_MEMORY,
+	ACT_WAIT,
+	ACTS
+} Act;
+
+typedef struct Profile
+{
+	const char *name;
+	int			nodes[2];		/* from, to */
+	int			keys[2];
+	int			events[2];
+	int			gap_ms;			/* between events, at most */
+	uint8_t		weight[ACTS];
+	int			deletes;		/* of 100 writes */
+	int			async;			/* of 100 transactions */
+	int			clock_ms;		/* how far clocks are off */
+	int			refuses;		/* of 1,000 jobs, snapshots ... */
+	int			full;			/* of 1,000 frames */
+	int			duplicates;		/* of 1,000 frames */
+	int			retention_ms;
+	int			job_ms;			/* a step of a job, at most */
+	size_t		pad;			/* bytes of a row */
+	int			dump;			/* rows that were loaded on each node */
+	bool		readers;
+	bool		liar;
+} Profile;
+
+extern const Profile rows_profiles[];
+extern const int rows_n_profiles;
+
+typedef struct RowsNode
+{
+	int			index;
+	int			identity;		/* index of the first process with this key */
+	KadId		id;
+	uint8_t		secret[CORE_SECRET_BYTES];
+	Store	   *store;
+	Store	   *saved;			/* a copy of its disk from earlier */
+	Replica    *replica;		/* NULL: down */
+	HostMemory	memory;
+	uint64_t	random_state;
+	uint64_t	life;
+	bool		dead;			/* for good */
+	bool		liar;
+	bool		idle;			/* a user sleeps in a transaction */
+	int64_t		offset_ms;		/* of its clock */
+	int			side;
+	uint64_t	known;			/* statements of membership */
+	uint64_t	members;		/* identities that its replica was told of */
+	uint8_t		schema;
+	bool		job_due;
+	RowFrontier last;			/* I3 */
+	uint64_t	wanted[ROWS_NODES]; /* I13: requests below the floor that came from each */
+} RowsNode;
+
+typedef struct RowsLink
+{
+	uint64_t	id;				/* 0: there is none */
+	bool		doomed;			/* what is sent is lost, and it breaks soon */
+	int64_t		last_ms[2];
+} RowsLink;
+
+typedef struct RowsStatement
+{
+	int			identity;
+	GrantRole	role;			/* GRANT_NOBODY: it is a member no more */
+} RowsStatement;
+
+/* A version that was ever written. */
+typedef struct RowsVersion
+{
+	RowVersion	version;
+	int			key;
+	bool		used;
+	bool		live;
+	uint64_t	content;
+	uint8_t		hash[8];
+	bool		written;		/* a committed write of a user */
+	bool		excused;		/* it may be lost */
+	bool		told;			/* dropped below a floor, as a conflict that a user finds */
+	bool		quarantined;	/* at some node */
+	bool		dropped;		/* in a comparison with one below whose floor it was */
+	bool		conflict;		/* a user finds it in the list of conflicts */
+	bool		collected;		/* a tombstone that some node has collected */
+	int			by;
+} RowsVersion;
+
+typedef struct RowsFigures
+{
+	uint64_t	frames;
+	uint64_t	bytes;
+	uint64_t	lost;
+	uint64_t	happened;
+	uint64_t	commits;
+	uint64_t	conflicts;
+	uint64_t	batches;
+	uint64_t	compared;
+	uint64_t	collected;
+	uint64_t	adopted;
+	uint64_t	interrupted;
+	int64_t		rounds_ms;		/* from healing to equality */
+} RowsFigures;
+
+typedef struct World
+{
+	uint64_t	seed;
+	const Profile *profile;
+	uint32_t	off;
+	bool		trace;
+	bool		real_crypto;
+	int			limit;			/* of events; 0: as many as the seed has */
+	int			n_events;
+	bool		skip[ROWS_EVENTS];
+	uint64_t	chance;			/* of the event that happens */
+	uint64_t	net;			/* of the network */
+	int64_t		now_ms;
+	bool		healing;
+	int64_t		most_ms;		/* how far ahead a clock ever was */
+	int			n;
+	RowsNode	node[ROWS_NODES];
+	RowsLink	link[ROWS_NODES][ROWS_NODES];	/* [a][b], a < b */
+	bool		one_way[ROWS_NODES][ROWS_NODES];
+	int			n_statements;
+	RowsStatement statement[ROWS_STATEMENTS];
+	int			n_keys;
+	int			n_used;			/* keys that users write */
+	int			mesh;
+	int			tick_ms;
+	int64_t		anti_entropy_ms;
+	uint8_t		schema;
+	uint64_t	next_value;
+	uint64_t	next_link;
+	uint64_t	next_order;
+	int			n_heap;
+	int			heap_room;
+	struct RowsEvent *heap;
+	uint64_t	digest;
+	RowsFigures figures;
+	CoreCrypto	crypto;
+	KadId		collection;
+	uint32_t	n_lives;
+	uint64_t	life_hash[STORE_LIVES];
+	uint32_t	life_slot[2 * STORE_LIVES];
+	uint64_t	last_ticket[STORE_LIVES];
+	RowVersion	collected[STORE_KEYS];	/* the newest tombstone that any node has collected */
+	int			n_versions;
+	int			version_slots;
+	RowsVersion *version;
+	bool		failed;
+	bool		asserted;
+	char		message[400];
+	char		left[160];		/* a tombstone that is left */
+	jmp_buf		out;
+} World;
+
+/* Run a seed: true, or false with world->message. */
+extern bool rows_run(World *self, uint64_t seed, uint32_t off);
+extern void rows_free(World *self);
+
+/* In place of SHA-256 and Ed25519: rows_crypto.c. */
+extern CoreCrypto rows_cheap_crypto(void);
+
+/* ---- of the world, for its parts: rows_world.c ---- */
+
+extern uint64_t world_below(uint64_t *state, uint64_t n);
+extern void world_trace(World *self, const char *format,...) __attribute__((format(printf, 2, 3)));
+extern void world_violation(World *self, const char *format,...) __attribute__((format(printf, 2, 3)));
+extern CoreClock world_clock(const World *self, int node);
+extern int64_t world_unix_us(const World *self, int node);
+extern int	world_add(World *self, GrantRole role, bool fresh);
+extern void world_start(World *self, int node);
+extern void world_crash(World *self, int node);
+extern void world_stop(World *self, int node);
+extern void world_break(World *self, int a, int b);
+extern void world_connect_soon(World *self, int a, int b, int64_t ms);
+extern void world_connect_all(World *self, int node);
+extern int	world_clone(World *self, int node);
+extern void world_members(World *self, int node);
+extern void world_state(World *self, int by, int identity, GrantRole role);
+extern GrantRole world_role(const World *self, uint64_t known, int identity);
+extern bool world_counts(const World *self, int node);		/* a member who is not dead, nor lies */
+extern LinkSent world_send(World *self, int node, const KadId *to, const uint8_t *frame, size_t len);
+extern int	world_mesh(World *self, int node, KadId *out, int room);
+extern void world_job_soon(World *self, Store *store, bool first);
+extern bool world_refuses(World *self, Store *store);
+extern void world_run(World *self, int64_t until_ms);
+extern void world_schema(World *self, int node, uint8_t schema);
+extern void world_end_writer_soon(World *self, int node, int writer, int64_t ms);
+extern void world_after(World *self, int64_t ms, int kind, int a, int b);
+
+/* Kinds of world_after(). */
+enum
+{
+	AFTER_TICK,
+	AFTER_FRAME,
+	AFTER_ACT,
+	AFTER_JOB,
+	AFTER_CONNECT,
+	AFTER_BREAK,
+	AFTER_LEARN,
+	AFTER_COMMIT,
+	AFTER_END,
+	AFTER_START,
+	AFTER_SIDE,
+	AFTER_SCHEMA,
+	AFTER_CLONES,
+	AFTER_LIAR
+};
+
+/* ---- what happens: rows_faults.c ---- */
+
+extern void faults_act(World *self, int number);
+extern void faults_heal(World *self);
+
+/* ---- what must hold: rows_check.c ---- */
+
+extern void world_put(World *self, Store *store, int key, const StoreRow *row);
+extern void world_written(World *self, Store *store, const StoreWrite *write);
+extern void world_conflict(World *self, Store *store, int key, const RowEntry *loser);
+extern void world_dropped(World *self, Store *store, int key, const RowEntry *entry);
+extern void world_collected(World *self, Store *store, int key, const RowEntry *entry);
+extern void world_ticket(World *self, Store *store, uint64_t ticket);
+extern uint32_t world_life(World *self, const RowIncarnationId *id);
+/* Can a node be away for longer than tombstones are kept, or go back to an older state? */
+extern bool check_may_be_absent(const World *self);
+extern void check_reset(World *self);
+extern void check_excuse(World *self, int without);
+extern void check_lost(World *self, int node, uint64_t left);
+extern void check_node(World *self, int node);
+extern bool check_equal(const World *self, char *why, size_t room);
+extern int	check_tombstones(World *self);
+extern void check_end(World *self);
+
+/* ---- a member who lies: rows_liar.c ---- */
+
+extern void liar_frame(World *self, int node, int from, const uint8_t *frame, size_t len);
+extern void liar_act(World *self, int node);
+extern void liar_free(World *self, int node);
+
+#endif							/* SIM_ROWS_WORLD_H */

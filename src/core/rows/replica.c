@@ -227,14 +227,15 @@ replica_peer(const Replica *self, const KadId *id)
 	return i < self->n_peers && kad_id_equal(&self->peer[i]->member.id, id) ? self->peer[i] : NULL;
 }
 
-static void
+/* False: there is no memory or no place. */
+static bool
 add_peer(Replica *self, const ReplicaMember *member)
 {
 	int			i = peer_place(self, &member->id);
 	ReplicaPeer *peer;
 
 	if (self->n_peers == REPLICA_MEMBERS || (peer = core_alloc(&self->memory, sizeof *peer)) == NULL)
-		return;
+		return false;
 	memset(peer, 0, sizeof *peer);
 	peer->member = *member;
 	peer->heard_ms = self->now.tick_ms;
@@ -244,6 +245,7 @@ add_peer(Replica *self, const ReplicaMember *member)
 	memmove(self->peer + i + 1, self->peer + i, (size_t) (self->n_peers - i) * sizeof *self->peer);
 	self->peer[i] = peer;
 	self->n_peers++;
+	return true;
 }
 
 static bool
@@ -275,12 +277,13 @@ replica_members(Replica *self, CoreClock clock, const ReplicaMember *member, int
 		memmove(self->peer + i, self->peer + i + 1, (size_t) (self->n_peers - i - 1) * sizeof *self->peer);
 		self->n_peers--;
 	}
+	self->members_known = true;
 	for (int i = 0; i < n; i++)
 	{
 		ReplicaPeer *peer = replica_peer(self, &member[i].id);
 
 		if (peer == NULL)
-			add_peer(self, &member[i]);
+			self->members_known = add_peer(self, &member[i]) && self->members_known;
 		else
 			peer->member.role = member[i].role;
 	}

@@ -76,8 +76,12 @@ collect(Replica *self)
 	job.floor = &self->side_floor;
 	/* a floor that covers tickets of ours which no frontier on disk covers would be above us for ever after a crash */
 	job.frontier = &self->side_frontier;
-	if (acknowledged(self, &self->side_below) && row_frontier_copy(&self->side_floor, &self->floor) &&
-		row_frontier_join(&self->side_floor, &self->side_below) && row_frontier_copy(&self->side_frontier, &self->frontier))
+	/*
+	 * The floor here is raised before: a snapshot may lack the tombstones before
+	 * replica_done() tells that they are gone, and must not be served to who is below.
+	 */
+	if (acknowledged(self, &self->side_below) && row_frontier_join(&self->floor, &self->side_below) &&
+		row_frontier_copy(&self->side_floor, &self->floor) && row_frontier_copy(&self->side_frontier, &self->frontier))
 		submit(self, &job);
 }
 
@@ -99,7 +103,7 @@ void
 garbage_tick(Replica *self)
 {
 	/* a job of the request keeps a floor that knows nothing of ours: one after the other */
-	if (self->side_job != 0 || self->ask_job != 0 || self->copying)
+	if (self->side_job != 0 || self->ask_job != 0 || self->copying || !self->members_known)
 		return;
 	if (self->loose_ms != 0 && replica_holds(self, ROW_RULE_ADOPT) && self->ask.phase == ASK_NOTHING &&
 		self->own_role >= GRANT_WRITER &&
@@ -125,8 +129,6 @@ garbage_done(Replica *self, const RowDone *done)
 	if (self->side_kind == ROW_JOB_COLLECT && done->n_changed > 0)
 	{
 		self->figures.collected += done->n_changed;
-		/* a request may have raised the floor meanwhile */
-		(void) row_frontier_join(&self->floor, &self->side_floor);
 		self->have_due = true;
 	}
 	else if (self->side_kind == ROW_JOB_ADOPT)

@@ -156,6 +156,7 @@ struct Replica
 	RowSettled	settled;		/* of our own tickets, as last seen */
 	GrantRole	own_role;
 	uint8_t		fingerprint[16];
+	bool		members_known;	/* all of them are peers: without that no tombstone goes */
 	int			n_peers;
 	ReplicaPeer *peer[REPLICA_MEMBERS];	/* ascending by id */
 	bool		have_due;

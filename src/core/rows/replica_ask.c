@@ -299,6 +299,25 @@ ask_tick(Replica *self)
 
 /* ---- what comes ---- */
 
+/*
+ * A copy claims only what all its sources claim: each of them from its first rows on, for
+ * they stay when another goes on behind them.  The floor comes first: that it has too
+ * much does no harm, as prepare() takes away what is not claimed.
+ */
+static bool
+join_source(Replica *self)
+{
+	const RowFrontier *claim = &self->ask.claim;
+
+	if (!self->copy_begun || !replica_holds(self, ROW_RULE_LEAST_SOURCE))
+	{
+		self->copy_begun = row_frontier_copy(&self->copy_claim, claim) &&
+			row_frontier_copy(&self->copy_floor, &self->ask.floor);
+		return self->copy_begun;
+	}
+	return row_frontier_join(&self->copy_floor, &self->ask.floor) && row_frontier_meet(&self->copy_claim, claim);
+}
+
 /* The first answer says what is covered at its end.  False: it is missing, or not understood. */
 static bool
 take_claim(Replica *self, const RowMessage *message)
@@ -311,7 +330,13 @@ take_claim(Replica *self, const RowMessage *message)
 		replica_read_frontier(self, message->claim, &ask->claim) &&
 		replica_read_frontier(self, message->floor, &ask->floor);
 	/* nobody knows more of our own tickets than we do */
-	return ask->told && row_frontier_top(&ask->claim, self->own) <= row_frontier_top(&self->frontier, self->own);
+	ask->told = ask->told && row_frontier_top(&ask->claim, self->own) <= row_frontier_top(&self->frontier, self->own);
+	for (uint32_t i = 0; i < self->settled.n; i++)
+		ask->told = ask->told && !row_frontier_covers(&ask->claim, (RowStamp) {self->own, self->settled.open[i]});
+	/* who has a floor above what is claimed would make us drop what only came late to it */
+	if (ask->mode == ROW_MODE_COMPARE)
+		ask->told = ask->told && row_frontier_includes(&ask->claim, &ask->floor);
+	return ask->told && (ask->mode != ROW_MODE_COPY || join_source(self));
 }
 
 void
@@ -376,13 +401,12 @@ prepare(Replica *self, bool with_claim)
 		return false;
 	if (!with_claim)
 		return true;
-	/* a COLLECT that is carried out before this has raised the floor */
 	return row_frontier_copy(&self->job_frontier, &self->frontier) &&
 		row_frontier_join(&self->job_frontier, copy ? &self->copy_claim : &ask->claim) &&
 		row_frontier_copy(&self->job_floor, &self->floor) &&
-		(self->side_job == 0 || self->side_kind != ROW_JOB_COLLECT ||
-		 row_frontier_join(&self->job_floor, &self->side_floor)) &&
-		(ask->mode == ROW_MODE_CHANGES || row_frontier_join(&self->job_floor, copy ? &self->copy_floor : &ask->floor));
+		(ask->mode == ROW_MODE_CHANGES || row_frontier_join(&self->job_floor, copy ? &self->copy_floor : &ask->floor)) &&
+		/* what is absent below a floor counts as deleted: so nothing that one source of a copy did not cover */
+		(!copy || row_frontier_meet(&self->job_floor, &self->job_frontier));
 }
 
 /* Is every row, with the write that made it, covered once the batch is whole?  Else it is loose. */
@@ -438,29 +462,13 @@ work(Replica *self, bool with_claim)
 		ask->phase = ASK_APPLYING;
 }
 
-/* A copy claims only what all its sources claimed. */
-static bool
-join_source(Replica *self)
-{
-	const RowFrontier *claim = &self->ask.claim;
-
-	if (!self->copy_begun || !replica_holds(self, ROW_RULE_LEAST_SOURCE))
-	{
-		self->copy_begun = row_frontier_copy(&self->copy_claim, claim) &&
-			row_frontier_copy(&self->copy_floor, &self->ask.floor);
-		return self->copy_begun;
-	}
-	return row_frontier_meet(&self->copy_claim, claim) && row_frontier_join(&self->copy_floor, &self->ask.floor);
-}
-
 /* The last of the rows came. */
 static void
 all_here(Replica *self)
 {
 	ReplicaAsk *ask = &self->ask;
 
-	if ((ask->phase == ASK_FETCHING && ask->n_fetch > 0 && !ask->fetched) ||
-		(ask->phase == ASK_RECEIVING && ask->mode == ROW_MODE_COPY && !join_source(self)))
+	if (ask->phase == ASK_FETCHING && ask->n_fetch > 0 && !ask->fetched)
 	{
 		ask_abandon(self, ASK_AGAIN_MS);
 		return;
@@ -563,8 +571,8 @@ claimed(Replica *self)
 {
 	ReplicaAsk *ask = &self->ask;
 
-	/* our own tickets went on meanwhile */
-	if (!row_frontier_join(&self->frontier, &self->job_frontier) || !row_frontier_join(&self->floor, &self->job_floor))
+	/* our own tickets went on meanwhile; without the floor no claim of what it took away */
+	if (!row_frontier_join(&self->floor, &self->job_floor) || !row_frontier_join(&self->frontier, &self->job_frontier))
 	{
 		ask_abandon(self, ASK_AGAIN_MS);
 		return;
@@ -593,6 +601,13 @@ copied_to(Replica *self)
 	}
 }
 
+/* Rows may still be on their way while a job is at work. */
+static bool
+waits_for_rows(const ReplicaAsk *ask)
+{
+	return ask->phase == ASK_RECEIVING || ask->phase == ASK_FETCHING;
+}
+
 void
 ask_done(Replica *self, const RowDone *done)
 {
@@ -619,6 +634,8 @@ ask_done(Replica *self, const RowDone *done)
 	ask->deadline_ms = self->now.tick_ms + ASK_TIMEOUT_MS;
 	if (missing)
 	{
+		/* nothing was claimed: a row lacks its vector */
+		ask->phase = ASK_APPLYING;
 		ask->written = true;
 		ask_abandon(self, ASK_AGAIN_MS);
 	}
@@ -629,9 +646,9 @@ ask_done(Replica *self, const RowDone *done)
 		ask->written = true;
 		ask_acknowledge(self, ask->credit_due);
 		ask->credit_due = 0;
-		if (ask->phase == ASK_RECEIVING && ask->all_here)
+		if (waits_for_rows(ask) && ask->all_here)
 			all_here(self);
-		else if (ask->phase == ASK_RECEIVING)
+		else if (waits_for_rows(ask))
 		{
 			if (ask->part_whole == 0 && ask->rows.pile.bytes > self->config.max_atomic_bytes)
 				work(self, false);

@@ -143,7 +143,7 @@ serve_want(Replica *self, ReplicaPeer *from, const RowMessage *message)
 	serve->to = from->member.id;
 	serve->request = message->request;
 	serve->deadline_ms = self->now.tick_ms + SERVE_TIMEOUT_MS;
-	serve->credit = message->credit;
+	serve->credit = message->credit < REPLICA_CREDIT ? message->credit : REPLICA_CREDIT;
 	serve->sequence = 0;
 	if (serve->mode == ROW_MODE_COMPARE)
 	{
@@ -313,8 +313,10 @@ serve_message(Replica *self, ReplicaPeer *from, const RowMessage *message)
 	switch ((RowWireType) message->type)
 	{
 		case ROW_WIRE_ACK:
-			if (serve->credit < (int64_t) UINT32_MAX)
-				serve->credit += message->credit;
+			/* it never has more than it began with, so a call sends no more than that */
+			serve->credit += message->credit;
+			if (serve->credit > REPLICA_CREDIT)
+				serve->credit = REPLICA_CREDIT;
 			serve_rows(self, serve);
 			break;
 		case ROW_WIRE_FETCH:

@@ -1,0 +1,503 @@
+/*
+ * replica_test.c
+ *	  What a replica asks, claims and refuses, step by step, against a host that has no
+ *	  rows and keeps the job that it is handed until the test ends it.
+ */
+#include "core/rows/replica.h"
+
+#include "rows_fixture.h"
+
+#define PEERS 2
+#define LIVES 3
+#define ATOMIC 300
+
+struct RowScan
+{
+	int			open;
+};
+
+static CoreCrypto crypto;
+static Replica *replica;
+static CoreClock now;
+static const KadId collection = {{7}};
+static const KadId peer[PEERS] = {{{1}}, {{2}}};
+static const uint8_t fingerprint[16] = {1};
+static const uint8_t schema[32] = {1};
+static RowIncarnation life[LIVES];
+static RowScan scan;
+static RowJob job;				/* at work, where job.id is not 0 */
+static int	n_jobs;
+static RowSettled settled;
+static uint8_t frame[ROW_FRAME_MAX];
+
+static struct
+{
+	int			n[32];			/* frames by type */
+	KadId		to;				/* of the last WANT ... */
+	uint64_t	request;
+	uint8_t		mode;
+	uint16_t	code;			/* of the last STOP */
+	uint64_t	acknowledged;	/* credit of all ACKs */
+	size_t		data;			/* bytes of all DATA */
+} sent;
+
+static int	rows_left;			/* that a snapshot shows, each of 64 kB */
+
+/* ---- the host ---- */
+
+static RowScan *
+test_open(void *context)
+{
+	scan.open++;
+	return &scan;
+}
+
+static void
+test_close(void *context, RowScan *closed)
+{
+	closed->open--;
+}
+
+static void
+test_seek_changes(void *context, RowScan *at, const RowFrontier *above)
+{
+}
+
+static void
+test_seek_keys(void *context, RowScan *at, const RowRange *range)
+{
+}
+
+static RowRead
+test_next(void *context, RowScan *at, Row *out)
+{
+	if (rows_left == 0)
+		return ROW_READ_END;
+	memset(out, 0, sizeof *out);
+	out->key = (RowBytes) {(const uint8_t *) "k", 1};
+	out->entry.version.clock = 1;
+	out->entry.stamp = out->entry.birth = out->entry.vector_stamp = (RowStamp) {1, 1};
+	out->entry.live = true;
+	rows_left--;
+	return ROW_READ;
+}
+
+static RowRead
+test_find(void *context, RowScan *at, RowBytes key, Row *out)
+{
+	return ROW_READ_END;
+}
+
+static RowRead
+test_content(void *context, RowScan *at, Row *row, bool thin)
+{
+	static const uint8_t bytes[65536];
+
+	row->content = (RowBytes) {bytes, sizeof bytes};
+	return ROW_READ;
+}
+
+static void
+test_settled(void *context, RowSettled *out)
+{
+	*out = settled;
+}
+
+static uint64_t
+test_clock(void *context)
+{
+	return 1;
+}
+
+static void
+test_clock_heard(void *context, uint64_t value)
+{
+}
+
+static bool
+test_submit(void *context, const RowJob *submitted)
+{
+	if (job.id != 0)
+		return false;
+	job = *submitted;
+	n_jobs++;
+	return true;
+}
+
+static bool
+test_keep_incarnation(void *context, uint32_t number, const RowIncarnation *incarnation)
+{
+	return true;
+}
+
+static LinkSent
+test_send(void *context, const KadId *to, const uint8_t *bytes, size_t len)
+{
+	RowMessage	message;
+
+	if (row_wire_decode(bytes, len, &message) != DECODE_OK)
+		return LINK_ERROR;
+	sent.n[message.type]++;
+	if (message.type == ROW_WIRE_WANT)
+	{
+		sent.to = *to;
+		sent.request = message.request;
+		sent.mode = message.mode;
+	}
+	if (message.type == ROW_WIRE_STOP)
+		sent.code = message.code;
+	if (message.type == ROW_WIRE_ACK)
+		sent.acknowledged += message.credit;
+	if (message.type == ROW_WIRE_DATA)
+		sent.data += len;
+	return LINK_SENT;
+}
+
+static int
+test_mesh(void *context, KadId *out, int room)
+{
+	return 0;
+}
+
+static void
+test_log(void *context, const char *text)
+{
+}
+
+/* ---- a replica with two peers ---- */
+
+static void
+tell_members(void)
+{
+	ReplicaMember member[PEERS];
+
+	for (int i = 0; i < PEERS; i++)
+		member[i] = (ReplicaMember) {peer[i], GRANT_WRITER};
+	replica_members(replica, now, member, PEERS, GRANT_WRITER, fingerprint);
+}
+
+static void
+begin(bool fresh)
+{
+	ReplicaConfig config = {
+		.host = {NULL, test_open, test_close, test_seek_changes, test_seek_keys, test_next, test_find, test_content,
+			test_settled, test_clock, test_clock_heard, test_submit, test_keep_incarnation, test_send, test_mesh,
+		test_log},
+		.memory = &memory, .crypto = &crypto, .random = &random_source,
+		.collection = collection, .self = {{99}}, .schema = {1},
+		.max_atomic_bytes = ATOMIC, .max_row_bytes = 65536,
+		.retention_ms = 3600000, .anti_entropy_ms = 30000,
+	};
+
+	now = (CoreClock) {1000, 1000};
+	memset(&job, 0, sizeof job);
+	memset(&sent, 0, sizeof sent);
+	memset(&settled, 0, sizeof settled);
+	n_jobs = 0;
+	replica = replica_new(&config, now);
+	for (int i = 0; i < LIVES; i++)
+	{
+		Key			key = new_key(&crypto);
+		uint32_t	number;
+
+		if (!row_incarnation_begin(replica_dictionary(replica), &random_source, key.secret, &life[i]) ||
+			row_dictionary_add(replica_dictionary(replica), &life[i], true, &number) != ROW_INCARNATION_NEW)
+			exit(2);
+	}
+	replica_begin(replica, now, 1, fresh);
+	tell_members();
+	for (int i = 0; i < PEERS; i++)
+		replica_connected(replica, now, &peer[i]);
+}
+
+static void
+end(const char *what)
+{
+	replica_destroy(&replica);
+	ok(scan.open == 0, "%s: every snapshot is closed", what);
+}
+
+static void
+pass(int64_t ms)
+{
+	for (; ms > 0; ms -= 100)
+	{
+		now.tick_ms += 100;
+		replica_tick(replica, now);
+	}
+}
+
+static void
+end_job(const RowDone *done)
+{
+	RowDone		with_id = *done;
+
+	with_id.id = job.id;
+	job.id = 0;
+	replica_done(replica, now, &with_id);
+}
+
+/* Numbers of incarnations are the replica's: it writes them for us as ids. */
+static void
+put_tops(RowWriter *w, RowWireTag tag, uint64_t second, uint64_t third)
+{
+	RowFrontier frontier;
+
+	row_frontier_init(&frontier, &memory);
+	if (!row_frontier_claim(&frontier, 2, second, NULL, 0) || !row_frontier_claim(&frontier, 3, third, NULL, 0) ||
+		!row_wire_put_frontier(w, tag, &frontier, replica_dictionary(replica)))
+		exit(2);
+	row_frontier_reset(&frontier);
+}
+
+static void
+deliver(RowWriter *w, const KadId *from)
+{
+	size_t		len = row_wire_end(w);
+
+	if (len == 0)
+		exit(2);
+	replica_frame(replica, now, from, frame, len);
+}
+
+static void
+have(const KadId *from, const uint64_t frontier[2], const uint64_t floor[2])
+{
+	RowWriter	w;
+
+	row_wire_begin(&w, frame, sizeof frame, ROW_WIRE_HAVE, false, 0, &collection);
+	(void) row_wire_put_bytes(&w, ROW_TAG_MEMBERS, fingerprint, 16);
+	(void) row_wire_put_uint(&w, ROW_TAG_CLOCK, 1);
+	(void) row_wire_put_bytes(&w, ROW_TAG_SCHEMA, schema, 32);
+	put_tops(&w, ROW_TAG_FRONTIER, frontier[0], frontier[1]);
+	put_tops(&w, ROW_TAG_FLOOR, floor[0], floor[1]);
+	deliver(&w, from);
+}
+
+static void
+want(const KadId *from, RowWireMode mode, uint64_t request, uint64_t second, uint64_t third)
+{
+	RowWriter	w;
+
+	row_wire_begin(&w, frame, sizeof frame, ROW_WIRE_WANT, false, request, &collection);
+	(void) row_wire_put_uint(&w, ROW_TAG_MODE, mode);
+	(void) row_wire_put_uint(&w, ROW_TAG_CREDIT, UINT32_MAX);
+	(void) row_wire_put_bytes(&w, ROW_TAG_MEMBERS, fingerprint, 16);
+	(void) row_wire_put_uint(&w, ROW_TAG_CLOCK, 1);
+	(void) row_wire_put_bytes(&w, ROW_TAG_SCHEMA, schema, 32);
+	put_tops(&w, ROW_TAG_FRONTIER, second, third);
+	put_tops(&w, ROW_TAG_FLOOR, 0, 0);
+	deliver(&w, from);
+}
+
+/* A row of n bytes, written by the second incarnation in its first transaction. */
+static void
+put_row(RowWriter *w, const char *key, bool thin, size_t n)
+{
+	static const uint8_t content[ROW_CHUNK];
+	RowWireRow	row = {.live = true, .thin = thin, .content_len = n, .content = {content, n}};
+	size_t		written;
+
+	row.key = (RowBytes) {(const uint8_t *) key, strlen(key)};
+	row.version.clock = 1;
+	row.stamp = row.birth = row.vector_stamp = (RowWireStamp) {life[1].id, 1};
+	memcpy(row.version.tie, life[1].id.bytes, ROW_HASH);
+	if (!row_wire_put_row(w, &row, &written))
+		exit(2);
+}
+
+static void
+begin_data(RowWriter *w, uint32_t sequence, const uint64_t claim[2], const uint64_t floor[2])
+{
+	row_wire_begin(w, frame, sizeof frame, ROW_WIRE_DATA, true, sent.request, &collection);
+	if (sequence == 0)
+	{
+		put_tops(w, ROW_TAG_CLAIM, claim[0], claim[1]);
+		put_tops(w, ROW_TAG_FLOOR, floor[0], floor[1]);
+	}
+	(void) row_wire_put_uint(w, ROW_TAG_SEQUENCE, sequence);
+}
+
+static void
+end_data(RowWriter *w, bool last)
+{
+	if (last)
+		(void) row_wire_put_bytes(w, ROW_TAG_LAST, NULL, 0);
+	deliver(w, &sent.to);
+}
+
+/* ---- tests ---- */
+
+static void
+test_copy_of_two_sources(void)
+{
+	static const uint64_t nothing[2];
+	static const uint64_t first[2] = {5, 1};
+	static const uint64_t second[2] = {9, 9};
+	static const uint64_t floor[2] = {8, 8};
+	RowWriter	w;
+
+	begin(true);
+	have(&peer[0], second, nothing);
+	begin_data(&w, 0, first, nothing);
+	put_row(&w, "k", false, 16);
+	end_data(&w, false);
+	ok(job.id != 0 && job.frontier == NULL, "rows of a copy are written without a claim");
+	end_job(&(RowDone) {0});
+	replica_gone(replica, now, &sent.to);
+	have(&peer[1], second, floor);
+	ok(sent.mode == ROW_MODE_COPY && kad_id_equal(&sent.to, &peer[1]), "the copy goes on at another source");
+	begin_data(&w, 0, second, floor);
+	end_data(&w, true);
+	ok(job.id != 0 && job.frontier != NULL && row_frontier_top(job.frontier, 2) == 5 &&
+	   row_frontier_top(job.frontier, 3) == 1, "it claims what both sources claim");
+	ok(job.id != 0 && job.floor != NULL && row_frontier_includes(job.frontier, job.floor) &&
+	   row_frontier_top(job.floor, 2) == 5, "its floor is nowhere above its claim");
+	end_job(&(RowDone) {0});
+	end("copy");
+}
+
+static void
+test_fetch_in_pieces(void)
+{
+	static const uint64_t nothing[2];
+	static const uint64_t claim[2] = {5, 0};
+	static const uint32_t missing[] = {0, 1, 2};
+	RowWriter	w;
+
+	begin(false);
+	have(&peer[0], claim, nothing);
+	begin_data(&w, 0, claim, nothing);
+	put_row(&w, "a", true, 8);
+	put_row(&w, "b", true, 8);
+	put_row(&w, "c", true, 8);
+	end_data(&w, true);
+	ok(job.id != 0 && job.frontier != NULL, "a whole batch is written with its claim");
+	end_job(&(RowDone) {.n_missing = 3, .missing = missing});
+	ok(sent.n[ROW_WIRE_FETCH] == 1, "rows that lack their vector are fetched");
+	begin_data(&w, 1, NULL, NULL);
+	put_row(&w, "c", false, 2 * ATOMIC);
+	end_data(&w, false);
+	ok(job.id != 0 && job.n == 1 && job.frontier == NULL, "what was fetched is written when it is much, without the claim");
+	begin_data(&w, 2, NULL, NULL);
+	put_row(&w, "b", false, 2 * ATOMIC);
+	put_row(&w, "a", false, 2 * ATOMIC);
+	end_data(&w, true);
+	end_job(&(RowDone) {0});
+	ok(sent.n[ROW_WIRE_FETCH] == 1, "nothing is asked for twice");
+	ok(job.id != 0 && job.n == 2 && job.frontier != NULL, "the last of the rows come with the claim");
+	end_job(&(RowDone) {0});
+	ok(replica_figures(replica).batches == 1, "the batch is whole");
+	end("fetch");
+}
+
+static void
+test_no_memory_for_a_missing_row(void)
+{
+	static const uint64_t nothing[2];
+	static const uint64_t claim[2] = {5, 0};
+	static const uint32_t missing[] = {0};
+	RowWriter	w;
+
+	begin(false);
+	have(&peer[0], claim, nothing);
+	begin_data(&w, 0, claim, nothing);
+	put_row(&w, "a", true, 8);
+	end_data(&w, true);
+	memory_state.until_failure = 0;
+	end_job(&(RowDone) {.n_missing = 1, .missing = missing});
+	memory_state.until_failure = -1;
+	ok(replica_figures(replica).interrupted == 1, "without memory for its key the request ends");
+	pass(2000);
+	ok(sent.n[ROW_WIRE_WANT] == 2, "and is begun anew");
+	end("no memory");
+}
+
+static void
+test_rows_that_a_comparison_did_not_fetch(void)
+{
+	static const uint64_t claim[2] = {5, 0};
+	RowWriter	w;
+
+	begin(false);
+	have(&peer[0], claim, claim);
+	ok(sent.mode == ROW_MODE_COMPARE, "below a member's floor it is compared with");
+	begin_data(&w, 0, claim, claim);
+	put_row(&w, "a", false, 8);
+	end_data(&w, true);
+	ok(job.id == 0 && replica_figures(replica).interrupted == 1, "rows that were not fetched end a comparison");
+	end("comparison");
+}
+
+static void
+test_credit_of_others_is_bounded(void)
+{
+	RowWriter	w;
+
+	begin(false);
+	rows_left = 1000;
+	want(&peer[0], ROW_MODE_CHANGES, 3, 0, 0);
+	ok(sent.n[ROW_WIRE_DATA] > 0 && sent.data <= REPLICA_CREDIT + ROW_FRAME_MAX,
+	   "one WANT makes us send no more than our credit, whatever it grants");
+	sent.data = 0;
+	row_wire_begin(&w, frame, sizeof frame, ROW_WIRE_ACK, false, 3, &collection);
+	(void) row_wire_put_uint(&w, ROW_TAG_CREDIT, UINT32_MAX);
+	deliver(&w, &peer[0]);
+	ok(sent.data > 0 && sent.data <= REPLICA_CREDIT + ROW_FRAME_MAX, "and so does an ACK");
+	rows_left = 0;
+	end("credit");
+}
+
+/* Both members acknowledge what we cover; a tombstone may go, and has gone before we are told. */
+static void
+test_floor_while_tombstones_go(void)
+{
+	static const uint64_t nothing[2];
+	static const uint64_t claim[2] = {5, 0};
+	RowWriter	w;
+
+	begin(false);
+	have(&peer[0], claim, nothing);
+	begin_data(&w, 0, claim, nothing);
+	end_data(&w, true);
+	end_job(&(RowDone) {0});
+	for (int i = 0; i < PEERS; i++)
+		have(&peer[i], claim, nothing);
+	pass(60000);
+	ok(job.id != 0 && job.kind == ROW_JOB_COLLECT && row_frontier_top(job.floor, 2) == 5,
+	   "tombstones that all have acknowledged are collected");
+	sent.code = 0;
+	want(&peer[0], ROW_MODE_CHANGES, 3, 4, 0);
+	ok(sent.code == ROW_CODE_FLOOR, "who is below them is sent no changes from then on");
+	end_job(&(RowDone) {0});
+	end("floor");
+}
+
+static void
+test_no_members_no_garbage(void)
+{
+	begin(false);
+	memory_state.until_failure = 0;
+	replica_members(replica, now, NULL, 0, GRANT_WRITER, fingerprint);
+	tell_members();
+	memory_state.until_failure = -1;
+	pass(60000);
+	ok(n_jobs == 0 || job.kind != ROW_JOB_COLLECT, "a member that there was no memory for holds tombstones back");
+	tell_members();
+	end("members");
+}
+
+int
+main(void)
+{
+	fixture_begin();
+	crypto = host_crypto();
+	test_copy_of_two_sources();
+	test_fetch_in_pieces();
+	test_no_memory_for_a_missing_row();
+	test_rows_that_a_comparison_did_not_fetch();
+	test_credit_of_others_is_bounded();
+	test_floor_while_tombstones_go();
+	test_no_members_no_garbage();
+	return fixture_end();
+}

@@ -3,7 +3,6 @@
  *	  What one of those who share a node can take from the others: room for
  *	  statements, joins by the same node, signatures of answers nobody asked for.
  */
-#include <poll.h>
 #include <stdlib.h>
 
 #include "net/crypto_sodium.h"
@@ -58,13 +57,9 @@ static void
 turn(void)
 {
 	struct pollfd p[NODES];
-	int			fd[1];
 
 	for (int i = 0; i < NODES; i++)
-	{
-		transport_descriptors(hosted[i].net->transport, fd, 1);
-		p[i] = (struct pollfd) {.fd = fd[0], .events = POLLIN};
-	}
+		p[i] = poll_of(hosted[i].net);
 	(void) poll(p, NODES, TURN_MS);
 	for (int i = 0; i < NODES; i++)
 		(void) net_node_run(hosted[i].net, node_clock());

@@ -6,6 +6,7 @@
 #ifndef TEST_NODE_HOST_H
 #define TEST_NODE_HOST_H
 
+#include <poll.h>
 #include <sodium.h>
 #include <string.h>
 
@@ -84,6 +85,16 @@ host_node(NodeCallbacks callbacks, int max_links, CoreClock clock, uint64_t *ran
 		diag("port %u: %s", config.port, error);
 	}
 	return NULL;
+}
+
+/* What a node waits for, for poll(). */
+static inline struct pollfd
+poll_of(const NetNode *net)
+{
+	int			fd[1];
+
+	transport_descriptors(net->transport, fd, 1);
+	return (struct pollfd) {.fd = fd[0], .events = POLLIN};
 }
 
 /* Let all run, by the test's turn(), until it is so; false when PATIENCE_MS are over. */

@@ -4,7 +4,6 @@
  *	  has more nodes than each may have links, so that links come and go with
  *	  every lookup.
  */
-#include <poll.h>
 #include <stdlib.h>
 
 #include "net/crypto_sodium.h"

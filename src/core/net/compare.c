@@ -233,7 +233,9 @@ compare_answered(Node *self, NodeGroup *g, NodePeer *from, const WireMessage *m)
 	compare_take(self, g, from, m->grants.grant, m->grants.n);
 	if (!g->compare.active || memcmp(g->compare.curve, from->curve, CORE_KEY_BYTES) != 0)
 		return;
-	if (memcmp(m->grants.fingerprint, g->membership.fingerprint, GRANT_HASH_BYTES) == 0 ||
+	/* who is no member any more hears nothing more of the others */
+	if (group_role(self, g, from) == GRANT_NOBODY ||
+		memcmp(m->grants.fingerprint, g->membership.fingerprint, GRANT_HASH_BYTES) == 0 ||
 		++g->compare.sent > COMPARE_MESSAGES)
 	{
 		compare_end(self, g);

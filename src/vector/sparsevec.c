@@ -34,6 +34,7 @@
 
 static SparseVector *NewSparseVector(int32 dim, int nnz);
 static SparseVector *ShrinkSparseVector(SparseVector *v, int nnz);
+static SparseVector *SparseOfDense(const float *x, int dim);
 static float ArrayElementAsFloat(Oid type, Datum element, int index);
 static float NumericAsFloat(Datum number, int index);
 static double SparseNorm(const SparseVector *v);
@@ -209,23 +210,9 @@ Datum
 vector_to_sparsevec(PG_FUNCTION_ARGS)
 {
 	Vector	   *v = PG_GETARG_VECTOR_P(0);
-	SparseVector *result;
-	float	   *values;
-	int			nnz = 0;
 
 	VectorCheckExpectedDim(PG_GETARG_INT32(1), v->dim);
-
-	result = NewSparseVector(v->dim, v->dim);
-	values = SPARSEVEC_VALUES(result);
-	for (int i = 0; i < v->dim; i++)
-	{
-		if (v->x[i] != 0)
-		{
-			result->indices[nnz] = i;
-			values[nnz++] = v->x[i];
-		}
-	}
-	PG_RETURN_POINTER(ShrinkSparseVector(result, nnz));
+	PG_RETURN_POINTER(SparseOfDense(v->x, v->dim));
 }
 
 PG_FUNCTION_INFO_V1(halfvec_to_sparsevec);
@@ -234,24 +221,14 @@ halfvec_to_sparsevec(PG_FUNCTION_ARGS)
 {
 	HalfVector *v = PG_GETARG_HALFVEC_P(0);
 	SparseVector *result;
-	float	   *values;
-	int			nnz = 0;
+	float	   *x;
 
 	VectorCheckExpectedDim(PG_GETARG_INT32(1), v->dim);
-
-	result = NewSparseVector(v->dim, v->dim);
-	values = SPARSEVEC_VALUES(result);
-	for (int i = 0; i < v->dim; i++)
-	{
-		float		value = half_to_float(v->x[i]);
-
-		if (value != 0)
-		{
-			result->indices[nnz] = i;
-			values[nnz++] = value;
-		}
-	}
-	PG_RETURN_POINTER(ShrinkSparseVector(result, nnz));
+	x = palloc(sizeof(float) * v->dim);
+	half_to_float_array(x, v->x, v->dim);
+	result = SparseOfDense(x, v->dim);
+	pfree(x);
+	PG_RETURN_POINTER(result);
 }
 
 /* int4[], float4[], float8[] or numeric[] */
@@ -474,6 +451,25 @@ ShrinkSparseVector(SparseVector *v, int nnz)
 	memmove(SPARSEVEC_VALUES(v), values, sizeof(float) * (Size) nnz);
 	SET_VARSIZE(v, SPARSEVEC_SIZE(nnz));
 	return v;
+}
+
+/* The elements of x[dim] that are not zero. */
+static SparseVector *
+SparseOfDense(const float *x, int dim)
+{
+	SparseVector *v = NewSparseVector(dim, dim);
+	float	   *values = SPARSEVEC_VALUES(v);
+	int			nnz = 0;
+
+	for (int i = 0; i < dim; i++)
+	{
+		if (x[i] != 0)
+		{
+			v->indices[nnz] = i;
+			values[nnz++] = x[i];
+		}
+	}
+	return ShrinkSparseVector(v, nnz);
 }
 
 static float

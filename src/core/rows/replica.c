@@ -186,9 +186,14 @@ void
 replica_schema(Replica *self, const uint8_t schema[32])
 {
 	memcpy(self->config.schema, schema, 32);
-	self->have_due = true;
 	for (int i = 0; i < self->n_peers; i++)
-		self->peer[i]->heard = false;
+	{
+		ReplicaPeer *peer = self->peer[i];
+
+		peer->same_schema = memcmp(peer->schema, schema, 32) == 0;
+		if (peer->up)
+			send_have(self, &peer->member.id);
+	}
 	ask_abandon(self, 0);
 	for (int i = 0; i < REPLICA_SERVES; i++)
 		if (self->serve[i].active)
@@ -308,6 +313,7 @@ replica_connected(Replica *self, CoreClock clock, const KadId *id)
 	if (peer->up)
 		replica_gone(self, clock, id);
 	peer->up = true;
+	peer->met = false;
 	peer->introduced = 0;
 	peer->ask_ms = 0;
 	send_have(self, id);
@@ -432,12 +438,6 @@ replica_wire_row(const Replica *self, const Row *in, RowWireRow *out)
 }
 
 bool
-replica_collects_above(const Replica *self, const RowFrontier *frontier)
-{
-	return self->side_job != 0 && self->side_kind == ROW_JOB_COLLECT && !row_frontier_includes(frontier, &self->side_floor);
-}
-
-bool
 replica_stale(const Replica *self)
 {
 	if (!replica_holds(self, ROW_RULE_STALE_WAITS))
@@ -448,7 +448,9 @@ replica_stale(const Replica *self)
 	{
 		const ReplicaPeer *peer = self->peer[i];
 
-		if (peer->member.role >= GRANT_WRITER && !row_frontier_includes(&self->frontier, &peer->floor))
+		/* who is not there any more, for ever perhaps, must not keep all others from each other */
+		if (peer->up && peer->heard && peer->member.role >= GRANT_WRITER &&
+			!row_frontier_includes(&self->frontier, &peer->floor))
 			return true;
 	}
 	return false;
@@ -507,6 +509,7 @@ take_have(Replica *self, ReplicaPeer *from, const RowMessage *message)
 	from->heard = replica_read_frontier(self, message->frontier, &from->have) &&
 		replica_read_frontier(self, message->floor, &from->floor);
 	from->busy = row_message_has(message, ROW_TAG_BUSY);
+	memcpy(from->schema, message->schema, 32);
 	from->same_schema = memcmp(message->schema, self->config.schema, 32) == 0;
 }
 
@@ -542,6 +545,13 @@ replica_frame(Replica *self, CoreClock clock, const KadId *id, const uint8_t *fr
 	{
 		self->figures.refused++;
 		return;
+	}
+	/* what we sent before may have come when it did not know us as a member yet */
+	if (!from->met)
+	{
+		from->met = true;
+		from->introduced = 0;
+		send_have(self, id);
 	}
 	switch ((RowWireType) message.type)
 	{
@@ -606,8 +616,7 @@ what_to_ask(const Replica *self, const ReplicaPeer *peer)
 	if (peer->busy || row_frontier_includes(&self->frontier, &peer->have))
 		return 0;
 	/* it is below our floor: first it compares, and then sends */
-	if (replica_holds(self, ROW_RULE_STALE_WAITS) &&
-		(!row_frontier_includes(&peer->have, &self->floor) || replica_collects_above(self, &peer->have)))
+	if (replica_holds(self, ROW_RULE_STALE_WAITS) && !row_frontier_includes(&peer->have, &self->floor))
 		return 0;
 	return ROW_MODE_CHANGES;
 }

@@ -99,14 +99,38 @@ adopt(Replica *self)
 		self->loose_ms = 0;
 }
 
+/*
+ * Rows that nobody claims may have been deleted while we were away: so that is heard
+ * first.  Else they would be made anew, and come back.
+ */
+static bool
+may_adopt(const Replica *self)
+{
+	bool		alone = true;
+
+	if (!replica_holds(self, ROW_RULE_ADOPT) || self->ask.phase != ASK_NOTHING || self->own_role < GRANT_WRITER ||
+		replica_stale(self))
+		return false;
+	for (int i = 0; i < self->n_peers; i++)
+	{
+		const ReplicaPeer *peer = self->peer[i];
+
+		if (peer->member.role < GRANT_WRITER)
+			continue;
+		if (peer->up && peer->heard)
+			return true;
+		alone = false;
+	}
+	return alone;
+}
+
 void
 garbage_tick(Replica *self)
 {
 	/* a job of the request keeps a floor that knows nothing of ours: one after the other */
 	if (self->side_job != 0 || self->ask_job != 0 || self->copying || !self->members_known)
 		return;
-	if (self->loose_ms != 0 && replica_holds(self, ROW_RULE_ADOPT) && self->ask.phase == ASK_NOTHING &&
-		self->own_role >= GRANT_WRITER &&
+	if (self->loose_ms != 0 && may_adopt(self) &&
 		self->now.tick_ms - self->loose_ms >= ADOPT_AFTER * self->config.anti_entropy_ms)
 		adopt(self);
 	else if (self->now.tick_ms >= self->garbage_ms)

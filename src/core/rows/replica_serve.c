@@ -55,9 +55,6 @@ refusal(Replica *self, const RowMessage *message, const RowFrontier *above)
 		return ROW_CODE_SCHEMA;
 	if (self->copying)
 		return ROW_CODE_BUSY;
-	/* tombstones may have left the table already, and our floor does not tell of it yet */
-	if (replica_holds(self, ROW_RULE_FLOOR) && replica_collects_above(self, above))
-		return ROW_CODE_BUSY;
 	if (message->mode == ROW_MODE_COMPARE)
 		/* a floor above what is here would make the other drop what only came late to us */
 		return row_frontier_includes(&self->frontier, &self->floor) ? ROW_CODE_DONE : ROW_CODE_BUSY;

@@ -25,6 +25,7 @@
 #define ASK_AGAIN_MS 1000		/* after a request that ended otherwise than well */
 #define SERVE_TIMEOUT_MS 60000	/* without a frame of who asked */
 #define COMPARE_ASKED 16		/* ranges in one RANGES */
+#define COMPARE_RANGES 16384	/* ranges to ask for: more than a collection of any size needs */
 #define COMPARE_PENDING 256		/* rows to fetch or to drop before that is done */
 
 typedef struct ReplicaPeer
@@ -33,7 +34,9 @@ typedef struct ReplicaPeer
 	bool		up;
 	bool		heard;			/* over the link that is up: have, floor, busy, same_schema */
 	bool		busy;
+	bool		met;			/* a frame came over the link that is up: it takes ours */
 	bool		same_schema;
+	uint8_t		schema[32];
 	RowFrontier have;
 	RowFrontier floor;
 	bool		acknowledged;	/* ever: acked, acked_members */
@@ -119,16 +122,21 @@ typedef struct ReplicaAsk
 	uint8_t    *part;			/* content of the last row, where more of it has to come: part_len of ... */
 	uint64_t	part_len;
 	uint64_t	part_whole;		/* ... so many bytes; else 0 */
+	int64_t		alive_ms;		/* tick at which the other is told that a job still is at work */
+	int64_t		credit;			/* bytes that the other may still send */
 	uint32_t	credit_due;		/* bytes to grant once the job is done */
 	bool		all_here;		/* the rows end with those here */
 	bool		written;		/* some rows were, without the claim */
 	bool		waits;			/* the other has to delete rows first: nothing is claimed */
 	uint32_t	n_fetch;
-	AskKey	   *fetch;			/* keys of rows to ask for */
+	AskKey	   *fetch;			/* keys of rows to ask for ... */
+	size_t		fetch_bytes;	/* ... that take so many */
+	AskKey	  **fetch_at;		/* rows come in their order: behind the last that came */
 	bool		fetched;		/* some came since they were asked for */
 	uint32_t	n_drop;
 	AskKey	   *drop;
 	RowScan    *scan;			/* ours, to compare with */
+	uint32_t	n_ranges;
 	AskRange   *ranges;			/* to ask for */
 	int			n_asked;
 	AskRange   *asked[COMPARE_ASKED];
@@ -207,9 +215,6 @@ extern void replica_wire_row(const Replica *self, const Row *in, RowWireRow *out
 
 /* Below a floor of ours or of a member's. */
 extern bool replica_stale(const Replica *self);
-
-/* Is a job at work that takes tombstones away which this frontier does not cover?  The floor tells of it only after. */
-extern bool replica_collects_above(const Replica *self, const RowFrontier *frontier);
 
 /* Look at what of our own tickets has ended. */
 extern void replica_settle(Replica *self);

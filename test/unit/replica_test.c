@@ -487,6 +487,111 @@ test_no_members_no_garbage(void)
 	end("members");
 }
 
+/* A member that does not keep to the credit it was given, while our disk takes its time. */
+static void
+test_flood_while_a_job_is_at_work(void)
+{
+	static const uint64_t nothing[2];
+	static const uint64_t claim[2] = {5, 0};
+	uint32_t	sequence = 0;
+	RowWriter	w;
+
+	begin(false);
+	have(&peer[0], claim, nothing);
+	while (replica_figures(replica).interrupted == 0 && sequence < 1000)
+	{
+		begin_data(&w, sequence++, claim, nothing);
+		put_row(&w, "k", false, 60000);
+		end_data(&w, false);
+	}
+	ok(n_jobs == 1 && sequence > REPLICA_CREDIT / 65536 && sequence < 2 * (REPLICA_CREDIT + 2 * ROW_FRAME_MAX) / 60000,
+	   "who sends much more than was granted is heard no longer (%u frames)", sequence);
+	end_job(&(RowDone) {0});
+	end("flood");
+}
+
+static void
+test_long_job(void)
+{
+	static const uint64_t nothing[2];
+	static const uint64_t claim[2] = {5, 0};
+	RowWriter	w;
+
+	begin(false);
+	have(&peer[0], claim, nothing);
+	begin_data(&w, 0, claim, nothing);
+	put_row(&w, "k", false, 2 * ATOMIC);
+	end_data(&w, false);
+	pass(30000);
+	ok(job.id != 0 && sent.n[ROW_WIRE_ACK] > 0 && sent.acknowledged == 0 && replica_figures(replica).interrupted == 0,
+	   "while a job is at work the other is told that we are there, and granted nothing");
+	end_job(&(RowDone) {0});
+	end("long job");
+}
+
+static void
+test_rows_that_were_not_fetched(void)
+{
+	static const uint64_t nothing[2];
+	static const uint64_t claim[2] = {5, 0};
+	static const uint32_t missing[] = {0};
+	RowWriter	w;
+
+	begin(false);
+	have(&peer[0], claim, nothing);
+	begin_data(&w, 0, claim, nothing);
+	put_row(&w, "a", true, 8);
+	end_data(&w, true);
+	end_job(&(RowDone) {.n_missing = 1, .missing = missing});
+	begin_data(&w, 1, NULL, NULL);
+	put_row(&w, "b", false, 8);
+	end_data(&w, true);
+	ok(job.id == 0 && replica_figures(replica).interrupted == 1, "a row that was not asked for ends the request");
+	end("other rows");
+}
+
+static void
+test_floor_of_who_is_gone(void)
+{
+	static const uint64_t nothing[2];
+	static const uint64_t high[2] = {9, 9};
+	static const uint64_t claim[2] = {5, 0};
+
+	begin(false);
+	have(&peer[0], high, high);
+	have(&peer[1], claim, nothing);
+	ok(sent.mode == ROW_MODE_COMPARE && replica_figures(replica).stale, "below a member's floor nobody is served");
+	replica_gone(replica, now, &peer[0]);
+	pass(2000);
+	ok(!replica_figures(replica).stale && sent.mode == ROW_MODE_CHANGES && kad_id_equal(&sent.to, &peer[1]),
+	   "when that member is gone the others go on without it");
+	end("gone");
+}
+
+static void
+test_adopts_in_company(void)
+{
+	static const uint64_t nothing[2];
+	bool		adopted = false;
+
+	begin(false);
+	for (int i = 0; i < PEERS; i++)
+		replica_gone(replica, now, &peer[i]);
+	pass(120000);
+	ok(n_jobs == 0, "who hears nobody does not make rows anew that others may have deleted");
+	replica_connected(replica, now, &peer[0]);
+	have(&peer[0], nothing, nothing);
+	for (int i = 0; i < 600 && !adopted; i++)
+	{
+		pass(100);
+		adopted = job.id != 0 && job.kind == ROW_JOB_ADOPT;
+		if (job.id != 0)
+			end_job(&(RowDone) {0});
+	}
+	ok(adopted, "and does so when it has heard a member");
+	end("adopt");
+}
+
 int
 main(void)
 {
@@ -499,5 +604,10 @@ main(void)
 	test_credit_of_others_is_bounded();
 	test_floor_while_tombstones_go();
 	test_no_members_no_garbage();
+	test_flood_while_a_job_is_at_work();
+	test_long_job();
+	test_rows_that_were_not_fetched();
+	test_floor_of_who_is_gone();
+	test_adopts_in_company();
 	return fixture_end();
 }

@@ -12,6 +12,9 @@
  */
 #include "core/rows/replica_state.h"
 
+/* Bytes of keys to fetch: rows without a vector that is another here, of one batch. */
+#define FETCH_BYTES (8 * REPLICA_CREDIT)
+
 static void work(Replica *self, bool with_claim);
 static void all_here(Replica *self);
 
@@ -33,11 +36,12 @@ new_key(Replica *self, RowBytes key, AskKey *next)
 bool
 ask_add_fetch(Replica *self, RowBytes key)
 {
-	AskKey	   *new = new_key(self, key, self->ask.fetch);
+	AskKey	   *new = self->ask.fetch_bytes > FETCH_BYTES ? NULL : new_key(self, key, self->ask.fetch);
 
 	if (new == NULL)
 		return false;
 	self->ask.fetch = new;
+	self->ask.fetch_bytes += sizeof *new + key.len;
 	self->ask.n_fetch++;
 	return true;
 }
@@ -68,21 +72,27 @@ free_keys(Replica *self, AskKey **list)
 	}
 }
 
-/* It came: it need not be asked for again. */
-static void
+/*
+ * It came: it need not be asked for again.  Rows come in the order in which they were
+ * asked for, so each key is looked at once.  False: this one was not asked for.
+ */
+static bool
 remove_fetch(Replica *self, RowBytes key)
 {
-	for (AskKey **at = &self->ask.fetch; *at != NULL; at = &(*at)->next)
+	for (AskKey **at = self->ask.fetch_at; *at != NULL; at = &(*at)->next)
 		if ((*at)->len == key.len && memcmp((*at)->bytes, key.at, key.len) == 0)
 		{
 			AskKey	   *found = *at;
 
 			*at = found->next;
 			core_free(&self->memory, found);
+			self->ask.fetch_at = at;
+			self->ask.fetch_bytes -= sizeof *found + key.len;
 			self->ask.n_fetch--;
 			self->ask.fetched = true;
-			return;
+			return true;
 		}
+	return false;
 }
 
 /* ---- rows ---- */
@@ -148,6 +158,9 @@ take_row(Replica *self, const RowWireRow *wire)
 	/* one version is one content */
 	if (wire->version.clock == 0 && (!wire->live || memcmp(wire->version.tie, wire->hash, ROW_HASH) != 0))
 		return false;
+	/* what is fetched is whole */
+	if (ask->phase == ASK_FETCHING && (wire->thin || !remove_fetch(self, wire->key)))
+		return false;
 	row = add_row(&ask->rows);
 	if (row == NULL || !replica_read_entry(self, wire, &row->entry))
 		return false;
@@ -165,8 +178,6 @@ take_row(Replica *self, const RowWireRow *wire)
 		ask->part_whole = wire->content_len;
 		row->content = (RowBytes) {ask->part, (size_t) wire->content_len};
 	}
-	if (ask->phase == ASK_FETCHING)
-		remove_fetch(self, wire->key);
 	return true;
 }
 
@@ -196,11 +207,19 @@ ask_acknowledge(Replica *self, uint32_t credit)
 {
 	RowWriter	w;
 
-	if (credit == 0)
-		return;
+	self->ask.alive_ms = self->now.tick_ms + SERVE_TIMEOUT_MS / 4;
 	replica_write(self, &w, &self->ask.to, ROW_WIRE_ACK, false, self->ask.request);
 	(void) row_wire_put_uint(&w, ROW_TAG_CREDIT, credit);
 	replica_send(self, &w, &self->ask.to);
+	self->ask.credit += credit;
+}
+
+static void
+acknowledge_due(Replica *self)
+{
+	if (self->ask.credit_due > 0)
+		ask_acknowledge(self, self->ask.credit_due);
+	self->ask.credit_due = 0;
 }
 
 void
@@ -218,8 +237,11 @@ ask_begin(Replica *self, ReplicaPeer *peer, RowWireMode mode)
 	ask->sequence = 0;
 	ask->told = ask->all_here = ask->written = ask->fetched = ask->waits = false;
 	ask->part_whole = ask->part_len = 0;
+	ask->credit = REPLICA_CREDIT;
 	ask->credit_due = 0;
+	ask->alive_ms = self->now.tick_ms + SERVE_TIMEOUT_MS / 4;
 	ask->n_fetch = ask->n_drop = 0;
+	ask->fetch_bytes = 0;
 	replica_write(self, &w, &ask->to, ROW_WIRE_WANT, false, ask->request);
 	(void) row_wire_put_uint(&w, ROW_TAG_MODE, mode);
 	(void) row_wire_put_uint(&w, ROW_TAG_CREDIT, REPLICA_CREDIT);
@@ -289,6 +311,9 @@ ask_stopped(Replica *self, ReplicaPeer *from, const RowMessage *message)
 void
 ask_tick(Replica *self)
 {
+	/* who serves us waits for a frame of ours, however long a job takes */
+	if (self->ask.phase != ASK_NOTHING && self->ask_job != 0 && self->now.tick_ms >= self->ask.alive_ms)
+		ask_acknowledge(self, 0);
 	/* our own disk may take its time */
 	if (self->ask.phase != ASK_NOTHING && self->ask_job == 0 && self->now.tick_ms >= self->ask.deadline_ms)
 	{
@@ -362,8 +387,9 @@ ask_data(Replica *self, ReplicaPeer *from, const RowMessage *message, const uint
 			compare_ranges(self, message);
 		return;
 	}
-	/* of a comparison rows come when they are asked for */
-	if ((ask->mode == ROW_MODE_COMPARE && ask->phase != ASK_FETCHING) || message->sequence != ask->sequence ||
+	ask->credit -= (int64_t) len;
+	/* of a comparison rows come when they are asked for; credit may be passed by a frame, or the rest of a row */
+	if (ask->credit < -(int64_t) (2 * ROW_FRAME_MAX + self->config.max_row_bytes) || (ask->mode == ROW_MODE_COMPARE && ask->phase != ASK_FETCHING) || message->sequence != ask->sequence ||
 		ask->all_here || !take_rows(self, frame, len))
 	{
 		replica_stop(self, &ask->to, ask->request, false, ROW_CODE_MALFORMED);
@@ -381,10 +407,7 @@ ask_data(Replica *self, ReplicaPeer *from, const RowMessage *message, const uint
 			 (ask->rows.pile.bytes > self->config.max_atomic_bytes || ask->mode == ROW_MODE_COPY))
 		work(self, false);
 	else
-	{
-		ask_acknowledge(self, ask->credit_due);
-		ask->credit_due = 0;
-	}
+		acknowledge_due(self);
 }
 
 /* ---- jobs ---- */
@@ -486,6 +509,7 @@ fetch(Replica *self)
 
 	ask->phase = ASK_FETCHING;
 	ask->all_here = ask->fetched = false;
+	ask->fetch_at = &ask->fetch;
 	ask->deadline_ms = self->now.tick_ms + ASK_TIMEOUT_MS;
 	replica_write(self, &w, &ask->to, ROW_WIRE_FETCH, false, ask->request);
 	for (AskKey *key = ask->fetch; key != NULL; key = key->next)
@@ -634,8 +658,6 @@ ask_done(Replica *self, const RowDone *done)
 	ask->deadline_ms = self->now.tick_ms + ASK_TIMEOUT_MS;
 	if (missing)
 	{
-		/* nothing was claimed: a row lacks its vector */
-		ask->phase = ASK_APPLYING;
 		ask->written = true;
 		ask_abandon(self, ASK_AGAIN_MS);
 	}
@@ -644,8 +666,7 @@ ask_done(Replica *self, const RowDone *done)
 	else
 	{
 		ask->written = true;
-		ask_acknowledge(self, ask->credit_due);
-		ask->credit_due = 0;
+		acknowledge_due(self);
 		if (waits_for_rows(ask) && ask->all_here)
 			all_here(self);
 		else if (waits_for_rows(ask))

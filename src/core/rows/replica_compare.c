@@ -150,10 +150,12 @@ asked_range(const AskRange *range)
 static bool
 add_range(Replica *self, const RowRange *range)
 {
-	AskRange   *new = core_alloc(&self->memory, sizeof *new + range->low.len + range->high.len);
+	AskRange   *new = self->ask.n_ranges == COMPARE_RANGES ? NULL :
+		core_alloc(&self->memory, sizeof *new + range->low.len + range->high.len);
 
 	if (new == NULL)
 		return false;
+	self->ask.n_ranges++;
 	new->next = self->ask.ranges;
 	new->low_len = range->low.len;
 	new->high_len = range->high.len;
@@ -195,6 +197,7 @@ compare_reset(Replica *self)
 		self->ask.ranges = range->next;
 		core_free(&self->memory, range);
 	}
+	self->ask.n_ranges = 0;
 	free_asked(self);
 }
 
@@ -219,6 +222,7 @@ compare_go_on(Replica *self)
 
 		(void) row_wire_put_range(&w, &keys);
 		ask->ranges = range->next;
+		ask->n_ranges--;
 		ask->asked[ask->n_asked++] = range;
 	}
 	replica_send(self, &w, &ask->to);
@@ -266,6 +270,7 @@ merge_entries(Replica *self, const RowRange *range, RowBytes *at)
 	RowEntry	entry;
 	RowBytes	before = *at;
 	bool		has_there = row_wire_next_entry(at, &there) && in_range(there.key, range);
+	uint32_t	n_there = 0;
 	RowRead		read;
 	Row			here;
 
@@ -277,7 +282,8 @@ merge_entries(Replica *self, const RowRange *range, RowBytes *at)
 	{
 		int			order = !has_there ? -1 : read != ROW_READ ? 1 : row_key_compare(here.key, there.key);
 
-		if (order >= 0 && !replica_read_entry(self, &there, &entry))
+		/* a range of more is told by sums */
+		if (order >= 0 && (++n_there > RECONCILE_ENTRIES || !replica_read_entry(self, &there, &entry)))
 			return false;
 		if (!take_difference(self, order <= 0 ? &here.entry : NULL, order >= 0 ? &entry : NULL,
 							 order <= 0 ? here.key : there.key))
@@ -325,6 +331,7 @@ take_answer(Replica *self, const RowMessage *message)
 		RowRange	range = asked_range(ask->asked[i]);
 		RowBytes	low = range.low;
 		bool		whole = false;
+		int			n_parts = 0;
 
 		if (!has_sum || row_key_compare(sum.range.low, low) != 0)
 		{
@@ -335,7 +342,8 @@ take_answer(Replica *self, const RowMessage *message)
 		/* its parts follow each other from its low end to its high one */
 		while (!whole)
 		{
-			if (!has_sum || row_key_compare(sum.range.low, low) != 0 || !compare_sum(self, &sum))
+			if (!has_sum || n_parts++ == RECONCILE_PARTS || row_key_compare(sum.range.low, low) != 0 ||
+				!compare_sum(self, &sum))
 				return false;
 			low = sum.range.high;
 			whole = row_key_compare(low, range.high) == 0;

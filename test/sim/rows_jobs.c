@@ -171,9 +171,14 @@ adopt(Store *self, StoreJob *job)
 		const StoreRow *head = store_head(self, k);
 		StoreRow	new;
 
-		if (head == NULL || !head->present || self->key[k].locked != 0 ||
+		if (head == NULL || !head->present ||
 			(row_frontier_covers(covered, head->entry.stamp) && row_frontier_covers(covered, head->entry.birth)))
 			continue;
+		if (self->key[k].locked != 0)
+		{
+			job->n_missing++;
+			continue;
+		}
 		/* what our own open transactions have stamped is not in the table yet, so it is not adopted */
 		new = *head;
 		new.entry.stamp = stamp;

@@ -607,8 +607,11 @@ what_to_ask(const Replica *self, const ReplicaPeer *peer)
 	if (!peer->up || !peer->heard || peer->member.role < GRANT_WRITER || !peer->same_schema ||
 		self->now.tick_ms < peer->ask_ms)
 		return 0;
+	if (self->copying && !peer->busy)
+		return ROW_MODE_COPY;
+	/* of those who copy too, what they wrote themselves */
 	if (self->copying)
-		return peer->busy ? 0 : ROW_MODE_COPY;
+		return row_frontier_includes(&self->frontier, &peer->have) ? 0 : ROW_MODE_CHANGES;
 	if (replica_holds(self, ROW_RULE_FLOOR) && !row_frontier_includes(&self->frontier, &peer->floor))
 		return ROW_MODE_COMPARE;
 	if (!row_frontier_includes(&self->frontier, &self->floor))
@@ -619,34 +622,6 @@ what_to_ask(const Replica *self, const ReplicaPeer *peer)
 	if (replica_holds(self, ROW_RULE_STALE_WAITS) && !row_frontier_includes(&peer->have, &self->floor))
 		return 0;
 	return ROW_MODE_CHANGES;
-}
-
-static void
-choose_ask(Replica *self)
-{
-	ReplicaPeer *chosen = NULL;
-	RowWireMode mode = 0;
-	uint64_t	n = 0;
-
-	if (self->own == 0 || self->ask.phase != ASK_NOTHING || self->ask_job != 0)
-		return;
-	for (int i = 0; i < self->n_peers; i++)
-	{
-		RowWireMode ask = what_to_ask(self, self->peer[i]);
-
-		/* a comparison below a floor goes before changes, else any is as good */
-		if (ask == 0 || (mode == ROW_MODE_COMPARE && ask == ROW_MODE_CHANGES))
-			continue;
-		if (ask == ROW_MODE_COMPARE && mode == ROW_MODE_CHANGES)
-			n = 0;
-		if (core_random_below(&self->random, ++n) == 0)
-		{
-			chosen = self->peer[i];
-			mode = ask;
-		}
-	}
-	if (chosen != NULL)
-		ask_begin(self, chosen, mode);
 }
 
 /* Any member that is up and holds the same columns, to compare with. */
@@ -666,6 +641,42 @@ verify(Replica *self)
 	}
 	if (chosen != NULL)
 		ask_begin(self, chosen, ROW_MODE_COMPARE);
+}
+
+static void
+choose_ask(Replica *self)
+{
+	ReplicaPeer *chosen = NULL;
+	RowWireMode mode = 0;
+	uint64_t	n = 0;
+
+	if (self->own == 0 || self->ask.phase != ASK_NOTHING || self->ask_job != 0)
+		return;
+	/* here, where changes would be asked for: where they never end it would not be due between two of them */
+	if (!self->copying && self->now.tick_ms >= self->verify_ms)
+	{
+		verify(self);
+		self->verify_ms = self->now.tick_ms + jittered(self, self->config.anti_entropy_ms * REPLICA_VERIFY_EVERY);
+		if (self->ask.phase != ASK_NOTHING)
+			return;
+	}
+	for (int i = 0; i < self->n_peers; i++)
+	{
+		RowWireMode ask = what_to_ask(self, self->peer[i]);
+
+		/* a copy, and a comparison below a floor, go before changes, else any is as good */
+		if (ask == 0 || (mode != 0 && mode != ROW_MODE_CHANGES && ask == ROW_MODE_CHANGES))
+			continue;
+		if (ask != ROW_MODE_CHANGES && mode == ROW_MODE_CHANGES)
+			n = 0;
+		if (core_random_below(&self->random, ++n) == 0)
+		{
+			chosen = self->peer[i];
+			mode = ask;
+		}
+	}
+	if (chosen != NULL)
+		ask_begin(self, chosen, mode);
 }
 
 static void
@@ -704,11 +715,5 @@ replica_tick(Replica *self, CoreClock clock)
 	ask_tick(self);
 	serve_tick(self);
 	garbage_tick(self);
-	if (self->ask.phase == ASK_NOTHING && self->ask_job == 0 && !self->copying &&
-		self->now.tick_ms >= self->verify_ms)
-	{
-		verify(self);
-		self->verify_ms = self->now.tick_ms + jittered(self, self->config.anti_entropy_ms * REPLICA_VERIFY_EVERY);
-	}
 	choose_ask(self);
 }

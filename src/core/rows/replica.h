@@ -49,7 +49,8 @@ typedef enum RowJobKind
 	 * Take away entries and rows, where the entry is still the same version.  One that is
 	 * `lost` others may have: it is kept as a conflict and deleted by a write of ours, whose
 	 * tombstone they get.  Its clock is that of the row + 1: it wins over nothing that
-	 * others have written since.
+	 * others have written since.  A row whose clock is ROW_CLOCK_MAX cannot be deleted so: it
+	 * stays.
 	 */
 	ROW_JOB_DROP,
 	ROW_JOB_COLLECT,			/* tombstones that `below` covers, with their birth */
@@ -60,7 +61,13 @@ typedef enum RowJobKind
 /*
  * What is to be written, in one transaction that is on disk when replica_done() is
  * called.  Jobs are carried out in the order in which they were handed over.  All that
- * it points to stays until then.
+ * it points to stays until then; the job itself is the caller's.
+ *
+ * An APPLY of which rows are missing keeps neither frontier nor floor, only the rows that
+ * are whole: what it would claim is not here yet.  Contents are those of the columns that
+ * replica_schema() told last before it was handed over: where they are others when it is
+ * carried out, it fails.  That a content has the hash that stands beside it is for the
+ * host to check, as a row that has not is for quarantine.
  */
 typedef struct RowJob
 {
@@ -80,7 +87,7 @@ typedef struct RowDone
 {
 	uint64_t	id;
 	bool		failed;			/* nothing of it was written */
-	uint32_t	n_missing;		/* APPLY: rows that need their vector, by index ... */
+	uint32_t	n_missing;		/* ADOPT: entries that a user's transaction held; APPLY: rows that need their vector, by index ... */
 	const uint32_t *missing;	/* ... in the job */
 	uint32_t	n_changed;		/* DROP, COLLECT, ADOPT: entries */
 } RowDone;
@@ -93,17 +100,24 @@ typedef struct RowHost
 	RowScan    *(*open) (void *context);
 	void		(*close) (void *context, RowScan *scan);
 
-	/* Go through the entries that a frontier does not cover, or through a range in order of keys. */
+	/*
+	 * Go through the entries that a frontier does not cover, or through a range in order of
+	 * keys.  The frontier stays until the scan is closed; the range, and the keys in it, are
+	 * the caller's and gone when this returns.
+	 */
 	void		(*seek_changes) (void *context, RowScan *scan, const RowFrontier *above);
 	void		(*seek_keys) (void *context, RowScan *scan, const RowRange *range);
 
-	/* The next one without its content; good until the next call. */
+	/*
+	 * The next one without its content.  It, and its key, are good until the next call with
+	 * this scan of next, find, seek or close: content() and other scans leave them alone.
+	 */
 	RowRead		(*next) (void *context, RowScan *scan, Row *out);
 
 	/* One by its key. */
 	RowRead		(*find) (void *context, RowScan *scan, RowBytes key, Row *out);
 
-	/* Its content, where it is live; good until the next call. */
+	/* Its content, where it is live; as long as the row is good, or until it is asked for again. */
 	RowRead		(*content) (void *context, RowScan *scan, Row *row, bool thin);
 
 	/* What of this incarnation's tickets has ended, for snapshots that are taken after this. */
@@ -147,6 +161,7 @@ extern size_t replica_scratch_bytes(void);
 
 /* NULL without memory.  Its dictionary, frontier and floor are then filled from disk. */
 extern Replica *replica_new(const ReplicaConfig *config, CoreClock clock);
+/* No job of it is at work any more. */
 extern void replica_destroy(Replica **self);
 
 extern RowDictionary *replica_dictionary(Replica *self);
@@ -155,7 +170,9 @@ extern RowFrontier *replica_floor(Replica *self);
 
 /*
  * All is loaded: go on as this incarnation, whose number is own.  fresh: this node has
- * no rows of the collection yet and copies them from the first holder.
+ * no rows of the collection yet and copies them from the first holder.  A copy that a
+ * restart broke off is not fresh: what it has may have been deleted since, and a copy drops
+ * nothing.  Its rows go first, or it begins with an empty frontier and without fresh.
  */
 extern void replica_begin(Replica *self, CoreClock clock, uint32_t own, bool fresh);
 
@@ -171,7 +188,8 @@ extern void replica_members(Replica *self, CoreClock clock, const ReplicaMember 
 
 /*
  * A link to a member is there; it is gone.  Frames of a link that is gone are not handed
- * over any more: what was asked over it is void.
+ * over any more: what was asked over it is void.  One whom replica_members() did not name
+ * before is not noted: of a new member whose link is there already it is told after.
  */
 extern void replica_connected(Replica *self, CoreClock clock, const KadId *id);
 extern void replica_gone(Replica *self, CoreClock clock, const KadId *id);
@@ -184,7 +202,10 @@ extern void replica_done(Replica *self, CoreClock clock, const RowDone *done);
 /* To be called every 100 ms, and soon after a commit here. */
 extern void replica_tick(Replica *self, CoreClock clock);
 
-/* The columns are others from now on. */
+/*
+ * The columns are others from now on.  To be told before a scan gives content of the new
+ * ones: what is under way to others names the old.
+ */
 extern void replica_schema(Replica *self, const uint8_t schema[32]);
 
 typedef struct ReplicaFigures

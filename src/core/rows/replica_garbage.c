@@ -156,5 +156,9 @@ garbage_done(Replica *self, const RowDone *done)
 		self->have_due = true;
 	}
 	else if (self->side_kind == ROW_JOB_ADOPT)
+	{
 		self->figures.adopted += done->n_changed;
+		if (done->n_missing > 0)
+			self->loose_ms = self->now.tick_ms > 0 ? self->now.tick_ms : 1;
+	}
 }

@@ -53,7 +53,8 @@ refusal(Replica *self, const RowMessage *message, const RowFrontier *above)
 {
 	if (memcmp(message->schema, self->config.schema, 32) != 0)
 		return ROW_CODE_SCHEMA;
-	if (self->copying)
+	/* what it covers, a copy that is not whole may tell: should the only other holder never come back */
+	if (self->copying && message->mode != ROW_MODE_CHANGES)
 		return ROW_CODE_BUSY;
 	if (message->mode == ROW_MODE_COMPARE)
 		/* a floor above what is here would make the other drop what only came late to us */

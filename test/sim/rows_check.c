@@ -153,6 +153,8 @@ world_collected(World *self, Store *store, int key, const RowEntry *entry)
 	version->collected = version->used;
 	if (row_version_compare(&entry->version, &self->collected[key]) > 0)
 		self->collected[key] = entry->version;
+	memmove(self->birth[key] + 1, self->birth[key], (ROWS_BIRTHS - 1) * sizeof self->birth[key][0]);
+	self->birth[key][0] = (RowsBirth) {store->global_of[entry->birth.incarnation], entry->birth.ticket, entry->version};
 }
 
 /* ---- tickets and lives ---- */
@@ -356,6 +358,21 @@ live_row(const Store *store, int key)
 	return head != NULL && head->present && head->entry.live ? head : NULL;
 }
 
+/* Is it a row whose tombstone, newer than what is here of it, was collected? */
+static bool
+came_back(const World *self, const Store *store, int key, const StoreRow *row)
+{
+	for (int i = 0; i < ROWS_BIRTHS; i++)
+	{
+		const RowsBirth *birth = &self->birth[key][i];
+
+		if (birth->ticket == row->entry.birth.ticket && birth->life == store->global_of[row->entry.birth.incarnation] &&
+			row_version_compare(&row->entry.version, &birth->tombstone) < 0)
+			return true;
+	}
+	return false;
+}
+
 bool
 check_equal(const World *self, char *why, size_t room)
 {
@@ -378,6 +395,12 @@ check_equal(const World *self, char *why, size_t room)
 			const StoreRow *b = first < 0 ? a : live_row(self->node[first].store, k);
 			const StoreRow *head = store_head(at->store, k);
 
+			if (a != NULL && came_back(self, at->store, k, a))
+			{
+				snprintf(why, room, "key %d of node %d, clock %llu, was deleted and is there", k, i,
+						 (unsigned long long) a->entry.version.clock);
+				return false;
+			}
 			/* what was first written while away, and is older than a tombstone: see gone() */
 			if (check_may_be_absent(self) && (a == NULL || row_version_compare(&a->entry.version, &self->collected[k]) <= 0) &&
 				(b == NULL || row_version_compare(&b->entry.version, &self->collected[k]) <= 0))

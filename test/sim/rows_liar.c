@@ -3,8 +3,9 @@
  *	  A member who lies: frontiers beyond the truth or going back, rows and claims that
  *	  nobody asked for, floods of incarnations, requests without end.
  *
- * It never ends a batch that it was asked for: what a writer says there is believed, as
- * writers of one collection trust each other.
+ * What a writer says in a batch that it was asked for is believed, as writers of one
+ * collection trust each other: a claim there without its rows can make all others drop
+ * these, once tombstones are collected below it.  So it never ends one.
  */
 #include <stdlib.h>
 

@@ -318,6 +318,10 @@ world_send(World *self, int node, const KadId *to, const uint8_t *frame, size_t 
 			world_violation(self, "I13: node %d answers a request from below its floor row by row", node);
 		event = (RowsEvent) {.kind = AFTER_FRAME, .a = node, .b = i, .number = link->id, .len = len};
 		event.at_ms = self->now_ms + 1 + (int64_t) world_below(&self->net, DELAY_SPREAD);
+		if (self->profile->bytes_ms > 0 && event.at_ms < link->last_ms[up])
+			event.at_ms = link->last_ms[up];
+		if (self->profile->bytes_ms > 0)
+			event.at_ms += (int64_t) len / self->profile->bytes_ms;
 		if (event.at_ms <= link->last_ms[up])
 			event.at_ms = link->last_ms[up] + 1;
 		link->last_ms[up] = event.at_ms;

@@ -63,6 +63,7 @@ typedef struct Profile
 	int			retention_ms;
 	int			job_ms;			/* a step of a job, at most */
 	size_t		pad;			/* bytes of a row */
+	int			bytes_ms;		/* that a link carries in a millisecond; 0: any number */
 	int			dump;			/* rows that were loaded on each node */
 	bool		readers;
 	bool		liar;
@@ -128,6 +129,16 @@ typedef struct RowsVersion
 	int			by;
 } RowsVersion;
 
+/* A row, from its first write to its tombstone. */
+typedef struct RowsBirth
+{
+	uint32_t	life;
+	uint64_t	ticket;
+	RowVersion	tombstone;
+} RowsBirth;
+
+#define ROWS_BIRTHS 8
+
 typedef struct RowsFigures
 {
 	uint64_t	frames;
@@ -186,6 +197,7 @@ typedef struct World
 	uint32_t	life_slot[2 * STORE_LIVES];
 	uint64_t	last_ticket[STORE_LIVES];
 	RowVersion	collected[STORE_KEYS];	/* the newest tombstone that any node has collected */
+	RowsBirth	birth[STORE_KEYS][ROWS_BIRTHS];	/* of rows whose tombstones were collected, the last ones */
 	int			n_versions;
 	int			version_slots;
 	RowsVersion *version;

@@ -120,7 +120,12 @@ row_differ(const RowEntry *here, const RowEntry *there, const RowSides *sides, u
 {
 	CORE_ASSERT(here != NULL || there != NULL);
 	if (here != NULL && there != NULL)
-		return row_version_compare(&there->version, &here->version) > 0 ? ROW_FETCH : ROW_EQUAL;
+	{
+		/* beside a tombstone, too, what was written below the floor may stand on a row that was deleted */
+		if (row_version_compare(&there->version, &here->version) > 0)
+			return !here->live && rewritten(there, sides->our_floor, sides->theirs, off) ? ROW_WAIT : ROW_FETCH;
+		return !there->live && rewritten(here, sides->their_floor, sides->ours, off) ? ROW_DELETE : ROW_EQUAL;
+	}
 	if (here == NULL)
 	{
 		if (deleted(there, sides->our_floor, sides->ours, off))

@@ -146,10 +146,10 @@ save_or_revert(World *self)
 	}
 	world_stop(self, node);
 	world_trace(self, "node %d: its disk is replaced by the copy", node);
+	row_frontier_reset(&at->last);
 	store_destroy(&at->store);
 	at->store = at->saved;
 	at->saved = NULL;
-	row_frontier_reset(&at->last);
 	row_frontier_init(&at->last, &at->store->memory);
 	check_excuse(self, -1);
 	world_after(self, 50 + (int64_t) world_below(&self->chance, 1000), AFTER_START, node, 0);

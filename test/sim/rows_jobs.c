@@ -204,19 +204,6 @@ any_locked(const Store *self, const RowJob *job)
 	return false;
 }
 
-/* What was applied here is not above what a restart goes on from: its tombstone may be collected soon. */
-static void
-keep_bound(Store *self, int64_t unix_us)
-{
-	uint64_t	bound = row_clock_wanted_bound(&self->clock, unix_us);
-
-	if (bound > self->clock_bound)
-	{
-		self->clock_bound = bound;
-		row_clock_bounded(&self->clock, bound);
-	}
-}
-
 /* Is one deleted by a write of ours? */
 static bool
 any_lost(const RowJob *job)
@@ -262,7 +249,7 @@ write_all(Store *self, StoreJob *job, int64_t unix_us)
 		ROW_RULE_HOLDS(self->off, ROW_RULE_CLAIM_WITH_ROWS))
 		store_put_claim(self, todo->frontier, todo->floor);
 	store_end_commit(self, false);
-	keep_bound(self, unix_us);
+	store_keep_bound(self, unix_us);
 }
 
 bool

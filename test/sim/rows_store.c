@@ -173,7 +173,7 @@ store_put(Store *self, int key, const StoreRow *row)
 	k->row[k->n] = *row;
 	k->row[k->n].commit = self->commit;
 	k->n++;
-	if (row->present && row->entry.held != ROW_QUARANTINED && row->entry.version.clock > self->seen_clock[key])
+	if (row->present && row->entry.held == ROW_APPLIED && row->entry.version.clock > self->seen_clock[key])
 		self->seen_clock[key] = row->entry.version.clock;
 	world_put(self->world, self, key, row);
 }
@@ -247,7 +247,7 @@ recompute_seen(Store *self)
 	{
 		const StoreRow *row = store_head(self, k);
 
-		self->seen_clock[k] = row != NULL && row->present && row->entry.held != ROW_QUARANTINED ? row->entry.version.clock : 0;
+		self->seen_clock[k] = row != NULL && row->present && row->entry.held == ROW_APPLIED ? row->entry.version.clock : 0;
 	}
 }
 
@@ -324,6 +324,19 @@ store_clock(Store *self, int64_t unix_us, uint64_t above)
 	return value;
 }
 
+/* What was applied here is not above what a restart goes on from: its tombstone may be collected soon. */
+void
+store_keep_bound(Store *self, int64_t unix_us)
+{
+	uint64_t	bound = row_clock_wanted_bound(&self->clock, unix_us);
+
+	if (bound > self->clock_bound)
+	{
+		self->clock_bound = bound;
+		row_clock_bounded(&self->clock, bound);
+	}
+}
+
 int
 store_begin(Store *self, bool sync)
 {
@@ -397,7 +410,9 @@ store_write(Store *self, int at, int key, StoreAct act, uint64_t value, int64_t 
 	if (clock <= self->last_clock)
 		world_violation(self->world, "I5: the clock of node %d goes back", self->node);
 	if (clock <= self->seen_clock[key] && !(write.has_entry && write.entry.held == ROW_QUARANTINED))
-		world_violation(self->world, "I1: a write of key %d at node %d is older than one that the node had seen", key, self->node);
+		world_violation(self->world, "I1: a write of key %d at node %d, clock %llu, is older than one that the node had seen, %llu%s", key,
+						self->node, (unsigned long long) clock, (unsigned long long) self->seen_clock[key],
+						!write.has_entry ? "" : write.entry.held == ROW_APPLIED ? ", and is there" : ", and is held");
 	self->last_clock = clock;
 	write.entry = row_written(write.has_entry ? &write.entry : NULL, clock, (RowStamp) {self->own, writer->ticket},
 							  &self->life[self->own - 1].id, live, hash, vector_hash);
@@ -550,7 +565,10 @@ store_retry(Store *self, int64_t unix_us)
 		store_put(self, k, &row);
 	}
 	if (n > 0)
+	{
 		store_end_commit(self, true);
+		store_keep_bound(self, unix_us);
+	}
 	return n;
 }
 

@@ -192,6 +192,8 @@ extern void store_rewrite(Store *self);
 /* Rows that are the same on several nodes, from a dump. */
 extern void store_load(Store *self, int n, uint64_t seed);
 
+extern void store_keep_bound(Store *self, int64_t unix_us);
+
 /* A clock value for a write. */
 extern uint64_t store_clock(Store *self, int64_t unix_us, uint64_t above);
 

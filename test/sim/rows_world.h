@@ -152,6 +152,7 @@ typedef struct RowsFigures
 	uint64_t	collected;
 	uint64_t	adopted;
 	uint64_t	interrupted;
+	uint64_t	came_back;		/* rows that were deleted, and are there at the end */
 	int64_t		rounds_ms;		/* from healing to equality */
 } RowsFigures;
 
@@ -196,6 +197,8 @@ typedef struct World
 	uint64_t	life_hash[STORE_LIVES];
 	uint32_t	life_slot[2 * STORE_LIVES];
 	uint64_t	last_ticket[STORE_LIVES];
+	bool		quarantined[STORE_KEYS];	/* of the key, at some node, ever */
+	RowVersion	told[STORE_KEYS];	/* the newest that was dropped, and told of */
 	RowVersion	collected[STORE_KEYS];	/* the newest tombstone that any node has collected */
 	RowsBirth	birth[STORE_KEYS][ROWS_BIRTHS];	/* of rows whose tombstones were collected, the last ones */
 	int			n_versions;

@@ -267,8 +267,9 @@ check_may_be_absent(const World *self)
 {
 	const uint8_t *weight = self->profile->weight;
 
-	/* or be a member whom one that dies has admitted, so that others have not heard of it */
-	return weight[ACT_ABSENT] + weight[ACT_REVERT] + weight[ACT_CLONE] > 0 || (weight[ACT_KILL] > 0 && weight[ACT_JOIN] > 0);
+	/* or be a member whom one has admitted that dies or is shut out, so that others have not heard of it */
+	return weight[ACT_ABSENT] + weight[ACT_REVERT] + weight[ACT_CLONE] > 0 ||
+		(weight[ACT_KILL] + weight[ACT_EVICT] > 0 && weight[ACT_JOIN] > 0);
 }
 
 /*

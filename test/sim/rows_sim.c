@@ -4,7 +4,7 @@
  *	  a few nodes with copies of one collection, each from a seed of its own.
  *
  *	rows_sim [--seeds=N] [--from=S] [--seconds=T] [--off=RULE] [--profile=NAME]
- *			 [--seed=S [--shrink] [--trace] [--events=N]] [--crypto]
+ *			 [--seed=S [--shrink] [--trace] [--events=N]] [--nodes=N] [--crypto]
  *
  * Without options: the rules hold in so many seeds as fit into the time of a test, and
  * each rule that is taken away is missed within a thousand seeds.  The first seed that
@@ -21,8 +21,9 @@
 #include "rows_world.h"
 #include "tap.h"
 
-#define DEFAULT_SECONDS 60
+#define DEFAULT_SECONDS 40
 #define RULE_SEEDS 1000			/* within which the loss must show */
+#define LARGE 2
 #define RULE_BACK 5				/* or so many rows that were deleted come back; with all rules it is none or one */
 
 typedef struct Rule
@@ -283,6 +284,21 @@ without_rules(void)
 	}
 }
 
+/* Fifty nodes, once in each of some profiles. */
+static void
+large(void)
+{
+	bool		good = true;
+
+	world.wanted_nodes = 50;
+	for (uint64_t seed = 0; seed < LARGE && good; seed++)
+		good = run(seed * (uint64_t) rows_n_profiles, 0);
+	world.wanted_nodes = 0;
+	ok(good, "with 50 nodes nothing is lost in %d seeds", LARGE);
+	if (!good)
+		diag("seed %" PRIu64 ", --nodes=50, %s: %s", world.seed, world.profile->name, world.message);
+}
+
 static int
 all(const Options *given)
 {
@@ -294,6 +310,7 @@ all(const Options *given)
 	store_alone();
 	replay();
 	without_rules();
+	large();
 	memset(&sum, 0, sizeof sum);
 	longest_ms = 0;
 	began = now();
@@ -339,6 +356,11 @@ read_option(const char *arg, Options *options, bool *many)
 		options->from = strtoull(value, NULL, 0);
 	else if (strncmp(arg, "--seconds=", 10) == 0)
 		options->seconds = strtod(value, NULL);
+	else if (strncmp(arg, "--nodes=", 8) == 0)
+	{
+		world.wanted_nodes = atoi(value);
+		return world.wanted_nodes >= 2 && world.wanted_nodes <= 50;
+	}
 	else if (strncmp(arg, "--events=", 9) == 0)
 		options->events = atoi(value);
 	else if (strncmp(arg, "--seed=", 7) == 0)

@@ -858,6 +858,8 @@ form(World *self)
 	self->tick_ms = 100 << world_below(&self->chance, 3);
 	self->anti_entropy_ms = 1000 << world_below(&self->chance, 3);
 	n = between(self, profile->nodes);
+	if (self->wanted_nodes > 0)
+		n = self->wanted_nodes;
 	events = between(self, profile->events);
 	self->n_events = self->limit > 0 && self->limit < events ? self->limit : events;
 	memset(&self->collection, 7, sizeof self->collection);
@@ -957,6 +959,7 @@ rows_run(World *self, uint64_t seed, uint32_t off)
 
 	options.limit = self->limit;
 	options.trace = self->trace;
+	options.wanted_nodes = self->wanted_nodes;
 	options.real_crypto = self->real_crypto;
 	memcpy(options.skip, self->skip, sizeof self->skip);
 	memset(self, 0, sizeof *self);
@@ -966,6 +969,7 @@ rows_run(World *self, uint64_t seed, uint32_t off)
 	self->version_slots = slots;
 	self->limit = options.limit;
 	self->trace = options.trace;
+	self->wanted_nodes = options.wanted_nodes;
 	self->real_crypto = options.real_crypto;
 	memcpy(self->skip, options.skip, sizeof self->skip);
 	self->seed = seed;

@@ -164,6 +164,7 @@ typedef struct World
 	bool		trace;
 	bool		real_crypto;
 	int			limit;			/* of events; 0: as many as the seed has */
+	int			wanted_nodes;	/* 0: as many as the profile has */
 	int			n_events;
 	bool		skip[ROWS_EVENTS];
 	uint64_t	chance;			/* of the event that happens */

@@ -119,7 +119,7 @@ apply_row(Store *self, StoreJob *job, int index, int64_t unix_us)
 }
 
 static void
-drop_row(Store *self, StoreJob *job, const Row *row)
+drop_row(Store *self, StoreJob *job, const Row *row, int64_t unix_us)
 {
 	int			key = store_key(row->key);
 	const StoreRow *head = key < 0 || key >= self->n_keys ? NULL : store_head(self, key);
@@ -132,7 +132,8 @@ drop_row(Store *self, StoreJob *job, const Row *row)
 	world_dropped(self->world, self, key, &head->entry);
 	if (row->lost && head->entry.live)
 	{
-		/* just above it: what others have written since wins */
+		/* just above it: what others have written since wins; and our clock does not give it out again */
+		(void) row_clock_heard(&self->clock, unix_us, head->entry.version.clock + 1, STORE_SKEW_US);
 		nothing.present = true;
 		nothing.entry = row_written(&head->entry, head->entry.version.clock + 1, (RowStamp) {self->own, job->ticket}, &self->life[self->own - 1].id, false,
 									NULL, NULL);
@@ -234,7 +235,7 @@ write_all(Store *self, StoreJob *job, int64_t unix_us)
 			break;
 		case ROW_JOB_DROP:
 			for (int i = 0; i < todo->n; i++)
-				drop_row(self, job, &todo->row[i]);
+				drop_row(self, job, &todo->row[i], unix_us);
 			break;
 		case ROW_JOB_COLLECT:
 			collect(self, job);

@@ -133,7 +133,7 @@ drop_row(Store *self, StoreJob *job, const Row *row, int64_t unix_us)
 	if (row->lost && head->entry.live)
 	{
 		/* just above it: what others have written since wins; and our clock does not give it out again */
-		(void) row_clock_heard(&self->clock, unix_us, head->entry.version.clock + 1, STORE_SKEW_US);
+		(void) row_clock_heard(&self->clock, unix_us, head->entry.version.clock + 1, INT64_MAX);
 		nothing.present = true;
 		nothing.entry = row_written(&head->entry, head->entry.version.clock + 1, (RowStamp) {self->own, job->ticket}, &self->life[self->own - 1].id, false,
 									NULL, NULL);

@@ -49,8 +49,9 @@ typedef enum RowJobKind
 	 * Take away entries and rows, where the entry is still the same version.  One that is
 	 * `lost` others may have: it is kept as a conflict and deleted by a write of ours, whose
 	 * tombstone they get.  Its clock is that of the row + 1: it wins over nothing that
-	 * others have written since.  A row whose clock is ROW_CLOCK_MAX cannot be deleted so: it
-	 * stays.
+	 * others have written since.  The node's clock goes above that, however far ahead it is,
+	 * or it would give the value out once more.  A row whose clock is ROW_CLOCK_MAX cannot be
+	 * deleted so: it stays.
 	 */
 	ROW_JOB_DROP,
 	ROW_JOB_COLLECT,			/* tombstones that `below` covers, with their birth */

@@ -274,13 +274,12 @@ check_may_be_absent(const World *self)
 
 /*
  * A row that a node wrote first while it was away stays, and is older than a tombstone
- * that some have collected and others still have: they differ until they compare.  So it
- * is where a clock is so far behind that it takes what others wrote for wrong.
+ * that some have collected and others still have: they differ until they compare.
  */
 static bool
 ambiguous(const World *self, int key, const RowVersion *version)
 {
-	return (check_may_be_absent(self) || self->quarantined[key]) && row_version_compare(version, &self->collected[key]) <= 0;
+	return check_may_be_absent(self) && row_version_compare(version, &self->collected[key]) <= 0;
 }
 
 /* Was it dropped somewhere in a comparison, as below a floor? */
@@ -291,7 +290,7 @@ gone(World *self, int key, const RowVersion *version)
 
 	if (ambiguous(self, key, version))
 		return true;
-	return version->clock > 0 && (found->excused || found->dropped || found->told || found->quarantined);
+	return version->clock > 0 && (found->excused || found->dropped || found->told);
 }
 
 /* Is that which is covered at node a, and current at b, here or superseded? */
@@ -492,7 +491,7 @@ check_end(World *self)
 		if (row == NULL && most->live && row_version_compare(&most->version, &self->collected[k]) > 0)
 			world_violation(self, "I1: the write of node %d, clock %llu, to key %d is lost: there is no row", most->by,
 							(unsigned long long) most->version.clock, k);
-		else if (row != NULL && row_version_compare(&row->entry.version, &most->version) < 0 && !(most->collected && (absence || most->quarantined)))
+		else if (row != NULL && row_version_compare(&row->entry.version, &most->version) < 0 && !(most->collected && absence))
 			world_violation(self, "I1: the %s of node %d, clock %llu, to key %d is lost to an older write", most->live ? "write" : "delete",
 							most->by, (unsigned long long) most->version.clock, k);
 	}

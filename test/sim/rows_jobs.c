@@ -132,18 +132,21 @@ drop_row(Store *self, StoreJob *job, const Row *row, int64_t unix_us)
 	world_dropped(self->world, self, key, &head->entry);
 	if (row->lost && head->entry.live)
 	{
-		/* just above it: what others have written since wins; and our clock does not give it out again */
-		(void) row_clock_heard(&self->clock, unix_us, head->entry.version.clock + 1, INT64_MAX);
+		/* just above it: what others have written since wins */
+		(void) row_clock_heard(&self->clock, unix_us, head->entry.version.clock + 1, STORE_SKEW_US);
 		nothing.present = true;
 		nothing.entry = row_written(&head->entry, head->entry.version.clock + 1, (RowStamp) {self->own, job->ticket}, &self->life[self->own - 1].id, false,
 									NULL, NULL);
 	}
+	else
+		/* who collected what was newer had heard it: it is our clock that is behind */
+		(void) row_clock_heard(&self->clock, unix_us, head->entry.version.clock, INT64_MAX);
 	store_put(self, key, &nothing);
 	job->n_changed++;
 }
 
 static void
-collect(Store *self, StoreJob *job)
+collect(Store *self, StoreJob *job, int64_t unix_us)
 {
 	StoreRow	nothing = {.present = false};
 
@@ -153,7 +156,8 @@ collect(Store *self, StoreJob *job)
 
 		if (head == NULL || !head->present || head->entry.live || head->entry.held != ROW_APPLIED ||
 			self->key[k].locked != 0 || !row_frontier_covers(job->job->below, head->entry.stamp) ||
-			!row_frontier_covers(job->job->below, head->entry.birth))
+			!row_frontier_covers(job->job->below, head->entry.birth) ||
+			!row_clock_heard(&self->clock, unix_us, head->entry.version.clock, STORE_SKEW_US))
 			continue;
 		world_collected(self->world, self, k, &head->entry);
 		store_put(self, k, &nothing);
@@ -238,7 +242,7 @@ write_all(Store *self, StoreJob *job, int64_t unix_us)
 				drop_row(self, job, &todo->row[i], unix_us);
 			break;
 		case ROW_JOB_COLLECT:
-			collect(self, job);
+			collect(self, job, unix_us);
 			break;
 		case ROW_JOB_ADOPT:
 			adopt(self, job);

@@ -403,19 +403,18 @@ store_write(Store *self, int at, int key, StoreAct act, uint64_t value, int64_t 
 	store_hashes(&write.table, hash, vector_hash);
 	/* the trigger of DELETE fires last in a move */
 	live = ROW_RULE_HOLDS(self->off, ROW_RULE_LIVE_FROM_TABLE) ? write.table.live : act != STORE_MOVE && write.table.live;
-	above = write.has_entry && write.entry.held != ROW_QUARANTINED ? write.entry.version.clock : 0;
+	above = write.has_entry && write.entry.version.clock <= (uint64_t) (unix_us + STORE_SKEW_US) ? write.entry.version.clock : 0;
 	clock = store_clock(self, unix_us, above);
-	if (clock == 0)
+	if (clock == 0 || (write.has_entry && write.entry.version.clock == ROW_CLOCK_MAX))
 		return false;
 	if (clock <= self->last_clock)
 		world_violation(self->world, "I5: the clock of node %d goes back", self->node);
-	if (clock <= self->seen_clock[key] && !(write.has_entry && write.entry.held == ROW_QUARANTINED))
-		world_violation(self->world, "I1: a write of key %d at node %d, clock %llu, is older than one that the node had seen, %llu%s", key,
-						self->node, (unsigned long long) clock, (unsigned long long) self->seen_clock[key],
-						!write.has_entry ? "" : write.entry.held == ROW_APPLIED ? ", and is there" : ", and is held");
 	self->last_clock = clock;
 	write.entry = row_written(write.has_entry ? &write.entry : NULL, clock, (RowStamp) {self->own, writer->ticket},
 							  &self->life[self->own - 1].id, live, hash, vector_hash);
+	if (write.entry.version.clock <= self->seen_clock[key])
+		world_violation(self->world, "I1: a write of key %d at node %d, clock %llu, is older than one that the node had seen, %llu", key,
+						self->node, (unsigned long long) write.entry.version.clock, (unsigned long long) self->seen_clock[key]);
 	write.has_entry = true;
 	self->key[key].locked = at + 1;
 	writer->write[place] = write;

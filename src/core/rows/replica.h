@@ -46,15 +46,19 @@ typedef enum RowJobKind
 {
 	ROW_JOB_APPLY,				/* rows of others, by row_decide(); with the claim once the batch is whole */
 	/*
-	 * Take away entries and rows, where the entry is still the same version.  One that is
-	 * `lost` others may have: it is kept as a conflict and deleted by a write of ours, whose
-	 * tombstone they get.  Its clock is that of the row + 1: it wins over nothing that
-	 * others have written since.  The node's clock goes above that, however far ahead it is,
-	 * or it would give the value out once more.  A row whose clock is ROW_CLOCK_MAX cannot be
+	 * Take away entries and rows, where the entry is still the same version.  Its clock
+	 * counts as heard, however far ahead: who collected what was newer had heard it.  One
+	 * that is `lost` others may have: it is kept as a conflict and deleted by a write of
+	 * ours, whose tombstone they get; the clock of that is the row's + 1, so it wins over
+	 * nothing that others have written since.  A row whose clock is ROW_CLOCK_MAX cannot be
 	 * deleted so: it stays.
 	 */
 	ROW_JOB_DROP,
-	ROW_JOB_COLLECT,			/* tombstones that `below` covers, with their birth */
+	/*
+	 * Tombstones that `below` covers, with their birth, and whose clock row_clock_heard()
+	 * takes: what is written to that key later is newer than they are.
+	 */
+	ROW_JOB_COLLECT,
 	ROW_JOB_ADOPT,				/* entries whose stamp or birth `covered` lacks: the stamp, and what it lacks, are a ticket of ours */
 	ROW_JOB_SAVE				/* frontier and floor only */
 } RowJobKind;

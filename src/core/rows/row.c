@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "core/assert.h"
+#include "core/rows/clock.h"
 
 int
 row_version_compare(const RowVersion *a, const RowVersion *b)
@@ -34,9 +35,9 @@ row_written(const RowEntry *old, uint64_t clock, RowStamp stamp, const RowIncarn
 	RowEntry	entry;
 
 	CORE_ASSERT(clock > 0 && stamp.incarnation > 0 && stamp.ticket > 0);
-	CORE_ASSERT(old == NULL || clock > old->version.clock || old->held != ROW_APPLIED);
+	CORE_ASSERT(old == NULL || old->version.clock < ROW_CLOCK_MAX);
 	memset(&entry, 0, sizeof entry);
-	entry.version.clock = clock;
+	entry.version.clock = old != NULL && old->version.clock >= clock ? old->version.clock + 1 : clock;
 	memcpy(entry.version.tie, writer->bytes, ROW_HASH);
 	entry.stamp = stamp;
 	entry.birth = old != NULL && (old->live || !live) ? old->birth : stamp;

@@ -64,7 +64,9 @@ extern int	row_key_compare(RowBytes a, RowBytes b);
 
 /*
  * The entry that a local write leaves.  old is the entry of its key or NULL; clock is
- * row_clock_next() above old's.  hash and vector_hash are of the row as it now stands in
+ * row_clock_next() above old's where that is not so far ahead of our clock that it would
+ * not be heard, else above nothing: the version is then one above old's, and only this row
+ * goes so far.  A row whose clock is ROW_CLOCK_MAX cannot be written any more.  hash and vector_hash are of the row as it now stands in
  * the table; live, too, is read there, never taken from the statement's kind: another
  * trigger may have put the row back.
  */

@@ -621,7 +621,7 @@ what_to_ask(const Replica *self, const ReplicaPeer *peer)
 	/* it is below our floor: first it compares, and then sends */
 	if (replica_holds(self, ROW_RULE_STALE_WAITS) && !row_frontier_includes(&peer->have, &self->floor))
 		return 0;
-	return ROW_MODE_CHANGES;
+	return self->torn ? ROW_MODE_COMPARE : ROW_MODE_CHANGES;
 }
 
 /* Any member that is up and holds the same columns, to compare with. */

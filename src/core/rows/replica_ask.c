@@ -265,6 +265,7 @@ reset(Replica *self)
 
 	if (ask->written || self->ask_job != 0)
 		self->loose_ms = self->now.tick_ms > 0 ? self->now.tick_ms : 1;
+	self->torn = ask->mode == ROW_MODE_CHANGES && ask->written;
 	ask->phase = ASK_NOTHING;
 	ask->part_whole = 0;
 	reset_rows(&ask->rows);

@@ -173,6 +173,7 @@ struct Replica
 	int64_t		garbage_ms;
 	int64_t		verify_ms;		/* tick of the next comparison with a member at random */
 	int64_t		loose_ms;		/* tick since which there may be rows that nobody claims; 0: none */
+	bool		torn;			/* a batch ended with a part of it written: a comparison goes on from there */
 	bool		copying;
 	bool		copy_begun;		/* copy_claim is that of its sources so far */
 	RowFrontier copy_claim;

@@ -516,6 +516,12 @@ world_start(World *self, int node)
 	if (scratch == NULL)
 		scratch = malloc(replica_scratch_bytes());
 	config.scratch = scratch;
+	if (world_below(&self->net, 2))
+	{
+		/* a batch takes many frames, and as long as many things that happen meanwhile */
+		config.credit = 400;
+		config.chunk = 250;
+	}
 	config.max_row_bytes = 8 * 1024 * 1024;
 	config.retention_ms = self->profile->retention_ms;
 	config.anti_entropy_ms = self->anti_entropy_ms;

@@ -47,6 +47,10 @@ replica_new(const ReplicaConfig *config, CoreClock clock)
 	memset(self, 0, sizeof *self);
 	self->scratch = scratch;
 	self->config = *config;
+	if (self->config.credit == 0 || self->config.credit > REPLICA_CREDIT)
+		self->config.credit = REPLICA_CREDIT;
+	if (self->config.chunk == 0 || self->config.chunk > ROW_CHUNK)
+		self->config.chunk = ROW_CHUNK;
 	self->host = config->host;
 	self->memory = *config->memory;
 	self->crypto = *config->crypto;

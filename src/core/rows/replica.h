@@ -155,6 +155,8 @@ typedef struct ReplicaConfig
 	KadId		self;
 	uint8_t		schema[32];
 	uint32_t	max_atomic_bytes;	/* batches up to this are applied in one transaction */
+	uint32_t	credit;			/* bytes on their way to us, at most; 0: REPLICA_CREDIT */
+	uint32_t	chunk;			/* bytes of rows in a frame, at most; 0: ROW_CHUNK */
 	uint32_t	max_row_bytes;	/* a greater one is not taken, and ends the batch */
 	int64_t		retention_ms;	/* after which an absent member holds no tombstone back */
 	int64_t		anti_entropy_ms;

@@ -237,14 +237,14 @@ ask_begin(Replica *self, ReplicaPeer *peer, RowWireMode mode)
 	ask->sequence = 0;
 	ask->told = ask->all_here = ask->written = ask->fetched = ask->waits = false;
 	ask->part_whole = ask->part_len = 0;
-	ask->credit = REPLICA_CREDIT;
+	ask->credit = self->config.credit;
 	ask->credit_due = 0;
 	ask->alive_ms = self->now.tick_ms + SERVE_TIMEOUT_MS / 4;
 	ask->n_fetch = ask->n_drop = 0;
 	ask->fetch_bytes = 0;
 	replica_write(self, &w, &ask->to, ROW_WIRE_WANT, false, ask->request);
 	(void) row_wire_put_uint(&w, ROW_TAG_MODE, mode);
-	(void) row_wire_put_uint(&w, ROW_TAG_CREDIT, REPLICA_CREDIT);
+	(void) row_wire_put_uint(&w, ROW_TAG_CREDIT, self->config.credit);
 	(void) row_wire_put_bytes(&w, ROW_TAG_MEMBERS, self->fingerprint, 16);
 	(void) row_wire_put_uint(&w, ROW_TAG_CLOCK, self->host.clock(self->host.context));
 	(void) row_wire_put_bytes(&w, ROW_TAG_SCHEMA, self->config.schema, 32);

@@ -188,7 +188,8 @@ static void
 begin_data(Replica *self, ReplicaServe *serve, RowWriter *w)
 {
 	replica_write(self, w, &serve->to, ROW_WIRE_DATA, true, serve->request);
-	if (serve->sequence == 0)
+	/* of a comparison they were told with its first sum */
+	if (serve->sequence == 0 && serve->mode != ROW_MODE_COMPARE)
 	{
 		(void) row_wire_put_frontier(w, ROW_TAG_CLAIM, &serve->claim, &self->dictionary);
 		(void) row_wire_put_frontier(w, ROW_TAG_FLOOR, &serve->floor, &self->dictionary);
@@ -251,7 +252,7 @@ serve_rows(Replica *self, ReplicaServe *serve)
 
 		begin_data(self, serve, &w);
 		while ((read = next_row(self, serve)) == ROW_READ && put_row(self, serve, &w))
-			if (ROW_FRAME_MAX - row_wire_left(&w) >= ROW_CHUNK)
+			if (ROW_FRAME_MAX - row_wire_left(&w) >= self->config.chunk)
 				break;
 		if (read == ROW_READ_LOST)
 		{
@@ -273,12 +274,14 @@ serve_keys(Replica *self, ReplicaServe *serve, const RowMessage *message)
 	RowBytes	keys = message->many[ROW_TAG_KEY];
 	RowBytes	key;
 	RowWriter	w;
+	bool		first = serve->credit > 0;
 
 	begin_data(self, serve, &w);
-	while (serve->credit > (int64_t) (ROW_FRAME_MAX - row_wire_left(&w)) && row_wire_next_key(&keys, &key))
+	while ((first || serve->credit > (int64_t) (ROW_FRAME_MAX - row_wire_left(&w))) && row_wire_next_key(&keys, &key))
 	{
 		RowRead		read = self->host.find(self->host.context, serve->scan, key, &serve->row);
 
+		first = false;
 		serve->row.thin = false;
 		if (read == ROW_READ && serve->row.entry.live)
 			read = self->host.content(self->host.context, serve->scan, &serve->row, false);

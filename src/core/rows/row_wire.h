@@ -18,9 +18,7 @@
 #include "core/net/wire.h"
 #include "core/rows/row.h"
 
-#ifndef ROW_CHUNK				/* a simulator has few rows and wants many frames */
 #define ROW_CHUNK (1024 * 1024)	/* of rows in one DATA, as long as it holds more than one */
-#endif
 #define ROW_FRAME_MAX (ROW_CHUNK + 256 * 1024)	/* all of it, a claim and a floor included */
 #define ROW_CONTENT_MAX (UINT64_C(1) << 30)
 #define ROW_INTRODUCTIONS 512	/* in one INTRODUCE */

@@ -138,11 +138,19 @@ drop_row(Store *self, StoreJob *job, const Row *row, int64_t unix_us)
 		nothing.entry = row_written(&head->entry, head->entry.version.clock + 1, (RowStamp) {self->own, job->ticket}, &self->life[self->own - 1].id, false,
 									NULL, NULL);
 	}
-	else
+	else if (ROW_RULE_HOLDS(self->off, ROW_RULE_CLOCK_HEARD))
 		/* who collected what was newer had heard it: it is our clock that is behind */
 		(void) row_clock_heard(&self->clock, unix_us, head->entry.version.clock, INT64_MAX);
 	store_put(self, key, &nothing);
 	job->n_changed++;
+}
+
+/* Is the clock of a tombstone heard, so that it may go?  Without the rule it goes all the same. */
+static bool
+hears(Store *self, int64_t unix_us, uint64_t clock)
+{
+	return ROW_RULE_HOLDS(self->off, ROW_RULE_CLOCK_HEARD) ? row_clock_heard(&self->clock, unix_us, clock, STORE_SKEW_US) :
+		clock <= (uint64_t) (unix_us + STORE_SKEW_US);
 }
 
 static void
@@ -157,7 +165,7 @@ collect(Store *self, StoreJob *job, int64_t unix_us)
 		if (head == NULL || !head->present || head->entry.live || head->entry.held != ROW_APPLIED ||
 			self->key[k].locked != 0 || !row_frontier_covers(job->job->below, head->entry.stamp) ||
 			!row_frontier_covers(job->job->below, head->entry.birth) ||
-			!row_clock_heard(&self->clock, unix_us, head->entry.version.clock, STORE_SKEW_US))
+			!hears(self, unix_us, head->entry.version.clock))
 			continue;
 		world_collected(self->world, self, k, &head->entry);
 		store_put(self, k, &nothing);

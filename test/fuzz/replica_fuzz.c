@@ -191,6 +191,12 @@ host_keep_incarnation(void *context, uint32_t number, const RowIncarnation *inca
 	return take(16) != 15;
 }
 
+static bool
+host_is_writer(void *context, const uint8_t *owner)
+{
+	return owner[0] != LIVES - 1;
+}
+
 static LinkSent
 host_send(void *context, const KadId *to, const uint8_t *sent, size_t len)
 {
@@ -482,7 +488,7 @@ begin(void)
 {
 	ReplicaConfig config = {
 		.host = {NULL, host_open, host_close, host_seek_changes, host_seek_keys, host_next, host_find, host_content,
-			host_settled, host_clock, host_clock_heard, host_submit, host_keep_incarnation, host_send, host_mesh,
+			host_settled, host_clock, host_clock_heard, host_submit, host_keep_incarnation, host_is_writer, host_send, host_mesh,
 		host_log},
 		.memory = &memory, .crypto = &crypto, .random = &fuzz_random,
 		.collection = {{7}}, .self = {{99}},

@@ -132,11 +132,8 @@ drop_row(Store *self, StoreJob *job, const Row *row, int64_t unix_us)
 	world_dropped(self->world, self, key, &head->entry);
 	if (row->lost && head->entry.live)
 	{
-		/* just above it: what others have written since wins */
-		(void) row_clock_heard(&self->clock, unix_us, head->entry.version.clock + 1, STORE_SKEW_US);
 		nothing.present = true;
-		nothing.entry = row_written(&head->entry, head->entry.version.clock + 1, (RowStamp) {self->own, job->ticket}, &self->life[self->own - 1].id, false,
-									NULL, NULL);
+		nothing.entry = row_lost(&head->entry, (RowStamp) {self->own, job->ticket});
 	}
 	else if (ROW_RULE_HOLDS(self->off, ROW_RULE_CLOCK_HEARD))
 		/* who collected what was newer had heard it: it is our clock that is behind */

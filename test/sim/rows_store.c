@@ -764,6 +764,14 @@ host_keep_incarnation(void *context, uint32_t number, const RowIncarnation *inca
 	return true;
 }
 
+static bool
+host_is_writer(void *context, const uint8_t *owner)
+{
+	Store	   *self = context;
+
+	return world_was_writer(self->world, self->node, owner);
+}
+
 static LinkSent
 host_send(void *context, const KadId *to, const uint8_t *frame, size_t len)
 {
@@ -792,6 +800,6 @@ RowHost
 store_host(Store *self)
 {
 	return (RowHost) {self, host_open, host_close, host_seek_changes, host_seek_keys, host_next, host_find,
-		host_content, host_settled, host_clock, host_clock_heard, host_submit, host_keep_incarnation, host_send,
+		host_content, host_settled, host_clock, host_clock_heard, host_submit, host_keep_incarnation, host_is_writer, host_send,
 		host_mesh, host_log};
 }

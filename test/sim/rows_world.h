@@ -237,6 +237,9 @@ extern int	world_clone(World *self, int node);
 extern void world_members(World *self, int node);
 extern void world_state(World *self, int by, int identity, GrantRole role);
 extern GrantRole world_role(const World *self, uint64_t known, int identity);
+
+/* Does this node know of a statement by which the node with this key was a writer? */
+extern bool world_was_writer(const World *self, int node, const uint8_t *owner);
 extern bool world_counts(const World *self, int node);		/* a member who is not dead, nor lies */
 extern LinkSent world_send(World *self, int node, const KadId *to, const uint8_t *frame, size_t len);
 extern int	world_mesh(World *self, int node, KadId *out, int room);

@@ -124,6 +124,14 @@ test_submit(void *context, const RowJob *submitted)
 	return true;
 }
 
+static uint8_t stranger[CORE_KEY_BYTES];
+
+static bool
+test_is_writer(void *context, const uint8_t *owner)
+{
+	return memcmp(owner, stranger, CORE_KEY_BYTES) != 0;
+}
+
 static bool
 test_keep_incarnation(void *context, uint32_t number, const RowIncarnation *incarnation)
 {
@@ -181,7 +189,7 @@ begin(bool fresh)
 {
 	ReplicaConfig config = {
 		.host = {NULL, test_open, test_close, test_seek_changes, test_seek_keys, test_next, test_find, test_content,
-			test_settled, test_clock, test_clock_heard, test_submit, test_keep_incarnation, test_send, test_mesh,
+			test_settled, test_clock, test_clock_heard, test_submit, test_keep_incarnation, test_is_writer, test_send, test_mesh,
 		test_log},
 		.memory = &memory, .crypto = &crypto, .random = &random_source,
 		.collection = collection, .self = {{99}}, .schema = {1},
@@ -592,6 +600,35 @@ test_adopts_in_company(void)
 	end("adopt");
 }
 
+/* A member tells of a life of somebody who was never let in. */
+static void
+test_lives_of_strangers(void)
+{
+	Key			key = new_key(&crypto);
+	RowIncarnation alien;
+	RowWriter	w;
+	uint32_t	before;
+
+	begin(false);
+	memcpy(stranger, key.public, CORE_KEY_BYTES);
+	if (!row_incarnation_begin(replica_dictionary(replica), &random_source, key.secret, &alien))
+		exit(2);
+	before = replica_dictionary(replica)->n;
+	for (int known = 0; known < 2; known++)
+	{
+		row_wire_begin(&w, frame, sizeof frame, ROW_WIRE_INTRODUCE, false, 0, &collection);
+		(void) row_wire_put_incarnation(&w, &alien);
+		deliver(&w, &peer[0]);
+		if (known == 0)
+			ok(replica_dictionary(replica)->n == before && replica_figures(replica).refused == 1,
+			   "a life of who is no writer takes no place");
+		else
+			ok(replica_dictionary(replica)->n == before + 1, "and does when it is told again and he is one");
+		memset(stranger, 0, sizeof stranger);
+	}
+	end("strangers");
+}
+
 int
 main(void)
 {
@@ -609,5 +646,6 @@ main(void)
 	test_rows_that_were_not_fetched();
 	test_floor_of_who_is_gone();
 	test_adopts_in_company();
+	test_lives_of_strangers();
 	return fixture_end();
 }

@@ -526,7 +526,15 @@ take_introductions(Replica *self, ReplicaPeer *from, const RowMessage *message)
 	while (row_wire_next_incarnation(&at, &incarnation))
 	{
 		uint32_t	number;
-		RowIncarnationAdded added = row_dictionary_add(&self->dictionary, &incarnation, false, &number);
+		RowIncarnationAdded added;
+
+		/* else who may sign at all could fill the dictionary; a grant that comes later is followed by another INTRODUCE */
+		if (!self->host.is_writer(self->host.context, incarnation.owner))
+		{
+			self->figures.refused++;
+			continue;
+		}
+		added = row_dictionary_add(&self->dictionary, &incarnation, false, &number);
 
 		if (added == ROW_INCARNATION_NEW &&
 			!self->host.keep_incarnation(self->host.context, number, &incarnation))

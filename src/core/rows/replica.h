@@ -49,9 +49,7 @@ typedef enum RowJobKind
 	 * Take away entries and rows, where the entry is still the same version.  Its clock
 	 * counts as heard, however far ahead: who collected what was newer had heard it.  One
 	 * that is `lost` others may have: it is kept as a conflict and deleted by a write of
-	 * ours, whose tombstone they get; the clock of that is the row's + 1, so it wins over
-	 * nothing that others have written since.  A row whose clock is ROW_CLOCK_MAX cannot be
-	 * deleted so: it stays.
+	 * ours, whose tombstone (row_lost()) they get.
 	 */
 	ROW_JOB_DROP,
 	/*
@@ -137,6 +135,9 @@ typedef struct RowHost
 
 	/* Keep a new incarnation of the dictionary on disk, before any row names its number. */
 	bool		(*keep_incarnation) (void *context, uint32_t number, const RowIncarnation *incarnation);
+
+	/* Is the node with this key a writer, or was it ever one, as far as is known here? */
+	bool		(*is_writer) (void *context, const uint8_t owner[CORE_KEY_BYTES]);
 
 	LinkSent	(*send) (void *context, const KadId *to, const uint8_t *frame, size_t len);
 

@@ -519,8 +519,13 @@ fetch(Replica *self)
 	replica_send(self, &w, &ask->to);
 }
 
+/*
+ * Drop what was deleted by the other, in one transaction with the claim and the floor:
+ * before the floor is here, nothing says that these rows are gone, and others who still
+ * have them are not told.
+ */
 static void
-drop(Replica *self)
+drop(Replica *self, bool with_claim)
 {
 	ReplicaAsk *ask = &self->ask;
 	RowJob		job;
@@ -547,7 +552,12 @@ drop(Replica *self)
 	job.row = ask->rows.row;
 	job.covered = &self->job_covered;
 	job.collected = &self->job_collected;
-	if (ask->rows.n < ask->n_drop || !prepare(self, false) || !self->host.submit(self->host.context, &job))
+	if (with_claim)
+	{
+		job.frontier = &self->job_frontier;
+		job.floor = &self->job_floor;
+	}
+	if (ask->rows.n < ask->n_drop || !prepare(self, with_claim) || !self->host.submit(self->host.context, &job))
 	{
 		ask_abandon(self, ASK_AGAIN_MS);
 		return;
@@ -559,7 +569,7 @@ drop(Replica *self)
 	memset(&ask->rows, 0, sizeof ask->rows);
 	ask->rows.pile.memory = &self->memory;
 	ask->written = true;
-	ask->phase = ASK_APPLYING;
+	ask->phase = with_claim ? ASK_CLAIMING : ASK_APPLYING;
 }
 
 void
@@ -567,8 +577,8 @@ ask_settle_keys(Replica *self)
 {
 	if (self->ask.n_fetch > 0)
 		fetch(self);
-	else if (self->ask.n_drop > 0)
-		drop(self);
+	else if (self->ask.n_drop >= COMPARE_DROPS)
+		drop(self, false);
 	else
 	{
 		self->ask.phase = ASK_RECEIVING;
@@ -579,7 +589,13 @@ ask_settle_keys(Replica *self)
 void
 ask_claim(Replica *self)
 {
-	CORE_ASSERT(self->ask.n_fetch == 0 && self->ask.n_drop == 0 && self->ask.rows.n == 0);
+	CORE_ASSERT(self->ask.n_fetch == 0 && self->ask.rows.n == 0);
+	if (self->ask.n_drop > 0)
+	{
+		self->ask.all_here = !self->ask.waits;
+		drop(self, !self->ask.waits);
+		return;
+	}
 	if (self->ask.waits)
 	{
 		replica_stop(self, &self->ask.to, self->ask.request, false, ROW_CODE_DONE);

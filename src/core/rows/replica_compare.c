@@ -378,7 +378,7 @@ compare_ranges(Replica *self, const RowMessage *message)
 		replica_stop(self, &ask->to, ask->request, false, ROW_CODE_MALFORMED);
 		ask_abandon(self, ASK_AGAIN_MS);
 	}
-	else if (ask->ranges == NULL || ask->n_fetch + ask->n_drop >= COMPARE_PENDING)
+	else if (ask->ranges == NULL || ask->n_fetch >= COMPARE_PENDING || ask->n_drop >= COMPARE_DROPS)
 		ask_settle_keys(self);
 	else
 		compare_go_on(self);

@@ -26,7 +26,8 @@
 #define SERVE_TIMEOUT_MS 60000	/* without a frame of who asked */
 #define COMPARE_ASKED 16		/* ranges in one RANGES */
 #define COMPARE_RANGES 16384	/* ranges to ask for: more than a collection of any size needs */
-#define COMPARE_PENDING 256		/* rows to fetch or to drop before that is done */
+#define COMPARE_PENDING 256		/* rows to fetch before that is done */
+#define COMPARE_DROPS 65536		/* rows to drop before that is done, without waiting for the claim */
 
 typedef struct ReplicaPeer
 {
@@ -242,7 +243,7 @@ extern void ask_tick(Replica *self);
 extern bool ask_add_fetch(Replica *self, RowBytes key);
 extern bool ask_add_drop(Replica *self, RowBytes key, const RowEntry *entry, bool lost);
 
-/* Fetch and drop what was found; when that is done, compare_go_on(). */
+/* Fetch what was found, and drop it where it is much; when that is done, compare_go_on(). */
 extern void ask_settle_keys(Replica *self);
 
 /* All is written: keep the claim. */

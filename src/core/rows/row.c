@@ -55,6 +55,26 @@ row_written(const RowEntry *old, uint64_t clock, RowStamp stamp, const RowIncarn
 }
 
 RowEntry
+row_lost(const RowEntry *old, RowStamp stamp)
+{
+	RowEntry	entry;
+	int			i = ROW_HASH;
+
+	CORE_ASSERT(old->live);
+	memset(&entry, 0, sizeof entry);
+	entry.version = old->version;
+	if (entry.version.clock == 0)
+		entry.version.clock = 1;	/* of tombstones it is never 0 */
+	else
+		while (i > 0 && ++entry.version.tie[--i] == 0)
+			;
+	entry.stamp = entry.vector_stamp = stamp;
+	entry.birth = old->birth;
+	CORE_ASSERT(row_version_compare(&entry.version, &old->version) > 0);
+	return entry;
+}
+
+RowEntry
 row_loaded(RowStamp stamp, const uint8_t hash[ROW_HASH], const uint8_t vector_hash[ROW_HASH])
 {
 	RowEntry	entry;

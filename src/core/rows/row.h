@@ -73,6 +73,13 @@ extern int	row_key_compare(RowBytes a, RowBytes b);
 extern RowEntry row_written(const RowEntry *old, uint64_t clock, RowStamp stamp, const RowIncarnationId *writer,
 							bool live, const uint8_t hash[ROW_HASH], const uint8_t vector_hash[ROW_HASH]);
 
+/*
+ * The entry of a row that DROP takes away as lost: a tombstone just above it, which wins
+ * over nothing that was written since.  It is the same on every node that deletes it so,
+ * and none that anybody writes: its tie is no incarnation's.
+ */
+extern RowEntry row_lost(const RowEntry *old, RowStamp stamp);
+
 /* The entry of a row that several nodes loaded from one dump: equal where the content is. */
 extern RowEntry row_loaded(RowStamp stamp, const uint8_t hash[ROW_HASH], const uint8_t vector_hash[ROW_HASH]);
 

@@ -91,8 +91,6 @@ world_put(World *self, Store *store, int key, const StoreRow *row)
 		version->by = store->node;
 		self->n_versions++;
 	}
-	if (row->entry.held == ROW_QUARANTINED)
-		self->quarantined[key] = version->quarantined = true;
 	if (version->excused && world_counts(self, store->node))
 		version->excused = false;	/* it came through after all */
 	if (version->content != bytes_load(hash, 8) || version->live != row->entry.live)

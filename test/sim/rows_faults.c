@@ -52,6 +52,16 @@ const Profile rows_profiles[] = {
 };
 const int	rows_n_profiles = sizeof rows_profiles / sizeof rows_profiles[0];
 
+bool
+world_was_writer(const World *self, int node, const uint8_t *owner)
+{
+	for (int i = 0; i < self->n_statements; i++)
+		if ((self->node[node].known >> i & 1) != 0 && self->statement[i].role >= GRANT_WRITER &&
+			memcmp(self->node[self->statement[i].identity].secret + CORE_SEED_BYTES, owner, CORE_KEY_BYTES) == 0)
+			return true;
+	return false;
+}
+
 static int
 pick_node(World *self, bool up)
 {

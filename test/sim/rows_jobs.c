@@ -252,8 +252,6 @@ write_all(Store *self, StoreJob *job, int64_t unix_us)
 		case ROW_JOB_ADOPT:
 			adopt(self, job);
 			break;
-		case ROW_JOB_SAVE:
-			break;
 	}
 	if ((todo->frontier != NULL || todo->floor != NULL) && job->n_missing == 0 &&
 		ROW_RULE_HOLDS(self->off, ROW_RULE_CLAIM_WITH_ROWS))

@@ -155,16 +155,6 @@ world_role(const World *self, uint64_t known, int identity)
 }
 
 bool
-world_was_writer(const World *self, int node, const uint8_t *owner)
-{
-	for (int i = 0; i < self->n_statements; i++)
-		if ((self->node[node].known >> i & 1) != 0 && self->statement[i].role >= GRANT_WRITER &&
-			memcmp(self->node[self->statement[i].identity].secret + CORE_SEED_BYTES, owner, CORE_KEY_BYTES) == 0)
-			return true;
-	return false;
-}
-
-bool
 world_counts(const World *self, int node)
 {
 	const RowsNode *at = &self->node[node];

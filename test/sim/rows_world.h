@@ -122,7 +122,6 @@ typedef struct RowsVersion
 	bool		written;		/* a committed write of a user */
 	bool		excused;		/* it may be lost */
 	bool		told;			/* dropped below a floor, as a conflict that a user finds */
-	bool		quarantined;	/* at some node */
 	bool		dropped;		/* in a comparison with one below whose floor it was */
 	bool		conflict;		/* a user finds it in the list of conflicts */
 	bool		collected;		/* a tombstone that some node has collected */
@@ -198,7 +197,6 @@ typedef struct World
 	uint64_t	life_hash[STORE_LIVES];
 	uint32_t	life_slot[2 * STORE_LIVES];
 	uint64_t	last_ticket[STORE_LIVES];
-	bool		quarantined[STORE_KEYS];	/* of the key, at some node, ever */
 	RowVersion	told[STORE_KEYS];	/* the newest that was dropped, and told of */
 	RowVersion	collected[STORE_KEYS];	/* the newest tombstone that any node has collected */
 	RowsBirth	birth[STORE_KEYS][ROWS_BIRTHS];	/* of rows whose tombstones were collected, the last ones */

@@ -57,8 +57,7 @@ typedef enum RowJobKind
 	 * takes: what is written to that key later is newer than they are.
 	 */
 	ROW_JOB_COLLECT,
-	ROW_JOB_ADOPT,				/* entries whose stamp or birth `covered` lacks: the stamp, and what it lacks, are a ticket of ours */
-	ROW_JOB_SAVE				/* frontier and floor only */
+	ROW_JOB_ADOPT				/* entries whose stamp or birth `covered` lacks: the stamp, and what it lacks, are a ticket of ours */
 } RowJobKind;
 
 /*

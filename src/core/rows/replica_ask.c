@@ -390,7 +390,8 @@ ask_data(Replica *self, ReplicaPeer *from, const RowMessage *message, const uint
 	}
 	ask->credit -= (int64_t) len;
 	/* of a comparison rows come when they are asked for; credit may be passed by a frame, or the rest of a row */
-	if (ask->credit < -(int64_t) (2 * ROW_FRAME_MAX + self->config.max_row_bytes) || (ask->mode == ROW_MODE_COMPARE && ask->phase != ASK_FETCHING) || message->sequence != ask->sequence ||
+	if (ask->credit < -(int64_t) (2 * ROW_FRAME_MAX + self->config.max_row_bytes) ||
+		(ask->mode == ROW_MODE_COMPARE && ask->phase != ASK_FETCHING) || message->sequence != ask->sequence ||
 		ask->all_here || !take_rows(self, frame, len))
 	{
 		replica_stop(self, &ask->to, ask->request, false, ROW_CODE_MALFORMED);

@@ -184,7 +184,7 @@ struct Replica
 	uint64_t	next_request;
 	uint64_t	next_job;
 	uint64_t	ask_job;		/* of the request; 0: none is at work */
-	uint64_t	side_job;		/* COLLECT, ADOPT or SAVE; 0: none is at work */
+	uint64_t	side_job;		/* COLLECT or ADOPT; 0: none is at work */
 	RowJobKind	side_kind;
 	RowFrontier job_frontier;	/* what a job of the request points to */
 	RowFrontier job_floor;

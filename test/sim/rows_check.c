@@ -245,7 +245,9 @@ check_lost(World *self, int node, uint64_t left)
 		{
 			const StoreRow *row = &store->key[k].row[r];
 
+			/* the tombstone of a lost row (row_lost()) others may have made themselves */
 			if (row->commit <= left || !row->present || row->entry.stamp.incarnation != store->own ||
+				memcmp(row->entry.version.tie, store->life[store->own - 1].id.bytes, ROW_HASH) != 0 ||
 				(r > 0 && row[-1].present && row_version_compare(&row[-1].entry.version, &row->entry.version) == 0))
 				continue;
 			for (int i = 0; i < self->n; i++)

@@ -16,7 +16,9 @@
  * scan for ordered.  So a path of a subquery or a WITH query does not claim an order
  * that it has from such a scan, and the query above it sorts; and where a query
  * groups, or joins by the distance, the scan itself claims none until all paths are
- * there.  The planner makes the plan of a scan from the order of its path: what may
+ * there.  min(v <-> q) is such a query twice: the planner also tries it as the first
+ * row in that order, in a query of its own making, and there the scan never claims
+ * one.  The planner makes the plan of a scan from the order of its path: what may
  * not see that sees a projection above it, which costs nothing.  Plans are made anew
  * when the setting changes (settings.c).
  *
@@ -192,7 +194,24 @@ restore_orders_of_scans(PlannerInfo *root)
 	}
 }
 
-/* Does anything in the query itself but ORDER BY rely on the order of this scan? */
+/*
+ * Is this a query that the planner made out of one with min() or max(), ORDER BY the
+ * argument LIMIT 1?  It bears no mark but the name of its column (build_minmax_path()).
+ * A subquery that somebody wrote with that name is merely sorted.
+ */
+static bool
+is_minmax_query(PlannerInfo *root)
+{
+	TargetEntry *column;
+
+	if (root->parent_root == NULL || !root->parent_root->parse->hasAggs ||
+		root->parse->limitCount == NULL || list_length(root->parse->targetList) != 1)
+		return false;
+	column = linitial_node(TargetEntry, root->parse->targetList);
+	return column->resname != NULL && strcmp(column->resname, "agg_target") == 0;
+}
+
+/* Does anything but an ORDER BY that the query itself has rely on the order of this scan? */
 static bool
 is_order_relied_on(PlannerInfo *root, Path *scan)
 {
@@ -200,7 +219,8 @@ is_order_relied_on(PlannerInfo *root, Path *scan)
 	ListCell   *lc;
 
 	if (query->hasAggs || query->groupClause != NIL || query->groupingSets != NIL ||
-		query->distinctClause != NIL || query->hasWindowFuncs || query->setOperations != NULL)
+		query->distinctClause != NIL || query->hasWindowFuncs || query->setOperations != NULL ||
+		is_minmax_query(root))
 		return true;
 	foreach(lc, scan->pathkeys)
 	{

@@ -144,6 +144,15 @@ host_content(void *context, RowScan *scan, Row *row, bool thin)
 	return take(32) == 31 ? ROW_READ_LOST : ROW_READ;
 }
 
+static bool
+host_has_tombstones(void *context, const RowFrontier *below)
+{
+	for (int i = 0; i < KEYS; i++)
+		if (present[i] && !entries[i].live && row_frontier_covers(below, entries[i].stamp))
+			return true;
+	return false;
+}
+
 static void
 host_settled(void *context, RowSettled *out)
 {
@@ -488,7 +497,7 @@ begin(void)
 {
 	ReplicaConfig config = {
 		.host = {NULL, host_open, host_close, host_seek_changes, host_seek_keys, host_next, host_find, host_content,
-			host_settled, host_clock, host_clock_heard, host_submit, host_keep_incarnation, host_is_writer, host_send, host_mesh,
+			host_has_tombstones, host_settled, host_clock, host_clock_heard, host_submit, host_keep_incarnation, host_is_writer, host_send, host_mesh,
 		host_log},
 		.memory = &memory, .crypto = &crypto, .random = &fuzz_random,
 		.collection = {{7}}, .self = {{99}},

@@ -701,6 +701,22 @@ host_content(void *context, RowScan *scan, Row *out, bool thin)
 	return ROW_READ;
 }
 
+static bool
+host_has_tombstones(void *context, const RowFrontier *below)
+{
+	const Store *self = context;
+
+	for (int k = 0; k < self->n_keys; k++)
+	{
+		const StoreRow *head = store_head(self, k);
+
+		if (head != NULL && head->present && !head->entry.live && row_frontier_covers(below, head->entry.stamp) &&
+			row_frontier_covers(below, head->entry.birth))
+			return true;
+	}
+	return false;
+}
+
 static void
 host_settled(void *context, RowSettled *out)
 {
@@ -800,6 +816,6 @@ RowHost
 store_host(Store *self)
 {
 	return (RowHost) {self, host_open, host_close, host_seek_changes, host_seek_keys, host_next, host_find,
-		host_content, host_settled, host_clock, host_clock_heard, host_submit, host_keep_incarnation, host_is_writer, host_send,
+		host_content, host_has_tombstones, host_settled, host_clock, host_clock_heard, host_submit, host_keep_incarnation, host_is_writer, host_send,
 		host_mesh, host_log};
 }

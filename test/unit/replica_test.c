@@ -97,6 +97,14 @@ test_content(void *context, RowScan *at, Row *row, bool thin)
 	return ROW_READ;
 }
 
+static bool has_tombstones;
+
+static bool
+test_has_tombstones(void *context, const RowFrontier *below)
+{
+	return has_tombstones;
+}
+
 static void
 test_settled(void *context, RowSettled *out)
 {
@@ -189,8 +197,8 @@ begin(bool fresh)
 {
 	ReplicaConfig config = {
 		.host = {NULL, test_open, test_close, test_seek_changes, test_seek_keys, test_next, test_find, test_content,
-			test_settled, test_clock, test_clock_heard, test_submit, test_keep_incarnation, test_is_writer, test_send, test_mesh,
-		test_log},
+			test_has_tombstones, test_settled, test_clock, test_clock_heard, test_submit, test_keep_incarnation, test_is_writer,
+		test_send, test_mesh, test_log},
 		.memory = &memory, .crypto = &crypto, .random = &random_source,
 		.collection = collection, .self = {{99}}, .schema = {1},
 		.max_atomic_bytes = ATOMIC, .max_row_bytes = 65536,
@@ -471,7 +479,9 @@ test_floor_while_tombstones_go(void)
 	end_job(&(RowDone) {0});
 	for (int i = 0; i < PEERS; i++)
 		have(&peer[i], claim, nothing);
+	has_tombstones = true;
 	pass(60000);
+	has_tombstones = false;
 	ok(job.id != 0 && job.kind == ROW_JOB_COLLECT && row_frontier_top(job.floor, 2) == 5,
 	   "tombstones that all have acknowledged are collected");
 	sent.code = 0;
@@ -479,6 +489,41 @@ test_floor_while_tombstones_go(void)
 	ok(sent.code == ROW_CODE_FLOOR, "who is below them is sent no changes from then on");
 	end_job(&(RowDone) {0});
 	end("floor");
+}
+
+/* Without a tombstone the floor stays, and of the frontier what is not on disk is kept there, once. */
+static void
+test_floor_without_tombstones(void)
+{
+	static const uint64_t nothing[2];
+	static const uint64_t claim[2] = {5, 0};
+	RowWriter	w;
+	int			kept;
+
+	begin(false);
+	have(&peer[0], claim, nothing);
+	begin_data(&w, 0, claim, nothing);
+	end_data(&w, true);
+	end_job(&(RowDone) {0});
+	for (int i = 0; i < PEERS; i++)
+		have(&peer[i], claim, nothing);
+	pass(60000);
+	while (job.id != 0)			/* rows that nobody claims */
+	{
+		end_job(&(RowDone) {0});
+		pass(60000);
+	}
+	settled.top = 9;
+	pass(60000);
+	ok(job.id != 0 && job.kind == ROW_JOB_APPLY && job.n == 0 && job.floor == NULL && row_frontier_top(job.frontier, 1) == 9,
+	   "where there is no tombstone, what of our own tickets has ended is kept and the floor is not raised");
+	kept = n_jobs;
+	end_job(&(RowDone) {0});
+	pass(60000);
+	ok(row_frontier_top(replica_floor(replica), 2) == 0, "the floor is where it was");
+	ok(n_jobs == kept, "and where nothing has changed, nothing is written");
+	settled.top = 0;
+	end("floor without tombstones");
 }
 
 static void
@@ -640,6 +685,7 @@ main(void)
 	test_rows_that_a_comparison_did_not_fetch();
 	test_credit_of_others_is_bounded();
 	test_floor_while_tombstones_go();
+	test_floor_without_tombstones();
 	test_no_members_no_garbage();
 	test_flood_while_a_job_is_at_work();
 	test_long_job();

@@ -14,9 +14,9 @@ static void send_have(Replica *self, const KadId *to);
 static void choose_ask(Replica *self);
 
 static RowFrontier **
-all_frontiers(Replica *self, RowFrontier *out[12])
+all_frontiers(Replica *self, RowFrontier *out[13])
 {
-	RowFrontier *all[] = {&self->frontier, &self->floor, &self->copy_claim, &self->copy_floor,
+	RowFrontier *all[] = {&self->frontier, &self->floor, &self->kept, &self->copy_claim, &self->copy_floor,
 		&self->job_frontier, &self->job_floor, &self->job_covered, &self->job_collected,
 	&self->side_frontier, &self->side_floor, &self->side_below, NULL};
 
@@ -35,7 +35,7 @@ replica_new(const ReplicaConfig *config, CoreClock clock)
 {
 	Replica    *self = core_alloc(config->memory, sizeof *self);
 	ReplicaScratch *scratch = config->scratch != NULL ? config->scratch : core_alloc(config->memory, sizeof *scratch);
-	RowFrontier *all[12];
+	RowFrontier *all[13];
 
 	if (self == NULL || scratch == NULL)
 	{
@@ -86,7 +86,7 @@ void
 replica_destroy(Replica **p)
 {
 	Replica    *self = *p;
-	RowFrontier *all[12];
+	RowFrontier *all[13];
 	CoreMemory	memory;
 
 	if (self == NULL)
@@ -150,6 +150,7 @@ replica_begin(Replica *self, CoreClock clock, uint32_t own, bool fresh)
 	self->now = clock;
 	self->own = own;
 	self->copying = fresh;
+	(void) row_frontier_copy(&self->kept, &self->frontier);
 	self->loose_ms = clock.tick_ms > 0 ? clock.tick_ms : 1;
 	self->entropy_ms = clock.tick_ms + jittered(self, self->config.anti_entropy_ms / 2);
 	self->garbage_ms = clock.tick_ms + jittered(self, self->config.anti_entropy_ms / 2);

@@ -122,6 +122,9 @@ typedef struct RowHost
 	/* Its content, where it is live; as long as the row is good, or until it is asked for again. */
 	RowRead		(*content) (void *context, RowScan *scan, Row *row, bool thin);
 
+	/* Is there a tombstone that this frontier covers, with its birth? */
+	bool		(*has_tombstones) (void *context, const RowFrontier *below);
+
 	/* What of this incarnation's tickets has ended, for snapshots that are taken after this. */
 	void		(*settled) (void *context, RowSettled *out);
 

@@ -65,11 +65,34 @@ submit(Replica *self, RowJob *job)
 	}
 }
 
+/* What is covered, where that is not on disk: a restart goes on from there, and adopts what is behind it. */
+static void
+keep_frontier(Replica *self)
+{
+	RowJob		job;
+
+	if (row_frontier_includes(&self->kept, &self->frontier) || !row_frontier_copy(&self->side_frontier, &self->frontier))
+		return;
+	memset(&job, 0, sizeof job);
+	job.kind = ROW_JOB_APPLY;
+	job.frontier = &self->side_frontier;
+	submit(self, &job);
+}
+
+/*
+ * The floor is raised only where a tombstone goes: rows that it covers are taken for
+ * deleted where they are missing, so it covers no more of them than it has to.
+ */
 static void
 collect(Replica *self)
 {
 	RowJob		job;
 
+	if (!acknowledged(self, &self->side_below) || !self->host.has_tombstones(self->host.context, &self->side_below))
+	{
+		keep_frontier(self);
+		return;
+	}
 	memset(&job, 0, sizeof job);
 	job.kind = ROW_JOB_COLLECT;
 	job.below = &self->side_below;
@@ -80,8 +103,7 @@ collect(Replica *self)
 	 * The floor here is raised before: a snapshot may lack the tombstones before
 	 * replica_done() tells that they are gone, and must not be served to who is below.
 	 */
-	if (acknowledged(self, &self->side_below) && row_frontier_join(&self->floor, &self->side_below) &&
-		row_frontier_copy(&self->side_floor, &self->floor) && row_frontier_copy(&self->side_frontier, &self->frontier))
+	if (row_frontier_join(&self->floor, &self->side_below) && row_frontier_copy(&self->side_floor, &self->floor) && row_frontier_copy(&self->side_frontier, &self->frontier))
 		submit(self, &job);
 }
 
@@ -150,6 +172,8 @@ garbage_done(Replica *self, const RowDone *done)
 			self->loose_ms = self->now.tick_ms > 0 ? self->now.tick_ms : 1;
 		return;
 	}
+	if (self->side_kind != ROW_JOB_ADOPT)
+		(void) row_frontier_copy(&self->kept, &self->side_frontier);
 	if (self->side_kind == ROW_JOB_COLLECT && done->n_changed > 0)
 	{
 		self->figures.collected += done->n_changed;

@@ -161,6 +161,7 @@ struct Replica
 	RowDictionary dictionary;
 	RowFrontier frontier;
 	RowFrontier floor;
+	RowFrontier kept;			/* what of the frontier is on disk, at least */
 	uint32_t	own;			/* incarnation, 0: not begun */
 	RowSettled	settled;		/* of our own tickets, as last seen */
 	GrantRole	own_role;
@@ -184,7 +185,7 @@ struct Replica
 	uint64_t	next_request;
 	uint64_t	next_job;
 	uint64_t	ask_job;		/* of the request; 0: none is at work */
-	uint64_t	side_job;		/* COLLECT or ADOPT; 0: none is at work */
+	uint64_t	side_job;		/* COLLECT, ADOPT, or APPLY of a frontier alone; 0: none is at work */
 	RowJobKind	side_kind;
 	RowFrontier job_frontier;	/* what a job of the request points to */
 	RowFrontier job_floor;

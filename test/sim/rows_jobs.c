@@ -96,7 +96,6 @@ apply_row(Store *self, StoreJob *job, int index, int64_t unix_us)
 			take_row(self, key, head, row, unix_us);
 			break;
 		case ROW_SAME:
-			if (!row_frontier_covers(job->job->covered, here->stamp) || !row_frontier_covers(job->job->covered, here->birth))
 			{
 				StoreRow	new = *head;
 

@@ -88,6 +88,13 @@ row_loaded(RowStamp stamp, const uint8_t hash[ROW_HASH], const uint8_t vector_ha
 	return entry;
 }
 
+/* Is its stamp, or that of the write that made the row, not covered? */
+static bool
+is_loose(const RowEntry *entry, const RowFrontier *frontier)
+{
+	return !row_frontier_covers(frontier, entry->stamp) || !row_frontier_covers(frontier, entry->birth);
+}
+
 RowDecision
 row_decide(const RowEntry *here, const RowEntry *row, bool thin, const RowFrontier *frontier, const RowFrontier *floor,
 		   const RowFrontier *claim)
@@ -103,7 +110,7 @@ row_decide(const RowEntry *here, const RowEntry *row, bool thin, const RowFronti
 	}
 	order = row_version_compare(&row->version, &here->version);
 	if (order == 0)
-		return ROW_SAME;
+		return is_loose(here, frontier) || (claim != NULL && is_loose(here, claim)) ? ROW_SAME : ROW_KEEP;
 	if (order < 0)
 		/* who wrote what is here had seen the row if the row is older news to us */
 		return row_frontier_covers(frontier, row->stamp) ? ROW_KEEP : ROW_KEEP_OVER;

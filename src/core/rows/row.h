@@ -89,7 +89,11 @@ typedef enum RowDecision
 	ROW_TAKE_OVER,				/* it wins over a write that its sender had not seen: that one is a conflict */
 	ROW_KEEP,					/* what is here wins */
 	ROW_KEEP_OVER,				/* what is here wins, and whoever wrote it had not seen this: a conflict */
-	ROW_SAME,					/* the same version: its stamps are taken where our stamp or birth is not covered */
+	/*
+	 * The same version, of which our stamp or birth is covered by nothing here, or not by
+	 * the sender: perhaps by nobody but us any more.  The stamps that came are taken.
+	 */
+	ROW_SAME,
 	ROW_LATE,					/* deleted here and the tombstone collected: discard */
 	ROW_NEEDS_VECTOR			/* it came without a vector, and the one here is another: fetch it whole */
 } RowDecision;

@@ -15,7 +15,8 @@
  *
  * What the node sends is looked at: it can be read, who has not greeted is told
  * nothing, nobody is told anything before HELLO, and who is no member hears of a
- * collection only why it is none.
+ * collection only why it is none.  Rows pass from and to members alone, between the
+ * beginning and the end of a link that the node has told of.
  */
 #include "core/net/node_state.h"
 
@@ -63,6 +64,7 @@ static HostMemory node_memory_state;
 static CoreMemory node_memory;
 static uint64_t next_link;
 static bool full;
+static bool rows_up[PEERS];		/* as the node has told */
 
 /* ---- keys that follow from their numbers, and signatures that hold ---- */
 
@@ -114,6 +116,16 @@ root_pair(int number, uint8_t seed[CORE_SEED_BYTES], uint8_t secret[CORE_SECRET_
 	fuzz_key_pair(NULL, seed, key, secret);
 }
 
+static KadId
+collection_of(int root)
+{
+	uint8_t		seed[CORE_SEED_BYTES];
+	uint8_t		secret[CORE_SECRET_BYTES];
+
+	root_pair(root, seed, secret);
+	return kad_id_of_key(&crypto, secret + CORE_SEED_BYTES);
+}
+
 /* ---- what the node sends ---- */
 
 /* Statements go to members; who is none gets only revocations of its own key. */
@@ -141,6 +153,11 @@ require_good(Peer *to, const uint8_t *frame, size_t len, bool answer)
 	WireMessage m;
 
 	REQUIRE(len >= WIRE_HEAD && len <= WIRE_FRAME_MAX);
+	if (frame[6] >= WIRE_ROWS)
+	{
+		REQUIRE(answer && peer != NULL && rows_up[to - peers]);
+		return;
+	}
 	REQUIRE(wire_decode(&pool, frame, len, now.unix_ms, &m) == DECODE_OK);
 	REQUIRE(peer != NULL);
 	REQUIRE(m.type != WIRE_HELLO || kad_id_equal(&m.hello.record->id, &node_record(node)->id));
@@ -288,6 +305,62 @@ on_signed_anew(void *context, uint64_t seq)
 {
 }
 
+static int
+by_id(const KadId *id)
+{
+	for (int i = 0; i < PEERS; i++)
+	{
+		KadId		of = kad_id_of_key(&crypto, key_of_peer(i));
+
+		if (kad_id_equal(&of, id))
+			return i;
+	}
+	return -1;
+}
+
+/* A frame of rows about the i-th collection; its length. */
+static size_t
+rows_frame(int type, int number, uint8_t out[WIRE_HEAD + 1])
+{
+	WireHeader	header = {.type = (uint8_t) type, .collection = collection_of(number)};
+	ByteWriter	w = {out, WIRE_HEAD + 1, false};
+
+	wire_header_put(&w, &header);
+	out[WIRE_HEAD] = 'r';
+	wire_header_end(out, WIRE_HEAD + 1);
+	return WIRE_HEAD + 1;
+}
+
+static void
+on_rows_link(void *context, const KadId *id, bool up)
+{
+	uint8_t		frame[WIRE_HEAD + 1];
+	int			i = by_id(id);
+
+	REQUIRE(i >= 0 && rows_up[i] != up);
+	rows_up[i] = up;
+	REQUIRE(node_rows_connected(node, id) == up);
+	(void) node_rows_send(node, id, frame, rows_frame(WIRE_ROWS, 0, frame));
+}
+
+static void
+on_rows(void *context, uint32_t tag, const KadId *from, const uint8_t *frame, size_t len)
+{
+	KadId		id[PEERS];
+	int			i = by_id(from);
+	NodePeer   *peer = i < 0 ? NULL : node_peer(node, peers[i].curve, false);
+	NodeGroup  *g = group_by_tag(node, tag);
+	int			n = node_rows_mesh(node, tag, id, PEERS);
+
+	REQUIRE(peer != NULL && rows_up[i] && peer->greeted && kad_id_equal(&peer->record->id, from));
+	REQUIRE(g != NULL && group_role(node, g, peer) != GRANT_NOBODY && node_rows_was_writer(node, tag, node->key));
+	REQUIRE(len >= WIRE_HEAD && memcmp(frame + 16, g->id.b, KAD_ID_BYTES) == 0);
+	REQUIRE(n <= PEERS);
+	for (int k = 0; k < n; k++)
+		REQUIRE(by_id(&id[k]) >= 0 && rows_up[by_id(&id[k])]);
+	(void) node_rows_send(node, from, frame, len);
+}
+
 /* ---- what comes to it ---- */
 
 static void
@@ -376,16 +449,6 @@ make_statement(int root, unsigned value, uint8_t out[GRANT_BYTES])
 #define THE_NODE PEERS			/* as issuer; as member any number from here on */
 #define THE_ROOT (PEERS + 1)
 
-static KadId
-collection_of(int root)
-{
-	uint8_t		seed[CORE_SEED_BYTES];
-	uint8_t		secret[CORE_SECRET_BYTES];
-
-	root_pair(root, seed, secret);
-	return kad_id_of_key(&crypto, secret + CORE_SEED_BYTES);
-}
-
 static void
 send_statement(int from, unsigned flags, unsigned value)
 {
@@ -433,6 +496,13 @@ say(int from, unsigned flags, unsigned value)
 			answer = true;
 			break;
 		case 5:
+			if (value >> 8 != 0)
+			{
+				uint8_t		rows[WIRE_HEAD + 1];
+
+				deliver(from, rows, rows_frame(WIRE_ROWS + (int) (value >> 4 & 15), (int) (value >> 3 & 1), rows), flags);
+				return;
+			}
 			m.type = WIRE_PING;
 			break;
 		case 6:
@@ -622,6 +692,7 @@ begin(void)
 {
 	NodeConfig	config = {
 		.callbacks = {NULL, on_log, on_lookup_done, on_join_done, on_left, on_signed_anew},
+		.rows = {NULL, on_rows, on_rows_link},
 		.memory = &node_memory,
 		.crypto = &crypto,
 		.random = &fuzz_random,
@@ -645,6 +716,7 @@ begin(void)
 	now = (CoreClock) {1000, NOW};
 	next_link = 0;
 	full = false;
+	memset(rows_up, 0, sizeof rows_up);
 	memset(peers, 0, sizeof peers);
 	for (int i = 0; i < PEERS; i++)
 	{

@@ -24,7 +24,7 @@ find_start(Node *self, const KadId *target, bool for_providers, uint64_t tag)
 	return false;
 }
 
-static void
+void
 find_connect(Node *self, NodeRecord *record)
 {
 	NodePeer   *peer;

@@ -166,7 +166,10 @@ group_refresh(Node *self, NodeGroup *g)
 	for (int i = 0; i < NODE_PEER_SLOTS && role != GRANT_NOBODY && !g->leaving; i++)
 		for (NodePeer *peer = self->peer[i]; peer != NULL; peer = peer->next)
 			if (peer->greeted && node_connected(peer) && group_role(self, g, peer) != GRANT_NOBODY)
+			{
+				peer->shares = true;
 				mesh_peer(&g->mesh, peer->record);
+			}
 }
 
 void

@@ -83,6 +83,7 @@ group_receive(Node *self, NodePeer *from, const WireMessage *m)
 				node_send(self, from, &prune);
 				break;
 			}
+			from->shares = true;
 			mesh_peer(&g->mesh, from->record);
 			mesh_grafted(&g->mesh, from->record, self->now.tick_ms, group_emit, g);
 			break;
@@ -137,7 +138,10 @@ group_greeted(Node *self, NodePeer *peer)
 		if (group_role(self, g, peer) == GRANT_NOBODY || !node_connected(peer))
 			continue;
 		if (!g->leaving && g->role != GRANT_NOBODY)
+		{
+			peer->shares = true;
 			mesh_peer(&g->mesh, peer->record);
+		}
 		if (!g->compare.active && g->compare_ms > self->now.tick_ms + COMPARE_SOON_MS)
 			g->compare_ms = self->now.tick_ms + node_jittered(self, COMPARE_SOON_MS / 2);
 	}

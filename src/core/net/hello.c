@@ -173,7 +173,7 @@ hello_look(Node *self)
 			if (peer->greeted && !node_connected(peer))
 			{
 				/* it may come back; but what it sends then begins with HELLO, as does what we send */
-				peer->greeted = peer->welcomed = false;
+				peer->greeted = peer->welcomed = peer->shares = false;
 				peer->hello_ms = 0;
 				group_gone(self, &peer->record->id);
 			}

@@ -189,6 +189,21 @@ membership_role(Membership *self, const uint8_t key[CORE_KEY_BYTES], int64_t uni
 	return role;
 }
 
+bool
+membership_was_writer(const Membership *self, const uint8_t key[CORE_KEY_BYTES])
+{
+	if (memcmp(key, self->root, CORE_KEY_BYTES) == 0)
+		return true;
+	for (int i = first_of(self, key); same_member(self, i, key); i++)
+	{
+		const Grant *grant = &self->entry[i]->grant;
+
+		if (grant->kind == GRANT_MEMBER && (grant->role >= GRANT_WRITER || grant->epoch > 0))
+			return true;
+	}
+	return false;
+}
+
 const uint8_t *
 membership_pick(Membership *self, const uint8_t besides[CORE_KEY_BYTES],
 				const CoreRandom *random, int64_t unix_ms, int *others)
@@ -728,6 +743,7 @@ evaluate(Membership *self, int64_t unix_ms)
 		return;
 	CORE_ASSERT(set_holds(self));
 	self->dirty = false;
+	self->evaluations++;
 	self->last = NULL;
 	self->evaluated_ms = unix_ms;
 	self->until_ms = INT64_MAX;

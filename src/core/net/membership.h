@@ -75,6 +75,7 @@ typedef struct Membership
 	const MembershipEntry *last;	/* the one that is dropped first; NULL: not known */
 	uint64_t	changes;		/* statements that came or went, ever */
 	bool		dirty;
+	uint64_t	evaluations;	/* times that what counts was found anew */
 	int64_t		evaluated_ms;	/* what counts was found at this time ... */
 	int64_t		until_ms;		/* ... and holds until this one */
 	uint8_t		fingerprint[GRANT_HASH_BYTES];	/* of the set: equal sets, equal fingerprints */
@@ -114,6 +115,13 @@ extern MembershipAdded membership_add(Membership *self, const uint8_t *bytes, si
 
 /* The role of key[32] now. */
 extern GrantRole membership_role(Membership *self, const uint8_t key[CORE_KEY_BYTES], int64_t unix_ms);
+
+/*
+ * Is there a statement by which key[32] may write, or could before?  What a grant replaced
+ * of the same issuer is not held any more: who was granted something anew may have been a
+ * writer.
+ */
+extern bool membership_was_writer(const Membership *self, const uint8_t key[CORE_KEY_BYTES]);
 
 /*
  * The key of a member other than besides[32], each as likely as any; NULL when there is

@@ -3,7 +3,7 @@
  *	  A node's life, what comes to it and whom it is given to.
  *
  * The files below it, each of which calls only those before it:
- * refusal peer outbox group own_record compare join find member group_events hello
+ * refusal peer outbox group own_record compare join find member group_events hello node_rows
  */
 #include "core/net/node_state.h"
 
@@ -159,6 +159,7 @@ node_destroy(Node **self_p)
 					node_send(self, peer, &bye);
 	}
 	outbox_reset(self);
+	rows_reset(self);
 	group_reset(self);
 	kad_node_destroy(&self->kad);
 	peer_reset(self);
@@ -202,6 +203,7 @@ node_tick(Node *self, CoreClock clock)
 	group_tick(self);
 	if (clock.unix_ms >= self->sign_ms)
 		own_renew(self);
+	rows_tick(self);
 }
 
 void
@@ -398,7 +400,8 @@ code_of(DecodeStatus status)
 	}
 }
 
-static void
+/* False: nobody has awaited it. */
+static bool
 handle_answer(Node *self, NodePeer *peer, const WireMessage *m)
 {
 	if (hello_awaited(self, peer, m->request))
@@ -415,7 +418,7 @@ handle_answer(Node *self, NodePeer *peer, const WireMessage *m)
 			node_refuse(self, peer->curve, reason);
 			join_unreachable(self, peer->curve);
 		}
-		return;
+		return true;
 	}
 	for (int i = 0; i < NODE_CALLS; i++)
 		if (self->call[i].purpose != CALL_NONE && self->call[i].request == m->request &&
@@ -425,8 +428,9 @@ handle_answer(Node *self, NodePeer *peer, const WireMessage *m)
 
 			self->call[i].purpose = CALL_NONE;
 			group_answered(self, peer, &call, m);
-			return;
+			return true;
 		}
+	return false;
 }
 
 /* Are both in one subnet, as the routing table counts subnets? */
@@ -460,11 +464,9 @@ handle_message(Node *self, NodePeer *peer, const WireMessage *m)
 {
 	NodeRecord *record;
 
-	if (m->response && (m->request & NODE_OWN_REQUEST) != 0)
-	{
-		handle_answer(self, peer, m);
+	/* requests about rows have ids of their own, like ours or not */
+	if (m->response && (m->request & NODE_OWN_REQUEST) != 0 && (handle_answer(self, peer, m) || m->type != WIRE_ERROR))
 		return;
-	}
 	if (m->type == WIRE_HELLO)
 	{
 		if (!m->response)
@@ -539,6 +541,8 @@ node_frame(Node *self, CoreClock clock, const uint8_t curve[CORE_KEY_BYTES], Lin
 	}
 	if (!peer->greeted && !(type == WIRE_HELLO && !response) && !(response && awaited(self, peer, request)))
 		handle_stranger(self, peer, type, response, request);
+	else if (type >= WIRE_ROWS && self->config.rows.frame != NULL)
+		rows_receive(self, peer, frame, len);
 	/* an answer that nobody awaits costs no signature; an error has none, and may say that it does not know us */
 	else if (response && type != WIRE_ERROR && !awaited(self, peer, request))
 		self->refused++;

@@ -6,7 +6,8 @@
  * A state machine.  It is driven from outside, by node_frame() with each frame
  * that came, node_unreachable(), and node_tick() when it is time; it acts through
  * the links, the memory and the callbacks that it was handed.  Callbacks must not
- * call back into the node and must return (no ereport(ERROR) through these frames).
+ * call back into the node, those about rows apart, and must return (no ereport(ERROR)
+ * through these frames).
  *
  * Where there is no memory, a message or a lookup is given up, nothing else.
  */
@@ -87,9 +88,30 @@ typedef struct NodeCallbacks
 	void		(*signed_anew) (void *context, uint64_t seq);
 } NodeCallbacks;
 
+/*
+ * Frames with rows (types from 16 on, WIRE.md) pass through the node unread, between
+ * members of one collection that have greeted each other.  To each such node there is one
+ * link of rows: what is sent over it arrives in the order in which it was sent, or the
+ * link is gone.  After link(up = false) nothing comes that was sent over an older one.
+ *
+ * Both are called by node_frame() and node_tick() only, and may call node_rows_send(),
+ * node_rows_mesh() and node_rows_was_writer(), and nothing else of the node.
+ */
+typedef struct NodeRows
+{
+	void	   *context;
+
+	/* Of a collection with a table, by its tag, from a member of it: the whole frame, good during the call. */
+	void		(*frame) (void *context, uint32_t tag, const KadId *from, const uint8_t *frame, size_t len);
+
+	/* A link to a node that shares a collection is there, or gone.  A new one is told of after the end of the last. */
+	void		(*link) (void *context, const KadId *id, bool up);
+} NodeRows;
+
 typedef struct NodeConfig
 {
 	NodeCallbacks callbacks;
+	NodeRows	rows;			/* all NULL: this node carries none, and refuses them */
 	const CoreMemory *memory;	/* these three outlive the node */
 	const CoreCrypto *crypto;
 	const CoreRandom *random;
@@ -244,6 +266,35 @@ extern bool node_collection_id(const Node *self, uint32_t tag, KadId *id);
 
 /* Has node_group_bind() said what the collection is?  Who redeems an invitation is told. */
 extern bool node_collection_described(const Node *self, uint32_t tag);
+
+/* ---- rows, see NodeRows ---- */
+
+/*
+ * Who the members are, in short: version is another number each time that may have changed,
+ * and node_members() then tells what it is now.  False when the collection is none of ours.
+ */
+typedef struct NodeRowsMembers
+{
+	uint64_t	version;
+	GrantRole	own_role;
+	uint8_t		fingerprint[GRANT_HASH_BYTES];	/* of the statements that are held: FINGERPRINT of GRANTS */
+} NodeRowsMembers;
+
+extern bool node_rows_members(Node *self, CoreClock clock, uint32_t tag, NodeRowsMembers *out);
+
+/* Do the statements say, now or before, that key[32] may write?  One whom they name again may have been a writer. */
+extern bool node_rows_was_writer(const Node *self, uint32_t tag, const uint8_t key[CORE_KEY_BYTES]);
+
+/*
+ * Send a frame of up to WIRE_ROWS_FRAME_MAX bytes over the link of rows.  LINK_ERROR where
+ * there is none: one is made, and told of when it is there.  What is LINK_SENT may be lost
+ * with the link.
+ */
+extern LinkSent node_rows_send(Node *self, const KadId *to, const uint8_t *frame, size_t len);
+extern bool node_rows_connected(const Node *self, const KadId *id);
+
+/* Up to room of the members in the mesh to whom there is a link of rows; how many. */
+extern int	node_rows_mesh(const Node *self, uint32_t tag, KadId *out, int room);
 
 /* The name that a record gives of itself in lines for the log: 12 digits of its id. */
 extern const char *node_short_id(const KadId *id, char out[13]);

@@ -15,6 +15,7 @@
 #include "core/net/hello.h"
 #include "core/net/join.h"
 #include "core/net/node.h"
+#include "core/net/node_rows.h"
 #include "core/net/outbox.h"
 #include "core/net/own_record.h"
 #include "core/net/peer.h"
@@ -74,6 +75,12 @@ struct Node
 	NodeGroup  *group[NODE_COLLECTIONS];
 	NodeJoin	join[NODE_JOINS];
 	NodeLookup	lookup[KAD_LOOKUPS];
+
+	int			n_rows;
+	NodeRowsLink *rows[LINKS_MAX];	/* sorted by id */
+	int			n_rows_wanted;
+	KadId		rows_wanted[NODE_ROWS_WANTED];	/* to whom there was no link: one is to be made */
+	int64_t		rows_find_ms;	/* tick before which none of them is looked for in the network */
 	uint8_t		frame[WIRE_FRAME_MAX];
 };
 

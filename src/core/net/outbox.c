@@ -90,12 +90,11 @@ node_greet(Node *self, NodePeer *peer, const NetAddress *addresses, int n)
 }
 
 /*
- * Before a message to this peer: must it be greeted?  Links make room for others
- * at any time, and whose link goes forgets us, so that what comes first over the
- * next one is HELLO.
+ * Links make room for others at any time, and whose link goes forgets us, so that what
+ * comes first over the next one is HELLO.
  */
-static bool
-greeting_due(Node *self, NodePeer *peer)
+bool
+node_greeting_due(Node *self, NodePeer *peer)
 {
 	LinkInfo info;
 
@@ -144,7 +143,7 @@ outbox_send_waiting(Node *self)
 
 		if (peer != NULL)
 		{
-			if (greeting_due(self, peer))
+			if (node_greeting_due(self, peer))
 				node_greet(self, peer, waiting->addresses, waiting->n_addresses);
 			if (self->links.send(self->links.self, self->now.tick_ms, peer->curve, waiting->addresses,
 							   waiting->n_addresses, waiting->frame, waiting->len) == LINK_NO_ROOM)
@@ -178,7 +177,7 @@ node_send_to(Node *self, NodePeer *peer, const NetAddress *addresses, int n, con
 {
 	size_t		len;
 
-	if (greeting_due(self, peer))
+	if (node_greeting_due(self, peer))
 		node_greet(self, peer, addresses, n);
 	if (send_frame(self, peer, addresses, n, message, &len) == LINK_NO_ROOM)
 		wait_for_room(self, peer->curve, addresses, n, len);
@@ -189,7 +188,7 @@ node_send(Node *self, NodePeer *peer, const WireMessage *message)
 {
 	size_t		len;
 
-	if (greeting_due(self, peer))
+	if (node_greeting_due(self, peer))
 		node_greet(self, peer, NULL, 0);
 	return send_frame(self, peer, NULL, 0, message, &len) == LINK_SENT;
 }

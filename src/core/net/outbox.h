@@ -49,6 +49,9 @@ extern bool node_send(Node *self, NodePeer *peer, const WireMessage *message);
 extern void node_send_to(Node *self, NodePeer *peer, const NetAddress *addresses, int n, const WireMessage *message);
 extern void node_greet(Node *self, NodePeer *peer, const NetAddress *addresses, int n);
 
+/* Before a message to this peer: must it be greeted? */
+extern bool node_greeting_due(Node *self, NodePeer *peer);
+
 /* Answer the message that is being handled, over its link. */
 extern void node_answer(Node *self, const WireMessage *message);
 extern void node_answer_error(Node *self, uint64_t request, const KadId *collection, WireCode code, const char *text);

@@ -22,6 +22,7 @@ typedef struct NodePeer
 	bool		up;				/* our link to it is up ... */
 	int64_t		up_since_ms;
 	bool		inbound;		/* it has a link to us */
+	bool		shares;			/* a collection with us, as of when we last looked */
 	int64_t		hello_ms;		/* tick of our last HELLO to it, or 0 */
 	uint64_t	hello_request[2];	/* the last two that it may still answer, ... */
 	int64_t		hello_until_ms; /* ... until this tick */

@@ -14,7 +14,9 @@
 #include "core/net/provider.h"
 #include "core/net/wire_frame.h"
 
-#define WIRE_FRAME_MAX 65536	/* of these messages; rows have frames of their own */
+#define WIRE_FRAME_MAX 65536	/* of these messages; rows have frames of their own, ... */
+#define WIRE_ROWS 16			/* ... whose types begin here, ... */
+#define WIRE_ROWS_FRAME_MAX (1280 * 1024)	/* ... of so many bytes */
 
 #define WIRE_RECORDS 20
 #define WIRE_PROVIDERS 20

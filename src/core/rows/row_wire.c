@@ -73,6 +73,7 @@ _Static_assert(ROW_TAGS <= 32, "present has a bit for each tag");
 _Static_assert(ROW_KEY_MAX <= UINT16_MAX && ROW_CONTENT_MAX <= UINT32_MAX, "lengths as they travel");
 _Static_assert(ROW_OPEN_MAX <= UINT16_MAX, "a count as it travels");
 _Static_assert(ROW_HASH == ROW_INCARNATION_ID, "a tie is an id or a hash");
+_Static_assert(ROW_FRAME_MAX == WIRE_ROWS_FRAME_MAX && (int) ROW_WIRE_HAVE == WIRE_ROWS, "a node lets frames of rows pass");
 _Static_assert(WIRE_HEAD + 2 * (WIRE_ITEM_HEAD + ROW_FRONTIER_BYTES) + ENTRY_MOST + AFTER_ENTRY < ROW_FRAME_MAX,
 			   "a claim and a floor leave room for a row");
 

@@ -81,6 +81,9 @@ world_put(World *self, Store *store, int key, const StoreRow *row)
 	if (row->entry.version.clock == 0)
 		return;					/* of a dump */
 	version = find_version(self, key, &row->entry.version);
+	/* the tombstone of a lost row is nobody's write */
+	if (self->profile->readers && self->profile->liar && row->entry.live && !version->written)
+		world_violation(self, "I9: node %d has a row of key %d from a member that may not write", store->node, key);
 	if (!version->used)
 	{
 		version->used = true;
@@ -103,9 +106,10 @@ world_written(World *self, Store *store, const StoreWrite *write)
 	StoreRow	row = {.present = true, .entry = write->entry, .table = write->table};
 	RowsVersion *version;
 
-	world_put(self, store, write->key, &row);
 	version = find_version(self, write->key, &write->entry.version);
 	version->written = true;
+	world_put(self, store, write->key, &row);
+	version = find_version(self, write->key, &write->entry.version);
 	version->by = store->node;
 	version->excused = !world_counts(self, store->node);
 	world_trace(self, "node %d wrote key %d %s, ticket %d, clock %llu", store->node, write->key, write->entry.live ? "live" : "dead",
@@ -288,7 +292,8 @@ gone(World *self, int key, const RowVersion *version)
 {
 	const RowsVersion *found = find_version(self, key, version);
 
-	if (ambiguous(self, key, version))
+	/* what was dropped and told of stood in place of all before it */
+	if (ambiguous(self, key, version) || row_version_compare(version, &self->told[key]) <= 0)
 		return true;
 	return version->clock > 0 && (found->excused || found->dropped || found->told);
 }
@@ -303,7 +308,7 @@ check_claim(World *self, int a, int b)
 	/* as of what stands in the table: the replica is told of it a little later */
 	const RowFrontier *floor = x->store->n_claims > 0 ? &x->store->claim[x->store->n_claims - 1].floor : replica_floor(x->replica);
 
-	if (x->store->number_of == NULL)
+	if (x->store->number_of == NULL || self->profile->false_claims)
 		return;
 	for (int k = 0; k < self->n_keys; k++)
 	{
@@ -430,11 +435,13 @@ check_tombstones(World *self)
 			if (head == NULL || !head->present || head->entry.live)
 				continue;
 			n++;
-			snprintf(self->left, sizeof self->left, "key %d of node %d, stamp %u.%llu, birth %u.%llu%s", k, i,
+			snprintf(self->left, sizeof self->left, "key %d of node %d, stamp %u.%llu, birth %u.%llu%s%s", k, i,
 					 self->node[i].store->global_of[head->entry.stamp.incarnation], (unsigned long long) head->entry.stamp.ticket,
 					 self->node[i].store->global_of[head->entry.birth.incarnation], (unsigned long long) head->entry.birth.ticket,
 					 self->node[i].replica == NULL || row_frontier_covers(replica_frontier(self->node[i].replica), head->entry.birth) ? "" :
-					 ", which is not covered");
+					 ", which is not covered",
+					 self->node[i].replica == NULL || row_frontier_covers(replica_frontier(self->node[i].replica), head->entry.stamp) ? "" :
+					 "; its stamp is not covered");
 		}
 	return n;
 }

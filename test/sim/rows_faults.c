@@ -8,6 +8,7 @@
 
 #define ROUNDS 20				/* of anti-entropy, until all are equal */
 #define ROUNDS_ABSENT (3 * REPLICA_VERIFY_EVERY)	/* where one was away for longer than tombstones are kept */
+#define ROUNDS_LIED (10 * REPLICA_VERIFY_EVERY) /* where false claims were believed: each node has to compare with who has what they hid */
 #define PATIENCE_MS 60000		/* and a minute beside, for requests to nodes that are gone */
 
 const Profile rows_profiles[] = {
@@ -44,6 +45,18 @@ const Profile rows_profiles[] = {
 	{.name = "liar", .nodes = {4, 4}, .keys = {4, 8}, .events = {30, 50}, .gap_ms = 300,
 		.weight = {[ACT_WRITE] = 24, [ACT_BREAK] = 2, [ACT_CRASH] = 2, [ACT_WAIT] = 2},
 	.deletes = 25, .async = 50, .retention_ms = 60000, .job_ms = 30, .liar = true},
+	{.name = "claims", .nodes = {4, 5}, .keys = {6, 12}, .events = {30, 50}, .gap_ms = 300,
+		.weight = {[ACT_WRITE] = 24, [ACT_BREAK] = 4, [ACT_CRASH] = 1, [ACT_WAIT] = 2},
+	.async = 30, .retention_ms = 60000, .job_ms = 30, .liar = true, .false_claims = true},
+	{.name = "readers", .nodes = {3, 5}, .keys = {4, 8}, .events = {40, 60}, .gap_ms = 300,
+		.weight = {[ACT_WRITE] = 24, [ACT_HALVES] = 2, [ACT_BREAK] = 4, [ACT_CRASH] = 2, [ACT_ABSENT] = 1, [ACT_WAIT] = 4},
+	.deletes = 40, .async = 50, .retention_ms = 8000, .job_ms = 30, .readers = true},
+	{.name = "forger", .nodes = {4, 4}, .keys = {4, 8}, .events = {30, 50}, .gap_ms = 300,
+		.weight = {[ACT_WRITE] = 24, [ACT_BREAK] = 2, [ACT_CRASH] = 2, [ACT_WAIT] = 2},
+	.deletes = 25, .async = 50, .retention_ms = 60000, .job_ms = 30, .liar = true, .readers = true},
+	{.name = "slow", .nodes = {3, 4}, .keys = {10, 16}, .events = {40, 60}, .gap_ms = 500,
+		.weight = {[ACT_WRITE] = 30, [ACT_BREAK] = 2, [ACT_WAIT] = 6},
+	.deletes = 45, .async = 30, .retention_ms = 60000, .job_ms = 100, .pad = 300000, .bytes_ms = 500, .dump = 8},
 	{.name = "storm", .nodes = {3, 6}, .keys = {3, 10}, .events = {40, 80}, .gap_ms = 300,
 		.weight = {[ACT_WRITE] = 30, [ACT_IDLE] = 3, [ACT_CRASH] = 3, [ACT_KILL] = 1, [ACT_CLONE] = 1, [ACT_REVERT] = 1, [ACT_HALVES] = 2,
 			[ACT_ONE_WAY] = 2, [ACT_BREAK] = 4, [ACT_ABSENT] = 2, [ACT_CLOCK] = 2, [ACT_SCHEMA] = 1, [ACT_TRUNCATE] = 1, [ACT_REWRITE] = 1,
@@ -206,7 +219,7 @@ evict(World *self)
 	int			node = pick_node(self, false);
 
 	if (by < 0 || node < 0 || self->node[by].identity == self->node[node].identity || counting(self) < 3 ||
-		self->n_statements > 50)
+		self->n_statements > 50 || world_role(self, self->node[by].known, self->node[by].identity) < GRANT_WRITER)
 		return;
 	world_trace(self, "node %d is shut out by node %d", node, by);
 	world_state(self, by, self->node[node].identity, GRANT_NOBODY);
@@ -442,7 +455,8 @@ void
 faults_heal(World *self)
 {
 	int64_t		began = self->now_ms;
-	int64_t		patience = (check_may_be_absent(self) ? ROUNDS_ABSENT : ROUNDS) * self->anti_entropy_ms + PATIENCE_MS;
+	int64_t		rounds = self->profile->false_claims ? ROUNDS_LIED : check_may_be_absent(self) ? ROUNDS_ABSENT : ROUNDS;
+	int64_t		patience = rounds * self->anti_entropy_ms + PATIENCE_MS;
 
 	world_trace(self, "all heals");
 	self->healing = true;

@@ -5,7 +5,8 @@
  *
  * What a writer says in a batch that it was asked for is believed, as writers of one
  * collection trust each other: a claim there without its rows can make all others drop
- * these, once tombstones are collected below it.  So it never ends one.
+ * these, once tombstones are collected below it.  So it ends one only where nothing is
+ * deleted (false_claims).
  */
 #include <stdlib.h>
 
@@ -188,6 +189,24 @@ lie(World *self, int node, int to)
 	(void) world_send(self, node, &self->node[to].id, liar->frame, len);
 }
 
+/* An answer to a request: tickets of others are claimed, and no row is sent. */
+static void
+claim_falsely(World *self, int node, int to)
+{
+	Liar	   *liar = liar_of(self, node);
+	RowWriter	w;
+	RowFrontier frontier;
+
+	any_frontier(self, liar, &frontier);
+	row_wire_begin(&w, liar->frame, sizeof liar->frame, ROW_WIRE_DATA, true, liar->asked[to] + 1, &self->collection);
+	(void) row_wire_put_frontier(&w, ROW_TAG_CLAIM, &frontier, &liar->dictionary);
+	row_frontier_reset(&frontier);
+	(void) row_wire_put_frontier(&w, ROW_TAG_FLOOR, &frontier, &liar->dictionary);
+	(void) row_wire_put_uint(&w, ROW_TAG_SEQUENCE, 0);
+	(void) row_wire_put_bytes(&w, ROW_TAG_LAST, NULL, 0);
+	(void) world_send(self, node, &self->node[to].id, liar->frame, row_wire_end(&w));
+}
+
 void
 liar_frame(World *self, int node, int from, const uint8_t *frame, size_t len)
 {
@@ -201,7 +220,11 @@ liar_frame(World *self, int node, int from, const uint8_t *frame, size_t len)
 	while (row_wire_next_incarnation(&message.many[ROW_TAG_INCARNATION], &life))
 		(void) row_dictionary_add(&liar->dictionary, &life, true, &number);
 	if (message.type == ROW_WIRE_WANT)
+	{
 		liar->asked[from] = message.request - 1;
+		if (self->profile->false_claims && world_below(&self->net, 2) == 0)
+			claim_falsely(self, node, from);
+	}
 	if (world_below(&self->net, 3) == 0)
 		lie(self, node, from);
 }

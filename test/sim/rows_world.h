@@ -67,6 +67,7 @@ typedef struct Profile
 	int			dump;			/* rows that were loaded on each node */
 	bool		readers;
 	bool		liar;
+	bool		false_claims;	/* of the liar, in batches that it was asked for; nothing is deleted */
 } Profile;
 
 extern const Profile rows_profiles[];

@@ -211,8 +211,9 @@ row_frontier_join(RowFrontier *self, const RowFrontier *other)
 	return true;
 }
 
-bool
-row_frontier_meet(RowFrontier *self, const RowFrontier *other)
+/* Of this incarnation, or of all where it is 0. */
+static bool
+meet(RowFrontier *self, uint32_t incarnation, const RowFrontier *other)
 {
 	PartReader	mine;
 	PartReader	theirs;
@@ -228,15 +229,31 @@ row_frontier_meet(RowFrontier *self, const RowFrontier *other)
 		Part		a = next_part(&mine);
 		Part		b = next_part(&theirs);
 		uint64_t	top;
-		uint32_t	n_out = meet_parts(a, b, open_end(self), &top);
+		uint32_t	n_out = meet_parts(a, incarnation == 0 || incarnation == i + 1 ? b : a, open_end(self), &top);
 
-		CORE_ASSERT(top - n_out <= a.top - a.n && top - n_out <= b.top - b.n);
+		CORE_ASSERT(top - n_out <= a.top - a.n);
 		self->n_open += n_out;
 		self->top[i] = top;
 	}
 	trim(self);
-	CORE_ASSERT(frontier_holds(self) && row_frontier_includes(other, self));
+	CORE_ASSERT(frontier_holds(self));
 	return true;
+}
+
+bool
+row_frontier_meet(RowFrontier *self, const RowFrontier *other)
+{
+	if (!meet(self, 0, other))
+		return false;
+	CORE_ASSERT(row_frontier_includes(other, self));
+	return true;
+}
+
+bool
+row_frontier_limit(RowFrontier *self, uint32_t incarnation, const RowFrontier *other)
+{
+	CORE_ASSERT(incarnation > 0);
+	return incarnation > self->n || meet(self, incarnation, other);
 }
 
 void

@@ -72,6 +72,9 @@ extern bool row_frontier_join(RowFrontier *self, const RowFrontier *other);
  */
 extern bool row_frontier_meet(RowFrontier *self, const RowFrontier *other);
 
+/* The same of this incarnation alone. */
+extern bool row_frontier_limit(RowFrontier *self, uint32_t incarnation, const RowFrontier *other);
+
 /*
  * 16 bytes that are equal where the same tickets of the same incarnations are covered,
  * whatever numbers two dictionaries give them: sum modulo 2^128 of the first 16 bytes of

@@ -393,7 +393,8 @@ replica_read_frontier(Replica *self, RowBytes bytes, RowFrontier *out)
 		if (number == 0 || !row_frontier_claim(out, number, claim.top, claim.open, claim.n_open))
 			return false;
 	}
-	return true;
+	/* nobody knows more of our own tickets than we do: who was lied to about them is believed all else */
+	return self->own == 0 || row_frontier_limit(out, self->own, &self->frontier);
 }
 
 static bool
@@ -656,6 +657,18 @@ verify(Replica *self)
 		ask_begin(self, chosen, ROW_MODE_COMPARE);
 }
 
+/*
+ * A claim that we believed was false.  What else it hid comes by comparisons only, for
+ * nobody sends what we say to cover: so some follow soon.
+ */
+void
+replica_doubt(Replica *self)
+{
+	replica_log(self, "rows that were claimed to be here were not: comparing with other members");
+	self->doubts = 2 * (uint32_t) self->n_peers;
+	self->verify_ms = self->now.tick_ms + jittered(self, self->config.anti_entropy_ms);
+}
+
 static void
 choose_ask(Replica *self)
 {
@@ -669,7 +682,9 @@ choose_ask(Replica *self)
 	if (!self->copying && self->now.tick_ms >= self->verify_ms)
 	{
 		verify(self);
-		self->verify_ms = self->now.tick_ms + jittered(self, self->config.anti_entropy_ms * REPLICA_VERIFY_EVERY);
+		self->doubts -= self->doubts > 0;
+		self->verify_ms = self->now.tick_ms +
+			jittered(self, self->config.anti_entropy_ms * (self->doubts > 0 ? 1 : REPLICA_VERIFY_EVERY));
 		if (self->ask.phase != ASK_NOTHING)
 			return;
 	}

@@ -235,7 +235,7 @@ ask_begin(Replica *self, ReplicaPeer *peer, RowWireMode mode)
 	ask->request = self->next_request++;
 	ask->deadline_ms = self->now.tick_ms + ASK_TIMEOUT_MS;
 	ask->sequence = 0;
-	ask->told = ask->all_here = ask->written = ask->fetched = ask->waits = false;
+	ask->told = ask->all_here = ask->written = ask->fetched = ask->waits = ask->doubtful = false;
 	ask->part_whole = ask->part_len = 0;
 	ask->credit = self->config.credit;
 	ask->credit_due = 0;
@@ -355,10 +355,6 @@ take_claim(Replica *self, const RowMessage *message)
 	ask->told = row_message_has(message, ROW_TAG_CLAIM) && row_message_has(message, ROW_TAG_FLOOR) &&
 		replica_read_frontier(self, message->claim, &ask->claim) &&
 		replica_read_frontier(self, message->floor, &ask->floor);
-	/* nobody knows more of our own tickets than we do */
-	ask->told = ask->told && row_frontier_top(&ask->claim, self->own) <= row_frontier_top(&self->frontier, self->own);
-	for (uint32_t i = 0; i < self->settled.n; i++)
-		ask->told = ask->told && !row_frontier_covers(&ask->claim, (RowStamp) {self->own, self->settled.open[i]});
 	/* who has a floor above what is claimed would make us drop what only came late to it */
 	if (ask->mode == ROW_MODE_COMPARE)
 		ask->told = ask->told && row_frontier_includes(&ask->claim, &ask->floor);
@@ -620,6 +616,8 @@ claimed(Replica *self)
 		return;
 	}
 	replica_stop(self, &ask->to, ask->request, false, ROW_CODE_DONE);
+	if (ask->mode == ROW_MODE_COMPARE && ask->doubtful)
+		replica_doubt(self);
 	if (ask->mode == ROW_MODE_COMPARE)
 		self->figures.compared++;
 	else

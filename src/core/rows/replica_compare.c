@@ -245,6 +245,7 @@ take_difference(Replica *self, const RowEntry *here, const RowEntry *there, RowB
 		case ROW_EQUAL:
 			return true;
 		case ROW_FETCH:
+			self->ask.doubtful |= row_frontier_covers(&self->frontier, there->stamp);
 			return ask_add_fetch(self, key);
 		case ROW_DROP:
 			return ask_add_drop(self, key, here, false);

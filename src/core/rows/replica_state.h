@@ -129,6 +129,7 @@ typedef struct ReplicaAsk
 	bool		all_here;		/* the rows end with those here */
 	bool		written;		/* some rows were, without the claim */
 	bool		waits;			/* the other has to delete rows first: nothing is claimed */
+	bool		doubtful;		/* it had what our frontier covers and is not here */
 	uint32_t	n_fetch;
 	AskKey	   *fetch;			/* keys of rows to ask for ... */
 	size_t		fetch_bytes;	/* ... that take so many */
@@ -174,6 +175,7 @@ struct Replica
 	int64_t		entropy_ms;		/* tick of the next to a member at random */
 	int64_t		garbage_ms;
 	int64_t		verify_ms;		/* tick of the next comparison with a member at random */
+	uint32_t	doubts;			/* so many of them come soon: what was claimed to us was not true */
 	int64_t		loose_ms;		/* tick since which there may be rows that nobody claims; 0: none */
 	bool		torn;			/* a batch ended with a part of it written: a comparison goes on from there */
 	bool		copying;
@@ -218,6 +220,8 @@ extern void replica_wire_row(const Replica *self, const Row *in, RowWireRow *out
 
 /* Below a floor of ours or of a member's. */
 extern bool replica_stale(const Replica *self);
+
+extern void replica_doubt(Replica *self);
 
 /* Look at what of our own tickets has ended. */
 extern void replica_settle(Replica *self);

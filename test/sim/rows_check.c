@@ -69,7 +69,7 @@ world_put(World *self, Store *store, int key, const StoreRow *row)
 	uint8_t		hash[ROW_HASH];
 	uint8_t		vector_hash[ROW_HASH];
 
-	if (!row->present)
+	if (!row->present || row->why == ROW_REASON_HASH)
 		return;
 	data = row->entry.held == ROW_APPLIED ? &row->table : &row->aside;
 	if (data->live != row->entry.live)
@@ -410,7 +410,7 @@ check_equal(const World *self, char *why, size_t room)
 						 b == NULL ? 0ULL : (unsigned long long) b->entry.version.clock);
 				return false;
 			}
-			if (head != NULL && head->present && head->entry.held != ROW_APPLIED && at->store->key[k].locked == 0)
+			if (head != NULL && head->present && head->entry.held != ROW_APPLIED && head->why != ROW_REASON_HASH && at->store->key[k].locked == 0)
 			{
 				snprintf(why, room, "key %d of node %d is held", k, i);
 				return false;

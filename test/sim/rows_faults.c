@@ -13,16 +13,16 @@
 
 const Profile rows_profiles[] = {
 	{.name = "plain", .nodes = {3, 5}, .keys = {4, 10}, .events = {40, 80}, .gap_ms = 250,
-		.weight = {[ACT_WRITE] = 30, [ACT_IDLE] = 2, [ACT_CRASH] = 2, [ACT_HALVES] = 1, [ACT_BREAK] = 3, [ACT_WAIT] = 2},
+		.weight = {[ACT_WRITE] = 30, [ACT_IDLE] = 2, [ACT_CRASH] = 2, [ACT_HALVES] = 1, [ACT_BREAK] = 3, [ACT_CONSTRAINT] = 3, [ACT_WAIT] = 2},
 	.deletes = 25, .async = 50, .retention_ms = 60000, .job_ms = 30},
 	{.name = "crashes", .nodes = {3, 4}, .keys = {3, 8}, .events = {40, 70}, .gap_ms = 200,
-		.weight = {[ACT_WRITE] = 30, [ACT_IDLE] = 2, [ACT_CRASH] = 10, [ACT_BREAK] = 8, [ACT_NO_MEMORY] = 1},
+		.weight = {[ACT_WRITE] = 30, [ACT_IDLE] = 2, [ACT_CRASH] = 10, [ACT_BREAK] = 8, [ACT_CONSTRAINT] = 2, [ACT_NO_MEMORY] = 1},
 	.deletes = 20, .async = 80, .refuses = 10, .retention_ms = 60000, .job_ms = 120},
 	{.name = "deaths", .nodes = {4, 5}, .keys = {3, 8}, .events = {40, 60}, .gap_ms = 200,
 		.weight = {[ACT_WRITE] = 30, [ACT_CRASH] = 3, [ACT_KILL] = 3, [ACT_BREAK] = 8, [ACT_EVICT] = 1, [ACT_JOIN] = 1},
 	.deletes = 20, .async = 50, .retention_ms = 30000, .job_ms = 60},
 	{.name = "garbage", .nodes = {3, 5}, .keys = {3, 6}, .events = {50, 80}, .gap_ms = 400,
-		.weight = {[ACT_WRITE] = 24, [ACT_HALVES] = 3, [ACT_BREAK] = 2, [ACT_ABSENT] = 4, [ACT_CRASH] = 1, [ACT_WAIT] = 8},
+		.weight = {[ACT_WRITE] = 24, [ACT_HALVES] = 3, [ACT_BREAK] = 2, [ACT_ABSENT] = 4, [ACT_CRASH] = 1, [ACT_CONSTRAINT] = 2, [ACT_WAIT] = 8},
 	.deletes = 50, .async = 30, .retention_ms = 3000, .job_ms = 30},
 	{.name = "members", .nodes = {3, 4}, .keys = {3, 6}, .events = {40, 70}, .gap_ms = 400,
 		.weight = {[ACT_WRITE] = 24, [ACT_HALVES] = 3, [ACT_BREAK] = 3, [ACT_JOIN] = 4, [ACT_EVICT] = 2, [ACT_CRASH] = 1, [ACT_WAIT] = 6},
@@ -31,16 +31,16 @@ const Profile rows_profiles[] = {
 		.weight = {[ACT_WRITE] = 30, [ACT_CLONE] = 1, [ACT_REVERT] = 4, [ACT_CRASH] = 1, [ACT_BREAK] = 2, [ACT_WAIT] = 4},
 	.deletes = 35, .async = 30, .retention_ms = 20000, .job_ms = 30},
 	{.name = "clocks", .nodes = {3, 4}, .keys = {3, 6}, .events = {40, 60}, .gap_ms = 400,
-		.weight = {[ACT_WRITE] = 30, [ACT_CLOCK] = 5, [ACT_CRASH] = 3, [ACT_BREAK] = 2, [ACT_WAIT] = 6},
+		.weight = {[ACT_WRITE] = 30, [ACT_CLOCK] = 5, [ACT_CRASH] = 3, [ACT_BREAK] = 2, [ACT_CONSTRAINT] = 2, [ACT_WAIT] = 6},
 	.deletes = 45, .async = 30, .clock_ms = 240000, .retention_ms = 60000, .job_ms = 30},
 	{.name = "writers", .nodes = {3, 4}, .keys = {4, 8}, .events = {40, 60}, .gap_ms = 250,
-		.weight = {[ACT_WRITE] = 20, [ACT_IDLE] = 10, [ACT_CRASH] = 2, [ACT_BREAK] = 2, [ACT_TRUNCATE] = 1, [ACT_REWRITE] = 1},
+		.weight = {[ACT_WRITE] = 20, [ACT_IDLE] = 10, [ACT_CRASH] = 2, [ACT_BREAK] = 2, [ACT_TRUNCATE] = 1, [ACT_REWRITE] = 1, [ACT_CONSTRAINT] = 3},
 	.deletes = 25, .async = 50, .retention_ms = 60000, .job_ms = 40},
 	{.name = "copies", .nodes = {3, 4}, .keys = {14, 18}, .events = {20, 35}, .gap_ms = 700,
 		.weight = {[ACT_WRITE] = 26, [ACT_JOIN] = 5, [ACT_BREAK] = 8, [ACT_REWRITE] = 5, [ACT_TRUNCATE] = 1, [ACT_CRASH] = 1},
 	.deletes = 30, .async = 30, .retention_ms = 60000, .job_ms = 60, .pad = 300000, .bytes_ms = 1500, .dump = 12},
 	{.name = "schema", .nodes = {3, 5}, .keys = {4, 8}, .events = {30, 60}, .gap_ms = 300,
-		.weight = {[ACT_WRITE] = 24, [ACT_SCHEMA] = 2, [ACT_REWRITE] = 3, [ACT_TRUNCATE] = 1, [ACT_ONE_WAY] = 3, [ACT_HALVES] = 2, [ACT_BREAK] = 3},
+		.weight = {[ACT_WRITE] = 24, [ACT_SCHEMA] = 2, [ACT_REWRITE] = 3, [ACT_TRUNCATE] = 1, [ACT_CONSTRAINT] = 2, [ACT_ONE_WAY] = 3, [ACT_HALVES] = 2, [ACT_BREAK] = 3},
 	.deletes = 25, .async = 50, .full = 5, .duplicates = 20, .retention_ms = 60000, .job_ms = 30, .dump = 4},
 	{.name = "liar", .nodes = {4, 4}, .keys = {4, 8}, .events = {30, 50}, .gap_ms = 300,
 		.weight = {[ACT_WRITE] = 24, [ACT_BREAK] = 2, [ACT_CRASH] = 2, [ACT_WAIT] = 2},
@@ -60,7 +60,7 @@ const Profile rows_profiles[] = {
 	{.name = "storm", .nodes = {3, 6}, .keys = {3, 10}, .events = {40, 80}, .gap_ms = 300,
 		.weight = {[ACT_WRITE] = 30, [ACT_IDLE] = 3, [ACT_CRASH] = 3, [ACT_KILL] = 1, [ACT_CLONE] = 1, [ACT_REVERT] = 1, [ACT_HALVES] = 2,
 			[ACT_ONE_WAY] = 2, [ACT_BREAK] = 4, [ACT_ABSENT] = 2, [ACT_CLOCK] = 2, [ACT_SCHEMA] = 1, [ACT_TRUNCATE] = 1, [ACT_REWRITE] = 1,
-			[ACT_JOIN] = 1, [ACT_EVICT] = 1, [ACT_NO_MEMORY] = 1, [ACT_WAIT] = 4},
+			[ACT_CONSTRAINT] = 1, [ACT_JOIN] = 1, [ACT_EVICT] = 1, [ACT_NO_MEMORY] = 1, [ACT_WAIT] = 4},
 	.deletes = 35, .async = 50, .clock_ms = 100000, .refuses = 5, .full = 2, .duplicates = 5, .retention_ms = 6000, .job_ms = 40},
 };
 const int	rows_n_profiles = sizeof rows_profiles / sizeof rows_profiles[0];
@@ -73,6 +73,16 @@ world_was_writer(const World *self, int node, const uint8_t *owner)
 			memcmp(self->node[self->statement[i].identity].secret + CORE_SEED_BYTES, owner, CORE_KEY_BYTES) == 0)
 			return true;
 	return false;
+}
+
+#define CONSTRAINT_PARTS 3
+
+bool
+world_constrains(const World *self, int node, uint64_t value)
+{
+	const RowsNode *at = &self->node[node];
+
+	return !self->healing && self->now_ms < at->constraint_ms && value / 1000 % CONSTRAINT_PARTS == at->constraint;
 }
 
 static int
@@ -306,6 +316,11 @@ with_node(World *self, Act act, int node)
 		case ACT_REWRITE:
 			world_trace(self, "ALTER TABLE at node %d", node);
 			store_rewrite(at->store);
+			break;
+		case ACT_CONSTRAINT:
+			at->constraint = world_below(&self->chance, CONSTRAINT_PARTS);
+			at->constraint_ms = self->now_ms + 1000 + 3 * ms;
+			world_trace(self, "node %d refuses a part of all values for %d ms", node, (int) (1000 + 3 * ms));
 			break;
 		case ACT_NO_MEMORY:
 			world_trace(self, "node %d has memory for %d blocks more", node, (int) (ms / 100));

@@ -1,9 +1,10 @@
 /*
  * rows_jobs.c
- *	  What a replica hands over to be written.
+ *	  What a replica hands over to be written, and the table that it is written to.
  *
- * A job is one transaction: it happens at its commit, and is done when that is on disk.
- * A crash may come between any of its steps.
+ * What becomes of a row is decided in the core (apply.h).  Here is what that works on,
+ * and when: each step of a job is one commit, and it is done when the last of them is on
+ * disk.  A crash may come between any two.
  */
 #include <stdlib.h>
 
@@ -11,13 +12,22 @@
 #include "rows_store.h"
 #include "rows_world.h"
 
+#define JOB_PID 1000
+
+enum
+{
+	JOB_BEGIN,
+	JOB_WRITE,
+	JOB_GIVE_BACK,
+	JOB_FLUSH
+};
+
 StoreJob *
 store_job_new(const RowJob *job)
 {
 	StoreJob   *self = calloc(1, sizeof *self);
 
 	self->kind = job->kind;
-	self->id = job->id;
 	self->copy = *job;
 	self->job = &self->copy;
 	self->missing = malloc(((size_t) job->n + 1) * sizeof *self->missing);
@@ -31,269 +41,347 @@ store_job_free(StoreJob *self)
 	free(self);
 }
 
-static StoreData
-content_of(const Row *row, const StoreData *here)
+/* ---- the table ---- */
+
+/* -1: it is no key of this table. */
+static int
+key_of(const Store *self, RowBytes bytes)
 {
-	StoreData	data = {false, 0, 0};
+	int			key = store_key(bytes);
 
-	if (!row->entry.live || row->content.len < 8)
-		return data;
-	data.live = true;
-	data.meta = bytes_load(row->content.at, 8);
-	data.vector = row->thin ? here->vector : row->content.len < 16 ? 0 : bytes_load(row->content.at + 8, 8);
-	return data;
-}
-
-/* Write an incoming row over what is here. */
-static void
-take_row(Store *self, int key, const StoreRow *head, const Row *row, int64_t unix_us)
-{
-	StoreRow	new = {.present = true, .entry = row->entry};
-	StoreData	nothing = {false, 0, 0};
-	StoreData	content = content_of(row, head == NULL ? &nothing : &head->table);
-
-	if (head != NULL)
-		new.table = head->table;
-	new.entry.held = ROW_APPLIED;
-	if (row->entry.version.clock > (uint64_t) (unix_us + STORE_SKEW_US))
-		new.entry.held = ROW_QUARANTINED;
-	else if (self->key[key].locked != 0)
-		new.entry.held = ROW_PARKED;
-	if (new.entry.held == ROW_APPLIED)
-	{
-		new.table = content;
-		if (ROW_RULE_HOLDS(self->off, ROW_RULE_CLOCK_HEARD))
-			(void) row_clock_heard(&self->clock, unix_us, row->entry.version.clock, STORE_SKEW_US);
-	}
-	else
-		new.aside = content;
-	store_put(self, key, &new);
+	return key < self->n_keys ? key : -1;
 }
 
 static void
-apply_row(Store *self, StoreJob *job, int index, int64_t unix_us)
+table_find(void *context, RowBytes bytes, RowFound *out)
 {
-	const Row  *row = &job->job->row[index];
-	int			key = store_key(row->key);
-	const StoreRow *head;
-	const RowEntry *here;
-	RowDecision decision;
+	Store	   *self = context;
+	int			key = key_of(self, bytes);
+	const StoreRow *head = key < 0 ? NULL : store_head(self, key);
 
-	if (key < 0 || key >= self->n_keys)
-		return;					/* a liar's */
-	head = store_head(self, key);
-	here = head != NULL && head->present ? &head->entry : NULL;
-	decision = row_decide(here, &row->entry, row->thin, job->job->covered, job->job->collected, job->job->claim);
-	if (decision == ROW_NEEDS_VECTOR && !ROW_RULE_HOLDS(self->off, ROW_RULE_VECTOR_HASH) && here != NULL && here->live &&
-		here->held == ROW_APPLIED)
-		decision = ROW_TAKE;
-	switch (decision)
+	out->busy = key >= 0 && self->key[key].locked != 0;
+	out->present = head != NULL && head->present;
+	if (out->present)
 	{
-		case ROW_TAKE_OVER:
-			world_conflict(self->world, self, key, here);
-			/* FALLTHROUGH */
-		case ROW_TAKE:
-			take_row(self, key, head, row, unix_us);
-			break;
-		case ROW_SAME:
-			{
-				StoreRow	new = *head;
-
-				new.entry.stamp = row->entry.stamp;
-				new.entry.birth = row->entry.birth;
-				new.entry.vector_stamp = row->entry.vector_stamp;
-				store_put(self, key, &new);
-			}
-			break;
-		case ROW_NEEDS_VECTOR:
-			job->missing[job->n_missing++] = (uint32_t) index;
-			break;
-		case ROW_KEEP_OVER:
-			world_conflict(self->world, self, key, &row->entry);
-			break;
-		case ROW_KEEP:
-		case ROW_LATE:
-			break;
-	}
-}
-
-static void
-drop_row(Store *self, StoreJob *job, const Row *row, int64_t unix_us)
-{
-	int			key = store_key(row->key);
-	const StoreRow *head = key < 0 || key >= self->n_keys ? NULL : store_head(self, key);
-	StoreRow	nothing = {.present = false};
-
-	if (head == NULL || !head->present || row_version_compare(&head->entry.version, &row->entry.version) != 0)
-		return;
-	if (row->lost || (head->entry.live && !row_frontier_covers(job->job->covered, head->entry.stamp)))
-		world_conflict(self->world, self, key, &head->entry);
-	world_dropped(self->world, self, key, &head->entry);
-	if (row->lost && head->entry.live)
-	{
-		nothing.present = true;
-		nothing.entry = row_lost(&head->entry, (RowStamp) {self->own, job->ticket});
-	}
-	else if (ROW_RULE_HOLDS(self->off, ROW_RULE_CLOCK_HEARD))
-		/* who collected what was newer had heard it: it is our clock that is behind */
-		(void) row_clock_heard(&self->clock, unix_us, head->entry.version.clock, INT64_MAX);
-	store_put(self, key, &nothing);
-	job->n_changed++;
-}
-
-/* Is the clock of a tombstone heard, so that it may go?  Without the rule it goes all the same. */
-static bool
-hears(Store *self, int64_t unix_us, uint64_t clock)
-{
-	return ROW_RULE_HOLDS(self->off, ROW_RULE_CLOCK_HEARD) ? row_clock_heard(&self->clock, unix_us, clock, STORE_SKEW_US) :
-		clock <= (uint64_t) (unix_us + STORE_SKEW_US);
-}
-
-static void
-collect(Store *self, StoreJob *job, int64_t unix_us)
-{
-	StoreRow	nothing = {.present = false};
-
-	for (int k = 0; k < self->n_keys; k++)
-	{
-		const StoreRow *head = store_head(self, k);
-
-		if (head == NULL || !head->present || head->entry.live || head->entry.held != ROW_APPLIED ||
-			self->key[k].locked != 0 || !row_frontier_covers(job->job->below, head->entry.stamp) ||
-			!row_frontier_covers(job->job->below, head->entry.birth) ||
-			!hears(self, unix_us, head->entry.version.clock))
-			continue;
-		world_collected(self->world, self, k, &head->entry);
-		store_put(self, k, &nothing);
-		job->n_changed++;
-	}
-}
-
-static void
-adopt(Store *self, StoreJob *job)
-{
-	const RowFrontier *covered = job->job->covered != NULL ? job->job->covered : job->job->frontier;
-	RowStamp	stamp = {self->own, job->ticket};
-
-	for (int k = 0; k < self->n_keys; k++)
-	{
-		const StoreRow *head = store_head(self, k);
-		StoreRow	new;
-
-		if (head == NULL || !head->present ||
-			(row_frontier_covers(covered, head->entry.stamp) && row_frontier_covers(covered, head->entry.birth)))
-			continue;
-		if (self->key[k].locked != 0)
-		{
-			job->n_missing++;
-			continue;
-		}
-		/* what our own open transactions have stamped is not in the table yet, so it is not adopted */
-		new = *head;
-		new.entry.stamp = stamp;
-		if (!row_frontier_covers(covered, new.entry.birth))
-			new.entry.birth = stamp;
-		if (!row_frontier_covers(covered, new.entry.vector_stamp))
-			new.entry.vector_stamp = stamp;
-		store_put(self, k, &new);
-		job->n_changed++;
+		out->entry = head->entry;
+		out->why = head->why;
 	}
 }
 
 static bool
-any_locked(const Store *self, const RowJob *job)
+selected(RowSelect which, const RowEntry *entry)
 {
-	for (int i = 0; i < job->n; i++)
+	switch (which)
 	{
-		int			key = store_key(job->row[i].key);
-
-		if (key >= 0 && key < self->n_keys && self->key[key].locked != 0)
+		case ROW_SELECT_ALL:
 			return true;
+		case ROW_SELECT_DEAD:
+			return !entry->live && entry->held == ROW_APPLIED;
+		case ROW_SELECT_PARKED:
+			return entry->held == ROW_PARKED;
+		case ROW_SELECT_QUARANTINED:
+			return entry->held == ROW_QUARANTINED;
 	}
 	return false;
 }
 
-/* Is one deleted by a write of ours? */
 static bool
-any_lost(const RowJob *job)
+table_next(void *context, RowSelect which, RowBytes after, Row *out)
 {
-	for (int i = 0; job->kind == ROW_JOB_DROP && i < job->n; i++)
-		if (job->row[i].lost)
-			return true;
+	Store	   *self = context;
+
+	for (int k = after.len == 0 ? 0 : store_key(after) + 1; k < self->n_keys; k++)
+	{
+		const StoreRow *head = store_head(self, k);
+
+		if (head == NULL || !head->present || !selected(which, &head->entry))
+			continue;
+		memset(out, 0, sizeof *out);
+		out->key = store_key_bytes(k, self->next_key);
+		out->entry = head->entry;
+		return true;
+	}
 	return false;
 }
 
-/* The transaction, up to its commit. */
-static void
-write_all(Store *self, StoreJob *job, int64_t unix_us)
+/* False: these are not the columns. */
+static bool
+read_content(const Row *row, const StoreData *here, StoreData *out)
 {
-	const RowJob *todo = job->job;
+	*out = (StoreData) {false, 0, 0};
+	if (!row->entry.live)
+		return true;
+	if (row->content.len < (row->thin ? 8 : 16))
+		return false;
+	out->live = true;
+	out->meta = bytes_load(row->content.at, 8);
+	out->vector = row->thin ? here->vector : bytes_load(row->content.at + 8, 8);
+	return true;
+}
 
-	if (todo->kind == ROW_JOB_DROP && any_locked(self, todo))
-	{
-		job->failed = true;		/* lock_timeout */
-		return;
-	}
-	store_begin_commit(self);
-	switch (todo->kind)
-	{
-		case ROW_JOB_APPLY:
-			for (int i = 0; i < todo->n; i++)
-				apply_row(self, job, i, unix_us);
-			break;
-		case ROW_JOB_DROP:
-			for (int i = 0; i < todo->n; i++)
-				drop_row(self, job, &todo->row[i], unix_us);
-			break;
-		case ROW_JOB_COLLECT:
-			collect(self, job, unix_us);
-			break;
-		case ROW_JOB_ADOPT:
-			adopt(self, job);
-			break;
-	}
-	if ((todo->frontier != NULL || todo->floor != NULL) && job->n_missing == 0 &&
-		ROW_RULE_HOLDS(self->off, ROW_RULE_CLAIM_WITH_ROWS))
-		store_put_claim(self, todo->frontier, todo->floor);
-	store_end_commit(self, false);
-	store_keep_bound(self, unix_us);
+/* The row that came, beside what the table has. */
+static bool
+read_row(const Store *self, const Row *row, StoreData *here, StoreData *out)
+{
+	int			key = key_of(self, row->key);
+	const StoreRow *head = key < 0 ? NULL : store_head(self, key);
+
+	*here = head == NULL ? (StoreData) {false, 0, 0} : head->table;
+	return read_content(row, here, out) && key >= 0;
+}
+
+static bool
+table_hashes(void *context, const Row *row, uint8_t hash[ROW_HASH], uint8_t vector_hash[ROW_HASH])
+{
+	StoreData	here;
+	StoreData	data;
+
+	if (!read_row(context, row, &here, &data))
+		return false;
+	store_hashes(&data, hash, vector_hash);
+	return true;
 }
 
 bool
-store_job_step(Store *self, StoreJob *job, int64_t unix_us)
+store_refuses(const Store *self, const StoreData *data)
 {
-	switch (job->step++)
+	return data->live && world_constrains(self->world, self->node, data->meta);
+}
+
+static RowWritten
+table_write(void *context, const Row *row, char text[ROW_REASON_TEXT])
+{
+	Store	   *self = context;
+	StoreRow	new = {.present = true, .entry = row->entry};
+	StoreData	here;
+	int			key = key_of(self, row->key);
+
+	if (!read_row(self, row, &here, &new.table) || store_refuses(self, &new.table))
 	{
-		case 0:
-			if (job->kind == ROW_JOB_ADOPT || any_lost(job->job))
-			{
-				job->ticket = ticket_take(&self->tickets, 1000);
-				job->failed = job->ticket == 0;
-				if (!job->failed)
-					world_ticket(self->world, self, job->ticket);
-			}
-			if (world_refuses(self->world, self))
-				job->failed = true;
-			else if (!ROW_RULE_HOLDS(self->off, ROW_RULE_CLAIM_WITH_ROWS) &&
-					 (job->job->frontier != NULL || job->job->floor != NULL))
-			{
-				store_begin_commit(self);
-				store_put_claim(self, job->job->frontier, job->job->floor);
-				store_end_commit(self, true);
-			}
+		snprintf(text, ROW_REASON_TEXT, "a constraint of node %d", self->node);
+		return ROW_WRITE_REFUSED;
+	}
+	CORE_ASSERT(self->key[key].locked == 0);
+	if (self->at_work == ROW_JOB_DROP && store_head(self, key) != NULL)
+		world_dropped(self->world, self, key, &store_head(self, key)->entry);
+	store_put(self, key, &new);
+	return ROW_WRITTEN;
+}
+
+/* I14: is there what a row is said to be held by? */
+static bool
+is_right(const Store *self, const Row *row, RowReason why, const StoreData *data)
+{
+	uint8_t		hash[ROW_HASH];
+	uint8_t		vector_hash[ROW_HASH];
+
+	switch (why)
+	{
+		case ROW_REASON_NONE:
+			return self->key[key_of(self, row->key)].locked != 0;
+		case ROW_REASON_CLOCK:
+			return row->entry.version.clock > (uint64_t) (world_unix_us(self->world, self->node) + STORE_SKEW_US);
+		case ROW_REASON_HASH:
+			store_hashes(data, hash, vector_hash);
+			return memcmp(hash, row->entry.hash, ROW_HASH) != 0 || memcmp(vector_hash, row->entry.vector_hash, ROW_HASH) != 0;
+		case ROW_REASON_TABLE:
+			return store_refuses(self, data);
+	}
+	return false;
+}
+
+static bool
+table_set_aside(void *context, const Row *row, RowReason why, const char *text)
+{
+	Store	   *self = context;
+	StoreRow	new = {.present = true, .entry = row->entry, .why = why};
+
+	if (key_of(self, row->key) < 0)
+		return true;			/* a liar's */
+	if (!read_row(self, row, &new.table, &new.aside))
+		new.aside.live = row->entry.live;
+	if (!is_right(self, row, why, &new.aside))
+		world_violation(self->world, "I14: key %d of node %d is set aside (%d), and nothing holds it", key_of(self, row->key), self->node, (int) why);
+	world_trace(self->world, "node %d: key %d, clock %llu, is held: %s", self->node, key_of(self, row->key),
+				(unsigned long long) row->entry.version.clock, why == ROW_REASON_NONE ? "locked" : text[0] != '\0' ? text : "clock or hash");
+	store_put(self, key_of(self, row->key), &new);
+	return true;
+}
+
+static bool
+table_aside(void *context, RowBytes bytes, RowBytes *content)
+{
+	Store	   *self = context;
+	const StoreRow *head = store_head(self, key_of(self, bytes));
+
+	CORE_ASSERT(head != NULL && head->present && head->entry.held != ROW_APPLIED && head->entry.live);
+	*content = store_content(self, &head->aside, false);
+	return true;
+}
+
+static bool
+table_restamp(void *context, RowBytes bytes, const RowEntry *entry)
+{
+	Store	   *self = context;
+	StoreRow	new = *store_head(self, key_of(self, bytes));
+
+	CORE_ASSERT(row_version_compare(&entry->version, &new.entry.version) == 0 && entry->held == new.entry.held);
+	new.entry = *entry;
+	store_put(self, key_of(self, bytes), &new);
+	return true;
+}
+
+static bool
+table_remove(void *context, RowBytes bytes)
+{
+	Store	   *self = context;
+	StoreRow	nothing = {.present = false};
+	int			key = key_of(self, bytes);
+
+	CORE_ASSERT(self->key[key].locked == 0);
+	if (self->at_work == ROW_JOB_DROP)
+		world_dropped(self->world, self, key, &store_head(self, key)->entry);
+	else
+		world_collected(self->world, self, key, &store_head(self, key)->entry);
+	store_put(self, key, &nothing);
+	return true;
+}
+
+static bool
+table_conflict(void *context, RowBytes bytes, const RowEntry *loser, const Row *came)
+{
+	Store	   *self = context;
+	int			key = key_of(self, bytes);
+
+	if (key < 0)
+		return true;
+	CORE_ASSERT(self->n_conflicts < STORE_CONFLICTS);
+	self->conflict[self->n_conflicts++] = (StoreConflict) {self->commit, key, loser->version};
+	world_conflict(self->world, self, key, loser);
+	return true;
+}
+
+static uint32_t
+table_conflicts(void *context)
+{
+	return ((Store *) context)->n_conflicts;
+}
+
+static bool
+table_forget_conflict(void *context)
+{
+	Store	   *self = context;
+
+	memmove(self->conflict, self->conflict + 1, --self->n_conflicts * sizeof self->conflict[0]);
+	return true;
+}
+
+static bool
+table_stamp(void *context, RowStamp *out)
+{
+	Store	   *self = context;
+
+	if (self->job_ticket == 0)
+	{
+		self->job_ticket = ticket_take(&self->tickets, JOB_PID);
+		if (self->job_ticket == 0)
+			return false;
+		world_ticket(self->world, self, self->job_ticket);
+	}
+	*out = (RowStamp) {self->own, self->job_ticket};
+	return true;
+}
+
+static bool
+table_clock_heard(void *context, uint64_t value, int64_t skew_us)
+{
+	Store	   *self = context;
+
+	return row_clock_heard(&self->clock, world_unix_us(self->world, self->node), value, skew_us);
+}
+
+static bool
+table_keep_clock(void *context)
+{
+	Store	   *self = context;
+
+	store_keep_bound(self, world_unix_us(self->world, self->node));
+	return true;
+}
+
+static bool
+table_claim(void *context, const RowFrontier *frontier, const RowFrontier *floor)
+{
+	store_put_claim(context, frontier, floor);
+	return true;
+}
+
+void
+store_begin_applying(Store *self)
+{
+	RowApplyConfig config = {
+		.table = {self, table_find, table_next, table_write, table_set_aside, table_aside, table_restamp, table_remove,
+			table_hashes, table_conflict, table_conflicts, table_forget_conflict, table_stamp, table_clock_heard,
+		table_keep_clock, table_claim},
+		.skew_us = STORE_SKEW_US, .max_conflicts = STORE_CONFLICTS, .retry_ms = 100, .retry_most_ms = 3000, .off = self->off,
+	};
+
+	row_apply_init(&self->apply, &config);
+}
+
+/* ---- jobs ---- */
+
+/* One transaction of it. */
+static void
+write_some(Store *self, StoreJob *job)
+{
+	self->at_work = job->kind;
+	store_begin_commit(self);
+	job->more = row_apply_step(&self->apply, world_clock(self->world, self->node));
+	store_end_commit(self, false);
+	row_apply_done(&self->apply, &job->done);
+	if (job->done.failed && job->kind == ROW_JOB_APPLY)
+		world_violation(self->world, "I14: a row keeps node %d from writing the others of its batch", self->node);
+}
+
+bool
+store_job_step(Store *self, StoreJob *job)
+{
+	switch (job->step)
+	{
+		case JOB_BEGIN:
+			row_apply_begin(&self->apply, job->job, job->missing);
+			row_apply_done(&self->apply, &job->done);
+			job->done.failed = world_refuses(self->world, self);
+			job->step = job->done.failed ? JOB_FLUSH : JOB_WRITE;
 			return true;
-		case 1:
-			if (!job->failed)
-				write_all(self, job, unix_us);
+		case JOB_WRITE:
+			write_some(self, job);
+			job->step = JOB_GIVE_BACK;
 			return true;
-		case 2:
-			if (job->ticket != 0)
-				(void) ticket_give_back(&self->tickets, job->ticket, 1000);
-			job->ticket = 0;
+		case JOB_GIVE_BACK:
+			if (self->job_ticket != 0)
+				(void) ticket_give_back(&self->tickets, self->job_ticket, JOB_PID);
+			self->job_ticket = 0;
+			job->step = job->more ? JOB_WRITE : JOB_FLUSH;
 			return true;
 		default:
 			store_flush(self);
 			store_trim(self);
 			return false;
 	}
+}
+
+void
+store_retry(Store *self)
+{
+	CoreClock	now = world_clock(self->world, self->node);
+	uint32_t	n;
+
+	if (!row_apply_retry_due(&self->apply, now))
+		return;
+	self->at_work = ROW_JOB_APPLY;
+	store_begin_commit(self);
+	n = row_apply_retry(&self->apply, now);
+	store_end_commit(self, n > 0);
 }

@@ -48,6 +48,7 @@ store_new(World *world, int node, int n_keys, uint32_t off, size_t content_pad)
 	self->content_pad = content_pad;
 	self->content = must(malloc(16 + content_pad));
 	row_clock_init(&self->clock, 0);
+	store_begin_applying(self);
 	return self;
 }
 
@@ -62,6 +63,8 @@ forget_shared(Store *self)
 		free(self->scan[i]);
 	self->n_jobs = self->n_scans = 0;
 	self->own = 0;
+	self->job_ticket = 0;
+	store_begin_applying(self);
 	for (int k = 0; k < self->n_keys; k++)
 		self->key[k].locked = 0;
 }
@@ -129,6 +132,17 @@ store_hashes(const StoreData *data, uint8_t hash[ROW_HASH], uint8_t vector_hash[
 	bytes_store(hash + 8, 8, 1);
 	bytes_store(vector_hash, 8, mix(data->vector + 3));
 	bytes_store(vector_hash + 8, 8, 2);
+}
+
+/* Its columns as bytes, good until the next call. */
+RowBytes
+store_content(Store *self, const StoreData *data, bool thin)
+{
+	bytes_store(self->content, 8, data->meta);
+	bytes_store(self->content + 8, 8, data->vector);
+	if (self->content_pad > 0 && !thin)
+		memset(self->content + 16, (int) (data->vector & 0xff), self->content_pad);
+	return (RowBytes) {self->content, thin ? 8 : 16 + self->content_pad};
 }
 
 /* ---- commits ---- */
@@ -262,6 +276,8 @@ store_crash(Store *self, uint64_t chance)
 			self->key[k].n--;
 	while (self->n_claims > 0 && self->claim[self->n_claims - 1].commit > left)
 		free_claim(&self->claim[--self->n_claims]);
+	while (self->n_conflicts > 0 && self->conflict[self->n_conflicts - 1].commit > left)
+		self->n_conflicts--;
 	self->commit = self->durable = left;
 	if (self->lost > left)
 		self->lost = left;
@@ -299,6 +315,9 @@ store_clone(Store *self, const Store *from)
 		self->number_of = must(malloc(STORE_LIVES * sizeof *self->number_of));
 		memcpy(self->number_of, from->number_of, STORE_LIVES * sizeof *self->number_of);
 	}
+	memcpy(self->conflict, from->conflict, sizeof self->conflict);
+	for (uint32_t i = 0; i < from->n_conflicts && from->conflict[i].commit <= from->durable; i++)
+		self->conflict[self->n_conflicts++].commit = self->commit;
 	self->clock_bound = from->clock_bound;
 	self->copied = from->copied;
 	recompute_seen(self);
@@ -393,6 +412,8 @@ store_write(Store *self, int at, int key, StoreAct act, uint64_t value, int64_t 
 		write.table.meta = value;
 	else
 		write.table = (StoreData) {false, 0, 0};
+	if (store_refuses(self, &write.table))
+		return false;
 	if (writer->ticket == 0)
 	{
 		writer->ticket = ticket_take(&self->tickets, at + 1);
@@ -439,15 +460,16 @@ store_commit(Store *self, int at)
 
 			if (head != NULL && head->present && head->entry.held != ROW_APPLIED)
 			{
-				if (row_version_compare(&head->entry.version, &write->entry.version) > 0)
+				uint8_t		bytes[STORE_KEY_BYTES];
+				bool		stands;
+
+				(void) row_apply_written(&self->apply, store_key_bytes(write->key, bytes), &head->entry, &write->entry, &stands);
+				if (stands)
 				{
-					/* what is held wins, once it is applied */
 					row.entry = head->entry;
 					row.aside = head->aside;
-					world_conflict(self->world, self, write->key, &write->entry);
+					row.why = head->why;
 				}
-				else
-					world_conflict(self->world, self, write->key, &head->entry);
 			}
 			world_written(self->world, self, write);
 			store_put(self, write->key, &row);
@@ -539,36 +561,6 @@ store_load(Store *self, int n, uint64_t seed)
 	}
 	store_end_commit(self, true);
 	(void) ticket_give_back(&self->tickets, ticket, 1);
-}
-
-int
-store_retry(Store *self, int64_t unix_us)
-{
-	int			n = 0;
-
-	for (int k = 0; k < self->n_keys; k++)
-	{
-		const StoreRow *head = store_head(self, k);
-		StoreRow	row;
-
-		if (head == NULL || !head->present || head->entry.held == ROW_APPLIED || self->key[k].locked != 0 ||
-			(head->entry.held == ROW_QUARANTINED && head->entry.version.clock > (uint64_t) (unix_us + STORE_SKEW_US)))
-			continue;
-		row = *head;
-		row.table = row.entry.live ? row.aside : (StoreData) {false, 0, 0};
-		row.aside = (StoreData) {false, 0, 0};
-		row.entry.held = ROW_APPLIED;
-		(void) row_clock_heard(&self->clock, unix_us, row.entry.version.clock, STORE_SKEW_US);
-		if (n++ == 0)
-			store_begin_commit(self);
-		store_put(self, k, &row);
-	}
-	if (n > 0)
-	{
-		store_end_commit(self, true);
-		store_keep_bound(self, unix_us);
-	}
-	return n;
 }
 
 /* ---- the replica's host ---- */
@@ -692,12 +684,8 @@ host_content(void *context, RowScan *scan, Row *out, bool thin)
 	data = row->entry.held == ROW_APPLIED ? &row->table : &row->aside;
 	if (!data->live || (row->entry.held == ROW_APPLIED && scan->commit < self->lost))
 		return ROW_READ_LOST;
-	bytes_store(self->content, 8, data->meta);
-	bytes_store(self->content + 8, 8, data->vector);
-	if (self->content_pad > 0 && !thin)
-		memset(self->content + 16, (int) (data->vector & 0xff), self->content_pad);
 	out->thin = thin;
-	out->content = (RowBytes) {self->content, thin ? 8 : 16 + self->content_pad};
+	out->content = store_content(self, data, thin);
 	return ROW_READ;
 }
 

@@ -13,6 +13,7 @@
 #ifndef SIM_ROWS_STORE_H
 #define SIM_ROWS_STORE_H
 
+#include "core/rows/apply.h"
 #include "core/rows/clock.h"
 #include "core/rows/replica.h"
 #include "core/rows/rules.h"
@@ -23,6 +24,7 @@
 #define STORE_WRITES 6			/* keys that one writes */
 #define STORE_JOBS 4
 #define STORE_SCANS 16
+#define STORE_CONFLICTS 12		/* that are kept */
 #define STORE_LIVES 4096		/* incarnations in a world */
 #define STORE_SKEW_US INT64_C(300000000)
 
@@ -42,6 +44,7 @@ typedef struct StoreRow
 	RowEntry	entry;
 	StoreData	table;
 	StoreData	aside;			/* what is held */
+	RowReason	why;			/* it is in quarantine */
 } StoreRow;
 
 typedef struct StoreKey
@@ -79,20 +82,24 @@ typedef struct StoreClaim
 	RowFrontier floor;
 } StoreClaim;
 
+/* The loser of a conflict, in the list that its owner reads. */
+typedef struct StoreConflict
+{
+	uint64_t	commit;
+	int			key;
+	RowVersion	version;
+} StoreConflict;
+
 /* A job in our own memory. */
 typedef struct StoreJob
 {
 	RowJobKind	kind;
-	uint64_t	id;
 	const RowJob *job;
 	RowJob		copy;
-	uint64_t	ticket;			/* ADOPT */
 	int			step;
-	bool		failed;
-	uint64_t	commit;
-	uint32_t	n_missing;
+	bool		more;			/* transactions are to come */
 	uint32_t   *missing;
-	uint32_t	n_changed;
+	RowDone		done;
 } StoreJob;
 
 struct RowScan
@@ -121,6 +128,8 @@ typedef struct Store
 	StoreKey	key[STORE_KEYS];
 	int			n_claims;
 	StoreClaim	claim[16];		/* ascending by commit */
+	uint32_t	n_conflicts;
+	StoreConflict conflict[STORE_CONFLICTS];	/* the oldest first */
 	uint32_t	n_lives;
 	uint32_t	n_kept;			/* of them on disk */
 	RowIncarnation *life;		/* dictionary: number i is life[i - 1] */
@@ -137,6 +146,10 @@ typedef struct Store
 	StoreWriter writer[STORE_WRITERS];
 	int			n_jobs;
 	StoreJob   *job[STORE_JOBS];
+	RowApply	apply;
+	RowJobKind	at_work;
+	uint64_t	job_ticket;		/* of the transaction at work, or that has just ended; 0: it has none */
+	uint8_t		next_key[STORE_KEY_BYTES];
 	int			n_scans;
 	RowScan    *scan[STORE_SCANS];
 	uint64_t	last_clock;		/* I5 */
@@ -153,6 +166,7 @@ extern const StoreRow *store_head(const Store *self, int key);
 extern const StoreRow *store_at(const Store *self, int key, uint64_t commit);
 extern int	store_key(RowBytes bytes);
 extern RowBytes store_key_bytes(int key, uint8_t out[STORE_KEY_BYTES]);
+extern RowBytes store_content(Store *self, const StoreData *data, bool thin);
 extern void store_hashes(const StoreData *data, uint8_t hash[ROW_HASH], uint8_t vector_hash[ROW_HASH]);
 
 /* A commit's rows are put between these; durable: it returns when it is on disk. */
@@ -197,19 +211,24 @@ extern void store_keep_bound(Store *self, int64_t unix_us);
 /* A clock value for a write. */
 extern uint64_t store_clock(Store *self, int64_t unix_us, uint64_t above);
 
-/* Rows that were held, and can be applied now. */
-extern int	store_retry(Store *self, int64_t unix_us);
-
 /* ---- the replica's host ---- */
 
 extern RowHost store_host(Store *self);
 
 /* ---- jobs: rows_jobs.c ---- */
 
+/* A process begins: nothing is at work. */
+extern void store_begin_applying(Store *self);
 extern StoreJob *store_job_new(const RowJob *job);
 extern void store_job_free(StoreJob *job);
 
 /* Carry out the next step; false: it was the last one. */
-extern bool store_job_step(Store *self, StoreJob *job, int64_t unix_us);
+extern bool store_job_step(Store *self, StoreJob *job);
+
+/* Rows that are held are tried again, where it is time. */
+extern void store_retry(Store *self);
+
+/* Does a constraint of this node's table stand against such a row now? */
+extern bool store_refuses(const Store *self, const StoreData *data);
 
 #endif							/* SIM_ROWS_STORE_H */

@@ -656,25 +656,20 @@ job_step(World *self, int node)
 	if (at->replica == NULL || store->n_jobs == 0)
 		return;
 	job = store->job[0];
-	if (store_job_step(store, job, world_unix_us(self, node)))
+	if (store_job_step(store, job))
 	{
 		world_job_soon(self, store, false);
 		return;
 	}
 	memmove(store->job, store->job + 1, (size_t) (store->n_jobs - 1) * sizeof *store->job);
 	store->n_jobs--;
-	memset(&done, 0, sizeof done);
-	done.id = job->id;
-	done.failed = job->failed;
-	done.n_missing = job->n_missing;
-	done.missing = job->missing;
-	done.n_changed = job->n_changed;
+	done = job->done;
 	if (self->trace)
 	{
-		static const char *const names[] = {"APPLY", "DROP", "COLLECT", "ADOPT", "SAVE"};
+		static const char *const names[] = {"APPLY", "DROP", "COLLECT", "ADOPT"};
 
 		world_trace(self, "node %d did %s of %d rows%s, %u missing, %u changed%s", node, names[job->kind], job->job->n,
-					job->job->frontier != NULL ? " and a claim" : "", job->n_missing, job->n_changed, job->failed ? ": failed" : "");
+					job->job->frontier != NULL ? " and a claim" : "", done.n_missing, done.n_changed, done.failed ? ": failed" : "");
 	}
 	replica_done(at->replica, world_clock(self, node), &done);
 	store_job_free(job);
@@ -692,7 +687,7 @@ tick(World *self, int node)
 
 	if (world_below(&self->net, 3) == 0)
 		store_flush(at->store);
-	(void) store_retry(at->store, world_unix_us(self, node));
+	store_retry(at->store);
 	replica_tick(at->replica, world_clock(self, node));
 	world_after(self, self->tick_ms, AFTER_TICK, node, 0);
 }

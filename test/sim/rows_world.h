@@ -39,6 +39,7 @@ typedef enum Act
 	ACT_SCHEMA,
 	ACT_TRUNCATE,
 	ACT_REWRITE,
+	ACT_CONSTRAINT,
 	ACT_JOIN,
 	ACT_EVICT,
 	ACT_NO_MEMORY,
@@ -93,6 +94,8 @@ typedef struct RowsNode
 	uint64_t	known;			/* statements of membership */
 	uint64_t	members;		/* identities that its replica was told of */
 	uint8_t		schema;
+	int64_t		constraint_ms;	/* until then its table refuses some rows: */
+	uint64_t	constraint;		/* a part of the values */
 	bool		job_due;
 	RowFrontier last;			/* I3 */
 	uint64_t	wanted[ROWS_NODES]; /* I13: requests below the floor that came from each */
@@ -240,6 +243,8 @@ extern GrantRole world_role(const World *self, uint64_t known, int identity);
 /* Does this node know of a statement by which the node with this key was a writer? */
 extern bool world_was_writer(const World *self, int node, const uint8_t *owner);
 extern bool world_counts(const World *self, int node);		/* a member who is not dead, nor lies */
+/* Does this node's table refuse rows with such a value? */
+extern bool world_constrains(const World *self, int node, uint64_t value);
 extern LinkSent world_send(World *self, int node, const KadId *to, const uint8_t *frame, size_t len);
 extern int	world_mesh(World *self, int node, KadId *out, int room);
 extern void world_job_soon(World *self, Store *store, bool first);

@@ -61,15 +61,14 @@ typedef enum RowJobKind
 } RowJobKind;
 
 /*
- * What is to be written, in one transaction that is on disk when replica_done() is
- * called.  Jobs are carried out in the order in which they were handed over.  All that
- * it points to stays until then; the job itself is the caller's.
+ * What is to be written, and on disk when replica_done() is called: apply.h says how, in
+ * which transactions.  Jobs are carried out in the order in which they were handed over.
+ * All that it points to stays until then; the job itself is the caller's.
  *
  * An APPLY of which rows are missing keeps neither frontier nor floor, only the rows that
  * are whole: what it would claim is not here yet.  Contents are those of the columns that
  * replica_schema() told last before it was handed over: where they are others when it is
- * carried out, it fails.  That a content has the hash that stands beside it is for the
- * host to check, as a row that has not is for quarantine.
+ * carried out, it fails.
  */
 typedef struct RowJob
 {
@@ -88,7 +87,7 @@ typedef struct RowJob
 typedef struct RowDone
 {
 	uint64_t	id;
-	bool		failed;			/* nothing of it was written */
+	bool		failed;			/* of APPLY and DROP nothing was written, of others not all */
 	uint32_t	n_missing;		/* ADOPT: entries that a user's transaction held; APPLY: rows that need their vector, by index ... */
 	const uint32_t *missing;	/* ... in the job */
 	uint32_t	n_changed;		/* DROP, COLLECT, ADOPT: entries */

@@ -22,7 +22,7 @@ typedef enum RowRule
 	ROW_RULE_ADOPT = 1 << 8,		/* rows of batches that nobody ends are stamped anew */
 	ROW_RULE_ACK_AFTER_BATCH = 1 << 9,	/* who is sending us a batch acknowledges nothing meanwhile */
 
-	/* of the host */
+	/* of the host; VECTOR_HASH, CLOCK_HEARD and CLAIM_WITH_ROWS are also of what carries out jobs (apply.h) */
 	ROW_RULE_INCARNATION = 1 << 10, /* a new one at every start */
 	ROW_RULE_OPEN_TICKETS = 1 << 11,	/* open transactions are not claimed */
 	ROW_RULE_LIVE_FROM_TABLE = 1 << 12, /* not from the kind of statement */

@@ -1,0 +1,531 @@
+/*
+ * apply.c
+ *	  Jobs of a replica, row by row, and what is held tried again.
+ *
+ * Nothing here is bounded by what others send but by the job, which the replica has
+ * bounded, and by the numbers in apply.h.
+ */
+#include "core/rows/apply.h"
+
+#include "core/assert.h"
+#include "core/rows/rules.h"
+
+#define SHRINK 2				/* conflicts that go for each that comes where the list has too many */
+
+void
+row_apply_init(RowApply *self, const RowApplyConfig *config)
+{
+	CORE_ASSERT(config->max_conflicts > 0 && config->retry_ms > 0 && config->retry_most_ms >= config->retry_ms);
+	memset(self, 0, sizeof *self);
+	self->config = *config;
+	self->parked.wait_ms = self->quarantined.wait_ms = config->retry_ms;
+	self->parked.at_ms = self->quarantined.at_ms = INT64_MIN;
+}
+
+void
+row_apply_begin(RowApply *self, const RowJob *job, uint32_t *missing)
+{
+	self->job = job;
+	self->claimed = self->failed = false;
+	self->n_missing = self->n_changed = 0;
+	self->missing = missing;
+	self->key_len = 0;
+}
+
+void
+row_apply_done(const RowApply *self, RowDone *out)
+{
+	memset(out, 0, sizeof *out);
+	out->id = self->job->id;
+	out->failed = self->failed;
+	out->n_missing = self->n_missing;
+	out->missing = self->missing;
+	out->n_changed = self->n_changed;
+}
+
+static bool
+holds(const RowApply *self, RowRule rule)
+{
+	return ROW_RULE_HOLDS(self->config.off, rule);
+}
+
+static void
+find(const RowApply *self, RowBytes key, RowFound *out)
+{
+	memset(out, 0, sizeof *out);
+	self->config.table.find(self->config.table.context, key, out);
+}
+
+/* ---- clock, conflicts ---- */
+
+/* Is this clock heard?  Without the rule it is not, and only as far ahead as one that would be. */
+static bool
+hears(RowApply *self, uint64_t clock, int64_t skew_us)
+{
+	if (holds(self, ROW_RULE_CLOCK_HEARD))
+		return self->config.table.clock_heard(self->config.table.context, clock, skew_us);
+	return skew_us == INT64_MAX || clock <= (uint64_t) (self->now.unix_ms * 1000 + skew_us);
+}
+
+static bool
+conflict(RowApply *self, RowBytes key, const RowEntry *loser, const Row *came)
+{
+	const RowTable *table = &self->config.table;
+	uint32_t	n = table->conflicts(table->context);
+
+	for (int i = 0; i < SHRINK && n >= self->config.max_conflicts; i++, n--)
+		if (!table->forget_conflict(table->context))
+			return false;
+	self->n_conflicts++;
+	return table->conflict(table->context, key, loser, came);
+}
+
+bool
+row_apply_written(RowApply *self, RowBytes key, const RowEntry *held, const RowEntry *written, bool *stands)
+{
+	CORE_ASSERT(held->held != ROW_APPLIED && written->held == ROW_APPLIED);
+	*stands = row_version_compare(&held->version, &written->version) > 0;
+	return conflict(self, key, *stands ? written : held, NULL);
+}
+
+/* ---- a row that wins ---- */
+
+/* Has its content the hashes that stand beside it?  So a version is one content on all nodes. */
+static bool
+has_hashes(const RowApply *self, const Row *row)
+{
+	const RowTable *table = &self->config.table;
+	uint8_t		hash[ROW_HASH];
+	uint8_t		vector_hash[ROW_HASH];
+
+	if (!row->entry.live || (row->thin && !holds(self, ROW_RULE_VECTOR_HASH)))
+		return true;
+	return table->hashes(table->context, row, hash, vector_hash) && memcmp(hash, row->entry.hash, ROW_HASH) == 0 &&
+		memcmp(vector_hash, row->entry.vector_hash, ROW_HASH) == 0;
+}
+
+static void
+soon(const RowApply *self, RowRetry *retry)
+{
+	int64_t		at_ms = self->now.tick_ms + self->config.retry_ms;
+
+	retry->wait_ms = self->config.retry_ms;
+	if (at_ms < retry->at_ms)
+		retry->at_ms = at_ms;
+}
+
+/*
+ * Write a row, whose content has been looked at where `why` says so, or set it aside.
+ * found is what stands for its key.
+ */
+static bool
+put(RowApply *self, Row *row, const RowFound *found, RowReason why)
+{
+	const RowTable *table = &self->config.table;
+	RowWritten	written = ROW_WRITE_BUSY;
+	char		text[ROW_REASON_TEXT] = "";
+
+	row->entry.held = ROW_APPLIED;
+	if (why == ROW_REASON_NONE && !found->busy)
+		written = table->write(table->context, row, text);
+	if (written == ROW_WRITTEN || written == ROW_WRITE_FAILED)
+		return written == ROW_WRITTEN;
+	if (written == ROW_WRITE_REFUSED)
+		why = ROW_REASON_TABLE;
+	row->entry.held = why == ROW_REASON_NONE ? ROW_PARKED : ROW_QUARANTINED;
+	if (found->present && found->entry.held == row->entry.held && found->why == why &&
+		row_version_compare(&found->entry.version, &row->entry.version) == 0)
+		return true;			/* it is there, for that reason */
+	if (why == ROW_REASON_NONE)
+	{
+		self->n_parked++;
+		soon(self, &self->parked);
+	}
+	else
+	{
+		self->n_quarantined++;
+		soon(self, &self->quarantined);
+	}
+	return table->set_aside(table->context, row, why, text);
+}
+
+/* ---- APPLY ---- */
+
+static void
+needs_vector(RowApply *self, uint32_t index)
+{
+	CORE_ASSERT(self->n_missing < (uint32_t) self->job->n);
+	self->missing[self->n_missing++] = index;
+}
+
+static bool
+take(RowApply *self, uint32_t index, const RowFound *found)
+{
+	Row			row = self->job->row[index];
+	RowReason	why = ROW_REASON_NONE;
+
+	if (!has_hashes(self, &row))
+	{
+		/* it stands on a vector that only its sender has; whole it shows whether it is right */
+		if (row.thin)
+		{
+			needs_vector(self, index);
+			return true;
+		}
+		why = ROW_REASON_HASH;
+	}
+	else if (!hears(self, row.entry.version.clock, self->config.skew_us))
+		why = ROW_REASON_CLOCK;
+	return put(self, &row, found, why);
+}
+
+/* The same version is here: it is covered by what covers the one that came. */
+static bool
+take_stamps(RowApply *self, const Row *row, const RowFound *found)
+{
+	const RowTable *table = &self->config.table;
+	RowEntry	entry = found->entry;
+
+	entry.stamp = row->entry.stamp;
+	entry.birth = row->entry.birth;
+	entry.vector_stamp = row->entry.vector_stamp;
+	return table->restamp(table->context, row->key, &entry);
+}
+
+/* Does the content of a version come that is here with a wrong one? */
+static bool
+is_right_at_last(const RowApply *self, const Row *row, const RowFound *found)
+{
+	return found->present && found->why == ROW_REASON_HASH && !row->thin &&
+		row_version_compare(&row->entry.version, &found->entry.version) == 0 && has_hashes(self, row);
+}
+
+static bool
+apply_row(RowApply *self, uint32_t index)
+{
+	const RowJob *job = self->job;
+	const Row  *row = &job->row[index];
+	const RowEntry *here;
+	RowFound	found;
+	RowDecision decision;
+
+	find(self, row->key, &found);
+	here = found.present ? &found.entry : NULL;
+	decision = row_decide(here, &row->entry, row->thin, job->covered, job->collected, job->claim);
+	if (decision == ROW_NEEDS_VECTOR && !holds(self, ROW_RULE_VECTOR_HASH) && here != NULL && here->live &&
+		here->held == ROW_APPLIED)
+		decision = ROW_TAKE;
+	if (is_right_at_last(self, row, &found))
+		decision = ROW_TAKE;
+	switch (decision)
+	{
+		case ROW_TAKE_OVER:
+			return conflict(self, row->key, here, NULL) && take(self, index, &found);
+		case ROW_TAKE:
+			return take(self, index, &found);
+		case ROW_SAME:
+			return take_stamps(self, row, &found);
+		case ROW_NEEDS_VECTOR:
+			needs_vector(self, index);
+			return true;
+		case ROW_KEEP_OVER:
+			return conflict(self, row->key, &row->entry, row);
+		case ROW_KEEP:
+		case ROW_LATE:
+			return true;
+	}
+	return false;
+}
+
+static bool
+apply(RowApply *self)
+{
+	for (int i = 0; i < self->job->n; i++)
+		if (!apply_row(self, (uint32_t) i))
+			return false;
+	return true;
+}
+
+/* ---- DROP ---- */
+
+static bool
+drop_row(RowApply *self, const Row *row, const RowFound *found, RowStamp stamp)
+{
+	const RowTable *table = &self->config.table;
+	const RowEntry *here = &found->entry;
+
+	if ((row->lost || (here->live && !row_frontier_covers(self->job->covered, here->stamp))) &&
+		!conflict(self, row->key, here, NULL))
+		return false;
+	self->n_changed++;
+	if (row->lost && here->live)
+	{
+		Row			tombstone = {.key = row->key, .entry = row_lost(here, stamp)};
+
+		return put(self, &tombstone, found, ROW_REASON_NONE);
+	}
+	/* who collected what was newer had heard it: it is our clock that is behind */
+	(void) hears(self, here->version.clock, INT64_MAX);
+	return table->remove(table->context, row->key);
+}
+
+/* All are locked before the first goes: where a user's transaction holds one the job is tried again. */
+static bool
+drop(RowApply *self)
+{
+	const RowTable *table = &self->config.table;
+	const RowJob *job = self->job;
+	RowFound	found;
+	RowStamp	stamp = {0, 0};
+
+	for (int i = 0; i < job->n; i++)
+	{
+		find(self, job->row[i].key, &found);
+		if (found.busy || (job->row[i].lost && stamp.ticket == 0 && !table->stamp(table->context, &stamp)))
+			return false;
+	}
+	for (int i = 0; i < job->n; i++)
+	{
+		find(self, job->row[i].key, &found);
+		if (found.present && row_version_compare(&found.entry.version, &job->row[i].entry.version) == 0 &&
+			!drop_row(self, &job->row[i], &found, stamp))
+			return false;
+	}
+	return true;
+}
+
+/* ---- COLLECT, ADOPT ---- */
+
+/* May this tombstone go? */
+static bool
+is_collected(const RowApply *self, const RowEntry *entry)
+{
+	return !entry->live && entry->held == ROW_APPLIED && row_frontier_covers(self->job->below, entry->stamp) &&
+		row_frontier_covers(self->job->below, entry->birth);
+}
+
+static bool
+collect_entry(RowApply *self, RowBytes key, const RowFound *found)
+{
+	const RowTable *table = &self->config.table;
+
+	if (found->busy || !hears(self, found->entry.version.clock, self->config.skew_us))
+		return true;
+	self->n_changed++;
+	return table->remove(table->context, key);
+}
+
+/* Is this entry claimed by nobody, or the write that made its row? */
+static bool
+is_loose(const RowApply *self, const RowEntry *entry)
+{
+	return !row_frontier_covers(self->job->covered, entry->stamp) || !row_frontier_covers(self->job->covered, entry->birth);
+}
+
+static bool
+adopt_entry(RowApply *self, RowBytes key, const RowFound *found)
+{
+	const RowTable *table = &self->config.table;
+	RowEntry	entry = found->entry;
+	RowStamp	stamp;
+
+	if (found->busy)
+	{
+		self->n_missing++;
+		return true;
+	}
+	if (!table->stamp(table->context, &stamp))
+		return false;
+	entry.stamp = stamp;
+	if (!row_frontier_covers(self->job->covered, entry.birth))
+		entry.birth = stamp;
+	if (!row_frontier_covers(self->job->covered, entry.vector_stamp))
+		entry.vector_stamp = stamp;
+	self->n_changed++;
+	return table->restamp(table->context, key, &entry);
+}
+
+/*
+ * Go on through the entries behind the last key.  *more: it may not have been the last
+ * one.  Each is looked at before it is locked, and again after.
+ */
+static bool
+go_through(RowApply *self, bool *more)
+{
+	const RowTable *table = &self->config.table;
+	bool		collects = self->job->kind == ROW_JOB_COLLECT;
+	bool		(*is_due) (const RowApply *, const RowEntry *) = collects ? is_collected : is_loose;
+	uint32_t	until = self->n_changed + ROW_APPLY_CHANGES;
+	Row			at;
+
+	*more = false;
+	for (int i = 0; table->next(table->context, collects ? ROW_SELECT_DEAD : ROW_SELECT_ALL,
+								(RowBytes) {self->key, self->key_len}, &at); i++)
+	{
+		RowBytes	key = {self->key, at.key.len};
+		RowFound	found;
+
+		*more = i == ROW_APPLY_SCAN || self->n_changed == until;
+		if (*more)
+			return true;
+		CORE_ASSERT(at.key.len > 0 && at.key.len <= ROW_KEY_MAX);
+		self->key_len = at.key.len;
+		memcpy(self->key, at.key.at, at.key.len);
+		if (!is_due(self, &at.entry))
+			continue;
+		find(self, key, &found);
+		if (found.present && is_due(self, &found.entry) &&
+			!(collects ? collect_entry(self, key, &found) : adopt_entry(self, key, &found)))
+			return false;
+	}
+	return true;
+}
+
+/* ---- a job ---- */
+
+/* Keep the claim of the job, once. */
+static bool
+claim(RowApply *self)
+{
+	const RowTable *table = &self->config.table;
+
+	if (self->claimed || (self->job->frontier == NULL && self->job->floor == NULL))
+		return true;
+	self->claimed = true;
+	return table->claim(table->context, self->job->frontier, self->job->floor);
+}
+
+bool
+row_apply_step(RowApply *self, CoreClock now)
+{
+	const RowTable *table = &self->config.table;
+	const RowJob *job = self->job;
+	bool		good = false;
+	bool		more = false;
+
+	CORE_ASSERT(!self->failed);
+	self->now = now;
+	if (!holds(self, ROW_RULE_CLAIM_WITH_ROWS) && !self->claimed && (job->frontier != NULL || job->floor != NULL))
+	{
+		self->failed = !claim(self);
+		return !self->failed;
+	}
+	switch (job->kind)
+	{
+		case ROW_JOB_APPLY:
+			good = apply(self);
+			break;
+		case ROW_JOB_DROP:
+			good = drop(self);
+			break;
+		case ROW_JOB_COLLECT:
+			/* before the first tombstone goes it is known that it may be gone */
+			good = claim(self) && go_through(self, &more);
+			break;
+		case ROW_JOB_ADOPT:
+			good = go_through(self, &more);
+			break;
+	}
+	/* what is missing is not here yet */
+	if (good && !more && (job->kind == ROW_JOB_ADOPT || self->n_missing == 0))
+		good = claim(self);
+	self->failed = !(good && table->keep_clock(table->context));
+	return more && !self->failed;
+}
+
+/* ---- what is held ---- */
+
+static bool
+retry_due(const RowRetry *self, CoreClock now)
+{
+	return now.tick_ms >= self->at_ms;
+}
+
+bool
+row_apply_retry_due(const RowApply *self, CoreClock now)
+{
+	return retry_due(&self->parked, now) || retry_due(&self->quarantined, now);
+}
+
+void
+row_apply_retry_soon(RowApply *self, CoreClock now)
+{
+	self->now = now;
+	soon(self, &self->parked);
+	soon(self, &self->quarantined);
+}
+
+/* One row that is held.  False: the transaction cannot go on. */
+static bool
+retry_row(RowApply *self, RowRetry *retry, uint32_t *n_changed)
+{
+	const RowTable *table = &self->config.table;
+	Row			row = {.key = {retry->key, retry->key_len}};
+	RowFound	found;
+	RowReason	why = ROW_REASON_NONE;
+
+	find(self, row.key, &found);
+	if (!found.present || found.entry.held == ROW_APPLIED || found.busy)
+		return true;
+	row.entry = found.entry;
+	if (row.entry.live && !table->aside(table->context, row.key, &row.content))
+		return false;
+	if (!has_hashes(self, &row))
+		why = ROW_REASON_HASH;
+	else if (!hears(self, row.entry.version.clock, self->config.skew_us))
+		why = ROW_REASON_CLOCK;
+	if (!put(self, &row, &found, why))
+		return false;
+	if (row.entry.held == ROW_APPLIED)
+	{
+		++*n_changed;
+		retry->changed = true;
+	}
+	return true;
+}
+
+/* Some of a pass. */
+static bool
+retry_some(RowApply *self, RowRetry *retry, RowSelect which, uint32_t *n_changed)
+{
+	const RowTable *table = &self->config.table;
+	Row			at;
+
+	for (int i = 0; i < ROW_APPLY_RETRY; i++)
+	{
+		if (!table->next(table->context, which, (RowBytes) {retry->key, retry->key_len}, &at))
+		{
+			retry->wait_ms = retry->changed ? self->config.retry_ms :
+				retry->wait_ms >= self->config.retry_most_ms / 2 ? self->config.retry_most_ms : 2 * retry->wait_ms;
+			retry->at_ms = self->now.tick_ms + retry->wait_ms;
+			retry->key_len = 0;
+			retry->changed = false;
+			return true;
+		}
+		CORE_ASSERT(at.key.len > 0 && at.key.len <= ROW_KEY_MAX);
+		retry->key_len = at.key.len;
+		memcpy(retry->key, at.key.at, at.key.len);
+		if (!retry_row(self, retry, n_changed))
+			return false;
+	}
+	/* the rest of the pass follows at once */
+	retry->at_ms = self->now.tick_ms;
+	return true;
+}
+
+uint32_t
+row_apply_retry(RowApply *self, CoreClock now)
+{
+	const RowTable *table = &self->config.table;
+	uint32_t	n_changed = 0;
+
+	self->now = now;
+	if (retry_due(&self->parked, now) && !retry_some(self, &self->parked, ROW_SELECT_PARKED, &n_changed))
+		return UINT32_MAX;
+	if (retry_due(&self->quarantined, now) &&
+		!retry_some(self, &self->quarantined, ROW_SELECT_QUARANTINED, &n_changed))
+		return UINT32_MAX;
+	if (n_changed > 0 && !table->keep_clock(table->context))
+		return UINT32_MAX;
+	return n_changed;
+}

@@ -1,0 +1,602 @@
+/*
+ * row_apply_test.c
+ *	  What becomes of the rows of a job, on a table of a few thousand keys that refuses,
+ *	  locks and breaks when it is told to.
+ *
+ * A row's content is its hash and its vector's, 8 bytes of each; a thin one lacks the
+ * latter.
+ */
+#include "core/rows/apply.h"
+#include "core/rows/clock.h"
+
+#include "rows_fixture.h"
+
+#define KEYS 3000
+#define SKEW_US INT64_C(1000000)
+#define UNIX_MS INT64_C(1000000)
+#define CONFLICTS 3
+
+typedef struct Place
+{
+	bool		present;
+	bool		busy;
+	bool		refuses;
+	RowEntry	entry;
+	RowReason	why;
+	uint8_t		table[16];
+	bool		in_table;
+	uint8_t		aside[16];
+} Place;
+
+static Place place[KEYS];
+static uint8_t next_key[2];
+static RowClock row_clock;
+static uint64_t conflict_clock[CONFLICTS + 1];
+static uint32_t n_conflicts;
+static uint64_t ticket;			/* of the transaction; 0: none yet */
+static uint64_t last_ticket;
+static bool no_ticket;
+static int	claims;
+static int	kept;
+static int	tries;				/* rows that were to be written */
+static int	changes;			/* of the table, in this transaction */
+static int	until_failure = -1; /* writes */
+static int	claimed_at;			/* changes before it */
+static char last_text[ROW_REASON_TEXT];
+
+static RowApply apply;
+static CoreClock now;
+static RowFrontier nothing;
+static RowFrontier all;
+
+static int
+number(RowBytes key)
+{
+	return key.at[0] << 8 | key.at[1];
+}
+
+static bool
+fails(void)
+{
+	changes++;
+	return until_failure >= 0 && until_failure-- == 0;
+}
+
+/* ---- the table ---- */
+
+static void
+t_find(void *context, RowBytes key, RowFound *out)
+{
+	const Place *at = &place[number(key)];
+
+	*out = (RowFound) {at->present, at->busy, at->entry, at->why};
+}
+
+static bool
+t_next(void *context, RowSelect which, RowBytes after, Row *out)
+{
+	for (int k = after.len == 0 ? 0 : number(after) + 1; k < KEYS; k++)
+	{
+		const RowEntry *entry = &place[k].entry;
+
+		if (!place[k].present || (which == ROW_SELECT_DEAD && (entry->live || entry->held != ROW_APPLIED)) ||
+			(which == ROW_SELECT_PARKED && entry->held != ROW_PARKED) ||
+			(which == ROW_SELECT_QUARANTINED && entry->held != ROW_QUARANTINED))
+			continue;
+		next_key[0] = (uint8_t) (k >> 8);
+		next_key[1] = (uint8_t) k;
+		memset(out, 0, sizeof *out);
+		out->key = (RowBytes) {next_key, 2};
+		out->entry = *entry;
+		return true;
+	}
+	return false;
+}
+
+static void
+content_of(const Row *row, const uint8_t table[16], uint8_t out[16])
+{
+	memcpy(out, table, 16);
+	if (row->entry.live)
+		memcpy(out, row->content.at, row->thin ? 8 : 16);
+}
+
+static RowWritten
+t_write(void *context, const Row *row, char text[ROW_REASON_TEXT])
+{
+	Place	   *at = &place[number(row->key)];
+	uint8_t		content[16];
+
+	tries++;
+	if (at->refuses)
+	{
+		snprintf(text, ROW_REASON_TEXT, "key %d is refused", number(row->key));
+		return ROW_WRITE_REFUSED;
+	}
+	if (fails())
+		return ROW_WRITE_FAILED;
+	content_of(row, at->table, content);
+	*at = (Place) {.present = true, .entry = row->entry, .in_table = row->entry.live};
+	memcpy(at->table, content, 16);
+	return ROW_WRITTEN;
+}
+
+static bool
+t_set_aside(void *context, const Row *row, RowReason why, const char *text)
+{
+	Place	   *at = &place[number(row->key)];
+	uint8_t		content[16];
+
+	/* it may be what is set aside already */
+	content_of(row, at->table, content);
+	memcpy(at->aside, content, 16);
+	at->present = true;
+	at->entry = row->entry;
+	at->why = why;
+	snprintf(last_text, sizeof last_text, "%s", text);
+	return !fails();
+}
+
+static bool
+t_aside(void *context, RowBytes key, RowBytes *content)
+{
+	*content = (RowBytes) {place[number(key)].aside, 16};
+	return true;
+}
+
+static bool
+t_restamp(void *context, RowBytes key, const RowEntry *entry)
+{
+	place[number(key)].entry = *entry;
+	return !fails();
+}
+
+static bool
+t_remove(void *context, RowBytes key)
+{
+	place[number(key)] = (Place) {.present = false};
+	return !fails();
+}
+
+static bool
+t_hashes(void *context, const Row *row, uint8_t hash[ROW_HASH], uint8_t vector_hash[ROW_HASH])
+{
+	uint8_t		content[16];
+
+	if (row->content.len != (row->thin ? 8 : 16))
+		return false;
+	content_of(row, place[number(row->key)].table, content);
+	memset(hash, 0, ROW_HASH);
+	memset(vector_hash, 0, ROW_HASH);
+	memcpy(hash, content, 8);
+	memcpy(vector_hash, content + 8, 8);
+	return true;
+}
+
+static bool
+t_conflict(void *context, RowBytes key, const RowEntry *loser, const Row *came)
+{
+	if (n_conflicts > CONFLICTS)
+		return false;
+	conflict_clock[n_conflicts++] = loser->version.clock;
+	return true;
+}
+
+static uint32_t
+t_conflicts(void *context)
+{
+	return n_conflicts;
+}
+
+static bool
+t_forget_conflict(void *context)
+{
+	memmove(conflict_clock, conflict_clock + 1, --n_conflicts * sizeof conflict_clock[0]);
+	return true;
+}
+
+static bool
+t_stamp(void *context, RowStamp *out)
+{
+	if (ticket == 0 && !no_ticket)
+		ticket = ++last_ticket;
+	*out = (RowStamp) {1, ticket};
+	return ticket != 0;
+}
+
+static bool
+t_clock_heard(void *context, uint64_t value, int64_t skew_us)
+{
+	return row_clock_heard(&row_clock, now.unix_ms * 1000, value, skew_us);
+}
+
+static bool
+t_keep_clock(void *context)
+{
+	kept++;
+	return true;
+}
+
+static bool
+t_claim(void *context, const RowFrontier *frontier, const RowFrontier *floor)
+{
+	claims++;
+	claimed_at = changes;
+	return true;
+}
+
+/* ---- rows and jobs ---- */
+
+static void
+begin(void)
+{
+	RowApplyConfig config = {
+		.table = {NULL, t_find, t_next, t_write, t_set_aside, t_aside, t_restamp, t_remove, t_hashes, t_conflict, t_conflicts,
+		t_forget_conflict, t_stamp, t_clock_heard, t_keep_clock, t_claim},
+		.skew_us = SKEW_US, .max_conflicts = CONFLICTS, .retry_ms = 100, .retry_most_ms = 1000,
+	};
+
+	memset(place, 0, sizeof place);
+	now = (CoreClock) {5000, UNIX_MS};
+	row_clock_init(&row_clock, 0);
+	n_conflicts = 0;
+	ticket = last_ticket = 0;
+	no_ticket = false;
+	until_failure = -1;
+	claims = kept = tries = changes = claimed_at = 0;
+	row_apply_init(&apply, &config);
+}
+
+/* A row of the second incarnation; value 0 is a tombstone. */
+static Row
+new_row(int key, uint64_t clock, uint8_t value, uint8_t vector)
+{
+	static uint8_t bytes[64][18];
+	static int	n;
+	uint8_t    *at = bytes[n++ % 64];
+	Row			row;
+
+	memset(at, 0, 18);
+	memset(&row, 0, sizeof row);
+	at[0] = (uint8_t) (key >> 8);
+	at[1] = (uint8_t) key;
+	row.key = (RowBytes) {at, 2};
+	row.entry.version.clock = clock;
+	row.entry.version.tie[0] = 2;
+	row.entry.stamp = row.entry.birth = row.entry.vector_stamp = (RowStamp) {2, clock};
+	row.entry.live = value > 0;
+	if (value > 0)
+	{
+		at[2] = row.entry.hash[0] = value;
+		at[10] = row.entry.vector_hash[0] = vector;
+		row.content = (RowBytes) {at + 2, 16};
+	}
+	return row;
+}
+
+static Row
+thin(Row row)
+{
+	row.thin = true;
+	row.content.len = 8;
+	return row;
+}
+
+/* It stands in the table. */
+static void
+put(Row row)
+{
+	Place	   *at = &place[number(row.key)];
+
+	*at = (Place) {.present = true, .entry = row.entry, .in_table = row.entry.live};
+	if (row.entry.live)
+		memcpy(at->table, row.content.at, 16);
+}
+
+static uint32_t missing[64];
+
+/* How many transactions it takes. */
+static int
+run(RowJob job, RowDone *done)
+{
+	int			n = 0;
+	bool		more = true;
+
+	job.id = 7;
+	if (job.covered == NULL)
+		job.covered = &nothing;
+	job.collected = &nothing;
+	row_apply_begin(&apply, &job, missing);
+	for (; more && n < 1000; n++)
+	{
+		ticket = 0;
+		changes = 0;
+		more = row_apply_step(&apply, now);
+	}
+	row_apply_done(&apply, done);
+	return n;
+}
+
+static RowDone
+apply_rows(Row *row, int n)
+{
+	RowDone		done;
+
+	(void) run((RowJob) {.kind = ROW_JOB_APPLY, .n = n, .row = row, .frontier = &all, .claim = &nothing}, &done);
+	return done;
+}
+
+/* Time passes in steps of 50 ms; how many rows went into the table. */
+static uint32_t
+retry_for(int64_t ms)
+{
+	uint32_t	n = 0;
+
+	for (int64_t until = now.tick_ms + ms; now.tick_ms < until; now.tick_ms += 50, now.unix_ms += 50)
+		if (row_apply_retry_due(&apply, now))
+			n += row_apply_retry(&apply, now);
+	return n;
+}
+
+static bool
+applied(int key, uint8_t value)
+{
+	return place[key].present && place[key].entry.held == ROW_APPLIED && place[key].in_table && place[key].table[0] == value;
+}
+
+static bool
+held(int key, RowHeld how, RowReason why, uint8_t value)
+{
+	return place[key].present && place[key].entry.held == how && place[key].why == why && place[key].aside[0] == value;
+}
+
+/* ---- tests ---- */
+
+static void
+test_a_row_that_is_refused(void)
+{
+	Row			row[3];
+	RowDone		done;
+
+	begin();
+	for (int i = 0; i < 3; i++)
+		row[i] = new_row(i, 10, 7, 8);
+	place[1].refuses = true;
+	done = apply_rows(row, 3);
+	ok(!done.failed && done.id == 7 && claims == 1 && claimed_at == changes, "a batch with a row that the table refuses is claimed, behind its rows");
+	ok(applied(0, 7) && applied(2, 7), "the other rows are in the table");
+	ok(held(1, ROW_QUARANTINED, ROW_REASON_TABLE, 7) && strcmp(last_text, "key 1 is refused") == 0 && place[1].aside[8] == 8,
+	   "it is in quarantine, whole, with the reason");
+	row[0] = new_row(1, 20, 9, 8);
+	(void) apply_rows(row, 1);
+	ok(held(1, ROW_QUARANTINED, ROW_REASON_TABLE, 9), "a newer one takes its place there");
+	place[1].refuses = false;
+	ok(retry_for(2000) == 1 && applied(1, 9), "it goes into the table once that takes it");
+}
+
+static void
+test_a_row_that_a_user_holds(void)
+{
+	Row			row[2] = {new_row(0, 20, 7, 8), new_row(1, 20, 7, 8)};
+
+	begin();
+	put(new_row(0, 10, 5, 6));
+	place[0].busy = true;
+	(void) apply_rows(row, 2);
+	ok(held(0, ROW_PARKED, ROW_REASON_NONE, 7) && applied(1, 7) && place[0].table[0] == 5, "a row that a user's transaction holds is parked");
+	ok(claims == 1 && row_clock.last >= 20, "and counts as here, its clock as heard");
+	row[0] = thin(new_row(0, 30, 9, 8));
+	ok(apply_rows(row, 1).n_missing == 1 && missing[0] == 0, "on one that is parked no row without its vector goes");
+	(void) retry_for(1000);
+	ok(held(0, ROW_PARKED, ROW_REASON_NONE, 7) && tries == 1, "it stays as long as it is held");
+	place[0].busy = false;
+	place[0].refuses = true;
+	(void) retry_for(2000);
+	ok(held(0, ROW_QUARANTINED, ROW_REASON_TABLE, 7), "then it is in quarantine where the table refuses it");
+}
+
+static void
+test_clocks(void)
+{
+	uint64_t	near = (uint64_t) UNIX_MS * 1000 + SKEW_US;
+	Row			row[2] = {new_row(0, near + 500000, 7, 8), new_row(1, near, 7, 8)};
+
+	begin();
+	(void) apply_rows(row, 2);
+	ok(held(0, ROW_QUARANTINED, ROW_REASON_CLOCK, 7) && applied(1, 7), "a row whose clock is too far ahead goes into quarantine");
+	ok(row_clock.last == near && kept == 1, "our clock does not follow it, but the others'");
+	ok(retry_for(300) == 0 && retry_for(2000) == 1 && applied(0, 7), "when time has come that far it goes into the table");
+}
+
+static void
+test_hashes(void)
+{
+	Row			row[2] = {new_row(0, 10, 7, 8), new_row(1, 10, 7, 8)};
+	Row			good = row[0];
+
+	begin();
+	row[0].entry.hash[3] ^= 1;
+	(void) apply_rows(row, 2);
+	ok(held(0, ROW_QUARANTINED, ROW_REASON_HASH, 7) && applied(1, 7) && claims == 1, "a row that has not its hash goes into quarantine");
+	ok(retry_for(5000) == 0, "and stays there");
+	(void) apply_rows(&good, 1);
+	ok(applied(0, 7), "until the same version comes with the content that it names");
+	row[0] = thin(new_row(1, 20, 9, 8));
+	ok(apply_rows(row, 1).n_missing == 0 && applied(1, 9), "a row without its vector goes on the vector that it names");
+	row[0] = thin(new_row(1, 30, 5, 4));
+	ok(apply_rows(row, 1).n_missing == 1, "on another vector it does not");
+	row[0] = thin(new_row(1, 30, 5, 8));
+	row[0].entry.hash[3] ^= 1;
+	claims = 0;
+	ok(apply_rows(row, 1).n_missing == 1 && applied(1, 9) && claims == 0, "one that has not its hash is asked for whole, and nothing claimed before");
+}
+
+static void
+test_conflicts(void)
+{
+	Row			row[1];
+	RowEntry	mine;
+	bool		stands;
+
+	begin();
+	put(new_row(0, 10, 1, 1));
+	for (uint64_t clock = 20; clock <= 60; clock += 10)
+	{
+		row[0] = new_row(0, clock, (uint8_t) clock, 1);
+		(void) apply_rows(row, 1);
+	}
+	ok(n_conflicts == CONFLICTS && conflict_clock[0] == 30 && conflict_clock[2] == 50 && apply.n_conflicts == 5,
+	   "what loses to a write that had not seen it is kept, and the oldest goes where there are too many");
+	row[0] = new_row(0, 15, 2, 1);
+	(void) apply_rows(row, 1);
+	ok(applied(0, 60) && conflict_clock[2] == 15, "and so is what comes and loses");
+	mine = new_row(1, 70, 1, 1).entry;
+	row[0] = new_row(1, 80, 1, 1);
+	row[0].entry.held = ROW_PARKED;
+	ok(row_apply_written(&apply, row[0].key, &row[0].entry, &mine, &stands) && stands && conflict_clock[2] == 70,
+	   "a user's write loses to a newer row that is held");
+	mine.version.clock = 90;
+	ok(row_apply_written(&apply, row[0].key, &row[0].entry, &mine, &stands) && !stands && conflict_clock[2] == 80,
+	   "and wins over an older one");
+}
+
+static void
+test_drop(void)
+{
+	Row			row[2] = {new_row(0, 10, 1, 1), new_row(1, 10, 1, 1)};
+	RowJob		job = {.kind = ROW_JOB_DROP, .n = 2, .row = row, .floor = &all, .covered = &all};
+	RowDone		done;
+
+	begin();
+	put(row[0]);
+	put(row[1]);
+	place[1].busy = true;
+	(void) run(job, &done);
+	ok(done.failed && place[0].present && claims == 0, "where a user holds one of the rows none is dropped");
+	place[1].busy = false;
+	put(new_row(1, 20, 2, 2));
+	(void) run(job, &done);
+	ok(!done.failed && done.n_changed == 1 && !place[0].present && applied(1, 2) && claims == 1 && claimed_at == changes,
+	   "a version that is another by now stays");
+	row[1] = new_row(1, 20, 2, 2);
+	row[1].lost = true;
+	no_ticket = true;
+	(void) run(job, &done);
+	ok(done.failed && applied(1, 2), "without a ticket nothing is deleted by a write of ours");
+	no_ticket = false;
+	(void) run(job, &done);
+	ok(!done.failed && place[1].present && !place[1].entry.live && place[1].entry.stamp.incarnation == 1 &&
+	   place[1].entry.stamp.ticket == 1 && conflict_clock[0] == 20, "with one it is, and the row is kept as a conflict");
+}
+
+static void
+test_collect(void)
+{
+	RowJob		job = {.kind = ROW_JOB_COLLECT, .below = &all, .frontier = &all, .floor = &all};
+	int			left = 0;
+	RowDone		done;
+	int			n;
+
+	begin();
+	for (int k = 0; k < KEYS; k++)
+		put(new_row(k, 10, k % 3 == 0, 1));
+	place[1].busy = true;
+	put(new_row(2, UINT64_MAX / 4, 0, 0));
+	n = run(job, &done);
+	for (int k = 0; k < KEYS; k++)
+		left += place[k].present && !place[k].entry.live;
+	ok(!done.failed && done.n_changed == KEYS / 3 * 2 - 2 && left == 2 && place[1].present && place[2].present,
+	   "all tombstones go but one that a user holds and one far ahead of our clock");
+	ok(n == (KEYS / 3 * 2 - 2) / ROW_APPLY_CHANGES + 1 && claims == 1 && claimed_at == 0, "in %d steps, the floor before the first", n);
+	until_failure = 0;
+	put(new_row(0, 10, 0, 0));
+	(void) run(job, &done);
+	ok(done.failed, "a table that breaks fails the job");
+}
+
+static void
+test_adopt(void)
+{
+	RowJob		job = {.kind = ROW_JOB_ADOPT, .covered = &nothing};
+	bool		good = true;
+	RowDone		done;
+	int			n;
+
+	begin();
+	for (int k = 0; k < KEYS; k++)
+		put(new_row(k, 10, 1, 1));
+	place[5].busy = true;
+	n = run(job, &done);
+	for (int k = 0; k < KEYS; k++)
+		good = good && (k == 5 || (place[k].entry.stamp.incarnation == 1 && place[k].entry.birth.incarnation == 1));
+	ok(!done.failed && good && done.n_changed == KEYS - 1 && done.n_missing == 1 && place[5].entry.stamp.incarnation == 2,
+	   "all that nobody claims is stamped anew but what a user holds");
+	ok(n == (KEYS - 1) / ROW_APPLY_CHANGES + 1 && last_ticket == (uint64_t) n, "in %d steps, each with a ticket", n);
+	job.covered = &all;
+	ok(run(job, &done) == KEYS / ROW_APPLY_SCAN + 1 && done.n_changed == 0 && last_ticket == (uint64_t) n,
+	   "where nothing is loose it takes none");
+}
+
+/* One good row that waits behind many which are refused. */
+static void
+test_retries(void)
+{
+	Row			row[1];
+	int			most = 0;
+	int			before;
+
+	begin();
+	for (int k = 0; k < KEYS; k++)
+	{
+		row[0] = new_row(k, 10, 1, 1);
+		place[k].refuses = k < KEYS - 2;
+		place[k].busy = k == KEYS - 1;
+		(void) apply_rows(row, 1);
+	}
+	place[KEYS - 1].busy = false;
+	tries = 0;
+	for (int i = 0; i < 40 && place[KEYS - 1].entry.held != ROW_APPLIED; i++)
+	{
+		before = tries;
+		(void) retry_for(50);
+		most = tries - before > most ? tries - before : most;
+	}
+	ok(applied(KEYS - 1, 1) && most <= 2 * ROW_APPLY_RETRY, "a row that was parked goes into the table before %d others are tried again", KEYS);
+	(void) retry_for(60000);
+	for (int k = 1; k < KEYS - 2; k++)
+		place[k] = (Place) {.present = false};
+	tries = 0;
+	(void) retry_for(60000);
+	ok(tries >= 50 && tries <= 65, "what was tried in vain is tried less often: %d times in a minute", tries);
+	place[0].refuses = false;
+	row_apply_retry_soon(&apply, now);
+	ok(retry_for(200) == 1 && applied(0, 1), "and at once when it is asked for");
+	row[0] = new_row(4, 10, 1, 1);
+	place[4].refuses = true;
+	(void) apply_rows(row, 1);
+	place[4].refuses = false;
+	until_failure = 0;
+	now.tick_ms += 1000;
+	ok(row_apply_retry(&apply, now) == UINT32_MAX, "a table that breaks ends the transaction");
+}
+
+int
+main(void)
+{
+	fixture_begin();
+	row_frontier_init(&nothing, &memory);
+	row_frontier_init(&all, &memory);
+	if (!row_frontier_claim(&all, 1, 1000, NULL, 0) || !row_frontier_claim(&all, 2, UINT64_MAX / 2, NULL, 0))
+		return 2;
+	test_a_row_that_is_refused();
+	test_a_row_that_a_user_holds();
+	test_clocks();
+	test_hashes();
+	test_conflicts();
+	test_drop();
+	test_collect();
+	test_adopt();
+	test_retries();
+	row_frontier_reset(&all);
+	return fixture_end();
+}

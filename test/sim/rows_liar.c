@@ -116,13 +116,14 @@ lie(World *self, int node, int to)
 	Liar	   *liar = liar_of(self, node);
 	RowWriter	w;
 	RowFrontier frontier;
-	uint8_t		schema[32] = {self->schema + 1};
+	uint8_t		schema[32];
 	uint8_t		members[16] = {0};
 	uint8_t		fingerprint[32];
 	uint64_t	request = world_below(&self->net, 2) ? liar->asked[to] + 1 : 1 + world_below(&self->net, 40);
 	int			what = (int) world_below(&self->net, 8);
 	size_t		len;
 
+	world_schema_hash(self, self->schema, schema);
 	self->crypto.sha256(NULL, (const uint8_t *) &self->node[to].known, 8, fingerprint);
 	memcpy(members, fingerprint, 16);
 	any_frontier(self, liar, &frontier);

@@ -446,13 +446,6 @@ world_add(World *self, GrantRole role, bool fresh)
 	return i;
 }
 
-static void
-fill_schema(uint8_t schema, uint8_t out[32])
-{
-	memset(out, 0, 32);
-	out[0] = schema + 1;
-}
-
 static uint32_t
 begin_life(World *self, RowsNode *at, RowDictionary *dictionary)
 {
@@ -511,7 +504,7 @@ world_start(World *self, int node)
 	config.random = &random;
 	config.collection = self->collection;
 	config.self = at->id;
-	fill_schema(at->schema, config.schema);
+	world_schema_hash(self, at->schema, config.schema);
 	config.max_atomic_bytes = self->profile->pad > 0 ? 1024 * 1024 : world_below(&self->net, 2) ? 1024 * 1024 : 300;
 	if (scratch == NULL)
 		scratch = malloc(replica_scratch_bytes());
@@ -622,7 +615,7 @@ world_schema(World *self, int node, uint8_t schema)
 	uint8_t		bytes[32];
 
 	at->schema = schema;
-	fill_schema(schema, bytes);
+	world_schema_hash(self, schema, bytes);
 	if (at->replica != NULL)
 		replica_schema(at->replica, bytes);
 }

@@ -1,0 +1,28 @@
+/*
+ * schema.h
+ *	  A hash of a collection's columns: rows travel between two nodes only where it is the
+ *	  same on both, for content is read as the columns are.
+ *
+ * The encoding is in src/core/net/WIRE.md.
+ */
+#ifndef CORE_ROWS_SCHEMA_H
+#define CORE_ROWS_SCHEMA_H
+
+#include "core/rows/row.h"
+
+#define ROW_COLUMNS 1600
+#define ROW_COLUMN_NAME 255
+#define ROW_COLUMN_TYPE 512
+
+typedef struct RowColumn
+{
+	RowBytes	name;			/* 1 to ROW_COLUMN_NAME bytes of UTF-8 */
+	RowBytes	type;			/* 1 to ROW_COLUMN_TYPE: as users write it, qualified, with its modifier and collation */
+	bool		not_null;
+	uint8_t		key;			/* its place in the primary key, from 1 on; 0: it is not in it */
+} RowColumn;
+
+/* Of n columns in their order, dropped ones left out.  False: there are none, or something of them is too long. */
+extern bool row_schema_hash(const CoreCrypto *crypto, const RowColumn *column, int n, uint8_t out[CORE_HASH_BYTES]);
+
+#endif							/* CORE_ROWS_SCHEMA_H */

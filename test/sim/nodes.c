@@ -16,7 +16,7 @@
 #define DELAY_SPREAD 91			/* 10 .. 100 ms one way */
 #define TICK_MS 100
 #define WATCH_MS 1000			/* between looks at links */
-#define DEAD_MS 30000			/* silent for so long, a link is given up */
+#define DEAD_MS 30000			/* silent for so long, a link is given up, if the simulator does not say otherwise */
 #define CONNECT_MS 5000			/* and an attempt */
 
 typedef struct SimLink
@@ -24,6 +24,7 @@ typedef struct SimLink
 	uint64_t	id;				/* 0: none */
 	bool		up;
 	bool		pinned;
+	bool		doomed;			/* a frame was lost: so is all after it, until the link breaks */
 	int64_t		since_ms;
 	int64_t		used_ms;
 	int64_t		lost_ms;		/* tick since which the ends do not reach each other; 0: they do */
@@ -94,6 +95,14 @@ sim_clock(const Sim *self)
 	return (CoreClock) {self->now_ms, self->now_ms + EPOCH_MS};
 }
 
+CoreClock
+sim_clock_of(const Sim *self, int node)
+{
+	const int64_t *offset_ms = self->node[node].offset_ms;
+
+	return (CoreClock) {self->now_ms, self->now_ms + EPOCH_MS + (offset_ms == NULL ? 0 : *offset_ms)};
+}
+
 uint64_t
 sim_below(Sim *self, uint64_t n)
 {
@@ -156,18 +165,52 @@ take_first(struct SimParts *parts)
 
 /* ---- links ---- */
 
+/* Does what is sent from one to the other arrive, where both are up? */
+static bool
+passes(const Sim *self, int from, int to)
+{
+	return self->reach != NULL ? self->reach(self->context, from, to) : self->node[from].side == self->node[to].side;
+}
+
 static bool
 reach(const Sim *self, int a, int b)
 {
-	return self->node[a].node != NULL && self->node[b].node != NULL && self->node[a].side == self->node[b].side;
+	return self->node[a].node != NULL && self->node[b].node != NULL && passes(self, a, b) && passes(self, b, a);
+}
+
+static bool
+has_curve(const SimNode *w, const uint8_t *curve)
+{
+	return memcmp(w->curve, curve, CORE_KEY_BYTES) == 0;
+}
+
+/* To whom with this key the node has made a link, to whom with it one leads back; -1: nobody. */
+static int
+made_to(const Sim *self, int from, const uint8_t *curve)
+{
+	for (int i = 0; i < self->n; i++)
+		if (has_curve(&self->node[i], curve) && self->parts->link[from][i].id != 0)
+			return i;
+	return -1;
 }
 
 static int
-by_curve(const Sim *self, const uint8_t *curve)
+made_by(const Sim *self, const uint8_t *curve, int to)
 {
 	for (int i = 0; i < self->n; i++)
-		if (memcmp(self->node[i].curve, curve, CORE_KEY_BYTES) == 0)
+		if (has_curve(&self->node[i], curve) && self->parts->link[i][to].up)
 			return i;
+	return -1;
+}
+
+/* Who with this key is at the first of these addresses where such a one is. */
+static int
+at_addresses(const Sim *self, const uint8_t *curve, const NetAddress *addresses, int n)
+{
+	for (int k = 0; k < n; k++)
+		for (int i = 0; i < self->n; i++)
+			if (has_curve(&self->node[i], curve) && net_address_equal(&addresses[k], &self->node[i].address))
+				return i;
 	return -1;
 }
 
@@ -176,11 +219,11 @@ static void
 connect_link(Sim *self, int from, int to)
 {
 	SimLink    *link = &self->parts->link[from][to];
-	bool		silent = self->node[from].side != self->node[to].side;
+	bool		silent = !passes(self, from, to) || !passes(self, to, from);
 	Event	   *event;
 
 	link->id = ++self->parts->next_link << 12 | (uint64_t) from << 6 | (uint64_t) to;
-	link->up = false;
+	link->up = link->doomed = false;
 	link->lost_ms = link->last_ms[0] = link->last_ms[1] = 0;
 	link->since_ms = link->used_ms = self->now_ms;
 	event = schedule(self, self->now_ms + (silent ? CONNECT_MS : 2 * delay(self)), EVENT_CONNECTED);
@@ -207,6 +250,8 @@ post(Sim *self, int from, int to, bool backwards, const uint8_t *frame, size_t l
 	/* what is sent while the link is being made arrives after that, if it comes up */
 	if (!link->up && at < link->since_ms + 2 * (DELAY_LEAST + DELAY_SPREAD))
 		at = link->since_ms + 2 * (DELAY_LEAST + DELAY_SPREAD);
+	if (self->bytes_ms > 0)
+		at = (at > link->last_ms[backwards] ? at : link->last_ms[backwards]) + (int64_t) len / self->bytes_ms;
 	if (at <= link->last_ms[backwards])
 		at = link->last_ms[backwards] + 1;
 	link->last_ms[backwards] = at;
@@ -250,21 +295,20 @@ links_send(void *context, int64_t tick_ms, const uint8_t curve_key[CORE_KEY_BYTE
 {
 	Sim		   *self = the_sim;
 	SimNode    *w = context;
-	int			to = by_curve(self, curve_key);
-	bool		right = false;
+	int			to = made_to(self, w->index, curve_key);
+	int			there = at_addresses(self, curve_key, addresses, n);
+	int			from;
 
-	if (to < 0 || to == w->index || w->node == NULL)
+	if (has_curve(w, curve_key) || w->node == NULL)
 		return LINK_ERROR;
-	for (int i = 0; i < n; i++)
-		right |= net_address_equal(&addresses[i], &self->node[to].address);
-	if (self->parts->link[w->index][to].id == 0 && right && make_room(self, w->index))
-		connect_link(self, w->index, to);
-	if (self->parts->link[w->index][to].id != 0)
+	if (to < 0 && there >= 0 && make_room(self, w->index))
+		connect_link(self, w->index, to = there);
+	if (to >= 0)
 		post(self, w->index, to, false, frame, len);
-	else if (self->parts->link[to][w->index].up)
-		post(self, to, w->index, true, frame, len);
+	else if ((from = made_by(self, curve_key, w->index)) >= 0)
+		post(self, from, w->index, true, frame, len);
 	else
-		return right ? LINK_NO_ROOM : LINK_ERROR;
+		return there >= 0 ? LINK_NO_ROOM : LINK_ERROR;
 	return LINK_SENT;
 }
 
@@ -296,23 +340,28 @@ static void
 links_drop(void *context, const uint8_t curve_key[CORE_KEY_BYTES], bool only_outbound)
 {
 	SimNode    *w = context;
-	int			to = by_curve(the_sim, curve_key);
 
-	if (to < 0)
-		return;
-	close_link(the_sim, w->index, to);
-	if (!only_outbound)
-		close_link(the_sim, to, w->index);
+	for (int i = 0; i < the_sim->n; i++)
+		if (has_curve(&the_sim->node[i], curve_key))
+		{
+			close_link(the_sim, w->index, i);
+			if (!only_outbound)
+				close_link(the_sim, i, w->index);
+		}
 }
 
 static void
 links_pin(void *context, const uint8_t curve_key[CORE_KEY_BYTES], bool pinned)
 {
 	SimNode    *w = context;
-	int			to = by_curve(the_sim, curve_key);
+	int			to = made_to(the_sim, w->index, curve_key);
 
-	if (to >= 0)
-		the_sim->parts->link[w->index][to].pinned = pinned;
+	for (int i = 0; i < the_sim->n; i++)
+		if (has_curve(&the_sim->node[i], curve_key))
+		{
+			the_sim->parts->link[w->index][i].pinned = pinned && (to < 0 || to == i);
+			to = to < 0 ? i : to;
+		}
 }
 
 static LinkInfo
@@ -382,7 +431,8 @@ on_join_done(void *context, uint64_t tag, NodeStatus status, const char *text, c
 	if (status != NODE_OK || len != strlen(NODES_DESCRIPTION) || memcmp(description, NODES_DESCRIPTION, len) != 0)
 	{
 		w->joins_failed++;
-		fprintf(stderr, "# node %d: a join has ended with status %d %s\n", w->index, status, text == NULL ? "" : text);
+		if (getenv("SIM_LOG") != NULL)
+			fprintf(stderr, "# node %d: a join has ended with status %d %s\n", w->index, status, text == NULL ? "" : text);
 	}
 }
 
@@ -399,7 +449,7 @@ on_signed_anew(void *context, uint64_t seq)
 {
 	SimNode    *w = context;
 
-	w->seq = seq;
+	w->disk.seq = seq;
 }
 
 /* ---- life ---- */
@@ -411,6 +461,7 @@ sim_new(uint64_t seed)
 
 	self->parts = must(calloc(1, sizeof *self->parts));
 	self->seed = seed;
+	self->dead_ms = DEAD_MS;
 	self->parts->memory_state.until_failure = -1;
 	self->parts->random_state = seed * UINT64_C(0xD1342543DE82EF95) + 1;
 	self->parts->chance_state = self->parts->random_state ^ UINT64_C(0x5851F42D4C957F2D);
@@ -438,13 +489,73 @@ schedule_tick(Sim *self, SimNode *w)
 }
 
 static void
-forget_kept(SimNode *w)
+forget_kept(SimDisk *self)
 {
-	for (int i = 0; i < w->n_kept; i++)
-		free(w->kept[i].statement);
-	free(w->kept);
-	w->kept = NULL;
-	w->n_kept = 0;
+	for (int i = 0; i < self->n_kept; i++)
+		free(self->kept[i].statement);
+	free(self->kept);
+	self->kept = NULL;
+	self->n_kept = 0;
+}
+
+void
+sim_disk_reset(SimDisk *self)
+{
+	forget_kept(self);
+	self->seq = 0;
+}
+
+void
+sim_disk_copy(SimDisk *to, const SimDisk *from)
+{
+	forget_kept(to);
+	to->seq = from->seq;
+	to->n_kept = from->n_kept;
+	to->kept = must(calloc((size_t) from->n_kept + 1, sizeof *to->kept));
+	for (int i = 0; i < from->n_kept; i++)
+	{
+		size_t		bytes = (size_t) from->kept[i].n * GRANT_BYTES;
+
+		to->kept[i] = from->kept[i];
+		to->kept[i].statement = must(malloc(bytes + 1));
+		memcpy(to->kept[i].statement, from->kept[i].statement, bytes);
+	}
+}
+
+int
+sim_disk_statements(const SimDisk *self, int i, const uint8_t (**out)[GRANT_BYTES])
+{
+	if (i >= self->n_kept)
+		return 0;
+	*out = (const uint8_t (*)[GRANT_BYTES]) self->kept[i].statement;
+	return self->kept[i].n;
+}
+
+void
+sim_put(Sim *self, int node, const uint8_t root[CORE_KEY_BYTES], const uint8_t *root_secret,
+		const uint8_t (*statement)[GRANT_BYTES], int n)
+{
+	SimDisk    *disk = &self->node[node].disk;
+	SimKept    *kept = disk->kept;
+
+	while (kept != NULL && kept < disk->kept + disk->n_kept && memcmp(kept->root, root, CORE_KEY_BYTES) != 0)
+		kept++;
+	if (kept == NULL || kept == disk->kept + disk->n_kept)
+	{
+		disk->kept = must(realloc(disk->kept, ((size_t) disk->n_kept + 1) * sizeof *disk->kept));
+		kept = &disk->kept[disk->n_kept++];
+		memset(kept, 0, sizeof *kept);
+		memcpy(kept->root, root, CORE_KEY_BYTES);
+		kept->tag = (uint32_t) disk->n_kept;
+	}
+	if (root_secret != NULL)
+	{
+		kept->has_root = true;
+		memcpy(kept->root_secret, root_secret, CORE_SECRET_BYTES);
+	}
+	kept->statement = must(realloc(kept->statement, ((size_t) (kept->n + n) + 1) * GRANT_BYTES));
+	memcpy(kept->statement + kept->n, statement, (size_t) n * GRANT_BYTES);
+	kept->n += n;
 }
 
 bool
@@ -457,7 +568,7 @@ sim_destroy(Sim **self_p)
 	for (int i = 0; i < self->n; i++)
 	{
 		node_destroy(&self->node[i].node);
-		forget_kept(&self->node[i]);
+		forget_kept(&self->node[i].disk);
 	}
 	while (parts->n_events > 0)
 	{
@@ -474,24 +585,51 @@ sim_destroy(Sim **self_p)
 	return clean;
 }
 
-int
-sim_add(Sim *self, const char *network)
+void
+sim_new_keys(Sim *self, int node)
 {
-	SimNode    *w = &self->node[self->n];
+	SimNode    *w = &self->node[node];
 	uint8_t		seed[CORE_SEED_BYTES];
 	uint8_t		key[CORE_KEY_BYTES];
+
+	host_fill(&self->parts->random_state, seed, sizeof seed);
+	host_fill(&self->parts->random_state, w->curve, sizeof w->curve);
+	if (!self->crypto.key_pair(self->crypto.context, seed, key, w->secret))
+		must(NULL);
+}
+
+int
+sim_add_down(Sim *self, const char *network)
+{
+	SimNode    *w = &self->node[self->n];
 
 	if (self->n == NODES_MAX)
 		must(NULL);
 	w->index = self->n++;
 	w->network = network;
-	host_fill(&self->parts->random_state, seed, sizeof seed);
-	host_fill(&self->parts->random_state, w->curve, sizeof w->curve);
-	if (!self->crypto.key_pair(self->crypto.context, seed, key, w->secret))
-		must(NULL);
 	w->address = net_address_v4(11, 0, (uint8_t) w->index, 1, 7777);
-	sim_start(self, w->index);
+	sim_new_keys(self, w->index);
 	return w->index;
+}
+
+int
+sim_add(Sim *self, const char *network)
+{
+	int			node = sim_add_down(self, network);
+
+	sim_start(self, node);
+	return node;
+}
+
+int
+sim_add_clone(Sim *self, int node)
+{
+	int			clone = sim_add_down(self, self->node[node].network);
+
+	memcpy(self->node[clone].secret, self->node[node].secret, CORE_SECRET_BYTES);
+	memcpy(self->node[clone].curve, self->node[node].curve, CORE_KEY_BYTES);
+	sim_disk_copy(&self->node[clone].disk, &self->node[node].disk);
+	return clone;
 }
 
 void
@@ -505,13 +643,14 @@ sim_start(Sim *self, int node)
 		.random = &self->random,
 		.links = {w, links_send, links_answer, links_drop, links_pin, links_list, links_find},
 		.network = w->network,
-		.seq = w->seq,
+		.rows = w->rows,
+		.seq = w->disk.seq,
 		.n_addresses = 1,
 		.addresses = {w->address},
 		.skew_ms = 300000,
 		.mesh_degree = MESH_DEGREE
 	};
-	CoreClock	clock = sim_clock(self);
+	CoreClock	clock = sim_clock_of(self, node);
 	char		error[256];
 
 	memcpy(config.secret, w->secret, sizeof config.secret);
@@ -520,9 +659,9 @@ sim_start(Sim *self, int node)
 	w->joined = false;
 	w->joins = 0;
 	w->start++;
-	for (int i = 0; i < w->n_kept; i++)
+	for (int i = 0; i < w->disk.n_kept; i++)
 	{
-		const SimKept *kept = &w->kept[i];
+		const SimKept *kept = &w->disk.kept[i];
 		bool		taken = true;
 
 		if (node_group_load(w->node, clock, kept->root, kept->has_root ? kept->root_secret : NULL, kept->tag, "things",
@@ -538,34 +677,43 @@ sim_start(Sim *self, int node)
 		node_group_bind(w->node, clock, kept->root, kept->tag, "things", (const uint8_t *) NODES_DESCRIPTION,
 						strlen(NODES_DESCRIPTION));
 	}
-	forget_kept(w);
 	schedule_tick(self, w);
 }
 
 void
-sim_crash(Sim *self, int node)
+sim_keep(Sim *self, int node)
 {
-	SimNode    *w = &self->node[node];
-	Node	   *dead = w->node;
+	const Node *up = self->node[node].node;
+	SimDisk    *disk = &self->node[node].disk;
 
-	w->n_kept = node_group_count(dead);
-	w->kept = must(calloc((size_t) w->n_kept + 1, sizeof *w->kept));
-	for (int i = 0; i < w->n_kept; i++)
+	forget_kept(disk);
+	disk->n_kept = node_group_count(up);
+	disk->kept = must(calloc((size_t) disk->n_kept + 1, sizeof *disk->kept));
+	for (int i = 0; i < disk->n_kept; i++)
 	{
-		const NodeGroup *g = dead->group[i];
+		const NodeGroup *g = up->group[i];
 		const uint8_t *statement[MEMBERSHIP_ROOM];
-		SimKept    *kept = &w->kept[i];
+		SimKept    *kept = &disk->kept[i];
 
 		memcpy(kept->root, g->membership.root, sizeof kept->root);
 		memcpy(kept->root_secret, g->root_secret, sizeof kept->root_secret);
 		kept->has_root = g->has_root;
 		kept->leaving = g->leaving;
 		kept->tag = g->tag;
-		kept->n = node_group_statements(dead, i, statement, MEMBERSHIP_ROOM);
+		kept->n = node_group_statements(up, i, statement, MEMBERSHIP_ROOM);
 		kept->statement = must(calloc((size_t) kept->n + 1, sizeof *kept->statement));
 		for (int k = 0; k < kept->n; k++)
 			memcpy(kept->statement[k], statement[k], GRANT_BYTES);
 	}
+	node_groups_saved(self->node[node].node);
+}
+
+void
+sim_kill(Sim *self, int node)
+{
+	SimNode    *w = &self->node[node];
+	Node	   *dead = w->node;
+
 	w->node = NULL;				/* what it says in its last moment goes nowhere */
 	node_destroy(&dead);
 	for (int i = 0; i < self->n; i++)
@@ -573,11 +721,18 @@ sim_crash(Sim *self, int node)
 }
 
 void
+sim_crash(Sim *self, int node)
+{
+	sim_keep(self, node);
+	sim_kill(self, node);
+}
+
+void
 sim_meet(Sim *self, int node, int other)
 {
 	const NodeRecord *record = node_record(self->node[other].node);
 
-	(void) node_meet(self->node[node].node, sim_clock(self), record->bytes, record->len);
+	(void) node_meet(self->node[node].node, sim_clock_of(self, node), record->bytes, record->len);
 }
 
 /* ---- what happens ---- */
@@ -605,6 +760,15 @@ sim_break_link(Sim *self)
 		break_link(self, chosen / self->n, chosen % self->n);
 }
 
+void
+sim_break_links(Sim *self, int a, int b)
+{
+	if (self->parts->link[a][b].up)
+		break_link(self, a, b);
+	if (self->parts->link[b][a].up)
+		break_link(self, b, a);
+}
+
 /* Links whose ends do not reach each other: a dead process is noticed at once, silence later. */
 static void
 watch(Sim *self)
@@ -618,11 +782,11 @@ watch(Sim *self)
 				connect_link(self, from, to);
 			else if (!link->up)
 				continue;
-			else if (reach(self, from, to))
+			else if (reach(self, from, to) && !link->doomed)
 				link->lost_ms = 0;
 			else if (link->lost_ms == 0)
 				link->lost_ms = self->now_ms;
-			else if (self->node[to].node == NULL || self->now_ms - link->lost_ms >= DEAD_MS)
+			else if (self->node[to].node == NULL || self->now_ms - link->lost_ms >= self->dead_ms)
 				break_link(self, from, to);
 		}
 	schedule(self, self->now_ms + WATCH_MS, EVENT_WATCH);
@@ -644,26 +808,70 @@ connected(Sim *self, const Event *event)
 	}
 	close_link(self, event->from, event->to);
 	if (self->node[event->from].node != NULL)
-		node_unreachable(self->node[event->from].node, sim_clock(self), self->node[event->to].curve);
+		node_unreachable(self->node[event->from].node, sim_clock_of(self, event->from), self->node[event->to].curve);
 }
 
-static void
+/* Who got it; -1: nobody did. */
+static int
 arrive(Sim *self, const Event *event)
 {
-	const SimLink *link = &self->parts->link[event->from][event->to];
+	SimLink    *link = &self->parts->link[event->from][event->to];
 	const SimNode *sender = &self->node[event->backwards ? event->to : event->from];
 	const SimNode *receiver = &self->node[event->backwards ? event->from : event->to];
 
-	if (link->id != event->number || !link->up || !reach(self, event->from, event->to))
+	if (link->id != event->number || !link->up || link->doomed || sender->node == NULL || receiver->node == NULL ||
+		!passes(self, sender->index, receiver->index))
 	{
+		link->doomed |= link->id == event->number;
 		self->lost++;
-		return;
+		return -1;
 	}
 	self->frames++;
 	self->digest = (self->digest ^ (uint64_t) self->now_ms ^ event->number << 20 ^ (uint64_t) event->len << 44 ^
 					(uint64_t) event->frame[6] << 56) * UINT64_C(0x9E3779B97F4A7C15);
 	self->digest ^= self->digest >> 29;
-	node_frame(receiver->node, sim_clock(self), sender->curve, (LinkVia) {event->number}, event->frame, event->len);
+	node_frame(receiver->node, sim_clock_of(self, receiver->index), sender->curve, (LinkVia) {event->number}, event->frame,
+			   event->len);
+	return receiver->index;
+}
+
+int64_t
+sim_next_ms(const Sim *self)
+{
+	return self->parts->event[0]->at_ms;
+}
+
+int
+sim_step(Sim *self)
+{
+	Event	   *event = take_first(self->parts);
+	SimNode    *w = &self->node[event->to];
+	int			node = -1;
+
+	self->now_ms = event->at_ms;
+	switch (event->kind)
+	{
+		case EVENT_TICK:
+			if (w->node != NULL && w->start == event->number)
+			{
+				node_tick(w->node, sim_clock_of(self, w->index));
+				schedule_tick(self, w);
+				node = w->index;
+			}
+			break;
+		case EVENT_FRAME:
+			node = arrive(self, event);
+			break;
+		case EVENT_CONNECTED:
+			connected(self, event);
+			break;
+		case EVENT_WATCH:
+			watch(self);
+			break;
+	}
+	free(event->frame);
+	free(event);
+	return node;
 }
 
 bool
@@ -672,33 +880,9 @@ sim_run_until(Sim *self, int64_t ms, bool (*condition) (Sim *))
 	int64_t		until = self->now_ms + ms;
 	int64_t		looked_ms = self->now_ms;
 
-	while (self->parts->event[0]->at_ms <= until)
+	while (sim_next_ms(self) <= until)
 	{
-		Event	   *event = take_first(self->parts);
-		SimNode    *w = &self->node[event->to];
-
-		self->now_ms = event->at_ms;
-		switch (event->kind)
-		{
-			case EVENT_TICK:
-				if (w->node != NULL && w->start == event->number)
-				{
-					node_tick(w->node, sim_clock(self));
-					schedule_tick(self, w);
-				}
-				break;
-			case EVENT_FRAME:
-				arrive(self, event);
-				break;
-			case EVENT_CONNECTED:
-				connected(self, event);
-				break;
-			case EVENT_WATCH:
-				watch(self);
-				break;
-		}
-		free(event->frame);
-		free(event);
+		(void) sim_step(self);
 		if (condition != NULL && self->now_ms - looked_ms >= TICK_MS)
 		{
 			looked_ms = self->now_ms;

@@ -214,7 +214,7 @@ check_excuse(World *self, int without)
 	for (int i = 0; i < self->n; i++)
 	{
 		if (!world_counts(self, i) || i == without ||
-			world_role(self, UINT64_MAX, self->node[i].identity) < GRANT_WRITER)
+			world_role(self, self->node[i].identity) < GRANT_WRITER)
 			continue;
 		for (int k = 0; k < self->n_keys; k++)
 		{

@@ -65,16 +65,6 @@ const Profile rows_profiles[] = {
 };
 const int	rows_n_profiles = sizeof rows_profiles / sizeof rows_profiles[0];
 
-bool
-world_was_writer(const World *self, int node, const uint8_t *owner)
-{
-	for (int i = 0; i < self->n_statements; i++)
-		if ((self->node[node].known >> i & 1) != 0 && self->statement[i].role >= GRANT_WRITER &&
-			memcmp(self->node[self->statement[i].identity].secret + CORE_SEED_BYTES, owner, CORE_KEY_BYTES) == 0)
-			return true;
-	return false;
-}
-
 #define CONSTRAINT_PARTS 3
 
 bool
@@ -103,7 +93,7 @@ counting(const World *self)
 	int			n = 0;
 
 	for (int i = 0; i < self->n; i++)
-		n += world_counts(self, i) && self->node[i].store->copied && self->node[i].identity == i && world_role(self, UINT64_MAX, i) >= GRANT_WRITER;
+		n += world_counts(self, i) && self->node[i].store->copied && self->node[i].identity == i && world_role(self, i) >= GRANT_WRITER;
 	return n;
 }
 
@@ -126,7 +116,7 @@ write(World *self, bool idle)
 	int			n = 1 + (int) world_below(&self->chance, 3);
 	int64_t		ms;
 
-	if (node < 0 || world_role(self, at->known, at->identity) < GRANT_WRITER || !at->store->copied ||
+	if (node < 0 || world_own_role(self, node) < GRANT_WRITER || !at->store->copied ||
 		(writer = store_begin(at->store, world_below(&self->chance, 100) >= (uint64_t) self->profile->async)) < 0)
 		return;
 	for (int i = 0; i < n; i++)
@@ -157,7 +147,7 @@ kill_node(World *self, int node)
 	check_excuse(self, node);
 	other = pick_node(self, true);
 	if (other >= 0 && !cloned(self, node))
-		world_state(self, other, at->identity, GRANT_NOBODY);
+		self->network->state(self, other, at->identity, GRANT_NOBODY);
 }
 
 static void
@@ -174,10 +164,12 @@ save_or_revert(World *self)
 			store_destroy(&at->saved);
 		at->saved = store_new(self, node, self->n_keys, self->off, self->profile->pad);
 		store_clone(at->saved, at->store);
+		self->network->save(self, node);
 		world_trace(self, "node %d: its disk is copied", node);
 		return;
 	}
 	world_stop(self, node);
+	self->network->revert(self, node);
 	world_trace(self, "node %d: its disk is replaced by the copy", node);
 	row_frontier_reset(&at->last);
 	store_destroy(&at->store);
@@ -214,11 +206,10 @@ join(World *self)
 
 	if (by < 0 || self->n >= ROWS_NODES - 8 || counting(self) > 8 || self->n_statements > 50 || !self->node[by].store->copied)
 		return;
-	node = world_add(self, GRANT_WRITER, true);
-	self->node[node].known = self->node[by].known;
+	node = world_add(self, true);
 	self->node[node].schema = self->node[by].schema;
 	world_trace(self, "node %d is admitted by node %d", node, by);
-	world_state(self, by, node, GRANT_WRITER);
+	self->network->state(self, by, node, GRANT_WRITER);
 	world_start(self, node);
 }
 
@@ -229,10 +220,10 @@ evict(World *self)
 	int			node = pick_node(self, false);
 
 	if (by < 0 || node < 0 || self->node[by].identity == self->node[node].identity || counting(self) < 3 ||
-		self->n_statements > 50 || world_role(self, self->node[by].known, self->node[by].identity) < GRANT_WRITER)
+		self->n_statements > 50 || world_own_role(self, by) < GRANT_WRITER)
 		return;
 	world_trace(self, "node %d is shut out by node %d", node, by);
-	world_state(self, by, self->node[node].identity, GRANT_NOBODY);
+	self->network->state(self, by, self->node[node].identity, GRANT_NOBODY);
 	check_excuse(self, -1);
 }
 
@@ -290,7 +281,7 @@ with_node(World *self, Act act, int node)
 			if (other >= 0 && other != node)
 			{
 				world_trace(self, "link %d - %d breaks", node, other);
-				world_break(self, node, other);
+				self->network->cut(self, node, other);
 			}
 			break;
 		case ACT_ABSENT:
@@ -310,7 +301,7 @@ with_node(World *self, Act act, int node)
 			break;
 		case ACT_TRUNCATE:
 			world_trace(self, "TRUNCATE at node %d", node);
-			if (world_role(self, at->known, at->identity) >= GRANT_WRITER)
+			if (world_own_role(self, node) >= GRANT_WRITER)
 				store_truncate(at->store, world_unix_us(self, node));
 			break;
 		case ACT_REWRITE:
@@ -415,17 +406,17 @@ heal_nodes(World *self)
 		at->memory.until_failure = -1;
 		at->offset_ms = most;
 		at->side = 0;
-		at->known = UINT64_MAX >> (64 - self->n_statements);
 		memset(self->one_way[i], 0, sizeof self->one_way[i]);
 		world_schema(self, i, self->schema);
 	}
+	self->network->heal(self);
 	for (int i = 0; i < self->n; i++)
 	{
 		if (!self->node[i].dead && !self->node[i].liar && self->node[i].replica == NULL)
 			world_start(self, i);
 		else
-			world_members(self, i);
-		world_connect_all(self, i);
+			self->network->members(self, i);
+		self->network->connect(self, i);
 	}
 }
 
@@ -457,7 +448,7 @@ run_until_equal(World *self, int64_t ms, bool clean)
 			world_trace(self, "node %d%s%s%s, %s its own floor, role %d", i, world_counts(self, i) ? "" : ", no member",
 						figures.stale ? ", stale" : "", figures.copying ? ", copies" : "",
 						row_frontier_includes(replica_frontier(self->node[i].replica), replica_floor(self->node[i].replica)) ? "above" : "below",
-						(int) world_role(self, UINT64_MAX, self->node[i].identity));
+						(int) world_role(self, self->node[i].identity));
 		}
 	if (!self->failed && clean && check_equal(self, why, sizeof why))
 		world_violation(self, "I10: %d tombstones are left, one is %s", check_tombstones(self), self->left);
@@ -479,11 +470,11 @@ faults_heal(World *self)
 		if (self->node[i].liar)
 		{
 			/* it would go on to lie: members shut it out */
-			world_state(self, 0, i, GRANT_NOBODY);
+			self->network->state(self, 0, i, GRANT_NOBODY);
 			self->node[i].dead = true;
 		}
-		else if (self->node[i].dead && world_role(self, UINT64_MAX, self->node[i].identity) != GRANT_NOBODY && !cloned(self, i))
-			world_state(self, 0, self->node[i].identity, GRANT_NOBODY);
+		else if (self->node[i].dead && world_role(self, self->node[i].identity) != GRANT_NOBODY && !cloned(self, i))
+			self->network->state(self, 0, self->node[i].identity, GRANT_NOBODY);
 	heal_nodes(self);
 	end_writers(self, false);
 	if (!run_until_equal(self, patience, false))

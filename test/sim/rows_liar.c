@@ -187,7 +187,7 @@ lie(World *self, int node, int to)
 		return;
 	if (world_below(&self->net, 8) == 0)
 		liar->frame[world_below(&self->net, len)] ^= (uint8_t) (1 << world_below(&self->net, 8));
-	(void) world_send(self, node, &self->node[to].id, liar->frame, len);
+	(void) self->network->send(self, node, &self->node[to].id, liar->frame, len);
 }
 
 /* An answer to a request: tickets of others are claimed, and no row is sent. */
@@ -205,7 +205,7 @@ claim_falsely(World *self, int node, int to)
 	(void) row_wire_put_frontier(&w, ROW_TAG_FLOOR, &frontier, &liar->dictionary);
 	(void) row_wire_put_uint(&w, ROW_TAG_SEQUENCE, 0);
 	(void) row_wire_put_bytes(&w, ROW_TAG_LAST, NULL, 0);
-	(void) world_send(self, node, &self->node[to].id, liar->frame, row_wire_end(&w));
+	(void) self->network->send(self, node, &self->node[to].id, liar->frame, row_wire_end(&w));
 }
 
 void

@@ -773,7 +773,7 @@ host_is_writer(void *context, const uint8_t *owner)
 {
 	Store	   *self = context;
 
-	return world_was_writer(self->world, self->node, owner);
+	return self->world->network->was_writer(self->world, self->node, owner);
 }
 
 static LinkSent
@@ -781,7 +781,7 @@ host_send(void *context, const KadId *to, const uint8_t *frame, size_t len)
 {
 	Store	   *self = context;
 
-	return world_send(self->world, self->node, to, frame, len);
+	return self->world->network->send(self->world, self->node, to, frame, len);
 }
 
 static int
@@ -789,7 +789,7 @@ host_mesh(void *context, KadId *out, int room)
 {
 	Store	   *self = context;
 
-	return world_mesh(self->world, self->node, out, room);
+	return self->world->network->mesh(self->world, self->node, out, room);
 }
 
 static void

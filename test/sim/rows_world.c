@@ -1,9 +1,6 @@
 /*
  * rows_world.c
- *	  Nodes with copies of one collection, their links, and the clock that they share.
- *
- * A link belongs to a pair of processes and keeps the order of frames.  Its number is new
- * each time it is made, so that what was on its way over an older one is lost.
+ *	  Nodes with copies of one collection, and the clock that they share.
  */
 #include "rows_world.h"
 
@@ -11,22 +8,6 @@
 #include <stdlib.h>
 
 #include "core/assert.h"
-
-#define DELAY_SPREAD 100		/* 1 .. 100 ms one way */
-#define DOOMED_MS 3000			/* until a link that loses frames is given up */
-
-typedef struct RowsEvent
-{
-	int64_t		at_ms;
-	uint64_t	order;
-	int			kind;
-	int			a;
-	int			b;
-	uint64_t	number;			/* of the link, or of the node's life */
-	bool		stale;			/* a frame that comes again, whatever became of its link */
-	size_t		len;
-	uint8_t    *frame;
-} RowsEvent;
 
 uint64_t
 world_below(uint64_t *state, uint64_t n)
@@ -90,8 +71,8 @@ before(const RowsEvent *a, const RowsEvent *b)
 	return a->at_ms != b->at_ms ? a->at_ms < b->at_ms : a->order < b->order;
 }
 
-static void
-schedule(World *self, RowsEvent event)
+void
+world_schedule(World *self, RowsEvent event)
 {
 	int			i = self->n_heap++;
 
@@ -128,7 +109,7 @@ take_first(World *self)
 void
 world_after(World *self, int64_t ms, int kind, int a, int b)
 {
-	schedule(self, (RowsEvent) {.at_ms = self->now_ms + ms, .kind = kind, .a = a, .b = b, .number = self->node[a].life});
+	world_schedule(self, (RowsEvent) {.at_ms = self->now_ms + ms, .kind = kind, .a = a, .b = b, .number = self->node[a].life});
 }
 
 void
@@ -137,21 +118,18 @@ world_end_writer_soon(World *self, int node, int writer, int64_t ms)
 	world_after(self, ms, AFTER_COMMIT, node, writer);
 }
 
-/* ---- membership ---- */
+/* ---- members and frames ---- */
 
 GrantRole
-world_role(const World *self, uint64_t known, int identity)
+world_role(const World *self, int identity)
 {
-	GrantRole	role = GRANT_NOBODY;
+	return self->network->role(self, identity);
+}
 
-	for (int i = 0; i < self->n_statements; i++)
-		if ((known >> i & 1) != 0 && self->statement[i].identity == identity)
-		{
-			if (self->statement[i].role == GRANT_NOBODY)
-				return GRANT_NOBODY;
-			role = self->statement[i].role;
-		}
-	return role;
+GrantRole
+world_own_role(const World *self, int node)
+{
+	return self->network->own_role(self, node);
 }
 
 bool
@@ -159,138 +137,7 @@ world_counts(const World *self, int node)
 {
 	const RowsNode *at = &self->node[node];
 
-	return !at->dead && !at->liar && world_role(self, UINT64_MAX, at->identity) != GRANT_NOBODY;
-}
-
-void
-world_members(World *self, int node)
-{
-	RowsNode   *at = &self->node[node];
-	ReplicaMember member[ROWS_NODES];
-	uint8_t		fingerprint[32];
-	uint64_t	before = at->members;
-	uint64_t	now = 0;
-	int			n = 0;
-
-	if (at->replica == NULL)
-		return;
-	for (int i = 0; i < self->n; i++)
-	{
-		GrantRole	role = self->node[i].identity != i || i == at->identity ? GRANT_NOBODY : world_role(self, at->known, i);
-
-		if (role == GRANT_NOBODY)
-			continue;
-		member[n++] = (ReplicaMember) {self->node[i].id, role};
-		now |= UINT64_C(1) << i;
-	}
-	at->members = now;
-	self->crypto.sha256(self->crypto.context, (const uint8_t *) &at->known, sizeof at->known, fingerprint);
-	replica_members(at->replica, world_clock(self, node), member, n, world_role(self, at->known, at->identity), fingerprint);
-	for (int i = 0; i < self->n; i++)
-	{
-		const RowsLink *link = i < node ? &self->link[i][node] : &self->link[node][i];
-
-		/* what is up already, of a member that is new */
-		if (i != node && link->id != 0 && !link->doomed && (now & ~before) >> self->node[i].identity & 1)
-			replica_connected(at->replica, world_clock(self, node), &self->node[i].id);
-	}
-}
-
-/* A statement is made; who made it and whom it is about know at once, the others later. */
-void
-world_state(World *self, int by, int identity, GrantRole role)
-{
-	int			number = self->n_statements;
-
-	if (number == ROWS_STATEMENTS)
-		return;
-	self->statement[self->n_statements++] = (RowsStatement) {identity, role};
-	for (int i = 0; i < self->n; i++)
-		if (i == by || self->node[i].identity == identity)
-		{
-			self->node[i].known |= UINT64_C(1) << number;
-			world_members(self, i);
-		}
-		else
-			world_after(self, (int64_t) world_below(&self->chance, 6000), AFTER_LEARN, i, number);
-}
-
-/* ---- links ---- */
-
-static RowsLink *
-link_of(World *self, int a, int b)
-{
-	return a < b ? &self->link[a][b] : &self->link[b][a];
-}
-
-static bool
-reach(const World *self, int a, int b)
-{
-	return self->node[a].side == self->node[b].side;
-}
-
-void
-world_break(World *self, int a, int b)
-{
-	RowsLink   *link = link_of(self, a, b);
-
-	if (link->id == 0)
-		return;
-	link->id = 0;
-	if (self->node[a].replica != NULL)
-		replica_gone(self->node[a].replica, world_clock(self, a), &self->node[b].id);
-	if (self->node[b].replica != NULL)
-		replica_gone(self->node[b].replica, world_clock(self, b), &self->node[a].id);
-	world_connect_soon(self, a, b, 20 + (int64_t) world_below(&self->net, 500));
-}
-
-void
-world_connect_soon(World *self, int a, int b, int64_t ms)
-{
-	world_after(self, ms, AFTER_CONNECT, a, b);
-}
-
-void
-world_connect_all(World *self, int node)
-{
-	for (int i = 0; i < self->n; i++)
-		if (i != node)
-			world_connect_soon(self, node, i, 1 + (int64_t) world_below(&self->net, 100));
-}
-
-/* Of two processes with one key a node has a link to one. */
-static bool
-taken(World *self, int a, int b)
-{
-	for (int i = 0; i < self->n; i++)
-		if (i != a && i != b && self->node[i].identity == self->node[b].identity && link_of(self, a, i)->id != 0)
-			return true;
-	return false;
-}
-
-static void
-connect_nodes(World *self, int a, int b)
-{
-	RowsLink   *link = link_of(self, a, b);
-	RowsNode   *x = &self->node[a];
-	RowsNode   *y = &self->node[b];
-
-	if (link->id != 0 || x->dead || y->dead || x->identity == y->identity)
-		return;
-	if (!reach(self, a, b) || self->one_way[a][b] || self->one_way[b][a] ||
-		(x->replica == NULL && !x->liar) || (y->replica == NULL && !y->liar) || taken(self, a, b) || taken(self, b, a))
-	{
-		/* whoever becomes reachable tries again itself */
-		return;
-	}
-	link->id = ++self->next_link;
-	link->doomed = false;
-	link->last_ms[0] = link->last_ms[1] = self->now_ms;
-	world_trace(self, "link %d - %d", a, b);
-	if (x->replica != NULL)
-		replica_connected(x->replica, world_clock(self, a), &y->id);
-	if (y->replica != NULL)
-		replica_connected(y->replica, world_clock(self, b), &x->id);
+	return !at->dead && !at->liar && world_role(self, at->identity) != GRANT_NOBODY;
 }
 
 static const char *
@@ -302,52 +149,15 @@ type_name(uint8_t type)
 }
 
 LinkSent
-world_send(World *self, int node, const KadId *to, const uint8_t *frame, size_t len)
+world_sending(World *self, int node, int to, const uint8_t *frame, size_t len)
 {
-	for (int i = 0; i < self->n; i++)
-	{
-		RowsLink   *link = i == node ? NULL : link_of(self, node, i);
-		bool		up = node < i;
-		RowsEvent	event;
-
-		if (link == NULL || link->id == 0 || !kad_id_equal(&self->node[i].id, to))
-			continue;
-		if (!self->healing && self->profile->full > 0 && world_below(&self->net, 1000) < (uint64_t) self->profile->full)
-			return LINK_FULL;
-		if (frame[6] == ROW_WIRE_DATA && (frame[7] & 1) != 0 && self->node[node].wanted[self->node[i].identity] == bytes_load(frame + 8, 8) + 1)
-			world_violation(self, "I13: node %d answers a request from below its floor row by row", node);
-		event = (RowsEvent) {.kind = AFTER_FRAME, .a = node, .b = i, .number = link->id, .len = len};
-		event.at_ms = self->now_ms + 1 + (int64_t) world_below(&self->net, DELAY_SPREAD);
-		if (self->profile->bytes_ms > 0 && event.at_ms < link->last_ms[up])
-			event.at_ms = link->last_ms[up];
-		if (self->profile->bytes_ms > 0)
-			event.at_ms += (int64_t) len / self->profile->bytes_ms;
-		if (event.at_ms <= link->last_ms[up])
-			event.at_ms = link->last_ms[up] + 1;
-		link->last_ms[up] = event.at_ms;
-		event.frame = malloc(len);
-		memcpy(event.frame, frame, len);
-		self->figures.frames++;
-		self->figures.bytes += len;
-		schedule(self, event);
-		return LINK_SENT;
-	}
-	return LINK_ERROR;
-}
-
-int
-world_mesh(World *self, int node, KadId *out, int room)
-{
-	int			n = 0;
-
-	for (int k = 1; k < self->n && n < room && n < self->mesh; k++)
-	{
-		int			i = (node + k) % self->n;
-
-		if (link_of(self, node, i)->id != 0 && world_role(self, self->node[node].known, self->node[i].identity) != GRANT_NOBODY)
-			out[n++] = self->node[i].id;
-	}
-	return n;
+	if (!self->healing && self->profile->full > 0 && world_below(&self->net, 1000) < (uint64_t) self->profile->full)
+		return LINK_FULL;
+	if (frame[6] == ROW_WIRE_DATA && (frame[7] & 1) != 0 && self->node[node].wanted[self->node[to].identity] == bytes_load(frame + 8, 8) + 1)
+		world_violation(self, "I13: node %d answers a request from below its floor row by row", node);
+	self->figures.frames++;
+	self->figures.bytes += len;
+	return LINK_SENT;
 }
 
 /* Does a request ask for changes from below the floor of who is asked? */
@@ -376,67 +186,42 @@ look_at_want(World *self, int from, int to, const uint8_t *frame, size_t len)
 	row_frontier_reset(&above);
 }
 
-static void
-deliver(World *self, const RowsEvent *event)
+/* Does a frame come once more, when its link may be another? */
+bool
+world_comes_again(World *self, const uint8_t *frame)
 {
-	RowsNode   *to = &self->node[event->b];
-	RowsLink   *link = link_of(self, event->a, event->b);
+	return !self->healing && self->profile->duplicates > 0 && frame[6] != ROW_WIRE_HAVE && frame[6] != ROW_WIRE_WANT &&
+		world_below(&self->net, 1000) < (uint64_t) self->profile->duplicates;
+}
 
-	if (!event->stale && link->id != event->number)
-	{
-		self->figures.lost++;
-		return;
-	}
-	if (!reach(self, event->a, event->b) || self->one_way[event->a][event->b])
-	{
-		if (!link->doomed && link->id != 0)
-		{
-			link->doomed = true;
-			world_after(self, DOOMED_MS, AFTER_BREAK, event->a, event->b);
-		}
-		self->figures.lost++;
-		return;
-	}
-	if (link->doomed || link->id == 0)
-		return;
-	if (!self->healing && !event->stale && self->profile->duplicates > 0 && event->frame[6] != ROW_WIRE_HAVE &&
-		event->frame[6] != ROW_WIRE_WANT && world_below(&self->net, 1000) < (uint64_t) self->profile->duplicates)
-	{
-		RowsEvent	again = *event;
+void
+world_deliver(World *self, int from, int to, const uint8_t *frame, size_t len, bool stale)
+{
+	RowsNode   *at = &self->node[to];
 
-		again.stale = true;
-		again.at_ms = self->now_ms + 1 + (int64_t) world_below(&self->net, 3000);
-		again.frame = malloc(event->len);
-		memcpy(again.frame, event->frame, event->len);
-		schedule(self, again);
-	}
 	if (self->trace)
-		world_trace(self, "%d -> %d %s%s %d, %zu bytes%s", event->a, event->b, event->frame[7] & 1 ? "re: " : "",
-					type_name(event->frame[6]), (int) bytes_load(event->frame + 8, 8), event->len, event->stale ? ", once more" : "");
-	if (to->replica != NULL)
+		world_trace(self, "%d -> %d %s%s %d, %zu bytes%s", from, to, frame[7] & 1 ? "re: " : "", type_name(frame[6]),
+					(int) bytes_load(frame + 8, 8), len, stale ? ", once more" : "");
+	if (at->replica != NULL)
 	{
-		look_at_want(self, event->a, event->b, event->frame, event->len);
-		replica_frame(to->replica, world_clock(self, event->b), &self->node[event->a].id, event->frame, event->len);
+		look_at_want(self, from, to, frame, len);
+		replica_frame(at->replica, world_clock(self, to), &self->node[from].id, frame, len);
 	}
-	else if (to->liar)
-		liar_frame(self, event->b, event->a, event->frame, event->len);
+	else if (at->liar)
+		liar_frame(self, to, from, frame, len);
 }
 
 /* ---- nodes ---- */
 
 int
-world_add(World *self, GrantRole role, bool fresh)
+world_add(World *self, bool fresh)
 {
 	int			i = self->n++;
 	RowsNode   *at = &self->node[i];
-	uint8_t		seed[CORE_SEED_BYTES] = "rows";
-	uint8_t		key[CORE_KEY_BYTES];
 
 	memset(at, 0, sizeof *at);
-	bytes_store(seed + 8, 8, (uint64_t) i + self->seed * 100);
-	self->crypto.key_pair(NULL, seed, key, at->secret);
-	at->id = kad_id_of_key(&self->crypto, key);
 	at->index = at->identity = i;
+	self->network->add(self, i);
 	at->memory.until_failure = -1;
 	at->random_state = self->seed * 1000 + (uint64_t) i;
 	at->schema = self->schema;
@@ -491,7 +276,7 @@ world_start(World *self, int node)
 	uint32_t	number;
 	bool		healing = self->healing;
 
-	if (at->replica != NULL || at->dead)
+	if (at->replica != NULL || at->dead || !self->network->start(self, node))
 		return;
 	memset(&config, 0, sizeof config);
 	at->life++;
@@ -540,9 +325,9 @@ world_start(World *self, int node)
 	row_frontier_reset(&at->last);
 	world_trace(self, "node %d starts, life %u%s", node, store->global_of[store->own], store->copied ? "" : ", copies");
 	replica_begin(at->replica, world_clock(self, node), store->own, !store->copied);
-	world_members(self, node);
+	self->network->members(self, node);
 	world_after(self, 1 + (int64_t) world_below(&self->net, (uint64_t) self->tick_ms), AFTER_TICK, node, 0);
-	world_connect_all(self, node);
+	self->network->connect(self, node);
 }
 
 /* Its process ends, without a word; what is on disk stays. */
@@ -551,15 +336,9 @@ world_stop(World *self, int node)
 {
 	RowsNode   *at = &self->node[node];
 
+	self->network->stop(self, node);
 	if (at->replica == NULL)
 		return;
-	for (int i = 0; i < self->n; i++)
-		if (i != node && link_of(self, node, i)->id != 0)
-		{
-			link_of(self, node, i)->id = 0;
-			if (self->node[i].replica != NULL)
-				replica_gone(self->node[i].replica, world_clock(self, i), &at->id);
-		}
 	{
 		ReplicaFigures figures = replica_figures(at->replica);
 
@@ -595,13 +374,11 @@ world_crash(World *self, int node)
 int
 world_clone(World *self, int node)
 {
-	int			i = world_add(self, GRANT_NOBODY, false);
+	int			i = world_add(self, false);
 	RowsNode   *at = &self->node[i];
 
 	at->identity = self->node[node].identity;
-	at->id = self->node[node].id;
-	memcpy(at->secret, self->node[node].secret, sizeof at->secret);
-	at->known = self->node[node].known;
+	self->network->clone(self, i, node);
 	at->schema = self->node[node].schema;
 	at->offset_ms = self->node[node].offset_ms;
 	store_clone(at->store, self->node[node].store);
@@ -705,27 +482,6 @@ end_writer(World *self, int node, int writer)
 }
 
 static void
-flap_clones(World *self, int node)
-{
-	if (self->node[node].dead)
-		return;
-	for (int i = 0; i < self->n; i++)
-		if (i != node && link_of(self, node, i)->id != 0)
-		{
-			world_break(self, node, i);
-			/* the other process of that key comes first */
-			world_connect_soon(self, self->node[node].identity, i, 1 + (int64_t) world_below(&self->net, 40));
-			world_connect_soon(self, node, i, 1 + (int64_t) world_below(&self->net, 40));
-		}
-		else if (i != node)
-		{
-			world_break(self, self->node[node].identity, i);
-			world_connect_soon(self, node, i, 1 + (int64_t) world_below(&self->net, 10));
-		}
-	world_after(self, 2000 + (int64_t) world_below(&self->net, 4000), AFTER_CLONES, node, 0);
-}
-
-static void
 happen(World *self, const RowsEvent *event)
 {
 	RowsNode   *a = &self->node[event->a];
@@ -739,11 +495,6 @@ happen(World *self, const RowsEvent *event)
 			if (alive)
 				tick(self, event->a);
 			break;
-		case AFTER_FRAME:
-			if (!self->failed)
-				deliver(self, event);
-			free(event->frame);
-			break;
 		case AFTER_ACT:
 			if (!self->healing)
 				faults_act(self, event->b);
@@ -751,19 +502,6 @@ happen(World *self, const RowsEvent *event)
 		case AFTER_JOB:
 			if (alive)
 				job_step(self, event->a);
-			break;
-		case AFTER_CONNECT:
-			connect_nodes(self, event->a, event->b);
-			break;
-		case AFTER_BREAK:
-			world_break(self, event->a, event->b);
-			break;
-		case AFTER_LEARN:
-			if ((a->known >> event->b & 1) == 0)
-			{
-				a->known |= UINT64_C(1) << event->b;
-				world_members(self, event->a);
-			}
 			break;
 		case AFTER_COMMIT:
 			if (alive)
@@ -784,28 +522,40 @@ happen(World *self, const RowsEvent *event)
 			a->side = 0;
 			for (int i = 0; i < self->n; i++)
 				self->one_way[event->a][i] = self->one_way[i][event->a] = false;
-			world_connect_all(self, event->a);
+			self->network->connect(self, event->a);
 			break;
 		case AFTER_SCHEMA:
 			if (a->schema < event->b)
 				world_schema(self, event->a, (uint8_t) event->b);
 			break;
-		case AFTER_CLONES:
-			flap_clones(self, event->a);
-			break;
 		case AFTER_LIAR:
 			liar_act(self, event->a);
 			break;
+		default:
+			if (!self->failed)
+				self->network->happen(self, event);
+			free(event->frame);
 	}
 }
 
 void
 world_run(World *self, int64_t until_ms)
 {
-	while (!self->failed && self->n_heap > 0 && self->heap[0].at_ms <= until_ms)
+	while (!self->failed)
 	{
-		RowsEvent	event = take_first(self);
+		int64_t		next_ms = self->n_heap > 0 ? self->heap[0].at_ms : INT64_MAX;
+		int64_t		theirs_ms = self->network->next_ms != NULL ? self->network->next_ms(self) : INT64_MAX;
+		RowsEvent	event;
 
+		if (next_ms > until_ms && theirs_ms > until_ms)
+			break;
+		if (theirs_ms < next_ms)
+		{
+			self->now_ms = theirs_ms;
+			self->network->step(self);
+			continue;
+		}
+		event = take_first(self);
 		self->now_ms = event.at_ms;
 		happen(self, &event);
 	}
@@ -841,6 +591,7 @@ static void
 form(World *self)
 {
 	const Profile *profile = self->profile;
+	GrantRole	role[ROWS_NODES] = {GRANT_NOBODY};
 	int			n;
 	int			events;
 
@@ -859,24 +610,22 @@ form(World *self)
 	memset(&self->collection, 7, sizeof self->collection);
 	for (int i = 0; i < n; i++)
 	{
-		bool		liar = profile->liar && i == n - 1;
-
-		(void) world_add(self, GRANT_WRITER, false);
-		self->node[i].liar = liar;
-		self->statement[self->n_statements++] =
-			(RowsStatement) {i, profile->readers && i == n - 1 && n > 2 ? GRANT_READER : i == 0 ? GRANT_ADMIN : GRANT_WRITER};
+		(void) world_add(self, false);
+		self->node[i].liar = profile->liar && i == n - 1;
+		role[i] = profile->readers && i == n - 1 && n > 2 ? GRANT_READER : i == 0 ? GRANT_ADMIN : GRANT_WRITER;
 		self->node[i].offset_ms = profile->clock_ms == 0 ? 0 :
 			(int64_t) world_below(&self->chance, (uint64_t) (2 * profile->clock_ms + 1)) - profile->clock_ms;
 		if (self->node[i].offset_ms > self->most_ms)
 			self->most_ms = self->node[i].offset_ms;
 	}
+	self->network->form(self, role);
 	for (int i = 0; i < n; i++)
 	{
-		self->node[i].known = (UINT64_C(1) << (n - 1) << 1) - 1;
 		if (self->node[i].liar)
 		{
 			world_after(self, 100, AFTER_LIAR, i, 0);
-			world_connect_all(self, i);
+			(void) self->network->start(self, i);
+			self->network->connect(self, i);
 			continue;
 		}
 		world_start(self, i);
@@ -908,6 +657,7 @@ finish(World *self)
 
 		free(event.frame);
 	}
+	self->network->end(self);
 }
 
 static void
@@ -923,7 +673,7 @@ all_of_it(World *self)
 		at += (int64_t) world_below(&state, (uint64_t) self->profile->gap_ms);
 		if (world_below(&state, 12) == 0)
 			at += (int64_t) world_below(&state, 3000);
-		schedule(self, (RowsEvent) {.at_ms = at, .kind = AFTER_ACT, .b = i});
+		world_schedule(self, (RowsEvent) {.at_ms = at, .kind = AFTER_ACT, .b = i});
 	}
 	world_run(self, at + (int64_t) world_below(&self->chance, 1000));
 	if (!self->failed)
@@ -969,6 +719,7 @@ rows_run(World *self, uint64_t seed, uint32_t off)
 	self->seed = seed;
 	self->off = off;
 	self->profile = &rows_profiles[seed % (uint64_t) rows_n_profiles];
+	self->network = &rows_links;
 	self->crypto = self->real_crypto ? host_crypto() : rows_cheap_crypto();
 	check_reset(self);
 	guarded(self, all_of_it);

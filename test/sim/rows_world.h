@@ -142,6 +142,63 @@ typedef struct RowsBirth
 
 #define ROWS_BIRTHS 8
 
+typedef struct RowsEvent
+{
+	int64_t		at_ms;
+	uint64_t	order;
+	int			kind;
+	int			a;
+	int			b;
+	uint64_t	number;			/* of the link, or of the node's life */
+	bool		stale;			/* a frame that comes again, whatever became of its link */
+	size_t		len;
+	uint8_t    *frame;
+} RowsEvent;
+
+struct World;
+
+/*
+ * How nodes reach each other, and how they know who is a member: by links and statements
+ * of the world's own (rows_links.c), or as real nodes (rows_net.c).
+ */
+typedef struct RowsNetwork
+{
+	/* Keys of a node that is new, or another process with the keys of one; the nodes that there are become members. */
+	void		(*add) (struct World *self, int node);
+	void		(*clone) (struct World *self, int clone, int node);
+	void		(*form) (struct World *self, const GrantRole *role);
+
+	/* Its process begins; false: it is no member yet, world_start() comes again once it is one.  Its process ends. */
+	bool		(*start) (struct World *self, int node);
+	void		(*stop) (struct World *self, int node);
+
+	/* Its disk is copied; it is replaced by the copy. */
+	void		(*save) (struct World *self, int node);
+	void		(*revert) (struct World *self, int node);
+
+	/* Tell its replica of the members; look for those it may reach by now. */
+	void		(*members) (struct World *self, int node);
+	void		(*connect) (struct World *self, int node);
+
+	LinkSent	(*send) (struct World *self, int node, const KadId *to, const uint8_t *frame, size_t len);
+	int			(*mesh) (struct World *self, int node, KadId *out, int room);
+	void		(*cut) (struct World *self, int a, int b);	/* their link breaks */
+
+	/* One admits another, or shuts it out (GRANT_NOBODY). */
+	void		(*state) (struct World *self, int by, int identity, GrantRole role);
+	GrantRole	(*role) (const struct World *self, int identity);	/* by all statements */
+	GrantRole	(*own_role) (const struct World *self, int node);	/* as it knows itself */
+	bool		(*was_writer) (const struct World *self, int node, const uint8_t *owner);
+	void		(*heal) (struct World *self);
+
+	void		(*happen) (struct World *self, const RowsEvent *event);
+	int64_t		(*next_ms) (const struct World *self);	/* of what it does beside events; NULL: nothing */
+	void		(*step) (struct World *self);
+	void		(*end) (struct World *self);
+} RowsNetwork;
+
+extern const RowsNetwork rows_links;
+
 typedef struct RowsFigures
 {
 	uint64_t	frames;
@@ -163,6 +220,7 @@ typedef struct World
 {
 	uint64_t	seed;
 	const Profile *profile;
+	const RowsNetwork *network;
 	uint32_t	off;
 	bool		trace;
 	bool		real_crypto;
@@ -192,7 +250,7 @@ typedef struct World
 	uint64_t	next_order;
 	int			n_heap;
 	int			heap_room;
-	struct RowsEvent *heap;
+	RowsEvent  *heap;
 	uint64_t	digest;
 	RowsFigures figures;
 	CoreCrypto	crypto;
@@ -230,31 +288,30 @@ extern void world_trace(World *self, const char *format,...) __attribute__((form
 extern void world_violation(World *self, const char *format,...) __attribute__((format(printf, 2, 3)));
 extern CoreClock world_clock(const World *self, int node);
 extern int64_t world_unix_us(const World *self, int node);
-extern int	world_add(World *self, GrantRole role, bool fresh);
+extern int	world_add(World *self, bool fresh);
 extern void world_start(World *self, int node);
 extern void world_crash(World *self, int node);
 extern void world_stop(World *self, int node);
-extern void world_break(World *self, int a, int b);
-extern void world_connect_soon(World *self, int a, int b, int64_t ms);
-extern void world_connect_all(World *self, int node);
 extern int	world_clone(World *self, int node);
-extern void world_members(World *self, int node);
-extern void world_state(World *self, int by, int identity, GrantRole role);
-extern GrantRole world_role(const World *self, uint64_t known, int identity);
-
-/* Does this node know of a statement by which the node with this key was a writer? */
-extern bool world_was_writer(const World *self, int node, const uint8_t *owner);
+extern GrantRole world_role(const World *self, int identity);
+extern GrantRole world_own_role(const World *self, int node);
 extern bool world_counts(const World *self, int node);		/* a member who is not dead, nor lies */
+
 /* Does this node's table refuse rows with such a value? */
 extern bool world_constrains(const World *self, int node, uint64_t value);
-extern LinkSent world_send(World *self, int node, const KadId *to, const uint8_t *frame, size_t len);
-extern int	world_mesh(World *self, int node, KadId *out, int room);
+
+/* A frame is about to be sent: LINK_FULL, or it is counted. */
+extern LinkSent world_sending(World *self, int node, int to, const uint8_t *frame, size_t len);
+/* It arrives; stale: once more. */
+extern void world_deliver(World *self, int from, int to, const uint8_t *frame, size_t len, bool stale);
+extern bool world_comes_again(World *self, const uint8_t *frame);
 extern void world_job_soon(World *self, Store *store, bool first);
 extern bool world_refuses(World *self, Store *store);
 extern void world_run(World *self, int64_t until_ms);
 extern void world_schema(World *self, int node, uint8_t schema);
 extern void world_end_writer_soon(World *self, int node, int writer, int64_t ms);
 extern void world_after(World *self, int64_t ms, int kind, int a, int b);
+extern void world_schedule(World *self, RowsEvent event);
 
 /* Kinds of world_after(). */
 enum

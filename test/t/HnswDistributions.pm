@@ -54,7 +54,7 @@ our @CASES = map { { distribution => $_->[0], type => $_->[1], metric => $_->[2]
 	[ 'clusters', 'vector', 'ip', 64, 3000, 100 ],
 	[ 'clusters', 'sparsevec', 'cosine', 64, 2000, 100, 1 ],
 	[ 'thin', 'sparsevec', 'l2', 500, 2000, 100 ],
-	[ 'thin', 'sparsevec', 'ip', 500, 2000, 100 ],
+	[ 'thin', 'sparsevec', 'ip', 500, 2000, 100, 1 ],
 	[ 'thin', 'sparsevec', 'l1', 500, 2000, 100, 1 ],
 	[ 'surface', 'vector', 'cosine', 768, 1000, 50 ],
 	[ 'surface', 'vector', 'ip', 1536, 1000, 50 ],

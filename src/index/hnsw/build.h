@@ -54,7 +54,7 @@ typedef struct BuildNode
 	dsa_pointer value_dsa;		/* ... or where (parallel) */
 	float		error;			/* HnswNode's, over all rows: raised by merges under lock */
 	float		scale;			/* of the scalar code */
-	float		norm2;			/* squared norm of what the code decodes to; plain: HnswHandicap() */
+	float		norm2;			/* squared norm of what the code decodes to; plain: HnswLength() */
 	uint32		upper;			/* number of its first upper node */
 	uint32		next_equal;		/* nodes that were merged into this one, a list */
 	ItemPointerData tid;

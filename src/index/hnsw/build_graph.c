@@ -171,9 +171,9 @@ search_level(BuildState *state, int level, int capacity)
 }
 
 static inline float
-handicap(const BuildState *state, const BuildNode *node)
+node_length(const BuildState *state, const BuildNode *node)
 {
-	return HnswHasHandicaps(state->index) ? node->norm2 : 0;
+	return HnswHasLengths(state->index) ? node->norm2 : 1;
 }
 
 /* The heuristic over the pool; chosen ids, kept ones first. */
@@ -186,7 +186,7 @@ choose_neighbors(BuildState *state, uint32 self_id, int most, uint32 *ids, float
 	BuildNode  *kept[2 * HNSW_MAX_M];
 	uint32		fill[2 * HNSW_MAX_M];
 	float		fill_distance[2 * HNSW_MAX_M];
-	float		own = handicap(state, BuildGetNode(state, self_id));
+	float		own = node_length(state, BuildGetNode(state, self_id));
 
 	for (int i = 0; i < state->pool_size && nkept < most; i++)
 	{
@@ -198,7 +198,7 @@ choose_neighbors(BuildState *state, uint32 self_id, int most, uint32 *ids, float
 		if (id == self_id)
 			continue;
 		for (int k = 0; k < nkept && !hidden; k++)
-			hidden = nodes_distance(state, kept[k], candidate) + handicap(state, kept[k]) <= distance + own;
+			hidden = HnswOccludes(nodes_distance(state, kept[k], candidate), node_length(state, kept[k]), distance, own);
 		if (hidden)
 		{
 			if (nfill < most)
@@ -249,7 +249,7 @@ add_back_link(BuildState *state, uint32 target_id, int level, uint32 id, BuildNo
 	float	   *distances = LinkDistances(links, most);
 	uint8	   *occluded = LinkOccluded(links, most);
 	BetweenArg	arg = {state, node, links};
-	HnswHandicaps handicaps;
+	HnswLengths lengths;
 	bool		new_occluded;
 	int			at;
 
@@ -259,15 +259,15 @@ add_back_link(BuildState *state, uint32 target_id, int level, uint32 id, BuildNo
 		BuildUnlockNode(state, target_id);
 		return false;
 	}
-	if (HnswHasHandicaps(state->index))
+	if (HnswHasLengths(state->index))
 	{
-		handicaps.own = handicap(state, target);
-		handicaps.fresh = handicap(state, node);
+		lengths.own = node_length(state, target);
+		lengths.fresh = node_length(state, node);
 		for (int i = 0; i < links->n; i++)
-			handicaps.present[i] = handicap(state, BuildGetNode(state, links->id[i]));
+			lengths.present[i] = node_length(state, BuildGetNode(state, links->id[i]));
 	}
 	at = HnswPlaceLink(links->n, most, distances, distance, between_nodes, &arg,
-					   HnswHasHandicaps(state->index) ? &handicaps : NULL, occluded,
+					   HnswHasLengths(state->index) ? &lengths : NULL, occluded,
 					   LinkPinned(links, most), pin, &new_occluded);
 	if (at >= 0)
 	{

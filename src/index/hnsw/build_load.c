@@ -134,7 +134,7 @@ load_row(Relation rel, ItemPointer tid, Datum *values, bool *isnull, bool alive,
 			else
 				memcpy(room, value.raw, value.raw_bytes);
 			if (!index->space.coded)
-				node->norm2 = HnswHandicap(index, value.raw);
+				node->norm2 = HnswLength(index, value.raw);
 			node->present = true;
 		}
 		state->index_tuples++;

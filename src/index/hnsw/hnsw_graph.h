@@ -44,13 +44,23 @@ typedef struct HnswLinkList
 	uint8		pinned[(2 * HNSW_MAX_M + 7) / 8];
 } HnswLinkList;
 
-/* HnswHandicap() of a node's value, of one that comes, and of those the node is linked to. */
-typedef struct HnswHandicaps
+/* HnswLength() of a node's value, of one that comes, and of those the node is linked to. */
+typedef struct HnswLengths
 {
 	float		own;
 	float		fresh;
 	float		present[2 * HNSW_MAX_M];
-} HnswHandicaps;
+} HnswLengths;
+
+/*
+ * Does neighbor k occlude c from the node v: is it at least as near to c?  Distances
+ * from k and from v to c, lengths of k and v.
+ */
+static inline bool
+HnswOccludes(float from_k, float k_length, float from_v, float v_length)
+{
+	return (double) from_k * v_length <= (double) from_v * k_length;
+}
 
 /* A value in its stored form, and as floats where it is coded. */
 typedef struct HnswStored
@@ -68,7 +78,7 @@ extern void HnswStore(HnswIndex *index, const IndexValue *value, HnswStored *sto
 extern int	HnswChooseNeighbors(HnswIndex *index, const char *own, const HnswNeighbor *candidates, int ncandidates,
 								int most, HnswNeighbor *chosen);
 extern int	HnswPlaceLink(int n, int most, const float *distances, float distance,
-						  float (*between) (void *arg, int i), void *arg, const HnswHandicaps *handicaps,
+						  float (*between) (void *arg, int i), void *arg, const HnswLengths *lengths,
 						  uint8 *occluded, const uint8 *pinned, bool pin, bool *new_occluded);
 extern void HnswSetLink(HnswIndex *index, int kind, HnswNode *node, int at, HnswRef ref, bool occluded, bool pinned,
 						const float *neighbor, const float *own, uint8_t *levels);

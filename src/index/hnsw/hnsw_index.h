@@ -70,9 +70,9 @@ extern const char *HnswMetaFault(Relation rel, const HnswMeta *meta);
 
 /* node_value.c */
 
-/* Are there handicaps other than 0? */
-#define HnswHasHandicaps(index)	(!(index)->space.coded && (index)->space.metric == METRIC_IP)
-extern float HnswHandicap(const HnswIndex *index, const char *value);
+/* Are there lengths other than 1? */
+#define HnswHasLengths(index)	(!(index)->space.coded && (index)->space.metric == METRIC_IP)
+extern float HnswLength(const HnswIndex *index, const char *value);
 extern const char *HnswTryReadValue(HnswIndex *index, Buffer buffer, const HnswNode *node, int kind, uint32 *bytes,
 									const char **fault);
 extern const char *HnswReadValue(HnswIndex *index, Buffer buffer, const HnswNode *node, int kind, uint32 *bytes);

@@ -9,8 +9,8 @@
  * Under inner products a long vector is nearer to everything than what is like it,
  * and occludes it.  Then all links are fill, those of neighbors are to the same few,
  * and nothing leads to a vector that is the nearest for some directions only.  So on
- * plain nodes the longer of two is handicapped: d(k, c) + h(k) is compared with
- * d(v, c) + h(v), h a part of the squared length.
+ * plain nodes each distance is divided by the length of where it begins: k occludes c
+ * where the angle between them is at most that between v and c.
  *
  * Change: when a new node offers itself to a full list, the paper's algorithm
  * would compare all pairs of the list, about 500 distances.  Here each link
@@ -97,8 +97,8 @@ HnswChooseNeighbors(HnswIndex *index, const char *own, const HnswNeighbor *candi
 	int			nkept = 0;
 	int			n;
 	float	   *floats = NULL;
-	float	   *handicaps = palloc0(sizeof(float) * most);
-	float		own_handicap = own == NULL ? 0 : HnswHandicap(index, own);
+	float	   *lengths = palloc(sizeof(float) * most);
+	float		own_length = own == NULL ? 1 : HnswLength(index, own);
 	bool	   *passed = palloc0(sizeof(bool) * Max(ncandidates, 1));
 
 	if (index->space.coded)
@@ -114,15 +114,14 @@ HnswChooseNeighbors(HnswIndex *index, const char *own, const HnswNeighbor *candi
 			float		between = HnswStoredDistance(index, floats + (Size) k * index->space.padded, chosen[k].value,
 													 candidate->value, candidate->scale);
 
-			occluded = between + handicaps[k] <= candidate->distance + own_handicap;
+			occluded = HnswOccludes(between, lengths[k], candidate->distance, own_length);
 		}
 		if (occluded)
 			continue;
 		if (index->space.coded)
 			packed12_load((const uint8 *) candidate->value, index->space.padded, candidate->scale,
 						floats + (Size) nkept * index->space.padded);
-		if (own != NULL)
-			handicaps[nkept] = HnswHandicap(index, candidate->value);
+		lengths[nkept] = own == NULL ? 1 : HnswLength(index, candidate->value);
 		chosen[nkept] = *candidate;
 		chosen[nkept++].occluded = false;
 		passed[i] = true;
@@ -137,7 +136,7 @@ HnswChooseNeighbors(HnswIndex *index, const char *own, const HnswNeighbor *candi
 	}
 	if (floats != NULL)
 		pfree(floats);
-	pfree(handicaps);
+	pfree(lengths);
 	pfree(passed);
 	return n;
 }
@@ -159,34 +158,34 @@ HnswHasChildren(const uint8 *pinned, int n, int most)
 /*
  * Decide about a new link of a node that has n of at most `most`: distances[]
  * are the node's own, between(arg, i) is the one from the new neighbor to the
- * present neighbor i, asked for only where it matters.  handicaps: NULL for none.
+ * present neighbor i, asked for only where it matters.  lengths: NULL where all are 1.
  * Returns the number of the new link (n to append), or -1 to leave it out; one that
  * is to be pinned is left out only where all are pinned.  Updates the bitmap of the present links;
  * *new_occluded is the new one's.
  */
 int
 HnswPlaceLink(int n, int most, const float *distances, float distance,
-			  float (*between) (void *arg, int i), void *arg, const HnswHandicaps *handicaps,
+			  float (*between) (void *arg, int i), void *arg, const HnswLengths *lengths,
 			  uint8 *occluded, const uint8 *pinned, bool pin, bool *new_occluded)
 {
 	int			farthest = -1;
 	int			farthest_occluded = -1;
-	float		own = handicaps == NULL ? 0 : handicaps->own;
-	float		fresh = handicaps == NULL ? 0 : handicaps->fresh;
+	float		own = lengths == NULL ? 1 : lengths->own;
+	float		fresh = lengths == NULL ? 1 : lengths->fresh;
 
 	*new_occluded = false;
 	for (int i = 0; i < n && !*new_occluded; i++)
 	{
-		float		present = handicaps == NULL ? 0 : handicaps->present[i];
+		float		present = lengths == NULL ? 1 : lengths->present[i];
 
-		if (!HnswBitGet(occluded, i) && distances[i] <= distance && between(arg, i) + present <= distance + own)
+		if (!HnswBitGet(occluded, i) && distances[i] <= distance && HnswOccludes(between(arg, i), present, distance, own))
 			*new_occluded = true;
 	}
 	if (!*new_occluded)
 	{
 		for (int i = 0; i < n; i++)
 		{
-			if (distances[i] > distance && !HnswBitGet(occluded, i) && between(arg, i) + fresh <= distances[i] + own)
+			if (distances[i] > distance && !HnswBitGet(occluded, i) && HnswOccludes(between(arg, i), fresh, distances[i], own))
 				HnswBitSet(occluded, i, true);
 		}
 	}
@@ -446,7 +445,7 @@ typedef struct PlainLinks
 	float		distance;		/* from the node to the new neighbor */
 	float		distances[2 * HNSW_MAX_M];	/* from the node */
 	float		between[2 * HNSW_MAX_M];	/* from the new neighbor */
-	HnswHandicaps handicaps;
+	HnswLengths lengths;
 	int			gone;			/* a link that the new one replaces whatever its distance, or -1 */
 } PlainLinks;
 
@@ -459,8 +458,8 @@ compare_links(HnswIndex *index, int kind, const char *own, const HnswStored *sto
 {
 	links->gone = -1;
 	links->distance = HnswStoredDistance(index, NULL, own, stored->bytes, 1);
-	links->handicaps.own = HnswHandicap(index, own);
-	links->handicaps.fresh = HnswHandicap(index, stored->bytes);
+	links->lengths.own = HnswLength(index, own);
+	links->lengths.fresh = HnswLength(index, stored->bytes);
 	for (int i = 0; i < links->list.n; i++)
 	{
 		HnswNode   *neighbor;
@@ -470,7 +469,7 @@ compare_links(HnswIndex *index, int kind, const char *own, const HnswStored *sto
 
 		/* a link that leads nowhere, or will soon, is the first to give way */
 		links->distances[i] = links->between[i] = FLT_MAX;
-		links->handicaps.present[i] = 0;
+		links->lengths.present[i] = 1;
 		if (neighbor == NULL || (neighbor->flags & HNSW_NODE_DEAD))
 		{
 			if (index->repairing || !HnswBitGet(links->list.pinned, i))
@@ -482,7 +481,7 @@ compare_links(HnswIndex *index, int kind, const char *own, const HnswStored *sto
 		value = HnswReadValue(index, buffer, neighbor, kind, &bytes);
 		links->distances[i] = HnswStoredDistance(index, NULL, own, value, 1);
 		links->between[i] = HnswStoredDistance(index, NULL, stored->bytes, value, 1);
-		links->handicaps.present[i] = HnswHandicap(index, value);
+		links->lengths.present[i] = HnswLength(index, value);
 		UnlockReleaseBuffer(buffer);
 	}
 }
@@ -500,7 +499,7 @@ put_plain(HnswIndex *index, int kind, Buffer buffer, const HnswNode *node, int s
 
 	memcpy(occluded, HnswNodeOccluded(node, layout), (layout->links + 7) / 8);
 	at = HnswPlaceLink(n, links->gone >= 0 ? n + 1 : layout->links, links->distances, links->distance,
-					   known_distance, links->between, &links->handicaps, occluded,
+					   known_distance, links->between, &links->lengths, occluded,
 					   HnswNodePinned(node, layout), pin, &new_occluded);
 	if (links->gone >= 0)
 		at = links->gone;

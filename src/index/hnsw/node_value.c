@@ -7,19 +7,19 @@
  */
 #include "index/hnsw/hnsw_index.h"
 
+#include <math.h>
+
 #include "utils/memutils.h"
 #include "vector/vector.h"
 
 /*
- * What a plain value is to be farther by from others where it is asked whether it
- * occludes them: link.c.  Under inner products a part of its squared length, 0
- * elsewhere.  With a half, lengths would not count: the comparison were that of
- * Euclidean distances.  A third was best on what was measured.
+ * Length of a plain value under inner products, where HnswOccludes() asks for it; 1
+ * elsewhere.
  */
 float
-HnswHandicap(const HnswIndex *index, const char *value)
+HnswLength(const HnswIndex *index, const char *value)
 {
-	return HnswHasHandicaps(index) ? (float) (-ValueRawDistance(&index->space, value, value) / 3) : 0;
+	return HnswHasLengths(index) ? (float) sqrt(-ValueRawDistance(&index->space, value, value)) : 1;
 }
 
 static char *

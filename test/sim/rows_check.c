@@ -287,8 +287,8 @@ ambiguous(const World *self, int key, const RowVersion *version)
 }
 
 /* Was it dropped somewhere in a comparison, as below a floor? */
-static bool
-gone(World *self, int key, const RowVersion *version)
+bool
+check_gone(World *self, int key, const RowVersion *version)
 {
 	const RowsVersion *found = find_version(self, key, version);
 
@@ -327,7 +327,7 @@ check_claim(World *self, int a, int b)
 		{
 			/* of two tombstones one may have come from a comparison, in place of a row that was deleted */
 			if (row_version_compare(&here->entry.version, &there->entry.version) < 0 &&
-				(here->entry.live || there->entry.live) && !gone(self, k, &there->entry.version))
+				(here->entry.live || there->entry.live) && !check_gone(self, k, &there->entry.version))
 				world_violation(self, "I2: node %d covers key %d of node %d, and has an older one (clock %llu, there %llu)", a, k, b,
 								(unsigned long long) here->entry.version.clock, (unsigned long long) there->entry.version.clock);
 			continue;
@@ -335,7 +335,7 @@ check_claim(World *self, int a, int b)
 		birth = (RowStamp) {x->store->number_of[y->global_of[there->entry.birth.incarnation]], there->entry.birth.ticket};
 		if (there->entry.live && !row_frontier_covers(floor, stamp) &&
 			!(birth.incarnation != 0 && row_frontier_covers(floor, birth)) &&
-			!gone(self, k, &there->entry.version))
+			!check_gone(self, k, &there->entry.version))
 			world_violation(self, "I2: node %d covers key %d of node %d, clock %llu, and has nothing", a, k, b,
 							(unsigned long long) there->entry.version.clock);
 	}
@@ -396,7 +396,7 @@ check_equal(const World *self, char *why, size_t room)
 			const StoreRow *b = first < 0 ? a : live_row(self->node[first].store, k);
 			const StoreRow *head = store_head(at->store, k);
 
-			/* what was first written while away, and is older than a tombstone: see gone() */
+			/* what was first written while away, and is older than a tombstone: see check_gone() */
 			if ((a != NULL || b != NULL) && (a == NULL || ambiguous(self, k, &a->entry.version)) &&
 				(b == NULL || ambiguous(self, k, &b->entry.version)))
 				continue;
@@ -422,13 +422,14 @@ check_equal(const World *self, char *why, size_t room)
 	return true;
 }
 
+/* Of a reader nobody hears what it claims: a tombstone may stay there whose writer has lost its claim in a crash. */
 int
 check_tombstones(World *self)
 {
 	int			n = 0;
 
 	for (int i = 0; i < self->n; i++)
-		for (int k = 0; world_counts(self, i) && k < self->n_keys; k++)
+		for (int k = 0; world_counts(self, i) && world_role(self, self->node[i].identity) >= GRANT_WRITER && k < self->n_keys; k++)
 		{
 			const StoreRow *head = store_head(self->node[i].store, k);
 

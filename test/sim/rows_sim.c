@@ -111,6 +111,7 @@ run(uint64_t seed, uint32_t off)
 	sum.collected += world.figures.collected;
 	sum.adopted += world.figures.adopted;
 	sum.interrupted += world.figures.interrupted;
+	sum.looked_at += world.figures.looked_at;
 	sum.came_back += world.figures.came_back;
 	sum.rounds_ms += world.figures.rounds_ms;
 	if (world.figures.rounds_ms > longest_ms)
@@ -315,6 +316,7 @@ all(const Options *given)
 		diag("seed %" PRIu64 ", %s: %s", world.seed, world.profile->name, world.message);
 	diag("%" PRIu64 " seeds, %.0f a second; %" PRIu64 " events, %" PRIu64 " commits, %" PRIu64 " frames of %" PRIu64 " bytes, %" PRIu64 " lost",
 		 n, (double) n / (now() - began), sum.happened, sum.commits, sum.frames, sum.frames ? sum.bytes / sum.frames : 0, sum.lost);
+	diag("%" PRIu64 " claims were kept that were looked at beside the sender's snapshot", sum.looked_at);
 	diag("%" PRIu64 " batches, %" PRIu64 " interrupted, %" PRIu64 " comparisons, %" PRIu64 " conflicts, %" PRIu64 " tombstones collected, %" PRIu64 " rows adopted, %" PRIu64 " came back",
 		 sum.batches, sum.interrupted, sum.compared, sum.conflicts, sum.collected, sum.adopted, sum.came_back);
 	diag("healed after %.1f s of virtual time, %.1f at most", n ? (double) sum.rounds_ms / 1000 / (double) n : 0, (double) longest_ms / 1000);

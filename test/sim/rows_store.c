@@ -211,6 +211,7 @@ store_put_claim(Store *self, const RowFrontier *frontier, const RowFrontier *flo
 		self->n_claims--;
 	}
 	self->claim[self->n_claims++] = new;
+	batch_claimed(self->world, self, frontier, &self->claim[self->n_claims - 1].floor);
 }
 
 void
@@ -781,6 +782,7 @@ host_send(void *context, const KadId *to, const uint8_t *frame, size_t len)
 {
 	Store	   *self = context;
 
+	batch_told(self->world, self, to, frame, len);
 	return self->world->network->send(self->world, self->node, to, frame, len);
 }
 

@@ -646,6 +646,7 @@ finish(World *self)
 		else if (self->node[i].replica != NULL && !self->asserted)
 			replica_destroy(&self->node[i].replica);
 		liar_free(self, i);
+		batch_free(&self->node[i]);
 		row_frontier_reset(&self->node[i].last);
 		store_destroy(&self->node[i].store);
 		if (self->node[i].saved != NULL)

@@ -99,6 +99,7 @@ typedef struct RowsNode
 	bool		job_due;
 	RowFrontier last;			/* I3 */
 	uint64_t	wanted[ROWS_NODES]; /* I13: requests below the floor that came from each */
+	struct RowsSnapshots *snapshots;	/* I4, I7: of requests that it answered */
 } RowsNode;
 
 typedef struct RowsLink
@@ -212,6 +213,7 @@ typedef struct RowsFigures
 	uint64_t	collected;
 	uint64_t	adopted;
 	uint64_t	interrupted;
+	uint64_t	looked_at;		/* claims that were kept, beside the sender's snapshot */
 	uint64_t	came_back;		/* rows that were deleted, and are there at the end */
 	int64_t		rounds_ms;		/* from healing to equality */
 } RowsFigures;
@@ -348,6 +350,8 @@ extern void world_ticket(World *self, Store *store, uint64_t ticket);
 extern uint32_t world_life(World *self, const RowIncarnationId *id);
 /* Can a node be away for longer than tombstones are kept, or go back to an older state? */
 extern bool check_may_be_absent(const World *self);
+/* May this version be missing: was it dropped, lost with a disk, or told of as a conflict? */
+extern bool check_gone(World *self, int key, const RowVersion *version);
 extern void check_reset(World *self);
 extern void check_excuse(World *self, int without);
 extern void check_lost(World *self, int node, uint64_t left);
@@ -355,6 +359,15 @@ extern void check_node(World *self, int node);
 extern bool check_equal(const World *self, char *why, size_t room);
 extern int	check_tombstones(World *self);
 extern void check_end(World *self);
+
+/* ---- batches beside the snapshots of their senders: rows_batch.c ---- */
+
+/* A frame is sent: perhaps one that tells a claim. */
+extern void batch_told(World *self, Store *store, const KadId *to, const uint8_t *frame, size_t len);
+
+/* A frontier is kept, in one transaction with the rows of a batch where it is a batch's. */
+extern void batch_claimed(World *self, Store *store, const RowFrontier *frontier, const RowFrontier *floor);
+extern void batch_free(RowsNode *node);
 
 /* ---- a member who lies: rows_liar.c ---- */
 

@@ -250,8 +250,8 @@ take_difference(Replica *self, const RowEntry *here, const RowEntry *there, RowB
 		case ROW_DROP:
 			return ask_add_drop(self, key, here, false);
 		case ROW_DELETE:
-			/* who may not write holds only what others wrote: they delete it */
-			return ask_add_drop(self, key, here, self->own_role >= GRANT_WRITER);
+			/* who may not write hears of it from those who do: here it harms nobody, as nobody asks for it */
+			return self->own_role < GRANT_WRITER || ask_add_drop(self, key, here, true);
 		case ROW_WAIT:
 			self->ask.waits = true;
 			return true;

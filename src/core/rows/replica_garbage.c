@@ -34,10 +34,32 @@ counts(const Replica *self, const ReplicaPeer *peer)
 	return peer->up || self->now.tick_ms - peer->heard_ms < self->config.retention_ms;
 }
 
+/*
+ * Of who may not write nobody hears what it has forgotten: it forgets what one of those
+ * who may has, as far as it is covered here.  False: there is no memory.
+ */
+static bool
+forgotten(Replica *self, RowFrontier *out, RowFrontier *spare)
+{
+	row_frontier_reset(out);
+	for (int i = 0; i < self->n_peers; i++)
+	{
+		const ReplicaPeer *peer = self->peer[i];
+
+		if (peer->up && peer->heard &&
+			(!row_frontier_copy(spare, &peer->floor) || !row_frontier_meet(spare, &self->frontier) ||
+			 !row_frontier_join(out, spare)))
+			return false;
+	}
+	return true;
+}
+
 /* What all members cover.  False: one has not told, or there is no memory. */
 static bool
 acknowledged(Replica *self, RowFrontier *out)
 {
+	if (self->own_role < GRANT_WRITER)
+		return forgotten(self, out, &self->side_floor);
 	if (!row_frontier_copy(out, &self->frontier))
 		return false;
 	for (int i = 0; i < self->n_peers; i++)

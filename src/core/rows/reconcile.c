@@ -132,6 +132,9 @@ row_differ(const RowEntry *here, const RowEntry *there, const RowSides *sides, u
 			return ROW_EQUAL;
 		return rewritten(there, sides->our_floor, sides->theirs, off) ? ROW_WAIT : ROW_FETCH;
 	}
+	/* the other leaves out tombstones that our floor covers, whether they have gone here or not */
+	if (!here->live && row_frontier_covers(sides->our_floor, here->stamp))
+		return ROW_EQUAL;
 	if (deleted(here, sides->their_floor, sides->theirs, off))
 		return ROW_DROP;
 	return rewritten(here, sides->their_floor, sides->ours, off) ? ROW_DELETE : ROW_EQUAL;

@@ -135,8 +135,8 @@ write(World *self, bool idle)
 	world_end_writer_soon(self, node, writer, ms);
 }
 
-static void
-kill_node(World *self, int node)
+void
+faults_kill(World *self, int node)
 {
 	RowsNode   *at = &self->node[node];
 	int			other;
@@ -148,6 +148,13 @@ kill_node(World *self, int node)
 	other = pick_node(self, true);
 	if (other >= 0 && !cloned(self, node))
 		self->network->state(self, other, at->identity, GRANT_NOBODY);
+}
+
+void
+faults_crash(World *self, int node)
+{
+	world_crash(self, node);
+	world_after(self, 10 + (int64_t) world_below(&self->chance, 1000), AFTER_START, node, 0);
 }
 
 static void
@@ -180,8 +187,8 @@ save_or_revert(World *self)
 	world_after(self, 50 + (int64_t) world_below(&self->chance, 1000), AFTER_START, node, 0);
 }
 
-static void
-part(World *self, int node, int64_t ms, int side)
+void
+faults_part(World *self, int node, int64_t ms, int side)
 {
 	self->node[node].side = side;
 	world_after(self, ms, AFTER_SIDE, node, 0);
@@ -195,7 +202,7 @@ halves(World *self)
 	world_trace(self, "in two halves for %d ms", (int) ms);
 	for (int i = 0; i < self->n; i++)
 		if (self->node[i].side == 0)
-			part(self, i, ms, (int) world_below(&self->chance, 2));
+			faults_part(self, i, ms, (int) world_below(&self->chance, 2));
 }
 
 static void
@@ -259,12 +266,11 @@ with_node(World *self, Act act, int node)
 	switch (act)
 	{
 		case ACT_CRASH:
-			world_crash(self, node);
-			world_after(self, 10 + ms / 2, AFTER_START, node, 0);
+			faults_crash(self, node);
 			break;
 		case ACT_KILL:
 			if (counting(self) > 2 && at->store->copied)
-				kill_node(self, node);
+				faults_kill(self, node);
 			break;
 		case ACT_CLONE:
 			clone_node(self, node);
@@ -289,7 +295,7 @@ with_node(World *self, Act act, int node)
 			if (at->side == 0)
 			{
 				world_trace(self, "node %d is cut off for %d ms", node, (int) ms);
-				part(self, node, ms, 100 + node);
+				faults_part(self, node, ms, 100 + node);
 			}
 			break;
 		case ACT_CLOCK:
@@ -333,6 +339,11 @@ faults_act(World *self, int number)
 
 	if (self->skip[number])
 		return;
+	if (self->profile->script)
+	{
+		steps_act(self, number);
+		return;
+	}
 	self->chance = chance;
 	for (int i = 0; i < self->n; i++)
 		self->node[i].memory.until_failure = -1;
@@ -461,6 +472,7 @@ void
 faults_heal(World *self)
 {
 	int64_t		began = self->now_ms;
+	uint64_t	bytes = self->figures.bytes;
 	int64_t		rounds = self->profile->false_claims ? ROUNDS_LIED : check_may_be_absent(self) ? ROUNDS_ABSENT : ROUNDS;
 	int64_t		patience = rounds * self->anti_entropy_ms + PATIENCE_MS;
 
@@ -479,7 +491,8 @@ faults_heal(World *self)
 	end_writers(self, false);
 	if (!run_until_equal(self, patience, false))
 		return;
-	self->figures.rounds_ms = self->now_ms - began;
+	self->figures.rounds = (double) (self->now_ms - began) / (double) self->anti_entropy_ms;
+	self->figures.healing_bytes = self->figures.bytes - bytes;
 	end_writers(self, true);
 	/* a tombstone goes once each has heard of each, and whom anti-entropy tells is chance */
 	if (!run_until_equal(self, patience + 15 * self->n * self->anti_entropy_ms, true))

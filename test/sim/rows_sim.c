@@ -5,6 +5,7 @@
  *
  *	rows_sim [--seeds=N] [--from=S] [--seconds=T] [--off=RULE] [--profile=NAME]
  *			 [--seed=S [--shrink] [--trace] [--events=N]] [--nodes=N] [--crypto]
+ *	rows_sim --seed=S --interrupt=KIND --at=STEP [--trace]
  *
  * Without options: the rules hold in so many seeds as fit into the time of a test, and
  * each rule that is taken away is missed within a thousand seeds.  The first seed that
@@ -24,6 +25,7 @@
 #define DEFAULT_SECONDS 40
 #define RULE_SEEDS 1000			/* within which the loss must show */
 #define LARGE 2
+#define STEP_SEEDS 2
 #define RULE_BACK 5				/* or so many rows that were deleted come back; with all rules it is none or one */
 
 typedef struct Rule
@@ -70,7 +72,8 @@ typedef struct Options
 
 static World world;
 static RowsFigures sum;
-static int64_t longest_ms;
+static double most_rounds;
+static uint64_t most_bytes;
 static volatile uint64_t current_seed;
 
 static void
@@ -113,9 +116,12 @@ run(uint64_t seed, uint32_t off)
 	sum.interrupted += world.figures.interrupted;
 	sum.looked_at += world.figures.looked_at;
 	sum.came_back += world.figures.came_back;
-	sum.rounds_ms += world.figures.rounds_ms;
-	if (world.figures.rounds_ms > longest_ms)
-		longest_ms = world.figures.rounds_ms;
+	sum.rounds += world.figures.rounds;
+	sum.healing_bytes += world.figures.healing_bytes;
+	if (world.figures.rounds > most_rounds)
+		most_rounds = world.figures.rounds;
+	if (world.figures.healing_bytes > most_bytes)
+		most_bytes = world.figures.healing_bytes;
 	return good;
 }
 
@@ -125,6 +131,14 @@ seed_of(const Options *options, uint64_t i)
 	if (options->profile < 0)
 		return options->from + i;
 	return (options->from + i) * (uint64_t) rows_n_profiles + (uint64_t) options->profile;
+}
+
+/* From the end of the faults until all are equal; n seeds. */
+static void
+tell_healing(uint64_t n)
+{
+	diag("equal after %.2f rounds of anti-entropy, %.1f at most, and %.0f kB, %.0f at most", sum.rounds / (double) n, most_rounds,
+		 (double) sum.healing_bytes / 1000 / (double) n, (double) most_bytes / 1000);
 }
 
 /* Until a seed fails; how many were run. */
@@ -205,6 +219,7 @@ one_seed(const Options *options)
 	if (world.failed)
 		diag("%s", world.message);
 	diag("digest %016" PRIx64, world.digest);
+	tell_healing(1);
 	return tap_done();
 }
 
@@ -280,6 +295,43 @@ without_rules(void)
 	}
 }
 
+/* Until a step at which an interruption loses something; how many there were. */
+static int
+at_every_step(uint64_t seeds, bool *failed)
+{
+	int			n = 0;
+
+	*failed = false;
+	for (uint64_t seed = 1; seed <= seeds; seed++)
+		for (Interrupt how = INTERRUPT_BREAK; how < INTERRUPTS; how++)
+			for (int at = 1;; at++, n++)
+			{
+				world.steps = (RowsSteps) {.kind = how, .at = at};
+				if (!run(seed, 0))
+				{
+					*failed = true;
+					return n;
+				}
+				if (world.steps.n < at)
+					break;		/* it had fewer */
+			}
+	world.steps = (RowsSteps) {.at = 0};
+	return n;
+}
+
+static void
+steps(void)
+{
+	bool		failed;
+	int			n = at_every_step(STEP_SEEDS, &failed);
+
+	ok(!failed, "interrupted at every step, by a link, a crash, a death, an absence, nothing is lost");
+	diag("%d interruptions of transactions of two rows", n);
+	if (failed)
+		diag("--seed=%" PRIu64 " --interrupt=%s --at=%d: %s", world.seed, interrupt_names[world.steps.kind], world.steps.at, world.message);
+	world.steps = (RowsSteps) {.at = 0};
+}
+
 /* Fifty nodes, once in each of some profiles. */
 static void
 large(void)
@@ -306,9 +358,11 @@ all(const Options *given)
 	store_alone();
 	replay();
 	without_rules();
+	steps();
 	large();
 	memset(&sum, 0, sizeof sum);
-	longest_ms = 0;
+	most_rounds = 0;
+	most_bytes = 0;
 	began = now();
 	n = run_many(&options, &failed);
 	ok(!failed, "with all rules nothing is lost, from seed %" PRIu64 " on", options.from);
@@ -319,7 +373,7 @@ all(const Options *given)
 	diag("%" PRIu64 " claims were kept that were looked at beside the sender's snapshot", sum.looked_at);
 	diag("%" PRIu64 " batches, %" PRIu64 " interrupted, %" PRIu64 " comparisons, %" PRIu64 " conflicts, %" PRIu64 " tombstones collected, %" PRIu64 " rows adopted, %" PRIu64 " came back",
 		 sum.batches, sum.interrupted, sum.compared, sum.conflicts, sum.collected, sum.adopted, sum.came_back);
-	diag("healed after %.1f s of virtual time, %.1f at most", n ? (double) sum.rounds_ms / 1000 / (double) n : 0, (double) longest_ms / 1000);
+	tell_healing(n);
 	return tap_done();
 }
 
@@ -333,8 +387,8 @@ some(const Options *options)
 	ok(!failed, "%" PRIu64 " seeds from %" PRIu64, n, options->from);
 	if (failed)
 		diag("seed %" PRIu64 ", %s: %s", world.seed, world.profile->name, world.message);
-	diag("%.0f seeds a second, %.1f frames a seed, healed after %.1f s, %.1f at most", (double) n / (now() - began),
-		 (double) sum.frames / (double) n, (double) sum.rounds_ms / 1000 / (double) n, (double) longest_ms / 1000);
+	diag("%.0f seeds a second, %.1f frames a seed", (double) n / (now() - began), (double) sum.frames / (double) n);
+	tell_healing(n);
 	return tap_done();
 }
 
@@ -364,6 +418,15 @@ read_option(const char *arg, Options *options, bool *many)
 	{
 		options->seed = strtoull(value, NULL, 0);
 		options->one = true;
+	}
+	else if (strncmp(arg, "--at=", 5) == 0)
+		world.steps.at = atoi(value);
+	else if (strncmp(arg, "--interrupt=", 12) == 0)
+	{
+		for (Interrupt how = INTERRUPT_BREAK; how < INTERRUPTS; how++)
+			if (strcmp(value, interrupt_names[how]) == 0)
+				world.steps.kind = how;
+		return world.steps.kind != INTERRUPT_NOTHING;
 	}
 	else if (strcmp(arg, "--shrink") == 0)
 		options->shrink = true;

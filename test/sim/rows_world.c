@@ -558,6 +558,8 @@ world_run(World *self, int64_t until_ms)
 		event = take_first(self);
 		self->now_ms = event.at_ms;
 		happen(self, &event);
+		if (!self->healing && self->steps.at > 0 && ++self->steps.n == self->steps.at)
+			steps_interrupt(self, event.a, event.b);
 	}
 	if (self->now_ms < until_ms)
 		self->now_ms = until_ms;
@@ -706,6 +708,7 @@ rows_run(World *self, uint64_t seed, uint32_t off)
 	options.trace = self->trace;
 	options.wanted_nodes = self->wanted_nodes;
 	options.real_crypto = self->real_crypto;
+	options.steps = self->steps;
 	memcpy(options.skip, self->skip, sizeof self->skip);
 	memset(self, 0, sizeof *self);
 	self->heap = heap;
@@ -716,10 +719,12 @@ rows_run(World *self, uint64_t seed, uint32_t off)
 	self->trace = options.trace;
 	self->wanted_nodes = options.wanted_nodes;
 	self->real_crypto = options.real_crypto;
+	self->steps = options.steps;
+	self->steps.n = 0;
 	memcpy(self->skip, options.skip, sizeof self->skip);
 	self->seed = seed;
 	self->off = off;
-	self->profile = &rows_profiles[seed % (uint64_t) rows_n_profiles];
+	self->profile = self->steps.at > 0 ? &rows_steps : &rows_profiles[seed % (uint64_t) rows_n_profiles];
 	self->network = &rows_links;
 	self->crypto = self->real_crypto ? host_crypto() : rows_cheap_crypto();
 	check_reset(self);

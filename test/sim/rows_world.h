@@ -68,8 +68,33 @@ typedef struct Profile
 	int			dump;			/* rows that were loaded on each node */
 	bool		readers;
 	bool		liar;
+	bool		script;			/* what happens is that of rows_steps.c */
 	bool		false_claims;	/* of the liar, in batches that it was asked for; nothing is deleted */
 } Profile;
+
+/* What interrupts the script, at one step of it. */
+typedef enum Interrupt
+{
+	INTERRUPT_NOTHING,
+	INTERRUPT_BREAK,			/* of the link */
+	INTERRUPT_CRASH,			/* of who acts, or sent; of who received */
+	INTERRUPT_CRASH_OTHER,
+	INTERRUPT_DEATH,			/* for good */
+	INTERRUPT_DEATH_OTHER,
+	INTERRUPT_ABSENCE,
+	INTERRUPTS
+} Interrupt;
+
+extern const char *const interrupt_names[INTERRUPTS];
+extern const Profile rows_steps;
+
+/* An option: interrupt at this step; n: those that there were. */
+typedef struct RowsSteps
+{
+	Interrupt	kind;
+	int			at;
+	int			n;
+} RowsSteps;
 
 extern const Profile rows_profiles[];
 extern const int rows_n_profiles;
@@ -215,7 +240,8 @@ typedef struct RowsFigures
 	uint64_t	interrupted;
 	uint64_t	looked_at;		/* claims that were kept, beside the sender's snapshot */
 	uint64_t	came_back;		/* rows that were deleted, and are there at the end */
-	int64_t		rounds_ms;		/* from healing to equality */
+	double		rounds;			/* of anti-entropy, from healing to equality */
+	uint64_t	healing_bytes;	/* meanwhile */
 } RowsFigures;
 
 typedef struct World
@@ -230,6 +256,7 @@ typedef struct World
 	int			wanted_nodes;	/* 0: as many as the profile has */
 	int			n_events;
 	bool		skip[ROWS_EVENTS];
+	RowsSteps	steps;			/* at is 0: no script */
 	uint64_t	chance;			/* of the event that happens */
 	uint64_t	net;			/* of the network */
 	int64_t		now_ms;
@@ -338,6 +365,18 @@ enum
 
 extern void faults_act(World *self, int number);
 extern void faults_heal(World *self);
+extern void faults_kill(World *self, int node);
+
+/* It crashes and starts again. */
+extern void faults_crash(World *self, int node);
+
+/* It reaches only nodes of this side for so long. */
+extern void faults_part(World *self, int node, int64_t ms, int side);
+
+/* ---- interruption at every step: rows_steps.c ---- */
+
+extern void steps_act(World *self, int number);
+extern void steps_interrupt(World *self, int a, int b);
 
 /* ---- what must hold: rows_check.c ---- */
 

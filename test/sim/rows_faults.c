@@ -8,7 +8,7 @@
 
 #define ROUNDS 20				/* of anti-entropy, until all are equal */
 #define ROUNDS_ABSENT (3 * REPLICA_VERIFY_EVERY)	/* where one was away for longer than tombstones are kept */
-#define ROUNDS_LIED (10 * REPLICA_VERIFY_EVERY) /* where false claims were believed: each node has to compare with who has what they hid */
+#define ROUNDS_LIED (10 * VERIFY_OFTEN)	/* where false claims were believed: each node has to compare with who has what they hid */
 #define PATIENCE_MS 60000		/* and a minute beside, for requests to nodes that are gone */
 
 const Profile rows_profiles[] = {
@@ -38,7 +38,7 @@ const Profile rows_profiles[] = {
 	.deletes = 25, .async = 50, .retention_ms = 60000, .job_ms = 40},
 	{.name = "copies", .nodes = {3, 4}, .keys = {14, 18}, .events = {20, 35}, .gap_ms = 700,
 		.weight = {[ACT_WRITE] = 26, [ACT_JOIN] = 5, [ACT_BREAK] = 8, [ACT_REWRITE] = 5, [ACT_TRUNCATE] = 1, [ACT_CRASH] = 1},
-	.deletes = 30, .async = 30, .retention_ms = 60000, .job_ms = 60, .pad = 300000, .bytes_ms = 1500, .dump = 12},
+	.deletes = 30, .async = 30, .retention_ms = 60000, .job_ms = 60, .pad = 30000, .bytes_ms = 150, .dump = 12},
 	{.name = "schema", .nodes = {3, 5}, .keys = {4, 8}, .events = {30, 60}, .gap_ms = 300,
 		.weight = {[ACT_WRITE] = 24, [ACT_SCHEMA] = 2, [ACT_REWRITE] = 3, [ACT_TRUNCATE] = 1, [ACT_CONSTRAINT] = 2, [ACT_ONE_WAY] = 3, [ACT_HALVES] = 2, [ACT_BREAK] = 3},
 	.deletes = 25, .async = 50, .full = 5, .duplicates = 20, .retention_ms = 60000, .job_ms = 30, .dump = 4},
@@ -56,7 +56,7 @@ const Profile rows_profiles[] = {
 	.deletes = 25, .async = 50, .retention_ms = 60000, .job_ms = 30, .liar = true, .readers = true},
 	{.name = "slow", .nodes = {3, 4}, .keys = {10, 16}, .events = {40, 60}, .gap_ms = 500,
 		.weight = {[ACT_WRITE] = 30, [ACT_BREAK] = 2, [ACT_WAIT] = 6},
-	.deletes = 45, .async = 30, .retention_ms = 60000, .job_ms = 100, .pad = 300000, .bytes_ms = 500, .dump = 8},
+	.deletes = 45, .async = 30, .retention_ms = 60000, .job_ms = 100, .pad = 30000, .bytes_ms = 50, .dump = 8},
 	{.name = "storm", .nodes = {3, 6}, .keys = {3, 10}, .events = {40, 80}, .gap_ms = 300,
 		.weight = {[ACT_WRITE] = 30, [ACT_IDLE] = 3, [ACT_CRASH] = 3, [ACT_KILL] = 1, [ACT_CLONE] = 1, [ACT_REVERT] = 1, [ACT_HALVES] = 2,
 			[ACT_ONE_WAY] = 2, [ACT_BREAK] = 4, [ACT_ABSENT] = 2, [ACT_CLOCK] = 2, [ACT_SCHEMA] = 1, [ACT_TRUNCATE] = 1, [ACT_REWRITE] = 1,

@@ -290,7 +290,14 @@ world_start(World *self, int node)
 	config.collection = self->collection;
 	config.self = at->id;
 	world_schema_hash(self, at->schema, config.schema);
-	config.max_atomic_bytes = self->profile->pad > 0 ? 1024 * 1024 : world_below(&self->net, 2) ? 1024 * 1024 : 300;
+	if (self->profile->pad > 0)
+	{
+		/* all rows take more than a transaction and what may be on its way */
+		config.max_atomic_bytes = (uint32_t) (7 * self->profile->pad / 2);
+		config.credit = (uint32_t) (14 * self->profile->pad);
+	}
+	else
+		config.max_atomic_bytes = world_below(&self->net, 2) ? 1024 * 1024 : 300;
 	if (scratch == NULL)
 		scratch = malloc(replica_scratch_bytes());
 	config.scratch = scratch;
@@ -303,6 +310,7 @@ world_start(World *self, int node)
 	config.max_row_bytes = 8 * 1024 * 1024;
 	config.retention_ms = self->profile->retention_ms;
 	config.anti_entropy_ms = self->anti_entropy_ms;
+	config.verify_every = self->profile->false_claims ? VERIFY_OFTEN : 0;
 	config.off = self->off;
 	at->replica = replica_new(&config, world_clock(self, node));
 	for (uint32_t i = 0; i < store->n_lives; i++)

@@ -20,6 +20,7 @@
 #define ROWS_NODES 64
 #define ROWS_EVENTS 512
 #define ROWS_STATEMENTS 64
+#define VERIFY_OFTEN 6			/* rounds between comparisons where false claims are believed */
 #define ROWS_EPOCH_MS INT64_C(1800000000000)
 
 /* What may happen to the nodes. */

@@ -51,6 +51,8 @@ replica_new(const ReplicaConfig *config, CoreClock clock)
 		self->config.credit = REPLICA_CREDIT;
 	if (self->config.chunk == 0 || self->config.chunk > ROW_CHUNK)
 		self->config.chunk = ROW_CHUNK;
+	if (self->config.verify_every == 0)
+		self->config.verify_every = REPLICA_VERIFY_EVERY;
 	self->host = config->host;
 	self->memory = *config->memory;
 	self->crypto = *config->crypto;
@@ -154,7 +156,7 @@ replica_begin(Replica *self, CoreClock clock, uint32_t own, bool fresh)
 	self->loose_ms = clock.tick_ms > 0 ? clock.tick_ms : 1;
 	self->entropy_ms = clock.tick_ms + jittered(self, self->config.anti_entropy_ms / 2);
 	self->garbage_ms = clock.tick_ms + jittered(self, self->config.anti_entropy_ms / 2);
-	self->verify_ms = clock.tick_ms + jittered(self, self->config.anti_entropy_ms * REPLICA_VERIFY_EVERY);
+	self->verify_ms = clock.tick_ms + jittered(self, self->config.anti_entropy_ms * self->config.verify_every);
 	self->have_due = true;
 }
 
@@ -684,7 +686,7 @@ choose_ask(Replica *self)
 		verify(self);
 		self->doubts -= self->doubts > 0;
 		self->verify_ms = self->now.tick_ms +
-			jittered(self, self->config.anti_entropy_ms * (self->doubts > 0 ? 1 : REPLICA_VERIFY_EVERY));
+			jittered(self, self->config.anti_entropy_ms * (self->doubts > 0 ? 1 : self->config.verify_every));
 		if (self->ask.phase != ASK_NOTHING)
 			return;
 	}

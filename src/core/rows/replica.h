@@ -20,7 +20,7 @@
 #define REPLICA_MEMBERS 1024
 #define REPLICA_SERVES 8		/* requests of others at a time */
 #define REPLICA_CREDIT (4 * 1024 * 1024)	/* bytes on their way to us, at most */
-#define REPLICA_VERIFY_EVERY 60	/* times anti_entropy_ms, between comparisons with nothing known to differ */
+#define REPLICA_VERIFY_EVERY 60
 
 typedef struct Replica Replica;
 typedef struct RowScan RowScan;	/* the host's */
@@ -162,6 +162,7 @@ typedef struct ReplicaConfig
 	uint32_t	max_row_bytes;	/* a greater one is not taken, and ends the batch */
 	int64_t		retention_ms;	/* after which an absent member holds no tombstone back */
 	int64_t		anti_entropy_ms;
+	int			verify_every;	/* times that, between comparisons with nothing known to differ; 0: REPLICA_VERIFY_EVERY */
 	void	   *scratch;		/* replica_scratch_bytes(), for all replicas of a thread; NULL: each has its own */
 	uint32_t	off;			/* tests of single rules only: see rules.h */
 } ReplicaConfig;

@@ -340,6 +340,11 @@ test_by_hand(void)
 	ok(row_frontier_claim(a, 7, UINT64_MAX, OPEN(UINT64_MAX)) && row_frontier_top(a, 7) == UINT64_MAX - 1 && a->n == 7 &&
 	   row_frontier_claim(a, 7, UINT64_MAX, NULL, 0) && row_frontier_covers(a, (RowStamp) {7, UINT64_MAX}),
 	   "the greatest ticket of all");
+	ok(row_frontier_claim(a, 1, 9, NULL, 0) && row_frontier_limit(a, 1, b) && row_frontier_top(a, 7) == UINT64_MAX &&
+	   !row_frontier_covers(a, (RowStamp) {1, 3}) && row_frontier_covers(a, (RowStamp) {1, 9}),
+	   "of one incarnation what both cover, of others what was covered");
+	ok(row_frontier_limit(a, 7, b) && a->n == 1 && row_frontier_limit(a, 9, b) && a->n == 1,
+	   "and nothing where the other covers nothing of it");
 	row_frontier_reset(b);
 	ok(row_frontier_meet(a, b) && a->n == 0, "nothing met with nothing of the other is an empty one");
 	for (int i = 0; i < FRONTIERS; i++)

@@ -526,6 +526,35 @@ test_floor_without_tombstones(void)
 	end("floor without tombstones");
 }
 
+/* Who was lied to about our tickets says what nobody can know: the rest of it is heard. */
+static void
+test_claim_of_our_tickets(void)
+{
+	static const uint64_t nothing[2];
+	static const uint64_t claim[2] = {5, 0};
+	RowFrontier lie;
+	RowWriter	w;
+
+	begin(false);
+	settled.top = 4;
+	have(&peer[0], claim, nothing);
+	row_frontier_init(&lie, &memory);
+	row_wire_begin(&w, frame, sizeof frame, ROW_WIRE_DATA, true, sent.request, &collection);
+	ok(row_frontier_claim(&lie, 1, UINT64_MAX, NULL, 0) && row_frontier_claim(&lie, 2, 5, NULL, 0) &&
+	   row_wire_put_frontier(&w, ROW_TAG_CLAIM, &lie, replica_dictionary(replica)), "a claim of all tickets that we will ever give out");
+	row_frontier_reset(&lie);
+	put_tops(&w, ROW_TAG_FLOOR, 0, 0);
+	(void) row_wire_put_uint(&w, ROW_TAG_SEQUENCE, 0);
+	end_data(&w, true);
+	ok(job.id != 0 && row_frontier_top(job.frontier, 2) == 5 && row_frontier_top(job.frontier, 1) <= 4,
+	   "is taken for others' tickets, and not for ours");
+	end_job(&(RowDone) {0});
+	ok(!row_frontier_covers(replica_frontier(replica), (RowStamp) {1, 5}) &&
+	   row_frontier_covers(replica_frontier(replica), (RowStamp) {2, 5}), "and so is what we cover then");
+	settled.top = 0;
+	end("our tickets");
+}
+
 static void
 test_no_members_no_garbage(void)
 {
@@ -686,6 +715,7 @@ main(void)
 	test_credit_of_others_is_bounded();
 	test_floor_while_tombstones_go();
 	test_floor_without_tombstones();
+	test_claim_of_our_tickets();
 	test_no_members_no_garbage();
 	test_flood_while_a_job_is_at_work();
 	test_long_job();

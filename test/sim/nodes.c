@@ -621,15 +621,12 @@ sim_add(Sim *self, const char *network)
 	return node;
 }
 
-int
-sim_add_clone(Sim *self, int node)
+void
+sim_clone(Sim *self, int clone, int node)
 {
-	int			clone = sim_add_down(self, self->node[node].network);
-
 	memcpy(self->node[clone].secret, self->node[node].secret, CORE_SECRET_BYTES);
 	memcpy(self->node[clone].curve, self->node[node].curve, CORE_KEY_BYTES);
 	sim_disk_copy(&self->node[clone].disk, &self->node[node].disk);
-	return clone;
 }
 
 void

@@ -73,12 +73,12 @@ extern CoreClock sim_clock(const Sim *self);
 extern CoreClock sim_clock_of(const Sim *self, int node);
 extern uint64_t sim_below(Sim *self, uint64_t n);
 
-/* A node that knows nobody; its index.  One that is down, with keys that are new; with those of another, and a copy of its disk. */
+/* A node that knows nobody; its index.  The second is down. */
 extern int	sim_add(Sim *self, const char *network);
 extern int	sim_add_down(Sim *self, const char *network);
-extern int	sim_add_clone(Sim *self, int node);
 
-/* A node that is down gets other keys; what else is on its disk stays. */
+/* A node that is down gets keys and disk of another; or keys of its own, what else is on its disk stays. */
+extern void sim_clone(Sim *self, int clone, int node);
 extern void sim_new_keys(Sim *self, int node);
 
 /* It is told of another one. */

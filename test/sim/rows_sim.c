@@ -4,7 +4,7 @@
  *	  a few nodes with copies of one collection, each from a seed of its own.
  *
  *	rows_sim [--seeds=N] [--from=S] [--seconds=T] [--off=RULE] [--profile=NAME]
- *			 [--seed=S [--shrink] [--trace] [--events=N]] [--nodes=N] [--crypto]
+ *			 [--seed=S [--shrink] [--trace] [--events=N]] [--nodes=N] [--crypto] [--network=real|links]
  *	rows_sim --seed=S --interrupt=KIND --at=STEP [--trace]
  *
  * Without options: the rules hold in so many seeds as fit into the time of a test, and
@@ -432,6 +432,10 @@ read_option(const char *arg, Options *options, bool *many)
 		options->shrink = true;
 	else if (strcmp(arg, "--trace") == 0)
 		options->trace = true;
+	else if (strcmp(arg, "--network=real") == 0)
+		world.wanted_network = &rows_net;
+	else if (strcmp(arg, "--network=links") == 0)
+		world.wanted_network = &rows_links;
 	else if (strcmp(arg, "--crypto") == 0)
 		world.real_crypto = true;
 	else if (strncmp(arg, "--off=", 6) == 0)

@@ -703,6 +703,17 @@ guarded(World *self, void (*what) (World *))
 	running = NULL;
 }
 
+static const RowsNetwork *
+choose_network(const World *self)
+{
+	if (self->wanted_network != NULL)
+		return self->wanted_network;
+	/* what is interrupted at each step is interrupted at these steps */
+	if (self->steps.at > 0)
+		return &rows_links;
+	return self->seed / (uint64_t) rows_n_profiles % ROWS_REAL_EACH == ROWS_REAL_EACH - 1 ? &rows_net : &rows_links;
+}
+
 bool
 rows_run(World *self, uint64_t seed, uint32_t off)
 {
@@ -715,6 +726,7 @@ rows_run(World *self, uint64_t seed, uint32_t off)
 	options.limit = self->limit;
 	options.trace = self->trace;
 	options.wanted_nodes = self->wanted_nodes;
+	options.wanted_network = self->wanted_network;
 	options.real_crypto = self->real_crypto;
 	options.steps = self->steps;
 	memcpy(options.skip, self->skip, sizeof self->skip);
@@ -726,6 +738,7 @@ rows_run(World *self, uint64_t seed, uint32_t off)
 	self->limit = options.limit;
 	self->trace = options.trace;
 	self->wanted_nodes = options.wanted_nodes;
+	self->wanted_network = options.wanted_network;
 	self->real_crypto = options.real_crypto;
 	self->steps = options.steps;
 	self->steps.n = 0;
@@ -733,7 +746,7 @@ rows_run(World *self, uint64_t seed, uint32_t off)
 	self->seed = seed;
 	self->off = off;
 	self->profile = self->steps.at > 0 ? &rows_steps : &rows_profiles[seed % (uint64_t) rows_n_profiles];
-	self->network = &rows_links;
+	self->network = choose_network(self);
 	self->crypto = self->real_crypto ? host_crypto() : rows_cheap_crypto();
 	check_reset(self);
 	guarded(self, all_of_it);

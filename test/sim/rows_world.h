@@ -225,6 +225,9 @@ typedef struct RowsNetwork
 } RowsNetwork;
 
 extern const RowsNetwork rows_links;
+extern const RowsNetwork rows_net;
+
+#define ROWS_REAL_EACH 4		/* one seed in so many, of each profile, has real nodes */
 
 typedef struct RowsFigures
 {
@@ -250,6 +253,8 @@ typedef struct World
 	uint64_t	seed;
 	const Profile *profile;
 	const RowsNetwork *network;
+	const RowsNetwork *wanted_network;	/* NULL: by the seed */
+	struct RowsReal *real;		/* of rows_net */
 	uint32_t	off;
 	bool		trace;
 	bool		real_crypto;

@@ -40,7 +40,7 @@ tell_of_namesake(Node *self, NodePeer *peer, NodeRecord *greeted)
 		m.ping.record = known;
 		to = self->via;
 	}
-	else if (peer->hello_via.link != 0 && peer->hello_via.link != self->via.link && greeted->seq > peer->hello_seq &&
+	else if (peer->hello_via.link != 0 && peer->hello_via.link != self->via.link && greeted->seq >= peer->hello_seq &&
 			 !net_address_equal(&greeted->addresses[0], &peer->hello_address))
 	{
 		m.ping.record = greeted;

@@ -99,6 +99,7 @@ static void
 rows_open(Node *self, NodePeer *peer)
 {
 	NodeRowsLink *link = rows_find(self, &peer->record->id);
+	LinkInfo info;
 
 	CORE_ASSERT(peer->greeted);
 	if (link != NULL && link->up)
@@ -115,6 +116,9 @@ rows_open(Node *self, NodePeer *peer)
 		link->in.link = 0;
 		memset(link->past, 0, sizeof link->past);
 	}
+	/* its end has been told of */
+	if (link->in.link != 0 && !self->links.find(self->links.self, link->in, &info))
+		link->in.link = 0;
 	link->out = peer->welcome_via;
 	rows_tell(self, link, true);
 }

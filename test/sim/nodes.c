@@ -714,7 +714,14 @@ sim_kill(Sim *self, int node)
 	w->node = NULL;				/* what it says in its last moment goes nowhere */
 	node_destroy(&dead);
 	for (int i = 0; i < self->n; i++)
+	{
+		SimLink    *link = &self->parts->link[i][node];
+
 		close_link(self, node, i);
+		/* those who have made one notice soon, though another process is there by then */
+		link->doomed = true;
+		link->lost_ms = -self->dead_ms;
+	}
 }
 
 void

@@ -113,13 +113,15 @@ rows_open(Node *self, NodePeer *peer)
 	if (memcmp(link->curve, peer->curve, CORE_KEY_BYTES) != 0)
 	{
 		memcpy(link->curve, peer->curve, CORE_KEY_BYTES);
-		link->in.link = 0;
+		link->in.link = link->out.link = 0;
 		memset(link->past, 0, sizeof link->past);
 	}
 	/* its end has been told of */
 	if (link->in.link != 0 && !self->links.find(self->links.self, link->in, &info))
 		link->in.link = 0;
-	link->out = peer->welcome_via;
+	/* never back to one that was left before it was gone: over that nothing more is taken */
+	if (link->out.link == 0 || !self->links.find(self->links.self, link->out, &info))
+		link->out = peer->welcome_via;
 	rows_tell(self, link, true);
 }
 
@@ -127,8 +129,12 @@ rows_open(Node *self, NodePeer *peer)
 static bool
 rows_in_order(Node *self, NodeRowsLink *link)
 {
+	LinkInfo info;
+
 	if (link->in.link == self->via.link)
 		return true;
+	if (!self->links.find(self->links.self, self->via, &info))
+		return false;
 	for (int i = 0; i < NODE_ROWS_PAST; i++)
 		if (link->past[i].link == self->via.link)
 			return false;

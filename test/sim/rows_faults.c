@@ -226,8 +226,8 @@ evict(World *self)
 	int			by = pick_node(self, true);
 	int			node = pick_node(self, false);
 
-	if (by < 0 || node < 0 || self->node[by].identity == self->node[node].identity || counting(self) < 3 ||
-		self->n_statements > 50 || world_own_role(self, by) < GRANT_WRITER)
+	if (by < 0 || node < 0 || counting(self) < 3 || self->n_statements > 50 || world_own_role(self, by) < GRANT_WRITER ||
+		(self->node[by].identity == self->node[node].identity && !self->network->leaves))
 		return;
 	world_trace(self, "node %d is shut out by node %d", node, by);
 	self->network->state(self, by, self->node[node].identity, GRANT_NOBODY);

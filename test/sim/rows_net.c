@@ -671,6 +671,7 @@ net_end(World *self)
 }
 
 const RowsNetwork rows_net = {
+	.leaves = true,
 	.add = net_add, .clone = net_clone, .form = net_form, .start = net_start, .stop = net_stop,
 	.save = net_save, .revert = net_revert, .members = net_members, .connect = net_connect,
 	.send = net_send, .mesh = net_mesh, .cut = net_cut, .state = net_state, .role = net_role,

@@ -211,7 +211,8 @@ typedef struct RowsNetwork
 	int			(*mesh) (struct World *self, int node, KadId *out, int room);
 	void		(*cut) (struct World *self, int a, int b);	/* their link breaks */
 
-	/* One admits another, or shuts it out (GRANT_NOBODY). */
+	/* One admits another, or shuts it out (GRANT_NOBODY); leaves: or itself. */
+	bool		leaves;
 	void		(*state) (struct World *self, int by, int identity, GrantRole role);
 	GrantRole	(*role) (const struct World *self, int identity);	/* by all statements */
 	GrantRole	(*own_role) (const struct World *self, int node);	/* as it knows itself */

@@ -22,7 +22,7 @@
 #include "rows_world.h"
 #include "tap.h"
 
-#define DEFAULT_SECONDS 40
+#define DEFAULT_SECONDS 120
 #define RULE_SEEDS 1000			/* within which the loss must show */
 #define LARGE 2
 #define STEP_SEEDS 2

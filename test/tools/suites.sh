@@ -341,7 +341,7 @@ sim_suite()
 	[ -n "$sims" ] || { say 'sim        no tests'; return; }
 	step 'build the simulators' in_build make -C test/sim -j"$(nproc)" WERROR=-Werror
 	# shellcheck disable=SC2086
-	tap_suite sim $sims
+	tap_suite sim --jobs="$(nproc)" $sims
 	grep -E '^# ' "$OUT" | sed 's/^# /  /'
 }
 

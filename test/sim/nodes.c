@@ -635,7 +635,7 @@ sim_start(Sim *self, int node)
 	SimNode    *w = &self->node[node];
 	NodeConfig	config = {
 		.callbacks = {w, on_log, on_lookup_done, on_join_done, on_left, on_signed_anew},
-		.memory = &self->memory,
+		.memory = w->memory != NULL ? w->memory : &self->memory,
 		.crypto = &self->crypto,
 		.random = &self->random,
 		.links = {w, links_send, links_answer, links_drop, links_pin, links_list, links_find},

@@ -35,6 +35,7 @@ typedef struct SimNode
 	NetAddress	address;
 	const int64_t *offset_ms;	/* of its clock of the day; NULL: none */
 	NodeRows	rows;			/* as its node is handed them */
+	const CoreMemory *memory;	/* NULL: the simulator's */
 	bool		joined;			/* the network */
 	int			joins;			/* of collections: under way, ... */
 	int			joins_failed;	/* ... ended otherwise than well */

@@ -30,6 +30,7 @@ typedef struct Real
 	uint64_t	version;		/* of the members, as its replica was told */
 	GrantRole	own_role;
 	GrantRole	joins_as;		/* it is to join; GRANT_NOBODY: it has, or need not */
+	CoreMemory	memory;			/* its replica's, which may run out */
 	bool		alarm;			/* it knows of another with its key, and somebody will look */
 	SimDisk		saved;
 } Real;
@@ -153,9 +154,13 @@ tell_members(World *self, int node, const NodeRowsMembers *members)
 	NodeMember	listed[ROWS_NODES];
 	ReplicaMember member[ROWS_NODES];
 	uint64_t	before = at->members;
-	int			n_listed = node_members(node_of(self, node), world_clock(self, node), TAG, listed, ROWS_NODES);
+	int			n_listed = members->version == UINT64_MAX ? 0 :
+		node_members(node_of(self, node), world_clock(self, node), TAG, listed, ROWS_NODES);
 	int			n = 0;
 
+	if (n_listed < 0)
+		return;					/* there is no memory to tell them */
+	self->real->node[node].version = members->version;
 	at->members = 0;
 	for (int i = 0; i < n_listed; i++)
 	{
@@ -298,7 +303,8 @@ net_add(World *self, int node)
 	if (self->real == NULL)
 		net_begin(self);
 	w = &self->real->sim->node[sim_add_down(self->real->sim, "rows")];
-	self->real->node[node] = (Real) {.world = self, .index = node};
+	self->real->node[node] = (Real) {.world = self, .index = node, .memory = HOST_MEMORY(&self->node[node].memory)};
+	w->memory = &self->real->node[node].memory;
 	w->offset_ms = &self->node[node].offset_ms;
 	w->rows = (NodeRows) {&self->real->node[node], on_rows, on_link};
 	take_keys(self, node);
@@ -379,12 +385,17 @@ static bool
 net_start(World *self, int node)
 {
 	struct RowsReal *real = self->real;
+	RowsNode   *at = &self->node[node];
+	int64_t		until_failure = at->memory.until_failure;
 	KadId		id;
 
 	self->real->sim->now_ms = self->now_ms;
 	if (real->sim->node[node].node == NULL)
 	{
+		/* without memory it would not start, and be started again */
+		at->memory.until_failure = -1;
 		sim_start(real->sim, node);
+		at->memory.until_failure = until_failure;
 		net_connect(self, node);
 	}
 	return !self->node[node].liar && node_collection_id(node_of(self, node), TAG, &id);
@@ -577,10 +588,7 @@ look(World *self, int node)
 	if (members.own_role != GRANT_NOBODY)
 		real->joins_as = GRANT_NOBODY;
 	if (at->replica != NULL && members.version != real->version)
-	{
-		real->version = members.version;
 		tell_members(self, node, &members);
-	}
 	if (!real->alarm && node_cloned(up, &where))
 	{
 		real->alarm = true;

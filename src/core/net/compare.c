@@ -211,17 +211,43 @@ compare_receive(Node *self, NodeGroup *g, NodePeer *from, const WireMessage *m)
 	node_answer(self, &answer);
 }
 
+/*
+ * Does an answer show that its sender knows that we have left?  It has our leave or, where
+ * we were no member any more, what made us none.
+ */
+static bool
+knows_leave(const Node *self, const NodeGroup *g, const WireMessage *m)
+{
+	const Membership *held = &g->membership;
+	bool		left = false;
+	bool		known = false;
+
+	if (memcmp(m->grants.fingerprint, held->fingerprint, GRANT_HASH_BYTES) == 0)
+		return true;
+	for (int i = 0; i < held->n; i++)
+	{
+		const Grant *grant = &held->entry[i]->grant;
+		bool		leave = memcmp(grant->issuer, self->key, CORE_KEY_BYTES) == 0;
+
+		if (grant->kind != GRANT_REVOCATION || memcmp(grant->member, self->key, CORE_KEY_BYTES) != 0 || (left && !leave))
+			continue;
+		if (leave)
+		{
+			left = true;
+			known = false;
+		}
+		for (int k = 0; k < m->grants.n; k++)
+			known |= memcmp(m->grants.grant[k], held->entry[i]->bytes, GRANT_BYTES) == 0;
+	}
+	return known;
+}
+
 void
 compare_answered(Node *self, NodeGroup *g, NodePeer *from, const WireMessage *m)
 {
 	const uint8_t *ours[WIRE_GRANTS];
 	int			n;
 
-	if (g->leaving && m->type == WIRE_GRANTS_SYNC && !g->leave_told)
-	{
-		g->leave_told = true;
-		return;
-	}
 	if (m->type != WIRE_GRANTS_SYNC)
 	{
 		if (g->leaving)
@@ -231,6 +257,11 @@ compare_answered(Node *self, NodeGroup *g, NodePeer *from, const WireMessage *m)
 		return;
 	}
 	compare_take(self, g, from, m->grants.grant, m->grants.n);
+	if (g->leaving && !g->leave_told && knows_leave(self, g, m))
+	{
+		g->leave_told = true;
+		return;
+	}
 	if (!g->compare.active || memcmp(g->compare.curve, from->curve, CORE_KEY_BYTES) != 0)
 		return;
 	/* who is no member any more hears nothing more of the others */

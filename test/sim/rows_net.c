@@ -369,14 +369,14 @@ net_form(World *self, const GrantRole *role)
 	world_after(self, MEET_MS, AFTER_CONNECT, 0, 0);
 }
 
-/* Nodes that have no link with it are met, as by a beacon. */
+/* It hears the beacons of nodes with which it has no link, and of a namesake. */
 static void
 net_connect(World *self, int node)
 {
 	Node	   *up = node_of(self, node);
 
 	for (int i = 0; i < self->n && up != NULL; i++)
-		if (i != node && node_of(self, i) != NULL && !kad_id_equal(&self->node[i].id, &self->node[node].id) &&
+		if (i != node && node_of(self, i) != NULL && reaches(self, i, node) &&
 			!node_rows_connected(up, &self->node[i].id) && world_below(&self->net, (uint64_t) self->n) < 12)
 			sim_meet(self->real->sim, node, i);
 }

@@ -37,6 +37,7 @@ typedef struct Side
 	NetAddress	address;
 	bool		cut;			/* it makes no links */
 	int			joined;
+	bool		left;			/* a collection, and others know */
 	char		heard[32];		/* of rows: + link, - gone, else the first byte behind the header */
 	uint32_t	tag;
 	KadId		from;
@@ -181,6 +182,9 @@ on_join(void *context, uint64_t tag, NodeStatus status, const char *text, const 
 static void
 on_left(void *context, const uint8_t *of)
 {
+	Side	   *self = context;
+
+	self->left = true;
 }
 
 static void
@@ -317,21 +321,28 @@ refused(int i)
 /* ---- the parts ---- */
 
 static void
-join(void)
+join_by_invitation(int who)
 {
 	char		text[INVITATION_TEXT_MAX + 1];
-	uint8_t		root_seed[CORE_SEED_BYTES];
 	DecodeStatus decoded;
+
+	ok(node_invite(side[0].node, now(), TAG, GRANT_WRITER, 3600000, text) == NODE_OK &&
+	   node_join(side[who].node, now(), text, strlen(text), 1, &decoded) == NODE_OK, "node %d is invited", who);
+	turns(20);
+	node_group_bind(side[who].node, now(), root, TAG, "c", (const uint8_t *) "c 3 l2", 6);
+	turns(60);
+	ok(side[who].joined == 1, "and joins");
+}
+
+static void
+join(void)
+{
+	uint8_t		root_seed[CORE_SEED_BYTES];
 
 	host_fill(&seed, root_seed, sizeof root_seed);
 	ok(node_share(side[0].node, now(), root_seed, TAG, "c", root) == NODE_OK, "a node shares a collection");
 	node_group_bind(side[0].node, now(), root, TAG, "c", (const uint8_t *) "c 3 l2", 6);
-	ok(node_invite(side[0].node, now(), TAG, GRANT_WRITER, 3600000, text) == NODE_OK &&
-	   node_join(side[1].node, now(), text, strlen(text), 1, &decoded) == NODE_OK, "it invites another one");
-	turns(20);
-	node_group_bind(side[1].node, now(), root, TAG, "c", (const uint8_t *) "c 3 l2", 6);
-	turns(60);
-	ok(side[1].joined == 1, "which joins");
+	join_by_invitation(1);
 }
 
 static void
@@ -446,6 +457,31 @@ evicted(void)
 	ok(node_rows_members(side[1].node, now(), TAG, &after) && after.own_role == GRANT_NOBODY, "it knows, too");
 }
 
+static void
+leave(void)
+{
+	NodeMember	member[4];
+	int			n;
+
+	join_by_invitation(2);
+	ok(node_members(side[0].node, now(), TAG, member, 4) == 2, "the first node knows of two members");
+	for (int i = 0; i < NODES; i++)
+		side[i].cut = true;
+	for (int i = 1; i <= n_links; i++)
+		link_of[i].up = false;
+	turns(30);
+	ok(node_leave(side[2].node, now(), TAG) == NODE_OK, "a member leaves while nobody is connected");
+	turns(100);
+	ok(!side[2].left, "which nobody knows yet");
+	for (int i = 0; i < NODES; i++)
+		side[i].cut = false;
+	(void) node_meet(side[2].node, now(), node_record(side[0].node)->bytes, node_record(side[0].node)->len);
+	for (n = 0; n < 4000 && !side[2].left; n++)
+		turn();
+	ok(side[2].left, "later it is told, after %d s", n / 20);
+	ok(node_members(side[0].node, now(), TAG, member, 4) == 1, "and the other knows by then");
+}
+
 int
 main(void)
 {
@@ -460,6 +496,7 @@ main(void)
 	strangers();
 	links();
 	evicted();
+	leave();
 	while (n_queued > 0)
 		free(queue[--n_queued].bytes);
 	for (int i = 0; i < NODES; i++)

@@ -538,9 +538,11 @@ operate(World *self, int node)
 		return;
 	world_trace(self, "node %d knows of another with its key%s", node, twin < 0 ? ", which is not there any more" : "");
 	world_crash(self, node);
+	self->node[node].memory.until_failure = -1;
 	if (twin >= 0)
 	{
 		world_crash(self, twin);
+		self->node[twin].memory.until_failure = -1;
 		sim_new_keys(self->real->sim, clone);
 		take_keys(self, clone);
 		self->node[clone].identity = clone;
@@ -594,7 +596,7 @@ look(World *self, int node)
 		real->alarm = true;
 		world_after(self, 500 + (int64_t) world_below(&self->net, OPERATOR_MS), AFTER_CLONES, node, 0);
 	}
-	if (world_below(&self->net, 8) == 0 && node_group_count(up) > 0)
+	if (world_below(&self->net, 2) == 0 && node_group_count(up) > 0)
 	{
 		const uint8_t *root;
 
@@ -603,10 +605,15 @@ look(World *self, int node)
 	}
 }
 
+/* Who has left, and told one that forgot it in a crash, is shut out by an admin who sees that it is not there. */
 static void
 net_heal(World *self)
 {
 	gather_anew(self);
+	for (int i = 0; i < self->n; i++)
+		if (node_of(self, i) != NULL && node_group_count(node_of(self, i)) == 0 &&
+			self->real->node[i].joins_as == GRANT_NOBODY && net_role(self, i) != GRANT_NOBODY)
+			shut_out(self, (i + 1) % self->n, i);
 }
 
 static void

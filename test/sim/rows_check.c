@@ -108,12 +108,28 @@ world_written(World *self, Store *store, const StoreWrite *write)
 
 	version = find_version(self, write->key, &write->entry.version);
 	version->written = true;
+	version->commit = store->commit;
+	version->slept = write->entry.version.clock <= store->floor_clock;
 	world_put(self, store, write->key, &row);
 	version = find_version(self, write->key, &write->entry.version);
 	version->by = store->node;
 	version->excused = !world_counts(self, store->node);
 	world_trace(self, "node %d wrote key %d %s, ticket %d, clock %llu", store->node, write->key, write->entry.live ? "live" : "dead",
 				(int) write->entry.stamp.ticket, (unsigned long long) write->entry.version.clock);
+}
+
+/* What committed since a snapshot that is open, the comparison's perhaps, may be as old as what went there. */
+void
+world_floor_raised(World *self, Store *store)
+{
+	uint64_t	oldest = store->commit;
+
+	for (int i = 0; i < store->n_scans; i++)
+		if (store->scan[i]->commit < oldest)
+			oldest = store->scan[i]->commit;
+	for (int i = 0; i < self->version_slots; i++)
+		if (self->version[i].written && self->version[i].by == store->node && self->version[i].commit > oldest)
+			self->version[i].slept = true;
 }
 
 void
@@ -156,7 +172,8 @@ world_collected(World *self, Store *store, int key, const RowEntry *entry)
 	RowsVersion *version = find_version(self, key, &entry->version);
 
 	world_trace(self, "node %d collects key %d, clock %llu", store->node, key, (unsigned long long) entry->version.clock);
-	version->collected = version->used;
+	if (version->used)
+		version->collected_at |= UINT64_C(1) << store->node;
 	if (row_version_compare(&entry->version, &self->collected[key]) > 0)
 		self->collected[key] = entry->version;
 	memmove(self->birth[key] + 1, self->birth[key], (ROWS_BIRTHS - 1) * sizeof self->birth[key][0]);
@@ -210,12 +227,14 @@ void
 check_excuse(World *self, int without)
 {
 	const RowVersion *most[STORE_KEYS] = {NULL};
+	uint64_t	left = 0;
 
 	for (int i = 0; i < self->n; i++)
 	{
 		if (!world_counts(self, i) || i == without ||
 			world_role(self, self->node[i].identity) < GRANT_WRITER)
 			continue;
+		left |= UINT64_C(1) << i;
 		for (int k = 0; k < self->n_keys; k++)
 		{
 			const StoreRow *head = store_head(self->node[i].store, k);
@@ -231,8 +250,8 @@ check_excuse(World *self, int without)
 		if (version->used && version->written && !version->excused && version->key < self->n_keys &&
 			(most[version->key] == NULL || row_version_compare(&version->version, most[version->key]) > 0))
 		{
-			/* a tombstone that was collected is nowhere */
-			if (version->live || !version->collected)
+			/* a tombstone that was collected is nowhere, and is known to have been where it went */
+			if (version->live || (version->collected_at & left) == 0)
 				version->excused = true;
 		}
 	}
@@ -277,13 +296,16 @@ check_may_be_absent(const World *self)
 }
 
 /*
- * A row that a node wrote first while it was away stays, and is older than a tombstone
- * that some have collected and others still have: they differ until they compare.
+ * Was it written in a transaction that was open when its node came back from an absence,
+ * and is it older than a tombstone that went meanwhile?  Who still has that differs until
+ * it compares.  So it is where a clock was too far ahead to be heard: what is written anew
+ * may be below that.
  */
 static bool
-ambiguous(const World *self, int key, const RowVersion *version)
+slept(const World *self, int key, const RowVersion *version)
 {
-	return check_may_be_absent(self) && row_version_compare(version, &self->collected[key]) <= 0;
+	return row_version_compare(version, &self->collected[key]) <= 0 &&
+		(self->far_clocks || slot_of(self->version, self->version_slots, key, version)->slept);
 }
 
 /* Was it dropped somewhere in a comparison, as below a floor? */
@@ -292,8 +314,9 @@ check_gone(World *self, int key, const RowVersion *version)
 {
 	const RowsVersion *found = find_version(self, key, version);
 
-	/* what was dropped and told of stood in place of all before it */
-	if (ambiguous(self, key, version) || row_version_compare(version, &self->told[key]) <= 0)
+	/* what was dropped and told of stood in place of all before it, and so did a tombstone that went while one was away */
+	if (row_version_compare(version, &self->told[key]) <= 0 ||
+		(check_may_be_absent(self) && row_version_compare(version, &self->collected[key]) <= 0))
 		return true;
 	return version->clock > 0 && (found->excused || found->dropped || found->told);
 }
@@ -396,9 +419,7 @@ check_equal(const World *self, char *why, size_t room)
 			const StoreRow *b = first < 0 ? a : live_row(self->node[first].store, k);
 			const StoreRow *head = store_head(at->store, k);
 
-			/* what was first written while away, and is older than a tombstone: see check_gone() */
-			if ((a != NULL || b != NULL) && (a == NULL || ambiguous(self, k, &a->entry.version)) &&
-				(b == NULL || ambiguous(self, k, &b->entry.version)))
+			if ((a != NULL && slept(self, k, &a->entry.version)) || (b != NULL && slept(self, k, &b->entry.version)))
 				continue;
 			if ((a == NULL) != (b == NULL) ||
 				(a != NULL && (row_version_compare(&a->entry.version, &b->entry.version) != 0 ||
@@ -467,8 +488,6 @@ came_back(const World *self, const Store *store, int key, const StoreRow *row)
 void
 check_end(World *self)
 {
-	/* a row that a node wrote first while it was away stays, whatever was collected meanwhile */
-	bool		absence = check_may_be_absent(self);
 	const Store *any = NULL;
 
 	for (int i = 0; i < self->n && any == NULL; i++)
@@ -499,7 +518,7 @@ check_end(World *self)
 		if (row == NULL && most->live && row_version_compare(&most->version, &self->collected[k]) > 0)
 			world_violation(self, "I1: the write of node %d, clock %llu, to key %d is lost: there is no row", most->by,
 							(unsigned long long) most->version.clock, k);
-		else if (row != NULL && row_version_compare(&row->entry.version, &most->version) < 0 && !(most->collected && absence))
+		else if (row != NULL && row_version_compare(&row->entry.version, &most->version) < 0 && !slept(self, k, &row->entry.version))
 			world_violation(self, "I1: the %s of node %d, clock %llu, to key %d is lost to an older write", most->live ? "write" : "delete",
 							most->by, (unsigned long long) most->version.clock, k);
 	}

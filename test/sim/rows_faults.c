@@ -4,6 +4,8 @@
  *
  * A seed has one of the profiles, by its number.
  */
+#include <stdlib.h>
+
 #include "rows_world.h"
 
 #define ROUNDS 20				/* of anti-entropy, until all are equal */
@@ -303,6 +305,7 @@ with_node(World *self, Act act, int node)
 				(int64_t) world_below(&self->chance, (uint64_t) (2 * self->profile->clock_ms + 1)) - self->profile->clock_ms;
 			if (at->offset_ms > self->most_ms)
 				self->most_ms = at->offset_ms;
+			self->far_clocks |= llabs(at->offset_ms) > self->profile->clock_ms;
 			world_trace(self, "the clock of node %d is off by %d ms", node, (int) at->offset_ms);
 			break;
 		case ACT_TRUNCATE:

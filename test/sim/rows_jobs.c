@@ -225,7 +225,7 @@ table_restamp(void *context, RowBytes bytes, const RowEntry *entry)
 	Store	   *self = context;
 	StoreRow	new = *store_head(self, key_of(self, bytes));
 
-	CORE_ASSERT(row_version_compare(&entry->version, &new.entry.version) == 0 && entry->held == new.entry.held);
+	CORE_ASSERT(row_version_compare(&entry->version, &new.entry.version) >= 0 && entry->held == new.entry.held);
 	new.entry = *entry;
 	store_put(self, key_of(self, bytes), &new);
 	return true;
@@ -293,6 +293,16 @@ table_stamp(void *context, RowStamp *out)
 }
 
 static bool
+table_version(void *context, uint64_t above, RowVersion *out)
+{
+	Store	   *self = context;
+
+	out->clock = store_clock(self, world_unix_us(self->world, self->node), above);
+	memcpy(out->tie, self->life[self->own - 1].id.bytes, ROW_HASH);
+	return out->clock != 0;
+}
+
+static bool
 table_clock_heard(void *context, uint64_t value, int64_t skew_us)
 {
 	Store	   *self = context;
@@ -312,7 +322,15 @@ table_keep_clock(void *context)
 static bool
 table_claim(void *context, const RowFrontier *frontier, const RowFrontier *floor)
 {
-	store_put_claim(context, frontier, floor);
+	Store	   *self = context;
+
+	if (self->at_work != ROW_JOB_COLLECT && floor != NULL &&
+		(self->n_claims == 0 || !row_frontier_includes(&self->claim[self->n_claims - 1].floor, floor)))
+	{
+		self->floor_clock = self->clock.last;
+		world_floor_raised(self->world, self);
+	}
+	store_put_claim(self, frontier, floor);
 	return true;
 }
 
@@ -321,7 +339,7 @@ store_begin_applying(Store *self)
 {
 	RowApplyConfig config = {
 		.table = {self, table_find, table_next, table_write, table_set_aside, table_aside, table_restamp, table_remove,
-			table_hashes, table_conflict, table_conflicts, table_forget_conflict, table_stamp, table_clock_heard,
+			table_hashes, table_conflict, table_conflicts, table_forget_conflict, table_stamp, table_version, table_clock_heard,
 		table_keep_clock, table_claim},
 		.skew_us = STORE_SKEW_US, .max_conflicts = STORE_CONFLICTS, .retry_ms = 100, .retry_most_ms = 3000, .off = self->off,
 	};

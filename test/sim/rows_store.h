@@ -142,6 +142,7 @@ typedef struct Store
 	/* shared memory */
 	RowTickets	tickets;
 	RowClock	clock;
+	uint64_t	floor_clock;	/* when the floor became another's: what was written before may be older than what it covers */
 	uint32_t	own;
 	StoreWriter writer[STORE_WRITERS];
 	int			n_jobs;

@@ -155,8 +155,10 @@ typedef struct RowsVersion
 	bool		told;			/* dropped below a floor, as a conflict that a user finds */
 	bool		dropped;		/* in a comparison with one below whose floor it was */
 	bool		conflict;		/* a user finds it in the list of conflicts */
-	bool		collected;		/* a tombstone that some node has collected */
+	bool		slept;			/* in a transaction that was open when the floor here was raised to another's */
+	uint64_t	collected_at;	/* a tombstone: nodes that have collected it, by bit */
 	int			by;
+	uint64_t	commit;			/* there */
 } RowsVersion;
 
 /* A row, from its first write to its tombstone. */
@@ -268,6 +270,7 @@ typedef struct World
 	uint64_t	net;			/* of the network */
 	int64_t		now_ms;
 	bool		healing;
+	bool		far_clocks;		/* one was so far off that others did not hear it */
 	int64_t		most_ms;		/* how far ahead a clock ever was */
 	int			n;
 	RowsNode	node[ROWS_NODES];
@@ -389,6 +392,7 @@ extern void steps_interrupt(World *self, int a, int b);
 
 extern void world_put(World *self, Store *store, int key, const StoreRow *row);
 extern void world_written(World *self, Store *store, const StoreWrite *write);
+extern void world_floor_raised(World *self, Store *store);
 extern void world_conflict(World *self, Store *store, int key, const RowEntry *loser);
 extern void world_dropped(World *self, Store *store, int key, const RowEntry *entry);
 extern void world_collected(World *self, Store *store, int key, const RowEntry *entry);

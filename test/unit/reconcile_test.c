@@ -28,7 +28,7 @@ entry(uint64_t clock, uint64_t ticket, uint64_t birth, bool live)
 static void
 test_present_at_both(void)
 {
-	RowSides	sides = {&none, &none, &high, &high};
+	RowSides	sides = {&none, &none, &high, &high, 0, 0};
 	RowEntry	old = entry(1, 1, 1, true);
 	RowEntry	new = entry(2, 2, 1, true);
 	RowEntry	dead = entry(2, 2, 1, false);
@@ -42,7 +42,7 @@ test_present_at_both(void)
 static void
 test_absent_at_one(void)
 {
-	RowSides	sides = {&low, &low, &high, &high};
+	RowSides	sides = {&low, &low, &high, &high, 0, 0};
 	RowEntry	covered = entry(1, 10, 10, true);
 	RowEntry	above = entry(1, 11, 11, true);
 
@@ -58,8 +58,8 @@ test_written_on_what_was_deleted(void)
 {
 	RowEntry	row = entry(3, 15, 5, true);
 	RowEntry	dead = entry(2, 9, 5, false);
-	RowSides	ours = {&none, &low, &none, &high};
-	RowSides	theirs = {&low, &none, &high, &none};
+	RowSides	ours = {&none, &low, &none, &high, 0, 0};
+	RowSides	theirs = {&low, &none, &high, &none, 0, 0};
 
 	ok(row_differ(&row, NULL, &ours, 0) == ROW_DELETE && row_differ(&row, &dead, &ours, 0) == ROW_DELETE,
 	   "below their floor we delete it, whether they have a tombstone or nothing");
@@ -69,10 +69,32 @@ test_written_on_what_was_deleted(void)
 	ok(row_differ(&row, NULL, &ours, 0) == ROW_EQUAL, "who is not below a floor had seen the tombstone");
 }
 
+/* One wrote a new row while the other collected tombstones, of this key perhaps. */
+static void
+test_first_written_while_away(void)
+{
+	RowEntry	row = entry(3, 15, 15, true);
+	RowEntry	dead = entry(2, 12, 12, false);
+	RowEntry	old = entry(2, 12, 12, true);
+	RowSides	ours = {&none, &low, &none, &high, 0, 3};
+	RowSides	theirs = {&low, &none, &high, &none, 3, 0};
+
+	ok(row_differ(&row, NULL, &ours, 0) == ROW_RENEW, "below their floor we write it anew");
+	ok(row_differ(NULL, &row, &theirs, 0) == ROW_FETCH_ANEW, "and so we do as we fetch it where they are below ours");
+	ok(row_differ(&row, &dead, &ours, 0) == ROW_RENEW && row_differ(&dead, &row, &theirs, 0) == ROW_FETCH_ANEW,
+	   "beside an older tombstone, too, for a newer one may have gone");
+	ok(row_differ(&row, &old, &ours, 0) == ROW_EQUAL && row_differ(&old, &row, &theirs, 0) == ROW_FETCH, "but not beside a row");
+	ours.their_clock = theirs.our_clock = 2;
+	ok(row_differ(&row, NULL, &ours, 0) == ROW_EQUAL && row_differ(NULL, &row, &theirs, 0) == ROW_FETCH,
+	   "unless it is newer than all tombstones that went");
+	ours = (RowSides) {&none, &low, &high, &high, 0, 3};
+	ok(row_differ(&row, NULL, &ours, 0) == ROW_EQUAL, "who is not below a floor had seen them");
+}
+
 static void
 test_tombstone_below_our_floor(void)
 {
-	RowSides	sides = {&low, &high, &low, &high};
+	RowSides	sides = {&low, &high, &low, &high, 0, 0};
 	RowEntry	left_out = entry(3, 10, 15, false);
 	RowEntry	told = entry(3, 15, 15, false);
 
@@ -92,6 +114,7 @@ main(void)
 	test_present_at_both();
 	test_absent_at_one();
 	test_written_on_what_was_deleted();
+	test_first_written_while_away();
 	test_tombstone_below_our_floor();
 	row_frontier_reset(&low);
 	row_frontier_reset(&high);

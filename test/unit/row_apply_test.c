@@ -205,6 +205,15 @@ t_stamp(void *context, RowStamp *out)
 }
 
 static bool
+t_version(void *context, uint64_t above, RowVersion *out)
+{
+	memset(out, 0, sizeof *out);
+	out->clock = (row_clock.last > above ? row_clock.last : above) + 1;
+	out->tie[0] = 1;
+	return true;
+}
+
+static bool
 t_clock_heard(void *context, uint64_t value, int64_t skew_us)
 {
 	return row_clock_heard(&row_clock, now.unix_ms * 1000, value, skew_us);
@@ -232,7 +241,7 @@ begin(void)
 {
 	RowApplyConfig config = {
 		.table = {NULL, t_find, t_next, t_write, t_set_aside, t_aside, t_restamp, t_remove, t_hashes, t_conflict, t_conflicts,
-		t_forget_conflict, t_stamp, t_clock_heard, t_keep_clock, t_claim},
+		t_forget_conflict, t_stamp, t_version, t_clock_heard, t_keep_clock, t_claim},
 		.skew_us = SKEW_US, .max_conflicts = CONFLICTS, .retry_ms = 100, .retry_most_ms = 1000,
 	};
 
@@ -489,6 +498,27 @@ test_drop(void)
 	   place[1].entry.stamp.ticket == 1 && conflict_clock[0] == 20, "with one it is, and the row is kept as a conflict");
 }
 
+/* What was first written while its writer was away is written anew, here or as it comes. */
+static void
+test_renewed(void)
+{
+	Row			row[3] = {new_row(0, 10, 1, 1), new_row(1, 10, 2, 2), new_row(2, 10, 3, 3)};
+	RowDone		done;
+
+	begin();
+	put(row[0]);
+	row_clock.last = 500;
+	for (int i = 0; i < 3; i++)
+		row[i].renew = true;
+	(void) run((RowJob) {.kind = ROW_JOB_DROP, .n = 1, .row = row, .floor = &all, .covered = &all}, &done);
+	ok(done.n_changed == 1 && applied(0, 1) && place[0].entry.version.clock == 501 && place[0].entry.version.tie[0] == 1 &&
+	   place[0].entry.stamp.incarnation == 1 && place[0].entry.birth.incarnation == 2, "a row that is renewed stays, as a version of ours");
+	put(new_row(2, 5, 4, 4));
+	(void) apply_rows(row + 1, 2);
+	ok(applied(1, 2) && place[1].entry.version.clock == 501 && place[1].entry.stamp.incarnation == 1, "so does one that comes");
+	ok(applied(2, 3) && place[2].entry.version.clock == 10, "but not over one that is here");
+}
+
 static void
 test_collect(void)
 {
@@ -594,6 +624,7 @@ main(void)
 	test_hashes();
 	test_conflicts();
 	test_drop();
+	test_renewed();
 	test_collect();
 	test_adopt();
 	test_retries();

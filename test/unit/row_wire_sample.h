@@ -35,7 +35,7 @@ static const struct
 	{"stop", ROW_WIRE_STOP, false, true, HAS(CODE), HAS(TEXT)},
 	{"stopped", ROW_WIRE_STOP, true, true, HAS(CODE), HAS(TEXT)},
 	{"ranges", ROW_WIRE_RANGES, false, true, HAS(RANGE), 0},
-	{"compared", ROW_WIRE_RANGES, true, true, 0, HAS(CLAIM) | HAS(FLOOR) | HAS(SUM) | HAS(ENTRY)},
+	{"compared", ROW_WIRE_RANGES, true, true, 0, HAS(CLOCK) | HAS(CLAIM) | HAS(FLOOR) | HAS(SUM) | HAS(ENTRY)},
 	{"fetch", ROW_WIRE_FETCH, false, true, HAS(KEY), 0},
 	{"introduce", ROW_WIRE_INTRODUCE, false, false, HAS(INCARNATION), 0},
 };

@@ -149,6 +149,20 @@ put(RowApply *self, Row *row, const RowFound *found, RowReason why)
 	return table->set_aside(table->context, row, why, text);
 }
 
+/* The entry of a row that is written anew as it is. */
+static bool
+renew(RowApply *self, RowEntry *entry)
+{
+	const RowTable *table = &self->config.table;
+	RowVersion	version;
+	RowStamp	stamp;
+
+	if (!table->stamp(table->context, &stamp) || !table->version(table->context, entry->version.clock, &version))
+		return false;
+	*entry = row_renewed(entry, &version, stamp);
+	return true;
+}
+
 /* ---- APPLY ---- */
 
 static void
@@ -176,6 +190,8 @@ take(RowApply *self, uint32_t index, const RowFound *found)
 	}
 	else if (!hears(self, row.entry.version.clock, self->config.skew_us))
 		why = ROW_REASON_CLOCK;
+	if (why == ROW_REASON_NONE && row.renew && !(found->present && found->entry.live) && !renew(self, &row.entry))
+		return false;
 	return put(self, &row, found, why);
 }
 
@@ -249,19 +265,29 @@ apply(RowApply *self)
 /* ---- DROP ---- */
 
 static bool
-drop_row(RowApply *self, const Row *row, const RowFound *found, RowStamp stamp)
+drop_row(RowApply *self, const Row *row, const RowFound *found)
 {
 	const RowTable *table = &self->config.table;
 	const RowEntry *here = &found->entry;
+	RowEntry	renewed = *here;
+	RowStamp	stamp;
 
+	if (row->renew)
+	{
+		self->n_changed++;
+		return renew(self, &renewed) && table->restamp(table->context, row->key, &renewed);
+	}
 	if ((row->lost || (here->live && !row_frontier_covers(self->job->covered, here->stamp))) &&
 		!conflict(self, row->key, here, NULL))
 		return false;
 	self->n_changed++;
 	if (row->lost && here->live)
 	{
-		Row			tombstone = {.key = row->key, .entry = row_lost(here, stamp)};
+		Row			tombstone = {.key = row->key};
 
+		if (!table->stamp(table->context, &stamp))
+			return false;
+		tombstone.entry = row_lost(here, stamp);
 		return put(self, &tombstone, found, ROW_REASON_NONE);
 	}
 	/* who collected what was newer had heard it: it is our clock that is behind */
@@ -269,26 +295,29 @@ drop_row(RowApply *self, const Row *row, const RowFound *found, RowStamp stamp)
 	return table->remove(table->context, row->key);
 }
 
-/* All are locked before the first goes: where a user's transaction holds one the job is tried again. */
+/*
+ * All are locked, and the ticket is there, before the first goes: where a user's
+ * transaction holds one the job is tried again.
+ */
 static bool
 drop(RowApply *self)
 {
 	const RowTable *table = &self->config.table;
 	const RowJob *job = self->job;
 	RowFound	found;
-	RowStamp	stamp = {0, 0};
+	RowStamp	stamp;
 
 	for (int i = 0; i < job->n; i++)
 	{
 		find(self, job->row[i].key, &found);
-		if (found.busy || (job->row[i].lost && stamp.ticket == 0 && !table->stamp(table->context, &stamp)))
+		if (found.busy || ((job->row[i].lost || job->row[i].renew) && !table->stamp(table->context, &stamp)))
 			return false;
 	}
 	for (int i = 0; i < job->n; i++)
 	{
 		find(self, job->row[i].key, &found);
 		if (found.present && row_version_compare(&found.entry.version, &job->row[i].entry.version) == 0 &&
-			!drop_row(self, &job->row[i], &found, stamp))
+			!drop_row(self, &job->row[i], &found))
 			return false;
 	}
 	return true;

@@ -91,7 +91,7 @@ typedef struct RowTable
 	/* Content of a live row that is held, whole; good until the next call of this function. */
 	bool		(*aside) (void *context, RowBytes key, RowBytes *content);
 
-	/* Another entry, of the same version, in place of the key's. */
+	/* Another entry, of the same content, in place of the key's. */
 	bool		(*restamp) (void *context, RowBytes key, const RowEntry *entry);
 
 	/* Entry and row go, and what was set aside. */
@@ -116,6 +116,9 @@ typedef struct RowTable
 	 * snapshots show the transaction as ended.  False: there is none now.
 	 */
 	bool		(*stamp) (void *context, RowStamp *out);
+
+	/* A version of ours above a clock that was heard: row_clock_next(), and our incarnation's id. */
+	bool		(*version) (void *context, uint64_t above, RowVersion *out);
 
 	/* row_clock_heard() of our clock, which others may use at the same time. */
 	bool		(*clock_heard) (void *context, uint64_t value, int64_t skew_us);

@@ -115,27 +115,46 @@ rewritten(const RowEntry *entry, const RowFrontier *floor_b, const RowFrontier *
 		!row_frontier_includes(frontier_a, floor_b);
 }
 
+/*
+ * Was it first written by side A, which is below B's floor, and is perhaps older than a
+ * tombstone of its key that went at B?  Others may have that still: with them it would lose.
+ */
+static bool
+newcomer(const RowEntry *entry, const RowFrontier *floor_b, uint64_t clock_b, const RowFrontier *frontier_a, uint32_t off)
+{
+	return ROW_RULE_HOLDS(off, ROW_RULE_RENEWED) && entry->live && !row_frontier_covers(floor_b, entry->birth) &&
+		entry->version.clock <= clock_b && !row_frontier_includes(frontier_a, floor_b);
+}
+
+/* What follows from an entry that wins over nothing, or a tombstone, at the other side. */
+static RowDifference
+lone(const RowEntry *entry, bool here, const RowSides *sides, uint32_t off)
+{
+	const RowFrontier *floor_b = here ? sides->their_floor : sides->our_floor;
+	const RowFrontier *frontier_a = here ? sides->ours : sides->theirs;
+
+	if (rewritten(entry, floor_b, frontier_a, off))
+		return here ? ROW_DELETE : ROW_WAIT;
+	if (newcomer(entry, floor_b, here ? sides->their_clock : sides->our_clock, frontier_a, off))
+		return here ? ROW_RENEW : ROW_FETCH_ANEW;
+	return here ? ROW_EQUAL : ROW_FETCH;
+}
+
 RowDifference
 row_differ(const RowEntry *here, const RowEntry *there, const RowSides *sides, uint32_t off)
 {
 	CORE_ASSERT(here != NULL || there != NULL);
 	if (here != NULL && there != NULL)
 	{
-		/* beside a tombstone, too, what was written below the floor may stand on a row that was deleted */
+		/* beside a tombstone, too, what was written below the floor may stand on a row that was deleted, or be older than one */
 		if (row_version_compare(&there->version, &here->version) > 0)
-			return !here->live && rewritten(there, sides->our_floor, sides->theirs, off) ? ROW_WAIT : ROW_FETCH;
-		return !there->live && rewritten(here, sides->their_floor, sides->ours, off) ? ROW_DELETE : ROW_EQUAL;
+			return here->live ? ROW_FETCH : lone(there, false, sides, off);
+		return there->live ? ROW_EQUAL : lone(here, true, sides, off);
 	}
 	if (here == NULL)
-	{
-		if (deleted(there, sides->our_floor, sides->ours, off))
-			return ROW_EQUAL;
-		return rewritten(there, sides->our_floor, sides->theirs, off) ? ROW_WAIT : ROW_FETCH;
-	}
+		return deleted(there, sides->our_floor, sides->ours, off) ? ROW_EQUAL : lone(there, false, sides, off);
 	/* the other leaves out tombstones that our floor covers, whether they have gone here or not */
 	if (!here->live && row_frontier_covers(sides->our_floor, here->stamp))
 		return ROW_EQUAL;
-	if (deleted(here, sides->their_floor, sides->theirs, off))
-		return ROW_DROP;
-	return rewritten(here, sides->their_floor, sides->ours, off) ? ROW_DELETE : ROW_EQUAL;
+	return deleted(here, sides->their_floor, sides->theirs, off) ? ROW_DROP : lone(here, true, sides, off);
 }

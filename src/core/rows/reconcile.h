@@ -48,8 +48,10 @@ typedef enum RowDifference
 {
 	ROW_EQUAL,					/* or: theirs is the older one, or was collected here */
 	ROW_FETCH,
+	ROW_FETCH_ANEW,				/* as ROW_RENEW, of what is there: it is written anew once it is here */
 	ROW_DROP,					/* deleted there, and the tombstone collected */
 	ROW_DELETE,					/* the same, but what is here was written since, on what was deleted */
+	ROW_RENEW,					/* first written here while away: it becomes a new version, above tombstones that went there */
 	ROW_WAIT					/* as ROW_DELETE with the sides changed: the other has to delete it */
 } RowDifference;
 
@@ -59,6 +61,8 @@ typedef struct RowSides
 	const RowFrontier *their_floor;
 	const RowFrontier *ours;	/* frontier */
 	const RowFrontier *theirs;
+	uint64_t	our_clock;		/* no tombstone that our floor covers is above it */
+	uint64_t	their_clock;
 } RowSides;
 
 /* here or there is NULL where that side has no entry. */

@@ -153,6 +153,7 @@ replica_begin(Replica *self, CoreClock clock, uint32_t own, bool fresh)
 	self->own = own;
 	self->copying = fresh;
 	(void) row_frontier_copy(&self->kept, &self->frontier);
+	replica_floor_raised(self);
 	self->loose_ms = clock.tick_ms > 0 ? clock.tick_ms : 1;
 	self->entropy_ms = clock.tick_ms + jittered(self, self->config.anti_entropy_ms / 2);
 	self->garbage_ms = clock.tick_ms + jittered(self, self->config.anti_entropy_ms / 2);
@@ -669,6 +670,15 @@ replica_doubt(Replica *self)
 	replica_log(self, "rows that were claimed to be here were not: comparing with other members");
 	self->doubts = 2 * (uint32_t) self->n_peers;
 	self->verify_ms = self->now.tick_ms + jittered(self, self->config.anti_entropy_ms);
+}
+
+void
+replica_floor_raised(Replica *self)
+{
+	uint64_t	clock = self->host.clock(self->host.context);
+
+	if (clock > self->floor_clock)
+		self->floor_clock = clock;
 }
 
 static void

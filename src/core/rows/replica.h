@@ -32,6 +32,7 @@ typedef struct Row
 	RowEntry	entry;
 	bool		thin;			/* content lacks its vectors */
 	bool		lost;			/* DROP: it was written on what others had deleted, see there */
+	bool		renew;			/* APPLY, DROP: it is written anew, see there */
 	RowBytes	content;
 } Row;
 
@@ -44,12 +45,17 @@ typedef enum RowRead
 
 typedef enum RowJobKind
 {
-	ROW_JOB_APPLY,				/* rows of others, by row_decide(); with the claim once the batch is whole */
+	/*
+	 * Rows of others, by row_decide(); with the claim once the batch is whole.  Where one to
+	 * `renew` comes to a key without a live row it becomes a version of ours: row_renewed().
+	 */
+	ROW_JOB_APPLY,
 	/*
 	 * Take away entries and rows, where the entry is still the same version.  Its clock
 	 * counts as heard, however far ahead: who collected what was newer had heard it.  One
 	 * that is `lost` others may have: it is kept as a conflict and deleted by a write of
-	 * ours, whose tombstone (row_lost()) they get.
+	 * ours, whose tombstone (row_lost()) they get.  One to `renew` stays, as a version of
+	 * ours.
 	 */
 	ROW_JOB_DROP,
 	/*

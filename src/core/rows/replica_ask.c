@@ -34,12 +34,13 @@ new_key(Replica *self, RowBytes key, AskKey *next)
 }
 
 bool
-ask_add_fetch(Replica *self, RowBytes key)
+ask_add_fetch(Replica *self, RowBytes key, bool renew)
 {
 	AskKey	   *new = self->ask.fetch_bytes > FETCH_BYTES ? NULL : new_key(self, key, self->ask.fetch);
 
 	if (new == NULL)
 		return false;
+	new->renew = renew;
 	self->ask.fetch = new;
 	self->ask.fetch_bytes += sizeof *new + key.len;
 	self->ask.n_fetch++;
@@ -47,7 +48,7 @@ ask_add_fetch(Replica *self, RowBytes key)
 }
 
 bool
-ask_add_drop(Replica *self, RowBytes key, const RowEntry *entry, bool lost)
+ask_add_drop(Replica *self, RowBytes key, const RowEntry *entry, bool lost, bool renew)
 {
 	AskKey	   *new = new_key(self, key, self->ask.drop);
 
@@ -55,6 +56,7 @@ ask_add_drop(Replica *self, RowBytes key, const RowEntry *entry, bool lost)
 		return false;
 	new->entry = *entry;
 	new->lost = lost;
+	new->renew = renew;
 	self->ask.drop = new;
 	self->ask.n_drop++;
 	return true;
@@ -74,10 +76,11 @@ free_keys(Replica *self, AskKey **list)
 
 /*
  * It came: it need not be asked for again.  Rows come in the order in which they were
- * asked for, so each key is looked at once.  False: this one was not asked for.
+ * asked for, so each key is looked at once.  *renew: as was noted with it.  False: this
+ * one was not asked for.
  */
 static bool
-remove_fetch(Replica *self, RowBytes key)
+remove_fetch(Replica *self, RowBytes key, bool *renew)
 {
 	for (AskKey **at = self->ask.fetch_at; *at != NULL; at = &(*at)->next)
 		if ((*at)->len == key.len && memcmp((*at)->bytes, key.at, key.len) == 0)
@@ -85,6 +88,7 @@ remove_fetch(Replica *self, RowBytes key)
 			AskKey	   *found = *at;
 
 			*at = found->next;
+			*renew = found->renew;
 			core_free(&self->memory, found);
 			self->ask.fetch_at = at;
 			self->ask.fetch_bytes -= sizeof *found + key.len;
@@ -149,6 +153,7 @@ take_row(Replica *self, const RowWireRow *wire)
 {
 	ReplicaAsk *ask = &self->ask;
 	Row		   *row;
+	bool		renew = false;
 
 	if (wire->content_len > self->config.max_row_bytes)
 	{
@@ -159,7 +164,7 @@ take_row(Replica *self, const RowWireRow *wire)
 	if (wire->version.clock == 0 && (!wire->live || memcmp(wire->version.tie, wire->hash, ROW_HASH) != 0))
 		return false;
 	/* what is fetched is whole */
-	if (ask->phase == ASK_FETCHING && (wire->thin || !remove_fetch(self, wire->key)))
+	if (ask->phase == ASK_FETCHING && (wire->thin || !remove_fetch(self, wire->key, &renew)))
 		return false;
 	row = add_row(&ask->rows);
 	if (row == NULL || !replica_read_entry(self, wire, &row->entry))
@@ -167,6 +172,7 @@ take_row(Replica *self, const RowWireRow *wire)
 	row->key = wire->key;
 	row->thin = wire->thin;
 	row->lost = false;
+	row->renew = renew;
 	row->content = wire->content;
 	if (wire->content.len < wire->content_len)
 	{
@@ -540,6 +546,7 @@ drop(Replica *self, bool with_claim)
 		memset(row, 0, sizeof *row);
 		row->entry = key->entry;
 		row->lost = key->lost;
+		row->renew = key->renew;
 		row->key.len = key->len;
 		row->key.at = pile_copy(&ask->rows.pile, key->bytes, key->len);
 		if (row->key.at == NULL)
@@ -609,6 +616,8 @@ claimed(Replica *self)
 {
 	ReplicaAsk *ask = &self->ask;
 
+	if (!row_frontier_includes(&self->floor, &self->job_floor))
+		replica_floor_raised(self);
 	/* our own tickets went on meanwhile; without the floor no claim of what it took away */
 	if (!row_frontier_join(&self->floor, &self->job_floor) || !row_frontier_join(&self->frontier, &self->job_frontier))
 	{
@@ -666,7 +675,7 @@ ask_done(Replica *self, const RowDone *done)
 	}
 	self->figures.rows_taken += ask->work.n;
 	for (uint32_t i = 0; i < done->n_missing; i++)
-		if (!ask_add_fetch(self, ask->work.row[done->missing[i]].key))
+		if (!ask_add_fetch(self, ask->work.row[done->missing[i]].key, false))
 			missing = true;
 	if (ask->mode == ROW_MODE_COPY)
 		copied_to(self);

@@ -124,6 +124,7 @@ compare_answer(Replica *self, ReplicaServe *serve, const RowMessage *message)
 		sum.count = self->scratch->parts.entries;
 		row_parts_sum(&self->scratch->parts, sum.sum);
 		fits = self->scratch->parts.status == ROW_READ_END &&
+			row_wire_put_uint(&w, ROW_TAG_CLOCK, self->floor_clock) &&
 			row_wire_put_frontier(&w, ROW_TAG_CLAIM, &serve->claim, &self->dictionary) &&
 			row_wire_put_frontier(&w, ROW_TAG_FLOOR, &serve->floor, &self->dictionary) &&
 			row_wire_put_sum(&w, &sum);
@@ -231,7 +232,7 @@ compare_go_on(Replica *self)
 static RowSides
 sides(const Replica *self)
 {
-	return (RowSides) {&self->floor, &self->ask.floor, &self->frontier, &self->ask.claim};
+	return (RowSides) {&self->floor, &self->ask.floor, &self->frontier, &self->ask.claim, self->floor_clock, self->ask.floor_clock};
 }
 
 /* What follows for one key. */
@@ -239,19 +240,23 @@ static bool
 take_difference(Replica *self, const RowEntry *here, const RowEntry *there, RowBytes key)
 {
 	RowSides	both = sides(self);
+	RowDifference difference = row_differ(here, there, &both, self->config.off);
 
-	switch (row_differ(here, there, &both, self->config.off))
+	switch (difference)
 	{
 		case ROW_EQUAL:
 			return true;
 		case ROW_FETCH:
+		case ROW_FETCH_ANEW:
 			self->ask.doubtful |= row_frontier_covers(&self->frontier, there->stamp);
-			return ask_add_fetch(self, key);
+			return ask_add_fetch(self, key, difference == ROW_FETCH_ANEW && self->own_role >= GRANT_WRITER);
 		case ROW_DROP:
-			return ask_add_drop(self, key, here, false);
+			return ask_add_drop(self, key, here, false, false);
 		case ROW_DELETE:
 			/* who may not write hears of it from those who do: here it harms nobody, as nobody asks for it */
-			return self->own_role < GRANT_WRITER || ask_add_drop(self, key, here, true);
+			return self->own_role < GRANT_WRITER || ask_add_drop(self, key, here, true, false);
+		case ROW_RENEW:
+			return self->own_role < GRANT_WRITER || ask_add_drop(self, key, here, false, true);
 		case ROW_WAIT:
 			self->ask.waits = true;
 			return true;
@@ -370,6 +375,9 @@ compare_ranges(Replica *self, const RowMessage *message)
 		RowBytes	sums = message->many[ROW_TAG_SUM];
 		RowSum		sum;
 
+		ask->floor_clock = row_message_has(message, ROW_TAG_CLOCK) ? message->clock : 0;
+		if (replica_holds(self, ROW_RULE_CLOCK_HEARD))
+			self->host.clock_heard(self->host.context, ask->floor_clock);
 		good = row_wire_next_sum(&sums, &sum) && sum.range.low.len == 0 && sum.range.high.len == 0 &&
 			compare_sum(self, &sum);
 	}

@@ -126,7 +126,10 @@ collect(Replica *self)
 	 * replica_done() tells that they are gone, and must not be served to who is below.
 	 */
 	if (row_frontier_join(&self->floor, &self->side_below) && row_frontier_copy(&self->side_floor, &self->floor) && row_frontier_copy(&self->side_frontier, &self->frontier))
+	{
+		replica_floor_raised(self);
 		submit(self, &job);
+	}
 }
 
 static void
@@ -198,6 +201,7 @@ garbage_done(Replica *self, const RowDone *done)
 		(void) row_frontier_copy(&self->kept, &self->side_frontier);
 	if (self->side_kind == ROW_JOB_COLLECT && done->n_changed > 0)
 	{
+		replica_floor_raised(self);
 		self->figures.collected += done->n_changed;
 		self->have_due = true;
 	}

@@ -101,8 +101,9 @@ typedef struct AskRange
 typedef struct AskKey
 {
 	struct AskKey *next;
-	RowEntry	entry;			/* to drop ... */
-	bool		lost;			/* ... as Row says */
+	RowEntry	entry;			/* to drop */
+	bool		lost;			/* as Row says */
+	bool		renew;			/* the same */
 	size_t		len;
 	uint8_t		bytes[];
 } AskKey;
@@ -118,6 +119,7 @@ typedef struct ReplicaAsk
 	bool		told;			/* claim and floor are known */
 	RowFrontier claim;
 	RowFrontier floor;
+	uint64_t	floor_clock;	/* the other's, of a comparison */
 	AskRows		rows;			/* come, not handed over yet */
 	AskRows		work;			/* at work */
 	uint8_t    *part;			/* content of the last row, where more of it has to come: part_len of ... */
@@ -162,6 +164,7 @@ struct Replica
 	RowDictionary dictionary;
 	RowFrontier frontier;
 	RowFrontier floor;
+	uint64_t	floor_clock;	/* no tombstone that the floor covers is above it */
 	RowFrontier kept;			/* what of the frontier is on disk, at least */
 	uint32_t	own;			/* incarnation, 0: not begun */
 	RowSettled	settled;		/* of our own tickets, as last seen */
@@ -223,6 +226,9 @@ extern bool replica_stale(const Replica *self);
 
 extern void replica_doubt(Replica *self);
 
+/* The floor was raised: what it covers had been heard of here. */
+extern void replica_floor_raised(Replica *self);
+
 /* Look at what of our own tickets has ended. */
 extern void replica_settle(Replica *self);
 
@@ -244,9 +250,9 @@ extern void ask_abandon(Replica *self, int64_t again_ms);
 extern void ask_gone(Replica *self, const KadId *id);
 extern void ask_tick(Replica *self);
 
-/* A key to fetch, or an entry to drop.  False: no memory. */
-extern bool ask_add_fetch(Replica *self, RowBytes key);
-extern bool ask_add_drop(Replica *self, RowBytes key, const RowEntry *entry, bool lost);
+/* A key to fetch, or an entry to drop, as Row says.  False: no memory. */
+extern bool ask_add_fetch(Replica *self, RowBytes key, bool renew);
+extern bool ask_add_drop(Replica *self, RowBytes key, const RowEntry *entry, bool lost, bool renew);
 
 /* Fetch what was found, and drop it where it is much; when that is done, compare_go_on(). */
 extern void ask_settle_keys(Replica *self);

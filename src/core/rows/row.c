@@ -75,6 +75,17 @@ row_lost(const RowEntry *old, RowStamp stamp)
 }
 
 RowEntry
+row_renewed(const RowEntry *old, const RowVersion *version, RowStamp stamp)
+{
+	RowEntry	entry = *old;
+
+	CORE_ASSERT(old->live && row_version_compare(version, &old->version) > 0);
+	entry.version = *version;
+	entry.stamp = stamp;
+	return entry;
+}
+
+RowEntry
 row_loaded(RowStamp stamp, const uint8_t hash[ROW_HASH], const uint8_t vector_hash[ROW_HASH])
 {
 	RowEntry	entry;

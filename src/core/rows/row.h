@@ -80,6 +80,12 @@ extern RowEntry row_written(const RowEntry *old, uint64_t clock, RowStamp stamp,
  */
 extern RowEntry row_lost(const RowEntry *old, RowStamp stamp);
 
+/*
+ * The entry of a row that is written anew as it is: a version of ours, above the old one,
+ * of the same content.
+ */
+extern RowEntry row_renewed(const RowEntry *old, const RowVersion *version, RowStamp stamp);
+
 /* The entry of a row that several nodes loaded from one dump: equal where the content is. */
 extern RowEntry row_loaded(RowStamp stamp, const uint8_t hash[ROW_HASH], const uint8_t vector_hash[ROW_HASH]);
 

@@ -36,7 +36,7 @@ static const RowShape shapes[TYPES][2] = {
 	},
 	[ROW_WIRE_RANGES - TYPE_FIRST] = {
 		{true, true, HAS(RANGE), 0},
-		{true, true, 0, HAS(CLAIM) | HAS(FLOOR) | HAS(SUM) | HAS(ENTRY)}
+		{true, true, 0, HAS(CLOCK) | HAS(CLAIM) | HAS(FLOOR) | HAS(SUM) | HAS(ENTRY)}
 	},
 	[ROW_WIRE_FETCH - TYPE_FIRST] = {
 		{true, true, HAS(KEY), 0}

@@ -22,6 +22,8 @@ typedef enum RowRule
 	ROW_RULE_ADOPT = 1 << 8,		/* rows of batches that nobody ends are stamped anew */
 	ROW_RULE_ACK_AFTER_BATCH = 1 << 9,	/* who is sending us a batch acknowledges nothing meanwhile */
 
+	ROW_RULE_RENEWED = 1 << 17,		/* what was first written while away becomes a version above what was collected */
+
 	/* of the host; VECTOR_HASH, CLOCK_HEARD and CLAIM_WITH_ROWS are also of what carries out jobs (apply.h) */
 	ROW_RULE_INCARNATION = 1 << 10, /* a new one at every start */
 	ROW_RULE_OPEN_TICKETS = 1 << 11,	/* open transactions are not claimed */
@@ -30,7 +32,7 @@ typedef enum RowRule
 	ROW_RULE_CLOCK_BOUND = 1 << 14, /* the clock goes on above what was given out before a crash */
 	ROW_RULE_CLOCK_HEARD = 1 << 15, /* and above what others tell of */
 	ROW_RULE_CLAIM_WITH_ROWS = 1 << 16, /* in one transaction with the last of them */
-	ROW_RULES = 17
+	ROW_RULES = 18
 } RowRule;
 
 #ifdef CORE_ASSERTIONS

@@ -8,7 +8,7 @@
 #include "host_fixture.h"
 #include "tap.h"
 
-#define NODES 3
+#define NODES 4					/* the last one only where it is started */
 #define QUEUE 256
 #define TAG 7
 #define MANY (WIRE_ROWS_FRAME_MAX + 1)
@@ -55,13 +55,14 @@ static CoreMemory memory;
 static CoreCrypto crypto;
 static CoreRandom rnd;
 static int64_t now_ms = 1000000;
+static int64_t back_ms;			/* that the clock of the day is behind */
 static uint8_t root[CORE_KEY_BYTES];
 static uint8_t big[MANY];
 
 static CoreClock
 now(void)
 {
-	return (CoreClock) {now_ms, INT64_C(1900000000000) + now_ms};
+	return (CoreClock) {now_ms, INT64_C(1900000000000) + now_ms - back_ms};
 }
 
 static int
@@ -221,8 +222,9 @@ on_link(void *context, const KadId *id, bool up)
 	note(context, up ? '+' : '-');
 }
 
+/* A node with keys of its own; or, of another, with the keys and the last number of a record of that. */
 static void
-start(int i, bool rows)
+start(int i, bool rows, const Side *of)
 {
 	Side	   *self = &side[i];
 	uint8_t		key[CORE_KEY_BYTES];
@@ -241,6 +243,12 @@ start(int i, bool rows)
 	host_fill(&seed, key_seed, sizeof key_seed);
 	host_key_pair(NULL, key_seed, key, config.secret);
 	host_fill(&seed, self->curve, sizeof self->curve);
+	if (of != NULL)
+	{
+		memcpy(config.secret, of->node->config.secret, sizeof config.secret);
+		memcpy(self->curve, of->curve, sizeof self->curve);
+		config.seq = of->node->seq - 1;
+	}
 	memcpy(config.curve_public, self->curve, sizeof self->curve);
 	self->address = config.addresses[0] = net_address_v4(127, 0, 0, 1, (uint16_t) (4000 + i));
 	self->node = node_new(&config, now(), error, sizeof error);
@@ -269,7 +277,8 @@ turn(void)
 	}
 	now_ms += 50;
 	for (int i = 0; i < NODES; i++)
-		node_tick(side[i].node, now());
+		if (side[i].node != NULL)
+			node_tick(side[i].node, now());
 }
 
 static void
@@ -482,21 +491,42 @@ leave(void)
 	ok(node_members(side[0].node, now(), TAG, member, 4) == 1, "and the other knows by then");
 }
 
+/* Two processes whose records have one number, as their clocks are behind those from before. */
+static void
+namesake(void)
+{
+	NetAddress	where;
+	bool		known[2] = {false, false};
+
+	back_ms = 3600000;
+	start(3, false, &side[2]);
+	ok(node_record(side[3].node)->seq == node_record(side[2].node)->seq && !node_cloned(side[2].node, &where),
+	   "another process has a node's key, and a record of the same number");
+	node_greet(side[3].node, node_peer(side[3].node, side[0].curve, true), &side[0].address, 1);
+	for (int i = 0; i < 2000 && !(known[0] && known[1]); i++)
+	{
+		turn();
+		known[0] = node_cloned(side[2].node, &where);
+		known[1] = node_cloned(side[3].node, &where);
+	}
+	ok(known[0] && known[1], "whoever greets a node that the other has greeted, both come to know");
+}
+
 int
 main(void)
 {
 	memory = HOST_MEMORY(&state);
 	rnd = HOST_RANDOM(&seed);
 	crypto = host_crypto();
-	start(0, true);
-	start(1, true);
-	start(2, false);
+	for (int i = 0; i < NODES - 1; i++)
+		start(i, i < 2, NULL);
 	join();
 	pass();
 	strangers();
 	links();
 	evicted();
 	leave();
+	namesake();
 	while (n_queued > 0)
 		free(queue[--n_queued].bytes);
 	for (int i = 0; i < NODES; i++)

@@ -481,7 +481,7 @@ set_members(unsigned n)
 	ReplicaMember list[MEMBERS];
 
 	for (unsigned i = 0; i < n; i++)
-		list[i] = (ReplicaMember) {member[i], i == 2 ? GRANT_READER : GRANT_WRITER};
+		list[i] = (ReplicaMember) {member[i], i == 2 ? GRANT_READER : GRANT_WRITER, 0};
 	replica_members(replica, now, list, (int) n, GRANT_WRITER, fingerprint);
 }
 

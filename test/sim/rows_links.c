@@ -72,7 +72,7 @@ links_members(World *self, int node)
 
 		if (role == GRANT_NOBODY)
 			continue;
-		member[n++] = (ReplicaMember) {self->node[i].id, role};
+		member[n++] = (ReplicaMember) {self->node[i].id, role, 0};
 		now |= UINT64_C(1) << i;
 	}
 	at->members = now;

@@ -168,7 +168,7 @@ tell_members(World *self, int node, const NodeRowsMembers *members)
 
 		if (kad_id_equal(&listed[i].id, &at->id))
 			continue;
-		member[n++] = (ReplicaMember) {listed[i].id, listed[i].role};
+		member[n++] = (ReplicaMember) {listed[i].id, listed[i].role, 0};
 		if (index >= 0)
 			at->members |= UINT64_C(1) << index;
 	}

@@ -188,7 +188,7 @@ tell_members(void)
 	ReplicaMember member[PEERS];
 
 	for (int i = 0; i < PEERS; i++)
-		member[i] = (ReplicaMember) {peer[i], GRANT_WRITER};
+		member[i] = (ReplicaMember) {peer[i], GRANT_WRITER, 0};
 	replica_members(replica, now, member, PEERS, GRANT_WRITER, fingerprint);
 }
 
@@ -491,6 +491,46 @@ test_floor_while_tombstones_go(void)
 	end("floor");
 }
 
+/* After a restart: one member is up and acknowledges, the other was heard of long ago. */
+static void
+test_member_who_was_away_before_a_restart(void)
+{
+	static const uint64_t nothing[2];
+	static const uint64_t claim[2] = {5, 0};
+	ReplicaMember member[PEERS] = {{peer[0], GRANT_WRITER, 0}, {peer[1], GRANT_WRITER, 0}};
+	RowWriter	w;
+
+	for (int gone = 0; gone < 2; gone++)
+	{
+		begin(false);
+		replica_members(replica, now, NULL, 0, GRANT_WRITER, fingerprint);
+		now.unix_ms += 10 * 3600000;
+		member[1].heard_unix_ms = now.unix_ms - (gone ? 3600001 : 3000000);
+		replica_members(replica, now, member, PEERS, GRANT_WRITER, fingerprint);
+		ok(replica_heard(replica, &peer[1]) == member[1].heard_unix_ms && replica_heard(replica, &peer[0]) == now.unix_ms,
+		   "when a member was heard goes in and comes out");
+		replica_connected(replica, now, &peer[0]);
+		have(&peer[0], claim, nothing);
+		begin_data(&w, 0, claim, nothing);
+		end_data(&w, true);
+		end_job(&(RowDone) {0});
+		have(&peer[0], claim, nothing);
+		has_tombstones = true;
+		pass(30000);
+		while (job.id != 0 && job.kind != ROW_JOB_COLLECT)
+		{
+			end_job(&(RowDone) {0});
+			pass(30000);
+		}
+		has_tombstones = false;
+		ok((job.id != 0) == (gone == 1), gone ? "who was away for longer than retention, restarts and all, holds no tombstone back" :
+		   "who was not, does");
+		if (job.id != 0)
+			end_job(&(RowDone) {0});
+		end("heard");
+	}
+}
+
 /* Without a tombstone the floor stays, and of the frontier what is not on disk is kept there, once. */
 static void
 test_floor_without_tombstones(void)
@@ -715,6 +755,7 @@ main(void)
 	test_credit_of_others_is_bounded();
 	test_floor_while_tombstones_go();
 	test_floor_without_tombstones();
+	test_member_who_was_away_before_a_restart();
 	test_claim_of_our_tickets();
 	test_no_members_no_garbage();
 	test_flood_while_a_job_is_at_work();

@@ -252,6 +252,8 @@ add_peer(Replica *self, const ReplicaMember *member)
 	memset(peer, 0, sizeof *peer);
 	peer->member = *member;
 	peer->heard_ms = self->now.tick_ms;
+	if (member->heard_unix_ms > 0 && member->heard_unix_ms < self->now.unix_ms)
+		peer->heard_ms -= self->now.unix_ms - member->heard_unix_ms;
 	row_frontier_init(&peer->have, &self->memory);
 	row_frontier_init(&peer->floor, &self->memory);
 	row_frontier_init(&peer->acked, &self->memory);
@@ -308,6 +310,14 @@ replica_members(Replica *self, CoreClock clock, const ReplicaMember *member, int
 		if (peer != NULL && peer->member.role < GRANT_WRITER)
 			ask_abandon(self, 0);
 	}
+}
+
+int64_t
+replica_heard(const Replica *self, const KadId *id)
+{
+	const ReplicaPeer *peer = replica_peer(self, id);
+
+	return peer == NULL ? 0 : self->now.unix_ms - (self->now.tick_ms - peer->heard_ms);
 }
 
 void

@@ -196,11 +196,19 @@ typedef struct ReplicaMember
 {
 	KadId		id;
 	GrantRole	role;
+	int64_t		heard_unix_ms;	/* what replica_heard() said before a restart; 0: it is new */
 } ReplicaMember;
 
 /* The members now, without this node, and the fingerprint of the statements that say so. */
 extern void replica_members(Replica *self, CoreClock clock, const ReplicaMember *member, int n,
 							GrantRole own_role, const uint8_t fingerprint[16]);
+
+/*
+ * When a member was last heard, or first named, in milliseconds since 1970; 0: it is none.
+ * To be kept on disk now and then: who was away for retention_ms holds no tombstone back,
+ * however often this node has started meanwhile.
+ */
+extern int64_t replica_heard(const Replica *self, const KadId *id);
 
 /*
  * A link to a member is there; it is gone.  Frames of a link that is gone are not handed

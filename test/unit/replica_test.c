@@ -632,6 +632,40 @@ test_flood_while_a_job_is_at_work(void)
 	end("flood");
 }
 
+/* A frame of so many bytes every nine seconds: is the request still under way after a minute? */
+static bool
+goes_on_with(size_t bytes)
+{
+	static const uint64_t nothing[2];
+	static const uint64_t claim[2] = {5, 0};
+	bool		result;
+	RowWriter	w;
+
+	begin(false);
+	have(&peer[0], claim, nothing);
+	for (uint32_t sequence = 0; sequence < 7; sequence++)
+	{
+		begin_data(&w, sequence, claim, nothing);
+		put_row(&w, "k", false, bytes);
+		end_data(&w, false);
+		if (job.id != 0)
+			end_job(&(RowDone) {0});
+		pass(9000);
+		if (job.id != 0)
+			end_job(&(RowDone) {0});
+	}
+	result = replica_figures(replica).interrupted == 0;
+	end("rate");
+	return result;
+}
+
+static void
+test_least_rate(void)
+{
+	ok(!goes_on_with(100), "who sends a little every nine seconds is asked no longer");
+	ok(goes_on_with(20000), "who sends enough in that time is");
+}
+
 static void
 test_long_job(void)
 {
@@ -759,6 +793,7 @@ main(void)
 	test_claim_of_our_tickets();
 	test_no_members_no_garbage();
 	test_flood_while_a_job_is_at_work();
+	test_least_rate();
 	test_long_job();
 	test_rows_that_were_not_fetched();
 	test_floor_of_who_is_gone();

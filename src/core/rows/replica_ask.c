@@ -240,6 +240,8 @@ ask_begin(Replica *self, ReplicaPeer *peer, RowWireMode mode)
 	ask->to = peer->member.id;
 	ask->request = self->next_request++;
 	ask->deadline_ms = self->now.tick_ms + ASK_TIMEOUT_MS;
+	ask->seen_ms = self->now.tick_ms;
+	ask->waited_ms = ask->came = 0;
 	ask->sequence = 0;
 	ask->told = ask->all_here = ask->written = ask->fetched = ask->waits = ask->doubtful = false;
 	ask->part_whole = ask->part_len = 0;
@@ -315,12 +317,38 @@ ask_stopped(Replica *self, ReplicaPeer *from, const RowMessage *message)
 	ask_abandon(self, message->code == ROW_CODE_ANEW ? 0 : ASK_AGAIN_MS);
 }
 
+/*
+ * Does the other send less than it has to, for as long as we have waited for it?  What
+ * our own disk takes does not count.
+ */
+static bool
+trickles(Replica *self)
+{
+	ReplicaAsk *ask = &self->ask;
+	int64_t		least = self->config.credit < ASK_RATE_BYTES ? self->config.credit : ASK_RATE_BYTES;
+	bool		slow;
+
+	if (self->ask_job == 0)
+		ask->waited_ms += self->now.tick_ms - ask->seen_ms;
+	ask->seen_ms = self->now.tick_ms;
+	if (ask->waited_ms < ASK_RATE_MS)
+		return false;
+	slow = ask->came < least;
+	ask->waited_ms = ask->came = 0;
+	return slow;
+}
+
 void
 ask_tick(Replica *self)
 {
 	/* who serves us waits for a frame of ours, however long a job takes */
 	if (self->ask.phase != ASK_NOTHING && self->ask_job != 0 && self->now.tick_ms >= self->ask.alive_ms)
 		ask_acknowledge(self, 0);
+	if (self->ask.phase != ASK_NOTHING && trickles(self) && self->ask_job == 0)
+	{
+		replica_stop(self, &self->ask.to, self->ask.request, false, ROW_CODE_DONE);
+		ask_abandon(self, ASK_RATE_MS);
+	}
 	/* our own disk may take its time */
 	if (self->ask.phase != ASK_NOTHING && self->ask_job == 0 && self->now.tick_ms >= self->ask.deadline_ms)
 	{
@@ -386,11 +414,14 @@ ask_data(Replica *self, ReplicaPeer *from, const RowMessage *message, const uint
 	}
 	if (message->type == ROW_WIRE_RANGES)
 	{
+		/* as much as it takes: the other may have read many entries for it */
+		ask->came += ASK_RATE_BYTES;
 		if (ask->mode == ROW_MODE_COMPARE && ask->phase == ASK_RECEIVING)
 			compare_ranges(self, message);
 		return;
 	}
 	ask->credit -= (int64_t) len;
+	ask->came += (int64_t) len;
 	/* of a comparison rows come when they are asked for; credit may be passed by a frame, or the rest of a row */
 	if (ask->credit < -(int64_t) (2 * ROW_FRAME_MAX + self->config.max_row_bytes) ||
 		(ask->mode == ROW_MODE_COMPARE && ask->phase != ASK_FETCHING) || message->sequence != ask->sequence ||

@@ -22,6 +22,8 @@
 
 #define HAVE_SOON_MS 50			/* between two HAVEs to the mesh */
 #define ASK_TIMEOUT_MS 10000	/* without a frame of who was asked */
+#define ASK_RATE_MS 30000		/* of waiting for rows, in which so many bytes have to come ... */
+#define ASK_RATE_BYTES 32768	/* ... or the credit that we grant, where that is less */
 #define ASK_AGAIN_MS 1000		/* after a request that ended otherwise than well */
 #define SERVE_TIMEOUT_MS 60000	/* without a frame of who asked */
 #define COMPARE_ASKED 16		/* ranges in one RANGES */
@@ -115,6 +117,9 @@ typedef struct ReplicaAsk
 	KadId		to;
 	uint64_t	request;
 	int64_t		deadline_ms;
+	int64_t		seen_ms;		/* tick of the last look at how long we wait */
+	int64_t		waited_ms;		/* in all, since the rate was looked at ... */
+	int64_t		came;			/* ... and bytes of rows since then */
 	uint32_t	sequence;		/* of the DATA expected next */
 	bool		told;			/* claim and floor are known */
 	RowFrontier claim;

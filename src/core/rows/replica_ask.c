@@ -273,7 +273,7 @@ reset(Replica *self)
 
 	if (ask->written || self->ask_job != 0)
 		self->loose_ms = self->now.tick_ms > 0 ? self->now.tick_ms : 1;
-	self->torn = ask->mode == ROW_MODE_CHANGES && ask->written;
+	self->torn |= ask->mode == ROW_MODE_CHANGES && ask->written;
 	ask->phase = ASK_NOTHING;
 	ask->part_whole = 0;
 	reset_rows(&ask->rows);
@@ -314,7 +314,8 @@ ask_stopped(Replica *self, ReplicaPeer *from, const RowMessage *message)
 		return;
 	if (message->code == ROW_CODE_SCHEMA)
 		from->same_schema = false;
-	ask_abandon(self, message->code == ROW_CODE_ANEW ? 0 : ASK_AGAIN_MS);
+	/* a snapshot that lost the table is followed by another at once, and by more of them as anything that failed */
+	ask_abandon(self, message->code == ROW_CODE_ANEW && self->anew++ == 0 ? 0 : ASK_AGAIN_MS);
 }
 
 /*
@@ -667,6 +668,8 @@ claimed(Replica *self)
 	ask->written = false;
 	self->have_due = true;
 	reset(self);
+	self->torn = false;
+	self->anew = 0;
 }
 
 static void

@@ -248,7 +248,8 @@ take_difference(Replica *self, const RowEntry *here, const RowEntry *there, RowB
 			return true;
 		case ROW_FETCH:
 		case ROW_FETCH_ANEW:
-			self->ask.doubtful |= row_frontier_covers(&self->frontier, there->stamp);
+			/* of our own tickets those since our snapshot are covered, too */
+			self->ask.doubtful |= there->stamp.incarnation != self->own && row_frontier_covers(&self->frontier, there->stamp);
 			return ask_add_fetch(self, key, difference == ROW_FETCH_ANEW && self->own_role >= GRANT_WRITER);
 		case ROW_DROP:
 			return ask_add_drop(self, key, here, false, false);

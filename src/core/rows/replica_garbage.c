@@ -36,7 +36,7 @@ counts(const Replica *self, const ReplicaPeer *peer)
 
 /*
  * Of who may not write nobody hears what it has forgotten: it forgets what one of those
- * who may has, as far as it is covered here.  False: there is no memory.
+ * who may has, as far as that one covers it, and we.  False: there is no memory.
  */
 static bool
 forgotten(Replica *self, RowFrontier *out, RowFrontier *spare)
@@ -46,9 +46,9 @@ forgotten(Replica *self, RowFrontier *out, RowFrontier *spare)
 	{
 		const ReplicaPeer *peer = self->peer[i];
 
-		if (peer->up && peer->heard &&
-			(!row_frontier_copy(spare, &peer->floor) || !row_frontier_meet(spare, &self->frontier) ||
-			 !row_frontier_join(out, spare)))
+		if (peer->up && peer->heard && peer->member.role >= GRANT_WRITER &&
+			(!row_frontier_copy(spare, &peer->floor) || !row_frontier_meet(spare, &peer->have) ||
+			 !row_frontier_meet(spare, &self->frontier) || !row_frontier_join(out, spare)))
 			return false;
 	}
 	return true;

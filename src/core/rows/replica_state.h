@@ -185,6 +185,7 @@ struct Replica
 	int64_t		verify_ms;		/* tick of the next comparison with a member at random */
 	uint32_t	doubts;			/* so many of them come soon: what was claimed to us was not true */
 	int64_t		loose_ms;		/* tick since which there may be rows that nobody claims; 0: none */
+	uint32_t	anew;			/* requests in a row that ended since their snapshot lost the table */
 	bool		torn;			/* a batch ended with a part of it written: a comparison goes on from there */
 	bool		copying;
 	bool		copy_begun;		/* copy_claim is that of its sources so far */

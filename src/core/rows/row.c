@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "core/assert.h"
+#include "core/bytes.h"
 #include "core/rows/clock.h"
 
 int
@@ -60,14 +61,17 @@ row_lost(const RowEntry *old, RowStamp stamp)
 	RowEntry	entry;
 	int			i = ROW_HASH;
 
-	CORE_ASSERT(old->live);
+	CORE_ASSERT(old->live && old->version.clock < ROW_CLOCK_MAX);
 	memset(&entry, 0, sizeof entry);
 	entry.version = old->version;
 	if (entry.version.clock == 0)
 		entry.version.clock = 1;	/* of tombstones it is never 0 */
 	else
+	{
 		while (i > 0 && ++entry.version.tie[--i] == 0)
 			;
+		entry.version.clock += bytes_all_zero(entry.version.tie, ROW_HASH);
+	}
 	entry.stamp = entry.vector_stamp = stamp;
 	entry.birth = old->birth;
 	CORE_ASSERT(row_version_compare(&entry.version, &old->version) > 0);
@@ -99,11 +103,28 @@ row_loaded(RowStamp stamp, const uint8_t hash[ROW_HASH], const uint8_t vector_ha
 	return entry;
 }
 
+static bool
+same_stamp(RowStamp a, RowStamp b)
+{
+	return a.incarnation == b.incarnation && a.ticket == b.ticket;
+}
+
 /* Is its stamp, or that of the write that made the row, not covered? */
 static bool
 is_loose(const RowEntry *entry, const RowFrontier *frontier)
 {
 	return !row_frontier_covers(frontier, entry->stamp) || !row_frontier_covers(frontier, entry->birth);
+}
+
+/* Of the same version: ours are covered by nobody, or perhaps by nobody but us, and those that came are covered. */
+static bool
+takes_stamps(const RowEntry *here, const RowEntry *row, const RowFrontier *frontier, const RowFrontier *claim)
+{
+	if (same_stamp(here->stamp, row->stamp) && same_stamp(here->birth, row->birth))
+		return false;
+	if (claim == NULL)
+		return is_loose(here, frontier);
+	return (is_loose(here, frontier) || is_loose(here, claim)) && (!is_loose(row, claim) || !is_loose(row, frontier));
 }
 
 RowDecision
@@ -121,7 +142,7 @@ row_decide(const RowEntry *here, const RowEntry *row, bool thin, const RowFronti
 	}
 	order = row_version_compare(&row->version, &here->version);
 	if (order == 0)
-		return is_loose(here, frontier) || (claim != NULL && is_loose(here, claim)) ? ROW_SAME : ROW_KEEP;
+		return takes_stamps(here, row, frontier, claim) ? ROW_SAME : ROW_KEEP;
 	if (order < 0)
 		/* who wrote what is here had seen the row if the row is older news to us */
 		return row_frontier_covers(frontier, row->stamp) ? ROW_KEEP : ROW_KEEP_OVER;

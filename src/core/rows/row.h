@@ -97,7 +97,7 @@ typedef enum RowDecision
 	ROW_KEEP_OVER,				/* what is here wins, and whoever wrote it had not seen this: a conflict */
 	/*
 	 * The same version, of which our stamp or birth is covered by nothing here, or not by
-	 * the sender: perhaps by nobody but us any more.  The stamps that came are taken.
+	 * the sender: perhaps by nobody but us any more.  The stamps that came are covered, and taken.
 	 */
 	ROW_SAME,
 	ROW_LATE,					/* deleted here and the tombstone collected: discard */

@@ -397,7 +397,7 @@ take_row(ByteReader *r, bool entry, RowWireRow *out)
 	if (flags & ~(entry ? ENTRY_FLAGS : ROW_FLAGS))
 		return DECODE_FLAGS;
 	/* one form: what stands there is not what it would be by default */
-	if (flags != row_flags(out) || (out->thin && !out->live) || out->version.clock > ROW_CLOCK_MAX ||
+	if (flags != row_flags(out) || (out->thin && !out->live) || out->version.clock > ROW_CLOCK_MAX - out->live ||
 		out->key.len == 0 || out->key.len > ROW_KEY_MAX ||
 		!stamp_good(&out->stamp, false) || !stamp_good(&out->birth, true) || !stamp_good(&out->vector_stamp, true))
 		return DECODE_VALUE;

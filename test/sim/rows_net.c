@@ -20,6 +20,7 @@
 #define AGAIN_MS 3000			/* until a user tries again: to join, to shut out */
 #define MEET_MS 5000			/* between looks for nodes that are there, as by beacons */
 #define OPERATOR_MS 4000		/* until somebody reads the log, at most */
+#define INVITED_MS (INT64_C(24) * 3600 * 1000)
 #define ANY_SKEW_MS (INT64_C(1) << 50)
 
 typedef struct Real
@@ -73,6 +74,25 @@ latest_ms(const World *self)
 	return ROWS_EPOCH_MS + self->now_ms + self->most_ms;
 }
 
+static uint64_t
+writers(const World *self)
+{
+	uint64_t	all = 0;
+
+	for (int i = 0; i < self->n; i++)
+		if (world_role(self, self->node[i].identity) >= GRANT_WRITER)
+			all |= UINT64_C(1) << i;
+	return all;
+}
+
+/* With an admin goes who is in by its grants alone, and with a statement that is lost who is in by that. */
+static void
+excuse_lost(World *self, uint64_t before)
+{
+	if ((before & ~writers(self)) != 0)
+		check_excuse(self, -1);
+}
+
 /* Gather statements, in whatever order they are. */
 static void
 gather(World *self, const uint8_t *const *statement, int n)
@@ -106,6 +126,7 @@ static void
 gather_anew(World *self)
 {
 	struct RowsReal *real = self->real;
+	uint64_t	before = writers(self);
 
 	membership_reset(&real->all);
 	membership_init(&real->all, &real->memory, &self->crypto, real->root);
@@ -124,6 +145,7 @@ gather_anew(World *self)
 				statement[k] = kept[k];
 			gather(self, statement, n);
 		}
+	excuse_lost(self, before);
 }
 
 static GrantRole
@@ -457,7 +479,7 @@ try_join(World *self, int by, int node)
 			DecodeStatus decode;
 
 			if (self->node[inviting].replica == NULL || self->node[inviting].identity == self->node[node].identity ||
-				node_invite(node_of(self, inviting), world_clock(self, inviting), TAG, real->joins_as, 0, text) != NODE_OK)
+				node_invite(node_of(self, inviting), world_clock(self, inviting), TAG, real->joins_as, INVITED_MS, text) != NODE_OK)
 				continue;
 			look(self, inviting);
 			if (node_join(w->node, world_clock(self, node), text, strlen(text), 1, &decode) == NODE_OK)
@@ -581,8 +603,11 @@ look(World *self, int node)
 	}
 	if (g != NULL && g->membership.changes != real->changes)
 	{
+		uint64_t	before = writers(self);
+
 		real->changes = g->membership.changes;
 		gather_node(self, node);
+		excuse_lost(self, before);
 	}
 	if (!node_rows_members(up, world_clock(self, node), TAG, &members))
 		members.version = UINT64_MAX;
@@ -605,15 +630,21 @@ look(World *self, int node)
 	}
 }
 
-/* Who has left, and told one that forgot it in a crash, is shut out by an admin who sees that it is not there. */
+/* Who has left, and told one that forgot it in a crash or had left as well, is shut out by an admin who sees that it is not there. */
 static void
-net_heal(World *self)
+shut_out_absent(World *self)
 {
-	gather_anew(self);
 	for (int i = 0; i < self->n; i++)
 		if (node_of(self, i) != NULL && node_group_count(node_of(self, i)) == 0 &&
 			self->real->node[i].joins_as == GRANT_NOBODY && net_role(self, i) != GRANT_NOBODY)
 			shut_out(self, (i + 1) % self->n, i);
+}
+
+static void
+net_heal(World *self)
+{
+	gather_anew(self);
+	shut_out_absent(self);
 }
 
 static void
@@ -635,6 +666,8 @@ net_happen(World *self, const RowsEvent *event)
 		case AFTER_CONNECT:
 			for (int i = 0; i < self->n; i++)
 				net_connect(self, i);
+			if (self->healing)
+				shut_out_absent(self);
 			world_after(self, MEET_MS, AFTER_CONNECT, 0, 0);
 			break;
 		case AFTER_LEARN:

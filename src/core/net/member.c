@@ -61,7 +61,7 @@ node_invite(Node *self, CoreClock clock, uint32_t tag, GrantRole role, int64_t l
 		return NODE_NO_MEMORY;
 	bytes_wipe(secret, sizeof secret);
 	if (!membership_prepare(&g->membership, GRANT_INVITATION, role, self->key, key, clock.unix_ms,
-							life_ms == 0 ? 0 : clock.unix_ms + life_ms, &grant))
+							clock.unix_ms + life_ms, &grant))
 		return NODE_FORBIDDEN;
 	status = compare_sign(self, g, self->config.secret, &grant, invitation.statement);
 	if (status != NODE_OK)

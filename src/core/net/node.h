@@ -234,7 +234,7 @@ extern void node_group_forget(Node *self, CoreClock clock, const uint8_t root[CO
 extern NodeStatus node_share(Node *self, CoreClock clock, const uint8_t seed[CORE_SEED_BYTES], uint32_t tag,
 							 const char *name, uint8_t root[CORE_KEY_BYTES]);
 
-/* A single-use text into text[INVITATION_TEXT_MAX + 1]; life_ms 0: for ever. */
+/* A single-use text into text[INVITATION_TEXT_MAX + 1], good for life_ms from now on, more than 0. */
 extern NodeStatus node_invite(Node *self, CoreClock clock, uint32_t tag, GrantRole role, int64_t life_ms, char *text);
 
 /* Ends in join_done(); decode tells what is wrong with the text when NODE_INVALID comes at once. */

@@ -180,6 +180,34 @@ world_collected(World *self, Store *store, int key, const RowEntry *entry)
 	self->birth[key][0] = (RowsBirth) {store->global_of[entry->birth.incarnation], entry->birth.ticket, entry->version};
 }
 
+static void
+copy_bit(uint64_t *to, int at, uint64_t from, int of)
+{
+	*to = (*to & ~(UINT64_C(1) << at)) | (from >> of & 1) << at;
+}
+
+void
+check_saved(World *self, int node)
+{
+	for (int i = 0; i < self->version_slots; i++)
+		copy_bit(&self->version[i].saved_at, node, self->version[i].collected_at, node);
+}
+
+void
+check_reverted(World *self, int node)
+{
+	for (int i = 0; i < self->version_slots; i++)
+		copy_bit(&self->version[i].collected_at, node, self->version[i].saved_at, node);
+	check_excuse(self, -1);
+}
+
+void
+check_cloned(World *self, int clone, int node)
+{
+	for (int i = 0; i < self->version_slots; i++)
+		copy_bit(&self->version[i].collected_at, clone, self->version[i].collected_at, node);
+}
+
 /* ---- tickets and lives ---- */
 
 uint32_t

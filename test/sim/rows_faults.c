@@ -174,6 +174,7 @@ save_or_revert(World *self)
 		at->saved = store_new(self, node, self->n_keys, self->off, self->profile->pad);
 		store_clone(at->saved, at->store);
 		self->network->save(self, node);
+		check_saved(self, node);
 		world_trace(self, "node %d: its disk is copied", node);
 		return;
 	}
@@ -185,7 +186,7 @@ save_or_revert(World *self)
 	at->store = at->saved;
 	at->saved = NULL;
 	row_frontier_init(&at->last, &at->store->memory);
-	check_excuse(self, -1);
+	check_reverted(self, node);
 	world_after(self, 50 + (int64_t) world_below(&self->chance, 1000), AFTER_START, node, 0);
 }
 

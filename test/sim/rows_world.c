@@ -390,6 +390,7 @@ world_clone(World *self, int node)
 	at->schema = self->node[node].schema;
 	at->offset_ms = self->node[node].offset_ms;
 	store_clone(at->store, self->node[node].store);
+	check_cloned(self, i, node);
 	return i;
 }
 

@@ -156,7 +156,8 @@ typedef struct RowsVersion
 	bool		dropped;		/* in a comparison with one below whose floor it was */
 	bool		conflict;		/* a user finds it in the list of conflicts */
 	bool		slept;			/* in a transaction that was open when the floor here was raised to another's */
-	uint64_t	collected_at;	/* a tombstone: nodes that have collected it, by bit */
+	uint64_t	collected_at;	/* a tombstone: nodes that have collected it, by bit ... */
+	uint64_t	saved_at;		/* ... and those of which the copy of the disk has */
 	int			by;
 	uint64_t	commit;			/* there */
 } RowsVersion;
@@ -396,6 +397,10 @@ extern void world_floor_raised(World *self, Store *store);
 extern void world_conflict(World *self, Store *store, int key, const RowEntry *loser);
 extern void world_dropped(World *self, Store *store, int key, const RowEntry *entry);
 extern void world_collected(World *self, Store *store, int key, const RowEntry *entry);
+/* The disk of a node is copied; it is the copy from now on; it is that of another process, too. */
+extern void check_saved(World *self, int node);
+extern void check_reverted(World *self, int node);
+extern void check_cloned(World *self, int clone, int node);
 extern void world_ticket(World *self, Store *store, uint64_t ticket);
 extern uint32_t world_life(World *self, const RowIncarnationId *id);
 /* Can a node be away for longer than tombstones are kept, or go back to an older state? */

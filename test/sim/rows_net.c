@@ -479,6 +479,7 @@ try_join(World *self, int by, int node)
 			DecodeStatus decode;
 
 			if (self->node[inviting].replica == NULL || self->node[inviting].identity == self->node[node].identity ||
+				!world_counts(self, inviting) ||
 				node_invite(node_of(self, inviting), world_clock(self, inviting), TAG, real->joins_as, INVITED_MS, text) != NODE_OK)
 				continue;
 			look(self, inviting);
@@ -511,7 +512,8 @@ shut_out(World *self, int by, int identity)
 	{
 		int			node = (by + k) % self->n;
 
-		if (self->node[node].replica == NULL || self->node[node].identity == identity ||
+		/* of those who are members: nobody hears what another says */
+		if (self->node[node].replica == NULL || self->node[node].identity == identity || !world_counts(self, node) ||
 			node_evict(node_of(self, node), world_clock(self, node), TAG, text, lost, ROWS_NODES, &n) != NODE_OK)
 			continue;
 		for (int i = 0; i < n; i++)
@@ -592,9 +594,9 @@ look(World *self, int node)
 	if (up == NULL || self->failed)
 		return;
 	g = up->n_groups > 0 ? up->group[0] : NULL;
-	if (g != NULL && g->tag == 0 && g->role != GRANT_NOBODY)
+	if (g != NULL && !g->leaving && g->role != GRANT_NOBODY && (g->tag == 0 || (at->replica == NULL && !at->liar)))
 	{
-		/* it has joined: it makes the table */
+		/* it has joined: it makes the table, if it has none */
 		node_group_bind(up, world_clock(self, node), self->real->root, TAG, NAME, (const uint8_t *) NODES_DESCRIPTION,
 						strlen(NODES_DESCRIPTION));
 		sim_keep(self->real->sim, node);
@@ -635,9 +637,18 @@ static void
 shut_out_absent(World *self)
 {
 	for (int i = 0; i < self->n; i++)
-		if (node_of(self, i) != NULL && node_group_count(node_of(self, i)) == 0 &&
-			self->real->node[i].joins_as == GRANT_NOBODY && net_role(self, i) != GRANT_NOBODY)
-			shut_out(self, (i + 1) % self->n, i);
+		for (int k = 0; k < self->n && node_of(self, i) != NULL && node_group_count(node_of(self, i)) == 0 &&
+			 self->real->node[i].joins_as == GRANT_NOBODY; k++)
+		{
+			Node	   *up = world_counts(self, k) ? node_of(self, k) : NULL;
+
+			if (up != NULL && up->n_groups > 0 &&
+				membership_role(&up->group[0]->membership, self->node[i].secret + CORE_SEED_BYTES, world_clock(self, k).unix_ms) != GRANT_NOBODY)
+			{
+				shut_out(self, k, i);
+				break;
+			}
+		}
 }
 
 static void

@@ -55,7 +55,7 @@ take(unsigned n)
 /* ---- the host: a table of twelve keys ---- */
 
 static RowScan *
-host_open(void *context)
+host_open(void *context, const RowFrontier *covered)
 {
 	RowScan    *scan;
 

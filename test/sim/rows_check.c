@@ -471,7 +471,7 @@ check_equal(const World *self, char *why, size_t room)
 	return true;
 }
 
-/* Of a reader nobody hears what it claims: a tombstone may stay there whose writer has lost its claim in a crash. */
+/* Of a reader nobody hears what it claims: a tombstone may stay there that only a node told it which is gone for good. */
 int
 check_tombstones(World *self)
 {

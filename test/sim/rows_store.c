@@ -200,10 +200,15 @@ store_put_claim(Store *self, const RowFrontier *frontier, const RowFrontier *flo
 
 	row_frontier_init(&new.frontier, &self->memory);
 	row_frontier_init(&new.floor, &self->memory);
-	if (frontier != NULL || last != NULL)
-		(void) row_frontier_copy(&new.frontier, frontier != NULL ? frontier : &last->frontier);
-	if (floor != NULL || last != NULL)
-		(void) row_frontier_copy(&new.floor, floor != NULL ? floor : &last->floor);
+	if (last != NULL)
+	{
+		(void) row_frontier_copy(&new.frontier, &last->frontier);
+		(void) row_frontier_copy(&new.floor, &last->floor);
+	}
+	if (frontier != NULL)
+		(void) row_frontier_join(&new.frontier, frontier);
+	if (floor != NULL)
+		(void) row_frontier_join(&new.floor, floor);
 	if (self->n_claims == 16)
 	{
 		free_claim(&self->claim[0]);
@@ -567,13 +572,19 @@ store_load(Store *self, int n, uint64_t seed)
 /* ---- the replica's host ---- */
 
 static RowScan *
-host_open(void *context)
+host_open(void *context, const RowFrontier *covered)
 {
 	Store	   *self = context;
 	RowScan    *scan;
 
 	if (self->n_scans == STORE_SCANS || world_refuses(self->world, self))
 		return NULL;
+	if (covered != NULL)
+	{
+		store_begin_commit(self);
+		store_put_claim(self, covered, NULL);
+		store_end_commit(self, true);
+	}
 	if (ROW_RULE_HOLDS(self->off, ROW_RULE_FLUSH))
 		store_flush(self);
 	scan = must(malloc(sizeof *scan));

@@ -46,7 +46,7 @@ static int	rows_left;			/* that a snapshot shows, each of 64 kB */
 /* ---- the host ---- */
 
 static RowScan *
-test_open(void *context)
+test_open(void *context, const RowFrontier *covered)
 {
 	scan.open++;
 	return &scan;

@@ -126,7 +126,7 @@ typedef struct RowTable
 	/* Keep row_clock_wanted_bound() with this transaction. */
 	bool		(*keep_clock) (void *context);
 
-	/* Keep what is covered with this transaction; NULL: as before. */
+	/* Keep what is covered with this transaction, beside what was kept before: a frontier only grows.  NULL: as before. */
 	bool		(*claim) (void *context, const RowFrontier *frontier, const RowFrontier *floor);
 } RowTable;
 

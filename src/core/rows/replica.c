@@ -645,8 +645,8 @@ what_to_ask(const Replica *self, const ReplicaPeer *peer)
 		return ROW_MODE_COMPARE;
 	if (peer->busy || row_frontier_includes(&self->frontier, &peer->have))
 		return 0;
-	/* it is below our floor: first it compares, and then sends; of a reader's floor nobody hears */
-	if (replica_holds(self, ROW_RULE_STALE_WAITS) && self->own_role >= GRANT_WRITER && !row_frontier_includes(&peer->have, &self->floor))
+	/* it is below our floor: first it compares, and then sends */
+	if (replica_holds(self, ROW_RULE_STALE_WAITS) && !row_frontier_includes(&peer->have, &self->floor))
 		return 0;
 	return self->torn ? ROW_MODE_COMPARE : ROW_MODE_CHANGES;
 }

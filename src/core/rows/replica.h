@@ -82,7 +82,7 @@ typedef struct RowJob
 	uint64_t	id;
 	int			n;
 	Row		   *row;			/* APPLY, DROP */
-	const RowFrontier *frontier;	/* what is covered once it is done, to be kept on disk; NULL: as before */
+	const RowFrontier *frontier;	/* what is covered once it is done, to be kept on disk beside what was; NULL: as before */
 	const RowFrontier *floor;	/* the same */
 	const RowFrontier *covered; /* before this job: for row_decide() and ADOPT */
 	const RowFrontier *collected;	/* the floor before this job: for row_decide() */
@@ -103,8 +103,12 @@ typedef struct RowHost
 {
 	void	   *context;
 
-	/* A snapshot, once all that it shows is on disk; NULL: not now. */
-	RowScan    *(*open) (void *context);
+	/*
+	 * A snapshot, once all that it shows is on disk, and before it what is covered, beside
+	 * what was kept (NULL: as it is): what others hear of our own tickets is ours after a
+	 * crash, too.  NULL: not now.
+	 */
+	RowScan    *(*open) (void *context, const RowFrontier *covered);
 	void		(*close) (void *context, RowScan *scan);
 
 	/*

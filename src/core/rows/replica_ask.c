@@ -656,6 +656,7 @@ claimed(Replica *self)
 		ask_abandon(self, ASK_AGAIN_MS);
 		return;
 	}
+	(void) row_frontier_join(&self->kept, &self->job_frontier);
 	replica_stop(self, &ask->to, ask->request, false, ROW_CODE_DONE);
 	if (ask->mode == ROW_MODE_COMPARE && ask->doubtful)
 		replica_doubt(self);

@@ -180,7 +180,7 @@ void
 compare_begin(Replica *self)
 {
 	CORE_ASSERT(self->ask.scan == NULL && self->ask.ranges == NULL && self->ask.n_asked == 0);
-	self->ask.scan = self->host.open(self->host.context);
+	self->ask.scan = self->host.open(self->host.context, NULL);
 	if (self->ask.scan == NULL)
 		ask_abandon(self, ASK_AGAIN_MS);
 }

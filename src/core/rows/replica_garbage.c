@@ -198,7 +198,7 @@ garbage_done(Replica *self, const RowDone *done)
 		return;
 	}
 	if (self->side_kind != ROW_JOB_ADOPT)
-		(void) row_frontier_copy(&self->kept, &self->side_frontier);
+		(void) row_frontier_join(&self->kept, &self->side_frontier);
 	if (self->side_kind == ROW_JOB_COLLECT && done->n_changed > 0)
 	{
 		replica_floor_raised(self);

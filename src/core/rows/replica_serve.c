@@ -106,6 +106,13 @@ claim_one_incarnation(ReplicaServe *serve)
 	row_frontier_reset(&claim);
 }
 
+/* What is covered, where it is not on disk; else NULL. */
+static const RowFrontier *
+not_kept(const Replica *self)
+{
+	return row_frontier_includes(&self->kept, &self->frontier) ? NULL : &self->frontier;
+}
+
 void
 serve_want(Replica *self, ReplicaPeer *from, const RowMessage *message)
 {
@@ -125,13 +132,14 @@ serve_want(Replica *self, ReplicaPeer *from, const RowMessage *message)
 		refusal(self, message, &serve->above);
 	if (code == ROW_CODE_DONE &&
 		(!row_frontier_copy(&serve->claim, &self->frontier) || !row_frontier_copy(&serve->floor, &self->floor) ||
-		 (serve->scan = self->host.open(self->host.context)) == NULL))
+		 (serve->scan = self->host.open(self->host.context, not_kept(self))) == NULL))
 		code = ROW_CODE_BUSY;
 	if (code != ROW_CODE_DONE)
 	{
 		replica_stop(self, &from->member.id, message->request, true, code);
 		return;
 	}
+	(void) row_frontier_join(&self->kept, &serve->claim);
 	serve->only = 0;
 	if (message->mode == ROW_MODE_CHANGES && !replica_holds(self, ROW_RULE_CLOSED_BATCH))
 		claim_one_incarnation(serve);

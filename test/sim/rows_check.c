@@ -12,6 +12,7 @@
 #include "core/assert.h"
 #include "rows_world.h"
 
+#define AHEAD_MS 1000			/* that a clock may be ahead, beside the skew */
 #define MEMORY_MAX (32 * 1024 * 1024)	/* of a node, whatever others do */
 
 void
@@ -410,6 +411,9 @@ check_node(World *self, int node)
 	if (!row_frontier_includes(replica_frontier(at->replica), &at->last))
 		world_violation(self, "I3: the frontier of node %d goes back", node);
 	(void) row_frontier_copy(&at->last, replica_frontier(at->replica));
+	if (at->store->clock.last > (uint64_t) ((ROWS_EPOCH_MS + self->now_ms + self->most_ms + AHEAD_MS) * 1000 + STORE_SKEW_US))
+		world_violation(self, "I5: the clock of node %d is %lld s ahead of the furthest of a machine", node,
+						(long long) ((int64_t) at->store->clock.last / 1000 - ROWS_EPOCH_MS - self->now_ms - self->most_ms) / 1000);
 	if (at->memory.bytes > MEMORY_MAX || replica_figures(at->replica).buffered > 4 * REPLICA_CREDIT)
 		world_violation(self, "I8: node %d holds %zu bytes", node, at->memory.bytes);
 }

@@ -138,6 +138,19 @@ write(World *self, bool idle)
 }
 
 void
+faults_set_clock(World *self, int node)
+{
+	RowsNode   *at = &self->node[node];
+
+	at->offset_ms = world_below(&self->chance, 4) == 0 ? (int64_t) world_below(&self->chance, 7200001) - 3600000 :
+		(int64_t) world_below(&self->chance, (uint64_t) (2 * self->profile->clock_ms + 1)) - self->profile->clock_ms;
+	if (at->offset_ms > self->most_ms)
+		self->most_ms = at->offset_ms;
+	self->far_clocks |= llabs(at->offset_ms) > self->profile->clock_ms;
+	world_trace(self, "the clock of node %d is off by %d ms", node, (int) at->offset_ms);
+}
+
+void
 faults_kill(World *self, int node)
 {
 	RowsNode   *at = &self->node[node];
@@ -302,12 +315,7 @@ with_node(World *self, Act act, int node)
 			}
 			break;
 		case ACT_CLOCK:
-			at->offset_ms = world_below(&self->chance, 4) == 0 ? (int64_t) world_below(&self->chance, 7200001) - 3600000 :
-				(int64_t) world_below(&self->chance, (uint64_t) (2 * self->profile->clock_ms + 1)) - self->profile->clock_ms;
-			if (at->offset_ms > self->most_ms)
-				self->most_ms = at->offset_ms;
-			self->far_clocks |= llabs(at->offset_ms) > self->profile->clock_ms;
-			world_trace(self, "the clock of node %d is off by %d ms", node, (int) at->offset_ms);
+			faults_set_clock(self, node);
 			break;
 		case ACT_TRUNCATE:
 			world_trace(self, "TRUNCATE at node %d", node);

@@ -624,10 +624,8 @@ form(World *self)
 		(void) world_add(self, false);
 		self->node[i].liar = profile->liar && i == n - 1;
 		role[i] = profile->readers && i == n - 1 && n > 2 ? GRANT_READER : i == 0 ? GRANT_ADMIN : GRANT_WRITER;
-		self->node[i].offset_ms = profile->clock_ms == 0 ? 0 :
-			(int64_t) world_below(&self->chance, (uint64_t) (2 * profile->clock_ms + 1)) - profile->clock_ms;
-		if (self->node[i].offset_ms > self->most_ms)
-			self->most_ms = self->node[i].offset_ms;
+		if (profile->clock_ms > 0)
+			faults_set_clock(self, i);
 	}
 	self->network->form(self, role);
 	for (int i = 0; i < n; i++)

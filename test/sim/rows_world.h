@@ -378,6 +378,9 @@ extern void faults_act(World *self, int number);
 extern void faults_heal(World *self);
 extern void faults_kill(World *self, int node);
 
+/* Its clock is off by another time from now on: by more than the skew, once in four times. */
+extern void faults_set_clock(World *self, int node);
+
 /* It crashes and starts again. */
 extern void faults_crash(World *self, int node);
 

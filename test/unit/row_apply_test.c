@@ -498,6 +498,25 @@ test_drop(void)
 	   place[1].entry.stamp.ticket == 1 && conflict_clock[0] == 20, "with one it is, and the row is kept as a conflict");
 }
 
+/* A clock that is wrong, or a lie, is heard from no row, whatever becomes of the row. */
+static void
+test_drop_far_ahead(void)
+{
+	uint64_t	far = ROW_CLOCK_MAX - 1;
+	Row			row[3] = {new_row(0, far, 1, 1), new_row(1, far, 2, 2), new_row(2, far, 3, 3)};
+	RowDone		done;
+
+	begin();
+	(void) apply_rows(row, 3);
+	row[1].lost = row[2].renew = true;
+	(void) run((RowJob) {.kind = ROW_JOB_DROP, .n = 3, .row = row, .floor = &all, .covered = &all}, &done);
+	ok(!done.failed && done.n_changed == 3 && !place[0].present && place[1].present && !place[1].entry.live,
+	   "rows whose clock is far ahead are dropped");
+	ok(held(2, ROW_QUARANTINED, ROW_REASON_CLOCK, 3) && place[2].entry.version.clock == ROW_CLOCK_MAX && place[2].entry.stamp.incarnation == 1,
+	   "one that is renewed is a version above the one that it was");
+	ok(row_clock.last <= (uint64_t) UNIX_MS * 1000 + SKEW_US, "our clock follows none of them");
+}
+
 /* What was first written while its writer was away is written anew, here or as it comes. */
 static void
 test_renewed(void)
@@ -624,6 +643,7 @@ main(void)
 	test_hashes();
 	test_conflicts();
 	test_drop();
+	test_drop_far_ahead();
 	test_renewed();
 	test_collect();
 	test_adopt();

@@ -60,11 +60,13 @@ find(const RowApply *self, RowBytes key, RowFound *out)
 
 /* Is this clock heard?  Without the rule it is not, and only as far ahead as one that would be. */
 static bool
-hears(RowApply *self, uint64_t clock, int64_t skew_us)
+hears(RowApply *self, uint64_t clock)
 {
+	const RowTable *table = &self->config.table;
+
 	if (holds(self, ROW_RULE_CLOCK_HEARD))
-		return self->config.table.clock_heard(self->config.table.context, clock, skew_us);
-	return skew_us == INT64_MAX || clock <= (uint64_t) (self->now.unix_ms * 1000 + skew_us);
+		return table->clock_heard(table->context, clock, self->config.skew_us);
+	return clock <= (uint64_t) (self->now.unix_ms * 1000 + self->config.skew_us);
 }
 
 static bool
@@ -149,16 +151,20 @@ put(RowApply *self, Row *row, const RowFound *found, RowReason why)
 	return table->set_aside(table->context, row, why, text);
 }
 
-/* The entry of a row that is written anew as it is. */
+/* The entry of a row that is written anew as it is.  Where its clock is not heard only the row goes so far. */
 static bool
 renew(RowApply *self, RowEntry *entry)
 {
 	const RowTable *table = &self->config.table;
+	bool		heard = hears(self, entry->version.clock);
 	RowVersion	version;
 	RowStamp	stamp;
 
-	if (!table->stamp(table->context, &stamp) || !table->version(table->context, entry->version.clock, &version))
+	if (!table->stamp(table->context, &stamp) ||
+		!table->version(table->context, heard ? entry->version.clock : 0, &version))
 		return false;
+	if (version.clock <= entry->version.clock)
+		version.clock = entry->version.clock + 1;
 	*entry = row_renewed(entry, &version, stamp);
 	return true;
 }
@@ -188,7 +194,7 @@ take(RowApply *self, uint32_t index, const RowFound *found)
 		}
 		why = ROW_REASON_HASH;
 	}
-	else if (!hears(self, row.entry.version.clock, self->config.skew_us))
+	else if (!hears(self, row.entry.version.clock))
 		why = ROW_REASON_CLOCK;
 	if (why == ROW_REASON_NONE && row.renew && !(found->present && found->entry.live) && !renew(self, &row.entry))
 		return false;
@@ -290,8 +296,8 @@ drop_row(RowApply *self, const Row *row, const RowFound *found)
 		tombstone.entry = row_lost(here, stamp);
 		return put(self, &tombstone, found, ROW_REASON_NONE);
 	}
-	/* who collected what was newer had heard it: it is our clock that is behind */
-	(void) hears(self, here->version.clock, INT64_MAX);
+	/* what is written to its key later is newer, but where the clock is further ahead than any that is heard */
+	(void) hears(self, here->version.clock);
 	return table->remove(table->context, row->key);
 }
 
@@ -338,7 +344,7 @@ collect_entry(RowApply *self, RowBytes key, const RowFound *found)
 {
 	const RowTable *table = &self->config.table;
 
-	if (found->busy || !hears(self, found->entry.version.clock, self->config.skew_us))
+	if (found->busy || !hears(self, found->entry.version.clock))
 		return true;
 	self->n_changed++;
 	return table->remove(table->context, key);
@@ -501,7 +507,7 @@ retry_row(RowApply *self, RowRetry *retry, uint32_t *n_changed)
 		return false;
 	if (!has_hashes(self, &row))
 		why = ROW_REASON_HASH;
-	else if (!hears(self, row.entry.version.clock, self->config.skew_us))
+	else if (!hears(self, row.entry.version.clock))
 		why = ROW_REASON_CLOCK;
 	if (!put(self, &row, &found, why))
 		return false;

@@ -51,9 +51,9 @@ typedef enum RowJobKind
 	 */
 	ROW_JOB_APPLY,
 	/*
-	 * Take away entries and rows, where the entry is still the same version.  Its clock
-	 * counts as heard, however far ahead: who collected what was newer had heard it.  One
-	 * that is `lost` others may have: it is kept as a conflict and deleted by a write of
+	 * Take away entries and rows, where the entry is still the same version, also where
+	 * row_clock_heard() does not take its clock: no row moves our clock further than that.
+	 * One that is `lost` others may have: it is kept as a conflict and deleted by a write of
 	 * ours, whose tombstone (row_lost()) they get.  One to `renew` stays, as a version of
 	 * ours.
 	 */

@@ -187,6 +187,21 @@ copy_bit(uint64_t *to, int at, uint64_t from, int of)
 	*to = (*to & ~(UINT64_C(1) << at)) | (from >> of & 1) << at;
 }
 
+/* A tombstone that was collected was lost with what came after it, where an older row is back. */
+void
+check_crashed(World *self, int node)
+{
+	for (int i = 0; i < self->version_slots; i++)
+	{
+		RowsVersion *version = &self->version[i];
+		const StoreRow *head = version->used ? store_head(self->node[node].store, version->key) : NULL;
+
+		if (head != NULL && head->present && row_version_compare(&head->entry.version, &version->version) < 0)
+			copy_bit(&version->collected_at, node, 0, 0);
+	}
+	check_excuse(self, -1);
+}
+
 void
 check_saved(World *self, int node)
 {

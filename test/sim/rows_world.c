@@ -375,7 +375,7 @@ world_crash(World *self, int node)
 	world_trace(self, "node %d crashes, and loses %d commits", node, (int) (at->store->commit - left));
 	check_lost(self, node, left);
 	store_crash(at->store, chance);
-	check_excuse(self, -1);
+	check_crashed(self, node);
 }
 
 /* Another process with the same key and a copy of the disk. */

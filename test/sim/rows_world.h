@@ -400,7 +400,8 @@ extern void world_floor_raised(World *self, Store *store);
 extern void world_conflict(World *self, Store *store, int key, const RowEntry *loser);
 extern void world_dropped(World *self, Store *store, int key, const RowEntry *entry);
 extern void world_collected(World *self, Store *store, int key, const RowEntry *entry);
-/* The disk of a node is copied; it is the copy from now on; it is that of another process, too. */
+/* A node has lost commits; the disk of a node is copied; it is the copy from now on; it is that of another process, too. */
+extern void check_crashed(World *self, int node);
 extern void check_saved(World *self, int node);
 extern void check_reverted(World *self, int node);
 extern void check_cloned(World *self, int clone, int node);

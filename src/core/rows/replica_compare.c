@@ -235,6 +235,17 @@ sides(const Replica *self)
 	return (RowSides) {&self->floor, &self->ask.floor, &self->frontier, &self->ask.claim, self->floor_clock, self->ask.floor_clock};
 }
 
+/*
+ * Is it a row that came to who may not write, is claimed by nobody and not there?  Nobody
+ * would take it from here; where it is alive, it comes again.
+ */
+static bool
+is_stray(const Replica *self, const RowEntry *here, const RowEntry *there)
+{
+	return self->own_role < GRANT_WRITER && here != NULL && there == NULL &&
+		!row_frontier_covers(&self->frontier, here->stamp) && !row_frontier_covers(&self->ask.claim, here->stamp);
+}
+
 /* What follows for one key. */
 static bool
 take_difference(Replica *self, const RowEntry *here, const RowEntry *there, RowBytes key)
@@ -245,7 +256,7 @@ take_difference(Replica *self, const RowEntry *here, const RowEntry *there, RowB
 	switch (difference)
 	{
 		case ROW_EQUAL:
-			return true;
+			return !is_stray(self, here, there) || ask_add_drop(self, key, here, false, false);
 		case ROW_FETCH:
 		case ROW_FETCH_ANEW:
 			/* of our own tickets those since our snapshot are covered, too */

@@ -583,7 +583,7 @@ host_open(void *context, const RowFrontier *covered)
 	{
 		store_begin_commit(self);
 		store_put_claim(self, covered, NULL);
-		store_end_commit(self, true);
+		store_end_commit(self, false);
 	}
 	if (ROW_RULE_HOLDS(self->off, ROW_RULE_FLUSH))
 		store_flush(self);

@@ -566,6 +566,33 @@ test_floor_without_tombstones(void)
 	end("floor without tombstones");
 }
 
+/* A member tells a floor that is far above us, and answers nothing. */
+static void
+test_floor_that_nobody_else_tells(void)
+{
+	static const uint64_t nothing[2];
+	static const uint64_t lie[2] = {0, UINT64_C(1) << 62};
+	static const uint64_t claim[2] = {5, 0};
+
+	begin(false);
+	have(&peer[1], lie, lie);
+	have(&peer[0], claim, nothing);
+	sent.code = 0;
+	want(&peer[0], ROW_MODE_CHANGES, 3, 4, 0);
+	ok(sent.code == ROW_CODE_BUSY, "who is below a member's floor serves nobody at first");
+	for (int i = 0; i < 5; i++)
+	{
+		have(&peer[1], lie, lie);
+		pass(60000);
+		while (job.id != 0)
+			end_job(&(RowDone) {0});
+	}
+	sent.code = 0;
+	want(&peer[0], ROW_MODE_CHANGES, 4, 4, 0);
+	ok(sent.code == 0, "but a floor of one who answers no comparison does not keep it from the others");
+	end("a floor that nobody else tells");
+}
+
 /* Who was lied to about our tickets says what nobody can know: the rest of it is heard. */
 static void
 test_claim_of_our_tickets(void)
@@ -790,6 +817,7 @@ main(void)
 	test_floor_while_tombstones_go();
 	test_floor_without_tombstones();
 	test_member_who_was_away_before_a_restart();
+	test_floor_that_nobody_else_tells();
 	test_claim_of_our_tickets();
 	test_no_members_no_garbage();
 	test_flood_while_a_job_is_at_work();

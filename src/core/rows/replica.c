@@ -456,6 +456,16 @@ replica_wire_row(const Replica *self, const Row *in, RowWireRow *out)
 	}
 }
 
+/*
+ * Does what it says to have forgotten keep us from others?  Not that of one who tells a
+ * floor and then answers no comparison: a true one others tell of, too.
+ */
+static bool
+floor_counts(const ReplicaPeer *peer)
+{
+	return peer->heard && peer->member.role >= GRANT_WRITER && peer->in_vain < FLOOR_IN_VAIN;
+}
+
 bool
 replica_stale(const Replica *self)
 {
@@ -468,8 +478,7 @@ replica_stale(const Replica *self)
 		const ReplicaPeer *peer = self->peer[i];
 
 		/* who is not there any more, for ever perhaps, must not keep all others from each other */
-		if (peer->up && peer->heard && peer->member.role >= GRANT_WRITER &&
-			!row_frontier_includes(&self->frontier, &peer->floor))
+		if (peer->up && floor_counts(peer) && !row_frontier_includes(&self->frontier, &peer->floor))
 			return true;
 	}
 	return false;
@@ -639,7 +648,7 @@ what_to_ask(const Replica *self, const ReplicaPeer *peer)
 	/* of those who copy too, what they wrote themselves */
 	if (self->copying)
 		return row_frontier_includes(&self->frontier, &peer->have) ? 0 : ROW_MODE_CHANGES;
-	if (replica_holds(self, ROW_RULE_FLOOR) && !row_frontier_includes(&self->frontier, &peer->floor))
+	if (replica_holds(self, ROW_RULE_FLOOR) && floor_counts(peer) && !row_frontier_includes(&self->frontier, &peer->floor))
 		return ROW_MODE_COMPARE;
 	if (!row_frontier_includes(&self->frontier, &self->floor))
 		return ROW_MODE_COMPARE;

@@ -299,6 +299,21 @@ ask_abandon(Replica *self, int64_t again_ms)
 	reset(self);
 }
 
+/* Who keeps us waiting again and again must not keep us from the others. */
+void
+ask_in_vain(Replica *self)
+{
+	ReplicaPeer *peer = replica_peer(self, &self->ask.to);
+	uint32_t	doubled = 0;
+
+	if (peer != NULL)
+	{
+		doubled = peer->in_vain < ASK_AGAIN_MOST ? peer->in_vain : ASK_AGAIN_MOST;
+		peer->in_vain += peer->in_vain < UINT32_MAX;
+	}
+	ask_abandon(self, (int64_t) ASK_AGAIN_MS << doubled);
+}
+
 void
 ask_gone(Replica *self, const KadId *id)
 {
@@ -354,7 +369,7 @@ ask_tick(Replica *self)
 	if (self->ask.phase != ASK_NOTHING && self->ask_job == 0 && self->now.tick_ms >= self->ask.deadline_ms)
 	{
 		replica_stop(self, &self->ask.to, self->ask.request, false, ROW_CODE_DONE);
-		ask_abandon(self, ASK_AGAIN_MS);
+		ask_in_vain(self);
 	}
 }
 
@@ -410,7 +425,7 @@ ask_data(Replica *self, ReplicaPeer *from, const RowMessage *message, const uint
 	ask->deadline_ms = self->now.tick_ms + ASK_TIMEOUT_MS;
 	if (!take_claim(self, message))
 	{
-		ask_abandon(self, ASK_AGAIN_MS);
+		ask_in_vain(self);
 		return;
 	}
 	if (message->type == ROW_WIRE_RANGES)
@@ -429,7 +444,7 @@ ask_data(Replica *self, ReplicaPeer *from, const RowMessage *message, const uint
 		ask->all_here || !take_rows(self, frame, len))
 	{
 		replica_stop(self, &ask->to, ask->request, false, ROW_CODE_MALFORMED);
-		ask_abandon(self, ASK_AGAIN_MS);
+		ask_in_vain(self);
 		return;
 	}
 	ask->sequence++;
@@ -647,6 +662,7 @@ static void
 claimed(Replica *self)
 {
 	ReplicaAsk *ask = &self->ask;
+	ReplicaPeer *peer;
 
 	if (!row_frontier_includes(&self->floor, &self->job_floor))
 		replica_floor_raised(self);
@@ -658,6 +674,8 @@ claimed(Replica *self)
 	}
 	(void) row_frontier_join(&self->kept, &self->job_frontier);
 	replica_stop(self, &ask->to, ask->request, false, ROW_CODE_DONE);
+	if ((peer = replica_peer(self, &ask->to)) != NULL)
+		peer->in_vain = 0;
 	if (ask->mode == ROW_MODE_COMPARE && ask->doubtful)
 		replica_doubt(self);
 	if (ask->mode == ROW_MODE_COMPARE)

@@ -397,7 +397,7 @@ compare_ranges(Replica *self, const RowMessage *message)
 	if (!good)
 	{
 		replica_stop(self, &ask->to, ask->request, false, ROW_CODE_MALFORMED);
-		ask_abandon(self, ASK_AGAIN_MS);
+		ask_in_vain(self);
 	}
 	else if (ask->ranges == NULL || ask->n_fetch >= COMPARE_PENDING || ask->n_drop >= COMPARE_DROPS)
 		ask_settle_keys(self);

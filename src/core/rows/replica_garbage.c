@@ -36,12 +36,15 @@ counts(const Replica *self, const ReplicaPeer *peer)
 
 /*
  * Of who may not write nobody hears what it has forgotten: it forgets what one of those
- * who may has, as far as that one covers it, and we.  False: there is no memory.
+ * who may has, as far as that one covers it, and we.  A batch on its way may bring what
+ * was deleted.  False: not now, or there is no memory.
  */
 static bool
 forgotten(Replica *self, RowFrontier *out, RowFrontier *spare)
 {
 	row_frontier_reset(out);
+	if (self->ask.phase != ASK_NOTHING)
+		return false;
 	for (int i = 0; i < self->n_peers; i++)
 	{
 		const ReplicaPeer *peer = self->peer[i];

@@ -24,7 +24,9 @@
 #define ASK_TIMEOUT_MS 10000	/* without a frame of who was asked */
 #define ASK_RATE_MS 30000		/* of waiting for rows, in which so many bytes have to come ... */
 #define ASK_RATE_BYTES 32768	/* ... or the credit that we grant, where that is less */
-#define ASK_AGAIN_MS 1000		/* after a request that ended otherwise than well */
+#define ASK_AGAIN_MS 1000		/* after a request that ended otherwise than well; twice as long after each in vain ... */
+#define ASK_AGAIN_MOST 6		/* ... so often */
+#define FLOOR_IN_VAIN 5			/* requests in a row, after which a floor that is told by none but this member counts no more */
 #define SERVE_TIMEOUT_MS 60000	/* without a frame of who asked */
 #define COMPARE_ASKED 16		/* ranges in one RANGES */
 #define COMPARE_RANGES 16384	/* ranges to ask for: more than a collection of any size needs */
@@ -47,6 +49,7 @@ typedef struct ReplicaPeer
 	uint8_t		acked_members[16];
 	int64_t		heard_ms;		/* or since when we know it as a member */
 	int64_t		ask_ms;			/* tick before which it is not asked */
+	uint32_t	in_vain;		/* requests in a row that it did not answer as it should */
 	uint32_t	introduced;		/* incarnations up to this number, over this link */
 } ReplicaPeer;
 
@@ -253,6 +256,9 @@ extern void ask_data(Replica *self, ReplicaPeer *from, const RowMessage *message
 extern void ask_done(Replica *self, const RowDone *done);
 extern void ask_stopped(Replica *self, ReplicaPeer *from, const RowMessage *message);
 extern void ask_abandon(Replica *self, int64_t again_ms);
+
+/* It does not answer, or not as it should. */
+extern void ask_in_vain(Replica *self);
 extern void ask_gone(Replica *self, const KadId *id);
 extern void ask_tick(Replica *self);
 

@@ -56,6 +56,9 @@ refusal(Replica *self, const RowMessage *message, const RowFrontier *above)
 	/* what it covers, a copy that is not whole may tell: should the only other holder never come back */
 	if (self->copying && message->mode != ROW_MODE_CHANGES)
 		return ROW_CODE_BUSY;
+	/* a snapshot may lack what a job of ours takes away below a floor that we know only when it is done */
+	if (self->ask.phase == ASK_CLAIMING && self->ask_job != 0 && !row_frontier_includes(&self->floor, &self->job_floor))
+		return ROW_CODE_BUSY;
 	if (message->mode == ROW_MODE_COMPARE)
 		/* a floor above what is here would make the other drop what only came late to us */
 		return row_frontier_includes(&self->frontier, &self->floor) ? ROW_CODE_DONE : ROW_CODE_BUSY;

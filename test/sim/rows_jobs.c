@@ -255,7 +255,10 @@ table_conflict(void *context, RowBytes bytes, const RowEntry *loser, const Row *
 
 	if (key < 0)
 		return true;
-	CORE_ASSERT(self->n_conflicts < STORE_CONFLICTS);
+	for (uint32_t i = 0; i < self->n_conflicts; i++)
+		if (self->conflict[i].key == key && row_version_compare(&self->conflict[i].version, &loser->version) == 0)
+			return true;
+	CORE_ASSERT(self->n_conflicts <= STORE_CONFLICTS);
 	self->conflict[self->n_conflicts++] = (StoreConflict) {self->commit, key, loser->version};
 	world_conflict(self->world, self, key, loser);
 	return true;

@@ -129,7 +129,7 @@ typedef struct Store
 	int			n_claims;
 	StoreClaim	claim[16];		/* ascending by commit */
 	uint32_t	n_conflicts;
-	StoreConflict conflict[STORE_CONFLICTS];	/* the oldest first */
+	StoreConflict conflict[STORE_CONFLICTS + 1];	/* the oldest first; one more until that is forgotten */
 	uint32_t	n_lives;
 	uint32_t	n_kept;			/* of them on disk */
 	RowIncarnation *life;		/* dictionary: number i is life[i - 1] */

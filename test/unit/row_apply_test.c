@@ -32,6 +32,8 @@ static Place place[KEYS];
 static uint8_t next_key[2];
 static RowClock row_clock;
 static uint64_t conflict_clock[CONFLICTS + 1];
+static int	conflict_key[CONFLICTS + 1];
+static size_t conflict_len;		/* of the content that came last */
 static uint32_t n_conflicts;
 static uint64_t ticket;			/* of the transaction; 0: none yet */
 static uint64_t last_ticket;
@@ -176,9 +178,14 @@ t_hashes(void *context, const Row *row, uint8_t hash[ROW_HASH], uint8_t vector_h
 static bool
 t_conflict(void *context, RowBytes key, const RowEntry *loser, const Row *came)
 {
+	for (uint32_t i = 0; i < n_conflicts; i++)
+		if (conflict_clock[i] == loser->version.clock && conflict_key[i] == number(key))
+			return true;
 	if (n_conflicts > CONFLICTS)
 		return false;
+	conflict_key[n_conflicts] = number(key);
 	conflict_clock[n_conflicts++] = loser->version.clock;
+	conflict_len = came == NULL ? 0 : came->content.len;
 	return true;
 }
 
@@ -192,6 +199,7 @@ static bool
 t_forget_conflict(void *context)
 {
 	memmove(conflict_clock, conflict_clock + 1, --n_conflicts * sizeof conflict_clock[0]);
+	memmove(conflict_key, conflict_key + 1, n_conflicts * sizeof conflict_key[0]);
 	return true;
 }
 
@@ -469,6 +477,36 @@ test_conflicts(void)
 	   "and wins over an older one");
 }
 
+/* A loser comes as often as others stamp it anew, or send it. */
+static void
+test_losers(void)
+{
+	Row			row[1];
+
+	begin();
+	put(new_row(0, 30, 5, 6));
+	for (uint32_t i = 3; i < 9; i++)
+	{
+		row[0] = new_row(0, 20, 7, 8);
+		row[0].entry.stamp = row[0].entry.birth = (RowStamp) {i, 1};
+		(void) apply_rows(row, 1);
+	}
+	ok(n_conflicts == 1 && apply.n_conflicts == 1, "a loser that comes again is kept once");
+	row[0] = thin(new_row(0, 21, 7, 8));
+	ok(apply_rows(row, 1).n_missing == 1 && n_conflicts == 1, "one that has another vector than the row here is asked for whole");
+	row[0] = new_row(0, 21, 7, 8);
+	ok(apply_rows(row, 1).n_missing == 0 && n_conflicts == 2 && conflict_len == 16, "and kept when it came");
+	row[0] = thin(new_row(0, 22, 7, 6));
+	ok(apply_rows(row, 1).n_missing == 0 && n_conflicts == 3 && conflict_len == 8, "on the vector that is here it is kept without it");
+	begin();
+	put(new_row(0, 10, 5, 6));
+	row[0] = thin(new_row(0, 20, 7, 6));
+	row[0].entry.hash[1] = 9;
+	ok(apply_rows(row, 1).n_missing == 1 && n_conflicts == 0, "what a row wins over is no conflict while that is asked for whole");
+	row[0] = new_row(0, 20, 7, 6);
+	ok(apply_rows(row, 1).n_missing == 0 && n_conflicts == 1 && applied(0, 7), "it is when that comes");
+}
+
 static void
 test_drop(void)
 {
@@ -642,6 +680,7 @@ main(void)
 	test_clocks();
 	test_hashes();
 	test_conflicts();
+	test_losers();
 	test_drop();
 	test_drop_far_ahead();
 	test_renewed();

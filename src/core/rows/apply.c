@@ -69,17 +69,22 @@ hears(RowApply *self, uint64_t clock)
 	return clock <= (uint64_t) (self->now.unix_ms * 1000 + self->config.skew_us);
 }
 
+/* Keep a loser, where the list does not have it: it may come again with other stamps. */
 static bool
 conflict(RowApply *self, RowBytes key, const RowEntry *loser, const Row *came)
 {
 	const RowTable *table = &self->config.table;
-	uint32_t	n = table->conflicts(table->context);
+	uint32_t	before = table->conflicts(table->context);
 
-	for (int i = 0; i < SHRINK && n >= self->config.max_conflicts; i++, n--)
+	if (!table->conflict(table->context, key, loser, came))
+		return false;
+	if (table->conflicts(table->context) == before)
+		return true;
+	self->n_conflicts++;
+	for (int i = 0; i < SHRINK && table->conflicts(table->context) > self->config.max_conflicts; i++)
 		if (!table->forget_conflict(table->context))
 			return false;
-	self->n_conflicts++;
-	return table->conflict(table->context, key, loser, came);
+	return true;
 }
 
 bool
@@ -178,8 +183,9 @@ needs_vector(RowApply *self, uint32_t index)
 	self->missing[self->n_missing++] = index;
 }
 
+/* over: what is here is kept as a conflict. */
 static bool
-take(RowApply *self, uint32_t index, const RowFound *found)
+take(RowApply *self, uint32_t index, const RowFound *found, bool over)
 {
 	Row			row = self->job->row[index];
 	RowReason	why = ROW_REASON_NONE;
@@ -196,6 +202,8 @@ take(RowApply *self, uint32_t index, const RowFound *found)
 	}
 	else if (!hears(self, row.entry.version.clock))
 		why = ROW_REASON_CLOCK;
+	if (over && !conflict(self, row.key, &found->entry, NULL))
+		return false;
 	if (why == ROW_REASON_NONE && row.renew && !(found->present && found->entry.live) && !renew(self, &row.entry))
 		return false;
 	return put(self, &row, found, why);
@@ -212,6 +220,27 @@ take_stamps(RowApply *self, const Row *row, const RowFound *found)
 	entry.birth = row->entry.birth;
 	entry.vector_stamp = row->entry.vector_stamp;
 	return table->restamp(table->context, row->key, &entry);
+}
+
+/* Is a row without its vector one of the vector that stands here? */
+static bool
+stands_on(const Row *row, const RowEntry *here)
+{
+	return here->live && here->held == ROW_APPLIED && memcmp(here->vector_hash, row->entry.vector_hash, ROW_HASH) == 0;
+}
+
+/* It loses. */
+static bool
+keep_over(RowApply *self, uint32_t index, const RowEntry *here)
+{
+	const Row  *row = &self->job->row[index];
+
+	if (row->thin && !stands_on(row, here))
+	{
+		needs_vector(self, index);
+		return true;
+	}
+	return conflict(self, row->key, &row->entry, row);
 }
 
 /* Does the content of a version come that is here with a wrong one? */
@@ -242,16 +271,15 @@ apply_row(RowApply *self, uint32_t index)
 	switch (decision)
 	{
 		case ROW_TAKE_OVER:
-			return conflict(self, row->key, here, NULL) && take(self, index, &found);
 		case ROW_TAKE:
-			return take(self, index, &found);
+			return take(self, index, &found, decision == ROW_TAKE_OVER);
 		case ROW_SAME:
 			return take_stamps(self, row, &found);
 		case ROW_NEEDS_VECTOR:
 			needs_vector(self, index);
 			return true;
 		case ROW_KEEP_OVER:
-			return conflict(self, row->key, &row->entry, row);
+			return keep_over(self, index, here);
 		case ROW_KEEP:
 		case ROW_LATE:
 			return true;

@@ -104,8 +104,9 @@ typedef struct RowTable
 	bool		(*hashes) (void *context, const Row *row, uint8_t hash[ROW_HASH], uint8_t vector_hash[ROW_HASH]);
 
 	/*
-	 * Keep the loser of a conflict in the collection's list.  came: it is this row, which is
-	 * not taken; NULL: it stands here, and goes after this.
+	 * Keep the loser of a conflict in the collection's list; nothing where the list has this
+	 * version of the key.  came: it is this row, which is not taken, thin where it has the
+	 * vector that stands here; NULL: it stands here, and goes after this.
 	 */
 	bool		(*conflict) (void *context, RowBytes key, const RowEntry *loser, const Row *came);
 	uint32_t	(*conflicts) (void *context);	/* how many the list has */

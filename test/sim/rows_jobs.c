@@ -200,6 +200,8 @@ table_set_aside(void *context, const Row *row, RowReason why, const char *text)
 		return true;			/* a liar's */
 	if (!read_row(self, row, &new.table, &new.aside))
 		new.aside.live = row->entry.live;
+	if (self->at_work == ROW_JOB_DROP && store_head(self, key_of(self, row->key)) != NULL)
+		world_dropped(self->world, self, key_of(self, row->key), &store_head(self, key_of(self, row->key))->entry);
 	if (!is_right(self, row, why, &new.aside))
 		world_violation(self->world, "I14: key %d of node %d is set aside (%d), and nothing holds it", key_of(self, row->key), self->node, (int) why);
 	world_trace(self->world, "node %d: key %d, clock %llu, is held: %s", self->node, key_of(self, row->key),
@@ -361,8 +363,8 @@ write_some(Store *self, StoreJob *job)
 	job->more = row_apply_step(&self->apply, world_clock(self->world, self->node));
 	store_end_commit(self, false);
 	row_apply_done(&self->apply, &job->done);
-	if (job->done.failed && job->kind == ROW_JOB_APPLY)
-		world_violation(self->world, "I14: a row keeps node %d from writing the others of its batch", self->node);
+	if (job->done.failed && (job->kind == ROW_JOB_APPLY || job->kind == ROW_JOB_DROP))
+		world_violation(self->world, "I14: a row keeps node %d from doing the others of its job", self->node);
 }
 
 bool

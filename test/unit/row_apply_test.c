@@ -517,10 +517,6 @@ test_drop(void)
 	begin();
 	put(row[0]);
 	put(row[1]);
-	place[1].busy = true;
-	(void) run(job, &done);
-	ok(done.failed && place[0].present && claims == 0, "where a user holds one of the rows none is dropped");
-	place[1].busy = false;
 	put(new_row(1, 20, 2, 2));
 	(void) run(job, &done);
 	ok(!done.failed && done.n_changed == 1 && !place[0].present && applied(1, 2) && claims == 1 && claimed_at == changes,
@@ -534,6 +530,37 @@ test_drop(void)
 	(void) run(job, &done);
 	ok(!done.failed && place[1].present && !place[1].entry.live && place[1].entry.stamp.incarnation == 1 &&
 	   place[1].entry.stamp.ticket == 1 && conflict_clock[0] == 20, "with one it is, and the row is kept as a conflict");
+}
+
+/* A user who sleeps in a transaction keeps no other row from going. */
+static void
+test_drop_of_what_is_held(void)
+{
+	Row			row[5] = {new_row(0, 10, 1, 1), new_row(1, 10, 1, 1), new_row(2, 10, 3, 3), new_row(3, 10, 0, 0), new_row(4, 10, 4, 4)};
+	RowJob		job = {.kind = ROW_JOB_DROP, .n = 5, .row = row, .floor = &all, .covered = &all};
+	RowDone		done;
+
+	begin();
+	for (int i = 0; i < 5; i++)
+	{
+		put(row[i]);
+		place[i].busy = i > 0;
+	}
+	put(new_row(1, 20, 2, 2));
+	place[1].busy = true;
+	row[4].renew = true;
+	no_ticket = true;
+	(void) run(job, &done);
+	ok(done.failed && place[0].present, "without a ticket for the tombstone of a row that is held nothing is dropped");
+	no_ticket = false;
+	(void) run(job, &done);
+	ok(!done.failed && done.n_changed == 2 && !place[0].present && claims == 1, "a row that is held keeps no other from being dropped");
+	ok(applied(1, 2) && place[1].entry.version.clock == 20, "another version of it is none of its business");
+	ok(place[2].entry.held == ROW_PARKED && !place[2].entry.live && place[2].entry.stamp.incarnation == 1 && place[2].table[0] == 3,
+	   "a live row is deleted by a tombstone that waits");
+	ok(place[3].present && applied(4, 4) && place[4].entry.version.clock == 10, "a tombstone stays, and what is renewed as it is");
+	place[2].busy = false;
+	ok(retry_for(1000) == 1 && place[2].entry.held == ROW_APPLIED && !place[2].in_table, "it is deleted when the user is done");
 }
 
 /* A clock that is wrong, or a lie, is heard from no row, whatever becomes of the row. */
@@ -682,6 +709,7 @@ main(void)
 	test_conflicts();
 	test_losers();
 	test_drop();
+	test_drop_of_what_is_held();
 	test_drop_far_ahead();
 	test_renewed();
 	test_collect();

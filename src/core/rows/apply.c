@@ -306,6 +306,9 @@ drop_row(RowApply *self, const Row *row, const RowFound *found)
 	RowEntry	renewed = *here;
 	RowStamp	stamp;
 
+	/* its user's transaction writes the row anew, and a tombstone may stay */
+	if (found->busy && (row->renew || !here->live))
+		return true;
 	if (row->renew)
 	{
 		self->n_changed++;
@@ -315,7 +318,7 @@ drop_row(RowApply *self, const Row *row, const RowFound *found)
 		!conflict(self, row->key, here, NULL))
 		return false;
 	self->n_changed++;
-	if (row->lost && here->live)
+	if ((row->lost || found->busy) && here->live)
 	{
 		Row			tombstone = {.key = row->key};
 
@@ -329,10 +332,14 @@ drop_row(RowApply *self, const Row *row, const RowFound *found)
 	return table->remove(table->context, row->key);
 }
 
-/*
- * All are locked, and the ticket is there, before the first goes: where a user's
- * transaction holds one the job is tried again.
- */
+/* Is it still the version that is to go?  Any other is none of our business. */
+static bool
+stands(const Row *row, const RowFound *found)
+{
+	return found->present && row_version_compare(&found->entry.version, &row->entry.version) == 0;
+}
+
+/* All are locked, and the ticket is there, before the first goes. */
 static bool
 drop(RowApply *self)
 {
@@ -344,14 +351,14 @@ drop(RowApply *self)
 	for (int i = 0; i < job->n; i++)
 	{
 		find(self, job->row[i].key, &found);
-		if (found.busy || ((job->row[i].lost || job->row[i].renew) && !table->stamp(table->context, &stamp)))
+		if (stands(&job->row[i], &found) && (found.busy || job->row[i].lost || job->row[i].renew) &&
+			!table->stamp(table->context, &stamp))
 			return false;
 	}
 	for (int i = 0; i < job->n; i++)
 	{
 		find(self, job->row[i].key, &found);
-		if (found.present && row_version_compare(&found.entry.version, &job->row[i].entry.version) == 0 &&
-			!drop_row(self, &job->row[i], &found))
+		if (stands(&job->row[i], &found) && !drop_row(self, &job->row[i], &found))
 			return false;
 	}
 	return true;

@@ -41,6 +41,8 @@ static bool no_ticket;
 static int	claims;
 static int	kept;
 static int	tries;				/* rows that were to be written */
+static int	looks;				/* at what is set aside */
+static size_t aside_len = 16;	/* of a content there, as is said */
 static int	changes;			/* of the table, in this transaction */
 static int	until_failure = -1; /* writes */
 static int	claimed_at;			/* changes before it */
@@ -142,7 +144,8 @@ t_set_aside(void *context, const Row *row, RowReason why, const char *text)
 static bool
 t_aside(void *context, RowBytes key, RowBytes *content)
 {
-	*content = (RowBytes) {place[number(key)].aside, 16};
+	looks++;
+	*content = (RowBytes) {place[number(key)].aside, aside_len};
 	return true;
 }
 
@@ -260,7 +263,7 @@ begin(void)
 	ticket = last_ticket = 0;
 	no_ticket = false;
 	until_failure = -1;
-	claims = kept = tries = changes = claimed_at = 0;
+	claims = kept = tries = looks = changes = claimed_at = 0;
 	row_apply_init(&apply, &config);
 }
 
@@ -694,6 +697,47 @@ test_retries(void)
 	ok(row_apply_retry(&apply, now) == UINT32_MAX, "a table that breaks ends the transaction");
 }
 
+/* A quarantine that gets new rows all the time is gone through no more often, and in small steps. */
+static void
+test_a_large_quarantine(void)
+{
+	Row			row[1];
+	int			steps = 0;
+
+	begin();
+	for (int k = 0; k < 1000; k++)
+	{
+		row[0] = new_row(k, ROW_CLOCK_MAX - 1, 7, 8);
+		(void) apply_rows(row, 1);
+	}
+	(void) retry_for(20000);
+	for (int k = 1000; k < 1100; k++, now.tick_ms += 100, now.unix_ms += 100)
+	{
+		row[0] = new_row(k, ROW_CLOCK_MAX - 1, 7, 8);
+		if (k % 2 == 0)
+			row[0].entry.hash[3] ^= 1;
+		(void) apply_rows(row, 1);
+		if (row_apply_retry_due(&apply, now))
+		{
+			(void) row_apply_retry(&apply, now);
+			steps++;
+		}
+	}
+	ok(looks <= 500 && steps >= 50 && steps <= 100, "1,000 rows far ahead, and one more each 100 ms: %d contents are read, in %d steps", looks, steps);
+	begin();
+	for (int k = 0; k < 10; k++)
+	{
+		row[0] = new_row(k, 10, 7, 8);
+		row[0].entry.hash[3] ^= 1;
+		(void) apply_rows(row, 1);
+	}
+	aside_len = 3 * 1024 * 1024;
+	looks = 0;
+	(void) row_apply_retry(&apply, now);
+	aside_len = 16;
+	ok(looks == 2, "a step ends after 4 MiB of content");
+}
+
 int
 main(void)
 {
@@ -715,6 +759,7 @@ main(void)
 	test_collect();
 	test_adopt();
 	test_retries();
+	test_a_large_quarantine();
 	row_frontier_reset(&all);
 	return fixture_end();
 }

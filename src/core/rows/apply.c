@@ -151,7 +151,9 @@ put(RowApply *self, Row *row, const RowFound *found, RowReason why)
 	else
 	{
 		self->n_quarantined++;
-		soon(self, &self->quarantined);
+		/* time, and the right content, come when they come */
+		if (why == ROW_REASON_TABLE)
+			soon(self, &self->quarantined);
 	}
 	return table->set_aside(table->context, row, why, text);
 }
@@ -525,9 +527,9 @@ row_apply_retry_soon(RowApply *self, CoreClock now)
 	soon(self, &self->quarantined);
 }
 
-/* One row that is held.  False: the transaction cannot go on. */
+/* One row that is held, of so many bytes.  False: the transaction cannot go on. */
 static bool
-retry_row(RowApply *self, RowRetry *retry, uint32_t *n_changed)
+retry_row(RowApply *self, RowRetry *retry, uint32_t *n_changed, size_t *bytes)
 {
 	const RowTable *table = &self->config.table;
 	Row			row = {.key = {retry->key, retry->key_len}};
@@ -537,9 +539,12 @@ retry_row(RowApply *self, RowRetry *retry, uint32_t *n_changed)
 	find(self, row.key, &found);
 	if (!found.present || found.entry.held == ROW_APPLIED || found.busy)
 		return true;
+	if (found.why == ROW_REASON_CLOCK && !hears(self, found.entry.version.clock))
+		return true;
 	row.entry = found.entry;
 	if (row.entry.live && !table->aside(table->context, row.key, &row.content))
 		return false;
+	*bytes += row.content.len;
 	if (!has_hashes(self, &row))
 		why = ROW_REASON_HASH;
 	else if (!hears(self, row.entry.version.clock))
@@ -559,9 +564,10 @@ static bool
 retry_some(RowApply *self, RowRetry *retry, RowSelect which, uint32_t *n_changed)
 {
 	const RowTable *table = &self->config.table;
+	size_t		bytes = 0;
 	Row			at;
 
-	for (int i = 0; i < ROW_APPLY_RETRY; i++)
+	for (int i = 0; i < ROW_APPLY_RETRY && bytes < ROW_APPLY_RETRY_BYTES; i++)
 	{
 		if (!table->next(table->context, which, (RowBytes) {retry->key, retry->key_len}, &at))
 		{
@@ -575,7 +581,7 @@ retry_some(RowApply *self, RowRetry *retry, RowSelect which, uint32_t *n_changed
 		CORE_ASSERT(at.key.len > 0 && at.key.len <= ROW_KEY_MAX);
 		retry->key_len = at.key.len;
 		memcpy(retry->key, at.key.at, at.key.len);
-		if (!retry_row(self, retry, n_changed))
+		if (!retry_row(self, retry, n_changed, &bytes))
 			return false;
 	}
 	/* the rest of the pass follows at once */

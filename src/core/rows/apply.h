@@ -23,7 +23,8 @@
 
 #define ROW_APPLY_SCAN 1024		/* entries that a step of COLLECT or ADOPT looks at */
 #define ROW_APPLY_CHANGES 256	/* ... and changes, at most */
-#define ROW_APPLY_RETRY 64		/* rows that one retry tries */
+#define ROW_APPLY_RETRY 64		/* rows that one retry tries, at most */
+#define ROW_APPLY_RETRY_BYTES (4 * 1024 * 1024)	/* of content, after which it tries no more */
 #define ROW_REASON_TEXT 256
 
 /* Why a row is in quarantine. */

@@ -144,8 +144,10 @@ faults_set_clock(World *self, int node)
 
 	at->offset_ms = world_below(&self->chance, 4) == 0 ? (int64_t) world_below(&self->chance, 7200001) - 3600000 :
 		(int64_t) world_below(&self->chance, (uint64_t) (2 * self->profile->clock_ms + 1)) - self->profile->clock_ms;
-	if (at->offset_ms > self->most_ms)
-		self->most_ms = at->offset_ms;
+	if (at->offset_ms > at->most_ms)
+		at->most_ms = at->offset_ms;
+	if (at->most_ms > self->most_ms)
+		self->most_ms = at->most_ms;
 	self->far_clocks |= llabs(at->offset_ms) > self->profile->clock_ms;
 	world_trace(self, "the clock of node %d is off by %d ms", node, (int) at->offset_ms);
 }
@@ -427,7 +429,7 @@ heal_nodes(World *self)
 		RowsNode   *at = &self->node[i];
 
 		at->memory.until_failure = -1;
-		at->offset_ms = most;
+		at->offset_ms = at->most_ms = most;
 		at->side = 0;
 		memset(self->one_way[i], 0, sizeof self->one_way[i]);
 		world_schema(self, i, self->schema);

@@ -389,6 +389,7 @@ world_clone(World *self, int node)
 	self->network->clone(self, i, node);
 	at->schema = self->node[node].schema;
 	at->offset_ms = self->node[node].offset_ms;
+	at->most_ms = self->node[node].most_ms;
 	store_clone(at->store, self->node[node].store);
 	check_cloned(self, i, node);
 	return i;

@@ -116,6 +116,7 @@ typedef struct RowsNode
 	bool		liar;
 	bool		idle;			/* a user sleeps in a transaction */
 	int64_t		offset_ms;		/* of its clock */
+	int64_t		most_ms;		/* how far ahead that ever was */
 	int			side;
 	uint64_t	known;			/* statements of membership */
 	uint64_t	members;		/* identities that its replica was told of */

@@ -465,7 +465,7 @@ test_conflicts(void)
 		row[0] = new_row(0, clock, (uint8_t) clock, 1);
 		(void) apply_rows(row, 1);
 	}
-	ok(n_conflicts == CONFLICTS && conflict_clock[0] == 30 && conflict_clock[2] == 50 && apply.n_conflicts == 5,
+	ok(n_conflicts == CONFLICTS && conflict_clock[0] == 30 && conflict_clock[2] == 50 && apply.at.n_conflicts == 5,
 	   "what loses to a write that had not seen it is kept, and the oldest goes where there are too many");
 	row[0] = new_row(0, 15, 2, 1);
 	(void) apply_rows(row, 1);
@@ -494,7 +494,7 @@ test_losers(void)
 		row[0].entry.stamp = row[0].entry.birth = (RowStamp) {i, 1};
 		(void) apply_rows(row, 1);
 	}
-	ok(n_conflicts == 1 && apply.n_conflicts == 1, "a loser that comes again is kept once");
+	ok(n_conflicts == 1 && apply.at.n_conflicts == 1, "a loser that comes again is kept once");
 	row[0] = thin(new_row(0, 21, 7, 8));
 	ok(apply_rows(row, 1).n_missing == 1 && n_conflicts == 1, "one that has another vector than the row here is asked for whole");
 	row[0] = new_row(0, 21, 7, 8);
@@ -694,7 +694,118 @@ test_retries(void)
 	place[4].refuses = false;
 	until_failure = 0;
 	now.tick_ms += 1000;
-	ok(row_apply_retry(&apply, now) == UINT32_MAX, "a table that breaks ends the transaction");
+	ok(row_apply_retry(&apply, now) == 0 && row_apply_retry(&apply, now) == UINT32_MAX, "a table that breaks ends the transaction");
+}
+
+static int	bad_key = -1;
+
+static RowWritten
+t_write_but_one(void *context, const Row *row, char text[ROW_REASON_TEXT])
+{
+	return number(row->key) == bad_key ? ROW_WRITE_FAILED : t_write(context, row, text);
+}
+
+/* Time passes as in retry_for(); what fails is rolled back.  How many transactions did. */
+static int
+retry_and_roll_back(int64_t ms)
+{
+	static Place saved[KEYS];
+	int			n = 0;
+
+	for (int64_t until = now.tick_ms + ms; now.tick_ms < until; now.tick_ms += 50, now.unix_ms += 50)
+	{
+		if (!row_apply_retry_due(&apply, now))
+			continue;
+		memcpy(saved, place, sizeof place);
+		if (row_apply_retry(&apply, now) != UINT32_MAX)
+			continue;
+		memcpy(place, saved, sizeof place);
+		n++;
+	}
+	return n;
+}
+
+/* A row whose write ends the transaction each time. */
+static void
+test_a_row_that_fails(void)
+{
+	Row			row[1];
+	bool		good = true;
+	int			n;
+
+	begin();
+	apply.config.table.write = t_write_but_one;
+	bad_key = 70;
+	for (int k = 0; k < 140; k++)
+	{
+		row[0] = new_row(k, 10, 7, 8);
+		place[k].busy = k % 2 == 0;
+		place[k].refuses = k % 2 == 1;
+		(void) apply_rows(row, 1);
+	}
+	for (int k = 0; k < 140; k++)
+		place[k].busy = place[k].refuses = false;
+	(void) retry_and_roll_back(10000);
+	for (int k = 0; k < 140; k++)
+		good = good && (k == bad_key) == (place[k].entry.held == ROW_PARKED);
+	ok(good, "a row that ends its transaction keeps no other aside");
+	tries = 0;
+	n = retry_and_roll_back(60000);
+	ok(n >= 100 && n <= 130, "and is tried less often: %d transactions in a minute fail", n);
+	bad_key = -1;
+	ok(retry_for(2000) == 1 && applied(70, 7), "until it does not");
+}
+
+/* The program tells of a jump, or of a commit that failed. */
+static void
+test_what_is_rolled_back(void)
+{
+	Row			row[2] = {new_row(1, 20, 7, 8), new_row(2, 20, 7, 8)};
+	RowJob		job = {.kind = ROW_JOB_APPLY, .n = 2, .row = row, .frontier = &all, .covered = &nothing, .collected = &nothing, .claim = &nothing};
+	RowDone		done;
+
+	begin();
+	put(new_row(1, 30, 5, 6));
+	for (int i = 0; i < 5; i++)
+	{
+		until_failure = 0;
+		n_conflicts = 0;
+		(void) apply_rows(row, 2);
+	}
+	ok(apply.at.n_conflicts == 0, "what a job that fails did is not counted");
+	until_failure = -1;
+	row_apply_begin(&apply, &job, missing);
+	ok(!row_apply_step(&apply, now), "a job is done");
+	row_apply_failed(&apply);
+	row_apply_done(&apply, &done);
+	ok(done.failed && apply.at.n_conflicts == 0, "it has failed where its commit does");
+	row_apply_failed(&apply);
+
+	begin();
+	for (int k = 0; k < 3; k++)
+	{
+		Row			held_row[1] = {new_row(k, 10, 7, 8)};
+
+		place[k].busy = true;
+		(void) apply_rows(held_row, 1);
+		place[k].busy = false;
+	}
+	now.tick_ms += 1000;
+	ok(row_apply_retry(&apply, now) == 3, "what was parked is tried again");
+	row_apply_failed(&apply);
+	ok(row_apply_retry_due(&apply, now) && apply.at.parked.key_len == 0 && apply.at.parked.alone == ROW_APPLY_RETRY && !apply.at.parked.changed,
+	   "a retry that is rolled back is tried again, row by row");
+	for (int k = 0; k < 3; k++)
+	{
+		place[k].entry.held = ROW_PARKED;
+		memcpy(place[k].aside, place[k].table, 16);
+		place[k].in_table = false;
+	}
+	tries = 0;
+	ok(row_apply_retry(&apply, now) == 1 && tries == 1, "one row in each transaction");
+	row_apply_failed(&apply);
+	place[0] = (Place) {.present = false};
+	ok(row_apply_retry(&apply, now) == 2 && tries == 3, "and behind the one that fails alone, all of them");
 }
 
 /* A quarantine that gets new rows all the time is gone through no more often, and in small steps. */
@@ -733,6 +844,7 @@ test_a_large_quarantine(void)
 	}
 	aside_len = 3 * 1024 * 1024;
 	looks = 0;
+	ok(row_apply_retry(&apply, now) == 0 && looks == 0, "what was parked and what is in quarantine have a transaction each");
 	(void) row_apply_retry(&apply, now);
 	aside_len = 16;
 	ok(looks == 2, "a step ends after 4 MiB of content");
@@ -759,6 +871,8 @@ main(void)
 	test_collect();
 	test_adopt();
 	test_retries();
+	test_a_row_that_fails();
+	test_what_is_rolled_back();
 	test_a_large_quarantine();
 	row_frontier_reset(&all);
 	return fixture_end();

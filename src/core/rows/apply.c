@@ -18,18 +18,18 @@ row_apply_init(RowApply *self, const RowApplyConfig *config)
 	CORE_ASSERT(config->max_conflicts > 0 && config->retry_ms > 0 && config->retry_most_ms >= config->retry_ms);
 	memset(self, 0, sizeof *self);
 	self->config = *config;
-	self->parked.wait_ms = self->quarantined.wait_ms = config->retry_ms;
-	self->parked.at_ms = self->quarantined.at_ms = INT64_MIN;
+	self->at.parked.wait_ms = self->at.quarantined.wait_ms = config->retry_ms;
+	self->at.parked.at_ms = self->at.quarantined.at_ms = INT64_MIN;
 }
 
 void
 row_apply_begin(RowApply *self, const RowJob *job, uint32_t *missing)
 {
 	self->job = job;
-	self->claimed = self->failed = false;
-	self->n_missing = self->n_changed = 0;
+	self->at.claimed = self->failed = false;
+	self->at.n_missing = self->at.n_changed = 0;
 	self->missing = missing;
-	self->key_len = 0;
+	self->at.key_len = 0;
 }
 
 void
@@ -38,9 +38,9 @@ row_apply_done(const RowApply *self, RowDone *out)
 	memset(out, 0, sizeof *out);
 	out->id = self->job->id;
 	out->failed = self->failed;
-	out->n_missing = self->n_missing;
+	out->n_missing = self->at.n_missing;
 	out->missing = self->missing;
-	out->n_changed = self->n_changed;
+	out->n_changed = self->at.n_changed;
 }
 
 static bool
@@ -80,7 +80,7 @@ conflict(RowApply *self, RowBytes key, const RowEntry *loser, const Row *came)
 		return false;
 	if (table->conflicts(table->context) == before)
 		return true;
-	self->n_conflicts++;
+	self->at.n_conflicts++;
 	for (int i = 0; i < SHRINK && table->conflicts(table->context) > self->config.max_conflicts; i++)
 		if (!table->forget_conflict(table->context))
 			return false;
@@ -145,15 +145,15 @@ put(RowApply *self, Row *row, const RowFound *found, RowReason why)
 		return true;			/* it is there, for that reason */
 	if (why == ROW_REASON_NONE)
 	{
-		self->n_parked++;
-		soon(self, &self->parked);
+		self->at.n_parked++;
+		soon(self, &self->at.parked);
 	}
 	else
 	{
-		self->n_quarantined++;
+		self->at.n_quarantined++;
 		/* time, and the right content, come when they come */
 		if (why == ROW_REASON_TABLE)
-			soon(self, &self->quarantined);
+			soon(self, &self->at.quarantined);
 	}
 	return table->set_aside(table->context, row, why, text);
 }
@@ -181,8 +181,8 @@ renew(RowApply *self, RowEntry *entry)
 static void
 needs_vector(RowApply *self, uint32_t index)
 {
-	CORE_ASSERT(self->n_missing < (uint32_t) self->job->n);
-	self->missing[self->n_missing++] = index;
+	CORE_ASSERT(self->at.n_missing < (uint32_t) self->job->n);
+	self->missing[self->at.n_missing++] = index;
 }
 
 /* over: what is here is kept as a conflict. */
@@ -313,13 +313,13 @@ drop_row(RowApply *self, const Row *row, const RowFound *found)
 		return true;
 	if (row->renew)
 	{
-		self->n_changed++;
+		self->at.n_changed++;
 		return renew(self, &renewed) && table->restamp(table->context, row->key, &renewed);
 	}
 	if ((row->lost || (here->live && !row_frontier_covers(self->job->covered, here->stamp))) &&
 		!conflict(self, row->key, here, NULL))
 		return false;
-	self->n_changed++;
+	self->at.n_changed++;
 	if ((row->lost || found->busy) && here->live)
 	{
 		Row			tombstone = {.key = row->key};
@@ -383,7 +383,7 @@ collect_entry(RowApply *self, RowBytes key, const RowFound *found)
 
 	if (found->busy || !hears(self, found->entry.version.clock))
 		return true;
-	self->n_changed++;
+	self->at.n_changed++;
 	return table->remove(table->context, key);
 }
 
@@ -403,7 +403,7 @@ adopt_entry(RowApply *self, RowBytes key, const RowFound *found)
 
 	if (found->busy)
 	{
-		self->n_missing++;
+		self->at.n_missing++;
 		return true;
 	}
 	if (!table->stamp(table->context, &stamp))
@@ -413,7 +413,7 @@ adopt_entry(RowApply *self, RowBytes key, const RowFound *found)
 		entry.birth = stamp;
 	if (!row_frontier_covers(self->job->covered, entry.vector_stamp))
 		entry.vector_stamp = stamp;
-	self->n_changed++;
+	self->at.n_changed++;
 	return table->restamp(table->context, key, &entry);
 }
 
@@ -427,22 +427,22 @@ go_through(RowApply *self, bool *more)
 	const RowTable *table = &self->config.table;
 	bool		collects = self->job->kind == ROW_JOB_COLLECT;
 	bool		(*is_due) (const RowApply *, const RowEntry *) = collects ? is_collected : is_loose;
-	uint32_t	until = self->n_changed + ROW_APPLY_CHANGES;
+	uint32_t	until = self->at.n_changed + ROW_APPLY_CHANGES;
 	Row			at;
 
 	*more = false;
 	for (int i = 0; table->next(table->context, collects ? ROW_SELECT_DEAD : ROW_SELECT_ALL,
-								(RowBytes) {self->key, self->key_len}, &at); i++)
+								(RowBytes) {self->at.key, self->at.key_len}, &at); i++)
 	{
-		RowBytes	key = {self->key, at.key.len};
+		RowBytes	key = {self->at.key, at.key.len};
 		RowFound	found;
 
-		*more = i == ROW_APPLY_SCAN || self->n_changed == until;
+		*more = i == ROW_APPLY_SCAN || self->at.n_changed == until;
 		if (*more)
 			return true;
 		CORE_ASSERT(at.key.len > 0 && at.key.len <= ROW_KEY_MAX);
-		self->key_len = at.key.len;
-		memcpy(self->key, at.key.at, at.key.len);
+		self->at.key_len = at.key.len;
+		memcpy(self->at.key, at.key.at, at.key.len);
 		if (!is_due(self, &at.entry))
 			continue;
 		find(self, key, &found);
@@ -453,6 +453,66 @@ go_through(RowApply *self, bool *more)
 	return true;
 }
 
+/* ---- transactions ---- */
+
+/* A transaction begins. */
+static void
+begin(RowApply *self, CoreClock now, RowWork work)
+{
+	self->now = now;
+	self->before = self->at;
+	self->work = work;
+}
+
+/* A pass is at its end. */
+static void
+end_pass(const RowApply *self, RowRetry *retry)
+{
+	retry->wait_ms = retry->changed ? self->config.retry_ms :
+		retry->wait_ms >= self->config.retry_most_ms / 2 ? self->config.retry_most_ms : 2 * retry->wait_ms;
+	retry->at_ms = self->now.tick_ms + retry->wait_ms;
+	retry->key_len = 0;
+	retry->changed = false;
+	retry->alone = 0;
+}
+
+/* What was tried is as before but for what is done with it: tried is where that was. */
+static void
+retry_failed(RowApply *self, RowRetry *retry, const RowRetry *tried)
+{
+	bool		moved = tried->key_len > 0 && (tried->key_len != retry->key_len || memcmp(tried->key, retry->key, tried->key_len) != 0);
+
+	if (retry->alone == 0)
+		retry->alone = ROW_APPLY_RETRY;
+	else if (moved)
+	{
+		/* it was this one: the others go on behind it */
+		retry->alone = 0;
+		retry->key_len = tried->key_len;
+		memcpy(retry->key, tried->key, tried->key_len);
+	}
+	else
+		end_pass(self, retry);
+}
+
+void
+row_apply_failed(RowApply *self)
+{
+	RowRetry	tried = self->work == ROW_WORK_RETRY_PARKED ? self->at.parked : self->at.quarantined;
+	RowWork		work = self->work;
+
+	if (work == ROW_WORK_NONE)
+		return;
+	self->at = self->before;
+	self->work = ROW_WORK_NONE;
+	if (work == ROW_WORK_STEP)
+		self->failed = true;
+	else if (work == ROW_WORK_RETRY_PARKED)
+		retry_failed(self, &self->at.parked, &tried);
+	else
+		retry_failed(self, &self->at.quarantined, &tried);
+}
+
 /* ---- a job ---- */
 
 /* Keep the claim of the job, once. */
@@ -461,9 +521,9 @@ claim(RowApply *self)
 {
 	const RowTable *table = &self->config.table;
 
-	if (self->claimed || (self->job->frontier == NULL && self->job->floor == NULL))
+	if (self->at.claimed || (self->job->frontier == NULL && self->job->floor == NULL))
 		return true;
-	self->claimed = true;
+	self->at.claimed = true;
 	return table->claim(table->context, self->job->frontier, self->job->floor);
 }
 
@@ -476,10 +536,11 @@ row_apply_step(RowApply *self, CoreClock now)
 	bool		more = false;
 
 	CORE_ASSERT(!self->failed);
-	self->now = now;
-	if (!holds(self, ROW_RULE_CLAIM_WITH_ROWS) && !self->claimed && (job->frontier != NULL || job->floor != NULL))
+	begin(self, now, ROW_WORK_STEP);
+	if (!holds(self, ROW_RULE_CLAIM_WITH_ROWS) && !self->at.claimed && (job->frontier != NULL || job->floor != NULL))
 	{
-		self->failed = !claim(self);
+		if (!claim(self))
+			row_apply_failed(self);
 		return !self->failed;
 	}
 	switch (job->kind)
@@ -499,9 +560,10 @@ row_apply_step(RowApply *self, CoreClock now)
 			break;
 	}
 	/* what is missing is not here yet */
-	if (good && !more && (job->kind == ROW_JOB_ADOPT || self->n_missing == 0))
+	if (good && !more && (job->kind == ROW_JOB_ADOPT || self->at.n_missing == 0))
 		good = claim(self);
-	self->failed = !(good && table->keep_clock(table->context));
+	if (!good || !table->keep_clock(table->context))
+		row_apply_failed(self);
 	return more && !self->failed;
 }
 
@@ -516,15 +578,15 @@ retry_due(const RowRetry *self, CoreClock now)
 bool
 row_apply_retry_due(const RowApply *self, CoreClock now)
 {
-	return retry_due(&self->parked, now) || retry_due(&self->quarantined, now);
+	return retry_due(&self->at.parked, now) || retry_due(&self->at.quarantined, now);
 }
 
 void
 row_apply_retry_soon(RowApply *self, CoreClock now)
 {
 	self->now = now;
-	soon(self, &self->parked);
-	soon(self, &self->quarantined);
+	soon(self, &self->at.parked);
+	soon(self, &self->at.quarantined);
 }
 
 /* One row that is held, of so many bytes.  False: the transaction cannot go on. */
@@ -567,15 +629,11 @@ retry_some(RowApply *self, RowRetry *retry, RowSelect which, uint32_t *n_changed
 	size_t		bytes = 0;
 	Row			at;
 
-	for (int i = 0; i < ROW_APPLY_RETRY && bytes < ROW_APPLY_RETRY_BYTES; i++)
+	for (int i = 0; i < (retry->alone > 0 ? 1 : ROW_APPLY_RETRY) && bytes < ROW_APPLY_RETRY_BYTES; i++)
 	{
 		if (!table->next(table->context, which, (RowBytes) {retry->key, retry->key_len}, &at))
 		{
-			retry->wait_ms = retry->changed ? self->config.retry_ms :
-				retry->wait_ms >= self->config.retry_most_ms / 2 ? self->config.retry_most_ms : 2 * retry->wait_ms;
-			retry->at_ms = self->now.tick_ms + retry->wait_ms;
-			retry->key_len = 0;
-			retry->changed = false;
+			end_pass(self, retry);
 			return true;
 		}
 		CORE_ASSERT(at.key.len > 0 && at.key.len <= ROW_KEY_MAX);
@@ -584,6 +642,8 @@ retry_some(RowApply *self, RowRetry *retry, RowSelect which, uint32_t *n_changed
 		if (!retry_row(self, retry, n_changed, &bytes))
 			return false;
 	}
+	if (retry->alone > 0)
+		retry->alone--;
 	/* the rest of the pass follows at once */
 	retry->at_ms = self->now.tick_ms;
 	return true;
@@ -593,15 +653,18 @@ uint32_t
 row_apply_retry(RowApply *self, CoreClock now)
 {
 	const RowTable *table = &self->config.table;
+	bool		parked = retry_due(&self->at.parked, now) &&
+		(!retry_due(&self->at.quarantined, now) || self->at.parked.at_ms <= self->at.quarantined.at_ms);
 	uint32_t	n_changed = 0;
+	bool		good;
 
-	self->now = now;
-	if (retry_due(&self->parked, now) && !retry_some(self, &self->parked, ROW_SELECT_PARKED, &n_changed))
-		return UINT32_MAX;
-	if (retry_due(&self->quarantined, now) &&
-		!retry_some(self, &self->quarantined, ROW_SELECT_QUARANTINED, &n_changed))
-		return UINT32_MAX;
-	if (n_changed > 0 && !table->keep_clock(table->context))
-		return UINT32_MAX;
-	return n_changed;
+	begin(self, now, parked ? ROW_WORK_RETRY_PARKED : ROW_WORK_RETRY_QUARANTINED);
+	if (!parked && !retry_due(&self->at.quarantined, now))
+		return 0;
+	good = parked ? retry_some(self, &self->at.parked, ROW_SELECT_PARKED, &n_changed) :
+		retry_some(self, &self->at.quarantined, ROW_SELECT_QUARANTINED, &n_changed);
+	if (good && (n_changed == 0 || table->keep_clock(table->context)))
+		return n_changed;
+	row_apply_failed(self);
+	return UINT32_MAX;
 }

@@ -14,7 +14,8 @@
  *
  * Each step is one transaction: the program begins it before row_apply_step() or
  * row_apply_retry() and commits it after, or rolls it back where that failed, or where a
- * function of the table left by a jump.  A job is done when its last step is on disk.
+ * function of the table left by a jump.  Where it was left so, or its commit failed, the
+ * program tells by row_apply_failed().  A job is done when its last step is on disk.
  */
 #ifndef CORE_ROWS_APPLY_H
 #define CORE_ROWS_APPLY_H
@@ -148,24 +149,20 @@ typedef struct RowRetry
 	int64_t		at_ms;			/* tick of the next step */
 	int64_t		wait_ms;		/* after this pass */
 	bool		changed;		/* in this pass */
+	int			alone;			/* rows that have a transaction each, since one of several failed */
 	size_t		key_len;		/* the last key that was tried; 0: a pass begins */
 	uint8_t		key[ROW_KEY_MAX];
 } RowRetry;
 
-/* What carries out the jobs of one collection, one at a time. */
-typedef struct RowApply
+/* What a transaction changes here, and takes back where it is rolled back. */
+typedef struct RowProgress
 {
-	RowApplyConfig config;
-	CoreClock	now;
 	RowRetry	parked;
 	RowRetry	quarantined;
 
 	/* the job */
-	const RowJob *job;
 	bool		claimed;		/* before its rows */
-	bool		failed;
 	uint32_t	n_missing;
-	uint32_t   *missing;
 	uint32_t	n_changed;
 	size_t		key_len;		/* of COLLECT and ADOPT: the last key that was looked at */
 	uint8_t		key[ROW_KEY_MAX];
@@ -174,6 +171,27 @@ typedef struct RowApply
 	uint64_t	n_parked;
 	uint64_t	n_quarantined;
 	uint64_t	n_conflicts;
+} RowProgress;
+
+typedef enum RowWork
+{
+	ROW_WORK_NONE,
+	ROW_WORK_STEP,
+	ROW_WORK_RETRY_PARKED,
+	ROW_WORK_RETRY_QUARANTINED
+} RowWork;
+
+/* What carries out the jobs of one collection, one at a time. */
+typedef struct RowApply
+{
+	RowApplyConfig config;
+	CoreClock	now;
+	RowProgress at;
+	RowProgress before;			/* the last transaction, which was this work: */
+	RowWork		work;
+	const RowJob *job;
+	uint32_t   *missing;
+	bool		failed;			/* the job */
 } RowApply;
 
 extern void row_apply_init(RowApply *self, const RowApplyConfig *config);
@@ -189,10 +207,21 @@ extern void row_apply_begin(RowApply *self, const RowJob *job, uint32_t *missing
 extern bool row_apply_step(RowApply *self, CoreClock now);
 extern void row_apply_done(const RowApply *self, RowDone *out);
 
+/*
+ * The last transaction, of row_apply_step() or row_apply_retry(), was rolled back although
+ * that did not say so: it was left by a jump, or its commit failed.  A job has failed then;
+ * what was tried again is tried as after UINT32_MAX.
+ */
+extern void row_apply_failed(RowApply *self);
+
 /* Is it time to try rows again that are held?  From a start on it is. */
 extern bool row_apply_retry_due(const RowApply *self, CoreClock now);
 
-/* Try some, in one transaction; how many changed.  UINT32_MAX: it is to be rolled back. */
+/*
+ * Try some, in one transaction, of what is parked or of what is in quarantine; how many
+ * changed.  UINT32_MAX: it is to be rolled back.  Then the same ones are tried one by one,
+ * so that no row keeps another from being tried; who fails alone was tried in vain.
+ */
 extern uint32_t row_apply_retry(RowApply *self, CoreClock now);
 
 /* Try all again soon: columns or constraints are others, or an owner asks for it. */

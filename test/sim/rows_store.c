@@ -705,13 +705,15 @@ static bool
 host_has_tombstones(void *context, const RowFrontier *below)
 {
 	const Store *self = context;
+	uint64_t	heard = (uint64_t) (world_unix_us(self->world, self->node) + STORE_SKEW_US);
 
 	for (int k = 0; k < self->n_keys; k++)
 	{
 		const StoreRow *head = store_head(self, k);
 
-		if (head != NULL && head->present && !head->entry.live && row_frontier_covers(below, head->entry.stamp) &&
-			row_frontier_covers(below, head->entry.birth))
+		if (head != NULL && head->present && !head->entry.live && head->entry.held == ROW_APPLIED &&
+			(head->entry.version.clock <= heard || head->entry.version.clock <= self->clock.last) &&
+			row_frontier_covers(below, head->entry.stamp) && row_frontier_covers(below, head->entry.birth))
 			return true;
 	}
 	return false;

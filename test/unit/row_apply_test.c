@@ -652,6 +652,23 @@ test_adopt(void)
 	job.covered = &all;
 	ok(run(job, &done) == KEYS / ROW_APPLY_SCAN + 1 && done.n_changed == 0 && last_ticket == (uint64_t) n,
 	   "where nothing is loose it takes none");
+
+	/* while a job goes on users write */
+	begin();
+	for (int k = 0; k < 4; k++)
+	{
+		put(new_row(k, 10, 1, 1));
+		place[k].entry.stamp = (RowStamp) {k < 2 ? 1 : 2, 7};
+		place[k].entry.birth = (RowStamp) {k % 2 == 0 ? 1 : 2, 7};
+	}
+	put(new_row(4, 10, 1, 1));
+	place[4].entry.stamp = (RowStamp) {1, 1000};
+	last_ticket = 200;
+	job.covered = &nothing;
+	(void) run(job, &done);
+	ok(done.n_changed == 4 && place[0].entry.stamp.ticket == 7 && place[1].entry.birth.ticket == 201 && place[2].entry.birth.ticket == 7,
+	   "what was written here meanwhile is not, nor is what it made");
+	ok(place[4].entry.stamp.ticket == 201, "but a ticket of ours that was not given out is");
 }
 
 /* One good row that waits behind many which are refused. */

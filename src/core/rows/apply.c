@@ -394,6 +394,14 @@ is_loose(const RowApply *self, const RowEntry *entry)
 	return !row_frontier_covers(self->job->covered, entry->stamp) || !row_frontier_covers(self->job->covered, entry->birth);
 }
 
+/* Is a stamp claimed by nobody?  One of ours up to our own ticket will be: it was written here since the job began. */
+static bool
+is_nobodys(const RowApply *self, RowStamp stamp, RowStamp own)
+{
+	return !row_frontier_covers(self->job->covered, stamp) &&
+		!(stamp.incarnation == own.incarnation && stamp.ticket <= own.ticket);
+}
+
 static bool
 adopt_entry(RowApply *self, RowBytes key, const RowFound *found)
 {
@@ -408,10 +416,12 @@ adopt_entry(RowApply *self, RowBytes key, const RowFound *found)
 	}
 	if (!table->stamp(table->context, &stamp))
 		return false;
+	if (!is_nobodys(self, entry.stamp, stamp) && !is_nobodys(self, entry.birth, stamp))
+		return true;
 	entry.stamp = stamp;
-	if (!row_frontier_covers(self->job->covered, entry.birth))
+	if (is_nobodys(self, entry.birth, stamp))
 		entry.birth = stamp;
-	if (!row_frontier_covers(self->job->covered, entry.vector_stamp))
+	if (is_nobodys(self, entry.vector_stamp, stamp))
 		entry.vector_stamp = stamp;
 	self->at.n_changed++;
 	return table->restamp(table->context, key, &entry);

@@ -60,11 +60,15 @@ typedef enum RowJobKind
 	 */
 	ROW_JOB_DROP,
 	/*
-	 * Tombstones that `below` covers, with their birth, and whose clock row_clock_heard()
-	 * takes: what is written to that key later is newer than they are.
+	 * Tombstones that `below` covers, with their birth, that are not set aside, and whose
+	 * clock row_clock_heard() takes: what is written to that key later is newer than they are.
 	 */
 	ROW_JOB_COLLECT,
-	ROW_JOB_ADOPT				/* entries whose stamp or birth `covered` lacks: the stamp, and what it lacks, are a ticket of ours */
+	/*
+	 * Entries whose stamp or birth `covered` lacks: the stamp, and what it lacks, are a ticket
+	 * of ours.  It lacks no earlier ticket of ours: that was written here meanwhile.
+	 */
+	ROW_JOB_ADOPT
 } RowJobKind;
 
 /*
@@ -132,7 +136,7 @@ typedef struct RowHost
 	/* Its content, where it is live; as long as the row is good, or until it is asked for again. */
 	RowRead		(*content) (void *context, RowScan *scan, Row *row, bool thin);
 
-	/* Is there a tombstone that this frontier covers, with its birth? */
+	/* Is there a tombstone that a COLLECT below this frontier takes?  Else the floor would rise for nothing. */
 	bool		(*has_tombstones) (void *context, const RowFrontier *below);
 
 	/* What of this incarnation's tickets has ended, for snapshots that are taken after this. */

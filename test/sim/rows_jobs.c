@@ -242,7 +242,12 @@ table_remove(void *context, RowBytes bytes)
 
 	CORE_ASSERT(self->key[key].locked == 0);
 	if (self->at_work == ROW_JOB_DROP)
+	{
 		world_dropped(self->world, self, key, &store_head(self, key)->entry);
+		/* of a clock further ahead than is heard nothing is known any more */
+		if (self->seen_clock[key] > self->clock.last)
+			self->seen_clock[key] = self->clock.last;
+	}
 	else
 		world_collected(self->world, self, key, &store_head(self, key)->entry);
 	store_put(self, key, &nothing);
@@ -406,5 +411,12 @@ store_retry(Store *self)
 	self->at_work = ROW_JOB_APPLY;
 	store_begin_commit(self);
 	n = row_apply_retry(&self->apply, now);
+	if (n > 0 && world_rolls_back(self->world))
+	{
+		world_trace(self->world, "node %d: the transaction that tried %u held rows fails", self->node, n);
+		store_roll_back(self);
+		row_apply_failed(&self->apply);
+		n = 0;
+	}
 	store_end_commit(self, n > 0);
 }

@@ -219,6 +219,15 @@ store_put_claim(Store *self, const RowFrontier *frontier, const RowFrontier *flo
 	batch_claimed(self->world, self, frontier, &self->claim[self->n_claims - 1].floor);
 }
 
+/* Of rows only: nothing else was put. */
+void
+store_roll_back(Store *self)
+{
+	for (int k = 0; k < self->n_keys; k++)
+		if (self->key[k].n > 0 && self->key[k].row[self->key[k].n - 1].commit == self->commit)
+			self->key[k].n--;
+}
+
 void
 store_end_commit(Store *self, bool durable)
 {

@@ -174,6 +174,7 @@ extern void store_hashes(const StoreData *data, uint8_t hash[ROW_HASH], uint8_t 
 extern void store_begin_commit(Store *self);
 extern void store_put(Store *self, int key, const StoreRow *row);
 extern void store_put_claim(Store *self, const RowFrontier *frontier, const RowFrontier *floor);
+extern void store_roll_back(Store *self);
 extern void store_end_commit(Store *self, bool durable);
 extern void store_flush(Store *self);
 

@@ -413,6 +413,12 @@ world_refuses(World *self, Store *store)
 	return !self->healing && self->profile->refuses > 0 && world_below(&self->net, 1000) < (uint64_t) self->profile->refuses;
 }
 
+bool
+world_rolls_back(World *self)
+{
+	return !self->healing && self->profile->refuses > 0 && world_below(&self->net, 8) == 0;
+}
+
 void
 world_job_soon(World *self, Store *store, bool first)
 {

@@ -348,6 +348,8 @@ extern void world_deliver(World *self, int from, int to, const uint8_t *frame, s
 extern bool world_comes_again(World *self, const uint8_t *frame);
 extern void world_job_soon(World *self, Store *store, bool first);
 extern bool world_refuses(World *self, Store *store);
+/* Does a commit fail?  Once in eight times, where jobs are refused. */
+extern bool world_rolls_back(World *self);
 extern void world_run(World *self, int64_t until_ms);
 extern void world_schema(World *self, int node, uint8_t schema);
 extern void world_end_writer_soon(World *self, int node, int writer, int64_t ms);

@@ -796,7 +796,10 @@ test_what_is_rolled_back(void)
 	row_apply_failed(&apply);
 	row_apply_done(&apply, &done);
 	ok(done.failed && apply.at.n_conflicts == 0, "it has failed where its commit does");
+	row_apply_begin(&apply, &job, missing);
 	row_apply_failed(&apply);
+	row_apply_done(&apply, &done);
+	ok(done.failed, "and where it cannot begin");
 
 	begin();
 	for (int k = 0; k < 3; k++)

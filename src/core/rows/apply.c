@@ -30,6 +30,9 @@ row_apply_begin(RowApply *self, const RowJob *job, uint32_t *missing)
 	self->at.n_missing = self->at.n_changed = 0;
 	self->missing = missing;
 	self->at.key_len = 0;
+	/* before its first step it may fail, too */
+	self->before = self->at;
+	self->work = ROW_WORK_STEP;
 }
 
 void
@@ -490,7 +493,8 @@ end_pass(const RowApply *self, RowRetry *retry)
 static void
 retry_failed(RowApply *self, RowRetry *retry, const RowRetry *tried)
 {
-	bool		moved = tried->key_len > 0 && (tried->key_len != retry->key_len || memcmp(tried->key, retry->key, tried->key_len) != 0);
+	bool		moved = tried->key_len > 0 &&
+		(tried->key_len != retry->key_len || memcmp(tried->key, retry->key, tried->key_len) != 0);
 
 	if (retry->alone == 0)
 		retry->alone = ROW_APPLY_RETRY;

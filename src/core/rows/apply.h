@@ -208,9 +208,9 @@ extern bool row_apply_step(RowApply *self, CoreClock now);
 extern void row_apply_done(const RowApply *self, RowDone *out);
 
 /*
- * The last transaction, of row_apply_step() or row_apply_retry(), was rolled back although
- * that did not say so: it was left by a jump, or its commit failed.  A job has failed then;
- * what was tried again is tried as after UINT32_MAX.
+ * The transaction of the last row_apply_step() or row_apply_retry() was rolled back although
+ * that did not say so: it was left by a jump, or its commit failed.  A job has failed then,
+ * also before its first step; what was tried again is tried as after UINT32_MAX.
  */
 extern void row_apply_failed(RowApply *self);
 

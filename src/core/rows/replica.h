@@ -54,9 +54,9 @@ typedef enum RowJobKind
 	 * Take away entries and rows, where the entry is still the same version, also where
 	 * row_clock_heard() does not take its clock: no row moves our clock further than that.
 	 * One that is `lost` others may have: it is kept as a conflict and deleted by a write of
-	 * ours, whose tombstone (row_lost()) they get, and so is a row that a user's transaction
-	 * holds: that tombstone waits for it.  A tombstone that is held stays.  One to `renew`
-	 * stays, as a version of ours, or as it is where it is held.
+	 * ours, whose tombstone (row_lost()) they get.  One to `renew` stays, as a version of
+	 * ours.  What a user's transaction holds fails no job: a row is deleted by such a
+	 * tombstone, which is parked; a tombstone, and what is to be renewed, stay as they are.
 	 */
 	ROW_JOB_DROP,
 	/*

@@ -408,6 +408,38 @@ strangers(void)
 	   !node_rows_was_writer(side[0].node, TAG, side[2].node->key), "who may write is known by the statements");
 }
 
+/* It changes the link as often as it likes; so far it has come to the last one that there is, from this one. */
+static void
+flips(int first)
+{
+	int			before = n_links;
+	uint64_t	refusals;
+
+	forget_heard();
+	for (int i = 1; i < NODE_ROWS_PAST; i++)
+	{
+		link_of[++n_links] = (Link) {1, 0, true};
+		say_by(1, 0, n_links, 'x', 80);
+		now_ms += 1000;
+		say_by(1, 0, n_links, 'y', 80);
+	}
+	ok(strcmp(side[0].heard, "-+y-+y-+y-+y-+y-+y-+y") == 0, "it changes the link once a second (%s)", side[0].heard);
+	forget_heard();
+	refusals = refused(0);
+	link_of[++n_links] = (Link) {1, 0, true};
+	now_ms += 1000;
+	for (int i = before; i <= n_links; i++)
+		if (i != n_links - 1)
+			say_by(1, 0, i, 'x', 80);
+	say_by(1, 0, first, 'x', 80);
+	ok(side[0].heard[0] == '\0' && refused(0) == refusals + NODE_ROWS_PAST + 1,
+	   "while it has left so many that are not gone it stays with the last, and none of them is taken again (%s)", side[0].heard);
+	link_of[first].up = false;
+	say_by(1, 0, n_links, 'z', 80);
+	say_by(1, 0, before, 'x', 80);
+	ok(strcmp(side[0].heard, "-+z") == 0, "when one is gone it changes again, to one that it had not left (%s)", side[0].heard);
+}
+
 static void
 links(void)
 {
@@ -424,6 +456,7 @@ links(void)
 	say_by(1, 0, first, '1', 80);
 	say_by(1, 0, second, '3', 80);
 	ok(strcmp(side[0].heard, "1-+23") == 0, "over which nothing more is taken (%s)", side[0].heard);
+	flips(first);
 
 	forget_heard();
 	for (int i = 1; i <= n_links; i++)

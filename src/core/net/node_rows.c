@@ -14,6 +14,7 @@
 #include "core/bytes.h"
 
 #define FIND_EACH_MS 1000		/* one lookup of a node to which there is no link */
+#define FLIP_MS 1000			/* at least, between two times that a node changes the link by which it sends */
 
 /* Where the link with this node stands, or would. */
 static int
@@ -114,7 +115,7 @@ rows_open(Node *self, NodePeer *peer)
 	{
 		memcpy(link->curve, peer->curve, CORE_KEY_BYTES);
 		link->in.link = link->out.link = 0;
-		memset(link->past, 0, sizeof link->past);
+		link->n_past = 0;
 	}
 	/* its end has been told of */
 	if (link->in.link != 0 && !self->links.find(self->links.self, link->in, &info))
@@ -125,7 +126,24 @@ rows_open(Node *self, NodePeer *peer)
 	rows_tell(self, link, true);
 }
 
-/* Is a frame that came over the link at hand to be taken? */
+/* Forget those that are gone: nothing comes by them. */
+static void
+forget_past(Node *self, NodeRowsLink *link)
+{
+	LinkInfo info;
+	int			n = 0;
+
+	for (int i = 0; i < link->n_past; i++)
+		if (self->links.find(self->links.self, link->past[i], &info))
+			link->past[n++] = link->past[i];
+	link->n_past = n;
+}
+
+/*
+ * Is a frame that came over the link at hand to be taken?  A link that was left while it
+ * is there is remembered until it is gone: where there is no room for one more, the sender
+ * stays with what it has.
+ */
 static bool
 rows_in_order(Node *self, NodeRowsLink *link)
 {
@@ -135,13 +153,16 @@ rows_in_order(Node *self, NodeRowsLink *link)
 		return true;
 	if (!self->links.find(self->links.self, self->via, &info))
 		return false;
-	for (int i = 0; i < NODE_ROWS_PAST; i++)
+	for (int i = 0; i < link->n_past; i++)
 		if (link->past[i].link == self->via.link)
 			return false;
 	if (link->in.link != 0)
 	{
-		memmove(link->past + 1, link->past, (NODE_ROWS_PAST - 1) * sizeof *link->past);
-		link->past[0] = link->in;
+		forget_past(self, link);
+		if (link->n_past == NODE_ROWS_PAST || self->now.tick_ms < link->flip_ms)
+			return false;
+		link->past[link->n_past++] = link->in;
+		link->flip_ms = self->now.tick_ms + FLIP_MS;
 		rows_tell(self, link, false);
 		rows_tell(self, link, true);
 	}

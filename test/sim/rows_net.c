@@ -407,17 +407,12 @@ static bool
 net_start(World *self, int node)
 {
 	struct RowsReal *real = self->real;
-	RowsNode   *at = &self->node[node];
-	int64_t		until_failure = at->memory.until_failure;
 	KadId		id;
 
 	self->real->sim->now_ms = self->now_ms;
 	if (real->sim->node[node].node == NULL)
 	{
-		/* without memory it would not start, and be started again */
-		at->memory.until_failure = -1;
 		sim_start(real->sim, node);
-		at->memory.until_failure = until_failure;
 		net_connect(self, node);
 	}
 	return !self->node[node].liar && node_collection_id(node_of(self, node), TAG, &id);
@@ -533,7 +528,7 @@ net_state(World *self, int by, int identity, GrantRole role)
 		shut_out(self, by, identity);
 	else
 	{
-		(void) net_start(self, identity);
+		world_start(self, identity);
 		self->real->node[identity].joins_as = role == GRANT_WRITER && world_below(&self->net, 2) ? GRANT_ADMIN : role;
 		try_join(self, by, identity);
 	}

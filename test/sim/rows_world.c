@@ -265,8 +265,8 @@ begin_life(World *self, RowsNode *at, RowDictionary *dictionary)
 
 static void *scratch;			/* of all replicas */
 
-void
-world_start(World *self, int node)
+static void
+start_copy(World *self, int node)
 {
 	RowsNode   *at = &self->node[node];
 	Store	   *store = at->store;
@@ -336,6 +336,18 @@ world_start(World *self, int node)
 	self->network->members(self, node);
 	world_after(self, 1 + (int64_t) world_below(&self->net, (uint64_t) self->tick_ms), AFTER_TICK, node, 0);
 	self->network->connect(self, node);
+}
+
+/* Without memory it would not start, and be started again. */
+void
+world_start(World *self, int node)
+{
+	HostMemory *memory = &self->node[node].memory;
+	int64_t		until_failure = memory->until_failure;
+
+	memory->until_failure = -1;
+	start_copy(self, node);
+	memory->until_failure = until_failure;
 }
 
 /* Its process ends, without a word; what is on disk stays. */
@@ -655,11 +667,12 @@ finish(World *self)
 {
 	bool		leak = self->failed;
 
+	/* whose statements go with its process is asked of all tables */
+	for (int i = 0; i < self->n && !leak; i++)
+		world_stop(self, i);
 	for (int i = 0; i < self->n; i++)
 	{
-		if (!leak)
-			world_stop(self, i);
-		else if (self->node[i].replica != NULL && !self->asserted)
+		if (leak && self->node[i].replica != NULL && !self->asserted)
 			replica_destroy(&self->node[i].replica);
 		liar_free(self, i);
 		batch_free(&self->node[i]);

@@ -727,8 +727,8 @@ choose_network(const World *self)
 {
 	if (self->wanted_network != NULL)
 		return self->wanted_network;
-	/* what is interrupted at each step is interrupted at these steps; and see README.md, "Open" */
-	if (self->steps.at > 0 || (self->profile->weight[ACT_JOIN] > 0 && self->profile->weight[ACT_EVICT] > 0))
+	/* what is interrupted at each step is interrupted at these steps */
+	if (self->steps.at > 0)
 		return &rows_links;
 	return self->seed / (uint64_t) rows_n_profiles % ROWS_REAL_EACH == ROWS_REAL_EACH - 1 ? &rows_net : &rows_links;
 }

@@ -35,7 +35,7 @@ typedef struct Side
 	Node	   *node;
 	uint8_t		curve[CORE_KEY_BYTES];
 	NetAddress	address;
-	bool		cut;			/* it makes no links */
+	bool		cut;			/* no links are made, by it or to it */
 	int			joined;
 	bool		left;			/* a collection, and others know */
 	char		heard[32];		/* of rows: + link, - gone, else the first byte behind the header */
@@ -45,7 +45,7 @@ typedef struct Side
 } Side;
 
 static Side side[NODES];
-static Link link_of[64];		/* by number, from 1 on */
+static Link link_of[256];		/* by number, from 1 on */
 static int	n_links;
 static Frame queue[QUEUE];
 static int	n_queued;
@@ -105,7 +105,7 @@ link_send(void *context, int64_t tick_ms, const uint8_t *curve, const NetAddress
 	int			to = by_curve(curve);
 	int			number = to < 0 ? 0 : made(self->index, to);
 
-	if (number == 0 && n > 0 && to >= 0 && !self->cut && net_address_equal(&addresses[0], &side[to].address))
+	if (number == 0 && n > 0 && to >= 0 && !self->cut && !side[to].cut && net_address_equal(&addresses[0], &side[to].address))
 	{
 		number = ++n_links;
 		link_of[number] = (Link) {self->index, to, true};
@@ -334,13 +334,14 @@ join_by_invitation(int who)
 {
 	char		text[INVITATION_TEXT_MAX + 1];
 	DecodeStatus decoded;
+	int			before = side[who].joined;
 
 	ok(node_invite(side[0].node, now(), TAG, GRANT_WRITER, 3600000, text) == NODE_OK &&
 	   node_join(side[who].node, now(), text, strlen(text), 1, &decoded) == NODE_OK, "node %d is invited", who);
 	turns(20);
 	node_group_bind(side[who].node, now(), root, TAG, "c", (const uint8_t *) "c 3 l2", 6);
 	turns(60);
-	ok(side[who].joined == 1, "and joins");
+	ok(side[who].joined == before + 1, "and joins");
 }
 
 static void
@@ -524,6 +525,56 @@ leave(void)
 	ok(node_members(side[0].node, now(), TAG, member, 4) == 1, "and the other knows by then");
 }
 
+/* No links but between these two from now on. */
+static void
+only(int a, int b)
+{
+	for (int i = 0; i < NODES; i++)
+		side[i].cut = i != a && i != b;
+	for (int i = 1; i <= n_links; i++)
+		link_of[i].up &= (link_of[i].from == a || link_of[i].from == b) && (link_of[i].to == a || link_of[i].to == b);
+}
+
+/* Who leaves tells one that has the collection, while there is one. */
+static void
+leave_past_one_without(void)
+{
+	NodeMember	member[4];
+	int			n;
+
+	join_by_invitation(1);
+	join_by_invitation(2);
+	turns(100);
+	node_group_forget(side[1].node, now(), root);
+	only(1, 2);
+	side[2].left = false;
+	ok(node_leave(side[2].node, now(), TAG) == NODE_OK, "a member leaves that reaches only one who has no such collection any more");
+	turns(2000);
+	ok(!side[2].left, "whose answer does not count");
+	only(0, 2);
+	(void) node_meet(side[2].node, now(), node_record(side[0].node)->bytes, node_record(side[0].node)->len);
+	for (n = 0; n < 4000 && !side[2].left; n++)
+		turn();
+	ok(side[2].left && node_members(side[0].node, now(), TAG, member, 4) == 2, "later it reaches another, which knows by then");
+}
+
+/* With an admin go those who are in by its grants: they have to hear of it. */
+static void
+leave_with_all(void)
+{
+	NodeRowsMembers members;
+	int			n;
+
+	join_by_invitation(2);
+	side[0].left = false;
+	ok(node_rows_members(side[2].node, now(), TAG, &members) && members.own_role == GRANT_WRITER, "it is a member by the first one's grant");
+	ok(node_leave(side[0].node, now(), TAG) == NODE_OK, "who has admitted all others leaves");
+	for (n = 0; n < 4000 && !side[0].left; n++)
+		turn();
+	ok(side[0].left && node_rows_members(side[2].node, now(), TAG, &members) && members.own_role == GRANT_NOBODY,
+	   "and they know that they are members no more (left %d, role %d)", side[0].left, members.own_role);
+}
+
 /* Two processes whose records have one number, as their clocks are behind those from before. */
 static void
 namesake(void)
@@ -559,6 +610,10 @@ main(void)
 	links();
 	evicted();
 	leave();
+	leave_past_one_without();
+	leave_with_all();
+	for (int i = 0; i < NODES; i++)
+		side[i].cut = false;
 	namesake();
 	while (n_queued > 0)
 		free(queue[--n_queued].bytes);

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "core/assert.h"
+#include "core/net/reasons.h"
 
 #define COMPARE_LIMIT_MS 20000
 #define COMPARE_MESSAGES 160	/* enough for MEMBERSHIP_ROOM both ways */
@@ -33,15 +34,26 @@ compare_send(Node *self, NodeGroup *g, NodePeer *to, const uint8_t *const *state
 	node_send(self, to, &m);
 }
 
-/* To the members that are connected. */
+/* To the members that are connected; revocations also to those who are none any more since the admin is gone that they hung on. */
 void
 compare_push(Node *self, NodeGroup *g, const uint8_t *const *statements, int n, const NodePeer *except)
 {
+	const uint8_t *revocations[WIRE_GRANTS];
+	int			n_revocations = 0;
+
+	for (int i = 0; i < n; i++)
+		if (statements[i][GRANT_KIND_AT] == GRANT_REVOCATION)
+			revocations[n_revocations++] = statements[i];
 	for (int i = 0; i < NODE_PEER_SLOTS && n > 0; i++)
 		for (NodePeer *peer = self->peer[i]; peer != NULL; peer = peer->next)
-			if (peer != except && peer->greeted && node_connected(peer) &&
-				group_role(self, g, peer) != GRANT_NOBODY)
+		{
+			if (peer == except || !peer->greeted || !node_connected(peer))
+				continue;
+			if (group_role(self, g, peer) != GRANT_NOBODY)
 				compare_send(self, g, peer, statements, n);
+			else if (n_revocations > 0 && membership_bereft(&g->membership, peer->record->key, self->now.unix_ms))
+				compare_send(self, g, peer, revocations, n_revocations);
+		}
 }
 
 /* Sign a statement, take it, tell the others. */
@@ -80,18 +92,53 @@ compare_end(Node *self, NodeGroup *g)
 	g->compare_ms = self->now.tick_ms + node_jittered(self, COMPARE_MS);
 }
 
+/* Our own last revocation of ourselves; NULL: there is none, as we were no member any more. */
+static const MembershipEntry *
+own_leave(const Node *self, const NodeGroup *g)
+{
+	for (int i = 0; i < g->membership.n; i++)
+	{
+		const Grant *grant = &g->membership.entry[i]->grant;
+
+		if (grant->kind == GRANT_REVOCATION && memcmp(grant->member, self->key, CORE_KEY_BYTES) == 0 &&
+			memcmp(grant->issuer, self->key, CORE_KEY_BYTES) == 0)
+			return g->membership.entry[i];
+	}
+	return NULL;
+}
+
+bool
+compare_alone(Node *self, NodeGroup *g, const NodePeer *besides)
+{
+	(void) membership_role(&g->membership, self->key, self->now.unix_ms);	/* evaluates */
+	for (int i = 0; i < g->membership.n; i++)
+	{
+		const MembershipEntry *entry = g->membership.entry[i];
+
+		if (entry->grant.kind == GRANT_MEMBER && memcmp(entry->grant.member, self->key, CORE_KEY_BYTES) != 0 &&
+			(besides == NULL || memcmp(entry->grant.member, besides->record->key, CORE_KEY_BYTES) != 0) &&
+			(entry->counts || membership_bereft(&g->membership, entry->grant.member, self->now.unix_ms)))
+			return false;
+	}
+	return true;
+}
+
 void
 compare_start(Node *self, NodeGroup *g)
 {
 	NodePeer   *chosen = NULL;
+	const MembershipEntry *leave = g->leaving ? own_leave(self, g) : NULL;
+	const uint8_t *statement[1] = {leave == NULL ? NULL : leave->bytes};
 	uint64_t	seen = 0;
 
 	for (int i = 0; i < NODE_PEER_SLOTS; i++)
 		for (NodePeer *peer = self->peer[i]; peer != NULL; peer = peer->next)
-			if (peer->greeted && node_connected(peer) && group_role(self, g, peer) != GRANT_NOBODY &&
+			if (peer->greeted && node_connected(peer) && group_concerns(self, g, peer->record->key) &&
 				core_random_below(&self->random, ++seen) == 0)
 				chosen = peer;
 	compare_end(self, g);
+	if (g->leaving)
+		g->leave_told |= compare_alone(self, g, NULL);
 	if (chosen == NULL)
 		return;
 	memcpy(g->compare.curve, chosen->curve, CORE_KEY_BYTES);
@@ -99,7 +146,7 @@ compare_start(Node *self, NodeGroup *g)
 	g->compare.cursor = 0;
 	g->compare.sent = 0;
 	g->compare.until_ms = self->now.tick_ms + COMPARE_LIMIT_MS;
-	compare_send(self, g, chosen, NULL, 0);
+	compare_send(self, g, chosen, statement, leave != NULL);
 }
 
 /* Take what came; what was new is pushed on.  Returns how many were new. */
@@ -158,19 +205,13 @@ serve_of(Node *self, NodeGroup *g, const uint8_t *curve, bool create)
 	return oldest;
 }
 
-/* Revocations of this key: its owner may know of them. */
+/* The bytes of these, which fit into a message. */
 static int
-revocations_of(const NodeGroup *g, const uint8_t *key, const uint8_t **out)
+bytes_of(const MembershipEntry *const *entry, int n, const uint8_t **out)
 {
-	int			n = 0;
-
-	for (int i = 0; i < g->membership.n && n < WIRE_GRANTS; i++)
-	{
-		const MembershipEntry *entry = g->membership.entry[i];
-
-		if (entry->grant.kind == GRANT_REVOCATION && memcmp(entry->grant.member, key, CORE_KEY_BYTES) == 0)
-			out[n++] = entry->bytes;
-	}
+	_Static_assert(REASONS_MAX <= WIRE_GRANTS, "all fit into a message");
+	for (int i = 0; i < n; i++)
+		out[i] = entry[i]->bytes;
 	return n;
 }
 
@@ -179,6 +220,7 @@ compare_receive(Node *self, NodeGroup *g, NodePeer *from, const WireMessage *m)
 {
 	WireMessage answer = {.version = WIRE_VERSION_MAX, .type = WIRE_GRANTS_SYNC, .response = true,
 	.request = m->request, .collection = g->id};
+	const MembershipEntry *why[REASONS_MAX];
 	bool		same;
 	GroupServe *serve;
 
@@ -186,7 +228,7 @@ compare_receive(Node *self, NodeGroup *g, NodePeer *from, const WireMessage *m)
 	memcpy(answer.grants.fingerprint, g->membership.fingerprint, GRANT_HASH_BYTES);
 	if (group_role(self, g, from) == GRANT_NOBODY)
 	{
-		answer.grants.n = revocations_of(g, from->record->key, answer.grants.grant);
+		answer.grants.n = bytes_of(why, membership_reasons(&g->membership, from->record->key, why), answer.grants.grant);
 		if (answer.grants.n > 0)
 			node_answer(self, &answer);
 		else
@@ -211,6 +253,15 @@ compare_receive(Node *self, NodeGroup *g, NodePeer *from, const WireMessage *m)
 	node_answer(self, &answer);
 }
 
+static bool
+among(const uint8_t *const *statement, int n, const MembershipEntry *entry)
+{
+	for (int i = 0; i < n; i++)
+		if (memcmp(statement[i], entry->bytes, GRANT_BYTES) == 0)
+			return true;
+	return false;
+}
+
 /*
  * Does an answer show that its sender knows that we have left?  It has our leave or, where
  * we were no member any more, what made us none.
@@ -218,28 +269,46 @@ compare_receive(Node *self, NodeGroup *g, NodePeer *from, const WireMessage *m)
 static bool
 knows_leave(const Node *self, const NodeGroup *g, const WireMessage *m)
 {
-	const Membership *held = &g->membership;
-	bool		left = false;
-	bool		known = false;
+	const MembershipEntry *leave = own_leave(self, g);
+	const MembershipEntry *reason[REASONS_MAX];
+	int			n;
 
-	if (memcmp(m->grants.fingerprint, held->fingerprint, GRANT_HASH_BYTES) == 0)
+	if (memcmp(m->grants.fingerprint, g->membership.fingerprint, GRANT_HASH_BYTES) == 0)
 		return true;
-	for (int i = 0; i < held->n; i++)
-	{
-		const Grant *grant = &held->entry[i]->grant;
-		bool		leave = memcmp(grant->issuer, self->key, CORE_KEY_BYTES) == 0;
+	if (leave != NULL)
+		return among(m->grants.grant, m->grants.n, leave);
+	n = membership_reasons(&g->membership, self->key, reason);
+	for (int i = 0; i < n; i++)
+		if (reason[i]->grant.kind == GRANT_REVOCATION && among(m->grants.grant, m->grants.n, reason[i]))
+			return true;
+	return false;
+}
 
-		if (grant->kind != GRANT_REVOCATION || memcmp(grant->member, self->key, CORE_KEY_BYTES) != 0 || (left && !leave))
-			continue;
-		if (leave)
-		{
-			left = true;
-			known = false;
-		}
-		for (int k = 0; k < m->grants.n; k++)
-			known |= memcmp(m->grants.grant[k], held->entry[i]->bytes, GRANT_BYTES) == 0;
+/*
+ * An error ends a comparison.  Whom we are no member for may not have heard of it, as when
+ * who admitted us has forgotten it in a crash: it is told once, and so of our leave.
+ */
+static void
+refused(Node *self, NodeGroup *g, NodePeer *from, uint16_t code)
+{
+	const MembershipEntry *entry[REASONS_MAX];
+	const uint8_t *ours[WIRE_GRANTS];
+	bool		comparing = g->compare.active && memcmp(g->compare.curve, from->curve, CORE_KEY_BYTES) == 0;
+
+	if (code == WIRE_CODE_FORBIDDEN && comparing && g->compare.sent == 0 && (g->leaving || g->role != GRANT_NOBODY))
+	{
+		g->compare.sent = 1;
+		g->compare.until_ms = self->now.tick_ms + COMPARE_LIMIT_MS;
+		compare_send(self, g, from, ours, bytes_of(entry, membership_proof(&g->membership, self->key, entry), ours));
+		return;
 	}
-	return known;
+	if (g->leaving && code == WIRE_CODE_FORBIDDEN)
+		g->leave_told |= comparing;
+	/* it has left as well, so it tells nobody: others have to hear */
+	else if (g->leaving && code == WIRE_CODE_UNKNOWN_COLLECTION)
+		g->leave_told |= compare_alone(self, g, from);
+	if (comparing)
+		compare_end(self, g);
 }
 
 void
@@ -250,10 +319,8 @@ compare_answered(Node *self, NodeGroup *g, NodePeer *from, const WireMessage *m)
 
 	if (m->type != WIRE_GRANTS_SYNC)
 	{
-		if (g->leaving)
-			g->leave_told = true;
-		if (g->compare.active && memcmp(g->compare.curve, from->curve, CORE_KEY_BYTES) == 0)
-			compare_end(self, g);
+		/* an error without a collection says that it has begun anew and does not know us, and nothing of this one */
+		refused(self, g, from, m->type == WIRE_ERROR && kad_id_equal(&m->collection, &g->id) ? m->error.code : WIRE_CODE_BUSY);
 		return;
 	}
 	compare_take(self, g, from, m->grants.grant, m->grants.n);

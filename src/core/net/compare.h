@@ -22,6 +22,9 @@ extern int	compare_take(Node *self, NodeGroup *g, NodePeer *from, const uint8_t 
 extern void compare_start(Node *self, NodeGroup *g);
 extern void compare_end(Node *self, NodeGroup *g);
 
+/* Is there nobody left to tell that we leave, besides perhaps one: no member, and none that hung on one who has gone? */
+extern bool compare_alone(Node *self, NodeGroup *g, const NodePeer *besides);
+
 /* GRANTS came, or the answer to ours. */
 extern void compare_receive(Node *self, NodeGroup *g, NodePeer *from, const WireMessage *message);
 extern void compare_answered(Node *self, NodeGroup *g, NodePeer *from, const WireMessage *message);

@@ -52,7 +52,7 @@ find_done(Node *self, const KadId *target, const KadLookup *lookup)
 	}
 	for (int i = 0; i < lookup->n_providers; i++)
 		if (!lookup->provider[i]->withdrawn &&
-			membership_role(&g->membership, lookup->provider[i]->record->key, self->now.unix_ms) != GRANT_NOBODY)
+			group_concerns(self, g, lookup->provider[i]->record->key))
 			find_connect(self, lookup->provider[i]->record);
 }
 

@@ -43,6 +43,7 @@
 #include "core/net/kad_id.h"
 
 #define GRANT_BYTES 240
+#define GRANT_KIND_AT 4
 #define GRANT_DEPTH_MAX 8
 #define GRANT_HASH_BYTES 16
 #define REDEMPTION_BYTES 176

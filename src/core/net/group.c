@@ -98,6 +98,13 @@ group_role(Node *self, NodeGroup *g, const NodePeer *peer)
 	return membership_role(&g->membership, peer->record->key, self->now.unix_ms);
 }
 
+bool
+group_concerns(Node *self, NodeGroup *g, const uint8_t key[CORE_KEY_BYTES])
+{
+	return membership_role(&g->membership, key, self->now.unix_ms) != GRANT_NOBODY ||
+		(g->leaving && membership_bereft(&g->membership, key, self->now.unix_ms));
+}
+
 NodePeer *
 group_peer(Node *self, const NodeRecord *record)
 {

@@ -78,6 +78,9 @@ extern bool group_add(Node *self, NodeGroup *g, const uint8_t *statement, Member
 
 /* What the statements say of a peer, and the peer of a record. */
 extern GrantRole group_role(Node *self, NodeGroup *g, const NodePeer *peer);
+
+/* Is the owner of key[32] to hear of this node: a member or, while this one leaves, who was in by its grants? */
+extern bool group_concerns(Node *self, NodeGroup *g, const uint8_t key[CORE_KEY_BYTES]);
 extern NodePeer *group_peer(Node *self, const NodeRecord *record);
 
 /* A MeshEmit whose context is the NodeGroup. */

@@ -57,8 +57,10 @@ group_receive(Node *self, NodePeer *from, const WireMessage *m)
 	char		reason[128];
 	char		name[NODE_NAME];
 
-	if (g == NULL || (g->leaving && m->type != WIRE_GRANTS_SYNC))
+	if (g == NULL || g->leaving)
 	{
+		if (g != NULL && m->type == WIRE_GRANTS_SYNC)
+			(void) compare_take(self, g, from, m->grants.grant, m->grants.n);
 		if (m->type == WIRE_GRAFT)
 			node_send(self, from, &prune);
 		node_answer_error(self, m->request, &m->collection, WIRE_CODE_UNKNOWN_COLLECTION, NULL);
@@ -135,7 +137,7 @@ group_greeted(Node *self, NodePeer *peer)
 	{
 		NodeGroup  *g = self->group[i];
 
-		if (group_role(self, g, peer) == GRANT_NOBODY || !node_connected(peer))
+		if (!node_connected(peer) || !group_concerns(self, g, peer->record->key))
 			continue;
 		if (!g->leaving && g->role != GRANT_NOBODY)
 		{

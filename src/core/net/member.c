@@ -80,7 +80,6 @@ NodeStatus
 node_leave(Node *self, CoreClock clock, uint32_t tag)
 {
 	NodeGroup  *g = group_by_tag(self, tag);
-	const Grant *others[2];
 	uint8_t		statement[GRANT_BYTES];
 	Grant		grant;
 	NodeStatus	status = NODE_OK;
@@ -99,9 +98,7 @@ node_leave(Node *self, CoreClock clock, uint32_t tag)
 	g->leaving = true;
 	mesh_leave(&g->mesh, clock.tick_ms, group_emit, g);
 	group_refresh(self, g);
-	/* there is no other member to tell */
-	if (group_members(self, g, others, 2) == 0)
-		g->leave_told = true;
+	g->leave_told = compare_alone(self, g, NULL);
 	return status;
 }
 

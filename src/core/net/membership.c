@@ -22,7 +22,6 @@ _Static_assert(INCLUDED * GRANT_HASH_BYTES == CORE_KEY_BYTES + GRANT_HASH_BYTES,
 			   "the revocations that one includes fill two fields of a statement");
 
 static int	compare(const MembershipEntry *a, const MembershipEntry *b);
-static int	first_of(const Membership *self, const uint8_t *member);
 static bool same_member(const Membership *self, int i, const uint8_t *member);
 static bool known_issuer(const Membership *self, const Grant *grant);
 static bool has_grant(const Membership *self, const uint8_t *member);
@@ -116,7 +115,7 @@ membership_add(Membership *self, const uint8_t *bytes, size_t len,
 	/* for a statement that is held already no signature is verified */
 	*status = DECODE_OK;
 	if (len == GRANT_BYTES)
-		for (int i = first_of(self, bytes + 72); same_member(self, i, bytes + 72); i++)
+		for (int i = membership_first(self, bytes + 72); same_member(self, i, bytes + 72); i++)
 			if (memcmp(self->entry[i]->bytes, bytes, GRANT_BYTES) == 0)
 				return MEMBERSHIP_KNOWN;
 
@@ -179,7 +178,7 @@ membership_role(Membership *self, const uint8_t key[CORE_KEY_BYTES], int64_t uni
 	if (memcmp(key, self->root, CORE_KEY_BYTES) == 0)
 		return GRANT_ADMIN;
 	evaluate(self, unix_ms);
-	for (int i = first_of(self, key); same_member(self, i, key); i++)
+	for (int i = membership_first(self, key); same_member(self, i, key); i++)
 	{
 		const MembershipEntry *entry = self->entry[i];
 
@@ -194,11 +193,29 @@ membership_was_writer(const Membership *self, const uint8_t key[CORE_KEY_BYTES])
 {
 	if (memcmp(key, self->root, CORE_KEY_BYTES) == 0)
 		return true;
-	for (int i = first_of(self, key); same_member(self, i, key); i++)
+	for (int i = membership_first(self, key); same_member(self, i, key); i++)
 	{
 		const Grant *grant = &self->entry[i]->grant;
 
 		if (grant->kind == GRANT_MEMBER && (grant->role >= GRANT_WRITER || grant->epoch > 0))
+			return true;
+	}
+	return false;
+}
+
+bool
+membership_bereft(Membership *self, const uint8_t key[CORE_KEY_BYTES], int64_t unix_ms)
+{
+	const MembershipEntry *revocations[MEMBERSHIP_REVOCATIONS];
+
+	if (membership_role(self, key, unix_ms) != GRANT_NOBODY)
+		return false;
+	for (int i = membership_first(self, key); same_member(self, i, key); i++)
+	{
+		const Grant *grant = &self->entry[i]->grant;
+
+		if (grant->kind == GRANT_MEMBER && self->entry[i]->idle &&
+			!revoked(grant, revocations, revocations_of(self, key, grant->depth, revocations)))
 			return true;
 	}
 	return false;
@@ -263,7 +280,7 @@ membership_prepare(Membership *self, GrantKind kind, GrantRole role,
 	memcpy(out->member, member, CORE_KEY_BYTES);
 	out->issued_ms = unix_ms;
 	out->expires_ms = expires_ms;
-	for (int i = first_of(self, member); same_member(self, i, member); i++)
+	for (int i = membership_first(self, member); same_member(self, i, member); i++)
 	{
 		const Grant *held = &self->entry[i]->grant;
 
@@ -303,7 +320,7 @@ membership_redeem(Membership *self, const Redemption *redemption,
 			return memcmp(entry->grant.member, redemption->member, CORE_KEY_BYTES) == 0 ?
 				REDEEM_ALREADY : REDEEM_USED;
 	}
-	for (int i = first_of(self, redemption->invitation); same_member(self, i, redemption->invitation); i++)
+	for (int i = membership_first(self, redemption->invitation); same_member(self, i, redemption->invitation); i++)
 		if (self->entry[i]->counts && self->entry[i]->grant.kind == GRANT_INVITATION)
 			invitation = &self->entry[i]->grant;
 	/* a member who was admitted by it and revoked since needs a new one */
@@ -372,10 +389,10 @@ first_of_kind(const Membership *self, const uint8_t *member, int kind)
 	return low;
 }
 
-static int
-first_of(const Membership *self, const uint8_t *member)
+int
+membership_first(const Membership *self, const uint8_t key[CORE_KEY_BYTES])
 {
-	return first_of_kind(self, member, 0);
+	return first_of_kind(self, key, 0);
 }
 
 static bool
@@ -395,7 +412,7 @@ known_issuer(const Membership *self, const Grant *grant)
 		return true;
 	if (is_leave(grant))
 		return has_grant(self, grant->member);
-	for (int i = first_of(self, grant->issuer); same_member(self, i, grant->issuer); i++)
+	for (int i = membership_first(self, grant->issuer); same_member(self, i, grant->issuer); i++)
 	{
 		const Grant *held = &self->entry[i]->grant;
 
@@ -408,7 +425,7 @@ known_issuer(const Membership *self, const Grant *grant)
 static bool
 has_grant(const Membership *self, const uint8_t *member)
 {
-	for (int i = first_of(self, member); same_member(self, i, member); i++)
+	for (int i = membership_first(self, member); same_member(self, i, member); i++)
 		if (self->entry[i]->grant.kind == GRANT_MEMBER)
 			return true;
 	return false;
@@ -480,7 +497,7 @@ give_way(Membership *self, const Grant *grant, const uint8_t *bytes)
 			remove_at(self, i);
 		return true;
 	}
-	for (int i = first_of(self, grant->member); same_member(self, i, grant->member); i++)
+	for (int i = membership_first(self, grant->member); same_member(self, i, grant->member); i++)
 	{
 		const MembershipEntry *held = self->entry[i];
 
@@ -488,7 +505,7 @@ give_way(Membership *self, const Grant *grant, const uint8_t *bytes)
 			later(&held->grant, held->bytes, grant, bytes) && supersedes(&held->grant, grant))
 			return false;
 	}
-	for (int i = first_of(self, grant->member); same_member(self, i, grant->member);)
+	for (int i = membership_first(self, grant->member); same_member(self, i, grant->member);)
 	{
 		const MembershipEntry *held = self->entry[i];
 
@@ -669,7 +686,7 @@ static void
 insert(Membership *self, MembershipEntry *entry)
 {
 	const Grant *grant = &entry->grant;
-	int			at = first_of(self, entry->grant.member);
+	int			at = membership_first(self, entry->grant.member);
 
 	while (at < self->n && compare(self->entry[at], entry) < 0)
 		at++;
@@ -717,7 +734,7 @@ static void
 remove_entry(Membership *self, const MembershipEntry *entry)
 {
 	uint8_t		member[CORE_KEY_BYTES];
-	int			i = first_of(self, entry->grant.member);
+	int			i = membership_first(self, entry->grant.member);
 
 	memcpy(member, entry->grant.member, CORE_KEY_BYTES);
 	while (self->entry[i] != entry)
@@ -728,7 +745,7 @@ remove_entry(Membership *self, const MembershipEntry *entry)
 	remove_at(self, i);
 	if (has_grant(self, member))
 		return;
-	for (i = first_of(self, member); same_member(self, i, member); i++)
+	for (i = membership_first(self, member); same_member(self, i, member); i++)
 		if (is_leave(&self->entry[i]->grant))
 		{
 			remove_at(self, i);
@@ -872,7 +889,7 @@ admin_at(const Membership *self, const uint8_t *key, int depth)
 {
 	if (depth == 0)
 		return memcmp(key, self->root, CORE_KEY_BYTES) == 0;
-	for (int i = first_of(self, key); same_member(self, i, key); i++)
+	for (int i = membership_first(self, key); same_member(self, i, key); i++)
 	{
 		const MembershipEntry *entry = self->entry[i];
 

@@ -123,6 +123,9 @@ extern GrantRole membership_role(Membership *self, const uint8_t key[CORE_KEY_BY
  */
 extern bool membership_was_writer(const Membership *self, const uint8_t key[CORE_KEY_BYTES]);
 
+/* Has key[32] lost its membership with an admin that it hung on, and by nothing that is said of itself? */
+extern bool membership_bereft(Membership *self, const uint8_t key[CORE_KEY_BYTES], int64_t unix_ms);
+
 /*
  * The key of a member other than besides[32], each as likely as any; NULL when there is
  * none.  *others: how many there are.  Good until the set changes.
@@ -157,5 +160,8 @@ extern RedeemStatus membership_redeem(Membership *self, const Redemption *redemp
  * order: start with *cursor = 0; bytes[GRANT_BYTES], or NULL at the end.
  */
 extern const uint8_t *membership_next(const Membership *self, uint32_t *cursor);
+
+/* Where the statements about key[32] begin in entry[], or would. */
+extern int	membership_first(const Membership *self, const uint8_t key[CORE_KEY_BYTES]);
 
 #endif							/* CORE_MEMBERSHIP_H */

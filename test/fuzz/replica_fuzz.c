@@ -200,10 +200,10 @@ host_keep_incarnation(void *context, uint32_t number, const RowIncarnation *inca
 	return take(16) != 15;
 }
 
-static bool
-host_is_writer(void *context, const uint8_t *owner)
+static RowOwner
+host_owner(void *context, const uint8_t *owner)
 {
-	return owner[0] != LIVES - 1;
+	return owner[0] == LIVES - 1 ? ROW_OWNER_STRANGER : owner[0] == LIVES - 2 ? ROW_OWNER_FORMER : ROW_OWNER_WRITER;
 }
 
 static LinkSent
@@ -497,7 +497,7 @@ begin(void)
 {
 	ReplicaConfig config = {
 		.host = {NULL, host_open, host_close, host_seek_changes, host_seek_keys, host_next, host_find, host_content,
-			host_has_tombstones, host_settled, host_clock, host_clock_heard, host_submit, host_keep_incarnation, host_is_writer, host_send, host_mesh,
+			host_has_tombstones, host_settled, host_clock, host_clock_heard, host_submit, host_keep_incarnation, host_owner, host_send, host_mesh,
 		host_log},
 		.memory = &memory, .crypto = &crypto, .random = &fuzz_random,
 		.collection = {{7}}, .self = {{99}},

@@ -44,14 +44,15 @@ links_own_role(const World *self, int node)
 	return role_of(self, self->node[node].known, self->node[node].identity);
 }
 
-static bool
-links_was_writer(const World *self, int node, const uint8_t *owner)
+static RowOwner
+links_owner(const World *self, int node, const uint8_t *owner)
 {
 	for (int i = 0; i < self->n_statements; i++)
 		if ((self->node[node].known >> i & 1) != 0 && self->statement[i].role >= GRANT_WRITER &&
 			memcmp(self->node[self->statement[i].identity].secret + CORE_SEED_BYTES, owner, CORE_KEY_BYTES) == 0)
-			return true;
-	return false;
+			return role_of(self, self->node[node].known, self->statement[i].identity) >= GRANT_WRITER ? ROW_OWNER_WRITER :
+				ROW_OWNER_FORMER;
+	return ROW_OWNER_STRANGER;
 }
 
 static void
@@ -388,6 +389,6 @@ const RowsNetwork rows_links = {
 	.add = links_add, .clone = links_clone, .form = links_form, .start = links_start, .stop = links_stop,
 	.save = links_disk, .revert = links_disk, .members = links_members, .connect = links_connect,
 	.send = links_send, .mesh = links_mesh, .cut = links_break, .state = links_state, .role = links_role,
-	.own_role = links_own_role, .was_writer = links_was_writer, .heal = links_heal, .happen = links_happen,
+	.own_role = links_own_role, .owner = links_owner, .heal = links_heal, .happen = links_happen,
 	.end = links_end
 };

@@ -160,12 +160,14 @@ net_own_role(const World *self, int node)
 	return self->real->node[node].own_role;
 }
 
-static bool
-net_was_writer(const World *self, int node, const uint8_t *owner)
+static RowOwner
+net_owner(const World *self, int node, const uint8_t *owner)
 {
-	const Node *up = self->real->sim->node[node].node;
+	Node	   *up = self->real->sim->node[node].node;
 
-	return up != NULL && node_rows_was_writer(up, TAG, owner);
+	if (up == NULL || !node_rows_was_writer(up, TAG, owner))
+		return ROW_OWNER_STRANGER;
+	return node_rows_is_writer(up, TAG, owner) ? ROW_OWNER_WRITER : ROW_OWNER_FORMER;
 }
 
 /* Tell its replica who the members are. */
@@ -729,6 +731,6 @@ const RowsNetwork rows_net = {
 	.add = net_add, .clone = net_clone, .form = net_form, .start = net_start, .stop = net_stop,
 	.save = net_save, .revert = net_revert, .members = net_members, .connect = net_connect,
 	.send = net_send, .mesh = net_mesh, .cut = net_cut, .state = net_state, .role = net_role,
-	.own_role = net_own_role, .was_writer = net_was_writer, .heal = net_heal, .happen = net_happen,
+	.own_role = net_own_role, .owner = net_owner, .heal = net_heal, .happen = net_happen,
 	.next_ms = net_next_ms, .step = net_step, .end = net_end
 };

@@ -791,12 +791,12 @@ host_keep_incarnation(void *context, uint32_t number, const RowIncarnation *inca
 	return true;
 }
 
-static bool
-host_is_writer(void *context, const uint8_t *owner)
+static RowOwner
+host_owner(void *context, const uint8_t *owner)
 {
 	Store	   *self = context;
 
-	return self->world->network->was_writer(self->world, self->node, owner);
+	return self->world->network->owner(self->world, self->node, owner);
 }
 
 static LinkSent
@@ -828,6 +828,6 @@ RowHost
 store_host(Store *self)
 {
 	return (RowHost) {self, host_open, host_close, host_seek_changes, host_seek_keys, host_next, host_find,
-		host_content, host_has_tombstones, host_settled, host_clock, host_clock_heard, host_submit, host_keep_incarnation, host_is_writer, host_send,
+		host_content, host_has_tombstones, host_settled, host_clock, host_clock_heard, host_submit, host_keep_incarnation, host_owner, host_send,
 		host_mesh, host_log};
 }

@@ -220,7 +220,7 @@ typedef struct RowsNetwork
 	void		(*state) (struct World *self, int by, int identity, GrantRole role);
 	GrantRole	(*role) (const struct World *self, int identity);	/* by all statements */
 	GrantRole	(*own_role) (const struct World *self, int node);	/* as it knows itself */
-	bool		(*was_writer) (const struct World *self, int node, const uint8_t *owner);
+	RowOwner	(*owner) (const struct World *self, int node, const uint8_t *owner);
 	void		(*heal) (struct World *self);
 
 	void		(*happen) (struct World *self, const RowsEvent *event);

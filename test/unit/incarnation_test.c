@@ -365,9 +365,10 @@ test_flood(void)
 	number = 77;
 	ok(row_dictionary_add(&dictionary, &one_more, false, &number) == ROW_INCARNATION_FLOOD && number == 77 &&
 	   row_dictionary_find(&dictionary, &one_more.id) == 0, "one more is a flood");
-	one_more.signature[5] ^= 1;
-	ok(row_dictionary_add(&dictionary, &one_more, false, &number) == ROW_INCARNATION_FORGED, "which nobody else can make of its name");
-	one_more.signature[5] ^= 1;
+	cheap.verify = counting_verify;
+	verified = 0;
+	ok(row_dictionary_add(&dictionary, &one_more, false, &number) == ROW_INCARNATION_FLOOD && verified == 0, "whose signature is not verified");
+	cheap.verify = cheap_verify;
 	ok(row_dictionary_add(&dictionary, &life, false, &number) == ROW_INCARNATION_KNOWN, "those that it has stay");
 	ok(row_dictionary_add(&dictionary, &one_more, true, &number) == ROW_INCARNATION_NEW, "one from disk is taken all the same");
 	if (!row_incarnation_begin(&dictionary, &random_source, other.secret, &life))
@@ -392,6 +393,40 @@ test_flood(void)
 	row_dictionary_reset(&dictionary);
 }
 
+/* Of who may not write now fewer are taken, and none when half of the room is taken. */
+static void
+test_former(void)
+{
+	RowDictionary dictionary;
+	CoreCrypto	cheap = crypto;
+	Key			key = new_key(&crypto);
+	Key			other = new_key(&crypto);
+	RowIncarnation life;
+	uint32_t	number = 0;
+	int			wrong = 0;
+
+	cheap.sign = cheap_sign;
+	cheap.verify = cheap_verify;
+	row_dictionary_init(&dictionary, &memory, &cheap, &collection);
+	for (uint32_t i = 0; i < ROW_INCARNATIONS_FORMER; i++)
+		wrong += !row_incarnation_begin(&dictionary, &random_source, key.secret, &life) ||
+			row_dictionary_add_former(&dictionary, &life, &number) != ROW_INCARNATION_NEW || number != i + 1;
+	ok(wrong == 0, "of one that may not write now %d are taken", ROW_INCARNATIONS_FORMER);
+	ok(row_dictionary_add_former(&dictionary, &life, &number) == ROW_INCARNATION_KNOWN, "which are known then");
+	ok(row_incarnation_begin(&dictionary, &random_source, key.secret, &life) &&
+	   row_dictionary_add_former(&dictionary, &life, &number) == ROW_INCARNATION_FLOOD, "and no more");
+	ok(row_dictionary_add(&dictionary, &life, false, &number) == ROW_INCARNATION_NEW, "until it may write again");
+	while (dictionary.n < ROW_INCARNATIONS / 2)
+	{
+		life = any_incarnation();
+		wrong += row_dictionary_add(&dictionary, &life, true, &number) != ROW_INCARNATION_NEW;
+	}
+	ok(wrong == 0 && row_incarnation_begin(&dictionary, &random_source, other.secret, &life) &&
+	   row_dictionary_add_former(&dictionary, &life, &number) == ROW_INCARNATION_FLOOD, "half of the room is for those who may write");
+	ok(row_dictionary_add(&dictionary, &life, false, &number) == ROW_INCARNATION_NEW, "who have it");
+	row_dictionary_reset(&dictionary);
+}
+
 int
 main(void)
 {
@@ -406,5 +441,6 @@ main(void)
 	test_growth();
 	test_forget();
 	test_flood();
+	test_former();
 	return fixture_end();
 }

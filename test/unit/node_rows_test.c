@@ -496,6 +496,8 @@ evicted(void)
 	say_by(1, 0, made(1, 0) + made(0, 1), 'x', 80);
 	ok(strchr(side[0].heard, 'x') == NULL, "from now on it is not heard");
 	ok(node_rows_was_writer(side[0].node, TAG, side[1].node->key), "that it could write is known as before");
+	ok(!node_rows_is_writer(side[0].node, TAG, side[1].node->key) && node_rows_is_writer(side[0].node, TAG, side[0].node->key),
+	   "and that it may not now");
 	turns(10);
 	ok(node_rows_members(side[1].node, now(), TAG, &after) && after.own_role == GRANT_NOBODY, "it knows, too");
 }

@@ -134,10 +134,13 @@ test_submit(void *context, const RowJob *submitted)
 
 static uint8_t stranger[CORE_KEY_BYTES];
 
-static bool
-test_is_writer(void *context, const uint8_t *owner)
+static uint8_t former[CORE_KEY_BYTES];
+
+static RowOwner
+test_owner(void *context, const uint8_t *owner)
 {
-	return memcmp(owner, stranger, CORE_KEY_BYTES) != 0;
+	return memcmp(owner, stranger, CORE_KEY_BYTES) == 0 ? ROW_OWNER_STRANGER :
+		memcmp(owner, former, CORE_KEY_BYTES) == 0 ? ROW_OWNER_FORMER : ROW_OWNER_WRITER;
 }
 
 static bool
@@ -197,7 +200,7 @@ begin(bool fresh)
 {
 	ReplicaConfig config = {
 		.host = {NULL, test_open, test_close, test_seek_changes, test_seek_keys, test_next, test_find, test_content,
-			test_has_tombstones, test_settled, test_clock, test_clock_heard, test_submit, test_keep_incarnation, test_is_writer,
+			test_has_tombstones, test_settled, test_clock, test_clock_heard, test_submit, test_keep_incarnation, test_owner,
 		test_send, test_mesh, test_log},
 		.memory = &memory, .crypto = &crypto, .random = &random_source,
 		.collection = collection, .self = {{99}}, .schema = {1},
@@ -804,6 +807,36 @@ test_lives_of_strangers(void)
 	end("strangers");
 }
 
+/* Whose grants are gone, or was granted something anew, has less room for lives. */
+static void
+test_lives_of_former_writers(void)
+{
+	Key			key = new_key(&crypto);
+	RowIncarnation alien;
+	RowWriter	w;
+	uint32_t	number;
+	uint32_t	before;
+
+	begin(false);
+	memcpy(former, key.public, CORE_KEY_BYTES);
+	for (int i = 0; i <= ROW_INCARNATIONS_FORMER; i++)
+		if (!row_incarnation_begin(replica_dictionary(replica), &random_source, key.secret, &alien) ||
+			(i < ROW_INCARNATIONS_FORMER &&
+			 row_dictionary_add(replica_dictionary(replica), &alien, true, &number) != ROW_INCARNATION_NEW))
+			exit(2);
+	before = replica_dictionary(replica)->n;
+	for (int writes = 0; writes < 2; writes++)
+	{
+		row_wire_begin(&w, frame, sizeof frame, ROW_WIRE_INTRODUCE, false, 0, &collection);
+		(void) row_wire_put_incarnation(&w, &alien);
+		deliver(&w, &peer[0]);
+		ok(replica_dictionary(replica)->n == before + (uint32_t) writes && replica_figures(replica).refused == 1,
+		   writes == 0 ? "of who may not write now so many lives are taken" : "and more when he may");
+		memset(former, 0, sizeof former);
+	}
+	end("former writers");
+}
+
 int
 main(void)
 {
@@ -827,5 +860,6 @@ main(void)
 	test_floor_of_who_is_gone();
 	test_adopts_in_company();
 	test_lives_of_strangers();
+	test_lives_of_former_writers();
 	return fixture_end();
 }

@@ -119,7 +119,8 @@ extern GrantRole membership_role(Membership *self, const uint8_t key[CORE_KEY_BY
 /*
  * Is there a statement by which key[32] may write, or could before?  What a grant replaced
  * of the same issuer is not held any more: who was granted something anew may have been a
- * writer.
+ * writer.  So may who is in by the grants of an admin that is none any more, though these may
+ * have been signed since.
  */
 extern bool membership_was_writer(const Membership *self, const uint8_t key[CORE_KEY_BYTES]);
 

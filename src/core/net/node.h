@@ -95,7 +95,8 @@ typedef struct NodeCallbacks
  * link is gone.  After link(up = false) nothing comes that was sent over an older one.
  *
  * Both are called by node_frame() and node_tick() only, and may call node_rows_send(),
- * node_rows_mesh() and node_rows_was_writer(), and nothing else of the node.
+ * node_rows_mesh(), node_rows_is_writer() and node_rows_was_writer(), and nothing else of
+ * the node.
  */
 typedef struct NodeRows
 {
@@ -281,6 +282,9 @@ typedef struct NodeRowsMembers
 } NodeRowsMembers;
 
 extern bool node_rows_members(Node *self, CoreClock clock, uint32_t tag, NodeRowsMembers *out);
+
+/* May key[32] write, as of the last frame or tick? */
+extern bool node_rows_is_writer(Node *self, uint32_t tag, const uint8_t key[CORE_KEY_BYTES]);
 
 /* Do the statements say, now or before, that key[32] may write?  One whom they name again may have been a writer. */
 extern bool node_rows_was_writer(const Node *self, uint32_t tag, const uint8_t key[CORE_KEY_BYTES]);

@@ -299,6 +299,14 @@ node_rows_members(Node *self, CoreClock clock, uint32_t tag, NodeRowsMembers *ou
 }
 
 bool
+node_rows_is_writer(Node *self, uint32_t tag, const uint8_t key[CORE_KEY_BYTES])
+{
+	NodeGroup  *g = group_by_tag(self, tag);
+
+	return g != NULL && membership_role(&g->membership, key, self->now.unix_ms) >= GRANT_WRITER;
+}
+
+bool
 node_rows_was_writer(const Node *self, uint32_t tag, const uint8_t key[CORE_KEY_BYTES])
 {
 	const NodeGroup *g = group_by_tag(self, tag);

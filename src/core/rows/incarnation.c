@@ -19,7 +19,7 @@ _Static_assert(ROW_INCARNATION_BYTES == CORE_KEY_BYTES + ROW_INCARNATION_SALT + 
 			   "an incarnation is its fields, and lies on the wire");
 
 static void identify(const RowDictionary *self, RowIncarnation *incarnation, uint8_t message[SIGNED_BYTES]);
-static bool owner_has_many(const RowDictionary *self, const uint8_t owner[CORE_KEY_BYTES]);
+static bool owner_has(const RowDictionary *self, const uint8_t owner[CORE_KEY_BYTES], uint32_t many);
 static uint32_t *slot_of(const RowDictionary *self, const RowIncarnationId *id);
 static bool reserve(RowDictionary *self);
 static bool reserve_slots(RowDictionary *self);
@@ -53,8 +53,9 @@ row_incarnation_begin(const RowDictionary *self, const CoreRandom *random, const
 		self->crypto->sign(self->crypto->context, secret, message, sizeof message, out->signature);
 }
 
-RowIncarnationAdded
-row_dictionary_add(RowDictionary *self, RowIncarnation *incarnation, bool trusted, uint32_t *number)
+/* In a dictionary of so many in all, so many of its owner; trusted: whatever there are. */
+static RowIncarnationAdded
+add(RowDictionary *self, RowIncarnation *incarnation, bool trusted, uint32_t all, uint32_t of_owner, uint32_t *number)
 {
 	uint8_t		message[SIGNED_BYTES];
 	uint32_t	known;
@@ -74,10 +75,10 @@ row_dictionary_add(RowDictionary *self, RowIncarnation *incarnation, bool truste
 	}
 	if (!trusted)
 	{
+		if (self->n >= all || owner_has(self, incarnation->owner, of_owner))
+			return ROW_INCARNATION_FLOOD;
 		if (!self->crypto->verify(self->crypto->context, incarnation->owner, message, sizeof message, incarnation->signature))
 			return ROW_INCARNATION_FORGED;
-		if (self->n >= ROW_INCARNATIONS || owner_has_many(self, incarnation->owner))
-			return ROW_INCARNATION_FLOOD;
 	}
 	if (!reserve(self) || !reserve_slots(self))
 		return ROW_INCARNATION_NO_MEMORY;
@@ -86,6 +87,18 @@ row_dictionary_add(RowDictionary *self, RowIncarnation *incarnation, bool truste
 	*number = self->n;
 	CORE_ASSERT(row_dictionary_find(self, &incarnation->id) == self->n && self->n <= self->slots / 2);
 	return ROW_INCARNATION_NEW;
+}
+
+RowIncarnationAdded
+row_dictionary_add(RowDictionary *self, RowIncarnation *incarnation, bool trusted, uint32_t *number)
+{
+	return add(self, incarnation, trusted, ROW_INCARNATIONS, ROW_INCARNATIONS_OPEN, number);
+}
+
+RowIncarnationAdded
+row_dictionary_add_former(RowDictionary *self, RowIncarnation *incarnation, uint32_t *number)
+{
+	return add(self, incarnation, false, ROW_INCARNATIONS / 2, ROW_INCARNATIONS_FORMER, number);
 }
 
 void
@@ -149,17 +162,17 @@ identify(const RowDictionary *self, RowIncarnation *incarnation, uint8_t message
 	memcpy(incarnation->id.bytes, hash, ROW_INCARNATION_ID);
 }
 
-/* Has it as many as it may?  Asked for a new incarnation only, so looking at all is cheap enough. */
+/* Has it so many?  Asked for a new incarnation only, so looking at all is cheap enough. */
 static bool
-owner_has_many(const RowDictionary *self, const uint8_t owner[CORE_KEY_BYTES])
+owner_has(const RowDictionary *self, const uint8_t owner[CORE_KEY_BYTES], uint32_t many)
 {
 	uint32_t	n = 0;
 
-	if (self->n < ROW_INCARNATIONS_OPEN)
+	if (self->n < many)
 		return false;
-	for (uint32_t i = 0; i < self->n && n < ROW_INCARNATIONS_OPEN; i++)
+	for (uint32_t i = 0; i < self->n && n < many; i++)
 		n += memcmp(self->entry[i].owner, owner, CORE_KEY_BYTES) == 0;
-	return n >= ROW_INCARNATIONS_OPEN;
+	return n >= many;
 }
 
 /* The slot that has its number, or the free one where that would be; there is one. */

@@ -29,6 +29,7 @@
 #define ROW_INCARNATION_BYTES 112
 #define ROW_INCARNATIONS 12000	/* of a collection: as many as a frontier of one frame holds */
 #define ROW_INCARNATIONS_OPEN 8192	/* of one owner */
+#define ROW_INCARNATIONS_FORMER 1024	/* of one that may not write now, and none of these beyond half of the collection's */
 
 typedef struct RowIncarnationId
 {
@@ -55,6 +56,13 @@ typedef struct RowDictionary
 	uint32_t   *slot;
 } RowDictionary;
 
+typedef enum RowOwner
+{
+	ROW_OWNER_STRANGER,			/* never a writer */
+	ROW_OWNER_FORMER,			/* not now, but once, or perhaps */
+	ROW_OWNER_WRITER
+} RowOwner;
+
 typedef enum RowIncarnationAdded
 {
 	ROW_INCARNATION_NEW,
@@ -80,10 +88,13 @@ extern bool row_incarnation_begin(const RowDictionary *self, const CoreRandom *r
  * Learn an incarnation, whose id is computed and filled in, whatever it was; *number gets
  * its number unless it is refused, and is left alone then.  Of one that is known the
  * signature is not looked at again.  trusted: it comes from our own disk, so its
- * signature was verified and no limit holds.
+ * signature was verified and no limit holds.  Where a limit is reached no signature is verified.
  */
 extern RowIncarnationAdded row_dictionary_add(RowDictionary *self, RowIncarnation *incarnation, bool trusted,
 											  uint32_t *number);
+
+/* The same of an owner that may not write now, for which there is less room. */
+extern RowIncarnationAdded row_dictionary_add_former(RowDictionary *self, RowIncarnation *incarnation, uint32_t *number);
 
 /* The one that was added last could not be kept: it is unknown again, and its number free. */
 extern void row_dictionary_forget_last(RowDictionary *self);

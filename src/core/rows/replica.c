@@ -550,16 +550,17 @@ take_introductions(Replica *self, ReplicaPeer *from, const RowMessage *message)
 	while (row_wire_next_incarnation(&at, &incarnation))
 	{
 		uint32_t	number;
+		RowOwner	owner = self->host.owner(self->host.context, incarnation.owner);
 		RowIncarnationAdded added;
 
 		/* else who may sign at all could fill the dictionary; a grant that comes later is followed by another INTRODUCE */
-		if (!self->host.is_writer(self->host.context, incarnation.owner))
+		if (owner == ROW_OWNER_STRANGER)
 		{
 			self->figures.refused++;
 			continue;
 		}
-		added = row_dictionary_add(&self->dictionary, &incarnation, false, &number);
-
+		added = owner == ROW_OWNER_WRITER ? row_dictionary_add(&self->dictionary, &incarnation, false, &number) :
+			row_dictionary_add_former(&self->dictionary, &incarnation, &number);
 		if (added == ROW_INCARNATION_NEW &&
 			!self->host.keep_incarnation(self->host.context, number, &incarnation))
 			row_dictionary_forget_last(&self->dictionary);

@@ -153,7 +153,7 @@ typedef struct RowHost
 	bool		(*keep_incarnation) (void *context, uint32_t number, const RowIncarnation *incarnation);
 
 	/* Is the node with this key a writer, or was it ever one, as far as is known here? */
-	bool		(*is_writer) (void *context, const uint8_t owner[CORE_KEY_BYTES]);
+	RowOwner	(*owner) (void *context, const uint8_t owner[CORE_KEY_BYTES]);
 
 	LinkSent	(*send) (void *context, const KadId *to, const uint8_t *frame, size_t len);
 

@@ -597,7 +597,10 @@ drop(Replica *self, bool with_claim)
 		row->key.len = key->len;
 		row->key.at = pile_copy(&ask->rows.pile, key->bytes, key->len);
 		if (row->key.at == NULL)
+		{
+			ask->rows.n--;
 			break;
+		}
 	}
 	job.n = (int) ask->rows.n;
 	job.row = ask->rows.row;

@@ -59,7 +59,7 @@ group_receive(Node *self, NodePeer *from, const WireMessage *m)
 
 	if (g == NULL || g->leaving)
 	{
-		if (g != NULL && m->type == WIRE_GRANTS_SYNC)
+		if (g != NULL && m->type == WIRE_GRANTS_SYNC && group_concerns(self, g, from->record->key))
 			(void) compare_take(self, g, from, m->grants.grant, m->grants.n);
 		if (m->type == WIRE_GRAFT)
 			node_send(self, from, &prune);

@@ -11,7 +11,7 @@ MODULE_big = vecdb
 # A folder of src belongs to one library.  The core and src/worker keep no state:
 # each library has of them what it calls.
 objects = $(patsubst %.c,%.o,$(sort $(foreach d,$(1),$(wildcard $(srcdir)/$(d)/*.c))))
-OBJS = $(call objects,src src/vector src/index src/index/* src/collection src/node)
+OBJS = $(call objects,src src/vector src/index src/index/* src/collection src/node src/rows)
 CORE = $(call objects,src/core src/core/*)
 DATA_built = sql/vecdb--$(EXTVERSION).sql
 DOCS = $(patsubst $(srcdir)/%,%,$(wildcard $(srcdir)/doc/*.md))

@@ -1,0 +1,37 @@
+/*
+ * capture.h
+ *	  How local writes to a shared collection get their versions.
+ *
+ * Row triggers that are always enabled collect the keys of rows that a statement has
+ * touched; at its end, and before the commit, each key is looked up in the table and
+ * stamped as it stands there.
+ */
+#ifndef VECDB_CAPTURE_H
+#define VECDB_CAPTURE_H
+
+#include "pgcompat.h"
+
+#include "utils/relcache.h"
+
+/* Once for each process: hooks and callbacks. */
+extern void CaptureInit(void);
+extern void CaptureGuardInit(void);
+
+/*
+ * Begin to capture a table, whose life has begun (rows_shared.h): triggers, version
+ * table, and a stamp for each row that is there.  The caller owns it.  True: it was not
+ * captured before.
+ */
+extern bool CaptureBegin(Oid table);
+
+/* The collection was left: triggers and version table go, rows stay. */
+extern void CaptureEnd(Oid table);
+
+/*
+ * Writes of this process to this table are not captured until it is called with
+ * InvalidOid: who applies rows of others writes their versions itself.  What triggers of
+ * users write to other tables meanwhile is captured.
+ */
+extern PGDLLEXPORT void CaptureSkip(Oid table);
+
+#endif							/* VECDB_CAPTURE_H */

@@ -1,0 +1,81 @@
+/*
+ * row_shape.h
+ *	  What a shared table is to replication: its columns, keys and rows as bytes that
+ *	  are the same on every node.
+ *
+ * A key is encoded so that the order of its bytes is that of the primary key.  Content
+ * is that of all columns but generated ones, in their order, by the binary output of
+ * their types, text in UTF-8 whatever the encodings of database and client.
+ *
+ *	key		= *part			as many as the primary key has columns
+ *	part	= big-endian integer with the sign bit turned | 16 bytes of a uuid |
+ *			  text or bytea: the last one's bytes as they are, of others each 0 as 0 255, ended by 0 0
+ *	content	= columns:u16 *value		value = length:i32 bytes; -1: null, -2: a vector that is left out (thin)
+ *
+ * hash is the first 16 bytes of SHA-256 of the whole content, vector_hash that of the
+ * content's vectors alone (values of vector, halfvec and sparsevec, with their lengths).
+ */
+#ifndef VECDB_ROW_SHAPE_H
+#define VECDB_ROW_SHAPE_H
+
+#include "pgcompat.h"
+
+#include "core/rows/row.h"
+#include "core/rows/schema.h"
+#include "executor/tuptable.h"
+#include "lib/stringinfo.h"
+#include "nodes/pg_list.h"
+#include "utils/relcache.h"
+
+typedef struct RowShape RowShape;
+
+/* Why a table cannot be shared, or has escaped: what an error says and the way out. */
+typedef struct RowProblem
+{
+	char	   *what;
+	char	   *hint;
+} RowProblem;
+
+/* All of them, in the current memory context; NIL: none.  rel is open with a lock. */
+extern PGDLLEXPORT List *RowShapeProblems(Relation rel);
+
+/* In the current memory context; an error with the first problem where there is one. */
+extern PGDLLEXPORT RowShape *RowShapeOf(Relation rel);
+
+/* SHA-256 alone: enough for hashes, not for signatures. */
+extern PGDLLEXPORT const CoreCrypto *RowShapeCrypto(void);
+
+extern PGDLLEXPORT const uint8 *RowShapeSchema(const RowShape *self);	/* 32 bytes, see core/rows/schema.h */
+extern PGDLLEXPORT Oid RowShapeKeyIndex(const RowShape *self);
+extern PGDLLEXPORT int RowShapeKeyColumns(const RowShape *self);
+extern PGDLLEXPORT bool RowShapeHasVectors(const RowShape *self);
+
+/* The key of a row, which has no nulls; an error where it is longer than ROW_KEY_MAX, or text is not of UTF-8. */
+extern PGDLLEXPORT size_t RowShapeKey(RowShape *self, TupleTableSlot *row, uint8 key[ROW_KEY_MAX]);
+
+/* The values of a key, in the order of the key's columns.  False: these bytes are none. */
+extern PGDLLEXPORT bool RowShapeKeyValues(RowShape *self, RowBytes key, Datum *values);
+
+/* Append the content of a row. */
+extern PGDLLEXPORT void RowShapeContent(RowShape *self, TupleTableSlot *row, bool thin, StringInfo out);
+
+extern PGDLLEXPORT void RowShapeHashes(RowShape *self, TupleTableSlot *row, uint8 hash[ROW_HASH], uint8 vector_hash[ROW_HASH]);
+
+/*
+ * The hashes that content gives, with the vectors of `here` where it is thin (NULL: there
+ * is none).  False: it is no content of these columns.
+ */
+extern PGDLLEXPORT bool RowShapeContentHashes(RowShape *self, RowBytes content, TupleTableSlot *here,
+											  uint8 hash[ROW_HASH], uint8 vector_hash[ROW_HASH]);
+
+/* Append content that is whole, from one that may be thin.  False as above. */
+extern PGDLLEXPORT bool RowShapeComplete(RowShape *self, RowBytes content, TupleTableSlot *here, StringInfo out);
+
+/*
+ * Fill a slot of the table's with the values of content, and with the vectors of `here`
+ * where it is thin; generated columns are null.  An error of the type's input function, or
+ * where it is no content of these columns.  key: what its key has to be.
+ */
+extern PGDLLEXPORT void RowShapeFill(RowShape *self, RowBytes content, RowBytes key, TupleTableSlot *here, TupleTableSlot *out);
+
+#endif							/* VECDB_ROW_SHAPE_H */

@@ -1,0 +1,70 @@
+/*
+ * row_state.h
+ *	  What a node keeps of each shared collection besides its rows and their versions:
+ *	  the incarnations that it has met, what is covered, rows that are held, conflicts.
+ *	  Tables of the extension, by table and index access (node_table.h).
+ *
+ *	  vecdb.row_incarnation	root, number, incarnation				what numbers in version tables mean
+ *	  vecdb.row_frontier	root, frontier, floor, copied, heard	what is covered; who was heard when
+ *	  vecdb.held_row		table, key, ... content					parked and quarantined rows, whole
+ *	  vecdb.row_conflict	table, number, key ... content			losers of conflicts
+ *
+ * All functions run in the caller's transaction, with an active snapshot.
+ */
+#ifndef VECDB_ROW_STATE_H
+#define VECDB_ROW_STATE_H
+
+#include "pgcompat.h"
+
+#include "core/rows/apply.h"
+#include "datatype/timestamp.h"
+
+#define ROW_STATE_ROOT 32
+
+/* ---- incarnations ---- */
+
+/* Each of a collection's, in the order of its numbers, to `each`; false from it ends that. */
+extern PGDLLEXPORT bool RowStateIncarnations(const uint8 root[ROW_STATE_ROOT],
+											 bool (*each) (void *arg, uint32 number, const uint8 *incarnation), void *arg);
+extern PGDLLEXPORT void RowStateAddIncarnation(const uint8 root[ROW_STATE_ROOT], uint32 number,
+											   const uint8 incarnation[ROW_INCARNATION_BYTES]);
+
+/* ---- what is covered ---- */
+
+/* Into two frontiers, which are empty.  False: nothing is kept yet, or there is no memory. */
+extern PGDLLEXPORT bool RowStateLoad(const uint8 root[ROW_STATE_ROOT], RowFrontier *frontier, RowFrontier *floor, bool *copied);
+
+/* Joined with what was kept before; NULL: as before. */
+extern PGDLLEXPORT bool RowStateKeep(const uint8 root[ROW_STATE_ROOT], const RowFrontier *frontier, const RowFrontier *floor);
+
+/* This node has, or had, rows: what was interrupted is no first copy any more. */
+extern PGDLLEXPORT void RowStateCopied(const uint8 root[ROW_STATE_ROOT], bool copied);
+
+/* All of a collection that is left or gone; rows of it that are held, and its conflicts. */
+extern PGDLLEXPORT void RowStateForget(const uint8 root[ROW_STATE_ROOT]);
+extern PGDLLEXPORT void RowStateForgetTable(Oid table);
+
+/* ---- rows that are held ---- */
+
+typedef struct HeldRow
+{
+	RowHeld		held;
+	RowReason	why;
+	RowBytes	content;		/* whole; in the current memory context */
+} HeldRow;
+
+extern PGDLLEXPORT bool HeldRowGet(Oid table, RowBytes key, Snapshot snapshot, HeldRow *out);
+extern PGDLLEXPORT void HeldRowPut(Oid table, RowBytes key, const HeldRow *row, const char *text);
+extern PGDLLEXPORT void HeldRowRemove(Oid table, RowBytes key);
+
+/* The first key behind `after` that is held so; into key[ROW_KEY_MAX].  False: there is none. */
+extern PGDLLEXPORT bool HeldRowNext(Oid table, RowHeld held, RowBytes after, uint8 *key, size_t *len);
+
+/* ---- conflicts ---- */
+
+/* Nothing where the list has this version of the key.  content: of length 0 for a delete. */
+extern PGDLLEXPORT void RowConflictAdd(Oid table, RowBytes key, const RowEntry *loser, RowBytes content);
+extern PGDLLEXPORT uint32 RowConflictCount(Oid table);
+extern PGDLLEXPORT bool RowConflictForgetOldest(Oid table);
+
+#endif							/* VECDB_ROW_STATE_H */

@@ -1,0 +1,71 @@
+/*
+ * rows_shared.h
+ *	  What backends that write to shared collections and the node's worker have in
+ *	  common: the life of each collection here, its open tickets, the clock.
+ *
+ * In shared memory, so that it begins anew whenever the server does: a crash, a
+ * restore and a promotion each begin a new life, whatever files say.  A node's worker
+ * begins the life of a collection (it has the key that signs it); from then on
+ * transactions take tickets of it, also while no worker runs.
+ *
+ * Collections are named by their table and are of the process's database.
+ */
+#ifndef VECDB_ROWS_SHARED_H
+#define VECDB_ROWS_SHARED_H
+
+#include "pgcompat.h"
+
+#include "core/rows/clock.h"
+#include "core/rows/ticket.h"
+
+#define ROWS_COLLECTIONS 256	/* shared ones of a server */
+
+/* This life of a collection on this node. */
+typedef struct RowsLife
+{
+	uint32		number;			/* in the collection's dictionary */
+	RowIncarnationId id;
+	bool		writable;		/* this node is a writer or an admin */
+} RowsLife;
+
+/* Bytes to request of shared memory, and the hook that makes it. */
+extern Size RowsSharedSize(void);
+extern void RowsSharedInit(void);
+
+/* ---- the worker ---- */
+
+/* Begin a life, unless one goes on; then only `writable` counts.  False: there is no room for another collection. */
+extern PGDLLEXPORT bool RowsLifeBegin(Oid table, const RowsLife *life);
+
+/* Which goes on.  False: none. */
+extern PGDLLEXPORT bool RowsLifeFind(Oid table, RowsLife *out);
+/* The collection is left or gone.  Tickets that are open are given back by their transactions, to nothing. */
+extern PGDLLEXPORT void RowsLifeEnd(Oid table);
+
+/* What snapshots that are taken from now on show; of no life: nothing. */
+extern PGDLLEXPORT void RowsSettled(Oid table, RowSettled *out);
+
+/* Has a transaction with a ticket of this collection ended since this was last asked? */
+extern PGDLLEXPORT bool RowsCommitted(Oid table);
+
+/* ---- transactions ---- */
+
+/*
+ * The ticket of this transaction in a collection, taken the first time and given back
+ * after its end; PREPARE TRANSACTION is an error from then on.  wait: for a worker that has
+ * not begun the life yet, up to ten seconds.  An error where there is no life, where this
+ * node only reads (unless `apply`), or where too many are open.
+ */
+extern PGDLLEXPORT RowStamp RowsTicket(Oid table, bool apply, RowIncarnationId *id);
+
+/* ---- the clock of this database's node ---- */
+
+/* A value above all others and `above`; 0 where there is none any more. */
+extern PGDLLEXPORT uint64 RowsClockNext(uint64 above);
+extern PGDLLEXPORT bool RowsClockHeard(uint64 value, int64 skew_us);
+extern PGDLLEXPORT uint64 RowsClockLast(void);
+
+/* Raise the bound on disk where half of what is kept ahead is used up: the worker, and who applies rows. */
+extern PGDLLEXPORT void RowsClockKeep(void);
+
+#endif							/* VECDB_ROWS_SHARED_H */

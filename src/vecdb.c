@@ -19,6 +19,7 @@
 #include "storage/ipc.h"
 #include "storage/shmem.h"
 #include "node/node_ipc.h"
+#include "rows/rows_shared.h"
 
 PG_MODULE_MAGIC;
 
@@ -34,6 +35,7 @@ request_shmem(void)
 	if (VecdbHttpExecutors > 0)
 		RequestAddinShmemSpace(IpcSize(VecdbHttpExecutors));
 	RequestAddinShmemSpace(MAXALIGN(sizeof(SyncShared)));
+	RequestAddinShmemSpace(RowsSharedSize());
 }
 
 static void
@@ -89,6 +91,7 @@ _PG_init(void)
 	IndexHookPlanner();
 	IndexHookSettings();
 	AsOwnerInit();
+	RowsSharedInit();
 	if (process_shared_preload_libraries_in_progress)
 	{
 		prev_shmem_request_hook = shmem_request_hook;

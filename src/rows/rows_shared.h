@@ -28,7 +28,7 @@ typedef struct RowsLife
 	bool		writable;		/* this node is a writer or an admin */
 } RowsLife;
 
-/* Bytes to request of shared memory, and the hook that makes it. */
+/* Bytes to request of shared memory; and once for each process, what gives tickets back. */
 extern Size RowsSharedSize(void);
 extern void RowsSharedInit(void);
 

@@ -302,6 +302,29 @@ extern int	GetNumConfigOptions(void);
 #define VecdbBeginParallelScan(rel, shared_scan) table_beginscan_parallel(rel, shared_scan)
 #endif
 
+/* The same of index scans; 18 lets them count what they do. */
+#if PG_VERSION_NUM >= 190000
+#define VecdbIndexBeginScan(rel, index, snapshot, nkeys) index_beginscan(rel, index, snapshot, NULL, nkeys, 0, SO_NONE)
+#elif PG_VERSION_NUM >= 180000
+#define VecdbIndexBeginScan(rel, index, snapshot, nkeys) index_beginscan(rel, index, snapshot, NULL, nkeys, 0)
+#else
+#define VecdbIndexBeginScan(rel, index, snapshot, nkeys) index_beginscan(rel, index, snapshot, nkeys, 0)
+#endif
+
+/*
+ * Replace a row that nobody else is at.  16 tells which indexes need an entry: ours are
+ * no summarizing ones, so HeapTupleIsHeapOnly() of the new row tells it too.
+ */
+#if PG_VERSION_NUM >= 160000
+#define VecdbHeapUpdate(rel, tid, tuple) \
+	do { \
+		TU_UpdateIndexes which_; \
+		simple_heap_update(rel, tid, tuple, &which_); \
+	} while (0)
+#else
+#define VecdbHeapUpdate(rel, tid, tuple) simple_heap_update(rel, tid, tuple)
+#endif
+
 #include "utils/jsonb.h"
 
 /* jsonb in the making: all zero at first, its result is there after the last push. */

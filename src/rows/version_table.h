@@ -76,6 +76,9 @@ extern PGDLLEXPORT VersionFound VersionLock(VersionTable *self, RowBytes key, bo
 
 /* A new entry (old NULL), or in place of one that is locked. */
 extern PGDLLEXPORT void VersionPut(VersionTable *self, const VersionRow *old, RowBytes key, const RowEntry *entry);
+
+/* A new entry; false, and none: another transaction has made one since VersionLock() found none. */
+extern bool VersionTryPut(VersionTable *self, RowBytes key, const RowEntry *entry);
 extern PGDLLEXPORT void VersionRemove(VersionTable *self, const VersionRow *old);
 
 /* ---- scans, in a snapshot ---- */

@@ -100,7 +100,7 @@ uninstall-workers:
 .PHONY: install-workers uninstall-workers
 endif
 
-sql/vecdb--$(EXTVERSION).sql: sql/vecdb.sql sql/collection.sql sql/sync.sql
+sql/vecdb--$(EXTVERSION).sql: sql/vecdb.sql sql/collection.sql sql/sync.sql sql/rows.sql
 	mkdir -p sql
 	cat $^ > $@
 

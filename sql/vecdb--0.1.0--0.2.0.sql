@@ -75,3 +75,52 @@ SELECT CASE WHEN c.relnamespace = 'collections'::regnamespace THEN c.relname::te
 	encode(sha256(s.root), 'hex') AS id, s.since
 FROM vecdb.shared_collection s JOIN pg_class c ON c.oid = s."table" JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE NOT s.leaving AND has_schema_privilege(c.relnamespace, 'USAGE') AND has_table_privilege(c.oid, 'SELECT');
+
+-- Rows of shared collections: as in rows.sql
+CREATE TABLE vecdb.row_incarnation (
+	root bytea NOT NULL,
+	number integer NOT NULL,
+	incarnation bytea NOT NULL,
+	PRIMARY KEY (root, number)
+);
+COMMENT ON TABLE vecdb.row_incarnation IS 'lives of nodes that wrote to shared collections, and their numbers here; written by vecdb only';
+
+CREATE TABLE vecdb.row_frontier (
+	root bytea PRIMARY KEY,
+	frontier bytea NOT NULL,
+	floor bytea NOT NULL,
+	copied boolean NOT NULL,
+	heard bytea
+);
+COMMENT ON TABLE vecdb.row_frontier IS 'which rows of shared collections are here; written by vecdb only';
+
+-- entry: where a user's transaction held the entry of the version table
+CREATE TABLE vecdb.held_row (
+	"table" oid NOT NULL,
+	key bytea NOT NULL,
+	held smallint NOT NULL,
+	why smallint NOT NULL,
+	since timestamptz NOT NULL,
+	text text NOT NULL,
+	entry bytea,
+	content bytea NOT NULL,
+	PRIMARY KEY ("table", key)
+);
+ALTER TABLE vecdb.held_row ALTER COLUMN content SET STORAGE EXTERNAL;
+CREATE INDEX held_row_held_idx ON vecdb.held_row ("table", held, key);
+COMMENT ON TABLE vecdb.held_row IS 'rows of other nodes that could not go into their tables so far; written by vecdb only';
+
+CREATE TABLE vecdb.row_conflict (
+	"table" oid NOT NULL,
+	number bigint NOT NULL,
+	key bytea NOT NULL,
+	clock bigint NOT NULL,
+	tie bytea NOT NULL,
+	live boolean NOT NULL,
+	since timestamptz NOT NULL,
+	content bytea NOT NULL,
+	PRIMARY KEY ("table", number)
+);
+ALTER TABLE vecdb.row_conflict ALTER COLUMN content SET STORAGE EXTERNAL;
+CREATE INDEX row_conflict_key_idx ON vecdb.row_conflict ("table", key);
+COMMENT ON TABLE vecdb.row_conflict IS 'rows that lost to newer ones whose writers had not seen them; written by vecdb only';

@@ -1,6 +1,7 @@
 /*
  * node_table.c
- *	  The tables of memberships by table and index access.
+ *	  The tables of memberships and of what is kept of shared rows, by table and index
+ *	  access.
  *
  * Under a trusted extension the tables may come to belong to whom the worker
  * must not trust.  What an owner can do to them, and what becomes of it here:
@@ -60,6 +61,20 @@ static const Column shared_columns[SHARED_COLUMNS] = {
 	{"role", OIDOID, true}
 };
 static const Column statement_columns[STATEMENT_COLUMNS] = {{"root", BYTEAOID}, {"statement", BYTEAOID}};
+static const Column incarnation_columns[] = {{"root", BYTEAOID}, {"number", INT4OID}, {"incarnation", BYTEAOID}};
+static const Column frontier_columns[] = {
+	{"root", BYTEAOID}, {"frontier", BYTEAOID}, {"floor", BYTEAOID}, {"copied", BOOLOID}, {"heard", BYTEAOID, true}
+};
+static const Column held_columns[] = {
+	{"table", OIDOID}, {"key", BYTEAOID}, {"held", INT2OID}, {"why", INT2OID}, {"since", TIMESTAMPTZOID}, {"text", TEXTOID},
+	{"entry", BYTEAOID, true}, {"content", BYTEAOID}
+};
+static const Column conflict_columns[] = {
+	{"table", OIDOID}, {"number", INT8OID}, {"key", BYTEAOID}, {"clock", INT8OID}, {"tie", BYTEAOID}, {"live", BOOLOID},
+	{"since", TIMESTAMPTZOID}, {"content", BYTEAOID}
+};
+
+#define OTHER_ORDER 3
 
 static const struct
 {
@@ -67,12 +82,18 @@ static const struct
 	const Column *column;
 	int			n_columns;
 	int			n_key;			/* the first columns are the primary key */
+	int			n_other;		/* columns of the other index, 0: there is none */
+	AttrNumber	other[OTHER_ORDER];
 }			shapes[] = {
 	{"shared_collection", shared_columns, SHARED_COLUMNS, 1},
 	{"membership_statement", statement_columns, STATEMENT_COLUMNS, 2},
+	{"row_incarnation", incarnation_columns, lengthof(incarnation_columns), 2},
+	{"row_frontier", frontier_columns, lengthof(frontier_columns), 1},
+	{"held_row", held_columns, lengthof(held_columns), 2, 3, {1, 3, 2}},
+	{"row_conflict", conflict_columns, lengthof(conflict_columns), 2, 2, {1, 3}},
 };
 
-StaticAssertDecl(lengthof(shapes) == SYNC_MEMBERSHIP_STATEMENT + 1, "a table has a shape");
+StaticAssertDecl(lengthof(shapes) == SYNC_ROW_CONFLICT + 1, "a table has a shape");
 
 static Oid
 table_oid(SyncTableKind kind)
@@ -144,6 +165,45 @@ is_plain(Oid index)
 	return plain;
 }
 
+/* Is this index valid, of these columns, in their ascending order? */
+static bool
+is_of(Relation index, const AttrNumber *column, int n)
+{
+	const FormData_pg_index *form = index->rd_index;
+
+	if (!form->indisvalid || form->indnkeyatts != n)
+		return false;
+	for (int i = 0; i < n; i++)
+		if (form->indkey.values[i] != column[i] || index->rd_indoption[i] != 0)
+			return false;
+	return true;
+}
+
+static void
+open_indexes(SyncTable *self, SyncTableKind kind, List *indexes)
+{
+	static const AttrNumber first[] = {1, 2};
+	Oid			key = VecdbPrimaryKeyIndex(self->rel);
+	ListCell   *cell;
+
+	if (!OidIsValid(key))
+		refuse(kind, "it has no primary key");
+	self->key = index_open(key, NoLock);
+	if (!is_of(self->key, first, shapes[kind].n_key))
+		refuse(kind, "it has another primary key");
+	self->other = NULL;
+	if (shapes[kind].n_other == 0)
+		return;
+	foreach(cell, indexes)
+	{
+		self->other = index_open(lfirst_oid(cell), NoLock);
+		if (is_of(self->other, shapes[kind].other, shapes[kind].n_other))
+			return;
+		index_close(self->other, NoLock);
+	}
+	refuse(kind, "an index is missing");
+}
+
 void
 SyncTableOpen(SyncTable *self, SyncTableKind kind, bool writing, bool wait)
 {
@@ -152,7 +212,6 @@ SyncTableOpen(SyncTable *self, SyncTableKind kind, bool writing, bool wait)
 	TupleDesc	desc;
 	List	   *indexes;
 	ListCell   *cell;
-	Oid			key;
 
 	self->wait = wait;
 	if (!OidIsValid(relid))
@@ -187,21 +246,15 @@ SyncTableOpen(SyncTable *self, SyncTableKind kind, bool writing, bool wait)
 		if (!is_plain(lfirst_oid(cell)))
 			refuse(kind, "it has an index of another kind");
 	}
+	open_indexes(self, kind, indexes);
 	list_free(indexes);
-	key = VecdbPrimaryKeyIndex(self->rel);
-	if (!OidIsValid(key))
-		refuse(kind, "it has no primary key");
-	self->key = index_open(key, NoLock);
-	if (!self->key->rd_index->indisvalid || self->key->rd_index->indnkeyatts != shapes[kind].n_key)
-		refuse(kind, "it has another primary key");
-	for (int i = 0; i < shapes[kind].n_key; i++)
-		if (self->key->rd_index->indkey.values[i] != i + 1)
-			refuse(kind, "it has another primary key");
 }
 
 void
 SyncTableClose(SyncTable *self)
 {
+	if (self->other)
+		index_close(self->other, NoLock);
 	index_close(self->key, NoLock);
 	relation_close(self->rel, NoLock);
 }

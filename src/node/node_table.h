@@ -1,7 +1,7 @@
 /*
  * node_table.h
- *	  The two tables of the extension that hold memberships, read and written
- *	  without SQL.
+ *	  The tables of the extension that hold memberships and what a node keeps of
+ *	  shared rows, read and written without SQL.
  *
  * Who uses them has more rights than who owns them, perhaps: nothing that the
  * owner can hang on a table is ever run.  There is no plan and no trigger, rule,
@@ -27,7 +27,11 @@
 typedef enum SyncTableKind
 {
 	SYNC_SHARED_COLLECTION,
-	SYNC_MEMBERSHIP_STATEMENT
+	SYNC_MEMBERSHIP_STATEMENT,
+	SYNC_ROW_INCARNATION,		/* the columns of these four are row_state.c's */
+	SYNC_ROW_FRONTIER,
+	SYNC_HELD_ROW,
+	SYNC_ROW_CONFLICT
 } SyncTableKind;
 
 /* Columns of vecdb.shared_collection, and of vecdb.membership_statement. */
@@ -46,10 +50,11 @@ typedef struct SyncTable
 {
 	Relation	rel;
 	Relation	key;			/* index of the primary key */
+	Relation	other;			/* index of another order; NULL where the table has none */
 	bool		wait;
 } SyncTable;
 
-StaticAssertDecl(sizeof(SyncTable) == 3 * sizeof(void *), "vecdb.so writes into what vecdb_sync.so gives");
+StaticAssertDecl(sizeof(SyncTable) == 4 * sizeof(void *), "vecdb.so writes into what vecdb_sync.so gives");
 
 typedef enum SyncTableFound
 {

@@ -9,7 +9,9 @@
  *	  vecdb.held_row		table, key, ... content					parked and quarantined rows, whole
  *	  vecdb.row_conflict	table, number, key ... content			losers of conflicts
  *
- * All functions run in the caller's transaction, with an active snapshot.
+ * All functions run in the caller's transaction, with an active snapshot, and see the
+ * newest rows.  None waits for a lock: an error then, and where a table is not as the
+ * extension made it.
  */
 #ifndef VECDB_ROW_STATE_H
 #define VECDB_ROW_STATE_H
@@ -37,6 +39,10 @@ extern PGDLLEXPORT bool RowStateLoad(const uint8 root[ROW_STATE_ROOT], RowFronti
 /* Joined with what was kept before; NULL: as before. */
 extern PGDLLEXPORT bool RowStateKeep(const uint8 root[ROW_STATE_ROOT], const RowFrontier *frontier, const RowFrontier *floor);
 
+/* When members were heard, as bytes of the caller's; of length 0: never kept.  In the current memory context. */
+extern PGDLLEXPORT void RowStateKeepHeard(const uint8 root[ROW_STATE_ROOT], RowBytes heard);
+extern PGDLLEXPORT RowBytes RowStateHeard(const uint8 root[ROW_STATE_ROOT]);
+
 /* This node has, or had, rows: what was interrupted is no first copy any more. */
 extern PGDLLEXPORT void RowStateCopied(const uint8 root[ROW_STATE_ROOT], bool copied);
 
@@ -50,20 +56,35 @@ typedef struct HeldRow
 {
 	RowHeld		held;
 	RowReason	why;
-	RowBytes	content;		/* whole; in the current memory context */
+	RowBytes	content;		/* whole, of length 0 for a tombstone; in the current memory context */
+
+	/*
+	 * It was set aside while a user's transaction held its key's entry, which so could not
+	 * be written: what should stand there is here, over what was committed there.
+	 */
+	bool		apart;
+	RowEntry	entry;
+	RowVersion	over;			/* all zero: nothing was committed */
 } HeldRow;
 
+/* snapshot NULL: the newest. */
 extern PGDLLEXPORT bool HeldRowGet(Oid table, RowBytes key, Snapshot snapshot, HeldRow *out);
+
+/* Why, without reading its content; ROW_REASON_NONE where it is not held. */
+extern PGDLLEXPORT RowReason HeldRowWhy(Oid table, RowBytes key);
 extern PGDLLEXPORT void HeldRowPut(Oid table, RowBytes key, const HeldRow *row, const char *text);
 extern PGDLLEXPORT void HeldRowRemove(Oid table, RowBytes key);
 
 /* The first key behind `after` that is held so; into key[ROW_KEY_MAX].  False: there is none. */
 extern PGDLLEXPORT bool HeldRowNext(Oid table, RowHeld held, RowBytes after, uint8 *key, size_t *len);
 
+/* The same of those that are apart, however they are held. */
+extern PGDLLEXPORT bool HeldRowNextApart(Oid table, Snapshot snapshot, RowBytes after, uint8 *key, size_t *len);
+
 /* ---- conflicts ---- */
 
-/* Nothing where the list has this version of the key.  content: of length 0 for a delete. */
-extern PGDLLEXPORT void RowConflictAdd(Oid table, RowBytes key, const RowEntry *loser, RowBytes content);
+/* False, and nothing is added: the list has this version of the key.  content: of length 0 for a delete. */
+extern PGDLLEXPORT bool RowConflictAdd(Oid table, RowBytes key, const RowEntry *loser, RowBytes content);
 extern PGDLLEXPORT uint32 RowConflictCount(Oid table);
 extern PGDLLEXPORT bool RowConflictForgetOldest(Oid table);
 

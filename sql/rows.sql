@@ -1,0 +1,53 @@
+
+-- Rows of shared collections.  This follows sync.sql in the install script, and its
+-- search_path.
+--
+-- What a node keeps of each collection besides its rows and their versions; written by
+-- table and index access only (src/node/node_table.c), and in no dump.
+CREATE TABLE vecdb.row_incarnation (
+	root bytea NOT NULL,
+	number integer NOT NULL,
+	incarnation bytea NOT NULL,
+	PRIMARY KEY (root, number)
+);
+COMMENT ON TABLE vecdb.row_incarnation IS 'lives of nodes that wrote to shared collections, and their numbers here; written by vecdb only';
+
+CREATE TABLE vecdb.row_frontier (
+	root bytea PRIMARY KEY,
+	frontier bytea NOT NULL,
+	floor bytea NOT NULL,
+	copied boolean NOT NULL,
+	heard bytea
+);
+COMMENT ON TABLE vecdb.row_frontier IS 'which rows of shared collections are here; written by vecdb only';
+
+-- entry: where a user's transaction held the entry of the version table
+CREATE TABLE vecdb.held_row (
+	"table" oid NOT NULL,
+	key bytea NOT NULL,
+	held smallint NOT NULL,
+	why smallint NOT NULL,
+	since timestamptz NOT NULL,
+	text text NOT NULL,
+	entry bytea,
+	content bytea NOT NULL,
+	PRIMARY KEY ("table", key)
+);
+ALTER TABLE vecdb.held_row ALTER COLUMN content SET STORAGE EXTERNAL;
+CREATE INDEX held_row_held_idx ON vecdb.held_row ("table", held, key);
+COMMENT ON TABLE vecdb.held_row IS 'rows of other nodes that could not go into their tables so far; written by vecdb only';
+
+CREATE TABLE vecdb.row_conflict (
+	"table" oid NOT NULL,
+	number bigint NOT NULL,
+	key bytea NOT NULL,
+	clock bigint NOT NULL,
+	tie bytea NOT NULL,
+	live boolean NOT NULL,
+	since timestamptz NOT NULL,
+	content bytea NOT NULL,
+	PRIMARY KEY ("table", number)
+);
+ALTER TABLE vecdb.row_conflict ALTER COLUMN content SET STORAGE EXTERNAL;
+CREATE INDEX row_conflict_key_idx ON vecdb.row_conflict ("table", key);
+COMMENT ON TABLE vecdb.row_conflict IS 'rows that lost to newer ones whose writers had not seen them; written by vecdb only';

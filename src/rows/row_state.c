@@ -1,0 +1,885 @@
+/*
+ * row_state.c
+ *	  The tables of what a node keeps of shared collections: incarnations, frontiers,
+ *	  rows that are held, conflicts.
+ *
+ * A frontier is kept as bytes, numbers big-endian:
+ *
+ *	frontier	= 1:u8 n:u32 *top open:u32 *exception
+ *	top			= u64				of incarnations 1 .. n
+ *	exception	= incarnation:u32 ticket:u64	ascending, each below its top
+ *
+ * and the entry of a held row that is apart, with the version that it is over:
+ *
+ *	entry	= 1:u8 version stamp birth vector_stamp live:u8 hash[16] vector_hash[16] over
+ *	version, over	= clock:u64 tie[16]
+ *	stamp ...		= incarnation:u32 ticket:u64
+ */
+#include "rows/row_state.h"
+
+#include "access/detoast.h"
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/xact.h"
+#include "core/rows/clock.h"
+#include "mb/pg_wchar.h"
+#include "node/node_table.h"
+#include "port/pg_bswap.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#define INCARNATION_ROOT 1
+#define INCARNATION_NUMBER 2
+#define INCARNATION_INCARNATION 3
+#define INCARNATION_COLUMNS 3
+#define FRONTIER_ROOT 1
+#define FRONTIER_FRONTIER 2
+#define FRONTIER_FLOOR 3
+#define FRONTIER_COPIED 4
+#define FRONTIER_HEARD 5
+#define FRONTIER_COLUMNS 5
+#define HELD_TABLE 1
+#define HELD_KEY 2
+#define HELD_HELD 3
+#define HELD_WHY 4
+#define HELD_SINCE 5
+#define HELD_TEXT 6
+#define HELD_ENTRY 7
+#define HELD_CONTENT 8
+#define HELD_COLUMNS 8
+#define CONFLICT_TABLE 1
+#define CONFLICT_NUMBER 2
+#define CONFLICT_KEY 3
+#define CONFLICT_CLOCK 4
+#define CONFLICT_TIE 5
+#define CONFLICT_LIVE 6
+#define CONFLICT_SINCE 7
+#define CONFLICT_CONTENT 8
+#define CONFLICT_COLUMNS 8
+
+#define FORMAT 1
+#define ENTRY_BYTES (1 + 24 + 3 * 12 + 1 + 2 * ROW_HASH + 24)
+
+/* In column held: how, and whether it is apart. */
+#define HELD_APART 2
+
+/* Two processes may keep what is covered at the same time. */
+#define KEEP_TRIES 3
+
+StaticAssertDecl(ROW_STATE_ROOT == SYNC_ROOT_BYTES, "a root has another length in node_table.h");
+
+/* ---------------------------------------------------------------------------
+ * Reading and writing
+ */
+
+/* A table that is read in an order. */
+typedef struct Reading
+{
+	SyncTable	table;
+	Snapshot	snapshot;
+	SysScanDesc scan;
+} Reading;
+
+static void pg_attribute_noreturn()
+refuse(const char *what)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_DATA_CORRUPTED),
+			 errmsg("%s is not as vecdb wrote it", what)));
+}
+
+/* In the order of the primary key, or of the table's other index; snapshot NULL: the newest. */
+static void
+begin(Reading *self, SyncTableKind kind, bool other, Snapshot snapshot, ScanKey key, int n)
+{
+	SyncTableOpen(&self->table, kind, false, false);
+	self->snapshot = RegisterSnapshot(snapshot ? snapshot : GetLatestSnapshot());
+	self->scan = systable_beginscan_ordered(self->table.rel, other ? self->table.other : self->table.key, self->snapshot, n, key);
+}
+
+static HeapTuple
+next(Reading *self)
+{
+	return systable_getnext_ordered(self->scan, ForwardScanDirection);
+}
+
+static void
+end(Reading *self)
+{
+	systable_endscan_ordered(self->scan);
+	UnregisterSnapshot(self->snapshot);
+	SyncTableClose(&self->table);
+}
+
+/* The one row of a scan, a copy; NULL: there is none. */
+static HeapTuple
+get(SyncTableKind kind, Snapshot snapshot, ScanKey key, int n)
+{
+	Reading		reading;
+	HeapTuple	row;
+
+	begin(&reading, kind, false, snapshot, key, n);
+	row = next(&reading);
+	row = HeapTupleIsValid(row) ? heap_copytuple(row) : NULL;
+	end(&reading);
+	return row;
+}
+
+/* A new row, or in place of one (NULL: none); of that the columns which replace says. */
+static void
+put(SyncTableKind kind, HeapTuple old, Datum *values, bool *nulls, bool *replace)
+{
+	SyncTable	table;
+
+	SyncTableOpen(&table, kind, true, false);
+	if (old)
+		SyncTableUpdate(&table, old, values, nulls, replace);
+	else
+		SyncTableInsert(&table, values, nulls);
+	SyncTableClose(&table);
+	CommandCounterIncrement();
+}
+
+/* All rows of a scan; how many there were. */
+static uint32
+delete(SyncTableKind kind, ScanKey key, int n, uint32 most)
+{
+	Reading		reading;
+	SyncTable	table;
+	HeapTuple	row;
+	uint32		deleted = 0;
+
+	SyncTableOpen(&table, kind, true, false);
+	begin(&reading, kind, false, NULL, key, n);
+	while (deleted < most && HeapTupleIsValid(row = next(&reading)))
+	{
+		CHECK_FOR_INTERRUPTS();
+		SyncTableDelete(&table, row);
+		deleted++;
+	}
+	end(&reading);
+	SyncTableClose(&table);
+	CommandCounterIncrement();
+	return deleted;
+}
+
+static Datum
+value_of(Reading *self, HeapTuple row, int column)
+{
+	bool		isnull;
+	Datum		value = SyncTableValue(&self->table, row, column, &isnull);
+
+	if (isnull)
+		refuse("a column of a table in schema \"vecdb\"");
+	return value;
+}
+
+/* A column as bytes, in the current memory context. */
+static RowBytes
+bytes_of(Reading *self, HeapTuple row, int column)
+{
+	bytea	   *bytes = DatumGetByteaPCopy(value_of(self, row, column));
+
+	return (RowBytes) {(const uint8 *) VARDATA(bytes), VARSIZE(bytes) - VARHDRSZ};
+}
+
+static Datum
+bytea_of(RowBytes bytes)
+{
+	if (bytes.len > MaxAllocSize - VARHDRSZ)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("a row of %zu bytes cannot be set aside", bytes.len)));
+	return SyncBytea(bytes.at, bytes.len);
+}
+
+static void
+root_key(ScanKey key, const uint8 *root)
+{
+	ScanKeyInit(key, 1, BTEqualStrategyNumber, F_BYTEAEQ, SyncBytea(root, ROW_STATE_ROOT));
+}
+
+static void
+table_key(ScanKey key, Oid table)
+{
+	ScanKeyInit(key, 1, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(table));
+}
+
+/* ---------------------------------------------------------------------------
+ * Bytes
+ */
+
+static void
+put_number(StringInfo out, uint64 value, int width)
+{
+	uint64		big = pg_hton64(value);
+
+	appendBinaryStringInfo(out, (const char *) &big + 8 - width, width);
+}
+
+static uint64
+take_number(RowBytes *in, int width)
+{
+	uint64		value = 0;
+
+	if (in->len < (size_t) width)
+		refuse("a record of rows");
+	for (int i = 0; i < width; i++)
+		value = value << 8 | in->at[i];
+	in->at += width;
+	in->len -= (size_t) width;
+	return value;
+}
+
+static void
+take(RowBytes *in, void *out, size_t len)
+{
+	if (in->len < len)
+		refuse("a record of rows");
+	memcpy(out, in->at, len);
+	in->at += len;
+	in->len -= len;
+}
+
+static Datum
+frontier_bytes(const RowFrontier *frontier)
+{
+	StringInfoData out;
+
+	initStringInfo(&out);
+	put_number(&out, FORMAT, 1);
+	put_number(&out, frontier->n, 4);
+	for (uint32 i = 1; i <= frontier->n; i++)
+		put_number(&out, row_frontier_top(frontier, i), 8);
+	put_number(&out, frontier->n_open, 4);
+	for (uint32 i = 0; i < frontier->n_open; i++)
+	{
+		put_number(&out, frontier->open[i].incarnation, 4);
+		put_number(&out, frontier->open[i].ticket, 8);
+	}
+	return SyncBytea(out.data, (size_t) out.len);
+}
+
+/* Exceptions of one incarnation below its top; how many. */
+static uint32
+take_open(RowBytes *in, RowStamp *at, uint32 *left, uint32 incarnation, uint64 top, uint64 open[ROW_OPEN_MAX])
+{
+	uint32		n = 0;
+
+	while (at->incarnation == incarnation)
+	{
+		if (n == ROW_OPEN_MAX || at->ticket >= top || at->ticket <= (n == 0 ? 0 : open[n - 1]))
+			refuse("a frontier");
+		open[n++] = at->ticket;
+		*at = (RowStamp) {0};
+		if (*left == 0)
+			break;
+		at->incarnation = (uint32) take_number(in, 4);
+		at->ticket = take_number(in, 8);
+		if (at->incarnation < incarnation)
+			refuse("a frontier");
+		--*left;
+	}
+	return n;
+}
+
+/* Into one that is empty.  False: there is no memory. */
+static bool
+take_frontier(RowBytes in, RowFrontier *out)
+{
+	uint64		open[ROW_OPEN_MAX];
+	RowBytes	tops;
+	RowStamp	at = {0};
+	uint32		left;
+	uint32		n;
+
+	if (in.len == 0 || take_number(&in, 1) != FORMAT)
+		refuse("a frontier");
+	n = (uint32) take_number(&in, 4);
+	if (n > ROW_INCARNATIONS || in.len < (size_t) n * 8 + 4)
+		refuse("a frontier");
+	tops = (RowBytes) {in.at, (size_t) n * 8};
+	in.at += tops.len;
+	in.len -= tops.len;
+	left = (uint32) take_number(&in, 4);
+	if (in.len % 12 != 0 || in.len / 12 != left)
+		refuse("a frontier");
+	if (left > 0)
+	{
+		at.incarnation = (uint32) take_number(&in, 4);
+		at.ticket = take_number(&in, 8);
+		left--;
+		if (at.incarnation == 0)
+			refuse("a frontier");
+	}
+	for (uint32 i = 1; i <= n; i++)
+	{
+		uint64		top = take_number(&tops, 8);
+		uint32		n_open = take_open(&in, &at, &left, i, top, open);
+
+		if (top == 0 && i == n)
+			refuse("a frontier");
+		if (!row_frontier_claim(out, i, top, open, n_open))
+			return false;
+	}
+	if (at.incarnation != 0)
+		refuse("a frontier");
+	return true;
+}
+
+static void
+put_version(StringInfo out, const RowVersion *version)
+{
+	put_number(out, version->clock, 8);
+	appendBinaryStringInfo(out, (const char *) version->tie, ROW_HASH);
+}
+
+static void
+put_stamp(StringInfo out, RowStamp stamp)
+{
+	put_number(out, stamp.incarnation, 4);
+	put_number(out, stamp.ticket, 8);
+}
+
+static Datum
+entry_bytes(const HeldRow *row)
+{
+	const RowEntry *entry = &row->entry;
+	StringInfoData out;
+
+	initStringInfo(&out);
+	put_number(&out, FORMAT, 1);
+	put_version(&out, &entry->version);
+	put_stamp(&out, entry->stamp);
+	put_stamp(&out, entry->birth);
+	put_stamp(&out, entry->vector_stamp);
+	put_number(&out, entry->live, 1);
+	appendBinaryStringInfo(&out, (const char *) entry->hash, ROW_HASH);
+	appendBinaryStringInfo(&out, (const char *) entry->vector_hash, ROW_HASH);
+	put_version(&out, &row->over);
+	Assert(out.len == ENTRY_BYTES);
+	return SyncBytea(out.data, (size_t) out.len);
+}
+
+static void
+take_version(RowBytes *in, RowVersion *out)
+{
+	out->clock = take_number(in, 8);
+	take(in, out->tie, ROW_HASH);
+}
+
+static RowStamp
+take_stamp(RowBytes *in)
+{
+	RowStamp	stamp;
+
+	stamp.incarnation = (uint32) take_number(in, 4);
+	stamp.ticket = take_number(in, 8);
+	return stamp;
+}
+
+static void
+take_entry(RowBytes in, HeldRow *out)
+{
+	RowEntry   *entry = &out->entry;
+	uint64		live;
+
+	if (in.len != ENTRY_BYTES || take_number(&in, 1) != FORMAT)
+		refuse("the entry of a held row");
+	take_version(&in, &entry->version);
+	entry->stamp = take_stamp(&in);
+	entry->birth = take_stamp(&in);
+	entry->vector_stamp = take_stamp(&in);
+	live = take_number(&in, 1);
+	take(&in, entry->hash, ROW_HASH);
+	take(&in, entry->vector_hash, ROW_HASH);
+	take_version(&in, &out->over);
+	if (live > 1 || entry->version.clock > ROW_CLOCK_MAX || entry->stamp.incarnation == 0)
+		refuse("the entry of a held row");
+	entry->live = live == 1;
+	entry->held = out->held;
+}
+
+/* ---------------------------------------------------------------------------
+ * Incarnations
+ */
+
+bool
+RowStateIncarnations(const uint8 root[ROW_STATE_ROOT], bool (*each) (void *arg, uint32 number, const uint8 *incarnation), void *arg)
+{
+	Reading		reading;
+	ScanKeyData key;
+	HeapTuple	row;
+	bool		more = true;
+
+	root_key(&key, root);
+	begin(&reading, SYNC_ROW_INCARNATION, false, NULL, &key, 1);
+	while (more && HeapTupleIsValid(row = next(&reading)))
+	{
+		int32		number = DatumGetInt32(value_of(&reading, row, INCARNATION_NUMBER));
+		const uint8 *incarnation = SyncTableBytes(&reading.table, row, INCARNATION_INCARNATION, ROW_INCARNATION_BYTES);
+
+		if (number < 1 || incarnation == NULL)
+			refuse("an incarnation");
+		more = each(arg, (uint32) number, incarnation);
+	}
+	end(&reading);
+	return more;
+}
+
+void
+RowStateAddIncarnation(const uint8 root[ROW_STATE_ROOT], uint32 number, const uint8 incarnation[ROW_INCARNATION_BYTES])
+{
+	Datum		values[INCARNATION_COLUMNS];
+	bool		nulls[INCARNATION_COLUMNS] = {false};
+
+	Assert(number > 0 && number <= INT_MAX);
+	values[INCARNATION_ROOT - 1] = SyncBytea(root, ROW_STATE_ROOT);
+	values[INCARNATION_NUMBER - 1] = Int32GetDatum((int32) number);
+	values[INCARNATION_INCARNATION - 1] = SyncBytea(incarnation, ROW_INCARNATION_BYTES);
+	put(SYNC_ROW_INCARNATION, NULL, values, nulls, NULL);
+}
+
+/* ---------------------------------------------------------------------------
+ * What is covered
+ */
+
+typedef struct Kept
+{
+	HeapTuple	row;			/* NULL: nothing is kept yet */
+	RowBytes	frontier;
+	RowBytes	floor;
+	bool		copied;
+	RowBytes	heard;
+} Kept;
+
+static void
+get_kept(const uint8 *root, Kept *out)
+{
+	Reading		reading;
+	ScanKeyData key;
+	HeapTuple	row;
+	bool		isnull;
+
+	memset(out, 0, sizeof(*out));
+	root_key(&key, root);
+	begin(&reading, SYNC_ROW_FRONTIER, false, NULL, &key, 1);
+	row = next(&reading);
+	if (HeapTupleIsValid(row))
+	{
+		out->row = heap_copytuple(row);
+		out->frontier = bytes_of(&reading, row, FRONTIER_FRONTIER);
+		out->floor = bytes_of(&reading, row, FRONTIER_FLOOR);
+		out->copied = DatumGetBool(value_of(&reading, row, FRONTIER_COPIED));
+		(void) SyncTableValue(&reading.table, row, FRONTIER_HEARD, &isnull);
+		if (!isnull)
+			out->heard = bytes_of(&reading, row, FRONTIER_HEARD);
+	}
+	end(&reading);
+}
+
+bool
+RowStateLoad(const uint8 root[ROW_STATE_ROOT], RowFrontier *frontier, RowFrontier *floor, bool *copied)
+{
+	Kept		kept;
+
+	get_kept(root, &kept);
+	if (kept.row == NULL)
+		return false;
+	*copied = kept.copied;
+	return take_frontier(kept.frontier, frontier) && take_frontier(kept.floor, floor);
+}
+
+RowBytes
+RowStateHeard(const uint8 root[ROW_STATE_ROOT])
+{
+	Kept		kept;
+
+	get_kept(root, &kept);
+	return kept.heard;
+}
+
+/* What a row has at first; the others by number of column. */
+static void
+first_values(const uint8 *root, Datum *values, bool *nulls)
+{
+	static const RowFrontier nothing = {0};
+
+	memset(nulls, 0, sizeof(*nulls) * FRONTIER_COLUMNS);
+	values[FRONTIER_ROOT - 1] = SyncBytea(root, ROW_STATE_ROOT);
+	values[FRONTIER_FRONTIER - 1] = values[FRONTIER_FLOOR - 1] = frontier_bytes(&nothing);
+	values[FRONTIER_COPIED - 1] = BoolGetDatum(false);
+	nulls[FRONTIER_HEARD - 1] = true;
+}
+
+/* Put some columns, unless another transaction has changed the row; false then. */
+static bool
+try_put(const Kept *kept, Datum *values, bool *nulls, bool *replace)
+{
+	SyncTable	table;
+	bool		mine = true;
+
+	if (kept->row)
+	{
+		SyncTableOpen(&table, SYNC_ROW_FRONTIER, true, false);
+		mine = SyncTableTryRow(&table, kept->row);
+		SyncTableClose(&table);
+	}
+	if (mine)
+		put(SYNC_ROW_FRONTIER, kept->row, values, nulls, replace);
+	return mine;
+}
+
+static void pg_attribute_noreturn()
+refuse_to_wait(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+			 errmsg("what is kept of a shared collection is being changed by another session")));
+}
+
+static void *
+palloc_for_core(void *context, size_t size)
+{
+	return palloc_extended(size, MCXT_ALLOC_HUGE | MCXT_ALLOC_NO_OOM);
+}
+
+static void
+pfree_for_core(void *context, void *p)
+{
+	pfree(p);
+}
+
+/* What of a frontier was kept, joined with another.  *more: that is more than before.  False: there is no memory. */
+static bool
+join(RowBytes kept, const RowFrontier *with, Datum *out, bool *more)
+{
+	static const CoreMemory memory = {NULL, palloc_for_core, pfree_for_core};
+	RowFrontier all;
+	bool		good;
+
+	*more = false;
+	row_frontier_init(&all, &memory);
+	good = kept.len == 0 || take_frontier(kept, &all);
+	if (good && (kept.len == 0 || !row_frontier_includes(&all, with)))
+	{
+		good = row_frontier_join(&all, with);
+		*more = good;
+		if (good)
+			*out = frontier_bytes(&all);
+	}
+	row_frontier_reset(&all);
+	return good;
+}
+
+bool
+RowStateKeep(const uint8 root[ROW_STATE_ROOT], const RowFrontier *frontier, const RowFrontier *floor)
+{
+	for (int i = 0; i < KEEP_TRIES; i++)
+	{
+		Datum		values[FRONTIER_COLUMNS];
+		bool		nulls[FRONTIER_COLUMNS];
+		bool		replace[FRONTIER_COLUMNS] = {false};
+		Kept		kept;
+
+		get_kept(root, &kept);
+		first_values(root, values, nulls);
+		if ((frontier && !join(kept.frontier, frontier, &values[FRONTIER_FRONTIER - 1], &replace[FRONTIER_FRONTIER - 1])) ||
+			(floor && !join(kept.floor, floor, &values[FRONTIER_FLOOR - 1], &replace[FRONTIER_FLOOR - 1])))
+			return false;
+		if ((kept.row && !replace[FRONTIER_FRONTIER - 1] && !replace[FRONTIER_FLOOR - 1]) ||
+			try_put(&kept, values, nulls, replace))
+			return true;
+	}
+	refuse_to_wait();
+}
+
+static void
+keep_column(const uint8 *root, int column, Datum value)
+{
+	for (int i = 0; i < KEEP_TRIES; i++)
+	{
+		Datum		values[FRONTIER_COLUMNS];
+		bool		nulls[FRONTIER_COLUMNS];
+		bool		replace[FRONTIER_COLUMNS] = {false};
+		Kept		kept;
+
+		get_kept(root, &kept);
+		first_values(root, values, nulls);
+		values[column - 1] = value;
+		nulls[column - 1] = false;
+		replace[column - 1] = true;
+		if (try_put(&kept, values, nulls, replace))
+			return;
+	}
+	refuse_to_wait();
+}
+
+void
+RowStateCopied(const uint8 root[ROW_STATE_ROOT], bool copied)
+{
+	keep_column(root, FRONTIER_COPIED, BoolGetDatum(copied));
+}
+
+void
+RowStateKeepHeard(const uint8 root[ROW_STATE_ROOT], RowBytes heard)
+{
+	keep_column(root, FRONTIER_HEARD, bytea_of(heard));
+}
+
+void
+RowStateForget(const uint8 root[ROW_STATE_ROOT])
+{
+	ScanKeyData key;
+
+	root_key(&key, root);
+	(void) delete(SYNC_ROW_INCARNATION, &key, 1, UINT32_MAX);
+	(void) delete(SYNC_ROW_FRONTIER, &key, 1, UINT32_MAX);
+}
+
+void
+RowStateForgetTable(Oid table)
+{
+	ScanKeyData key;
+
+	table_key(&key, table);
+	(void) delete(SYNC_HELD_ROW, &key, 1, UINT32_MAX);
+	(void) delete(SYNC_ROW_CONFLICT, &key, 1, UINT32_MAX);
+}
+
+/* ---------------------------------------------------------------------------
+ * Rows that are held
+ */
+
+static void
+held_key(ScanKey key, Oid table, RowBytes bytes)
+{
+	table_key(&key[0], table);
+	ScanKeyInit(&key[1], HELD_KEY, BTEqualStrategyNumber, F_BYTEAEQ, bytea_of(bytes));
+}
+
+/* How, and why, without its content. */
+static void
+take_held(Reading *reading, HeapTuple row, HeldRow *out)
+{
+	int16		held = DatumGetInt16(value_of(reading, row, HELD_HELD));
+	int16		why = DatumGetInt16(value_of(reading, row, HELD_WHY));
+
+	out->apart = held > HELD_APART;
+	if (out->apart)
+		held -= HELD_APART;
+	if ((held != ROW_PARKED && held != ROW_QUARANTINED) || why < ROW_REASON_NONE || why > ROW_REASON_TABLE)
+		refuse("a held row");
+	out->held = (RowHeld) held;
+	out->why = (RowReason) why;
+	if (out->apart)
+		take_entry(bytes_of(reading, row, HELD_ENTRY), out);
+}
+
+bool
+HeldRowGet(Oid table, RowBytes key, Snapshot snapshot, HeldRow *out)
+{
+	Reading		reading;
+	ScanKeyData keys[2];
+	HeapTuple	row;
+
+	memset(out, 0, sizeof(*out));
+	held_key(keys, table, key);
+	begin(&reading, SYNC_HELD_ROW, false, snapshot, keys, 2);
+	row = next(&reading);
+	if (HeapTupleIsValid(row))
+	{
+		take_held(&reading, row, out);
+		out->content = bytes_of(&reading, row, HELD_CONTENT);
+	}
+	end(&reading);
+	return out->held != ROW_APPLIED;
+}
+
+RowReason
+HeldRowWhy(Oid table, RowBytes key)
+{
+	Reading		reading;
+	ScanKeyData keys[2];
+	HeapTuple	row;
+	HeldRow		held = {0};
+
+	held_key(keys, table, key);
+	begin(&reading, SYNC_HELD_ROW, false, NULL, keys, 2);
+	row = next(&reading);
+	if (HeapTupleIsValid(row))
+		take_held(&reading, row, &held);
+	end(&reading);
+	return held.why;
+}
+
+void
+HeldRowPut(Oid table, RowBytes key, const HeldRow *row, const char *text)
+{
+	static bool replace[HELD_COLUMNS] = {true, true, true, true, true, true, true, true};
+	ScanKeyData keys[2];
+	Datum		values[HELD_COLUMNS];
+	bool		nulls[HELD_COLUMNS] = {false};
+
+	Assert(row->held != ROW_APPLIED && key.len > 0 && key.len <= ROW_KEY_MAX);
+	held_key(keys, table, key);
+	values[HELD_TABLE - 1] = ObjectIdGetDatum(table);
+	values[HELD_KEY - 1] = bytea_of(key);
+	values[HELD_HELD - 1] = Int16GetDatum((int16) (row->held + (row->apart ? HELD_APART : 0)));
+	values[HELD_WHY - 1] = Int16GetDatum((int16) row->why);
+	values[HELD_SINCE - 1] = TimestampTzGetDatum(GetCurrentTimestamp());
+	values[HELD_TEXT - 1] = PointerGetDatum(cstring_to_text_with_len(text, pg_mbcliplen(text, (int) strlen(text), ROW_REASON_TEXT)));
+	nulls[HELD_ENTRY - 1] = !row->apart;
+	values[HELD_ENTRY - 1] = row->apart ? entry_bytes(row) : (Datum) 0;
+	values[HELD_CONTENT - 1] = bytea_of(row->content);
+	put(SYNC_HELD_ROW, get(SYNC_HELD_ROW, NULL, keys, 2), values, nulls, replace);
+}
+
+void
+HeldRowRemove(Oid table, RowBytes key)
+{
+	ScanKeyData keys[2];
+
+	held_key(keys, table, key);
+	(void) delete(SYNC_HELD_ROW, keys, 2, 1);
+}
+
+/* The first key behind `after` with this in column held, unless *len > 0 and the key there comes before it. */
+static void
+first_held(Oid table, int16 held, Snapshot snapshot, RowBytes after, uint8 *key, size_t *len)
+{
+	Reading		reading;
+	ScanKeyData keys[3];
+	HeapTuple	row;
+
+	table_key(&keys[0], table);
+	ScanKeyInit(&keys[1], HELD_HELD, BTEqualStrategyNumber, F_INT2EQ, Int16GetDatum(held));
+	ScanKeyInit(&keys[2], HELD_KEY, BTGreaterStrategyNumber, F_BYTEAGT, bytea_of(after));
+	begin(&reading, SYNC_HELD_ROW, true, snapshot, keys, 3);
+	row = next(&reading);
+	if (HeapTupleIsValid(row))
+	{
+		RowBytes	found = bytes_of(&reading, row, HELD_KEY);
+
+		if (found.len == 0 || found.len > ROW_KEY_MAX)
+			refuse("the key of a held row");
+		if (*len == 0 || row_key_compare(found, (RowBytes) {key, *len}) < 0)
+		{
+			memcpy(key, found.at, found.len);
+			*len = found.len;
+		}
+	}
+	end(&reading);
+}
+
+bool
+HeldRowNext(Oid table, RowHeld held, RowBytes after, uint8 *key, size_t *len)
+{
+	Assert(held != ROW_APPLIED);
+	*len = 0;
+	first_held(table, (int16) held, NULL, after, key, len);
+	first_held(table, (int16) (held + HELD_APART), NULL, after, key, len);
+	return *len > 0;
+}
+
+bool
+HeldRowNextApart(Oid table, Snapshot snapshot, RowBytes after, uint8 *key, size_t *len)
+{
+	*len = 0;
+	first_held(table, ROW_PARKED + HELD_APART, snapshot, after, key, len);
+	first_held(table, ROW_QUARANTINED + HELD_APART, snapshot, after, key, len);
+	return *len > 0;
+}
+
+/* ---------------------------------------------------------------------------
+ * Conflicts
+ */
+
+static bool
+has_conflict(Oid table, RowBytes key, const RowVersion *version)
+{
+	Reading		reading;
+	ScanKeyData keys[2];
+	HeapTuple	row;
+	bool		has = false;
+
+	table_key(&keys[0], table);
+	ScanKeyInit(&keys[1], CONFLICT_KEY, BTEqualStrategyNumber, F_BYTEAEQ, bytea_of(key));
+	begin(&reading, SYNC_ROW_CONFLICT, true, NULL, keys, 2);
+	while (!has && HeapTupleIsValid(row = next(&reading)))
+		if ((uint64) DatumGetInt64(value_of(&reading, row, CONFLICT_CLOCK)) == version->clock)
+		{
+			const uint8 *tie = SyncTableBytes(&reading.table, row, CONFLICT_TIE, ROW_HASH);
+
+			has = tie && memcmp(tie, version->tie, ROW_HASH) == 0;
+		}
+	end(&reading);
+	return has;
+}
+
+static int64
+last_conflict(Oid table)
+{
+	Reading		reading;
+	ScanKeyData key;
+	HeapTuple	row;
+	int64		number = 0;
+
+	table_key(&key, table);
+	begin(&reading, SYNC_ROW_CONFLICT, false, NULL, &key, 1);
+	row = systable_getnext_ordered(reading.scan, BackwardScanDirection);
+	if (HeapTupleIsValid(row))
+		number = DatumGetInt64(value_of(&reading, row, CONFLICT_NUMBER));
+	end(&reading);
+	if (number < 0 || number == PG_INT64_MAX)
+		refuse("the list of conflicts");
+	return number;
+}
+
+bool
+RowConflictAdd(Oid table, RowBytes key, const RowEntry *loser, RowBytes content)
+{
+	Datum		values[CONFLICT_COLUMNS];
+	bool		nulls[CONFLICT_COLUMNS] = {false};
+
+	if (has_conflict(table, key, &loser->version))
+		return false;
+	values[CONFLICT_TABLE - 1] = ObjectIdGetDatum(table);
+	values[CONFLICT_NUMBER - 1] = Int64GetDatum(last_conflict(table) + 1);
+	values[CONFLICT_KEY - 1] = bytea_of(key);
+	values[CONFLICT_CLOCK - 1] = Int64GetDatum((int64) loser->version.clock);
+	values[CONFLICT_TIE - 1] = SyncBytea(loser->version.tie, ROW_HASH);
+	values[CONFLICT_LIVE - 1] = BoolGetDatum(loser->live);
+	values[CONFLICT_SINCE - 1] = TimestampTzGetDatum(GetCurrentTimestamp());
+	values[CONFLICT_CONTENT - 1] = bytea_of(content);
+	put(SYNC_ROW_CONFLICT, NULL, values, nulls, NULL);
+	return true;
+}
+
+uint32
+RowConflictCount(Oid table)
+{
+	Reading		reading;
+	ScanKeyData key;
+	uint32		n = 0;
+
+	table_key(&key, table);
+	begin(&reading, SYNC_ROW_CONFLICT, false, NULL, &key, 1);
+	while (HeapTupleIsValid(next(&reading)))
+		n++;
+	end(&reading);
+	return n;
+}
+
+bool
+RowConflictForgetOldest(Oid table)
+{
+	ScanKeyData key;
+
+	table_key(&key, table);
+	return delete(SYNC_ROW_CONFLICT, &key, 1, 1) == 1;
+}

@@ -547,6 +547,18 @@ twin_of(const World *self, int node)
 	return -1;
 }
 
+/* It becomes a node of its own.  A copy of its disk has the keys of before: with that it would be a namesake again. */
+static void
+give_keys(World *self, int node)
+{
+	sim_new_keys(self->real->sim, node);
+	take_keys(self, node);
+	self->node[node].identity = node;
+	sim_disk_reset(&self->real->node[node].saved);
+	if (self->node[node].saved != NULL)
+		store_destroy(&self->node[node].saved);
+}
+
 /* Somebody has read the log: one of the two becomes a node of its own, and both start again. */
 static void
 operate(World *self, int node)
@@ -564,9 +576,7 @@ operate(World *self, int node)
 	{
 		world_crash(self, twin);
 		self->node[twin].memory.until_failure = -1;
-		sim_new_keys(self->real->sim, clone);
-		take_keys(self, clone);
-		self->node[clone].identity = clone;
+		give_keys(self, clone);
 		check_excuse(self, -1);
 		world_start(self, twin);
 	}

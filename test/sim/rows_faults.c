@@ -500,7 +500,7 @@ faults_heal(World *self)
 			self->node[i].dead = true;
 		}
 		else if (self->node[i].dead && world_role(self, self->node[i].identity) != GRANT_NOBODY && !cloned(self, i))
-			self->network->state(self, 0, self->node[i].identity, GRANT_NOBODY);
+			self->network->state(self, i == 0 ? 1 : 0, self->node[i].identity, GRANT_NOBODY);
 	heal_nodes(self);
 	end_writers(self, false);
 	if (!run_until_equal(self, patience, false))

@@ -639,13 +639,27 @@ look(World *self, int node)
 	}
 }
 
-/* Who has left, and told one that forgot it in a crash or had left as well, is shut out by an admin who sees that it is not there. */
+/* Has it left for good, or died, and is no other there with its key? */
+static bool
+is_gone(World *self, int node)
+{
+	const Node *up = node_of(self, node);
+
+	if (self->node[node].dead)
+		return twin_of(self, node) < 0;
+	return up != NULL && node_group_count(up) == 0 && self->real->node[node].joins_as == GRANT_NOBODY;
+}
+
+/*
+ * Who is gone, and is a member to one who never heard that it was shut out, is shut out by
+ * an admin who sees that it is not there: whom it told, or who said so, may have forgotten
+ * it in a crash, died, or be no member any more, whom nobody hears.
+ */
 static void
 shut_out_absent(World *self)
 {
 	for (int i = 0; i < self->n; i++)
-		for (int k = 0; k < self->n && node_of(self, i) != NULL && node_group_count(node_of(self, i)) == 0 &&
-			 self->real->node[i].joins_as == GRANT_NOBODY; k++)
+		for (int k = 0; k < self->n && is_gone(self, i); k++)
 		{
 			Node	   *up = world_counts(self, k) ? node_of(self, k) : NULL;
 

@@ -583,6 +583,14 @@ test_drop_far_ahead(void)
 	ok(held(2, ROW_QUARANTINED, ROW_REASON_CLOCK, 3) && place[2].entry.version.clock == ROW_CLOCK_MAX && place[2].entry.stamp.incarnation == 1,
 	   "one that is renewed is a version above the one that it was");
 	ok(row_clock.last <= (uint64_t) UNIX_MS * 1000 + SKEW_US, "our clock follows none of them");
+	put(new_row(3, 10, 4, 4));
+	row[0] = new_row(3, far, 0, 0);
+	(void) apply_rows(row, 1);
+	ok(place[3].in_table && place[3].entry.held == ROW_QUARANTINED, "a tombstone that is far ahead deletes nothing yet");
+	(void) run((RowJob) {.kind = ROW_JOB_DROP, .n = 1, .row = row, .floor = &all, .covered = &all}, &done);
+	ok(!done.failed && place[3].present && !place[3].in_table && place[3].entry.held == ROW_APPLIED && place[3].entry.version.clock == far,
+	   "one that is dropped does, and stays: what is written to its key is above it");
+	ok(row_clock.last <= (uint64_t) UNIX_MS * 1000 + SKEW_US, "and our clock follows it no more than the others");
 }
 
 /* What was first written while its writer was away is written anew, here or as it comes. */

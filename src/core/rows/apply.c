@@ -303,6 +303,18 @@ apply(RowApply *self)
 
 /* ---- DROP ---- */
 
+/*
+ * One whose clock is not heard deletes its row, and stays until it is: what is written to
+ * its key meanwhile is above it, though our clock is not.
+ */
+static bool
+keep_tombstone(RowApply *self, RowBytes key, const RowFound *found)
+{
+	Row			tombstone = {.key = key, .entry = found->entry};
+
+	return found->entry.held == ROW_APPLIED || put(self, &tombstone, found, ROW_REASON_NONE);
+}
+
 static bool
 drop_row(RowApply *self, const Row *row, const RowFound *found)
 {
@@ -314,6 +326,8 @@ drop_row(RowApply *self, const Row *row, const RowFound *found)
 	/* its user's transaction writes the row anew, and a tombstone may stay */
 	if (found->busy && (row->renew || !here->live))
 		return true;
+	if (!here->live && !hears(self, here->version.clock))
+		return keep_tombstone(self, row->key, found);
 	if (row->renew)
 	{
 		self->at.n_changed++;

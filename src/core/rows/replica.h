@@ -53,6 +53,7 @@ typedef enum RowJobKind
 	/*
 	 * Take away entries and rows, where the entry is still the same version, also where
 	 * row_clock_heard() does not take its clock: no row moves our clock further than that.
+	 * A tombstone of such a clock stays in the table, where it may have been held.
 	 * One that is `lost` others may have: it is kept as a conflict and deleted by a write of
 	 * ours, whose tombstone (row_lost()) they get.  One to `renew` stays, as a version of
 	 * ours.  What a user's transaction holds fails no job: a row is deleted by such a

@@ -45,10 +45,14 @@ static int	rows_left;			/* that a snapshot shows, each of 64 kB */
 
 /* ---- the host ---- */
 
+static uint64_t heard;			/* the last clock ... */
+static uint64_t heard_at_open;	/* ... when a snapshot was taken */
+
 static RowScan *
 test_open(void *context, const RowFrontier *covered)
 {
 	scan.open++;
+	heard_at_open = heard;
 	return &scan;
 }
 
@@ -120,6 +124,7 @@ test_clock(void *context)
 static void
 test_clock_heard(void *context, uint64_t value)
 {
+	heard = value;
 }
 
 static bool
@@ -446,6 +451,29 @@ test_rows_that_a_comparison_did_not_fetch(void)
 	end_data(&w, true);
 	ok(job.id == 0 && replica_figures(replica).interrupted == 1, "rows that were not fetched end a comparison");
 	end("comparison");
+}
+
+/* What is written here after its snapshot is above the other's tombstones. */
+static void
+test_snapshot_of_a_comparison(void)
+{
+	static const uint64_t claim[2] = {5, 0};
+	RowSum		sum = {{{NULL, 0}, {NULL, 0}}, 0, {0}};
+	RowWriter	w;
+
+	begin(false);
+	have(&peer[0], claim, claim);
+	ok(sent.mode == ROW_MODE_COMPARE && scan.open == 0, "a comparison has no snapshot of ours before the other has answered");
+	row_wire_begin(&w, frame, sizeof frame, ROW_WIRE_RANGES, true, sent.request, &collection);
+	(void) row_wire_put_uint(&w, ROW_TAG_CLOCK, 77);
+	put_tops(&w, ROW_TAG_CLAIM, claim[0], claim[1]);
+	put_tops(&w, ROW_TAG_FLOOR, claim[0], claim[1]);
+	(void) row_wire_put_sum(&w, &sum);
+	deliver(&w, &peer[0]);
+	ok(scan.open == 1 && heard_at_open == 77, "it is taken when the clock of the other's tombstones has been heard");
+	end_job(&(RowDone) {0});
+	ok(row_frontier_top(replica_frontier(replica), 2) == 5 && scan.open == 0, "and closed with the claim");
+	end("snapshot of a comparison");
 }
 
 static void
@@ -846,6 +874,7 @@ main(void)
 	test_fetch_in_pieces();
 	test_no_memory_for_a_missing_row();
 	test_rows_that_a_comparison_did_not_fetch();
+	test_snapshot_of_a_comparison();
 	test_credit_of_others_is_bounded();
 	test_floor_while_tombstones_go();
 	test_floor_without_tombstones();

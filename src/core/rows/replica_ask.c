@@ -261,8 +261,6 @@ ask_begin(Replica *self, ReplicaPeer *peer, RowWireMode mode)
 	if (mode == ROW_MODE_COPY && self->copy_key_len > 0)
 		(void) row_wire_put_bytes(&w, ROW_TAG_KEY, self->copy_key, self->copy_key_len);
 	replica_send(self, &w, &ask->to);
-	if (mode == ROW_MODE_COMPARE)
-		compare_begin(self);
 }
 
 /* Everything of the request but a job at work, whose rows stay until it is done. */

@@ -2,11 +2,11 @@
  * replica_compare.c
  *	  A request that compares: which ranges of keys differ, and what follows.
  *
- * Who asks has a snapshot of its own.  The other answers for each range with the sums of
- * its parts, or with its entries where they are few; only parts whose sums differ are
- * asked for again.  What is missing here is fetched, what was deleted there is dropped;
- * what the other lacks it learns by a request of its own.  At the end every key is here
- * as new as in the other's snapshot, so its claim holds here too.
+ * Who asks has a snapshot of its own, from the first answer on.  The other answers for each
+ * range with the sums of its parts, or with its entries where they are few; only parts whose
+ * sums differ are asked for again.  What is missing here is fetched, what was deleted there
+ * is dropped; what the other lacks it learns by a request of its own.  At the end every key
+ * is here as new as in the other's snapshot, so its claim holds here too.
  */
 #include "core/rows/replica_state.h"
 
@@ -176,13 +176,22 @@ free_asked(Replica *self)
 	self->ask.n_asked = 0;
 }
 
-void
-compare_begin(Replica *self)
+/*
+ * The first answer is here: now our snapshot is taken, and not with the request.  What is
+ * written here after it is above the other's tombstones, whose clock was heard before; what
+ * was written before it is compared.  False: not now.
+ */
+static bool
+begin(Replica *self, const RowMessage *message)
 {
-	CORE_ASSERT(self->ask.scan == NULL && self->ask.ranges == NULL && self->ask.n_asked == 0);
-	self->ask.scan = self->host.open(self->host.context, NULL);
-	if (self->ask.scan == NULL)
-		ask_abandon(self, ASK_AGAIN_MS);
+	ReplicaAsk *ask = &self->ask;
+
+	CORE_ASSERT(ask->scan == NULL && ask->ranges == NULL);
+	ask->floor_clock = row_message_has(message, ROW_TAG_CLOCK) ? message->clock : 0;
+	if (replica_holds(self, ROW_RULE_CLOCK_HEARD))
+		self->host.clock_heard(self->host.context, ask->floor_clock);
+	ask->scan = self->host.open(self->host.context, NULL);
+	return ask->scan != NULL;
 }
 
 void
@@ -381,15 +390,18 @@ compare_ranges(Replica *self, const RowMessage *message)
 
 	if (ask->n_asked > 0)
 		good = take_answer(self, message);
+	else if (!begin(self, message))
+	{
+		replica_stop(self, &ask->to, ask->request, false, ROW_CODE_DONE);
+		ask_abandon(self, ASK_AGAIN_MS);
+		return;
+	}
 	else
 	{
-		/* the first answer: all keys as one range */
+		/* all keys as one range */
 		RowBytes	sums = message->many[ROW_TAG_SUM];
 		RowSum		sum;
 
-		ask->floor_clock = row_message_has(message, ROW_TAG_CLOCK) ? message->clock : 0;
-		if (replica_holds(self, ROW_RULE_CLOCK_HEARD))
-			self->host.clock_heard(self->host.context, ask->floor_clock);
 		good = row_wire_next_sum(&sums, &sum) && sum.range.low.len == 0 && sum.range.high.len == 0 &&
 			compare_sum(self, &sum);
 	}

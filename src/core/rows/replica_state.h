@@ -147,7 +147,7 @@ typedef struct ReplicaAsk
 	bool		fetched;		/* some came since they were asked for */
 	uint32_t	n_drop;
 	AskKey	   *drop;
-	RowScan    *scan;			/* ours, to compare with */
+	RowScan    *scan;			/* ours, to compare with, from the first answer on */
 	uint32_t	n_ranges;
 	AskRange   *ranges;			/* to ask for */
 	int			n_asked;
@@ -276,7 +276,6 @@ extern void ask_claim(Replica *self);
 extern void ask_acknowledge(Replica *self, uint32_t credit);
 
 /* ---- replica_compare.c ---- */
-extern void compare_begin(Replica *self);
 extern void compare_ranges(Replica *self, const RowMessage *message);
 extern void compare_go_on(Replica *self);
 extern void compare_reset(Replica *self);

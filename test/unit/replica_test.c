@@ -191,13 +191,19 @@ test_log(void *context, const char *text)
 /* ---- a replica with two peers ---- */
 
 static void
-tell_members(void)
+tell_role(GrantRole own)
 {
 	ReplicaMember member[PEERS];
 
 	for (int i = 0; i < PEERS; i++)
 		member[i] = (ReplicaMember) {peer[i], GRANT_WRITER, 0};
-	replica_members(replica, now, member, PEERS, GRANT_WRITER, fingerprint);
+	replica_members(replica, now, member, PEERS, own, fingerprint);
+}
+
+static void
+tell_members(void)
+{
+	tell_role(GRANT_WRITER);
 }
 
 static void
@@ -453,27 +459,75 @@ test_rows_that_a_comparison_did_not_fetch(void)
 	end("comparison");
 }
 
+/* The first answer of a comparison: no rows at all. */
+static void
+answer_nothing(uint64_t clock, const uint64_t claim[2], const uint64_t floor[2])
+{
+	RowSum		sum = {{{NULL, 0}, {NULL, 0}}, 0, {0}};
+	RowWriter	w;
+
+	row_wire_begin(&w, frame, sizeof frame, ROW_WIRE_RANGES, true, sent.request, &collection);
+	(void) row_wire_put_uint(&w, ROW_TAG_CLOCK, clock);
+	put_tops(&w, ROW_TAG_CLAIM, claim[0], claim[1]);
+	put_tops(&w, ROW_TAG_FLOOR, floor[0], floor[1]);
+	(void) row_wire_put_sum(&w, &sum);
+	deliver(&w, &sent.to);
+}
+
 /* What is written here after its snapshot is above the other's tombstones. */
 static void
 test_snapshot_of_a_comparison(void)
 {
 	static const uint64_t claim[2] = {5, 0};
-	RowSum		sum = {{{NULL, 0}, {NULL, 0}}, 0, {0}};
-	RowWriter	w;
 
 	begin(false);
 	have(&peer[0], claim, claim);
 	ok(sent.mode == ROW_MODE_COMPARE && scan.open == 0, "a comparison has no snapshot of ours before the other has answered");
-	row_wire_begin(&w, frame, sizeof frame, ROW_WIRE_RANGES, true, sent.request, &collection);
-	(void) row_wire_put_uint(&w, ROW_TAG_CLOCK, 77);
-	put_tops(&w, ROW_TAG_CLAIM, claim[0], claim[1]);
-	put_tops(&w, ROW_TAG_FLOOR, claim[0], claim[1]);
-	(void) row_wire_put_sum(&w, &sum);
-	deliver(&w, &peer[0]);
+	answer_nothing(77, claim, claim);
 	ok(scan.open == 1 && heard_at_open == 77, "it is taken when the clock of the other's tombstones has been heard");
 	end_job(&(RowDone) {0});
 	ok(row_frontier_top(replica_frontier(replica), 2) == 5 && scan.open == 0, "and closed with the claim");
 	end("snapshot of a comparison");
+}
+
+/* A reader that covers 5 of one writer's tickets has a row that nobody claims, and the other has none. */
+static void
+compare_as_reader(const uint64_t claim[2])
+{
+	static const uint64_t nothing[2];
+	static const uint64_t first[2] = {5, 0};
+	static const uint64_t floor[2] = {0, 5};
+	RowWriter	w;
+
+	begin(false);
+	tell_role(GRANT_READER);
+	have(&peer[0], first, nothing);
+	begin_data(&w, 0, first, nothing);
+	end_data(&w, true);
+	end_job(&(RowDone) {0});
+	have(&peer[1], claim, floor);
+	rows_left = 1;
+	answer_nothing(0, claim, floor);
+	rows_left = 1;
+	row_wire_begin(&w, frame, sizeof frame, ROW_WIRE_RANGES, true, sent.request, &collection);
+	deliver(&w, &sent.to);
+	rows_left = 0;
+}
+
+static void
+test_strays_of_a_reader(void)
+{
+	static const uint64_t less[2] = {4, 5};
+	static const uint64_t as_much[2] = {5, 5};
+
+	compare_as_reader(less);
+	ok(job.id != 0 && job.kind == ROW_JOB_APPLY && job.n == 0, "of one who covers less a reader drops nothing: what the row replaced is not known to be gone");
+	end_job(&(RowDone) {0});
+	end("stray");
+	compare_as_reader(as_much);
+	ok(job.id != 0 && job.kind == ROW_JOB_DROP && job.n == 1, "of one who covers as much it drops what nobody claims");
+	end_job(&(RowDone) {0});
+	end("stray dropped");
 }
 
 static void
@@ -875,6 +929,7 @@ main(void)
 	test_no_memory_for_a_missing_row();
 	test_rows_that_a_comparison_did_not_fetch();
 	test_snapshot_of_a_comparison();
+	test_strays_of_a_reader();
 	test_credit_of_others_is_bounded();
 	test_floor_while_tombstones_go();
 	test_floor_without_tombstones();

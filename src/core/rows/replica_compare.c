@@ -246,13 +246,16 @@ sides(const Replica *self)
 
 /*
  * Is it a row that came to who may not write, is claimed by nobody and not there?  Nobody
- * would take it from here; where it is alive, it comes again.
+ * would take it from here; where it is alive, it comes again.  But what it replaced here we
+ * cover perhaps, and go on to: so the other covers all that we do.  Then it has collected
+ * that, and tells a floor that says so.
  */
 static bool
 is_stray(const Replica *self, const RowEntry *here, const RowEntry *there)
 {
 	return self->own_role < GRANT_WRITER && here != NULL && there == NULL &&
-		!row_frontier_covers(&self->frontier, here->stamp) && !row_frontier_covers(&self->ask.claim, here->stamp);
+		!row_frontier_covers(&self->frontier, here->stamp) && !row_frontier_covers(&self->ask.claim, here->stamp) &&
+		row_frontier_includes(&self->ask.claim, &self->frontier);
 }
 
 /* What follows for one key. */

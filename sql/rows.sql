@@ -51,3 +51,9 @@ CREATE TABLE vecdb.row_conflict (
 ALTER TABLE vecdb.row_conflict ALTER COLUMN content SET STORAGE EXTERNAL;
 CREATE INDEX row_conflict_key_idx ON vecdb.row_conflict ("table", key);
 COMMENT ON TABLE vecdb.row_conflict IS 'rows that lost to newer ones whose writers had not seen them; written by vecdb only';
+
+-- Which tables can be shared
+CREATE FUNCTION vecdb.check("table" regclass, OUT problem text, OUT hint text) RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'vecdb_check'
+	LANGUAGE C STABLE STRICT PARALLEL RESTRICTED ROWS 2;
+COMMENT ON FUNCTION vecdb.check(regclass) IS 'why a table cannot be shared, and what to do; no row: it can be';

@@ -15,7 +15,7 @@
 #include "rows/row_shape.h"
 
 #include "access/genam.h"
-#include "access/table.h"
+#include "access/relation.h"
 #include "catalog/catalog.h"
 #include "catalog/dependency.h"
 #include "catalog/namespace.h"
@@ -27,6 +27,7 @@
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "core/rows/content.h"
+#include "funcapi.h"
 #include "mb/pg_wchar.h"
 #include "nodes/nodeFuncs.h"
 #include "nodes/primnodes.h"
@@ -36,6 +37,7 @@
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/tuplestore.h"
 
 typedef struct Finding
 {
@@ -259,7 +261,7 @@ check_columns(Finding *self)
 							   format_type_be(attribute->atttypid)),
 				pstrdup(get_typtype(attribute->atttypid) == TYPTYPE_DOMAIN
 						? "Use the type below the domain, and a CHECK constraint of the table."
-						: "Types are PostgreSQL's own that refer to no objects of the database, arrays of them, enums and their arrays, vector, halfvec and sparsevec."));
+						: "What names things of this server alone, composite types, and types of extensions but vector, halfvec and sparsevec do not travel. Store it as text, say."));
 		else if (type.type == TSVECTOROID && !utf8)
 			add(self, psprintf("column \"%s\" of table \"%s\" is of type tsvector, in a database of encoding %s",
 							   column_name(self, attribute->attnum), self->table, GetDatabaseEncodingName()),
@@ -279,4 +281,34 @@ RowShapeProblems(Relation rel)
 	check_columns(&self);
 	check_foreign_keys(&self);
 	return self.problems;
+}
+
+/* vecdb.check(table): a row for each problem.  Who owns the table may ask. */
+PG_FUNCTION_INFO_V1(vecdb_check);
+Datum
+vecdb_check(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	Oid			table = PG_GETARG_OID(0);
+	char		kind = get_rel_relkind(table);
+	Relation	rel;
+	ListCell   *cell;
+
+	/* before it is locked; rights may have changed while we waited */
+	if (kind != '\0' && !VecdbOwnsRelation(table))
+		aclcheck_error(ACLCHECK_NOT_OWNER, get_relkind_objtype(kind), get_rel_name(table));
+	rel = relation_open(table, AccessShareLock);
+	if (!VecdbOwnsRelation(table))
+		aclcheck_error(ACLCHECK_NOT_OWNER, get_relkind_objtype(kind), RelationGetRelationName(rel));
+	InitMaterializedSRF(fcinfo, 0);
+	foreach(cell, RowShapeProblems(rel))
+	{
+		RowProblem *problem = lfirst(cell);
+		Datum		values[] = {CStringGetTextDatum(problem->what), CStringGetTextDatum(problem->hint)};
+		bool		nulls[] = {false, false};
+
+		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	}
+	relation_close(rel, AccessShareLock);
+	return (Datum) 0;
 }

@@ -311,6 +311,12 @@ extern int	GetNumConfigOptions(void);
 #define VecdbIndexBeginScan(rel, index, snapshot, nkeys) index_beginscan(rel, index, snapshot, nkeys, 0)
 #endif
 
+#if PG_VERSION_NUM >= 190000
+#define VecdbIndexFetchBegin(rel) table_index_fetch_begin(rel, SO_NONE)
+#else
+#define VecdbIndexFetchBegin(rel) table_index_fetch_begin(rel)
+#endif
+
 /*
  * Replace a row that nobody else is at.  16 tells which indexes need an entry: ours are
  * no summarizing ones, so HeapTupleIsHeapOnly() of the new row tells it too.

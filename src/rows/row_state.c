@@ -680,8 +680,8 @@ take_held(Reading *reading, HeapTuple row, HeldRow *out)
 		take_entry(bytes_of(reading, row, HELD_ENTRY), out);
 }
 
-bool
-HeldRowGet(Oid table, RowBytes key, Snapshot snapshot, HeldRow *out)
+static bool
+look(Oid table, RowBytes key, Snapshot snapshot, bool content, HeldRow *out)
 {
 	Reading		reading;
 	ScanKeyData keys[2];
@@ -694,27 +694,23 @@ HeldRowGet(Oid table, RowBytes key, Snapshot snapshot, HeldRow *out)
 	if (HeapTupleIsValid(row))
 	{
 		take_held(&reading, row, out);
-		out->content = bytes_of(&reading, row, HELD_CONTENT);
+		if (content)
+			out->content = bytes_of(&reading, row, HELD_CONTENT);
 	}
 	end(&reading);
 	return out->held != ROW_APPLIED;
 }
 
-RowReason
-HeldRowWhy(Oid table, RowBytes key)
+bool
+HeldRowGet(Oid table, RowBytes key, Snapshot snapshot, HeldRow *out)
 {
-	Reading		reading;
-	ScanKeyData keys[2];
-	HeapTuple	row;
-	HeldRow		held = {0};
+	return look(table, key, snapshot, true, out);
+}
 
-	held_key(keys, table, key);
-	begin(&reading, SYNC_HELD_ROW, false, NULL, keys, 2);
-	row = next(&reading);
-	if (HeapTupleIsValid(row))
-		take_held(&reading, row, &held);
-	end(&reading);
-	return held.why;
+bool
+HeldRowLook(Oid table, RowBytes key, Snapshot snapshot, HeldRow *out)
+{
+	return look(table, key, snapshot, false, out);
 }
 
 void

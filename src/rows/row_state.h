@@ -70,8 +70,8 @@ typedef struct HeldRow
 /* snapshot NULL: the newest. */
 extern PGDLLEXPORT bool HeldRowGet(Oid table, RowBytes key, Snapshot snapshot, HeldRow *out);
 
-/* Why, without reading its content; ROW_REASON_NONE where it is not held. */
-extern PGDLLEXPORT RowReason HeldRowWhy(Oid table, RowBytes key);
+/* The same without reading its content. */
+extern PGDLLEXPORT bool HeldRowLook(Oid table, RowBytes key, Snapshot snapshot, HeldRow *out);
 extern PGDLLEXPORT void HeldRowPut(Oid table, RowBytes key, const HeldRow *row, const char *text);
 extern PGDLLEXPORT void HeldRowRemove(Oid table, RowBytes key);
 

@@ -638,6 +638,33 @@ VersionScanNext(VersionScan *scan, VersionRow *out)
 	return true;
 }
 
+int
+VersionScanPlaces(VersionScan *scan, ItemPointerData *place, int n)
+{
+	ItemPointer next;
+	int			found = 0;
+
+	while (found < n && (next = index_getnext_tid(scan->scan, ForwardScanDirection)) != NULL)
+		place[found++] = *next;
+	return found;
+}
+
+bool
+VersionAt(VersionTable *self, Snapshot snapshot, const ItemPointerData *place, VersionRow *out)
+{
+	IndexFetchTableData *fetch_data = VecdbIndexFetchBegin(self->rel);
+	ItemPointerData tid = *place;
+	bool		again = false;
+	bool		found = table_index_fetch_tuple(fetch_data, &tid, snapshot, self->slot, &again, NULL);
+
+	if (found)
+		ExecMaterializeSlot(self->slot);
+	table_index_fetch_end(fetch_data);
+	if (found)
+		read_row(self->slot, out);
+	return found;
+}
+
 void
 VersionScanEnd(VersionScan *scan)
 {

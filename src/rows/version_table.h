@@ -96,4 +96,14 @@ extern PGDLLEXPORT VersionScan *VersionScanDead(VersionTable *self, Snapshot sna
 extern PGDLLEXPORT bool VersionScanNext(VersionScan *scan, VersionRow *out);
 extern PGDLLEXPORT void VersionScanEnd(VersionScan *scan);
 
+/*
+ * Instead of its rows, where the next of them are: up to n places, which stay good in the
+ * scan's snapshot, beyond the transaction; how many.  Some may hold nothing that the
+ * snapshot shows.
+ */
+extern PGDLLEXPORT int VersionScanPlaces(VersionScan *scan, ItemPointerData *place, int n);
+
+/* What a snapshot shows at one of its places.  False: nothing. */
+extern PGDLLEXPORT bool VersionAt(VersionTable *self, Snapshot snapshot, const ItemPointerData *place, VersionRow *out);
+
 #endif							/* VECDB_VERSION_TABLE_H */

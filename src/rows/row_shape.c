@@ -283,7 +283,7 @@ find_columns(RowShape *self, TupleDesc desc)
 			continue;
 		type = RowTypeOf(attribute->atttypid, &vectors);
 		column->number = attribute->attnum;
-		column->vector = type.form == ROW_FORM_VECTOR;
+		column->vector = RowIsVector(type);
 		RowCodecInit(&column->codec, type, attribute->atttypmod, self->context);
 		self->columns++;
 		self->vectors += column->vector ? 1 : 0;

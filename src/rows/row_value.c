@@ -14,7 +14,9 @@
 #include "catalog/pg_type.h"
 #include "collection/collection.h"
 #include "core/rows/content.h"
+#include "libpq/pqformat.h"
 #include "mb/pg_wchar.h"
+#include "port/pg_bswap.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
@@ -107,8 +109,10 @@ form_of(Oid type, const RowVectorTypes *vectors)
 		if (known[i].type == type)
 			return known[i].form;
 	}
-	if (type == vectors->vector || type == vectors->halfvec || type == vectors->sparsevec)
+	if (type == vectors->vector)
 		return ROW_FORM_VECTOR;
+	if (type == vectors->halfvec || type == vectors->sparsevec)
+		return ROW_FORM_OTHER_VECTOR;
 	return get_typtype(type) == TYPTYPE_ENUM ? ROW_FORM_OUTPUT : ROW_FORM_NONE;
 }
 
@@ -125,7 +129,7 @@ RowTypeOf(Oid type, const RowVectorTypes *vectors)
 		if (OidIsValid(element) && get_array_type(element) == type)
 		{
 			result = (RowType) {.type = element, .form = form_of(element, vectors), .array = true};
-			if (result.form == ROW_FORM_VECTOR)
+			if (RowIsVector(result))
 				result.form = ROW_FORM_NONE;
 		}
 	}
@@ -135,7 +139,7 @@ RowTypeOf(Oid type, const RowVectorTypes *vectors)
 void
 RowCodecInit(RowCodec *self, RowType type, int32 typmod, MemoryContext context)
 {
-	bool		binary = type.form == ROW_FORM_BINARY || type.form == ROW_FORM_VECTOR;
+	bool		binary = type.form == ROW_FORM_BINARY || RowIsVector(type);
 	Oid			output;
 	Oid			input;
 	bool		varlena;
@@ -260,13 +264,38 @@ RowAppendLength(StringInfo out, int32 length)
 	appendBinaryStringInfo(out, (const char *) bytes, 4);
 }
 
+/* What vector_send() gives, several times as fast: most of what travels is this. */
+static void
+append_vector(StringInfo out, const Vector *vector)
+{
+	char	   *at;
+
+	enlargeStringInfo(out, 4 + 4 * vector->dim);
+	pq_writeint16(out, (uint16) vector->dim);
+	pq_writeint16(out, 0);
+	at = out->data + out->len;
+	for (int i = 0; i < vector->dim; i++)
+	{
+		uint32		bits;
+
+		memcpy(&bits, &vector->x[i], 4);
+		bits = pg_hton32(bits);
+		memcpy(at + 4 * i, &bits, 4);
+	}
+	out->len += 4 * vector->dim;
+	out->data[out->len] = '\0';
+}
+
 static void
 encode_one(RowCodec *self, Datum value, StringInfo out)
 {
 	switch (self->type.form)
 	{
-		case ROW_FORM_BINARY:
 		case ROW_FORM_VECTOR:
+			append_vector(out, DatumGetVector(value));
+			break;
+		case ROW_FORM_BINARY:
+		case ROW_FORM_OTHER_VECTOR:
 			{
 				bytea	   *binary = SendFunctionCall(&self->output, value);
 
@@ -409,7 +438,7 @@ decode_one(RowCodec *self, RowBytes bytes)
 	char	   *text;
 	Datum		value;
 
-	if (self->type.form == ROW_FORM_BINARY || self->type.form == ROW_FORM_VECTOR)
+	if (self->type.form == ROW_FORM_BINARY || RowIsVector(self->type))
 		return decode_binary(self, bytes);
 	text = RowTextFromUtf8(bytes, &len);
 	if (text == NULL)

@@ -24,7 +24,8 @@ typedef enum RowForm
 {
 	ROW_FORM_NONE,				/* a type that cannot be shared */
 	ROW_FORM_BINARY,			/* binary output, which holds no text */
-	ROW_FORM_VECTOR,			/* the same, of vecdb's types */
+	ROW_FORM_VECTOR,			/* the same, of vector */
+	ROW_FORM_OTHER_VECTOR,		/* of halfvec and sparsevec */
 	ROW_FORM_TEXT,				/* text as it is stored */
 	ROW_FORM_XML,
 	ROW_FORM_NAME,
@@ -61,6 +62,13 @@ typedef struct RowVectorTypes
 } RowVectorTypes;
 
 extern RowVectorTypes RowVectorTypesHere(void);
+
+/* May content leave such a value out, and is it in the hash of a row's vectors? */
+static inline bool
+RowIsVector(RowType type)
+{
+	return type.form == ROW_FORM_VECTOR || type.form == ROW_FORM_OTHER_VECTOR;
+}
 
 /* form ROW_FORM_NONE: values of this type cannot be shared. */
 extern RowType RowTypeOf(Oid type, const RowVectorTypes *vectors);

@@ -3,14 +3,15 @@
  *	  What a shared table is to replication: its columns, keys and rows as bytes that
  *	  are the same on every node.
  *
- * A key is encoded so that the order of its bytes is that of the primary key.  Content
- * is that of all columns but generated ones, in their order, by the binary output of
- * their types, text in UTF-8 whatever the encodings of database and client.
+ * Two keys are equal where their bytes are: types and collations of a primary key are
+ * such that its index says the same.  Its order is another matter: bytes have that of
+ * integers, uuids, bytea and text of COLLATE "C", not that of other collations.  So keys
+ * are ordered by their bytes only, as version tables are, and nobody goes through a table
+ * by its own index.
  *
- *	key		= *part			as many as the primary key has columns
- *	part	= big-endian integer with the sign bit turned | 16 bytes of a uuid |
- *			  text or bytea: the last one's bytes as they are, of others each 0 as 0 255, ended by 0 0
- *	content	= columns:u16 *value		value = length:i32 bytes; -1: null, -2: a vector that is left out (thin)
+ * Content is that of all columns but generated ones, in their order.  The bytes of both
+ * are described in core/rows/content.h and row_value.h; text is in UTF-8, whatever the
+ * encodings of database and client.
  *
  * hash is the first 16 bytes of SHA-256 of the whole content, vector_hash that of the
  * content's vectors alone (values of vector, halfvec and sparsevec, with their lengths).
@@ -50,10 +51,13 @@ extern PGDLLEXPORT Oid RowShapeKeyIndex(const RowShape *self);
 extern PGDLLEXPORT int RowShapeKeyColumns(const RowShape *self);
 extern PGDLLEXPORT bool RowShapeHasVectors(const RowShape *self);
 
-/* The key of a row, which has no nulls; an error where it is longer than ROW_KEY_MAX, or text is not of UTF-8. */
+/* The key of a row, which has no nulls; an error where it is empty or longer than ROW_KEY_MAX, or text is not of UTF-8. */
 extern PGDLLEXPORT size_t RowShapeKey(RowShape *self, TupleTableSlot *row, uint8 key[ROW_KEY_MAX]);
 
-/* The values of a key, in the order of the key's columns.  False: these bytes are none. */
+/*
+ * The values of a key, in the order of the key's columns, in the current memory context.
+ * False: these bytes are none, or of text that this database's encoding does not have.
+ */
 extern PGDLLEXPORT bool RowShapeKeyValues(RowShape *self, RowBytes key, Datum *values);
 
 /* Append the content of a row. */
@@ -73,8 +77,9 @@ extern PGDLLEXPORT bool RowShapeComplete(RowShape *self, RowBytes content, Tuple
 
 /*
  * Fill a slot of the table's with the values of content, and with the vectors of `here`
- * where it is thin; generated columns are null.  An error of the type's input function, or
- * where it is no content of these columns.  key: what its key has to be.
+ * where it is thin; generated columns are null.  The slot owns its values.  An error of the
+ * type's input function, where it is no content of these columns, or where what was filled
+ * in has other content.  key: what its key has to be.  here and out are two slots.
  */
 extern PGDLLEXPORT void RowShapeFill(RowShape *self, RowBytes content, RowBytes key, TupleTableSlot *here, TupleTableSlot *out);
 

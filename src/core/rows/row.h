@@ -59,7 +59,7 @@ typedef struct RowEntry
 /* As memcmp: which wins.  0: they are the same version. */
 extern int	row_version_compare(const RowVersion *a, const RowVersion *b);
 
-/* Keys in the order of their bytes, a prefix first; they are encoded so that this is the table's order. */
+/* Keys in the order of their bytes, a prefix first: that of version tables, whatever the collations of columns are. */
 extern int	row_key_compare(RowBytes a, RowBytes b);
 
 /*

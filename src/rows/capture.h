@@ -13,14 +13,17 @@
 
 #include "utils/relcache.h"
 
+/* What the names of our triggers begin with: they fire after those of others. */
+#define CAPTURE_TRIGGERS "zz_vecdb_capture_"
+
 /* Once for each process: hooks and callbacks. */
 extern void CaptureInit(void);
 extern void CaptureGuardInit(void);
 
 /*
- * Begin to capture a table, whose life has begun (rows_shared.h): triggers, version
- * table, and a stamp for each row that is there.  The caller owns it.  True: it was not
- * captured before.
+ * Begin to capture a table: triggers, version table, and a stamp for each row that is
+ * there; where there are rows, its life has begun (rows_shared.h) or begins at once.  The
+ * caller owns it.  True: it was not captured before.
  */
 extern bool CaptureBegin(Oid table);
 

@@ -1,0 +1,166 @@
+/*
+ * capture_begin.c
+ *	  The beginning and the end of a table's capture: triggers, the version table,
+ *	  versions of the rows that are there.
+ *
+ * The triggers are ordinary ones, so a dump has them; where there is no version table, as
+ * after a restore, they do nothing.  The last in the order of names, they note what other
+ * triggers have made of a row.
+ */
+#include "rows/capture.h"
+
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/dependency.h"
+#include "catalog/pg_authid.h"
+#include "catalog/pg_trigger.h"
+#include "commands/trigger.h"
+#include "core/rows/clock.h"
+#include "miscadmin.h"
+#include "nodes/pg_list.h"
+#include "nodes/value.h"
+#include "rows/row_shape.h"
+#include "rows/rows_shared.h"
+#include "rows/version_table.h"
+#include "storage/lmgr.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+#define WRITES (TRIGGER_TYPE_INSERT | TRIGGER_TYPE_UPDATE | TRIGGER_TYPE_DELETE)
+
+static const struct
+{
+	const char *name;
+	const char *function;
+	bool		row;
+	int16		events;
+}			triggers[] = {
+	{CAPTURE_TRIGGERS "row", "capture_row", true, WRITES},
+	{CAPTURE_TRIGGERS "statement", "capture_statement", false, WRITES},
+	{CAPTURE_TRIGGERS "truncate", "capture_truncate", false, TRIGGER_TYPE_TRUNCATE},
+};
+
+/* Those that a dump has brought are made anew.  As the bootstrap superuser: an owner may lack the right TRIGGER. */
+static void
+make_triggers(Oid table)
+{
+	Oid			user;
+	int			context;
+
+	/* an error ends the (sub)transaction, which puts the user back */
+	GetUserIdAndSecContext(&user, &context);
+	SetUserIdAndSecContext(BOOTSTRAP_SUPERUSERID, context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
+	for (int i = 0; i < (int) lengthof(triggers); i++)
+	{
+		CreateTrigStmt *statement = makeNode(CreateTrigStmt);
+
+		statement->replace = true;
+		statement->trigname = pstrdup(triggers[i].name);
+		statement->funcname = list_make2(makeString(pstrdup("vecdb")), makeString(pstrdup(triggers[i].function)));
+		statement->row = triggers[i].row;
+		statement->timing = TRIGGER_TYPE_AFTER;
+		statement->events = triggers[i].events;
+		(void) CreateTriggerFiringOn(statement, NULL, table, InvalidOid, InvalidOid, InvalidOid, InvalidOid, InvalidOid,
+									 NULL, false, false, TRIGGER_FIRES_ALWAYS);
+		CommandCounterIncrement();
+	}
+	SetUserIdAndSecContext(user, context);
+}
+
+static void
+drop_triggers(Oid table)
+{
+	for (int i = 0; i < (int) lengthof(triggers); i++)
+	{
+		ObjectAddress trigger;
+
+		ObjectAddressSet(trigger, TriggerRelationId, get_trigger_oid(table, triggers[i].name, true));
+		if (OidIsValid(trigger.objectId))
+			performDeletion(&trigger, DROP_RESTRICT, PERFORM_DELETION_INTERNAL);
+	}
+}
+
+/*
+ * A version for each row, all of one ticket.  Nobody writes: the table is locked, so what
+ * the latest snapshot shows is all that there is.  One clock value is good for many rows.
+ */
+static void
+stamp_rows(Relation rel, RowShape *shape)
+{
+	VersionTable versions;
+	TupleTableSlot *slot = table_slot_create(rel, NULL);
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	TableScanDesc scan = VecdbBeginScan(rel, snapshot);
+	MemoryContext scratch = AllocSetContextCreate(CurrentMemoryContext, "vecdb stamp", ALLOCSET_SMALL_SIZES);
+	MemoryContext outer;
+	RowIncarnationId id = {{0}};
+	RowStamp	stamp = {0, 0};
+	uint64		clock = 0;
+
+	VersionTableOpen(&versions, RelationGetRelid(rel), RowExclusiveLock, true);
+	outer = MemoryContextSwitchTo(scratch);
+	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
+	{
+		uint8		key[ROW_KEY_MAX];
+		uint8		hash[ROW_HASH];
+		uint8		vector_hash[ROW_HASH];
+		RowBytes	bytes = {key, RowShapeKey(shape, slot, key)};
+		RowEntry	entry;
+
+		CHECK_FOR_INTERRUPTS();
+		if (stamp.ticket == 0)
+		{
+			stamp = RowsTicket(RelationGetRelid(rel), false, &id);
+			clock = RowsClockNext(0);
+			if (clock == 0)
+				ereport(ERROR,
+						(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+						 errmsg("the clock of shared collections has come to its end")));
+		}
+		RowShapeHashes(shape, slot, hash, vector_hash);
+		entry = row_written(NULL, clock, stamp, &id, true, hash, vector_hash);
+		VersionPut(&versions, NULL, bytes, &entry);
+		MemoryContextReset(scratch);
+	}
+	MemoryContextSwitchTo(outer);
+	VersionTableClose(&versions, NoLock);
+	table_endscan(scan);
+	UnregisterSnapshot(snapshot);
+	ExecDropSingleTupleTableSlot(slot);
+	MemoryContextDelete(scratch);
+	CommandCounterIncrement();
+}
+
+bool
+CaptureBegin(Oid table)
+{
+	Relation	rel = table_open(table, ShareRowExclusiveLock);
+	bool		begins = !OidIsValid(VersionTableOf(table));
+
+	if (begins)
+	{
+		MemoryContext scratch = AllocSetContextCreate(CurrentMemoryContext, "vecdb capture", ALLOCSET_DEFAULT_SIZES);
+		MemoryContext outer = MemoryContextSwitchTo(scratch);
+		RowShape   *shape = RowShapeOf(rel);
+
+		(void) VersionTableCreate(table);
+		stamp_rows(rel, shape);
+		make_triggers(table);
+		MemoryContextSwitchTo(outer);
+		MemoryContextDelete(scratch);
+	}
+	table_close(rel, NoLock);
+	return begins;
+}
+
+void
+CaptureEnd(Oid table)
+{
+	LockRelationOid(table, AccessExclusiveLock);
+	if (!OidIsValid(VersionTableOf(table)))
+		return;
+	drop_triggers(table);
+	VersionTableDrop(table);
+}

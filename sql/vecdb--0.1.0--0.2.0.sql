@@ -129,3 +129,24 @@ CREATE FUNCTION vecdb.check("table" regclass, OUT problem text, OUT hint text) R
 	AS 'MODULE_PATHNAME', 'vecdb_check'
 	LANGUAGE C STABLE STRICT PARALLEL RESTRICTED ROWS 2;
 COMMENT ON FUNCTION vecdb.check(regclass) IS 'why a table cannot be shared, and what to do; no row: it can be';
+
+-- Triggers of tables that are shared; on any other they do nothing.
+CREATE FUNCTION vecdb.capture_row() RETURNS trigger
+	AS 'MODULE_PATHNAME', 'vecdb_capture_row'
+	LANGUAGE C;
+COMMENT ON FUNCTION vecdb.capture_row() IS 'trigger of a shared table: its rows get versions';
+
+CREATE FUNCTION vecdb.capture_statement() RETURNS trigger
+	AS 'MODULE_PATHNAME', 'vecdb_capture_statement'
+	LANGUAGE C;
+COMMENT ON FUNCTION vecdb.capture_statement() IS 'trigger of a shared table: rows of a statement get versions';
+
+CREATE FUNCTION vecdb.capture_truncate() RETURNS trigger
+	AS 'MODULE_PATHNAME', 'vecdb_capture_truncate'
+	LANGUAGE C;
+COMMENT ON FUNCTION vecdb.capture_truncate() IS 'trigger of a shared table: all its rows are deleted';
+
+CREATE FUNCTION vecdb.verify_versions("table" regclass, OUT key bytea, OUT problem text) RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'vecdb_verify_versions'
+	LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED ROWS 10;
+COMMENT ON FUNCTION vecdb.verify_versions(regclass) IS 'rows of a shared table that are not what their versions say; none where all is well';

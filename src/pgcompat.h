@@ -304,6 +304,7 @@ extern int	GetNumConfigOptions(void);
 
 /* The same of index scans; 18 lets them count what they do. */
 #if PG_VERSION_NUM >= 190000
+#include "access/tableam.h"
 #define VecdbIndexBeginScan(rel, index, snapshot, nkeys) index_beginscan(rel, index, snapshot, NULL, nkeys, 0, SO_NONE)
 #elif PG_VERSION_NUM >= 180000
 #define VecdbIndexBeginScan(rel, index, snapshot, nkeys) index_beginscan(rel, index, snapshot, NULL, nkeys, 0)

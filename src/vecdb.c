@@ -19,6 +19,7 @@
 #include "storage/ipc.h"
 #include "storage/shmem.h"
 #include "node/node_ipc.h"
+#include "rows/capture.h"
 #include "rows/rows_shared.h"
 
 PG_MODULE_MAGIC;
@@ -91,7 +92,9 @@ _PG_init(void)
 	IndexHookPlanner();
 	IndexHookSettings();
 	AsOwnerInit();
+	/* callbacks run in reverse order: what capture does before an end may take a ticket */
 	RowsSharedInit();
+	CaptureInit();
 	if (process_shared_preload_libraries_in_progress)
 	{
 		prev_shmem_request_hook = shmem_request_hook;

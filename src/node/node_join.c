@@ -10,6 +10,7 @@
 #include "collection/collection.h"
 #include "node/node_ask.h"
 #include "node/node_table.h"
+#include "rows/capture.h"
 #include "spi_column.h"
 
 #include "access/relation.h"
@@ -184,6 +185,7 @@ vecdb_join(PG_FUNCTION_ARGS)
 	table = create_table(name, copy[2]);
 	bind_table(copy[1], table);
 	SPI_finish();
+	(void) CaptureBegin(table);
 	PG_RETURN_OID(table);
 }
 

@@ -11,6 +11,9 @@
 #include "collection/collection.h"
 #include "core/bytes.h"
 #include "node/node_ask.h"
+#include "node/node_table.h"
+#include "rows/capture.h"
+#include "rows/version_table.h"
 
 #include "access/htup_details.h"
 #include "access/xact.h"
@@ -310,6 +313,7 @@ vecdb_invite(PG_FUNCTION_ARGS)
 					 errhint("NULL makes one that does not expire.")));
 	}
 	open_collection(name, &collection);
+	CaptureCheck(collection.relid);
 	arguments[0] = psprintf("%u", collection.relid);
 	arguments[1] = collection.name;
 	arguments[2] = role;
@@ -323,19 +327,30 @@ vecdb_invite(PG_FUNCTION_ARGS)
 				(errmsg("this node has only private addresses: the invitation is of use on this machine or its local network alone"),
 				 errhint("Set vecdb.advertise to the host:port at which nodes elsewhere can reach this one.")));
 	NodeAnswerDone(&question);
+	(void) CaptureBegin(collection.relid);
 	PG_RETURN_TEXT_P(result);
 }
 
+/*
+ * Who was evicted, or has left in a transaction that was rolled back, has a table that is
+ * still captured: it becomes an ordinary one.
+ */
 Datum
 vecdb_leave(PG_FUNCTION_ARGS)
 {
 	const char *arguments[1];
 	NodeQuestion	question;
+	Oid			relid;
 
 	PreventCommandIfReadOnly("vecdb.leave()");
-	arguments[0] = table_argument(text_to_cstring(PG_GETARG_TEXT_PP(0)), true);
-	NodeAsk(&question, SYNC_LEAVE, NODE_SMALL_ANSWER, arguments, 1);
-	NodeAnswerDone(&question);
+	relid = shared_table(text_to_cstring(PG_GETARG_TEXT_PP(0)), true);
+	if (!OidIsValid(VersionTableOf(relid)) || SyncTableIsShared(relid))
+	{
+		arguments[0] = psprintf("%u", relid);
+		NodeAsk(&question, SYNC_LEAVE, NODE_SMALL_ANSWER, arguments, 1);
+		NodeAnswerDone(&question);
+	}
+	CaptureEnd(relid);
 	PG_RETURN_VOID();
 }
 

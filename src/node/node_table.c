@@ -279,6 +279,31 @@ SyncTableScan(SyncTable *self, const uint8 *root)
 	return systable_beginscan_ordered(self->rel, self->key, GetActiveSnapshot(), root ? 1 : 0, &key);
 }
 
+bool
+SyncTableIsShared(Oid table)
+{
+	SyncTable	shared;
+	SysScanDesc scan;
+	HeapTuple	row;
+	bool		found = false;
+
+	PushActiveSnapshot(GetLatestSnapshot());
+	SyncTableOpen(&shared, SYNC_SHARED_COLLECTION, false, true);
+	scan = SyncTableScan(&shared, NULL);
+	while (!found && HeapTupleIsValid(row = systable_getnext_ordered(scan, ForwardScanDirection)))
+	{
+		bool		isnull;
+		Datum		value = SyncTableValue(&shared, row, SHARED_TABLE, &isnull);
+
+		found = !isnull && DatumGetObjectId(value) == table &&
+			!DatumGetBool(SyncTableValue(&shared, row, SHARED_LEAVING, &isnull));
+	}
+	systable_endscan_ordered(scan);
+	SyncTableClose(&shared);
+	PopActiveSnapshot();
+	return found;
+}
+
 /* The first row from bytes[len] on: what begins with them stands before all others. */
 bool
 SyncTableHasRoot(SyncTable *self, const uint8 *bytes, size_t len)

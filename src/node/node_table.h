@@ -74,6 +74,9 @@ extern PGDLLEXPORT SyncTableFound SyncTablesFind(void);
 extern PGDLLEXPORT void SyncTableOpen(SyncTable *self, SyncTableKind kind, bool writing, bool wait);
 extern PGDLLEXPORT void SyncTableClose(SyncTable *self);
 
+/* Is this the table of a collection that the node is a member of, as far as is committed or by this transaction? */
+extern PGDLLEXPORT bool SyncTableIsShared(Oid table);
+
 /* Rows in the order of the primary key; of one root[SYNC_ROOT_BYTES] unless it is NULL. */
 extern PGDLLEXPORT SysScanDesc SyncTableScan(SyncTable *self, const uint8 *root);
 

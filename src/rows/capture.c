@@ -17,27 +17,23 @@
  */
 #include "rows/capture.h"
 
-#include "access/genam.h"
 #include "access/relation.h"
-#include "access/stratnum.h"
-#include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "commands/trigger.h"
-#include "core/rows/content.h"
 #include "fmgr.h"
 #include "guc.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "node/node_ipc.h"
-#include "rows/row_shape.h"
+#include "rows/row_key.h"
+#include "rows/row_state.h"
 #include "rows/rows_shared.h"
 #include "rows/version_table.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -80,13 +76,10 @@ typedef struct Pending
 typedef struct Stamper
 {
 	Relation	rel;
-	Relation	index;			/* of the primary key */
 	RowShape   *shape;
+	RowKeyIndex rows;
+	TupleTableSlot *slot;		/* of the row as it stands now */
 	VersionTable versions;
-	IndexScanDesc scan;
-	TupleTableSlot *slot;
-	ScanKeyData scan_key[ROW_KEY_COLUMNS];
-	int			columns;
 	MemoryContext scratch;		/* of one key */
 	RowStamp	stamp;			/* ticket 0: none was needed yet */
 	RowIncarnationId id;
@@ -178,23 +171,6 @@ find_table(Relation rel)
  * Stamping
  */
 
-/* Equality of the primary key's columns, whose values are filled in for each key. */
-static void
-init_scan_keys(Stamper *self)
-{
-	self->columns = RowShapeKeyColumns(self->shape);
-	for (int i = 0; i < self->columns; i++)
-	{
-		Oid			operator = get_opfamily_member(self->index->rd_opfamily[i], self->index->rd_opcintype[i],
-												   self->index->rd_opcintype[i], BTEqualStrategyNumber);
-
-		if (!OidIsValid(operator))
-			elog(ERROR, "the primary key of a shared table has no equality");
-		ScanKeyEntryInitialize(&self->scan_key[i], 0, (AttrNumber) (i + 1), BTEqualStrategyNumber, InvalidOid,
-							   self->index->rd_indcollation[i], get_opcode(operator), (Datum) 0);
-	}
-}
-
 /* False: the table is gone, or captured no more.  Locks stay until the end of the transaction. */
 static bool
 stamper_open(Stamper *self, Oid table)
@@ -212,11 +188,9 @@ stamper_open(Stamper *self, Oid table)
 		return false;
 	}
 	self->shape = captured->shape;
-	self->index = index_open(RowShapeKeyIndex(self->shape), RowExclusiveLock);
 	VersionTableOpen(&self->versions, table, RowExclusiveLock, true);
-	init_scan_keys(self);
+	RowKeyOpen(&self->rows, self->rel, self->shape, RowExclusiveLock);
 	self->slot = table_slot_create(self->rel, NULL);
-	self->scan = VecdbIndexBeginScan(self->rel, self->index, SnapshotSelf, self->columns);
 	self->scratch = AllocSetContextCreate(CurrentMemoryContext, "vecdb stamp", ALLOCSET_SMALL_SIZES);
 	return true;
 }
@@ -225,27 +199,12 @@ static void
 stamper_close(Stamper *self)
 {
 	MemoryContextDelete(self->scratch);
-	index_endscan(self->scan);
 	ExecDropSingleTupleTableSlot(self->slot);
+	RowKeyClose(&self->rows);
 	VersionTableClose(&self->versions, NoLock);
-	index_close(self->index, NoLock);
 	relation_close(self->rel, NoLock);
 	/* what was put is not seen by the same command, which may come to the same row again */
 	CommandCounterIncrement();
-}
-
-/* Is there a row of this key now?  Into the slot. */
-static bool
-find_row(Stamper *self, RowBytes key)
-{
-	Datum		values[ROW_KEY_COLUMNS];
-
-	if (!RowShapeKeyValues(self->shape, key, values))
-		elog(ERROR, "a key of a shared table is malformed");
-	for (int i = 0; i < self->columns; i++)
-		self->scan_key[i].sk_argument = values[i];
-	index_rescan(self->scan, self->scan_key, self->columns, NULL, 0);
-	return index_getnext_slot(self->scan, ForwardScanDirection, self->slot);
 }
 
 /*
@@ -277,13 +236,22 @@ next_clock(Stamper *self, const RowEntry *old)
 				 errmsg("the clock of shared collections has come to its end")));
 }
 
+/* What was set aside for this key has lost to what is written here. */
+static void
+remove_held(Oid table, RowBytes key)
+{
+	PushActiveSnapshot(GetLatestSnapshot());
+	HeldRowRemove(table, key);
+	PopActiveSnapshot();
+}
+
 /* Give the row of a key the version that it needs, or none: as it stands it has one already. */
 static void
 stamp_key(Stamper *self, RowBytes key)
 {
 	uint8		hash[ROW_HASH];
 	uint8		vector_hash[ROW_HASH];
-	bool		live = find_row(self, key);
+	bool		live = RowKeyFetch(&self->rows, key, SnapshotSelf, self->slot);
 
 	if (live)
 		RowShapeHashes(self->shape, self->slot, hash, vector_hash);
@@ -307,6 +275,8 @@ stamp_key(Stamper *self, RowBytes key)
 			VersionPut(&self->versions, &old, key, &entry);
 		else if (!VersionTryPut(&self->versions, key, &entry))
 			continue;
+		if (there && old.entry.held != ROW_APPLIED)
+			remove_held(RelationGetRelid(self->rel), key);
 		return;
 	}
 }

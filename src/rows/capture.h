@@ -11,6 +11,7 @@
 
 #include "pgcompat.h"
 
+#include "nodes/pg_list.h"
 #include "utils/relcache.h"
 
 /* What the names of our triggers begin with: they fire after those of others. */
@@ -20,12 +21,18 @@
 extern void CaptureInit(void);
 extern void CaptureGuardInit(void);
 
+/* An error where a table cannot be shared.  The caller has locked it. */
+extern void CaptureCheck(Oid table);
+
 /*
  * Begin to capture a table: triggers, version table, and a stamp for each row that is
  * there; where there are rows, its life has begun (rows_shared.h) or begins at once.  The
  * caller owns it.  True: it was not captured before.
  */
 extern bool CaptureBegin(Oid table);
+
+/* As RowShapeProblems(): what keeps writes to a captured table from being captured. */
+extern List *CaptureProblems(Relation rel);
 
 /* The collection was left: triggers and version table go, rows stay. */
 extern void CaptureEnd(Oid table);

@@ -21,6 +21,7 @@
 #include "nodes/pg_list.h"
 #include "nodes/value.h"
 #include "rows/row_shape.h"
+#include "rows/row_state.h"
 #include "rows/rows_shared.h"
 #include "rows/version_table.h"
 #include "storage/lmgr.h"
@@ -133,6 +134,19 @@ stamp_rows(Relation rel, RowShape *shape)
 	CommandCounterIncrement();
 }
 
+void
+CaptureCheck(Oid table)
+{
+	MemoryContext scratch = AllocSetContextCreate(CurrentMemoryContext, "vecdb capture", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext outer = MemoryContextSwitchTo(scratch);
+	Relation	rel = table_open(table, NoLock);
+
+	(void) RowShapeOf(rel);
+	table_close(rel, NoLock);
+	MemoryContextSwitchTo(outer);
+	MemoryContextDelete(scratch);
+}
+
 bool
 CaptureBegin(Oid table)
 {
@@ -155,12 +169,45 @@ CaptureBegin(Oid table)
 	return begins;
 }
 
+static const Trigger *
+find_trigger(Relation rel, const char *name)
+{
+	for (int i = 0; rel->trigdesc != NULL && i < rel->trigdesc->numtriggers; i++)
+		if (strcmp(rel->trigdesc->triggers[i].tgname, name) == 0)
+			return &rel->trigdesc->triggers[i];
+	return NULL;
+}
+
+List *
+CaptureProblems(Relation rel)
+{
+	List	   *problems = NIL;
+
+	if (!OidIsValid(VersionTableOf(RelationGetRelid(rel))))
+		return NIL;
+	for (int i = 0; i < (int) lengthof(triggers); i++)
+	{
+		const Trigger *trigger = find_trigger(rel, triggers[i].name);
+		RowProblem *problem;
+
+		if (trigger && trigger->tgenabled == TRIGGER_FIRES_ALWAYS)
+			continue;
+		problem = palloc(sizeof(RowProblem));
+		problem->what = psprintf("trigger \"%s\" of table \"%s\" is %s", triggers[i].name, RelationGetRelationName(rel),
+								 trigger ? "not always enabled" : "not there");
+		problem->hint = pstrdup("Writes may have escaped. Leave the collection with vecdb.leave(), and join it anew.");
+		problems = lappend(problems, problem);
+	}
+	return problems;
+}
+
 void
 CaptureEnd(Oid table)
 {
-	LockRelationOid(table, AccessExclusiveLock);
 	if (!OidIsValid(VersionTableOf(table)))
 		return;
+	LockRelationOid(table, AccessExclusiveLock);
 	drop_triggers(table);
 	VersionTableDrop(table);
+	RowStateForgetTable(table);
 }

@@ -32,6 +32,7 @@
 #include "nodes/nodeFuncs.h"
 #include "nodes/primnodes.h"
 #include "rewrite/rewriteHandler.h"
+#include "rows/capture.h"
 #include "rows/row_value.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -301,7 +302,7 @@ vecdb_check(PG_FUNCTION_ARGS)
 	if (!VecdbOwnsRelation(table))
 		aclcheck_error(ACLCHECK_NOT_OWNER, get_relkind_objtype(kind), RelationGetRelationName(rel));
 	InitMaterializedSRF(fcinfo, 0);
-	foreach(cell, RowShapeProblems(rel))
+	foreach(cell, list_concat(RowShapeProblems(rel), CaptureProblems(rel)))
 	{
 		RowProblem *problem = lfirst(cell);
 		Datum		values[] = {CStringGetTextDatum(problem->what), CStringGetTextDatum(problem->hint)};

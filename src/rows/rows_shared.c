@@ -20,6 +20,7 @@
 #include "core/bytes.h"
 #include "miscadmin.h"
 #include "node/node_ask.h"
+#include "node/node_table.h"
 #include "port/pg_crc32c.h"
 #include "storage/fd.h"
 #include "storage/ipc.h"
@@ -288,6 +289,15 @@ no_life(Oid table)
 			 errhint("See the view vecdb.stat_workers and the server's log; vecdb.leave() makes it an ordinary table.")));
 }
 
+static void pg_attribute_noreturn()
+not_shared(Oid table)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("table \"%s\" cannot be written: this node is no member of its collection any more", get_rel_name(table)),
+			 errhint("vecdb.leave() makes it an ordinary table, which can be shared again.")));
+}
+
 static void
 refuse_reader(Oid table)
 {
@@ -306,6 +316,10 @@ await_life(Oid table, RowsLife *life)
 
 	if (!SyncPreloaded)
 		NodeNotPreloaded();
+	if (RowsLifeFind(table, life))
+		return;
+	if (!SyncTableIsShared(table))
+		not_shared(table);
 	while (!RowsLifeFind(table, life))
 	{
 		if (TimestampDifferenceExceeds(began, GetCurrentTimestamp(), LIFE_WAIT_MS))

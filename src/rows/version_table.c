@@ -68,6 +68,7 @@ struct VersionScan
 {
 	IndexScanDesc scan;
 	TupleTableSlot *slot;
+	MemoryContext context;		/* in which it was begun: index scans allocate as they go on */
 };
 
 /* ---------------------------------------------------------------------------
@@ -587,6 +588,7 @@ begin_scan(VersionTable *self, int index, Snapshot snapshot, ScanKey keys, int n
 {
 	VersionScan *scan = palloc0(sizeof(VersionScan));
 
+	scan->context = CurrentMemoryContext;
 	scan->slot = table_slot_create(self->rel, NULL);
 	scan->scan = VecdbIndexBeginScan(self->rel, self->index[index], snapshot, n);
 	index_rescan(scan->scan, keys, n, NULL, 0);
@@ -632,20 +634,25 @@ VersionScanStamps(VersionTable *self, Snapshot snapshot, uint32 incarnation, uin
 bool
 VersionScanNext(VersionScan *scan, VersionRow *out)
 {
-	if (!index_getnext_slot(scan->scan, ForwardScanDirection, scan->slot))
-		return false;
-	read_row(scan->slot, out);
-	return true;
+	MemoryContext outer = MemoryContextSwitchTo(scan->context);
+	bool		found = index_getnext_slot(scan->scan, ForwardScanDirection, scan->slot);
+
+	MemoryContextSwitchTo(outer);
+	if (found)
+		read_row(scan->slot, out);
+	return found;
 }
 
 int
 VersionScanPlaces(VersionScan *scan, ItemPointerData *place, int n)
 {
+	MemoryContext outer = MemoryContextSwitchTo(scan->context);
 	ItemPointer next;
 	int			found = 0;
 
 	while (found < n && (next = index_getnext_tid(scan->scan, ForwardScanDirection)) != NULL)
 		place[found++] = *next;
+	MemoryContextSwitchTo(outer);
 	return found;
 }
 

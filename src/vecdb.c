@@ -95,6 +95,7 @@ _PG_init(void)
 	/* callbacks run in reverse order: what capture does before an end may take a ticket */
 	RowsSharedInit();
 	CaptureInit();
+	CaptureGuardInit();
 	if (process_shared_preload_libraries_in_progress)
 	{
 		prev_shmem_request_hook = shmem_request_hook;

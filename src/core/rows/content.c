@@ -26,7 +26,9 @@ row_content_next(RowContentReader *self, bool vector, RowValue *out)
 	self->left--;
 	out->length = (int32_t) (uint32_t) bytes_take_uint(&self->bytes, 4);
 	out->bytes = (RowBytes) {0};
-	if (self->bytes.failed || out->length < (vector ? ROW_VALUE_LEFT_OUT : ROW_VALUE_NULL))
+	if (out->length < (vector ? ROW_VALUE_LEFT_OUT : ROW_VALUE_NULL))
+		self->bytes.failed = true;
+	if (self->bytes.failed)
 		return false;
 	if (out->length >= 0)
 	{

@@ -94,7 +94,6 @@ CREATE TABLE vecdb.row_frontier (
 );
 COMMENT ON TABLE vecdb.row_frontier IS 'which rows of shared collections are here; written by vecdb only';
 
--- entry: where a user's transaction held the entry of the version table
 CREATE TABLE vecdb.held_row (
 	"table" oid NOT NULL,
 	key bytea NOT NULL,
@@ -102,7 +101,7 @@ CREATE TABLE vecdb.held_row (
 	why smallint NOT NULL,
 	since timestamptz NOT NULL,
 	text text NOT NULL,
-	entry bytea,
+	entry bytea NOT NULL,
 	content bytea NOT NULL,
 	PRIMARY KEY ("table", key)
 );

@@ -332,6 +332,31 @@ extern int	GetNumConfigOptions(void);
 #define VecdbHeapUpdate(rel, tid, tuple) simple_heap_update(rel, tid, tuple)
 #endif
 
+/*
+ * Make a table, of which these columns are written, the one of an executor without a plan.
+ * Who uses it includes executor/executor.h; 16 keeps rights apart from the range table, 18
+ * has a set of what was not pruned of it.
+ */
+#if PG_VERSION_NUM >= 160000
+#include "parser/parse_relation.h"
+#if PG_VERSION_NUM >= 180000
+#define VecdbInitRanges(estate, rtes, perminfos) ExecInitRangeTable(estate, rtes, perminfos, bms_make_singleton(1))
+#else
+#define VecdbInitRanges(estate, rtes, perminfos) ExecInitRangeTable(estate, rtes, perminfos)
+#endif
+#define VecdbInitRangeTable(estate, rte, columns) \
+	do { \
+		List	   *perminfos_ = NIL; \
+		addRTEPermissionInfo(&perminfos_, rte)->updatedCols = columns; \
+		VecdbInitRanges(estate, list_make1(rte), perminfos_); \
+	} while (0)
+#define VecdbEvalPlanQualInit(epq, estate) EvalPlanQualInit(epq, estate, NULL, NIL, -1, NIL)
+#else
+#define VecdbInitRangeTable(estate, rte, columns) \
+	((rte)->updatedCols = (columns), ExecInitRangeTable(estate, list_make1(rte)))
+#define VecdbEvalPlanQualInit(epq, estate) EvalPlanQualInit(epq, estate, NULL, NIL, -1)
+#endif
+
 #include "utils/jsonb.h"
 
 /* jsonb in the making: all zero at first, its result is there after the last push. */

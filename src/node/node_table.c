@@ -67,7 +67,7 @@ static const Column frontier_columns[] = {
 };
 static const Column held_columns[] = {
 	{"table", OIDOID}, {"key", BYTEAOID}, {"held", INT2OID}, {"why", INT2OID}, {"since", TIMESTAMPTZOID}, {"text", TEXTOID},
-	{"entry", BYTEAOID, true}, {"content", BYTEAOID}
+	{"entry", BYTEAOID}, {"content", BYTEAOID}
 };
 static const Column conflict_columns[] = {
 	{"table", OIDOID}, {"number", INT8OID}, {"key", BYTEAOID}, {"clock", INT8OID}, {"tie", BYTEAOID}, {"live", BOOLOID},

@@ -27,7 +27,6 @@
 #include "miscadmin.h"
 #include "node/node_ipc.h"
 #include "rows/row_key.h"
-#include "rows/row_state.h"
 #include "rows/rows_shared.h"
 #include "rows/version_table.h"
 #include "utils/builtins.h"
@@ -236,16 +235,10 @@ next_clock(Stamper *self, const RowEntry *old)
 				 errmsg("the clock of shared collections has come to its end")));
 }
 
-/* What was set aside for this key has lost to what is written here. */
-static void
-remove_held(Oid table, RowBytes key)
-{
-	PushActiveSnapshot(GetLatestSnapshot());
-	HeldRowRemove(table, key);
-	PopActiveSnapshot();
-}
-
-/* Give the row of a key the version that it needs, or none: as it stands it has one already. */
+/*
+ * Give the row of a key the version that it needs, or none: as it stands it has one already.
+ * What was set aside for the key has lost; who applies rows finds that, and takes it away.
+ */
 static void
 stamp_key(Stamper *self, RowBytes key)
 {
@@ -275,8 +268,6 @@ stamp_key(Stamper *self, RowBytes key)
 			VersionPut(&self->versions, &old, key, &entry);
 		else if (!VersionTryPut(&self->versions, key, &entry))
 			continue;
-		if (there && old.entry.held != ROW_APPLIED)
-			remove_held(RelationGetRelid(self->rel), key);
 		return;
 	}
 }

@@ -9,7 +9,7 @@
  *	top			= u64				of incarnations 1 .. n
  *	exception	= incarnation:u32 ticket:u64	ascending, each below its top
  *
- * and the entry of a held row that is apart, with the version that it is over:
+ * and the entry of a held row, with the version that it is over:
  *
  *	entry	= 1:u8 version stamp birth vector_stamp live:u8 hash[16] vector_hash[16] over
  *	version, over	= clock:u64 tie[16]
@@ -676,8 +676,7 @@ take_held(Reading *reading, HeapTuple row, HeldRow *out)
 		refuse("a held row");
 	out->held = (RowHeld) held;
 	out->why = (RowReason) why;
-	if (out->apart)
-		take_entry(bytes_of(reading, row, HELD_ENTRY), out);
+	take_entry(bytes_of(reading, row, HELD_ENTRY), out);
 }
 
 static bool
@@ -729,9 +728,43 @@ HeldRowPut(Oid table, RowBytes key, const HeldRow *row, const char *text)
 	values[HELD_WHY - 1] = Int16GetDatum((int16) row->why);
 	values[HELD_SINCE - 1] = TimestampTzGetDatum(GetCurrentTimestamp());
 	values[HELD_TEXT - 1] = PointerGetDatum(cstring_to_text_with_len(text, pg_mbcliplen(text, (int) strlen(text), ROW_REASON_TEXT)));
-	nulls[HELD_ENTRY - 1] = !row->apart;
-	values[HELD_ENTRY - 1] = row->apart ? entry_bytes(row) : (Datum) 0;
+	values[HELD_ENTRY - 1] = entry_bytes(row);
 	values[HELD_CONTENT - 1] = bytea_of(row->content);
+	put(SYNC_HELD_ROW, get(SYNC_HELD_ROW, NULL, keys, 2), values, nulls, replace);
+}
+
+void
+HeldRowRestamp(Oid table, RowBytes key, const RowEntry *entry)
+{
+	ScanKeyData keys[2];
+	Datum		values[HELD_COLUMNS] = {0};
+	bool		nulls[HELD_COLUMNS] = {false};
+	bool		replace[HELD_COLUMNS] = {false};
+	HeldRow		held;
+
+	if (!HeldRowLook(table, key, NULL, &held))
+		refuse("a held row");
+	held.entry = *entry;
+	held_key(keys, table, key);
+	values[HELD_ENTRY - 1] = entry_bytes(&held);
+	replace[HELD_ENTRY - 1] = true;
+	put(SYNC_HELD_ROW, get(SYNC_HELD_ROW, NULL, keys, 2), values, nulls, replace);
+}
+
+void
+HeldRowJoin(Oid table, RowBytes key)
+{
+	ScanKeyData keys[2];
+	Datum		values[HELD_COLUMNS] = {0};
+	bool		nulls[HELD_COLUMNS] = {false};
+	bool		replace[HELD_COLUMNS] = {false};
+	HeldRow		held;
+
+	if (!HeldRowLook(table, key, NULL, &held) || !held.apart)
+		refuse("a held row");
+	held_key(keys, table, key);
+	values[HELD_HELD - 1] = Int16GetDatum((int16) held.held);
+	replace[HELD_HELD - 1] = true;
 	put(SYNC_HELD_ROW, get(SYNC_HELD_ROW, NULL, keys, 2), values, nulls, replace);
 }
 

@@ -52,18 +52,22 @@ extern PGDLLEXPORT void RowStateForgetTable(Oid table);
 
 /* ---- rows that are held ---- */
 
+/*
+ * Written by who applies rows, alone: a user's write to its key leaves it as it is, and
+ * what stands is settled later.
+ */
 typedef struct HeldRow
 {
 	RowHeld		held;
 	RowReason	why;
+	RowEntry	entry;
 	RowBytes	content;		/* whole, of length 0 for a tombstone; in the current memory context */
 
 	/*
-	 * It was set aside while a user's transaction held its key's entry, which so could not
-	 * be written: what should stand there is here, over what was committed there.
+	 * A user's transaction held the entry of its key in the version table, so it is here
+	 * alone, over what was committed there.
 	 */
 	bool		apart;
-	RowEntry	entry;
 	RowVersion	over;			/* all zero: nothing was committed */
 } HeldRow;
 
@@ -74,6 +78,12 @@ extern PGDLLEXPORT bool HeldRowGet(Oid table, RowBytes key, Snapshot snapshot, H
 extern PGDLLEXPORT bool HeldRowLook(Oid table, RowBytes key, Snapshot snapshot, HeldRow *out);
 extern PGDLLEXPORT void HeldRowPut(Oid table, RowBytes key, const HeldRow *row, const char *text);
 extern PGDLLEXPORT void HeldRowRemove(Oid table, RowBytes key);
+
+/* Another entry, of the same content. */
+extern PGDLLEXPORT void HeldRowRestamp(Oid table, RowBytes key, const RowEntry *entry);
+
+/* One that is apart no longer is: its entry stands in the version table. */
+extern PGDLLEXPORT void HeldRowJoin(Oid table, RowBytes key);
 
 /* The first key behind `after` that is held so; into key[ROW_KEY_MAX].  False: there is none. */
 extern PGDLLEXPORT bool HeldRowNext(Oid table, RowHeld held, RowBytes after, uint8 *key, size_t *len);

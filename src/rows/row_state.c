@@ -490,7 +490,8 @@ RowStateLoad(const uint8 root[ROW_STATE_ROOT], RowFrontier *frontier, RowFrontie
 	get_kept(root, &kept);
 	if (kept.row == NULL)
 		return false;
-	*copied = kept.copied;
+	if (copied)
+		*copied = kept.copied;
 	return take_frontier(kept.frontier, frontier) && take_frontier(kept.floor, floor);
 }
 

@@ -33,7 +33,7 @@ extern PGDLLEXPORT void RowStateAddIncarnation(const uint8 root[ROW_STATE_ROOT],
 
 /* ---- what is covered ---- */
 
-/* Into two frontiers, which are empty.  False: nothing is kept yet, or there is no memory. */
+/* Into two frontiers, which are empty; copied may be NULL.  False: nothing is kept yet, or there is no memory. */
 extern PGDLLEXPORT bool RowStateLoad(const uint8 root[ROW_STATE_ROOT], RowFrontier *frontier, RowFrontier *floor, bool *copied);
 
 /* Joined with what was kept before; NULL: as before. */

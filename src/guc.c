@@ -225,6 +225,7 @@ int			VecdbMaxPeers = 50;
 int			VecdbMaxSharedPerRole = 256;
 int			VecdbMeshDegree = 6;
 int			VecdbMaxClockSkew_s = 300;
+int			VecdbApplyWorkers = 2;
 bool		VecdbLimitPrivateSubnets = false;
 
 /*
@@ -273,6 +274,10 @@ DefineSyncSettings(void)
 	DefineCustomIntVariable("vecdb.mesh_degree",
 							"Members of a collection that a node exchanges its news with at once.", NULL,
 							&VecdbMeshDegree, 6, 4, 12, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("vecdb.apply_workers",
+							"Processes of a node that write rows of other nodes to tables.",
+							"A shared collection is served by one of them. They are started when there is something to serve, and count for max_worker_processes.",
+							&VecdbApplyWorkers, 2, 1, 16, PGC_POSTMASTER, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("vecdb.max_clock_skew",
 							"How far the clock of another node may be off.",
 							"Signed statements from further in the future are refused.",

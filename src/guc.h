@@ -65,6 +65,7 @@ VECDB_SETTING int VecdbMaxPeers;
 VECDB_SETTING int VecdbMaxSharedPerRole;	/* collections */
 VECDB_SETTING int VecdbMeshDegree;
 VECDB_SETTING int VecdbMaxClockSkew_s;
+VECDB_SETTING int VecdbApplyWorkers;
 VECDB_SETTING bool VecdbLimitPrivateSubnets;
 
 /* What a collection gets where its creator does not say. */

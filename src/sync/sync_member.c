@@ -131,10 +131,16 @@ void
 PendingInvite(SyncWorker *self, Pending *p, Oid table, const char *name, const char *role, int64 life_ms)
 {
 	char		text[INVITATION_TEXT_MAX + 1];
+	uint8_t		root[CORE_KEY_BYTES];
 	NodeStatus	status;
 
 	if (!share(self, p, table, name))
 		return;
+	if (!SyncFindRoot(table, root) || !SyncRowsShare(self, root, table))
+	{
+		PendingError(p, ERRCODE_IO_ERROR, "the replication of the collection could not begin", "The server's log says why.", NULL);
+		return;
+	}
 	status = node_invite(self->node, node_clock(), table,
 						 strcmp(role, "reader") == 0 ? GRANT_READER : strcmp(role, "writer") == 0 ? GRANT_WRITER : GRANT_ADMIN,
 						 life_ms, text);

@@ -21,8 +21,8 @@
  * Callbacks of the node: notes, nothing else
  */
 
-static void
-on_log(void *context, NodeLevel level, const char *text)
+void
+SyncNote(void *context, NodeLevel level, const char *text)
 {
 	SyncWorker *self = context;
 
@@ -149,6 +149,7 @@ SyncStopNode(SyncWorker *self)
 {
 	if (!self->node)
 		return;
+	SyncRowsStop(self);
 	SyncForgetWaitSet(self);
 	beacon_socket_free(&self->beacons.socket);
 	self->node = NULL;
@@ -234,6 +235,7 @@ begin_running(SyncWorker *self, CoreClock clock, NetAddress *listen)
 	due->address = clock.tick_ms + SYNC_ADDRESS_MS;
 	due->save = clock.tick_ms + SAVE_FIRST_MS;
 	due->sweep = 0;
+	due->rows = due->rows_tick = 0;
 	SyncAskSoon(self, clock.tick_ms + ASK_DELAY_MS);
 	LWLockAcquire(&self->shared->lock, LW_EXCLUSIVE);
 	listen->port = (uint16_t) self->running.port;
@@ -252,7 +254,8 @@ SyncStartNode(SyncWorker *self)
 	CoreClock	clock = node_clock();
 	NetNodeConfig config = {
 		.node = {
-			.callbacks = {self, on_log, on_lookup_done, on_join_done, on_left, on_signed},
+			.callbacks = {self, SyncNote, on_lookup_done, on_join_done, on_left, on_signed},
+			.rows = SyncRowsCallbacks(self),
 			.network = VecdbNetworkId,
 			.skew_ms = VecdbMaxClockSkew_s * INT64CONST(1000),
 			.mesh_degree = VecdbMeshDegree,

@@ -160,6 +160,24 @@ list_shared(void *arg)
 	SyncTableClose(&table);
 }
 
+int
+SyncSharedTables(SyncSharedTable *out, int room)
+{
+	SharedList *list = palloc(sizeof(SharedList));
+	int			n = 0;
+
+	if (!in_transaction(list_shared, list))
+		return -1;
+	for (int i = 0; i < list->n && n < room; i++)
+		if (OidIsValid(list->row[i].table) && !list->row[i].leaving)
+		{
+			memcpy(out[n].root, list->row[i].root, CORE_KEY_BYTES);
+			out[n++].table = list->row[i].table;
+		}
+	pfree(list);
+	return n;
+}
+
 typedef struct Loading
 {
 	SyncWorker *worker;

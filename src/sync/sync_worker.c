@@ -139,6 +139,7 @@ run_node(SyncWorker *self, CoreClock clock)
 
 	SyncReadBeacons(self, clock);
 	more = net_node_run(self->net, clock);
+	SyncRowsRun(self, clock);
 	SyncSaveSigned(self);
 	SyncWriteLines(self);
 	SyncServe(self);
@@ -176,6 +177,7 @@ run_node(SyncWorker *self, CoreClock clock)
 	if (again || clock.tick_ms >= self->due.rebind)
 	{
 		self->due.rebind = clock.tick_ms + SYNC_REBIND_MS;
+		SyncRowsLook(self);
 		if (!SyncRebind(self))
 			self->due.rebind = clock.tick_ms + SYNC_HOUSE_MS;
 	}
@@ -230,9 +232,9 @@ turn(void *arg)
 		ResetLatch(MyLatch);
 }
 
-/* What a transaction does, if one runs, is given up; its end is not. */
-static void
-on_sigterm(SIGNAL_ARGS)
+/* The end of a transaction is not given up. */
+void
+SyncOnSigterm(SIGNAL_ARGS)
 {
 	int			save_errno = errno;
 
@@ -289,11 +291,12 @@ VecdbSyncNodeMain(Datum arg)
 	database = self->slot->database;
 	LWLockRelease(&self->shared->lock);
 	before_shmem_exit(SyncLeaveSlot, PointerGetDatum(self));
-	WorkerStart(database, on_sigterm);
+	WorkerStart(database, SyncOnSigterm);
 	SyncSetState(self, SYNC_NODE_STARTING, "");
 	raise_open_files();
 	snprintf(self->dir, sizeof(self->dir), "vecdb/%u", MyDatabaseId);
 	self->requests = SyncRequestsNew();
+	SyncRowsInit(self);
 	if (!crypto_sodium_init())
 		ereport(FATAL, (errmsg("libsodium could not be initialised")));
 	loop_context = AllocSetContextCreate(TopMemoryContext, "vecdb node", ALLOCSET_DEFAULT_SIZES);

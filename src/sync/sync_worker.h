@@ -71,6 +71,8 @@ typedef struct SyncDue
 	int64_t		ask_wait;
 	int64_t		lan;
 	int64_t		lan_wait;
+	int64_t		rows;			/* a look at which tables are captured */
+	int64_t		rows_tick;
 	int64_t		flush;
 	int			flush_failures; /* in a row */
 } SyncDue;
@@ -142,6 +144,7 @@ typedef struct SyncWorker
 	SyncLeft	left;
 	SyncWait	wait;
 	struct SyncRequests *requests;	/* sync_pending.h */
+	struct SyncRows *rows;		/* sync_rows.h */
 } SyncWorker;
 
 /*
@@ -149,6 +152,9 @@ typedef struct SyncWorker
  * rename it, or as a template), which a connection of ours would hold up.
  */
 extern bool SyncDatabaseIsFree(Oid database);
+
+/* SIGTERM: what a transaction does, if one runs, is given up. */
+extern void SyncOnSigterm(SIGNAL_ARGS);
 
 /* ---- sync_slot.c: what the server sees of us; clocks ---- */
 
@@ -183,6 +189,9 @@ extern void SyncForgetWaitSet(SyncWorker *self);
 extern void SyncStartNode(SyncWorker *self);
 extern void SyncStopNode(SyncWorker *self);
 extern bool SyncSettingsAreTheSame(SyncWorker *self);
+
+/* A line for the log, which is written after the node's own work. */
+extern void SyncNote(void *context, NodeLevel level, const char *text);
 
 /* What the node's callbacks have noted: lines to the log, the sequence number to its file. */
 extern void SyncWriteLines(SyncWorker *self);
@@ -251,6 +260,37 @@ extern bool SyncAddCollection(SyncWorker *self, const uint8_t root[CORE_KEY_BYTE
 							  Oid role);
 extern bool SyncMarkLeaving(SyncWorker *self, const uint8_t root[CORE_KEY_BYTES]);
 extern bool SyncFindRoot(Oid table, uint8_t root[CORE_KEY_BYTES]);
+
+/* Those with a table that are not being left; -1 when that could not be seen. */
+typedef struct SyncSharedTable
+{
+	uint8_t		root[CORE_KEY_BYTES];
+	Oid			table;
+} SyncSharedTable;
+
+extern int	SyncSharedTables(SyncSharedTable *out, int room);
+
+/* ---- sync_rows.c: rows of shared collections ---- */
+
+extern void SyncRowsInit(SyncWorker *self);
+
+/* What the node is to call. */
+extern NodeRows SyncRowsCallbacks(SyncWorker *self);
+
+/* Tables may have been shared, captured or left: look at them in the next turn. */
+extern void SyncRowsLook(SyncWorker *self);
+
+/*
+ * Begin this life of a collection that is shared here, so that its table can be captured,
+ * and note that this node has its rows, which it copies from nobody.
+ */
+extern bool SyncRowsShare(SyncWorker *self, const uint8_t root[CORE_KEY_BYTES], Oid table);
+
+/* In each turn. */
+extern void SyncRowsRun(SyncWorker *self, CoreClock clock);
+
+/* Before the node is stopped. */
+extern void SyncRowsStop(SyncWorker *self);
 
 /* ---- sync_key_file.c: keys of collections ---- */
 

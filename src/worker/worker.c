@@ -134,7 +134,6 @@ WorkerTry(WorkerBody body, WorkerCatch catch, void *arg)
 	MemoryContext old = CurrentMemoryContext;
 	volatile bool ok = false;
 
-	Assert(!IsTransactionState());
 	PG_TRY();
 	{
 		body(arg);
@@ -189,6 +188,6 @@ WorkerTransaction(int timeout_ms, WorkerBody body, void *arg)
 {
 	Transaction transaction = {timeout_ms, body, arg};
 
-	Assert(timeout_ms > 0);
+	Assert(timeout_ms > 0 && !IsTransactionState());
 	return WorkerTry(run_transaction, NULL, &transaction);
 }

@@ -42,9 +42,8 @@ typedef void (*WorkerBody) (void *arg);
 typedef bool (*WorkerCatch) (void *arg, const ErrorData *error);
 
 /*
- * Run a body that may raise an error, outside of any transaction.  False when it
- * did: the log has the error (catch NULL: always), its transaction is aborted, its
- * locks, timeouts and a pending cancel are gone, and the caller's memory context is
+ * Run a body that may raise an error.  False when it did: the log has the error (catch
+ * NULL: always), the transaction that was open, if any, is aborted, its locks, timeouts and a pending cancel are gone, and the caller's memory context is
  * the current one again.
  */
 extern bool WorkerTry(WorkerBody body, WorkerCatch catch, void *arg);

@@ -1,0 +1,502 @@
+/*
+ * sync_apply.c
+ *	  Apply workers, and the node worker's side of them.
+ *
+ * A place passes through these states:
+ *
+ *	  FREE -> IDLE			the node's worker: a collection has it
+ *	  IDLE -> POSTED		the same: there is a job
+ *	  POSTED -> DONE		the apply worker, when the job's last transaction is on disk
+ *	  DONE -> IDLE			the node's worker, which has the result
+ *	  any -> LEAVING		the same
+ *	  LEAVING -> FREE		the apply worker
+ *
+ * A worker that ends in the middle of a job leaves it POSTED, and the next one does it
+ * again from its beginning: rows that are there already are kept (core/rows/apply.h).
+ * Between jobs a worker tries again what could not go into the tables of its collections.
+ */
+#include "sync/sync_apply.h"
+
+#include "access/xact.h"
+#include "guc.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "port/atomics.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/dsm.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/proc.h"
+#include "sync/job_image.h"
+#include "sync/sync_rows.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+#include "worker/worker.h"
+
+PGDLLEXPORT void VecdbSyncApplyMain(Datum arg);
+
+#define TICK_MS 100
+#define RESTART_MS 1000
+#define RETRY_MS 500
+#define RETRY_MOST_MS 30000
+
+enum
+{
+	FREE,
+	IDLE,
+	POSTED,
+	DONE,
+	LEAVING
+};
+
+typedef struct Place
+{
+	pg_atomic_uint32 state;
+	uint32		worker;
+	Oid			table;
+	uint8		root[ROW_STATE_ROOT];
+	dsm_handle	job;
+	RowDone		done;			/* but for missing, which is in the job's segment */
+} Place;
+
+typedef struct Control
+{
+	Oid			database;
+	PGPROC	   *node;
+	PGPROC	   *worker[APPLY_WORKERS_MAX];	/* NULL: it has not begun, or has ended */
+	pg_atomic_uint32 stop;
+	Place		place[ROWS_COLLECTIONS];
+} Control;
+
+static void
+wake(PGPROC *volatile *process)
+{
+	PGPROC	   *whom = *process;
+
+	if (whom)
+		SetLatch(&whom->procLatch);
+}
+
+/* ---------------------------------------------------------------------------
+ * The apply worker
+ */
+
+/* A collection that this worker serves. */
+typedef struct Served
+{
+	RowTableHost *host;			/* NULL: none yet */
+	MemoryContext context;
+	RowApply	apply;
+	dsm_segment *segment;		/* of the job under way, or NULL */
+	MemoryContext job_context;
+	RowJob		job;
+} Served;
+
+typedef struct ApplyWorker
+{
+	Control    *control;
+	uint32		number;
+	Served		served[ROWS_COLLECTIONS];
+} ApplyWorker;
+
+static void
+begin_serving(ApplyWorker *self, int i)
+{
+	Served	   *served = &self->served[i];
+	const Place *place = &self->control->place[i];
+	MemoryContext old;
+
+	served->context = AllocSetContextCreate(TopMemoryContext, "vecdb applied collection", ALLOCSET_DEFAULT_SIZES);
+	served->job_context = AllocSetContextCreate(served->context, "vecdb job", ALLOCSET_DEFAULT_SIZES);
+	old = MemoryContextSwitchTo(served->context);
+	served->host = RowTableNew(place->table, place->root);
+	MemoryContextSwitchTo(old);
+	row_apply_init(&served->apply, &(RowApplyConfig) {
+		.table = RowTableCallbacks(served->host),
+		.skew_us = VecdbMaxClockSkew_s * INT64CONST(1000000),
+		.max_conflicts = ROWS_CONFLICTS,
+		.retry_ms = RETRY_MS,
+		.retry_most_ms = RETRY_MOST_MS
+	});
+}
+
+static void
+end_job(Served *served)
+{
+	if (served->segment)
+		dsm_detach(served->segment);
+	served->segment = NULL;
+	MemoryContextReset(served->job_context);
+}
+
+static void
+end_serving(Served *served)
+{
+	if (!served->host)
+		return;
+	end_job(served);
+	RowTableFree(served->host);
+	MemoryContextDelete(served->context);
+	memset(served, 0, sizeof(*served));
+}
+
+/* False: its segment is gone, since the node's worker is. */
+static bool
+begin_job(Served *served, const Place *place)
+{
+	ResourceOwner owner = CurrentResourceOwner;
+	MemoryContext old;
+	void	   *image;
+	RowFrontier *frontier;
+	Row		   *rows;
+
+	CurrentResourceOwner = NULL;
+	served->segment = dsm_attach(place->job);
+	CurrentResourceOwner = owner;
+	if (!served->segment)
+		return false;
+	image = dsm_segment_address(served->segment);
+	old = MemoryContextSwitchTo(served->job_context);
+	rows = MemoryContextAllocHuge(served->job_context, sizeof(Row) * ((Size) JobImageRows(image) + 1));
+	frontier = palloc(sizeof(RowFrontier) * JOB_FRONTIERS);
+	JobImageRead(image, rows, frontier, &served->job);
+	MemoryContextSwitchTo(old);
+	row_apply_begin(&served->apply, &served->job, JobImageMissing(image));
+	return true;
+}
+
+typedef struct Step
+{
+	Served	   *served;
+	CoreClock	clock;
+	bool		retry;
+	bool		more;
+} Step;
+
+/* Where it cannot go on, an error rolls it back. */
+static void
+step(void *arg)
+{
+	Step	   *this = arg;
+	Served	   *served = this->served;
+	bool		changed;
+	bool		failed;
+
+	RowTableBegin(served->host, &changed);
+	if (changed && !this->retry)
+		ereport(ERROR, (errmsg("the columns of the collection's table have changed")));
+	if (this->retry)
+		failed = row_apply_retry(&served->apply, this->clock) == UINT32_MAX;
+	else
+	{
+		RowDone		done;
+
+		this->more = row_apply_step(&served->apply, this->clock);
+		row_apply_done(&served->apply, &done);
+		failed = done.failed;
+	}
+	if (failed)
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("rows of other nodes could not be written now")));
+	RowTableEnd(served->host);
+}
+
+/* The next transaction of a job, or of a retry.  True: the job has more. */
+static bool
+run(Served *served, CoreClock clock, bool retry)
+{
+	Step		this = {served, clock, retry};
+
+	if (WorkerTransaction(ROWS_TRANSACTION_MS, step, &this))
+		return this.more;
+	row_apply_failed(&served->apply);
+	return false;
+}
+
+static void
+finish_job(ApplyWorker *self, int i)
+{
+	Place	   *place = &self->control->place[i];
+	Served	   *served = &self->served[i];
+	uint32		posted = POSTED;
+
+	row_apply_done(&served->apply, &place->done);
+	end_job(served);
+	pg_write_barrier();
+	(void) pg_atomic_compare_exchange_u32(&place->state, &posted, DONE);
+	wake(&self->control->node);
+}
+
+/* True: there is more to do at once. */
+static bool
+serve(ApplyWorker *self, int i, CoreClock clock)
+{
+	Place	   *place = &self->control->place[i];
+	Served	   *served = &self->served[i];
+	uint32		state = pg_atomic_read_u32(&place->state);
+
+	pg_read_barrier();
+	if (state == FREE || place->worker != self->number)
+		return false;
+	if (state == LEAVING)
+	{
+		end_serving(served);
+		pg_atomic_write_u32(&place->state, FREE);
+		return false;
+	}
+	if (!served->host)
+		begin_serving(self, i);
+	if (state == POSTED)
+	{
+		if (!served->segment && !begin_job(served, place))
+			return false;
+		if (!run(served, clock, false))
+			finish_job(self, i);
+		return true;
+	}
+	if (row_apply_retry_due(&served->apply, clock))
+		(void) run(served, clock, true);
+	return false;
+}
+
+static void
+turn(void *arg)
+{
+	ApplyWorker *self = arg;
+	bool		more = false;
+
+	WorkerInterrupts();
+	if (ConfigReloadPending)
+	{
+		ConfigReloadPending = false;
+		ProcessConfigFile(PGC_SIGHUP);
+	}
+	for (int i = 0; i < ROWS_COLLECTIONS && !ShutdownRequestPending; i++)
+		more |= serve(self, i, node_clock());
+	if (!more && !ShutdownRequestPending)
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, TICK_MS, PG_WAIT_EXTENSION);
+	ResetLatch(MyLatch);
+}
+
+static void
+leave(int code, Datum arg)
+{
+	ApplyWorker *self = (ApplyWorker *) DatumGetPointer(arg);
+
+	self->control->worker[self->number] = NULL;
+	wake(&self->control->node);
+}
+
+void
+VecdbSyncApplyMain(Datum arg)
+{
+	static ApplyWorker worker;
+	dsm_segment *segment;
+	dsm_handle	handle;
+
+	/* the segment is there as long as the process */
+	CurrentResourceOwner = NULL;
+	memcpy(&handle, MyBgworkerEntry->bgw_extra, sizeof(handle));
+	worker.number = DatumGetUInt32(arg);
+	segment = dsm_attach(handle);
+	if (!segment)
+		proc_exit(0);			/* the node's worker has gone */
+	dsm_pin_mapping(segment);
+	worker.control = dsm_segment_address(segment);
+	WorkerStart(worker.control->database, SyncOnSigterm);
+	MemoryContextSwitchTo(AllocSetContextCreate(TopMemoryContext, "vecdb apply", ALLOCSET_DEFAULT_SIZES));
+	before_shmem_exit(leave, PointerGetDatum(&worker));
+	worker.control->worker[worker.number] = MyProc;
+	while (!ShutdownRequestPending && pg_atomic_read_u32(&worker.control->stop) == 0)
+	{
+		if (!WorkerTry(turn, NULL, &worker))
+			(void) WaitLatch(MyLatch, WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, RESTART_MS, PG_WAIT_EXTENSION);
+		MemoryContextReset(CurrentMemoryContext);
+	}
+	proc_exit(0);
+}
+
+/* ---------------------------------------------------------------------------
+ * The node's worker
+ */
+
+struct Applies
+{
+	dsm_segment *segment;
+	Control    *control;
+	int			n;				/* workers */
+	BackgroundWorkerHandle *handle[APPLY_WORKERS_MAX];
+	int64		start_ms[APPLY_WORKERS_MAX];	/* tick after which it may be started */
+	dsm_segment *job[ROWS_COLLECTIONS];
+	char		name[NAMEDATALEN];
+};
+
+static void
+on_node_exit(int code, Datum arg)
+{
+	Control    *control = (Control *) DatumGetPointer(arg);
+
+	control->node = NULL;
+	pg_atomic_write_u32(&control->stop, 1);
+	for (int i = 0; i < APPLY_WORKERS_MAX; i++)
+		wake(&control->worker[i]);
+}
+
+static dsm_segment *
+create_segment(Size size)
+{
+	ResourceOwner owner = CurrentResourceOwner;
+	dsm_segment *segment;
+
+	CurrentResourceOwner = NULL;
+	segment = dsm_create(size, DSM_CREATE_NULL_IF_MAXSEGMENTS);
+	CurrentResourceOwner = owner;
+	if (!segment)
+		ereport(ERROR,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("there is no room for one more segment of shared memory")));
+	return segment;
+}
+
+Applies *
+AppliesNew(const char *database)
+{
+	Applies    *self = MemoryContextAllocZero(TopMemoryContext, sizeof(*self));
+
+	self->segment = create_segment(sizeof(Control));
+	self->control = dsm_segment_address(self->segment);
+	memset(self->control, 0, sizeof(*self->control));
+	self->control->database = MyDatabaseId;
+	self->control->node = MyProc;
+	self->n = VecdbApplyWorkers;
+	pg_atomic_init_u32(&self->control->stop, 0);
+	for (int i = 0; i < ROWS_COLLECTIONS; i++)
+		pg_atomic_init_u32(&self->control->place[i].state, FREE);
+	strlcpy(self->name, database, sizeof(self->name));
+	before_shmem_exit(on_node_exit, PointerGetDatum(self->control));
+	return self;
+}
+
+static bool
+has_work(const Applies *self, int worker)
+{
+	for (int i = 0; i < ROWS_COLLECTIONS; i++)
+		if (self->control->place[i].worker == (uint32) worker &&
+			pg_atomic_read_u32(&self->control->place[i].state) != FREE)
+			return true;
+	return false;
+}
+
+static void
+start(Applies *self, int number, int64 tick_ms)
+{
+	dsm_handle	segment = dsm_segment_handle(self->segment);
+	MemoryContext old;
+	BackgroundWorker worker = {
+		.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION,
+		.bgw_start_time = BgWorkerStart_RecoveryFinished,
+		.bgw_restart_time = BGW_NEVER_RESTART,
+		.bgw_main_arg = UInt32GetDatum((uint32) number),
+		.bgw_notify_pid = MyProcPid
+	};
+
+	self->start_ms[number] = tick_ms + RESTART_MS;
+	if (self->handle[number])
+		pfree(self->handle[number]);
+	self->handle[number] = NULL;
+	memcpy(worker.bgw_extra, &segment, sizeof(segment));
+	strlcpy(worker.bgw_library_name, "vecdb_sync", sizeof(worker.bgw_library_name));
+	strlcpy(worker.bgw_function_name, "VecdbSyncApplyMain", BGW_MAXLEN);
+	snprintf(worker.bgw_name, BGW_MAXLEN, "vecdb apply %s %d", self->name, number);
+	strlcpy(worker.bgw_type, "vecdb apply", BGW_MAXLEN);
+	old = MemoryContextSwitchTo(TopMemoryContext);
+	if (!RegisterDynamicBackgroundWorker(&worker, &self->handle[number]))
+	{
+		self->handle[number] = NULL;
+		self->start_ms[number] = tick_ms + 30 * RESTART_MS;
+		ereport(LOG,
+				(errmsg("could not start an apply worker for the node of database \"%s\": rows of others wait", self->name),
+				 errhint("Raise max_worker_processes, which is %d.", max_worker_processes)));
+	}
+	MemoryContextSwitchTo(old);
+}
+
+void
+AppliesTend(Applies *self, int64 tick_ms)
+{
+	for (int i = 0; i < self->n; i++)
+	{
+		pid_t		pid;
+
+		if (self->handle[i] && GetBackgroundWorkerPid(self->handle[i], &pid) != BGWH_STOPPED)
+			continue;
+		if (tick_ms >= self->start_ms[i] && has_work(self, i))
+			start(self, i, tick_ms);
+	}
+}
+
+int
+AppliesEnter(Applies *self, Oid table, const uint8 *root)
+{
+	for (int i = 0; i < ROWS_COLLECTIONS; i++)
+	{
+		Place	   *place = &self->control->place[i];
+
+		if (pg_atomic_read_u32(&place->state) != FREE)
+			continue;
+		place->worker = table % (uint32) self->n;
+		place->table = table;
+		memcpy(place->root, root, sizeof(place->root));
+		pg_write_barrier();
+		pg_atomic_write_u32(&place->state, IDLE);
+		return i;
+	}
+	return -1;
+}
+
+static void
+forget_job(Applies *self, int place)
+{
+	if (self->job[place])
+		dsm_detach(self->job[place]);
+	self->job[place] = NULL;
+}
+
+void
+AppliesLeave(Applies *self, int place)
+{
+	forget_job(self, place);
+	pg_atomic_write_u32(&self->control->place[place].state, LEAVING);
+	wake(&self->control->worker[self->control->place[place].worker]);
+}
+
+void
+AppliesPost(Applies *self, int number, const RowJob *job)
+{
+	Place	   *place = &self->control->place[number];
+
+	Assert(pg_atomic_read_u32(&place->state) == IDLE);
+	forget_job(self, number);
+	self->job[number] = create_segment(JobImageSize(job));
+	JobImageWrite(job, dsm_segment_address(self->job[number]));
+	place->job = dsm_segment_handle(self->job[number]);
+	pg_write_barrier();
+	pg_atomic_write_u32(&place->state, POSTED);
+	wake(&self->control->worker[place->worker]);
+}
+
+bool
+AppliesDone(Applies *self, int number, RowDone *out)
+{
+	Place	   *place = &self->control->place[number];
+
+	if (pg_atomic_read_u32(&place->state) != DONE)
+		return false;
+	pg_read_barrier();
+	*out = place->done;
+	out->missing = JobImageMissing(dsm_segment_address(self->job[number]));
+	pg_atomic_write_u32(&place->state, IDLE);
+	return true;
+}

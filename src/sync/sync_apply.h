@@ -1,0 +1,40 @@
+/*
+ * sync_apply.h
+ *	  Apply workers: processes that write rows of other nodes to tables, so that index
+ *	  inserts never delay a heartbeat of the node's worker.
+ *
+ * Each shared collection has a place in a segment that they share with the node's worker,
+ * and one of them that serves it, chosen by its table: so what is written to a table is
+ * written in order.
+ */
+#ifndef VECDB_SYNC_APPLY_H
+#define VECDB_SYNC_APPLY_H
+
+#include "pgcompat.h"
+
+#include "core/rows/replica.h"
+
+#define APPLY_WORKERS_MAX 16
+
+typedef struct Applies Applies;
+
+/* For the life of this process, with which they end.  AppliesTend() starts them, and starts again who has ended. */
+extern Applies *AppliesNew(const char *database);
+extern void AppliesTend(Applies *self, int64 tick_ms);
+
+/* A place for a collection; -1: there is none now. */
+extern int	AppliesEnter(Applies *self, Oid table, const uint8 *root);
+
+/* The collection is not replicated any more; what is at work for it ends by itself. */
+extern void AppliesLeave(Applies *self, int place);
+
+/* Hand over a job, of which a copy is made; nothing is under way at this place.  An error where there is no room. */
+extern void AppliesPost(Applies *self, int place, const RowJob *job);
+
+/*
+ * Is what was posted done?  missing in *out is good until the next post at this place, or
+ * until it is left.
+ */
+extern bool AppliesDone(Applies *self, int place, RowDone *out);
+
+#endif							/* VECDB_SYNC_APPLY_H */

@@ -1,0 +1,505 @@
+/*
+ * sync_rows.c
+ *	  Rows of shared collections in a node's worker: which collections there are, the
+ *	  lives that begin here, and what drives a replica (core/rows/replica.h).
+ *
+ * A collection has a replica when its table is captured (rows/capture.h): its version
+ * table is there, and this transaction's sees it.  Its life has begun before, when it was shared or
+ * joined, since the transaction that captures it may already write.
+ */
+#include "sync/sync_rows.h"
+
+#include <sodium.h>
+
+#include "access/relation.h"
+#include "guc.h"
+#include "miscadmin.h"
+#include "rows/row_shape.h"
+#include "rows/version_table.h"
+#include "storage/lmgr.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "worker/worker.h"
+
+#define LOOK_MS 10000			/* at the tables, where nobody has said that they changed */
+#define TICK_MS 100
+
+/* ---------------------------------------------------------------------------
+ * Memory
+ */
+
+static void *
+rows_alloc(void *context, size_t size)
+{
+	SyncCollection *self = context;
+	size_t	   *p;
+
+	if (size > ROWS_MEMORY || self->allocated > ROWS_MEMORY - size || self->rows->allocated > ROWS_MEMORY_ALL - size)
+		return NULL;
+	p = malloc(size + 16);
+	if (!p)
+		return NULL;
+	*p = size;
+	self->allocated += size;
+	self->rows->allocated += size;
+	return (char *) p + 16;
+}
+
+static void
+rows_free(void *context, void *block)
+{
+	SyncCollection *self = context;
+	size_t	   *p = (size_t *) ((char *) block - 16);
+
+	self->allocated -= *p;
+	self->rows->allocated -= *p;
+	free(p);
+}
+
+static void
+fill_random(void *context, void *bytes, size_t n)
+{
+	randombytes_buf(bytes, n);
+}
+
+/* ---------------------------------------------------------------------------
+ * Lives
+ */
+
+typedef struct Load
+{
+	SyncWorker *worker;
+	const uint8_t *root;
+	Oid			table;
+	RowDictionary *dictionary;
+	RowFrontier *frontier;		/* NULL: not asked for */
+	RowFrontier *floor;
+	bool		captured;
+	bool		complete;		/* nothing was left out for want of memory */
+	bool		known;			/* something has been kept of it */
+	uint8_t		schema[CORE_HASH_BYTES];
+} Load;
+
+static bool
+take_incarnation(void *arg, uint32 number, const uint8 *bytes)
+{
+	Load	   *load = arg;
+	RowIncarnation incarnation;
+	uint32_t	given = 0;
+
+	row_incarnation_decode(bytes, &incarnation);
+	load->complete = row_dictionary_add(load->dictionary, &incarnation, true, &given) == ROW_INCARNATION_NEW && given == number;
+	return load->complete;
+}
+
+/* What is kept of a collection, in a transaction. */
+static void
+load_state(void *arg)
+{
+	Load	   *load = arg;
+
+	load->complete = true;
+	if (OidIsValid(load->table))
+	{
+		Relation	rel;
+
+		if (!OidIsValid(VersionTableOf(load->table)) || !ConditionalLockRelationOid(load->table, AccessShareLock))
+			return;
+		rel = try_relation_open(load->table, NoLock);
+		if (!rel)
+			return;
+		memcpy(load->schema, RowShapeSchema(RowShapeOf(rel)), sizeof(load->schema));
+		relation_close(rel, NoLock);
+		load->captured = true;
+	}
+	if (!RowStateIncarnations(load->root, take_incarnation, load))
+		load->complete = false;
+	if (load->frontier)
+		load->known = RowStateLoad(load->root, load->frontier, load->floor, NULL);
+}
+
+typedef struct Begin
+{
+	const uint8_t *root;
+	uint32_t	number;
+	uint8_t		bytes[ROW_INCARNATION_BYTES];
+} Begin;
+
+static void
+write_incarnation(void *arg)
+{
+	Begin	   *begin = arg;
+
+	RowStateAddIncarnation(begin->root, begin->number, begin->bytes);
+}
+
+/*
+ * The number of this life of a collection, which is begun unless it goes on; 0 after a
+ * line in the log.  The dictionary is that of the tables, and gets the life.
+ */
+static uint32_t
+begin_life(SyncRows *self, const uint8_t *root, Oid table, RowDictionary *dictionary)
+{
+	RowsLife	life;
+	RowIncarnation incarnation;
+	Begin		begin = {root};
+
+	if (RowsLifeFind(table, &life))
+	{
+		life.number = row_dictionary_find(dictionary, &life.id);
+		if (life.number > 0)
+			return life.number;
+		RowsLifeEnd(table);		/* of another collection, with the same table */
+	}
+	if (!row_incarnation_begin(dictionary, &self->random, node_secret(self->worker->node), &incarnation) ||
+		row_dictionary_add(dictionary, &incarnation, true, &begin.number) != ROW_INCARNATION_NEW)
+		return 0;
+	row_incarnation_encode(&incarnation, begin.bytes);
+	if (!WorkerTransaction(SYNC_STATEMENT_MS, write_incarnation, &begin))
+		return 0;
+	life = (RowsLife) {begin.number, incarnation.id, true};
+	if (RowsLifeBegin(table, &life))
+		return begin.number;
+	ereport(LOG,
+			(errmsg("collection of table %u is not replicated: %d of this server's collections are", table, ROWS_COLLECTIONS),
+			 errhint("vecdb.leave() leaves one.")));
+	return 0;
+}
+
+typedef struct Shared
+{
+	const uint8_t *root;
+	RowFrontier *nothing;
+} Shared;
+
+static void
+keep_as_source(void *arg)
+{
+	Shared	   *shared = arg;
+
+	(void) RowStateKeep(shared->root, shared->nothing, shared->nothing);
+}
+
+bool
+SyncRowsShare(SyncWorker *worker, const uint8_t root[CORE_KEY_BYTES], Oid table)
+{
+	SyncRows   *self = worker->rows;
+	SyncCollection memory_of = {.rows = self};
+	CoreMemory	memory = {&memory_of, rows_alloc, rows_free};
+	KadId		id = kad_id_of_key(node_crypto(worker->node), root);
+	RowDictionary dictionary;
+	RowFrontier nothing;
+	Load		load = {worker, root, .dictionary = &dictionary};
+	Shared		shared = {root, &nothing};
+	bool		ok;
+
+	row_dictionary_init(&dictionary, &memory, node_crypto(worker->node), &id);
+	row_frontier_init(&nothing, &memory);
+	ok = WorkerTransaction(SYNC_STATEMENT_MS, load_state, &load) && load.complete &&
+		begin_life(self, root, table, &dictionary) > 0 &&
+		WorkerTransaction(SYNC_STATEMENT_MS, keep_as_source, &shared);
+	row_dictionary_reset(&dictionary);
+	return ok;
+}
+
+/* ---------------------------------------------------------------------------
+ * Collections
+ */
+
+static SyncCollection *
+find(const SyncRows *self, Oid table)
+{
+	for (int i = 0; i < self->n; i++)
+		if (self->collection[i]->table == table)
+			return self->collection[i];
+	return NULL;
+}
+
+static void
+end_collection(SyncCollection *self)
+{
+	SyncRows   *rows = self->rows;
+
+	SyncRowsLeave(rows);
+	replica_destroy(&self->replica);
+	if (self->place >= 0)
+		AppliesLeave(rows->applies, self->place);
+	MemoryContextDelete(self->context);
+	for (int i = 0; i < rows->n; i++)
+		if (rows->collection[i] == self)
+			rows->collection[i] = rows->collection[--rows->n];
+	free(self);
+}
+
+static ReplicaConfig
+config_of(SyncCollection *self, const uint8_t *schema)
+{
+	SyncRows   *rows = self->rows;
+	Node	   *node = rows->worker->node;
+	ReplicaConfig config = {
+		.host = SyncRowsHost(self),
+		.memory = &self->memory,
+		.crypto = node_crypto(node),
+		.random = &rows->random,
+		.collection = kad_id_of_key(node_crypto(node), self->root),
+		.self = node_record(node)->id,
+		.max_atomic_bytes = ROWS_ATOMIC_BYTES,
+		.max_row_bytes = ROWS_ROW_BYTES,
+		.retention_ms = INT64CONST(30) * 86400 * 1000,
+		.anti_entropy_ms = 30000,
+		.scratch = rows->scratch
+	};
+
+	memcpy(config.schema, schema, sizeof(config.schema));
+	return config;
+}
+
+/* From what is kept, as far as there is memory for it. */
+static bool
+begin_replica(SyncCollection *self, CoreClock clock)
+{
+	static const uint8_t unknown[CORE_HASH_BYTES];
+	ReplicaConfig config = config_of(self, unknown);
+	Load		load = {self->rows->worker, self->root, self->table};
+	RowFrontier nothing;
+	uint32_t	own;
+
+	self->replica = replica_new(&config, clock);
+	if (!self->replica)
+		return false;
+	load.dictionary = replica_dictionary(self->replica);
+	load.frontier = replica_frontier(self->replica);
+	load.floor = replica_floor(self->replica);
+	if (!WorkerTransaction(SYNC_STATEMENT_MS, load_state, &load) || !load.captured || !load.complete)
+		return false;
+	own = begin_life(self->rows, self->root, self->table, load.dictionary);
+	if (own == 0)
+		return false;
+	replica_schema(self->replica, load.schema);
+	/* a copy is one only until something is kept of it: what a restart breaks off is compared */
+	row_frontier_init(&nothing, &self->memory);
+	if (!load.known && !WorkerTransaction(SYNC_STATEMENT_MS, keep_as_source, &(Shared) {self->root, &nothing}))
+		return false;
+	replica_begin(self->replica, clock, own, !load.known);
+	return true;
+}
+
+static void
+begin_collection(SyncRows *self, const uint8_t *root, Oid table, CoreClock clock)
+{
+	SyncCollection *new;
+
+	if (self->n == ROWS_COLLECTIONS)
+		return;
+	new = calloc(1, sizeof(*new));
+	if (!new)
+		return;
+	new->rows = self;
+	memcpy(new->root, root, CORE_KEY_BYTES);
+	new->table = table;
+	new->seen = true;
+	new->place = -1;
+	new->memory = (CoreMemory) {new, rows_alloc, rows_free};
+	new->context = AllocSetContextCreate(self->context, "vecdb collection", ALLOCSET_DEFAULT_SIZES);
+	self->collection[self->n++] = new;
+	if (!begin_replica(new, clock))
+	{
+		end_collection(new);
+		return;
+	}
+	ereport(LOG, (errmsg("rows of the collection of table %u are replicated", table)));
+}
+
+/* Is the table captured?  Then something is to begin. */
+static void
+is_captured(void *arg)
+{
+	Load	   *load = arg;
+
+	load->captured = OidIsValid(VersionTableOf(load->table));
+}
+
+static void
+look(SyncRows *self, CoreClock clock)
+{
+	SyncSharedTable *list = palloc(sizeof(*list) * NODE_COLLECTIONS);
+	int			n = SyncSharedTables(list, NODE_COLLECTIONS);
+
+	if (n < 0)
+		return;
+	for (int i = 0; i < self->n; i++)
+		self->collection[i]->seen = false;
+	for (int i = 0; i < n; i++)
+	{
+		SyncCollection *known = find(self, list[i].table);
+		Load		load = {.table = list[i].table};
+
+		if (!WorkerTransaction(SYNC_STATEMENT_MS, is_captured, &load))
+		{
+			if (known)
+				known->seen = true;
+			continue;
+		}
+		if (known)
+			known->seen = load.captured && memcmp(known->root, list[i].root, CORE_KEY_BYTES) == 0;
+		else if (load.captured)
+			begin_collection(self, list[i].root, list[i].table, clock);
+	}
+	for (int i = self->n - 1; i >= 0; i--)
+		if (!self->collection[i]->seen)
+			end_collection(self->collection[i]);
+}
+
+/* ---------------------------------------------------------------------------
+ * Members
+ */
+
+static int
+wanted_members(SyncCollection *self, CoreClock clock, ReplicaMember *member)
+{
+	SyncWorker *worker = self->rows->worker;
+	NodeMember *listed = palloc(sizeof(*listed) * MEMBERSHIP_LIMIT);
+	KadId		own = node_record(worker->node)->id;
+	int			n_listed = node_members(worker->node, clock, self->table, listed, MEMBERSHIP_LIMIT);
+	int			n = n_listed < 0 ? -1 : 0;
+
+	for (int i = 0; i < n_listed && n < REPLICA_MEMBERS; i++)
+		if (!kad_id_equal(&listed[i].id, &own))
+			member[n++] = (ReplicaMember) {listed[i].id, listed[i].role, 0};
+	pfree(listed);
+	return n;
+}
+
+static void
+tell_members(SyncCollection *self, CoreClock clock)
+{
+	SyncWorker *worker = self->rows->worker;
+	NodeRowsMembers now;
+	ReplicaMember *member;
+	RowsLife	life;
+	bool	   *known;
+	int			n;
+
+	if (!node_rows_members(worker->node, clock, self->table, &now) || now.version == self->members)
+		return;
+	member = palloc(sizeof(*member) * REPLICA_MEMBERS);
+	n = wanted_members(self, clock, member);
+	if (n >= 0)
+	{
+		known = palloc(sizeof(*known) * ((size_t) n + 1));
+		for (int i = 0; i < n; i++)
+			known[i] = replica_heard(self->replica, &member[i].id) != 0;
+		replica_members(self->replica, clock, member, n, now.own_role, now.fingerprint);
+		for (int i = 0; i < n; i++)
+			if (!known[i] && node_rows_connected(worker->node, &member[i].id))
+				replica_connected(self->replica, clock, &member[i].id);
+		self->members = now.version;
+		if (RowsLifeFind(self->table, &life))
+		{
+			life.writable = now.own_role >= GRANT_WRITER;
+			(void) RowsLifeBegin(self->table, &life);
+		}
+		pfree(known);
+	}
+	pfree(member);
+}
+
+/* ---------------------------------------------------------------------------
+ * What the node hands on, and time
+ */
+
+static void
+on_frame(void *context, uint32_t tag, const KadId *from, const uint8_t *frame, size_t len)
+{
+	SyncWorker *worker = context;
+	SyncCollection *collection = find(worker->rows, tag);
+
+	if (collection)
+		replica_frame(collection->replica, worker->net->clock, from, frame, len);
+}
+
+static void
+on_link(void *context, const KadId *id, bool up)
+{
+	SyncWorker *worker = context;
+	SyncRows   *self = worker->rows;
+
+	for (int i = 0; i < self->n; i++)
+		if (up)
+			replica_connected(self->collection[i]->replica, worker->net->clock, id);
+		else
+			replica_gone(self->collection[i]->replica, worker->net->clock, id);
+}
+
+NodeRows
+SyncRowsCallbacks(SyncWorker *worker)
+{
+	return (NodeRows) {worker, on_frame, on_link};
+}
+
+void
+SyncRowsInit(SyncWorker *worker)
+{
+	SyncRows   *self = MemoryContextAllocZero(TopMemoryContext, sizeof(*self));
+
+	self->worker = worker;
+	self->random = (CoreRandom) {NULL, fill_random};
+	self->context = AllocSetContextCreate(TopMemoryContext, "vecdb rows", ALLOCSET_DEFAULT_SIZES);
+	self->scratch = MemoryContextAlloc(self->context, replica_scratch_bytes());
+	worker->rows = self;
+}
+
+void
+SyncRowsLook(SyncWorker *worker)
+{
+	worker->due.rows = 0;
+}
+
+void
+SyncRowsStop(SyncWorker *worker)
+{
+	while (worker->rows->n > 0)
+		end_collection(worker->rows->collection[worker->rows->n - 1]);
+}
+
+void
+SyncRowsRun(SyncWorker *worker, CoreClock clock)
+{
+	SyncRows   *self = worker->rows;
+	bool		tick = clock.tick_ms >= worker->due.rows_tick;
+
+	SyncRowsLeave(self);
+	if (clock.tick_ms >= worker->due.rows)
+	{
+		worker->due.rows = clock.tick_ms + LOOK_MS;
+		look(self, clock);
+	}
+	if (self->n == 0)
+		return;
+	if (!self->snapshots)
+	{
+		self->snapshots = SnapshotsNew(worker->slot->name);
+		self->applies = AppliesNew(worker->slot->name);
+	}
+	if (tick)
+	{
+		worker->due.rows_tick = clock.tick_ms + TICK_MS;
+		SnapshotsTend(self->snapshots, clock.tick_ms);
+		AppliesTend(self->applies, clock.tick_ms);
+		RowsClockKeep();
+	}
+	for (int i = 0; i < self->n; i++)
+	{
+		SyncCollection *collection = self->collection[i];
+
+		if (collection->place < 0)
+			collection->place = AppliesEnter(self->applies, collection->table, collection->root);
+		if (tick)
+			tell_members(collection, clock);
+		SyncRowsWork(collection, clock);
+		if (RowsCommitted(collection->table) || tick)
+			replica_tick(collection->replica, clock);
+		SyncRowsWork(collection, clock);
+	}
+	SyncRowsLeave(self);
+}

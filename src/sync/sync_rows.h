@@ -1,0 +1,79 @@
+/*
+ * sync_rows.h
+ *	  Rows of shared collections in a node's worker: what its files share.
+ *
+ *	  sync_rows			which collections there are, their lives; frames, members, time
+ *	  sync_rows_host	what the core's replica reads and sends: its RowHost
+ *	  sync_rows_job		what it hands over to be written, on its way to an apply worker
+ *	  sync_apply		the apply workers; sync_snapshot the keeper of snapshots
+ */
+#ifndef VECDB_SYNC_ROWS_H
+#define VECDB_SYNC_ROWS_H
+
+#include "sync/sync_worker.h"
+
+#include "core/rows/apply.h"
+#include "rows/row_feed.h"
+#include "rows/row_state.h"
+#include "rows/row_table.h"
+#include "rows/rows_shared.h"
+#include "sync/sync_apply.h"
+#include "sync/sync_snapshot.h"
+
+#define ROWS_JOBS 4				/* of a collection, handed over and not done */
+#define ROWS_MEMORY (40 * 1024 * 1024)	/* of a collection's replica, and ... */
+#define ROWS_MEMORY_ALL (512 * 1024 * 1024)	/* ... of all */
+#define ROWS_ROW_BYTES (16 * 1024 * 1024)	/* the greatest row that is taken */
+#define ROWS_ATOMIC_BYTES (4 * 1024 * 1024) /* batches up to this are applied in one transaction */
+#define ROWS_TRANSACTION_MS 600000	/* one that writes rows; it is work, for it waits for nobody */
+#define ROWS_CONFLICTS 10000
+
+typedef struct SyncRows SyncRows;
+
+/* A shared collection whose table is captured. */
+typedef struct SyncCollection
+{
+	SyncRows   *rows;
+	uint8_t		root[CORE_KEY_BYTES];
+	Oid			table;
+	bool		seen;			/* by the last look at the tables */
+	uint64_t	members;		/* version of what the replica was told */
+	size_t		allocated;
+	CoreMemory	memory;
+	Replica    *replica;
+	MemoryContext context;
+	int			place;			/* with an apply worker; -1: none yet */
+	RowJob		job[ROWS_JOBS]; /* in their order */
+	int			n_jobs;
+	bool		posted;			/* the first of them is with the apply worker */
+} SyncCollection;
+
+struct SyncRows
+{
+	SyncWorker *worker;
+	Snapshots  *snapshots;
+	Applies    *applies;
+	void	   *scratch;		/* of all replicas */
+	size_t		allocated;
+	CoreRandom	random;
+	MemoryContext context;
+	RowScan    *reading;		/* whose transaction is open */
+	int			n;
+	SyncCollection *collection[ROWS_COLLECTIONS];
+};
+
+/* ---- sync_rows_host.c ---- */
+
+extern RowHost SyncRowsHost(SyncCollection *self);
+
+/* The transaction in which was read ends: before any other begins, and before the turn's end. */
+extern void SyncRowsLeave(SyncRows *self);
+
+/* ---- sync_rows_job.c ---- */
+
+extern bool SyncRowsSubmit(SyncCollection *self, const RowJob *job);
+
+/* Tell the replica what is done, and hand on the next. */
+extern void SyncRowsWork(SyncCollection *self, CoreClock clock);
+
+#endif							/* VECDB_SYNC_ROWS_H */

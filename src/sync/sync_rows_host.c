@@ -1,0 +1,368 @@
+/*
+ * sync_rows_host.c
+ *	  What a collection's replica reads and sends: the core's RowHost.
+ *
+ * The replica calls from within the node's own work, so nothing here leaves by a jump: an
+ * error in reading ends that scan, and costs nothing else.  Reading is done in a
+ * transaction that begins with the first call for a scan, in the scan's snapshot, and
+ * ends when another scan is read, or with the turn.
+ */
+#include "sync/sync_rows.h"
+
+#include "access/xact.h"
+#include "guc.h"
+#include "miscadmin.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "worker/worker.h"
+
+struct RowScan
+{
+	SyncCollection *of;
+	int			snapshot;		/* number of the keeper's */
+	RowFeed    *feed;
+	bool		lost;
+};
+
+/* ---------------------------------------------------------------------------
+ * The transaction in which a scan is read
+ */
+
+static void
+end_reading(void *arg)
+{
+	RowScan    *scan = arg;
+
+	RowFeedEnd(scan->feed);
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	/* what came too late for this one is for nobody */
+	QueryCancelPending = false;
+}
+
+void
+SyncRowsLeave(SyncRows *self)
+{
+	RowScan    *scan = self->reading;
+
+	self->reading = NULL;
+	if (scan && !WorkerTry(end_reading, NULL, scan))
+		scan->lost = true;
+}
+
+typedef enum CallKind
+{
+	CALL_NEXT,
+	CALL_FIND,
+	CALL_CONTENT
+} CallKind;
+
+typedef struct Call
+{
+	CallKind	kind;
+	RowScan    *scan;
+	RowBytes	key;
+	Row		   *row;
+	bool		thin;
+	RowRead		result;
+} Call;
+
+static void
+read_some(void *arg)
+{
+	Call	   *call = arg;
+	RowScan    *scan = call->scan;
+	SyncRows   *rows = scan->of->rows;
+
+	if (rows->reading != scan)
+	{
+		StartTransactionCommand();
+		SnapshotImport(rows->snapshots, scan->snapshot);
+		if (!RowFeedBegin(scan->feed))
+		{
+			PopActiveSnapshot();
+			CommitTransactionCommand();
+			return;
+		}
+		rows->reading = scan;
+	}
+	switch (call->kind)
+	{
+		case CALL_NEXT:
+			call->result = RowFeedNext(scan->feed, call->row);
+			break;
+		case CALL_FIND:
+			call->result = RowFeedFind(scan->feed, call->key, call->row);
+			break;
+		case CALL_CONTENT:
+			call->result = RowFeedContent(scan->feed, call->row, call->thin);
+			break;
+	}
+}
+
+static RowRead
+read_scan(Call call)
+{
+	RowScan    *scan = call.scan;
+	SyncRows   *rows = scan->of->rows;
+
+	if (rows->reading && rows->reading != scan)
+		SyncRowsLeave(rows);
+	call.result = ROW_READ_LOST;
+	if (!scan->lost && !WorkerTry(read_some, NULL, &call))
+	{
+		rows->reading = NULL;
+		scan->lost = true;
+		call.result = ROW_READ_LOST;
+	}
+	return call.result;
+}
+
+/* ---------------------------------------------------------------------------
+ * Scans
+ */
+
+typedef struct Keep
+{
+	const uint8_t *root;
+	const RowFrontier *frontier;
+	bool		kept;
+} Keep;
+
+static void
+keep_frontier(void *arg)
+{
+	Keep	   *keep = arg;
+
+	keep->kept = RowStateKeep(keep->root, keep->frontier, NULL);
+}
+
+typedef struct Take
+{
+	SyncRows   *rows;
+	int			number;
+} Take;
+
+static void
+take_snapshot(void *arg)
+{
+	Take	   *take = arg;
+
+	take->number = SnapshotTake(take->rows->snapshots);
+}
+
+static RowScan *
+host_open(void *context, const RowFrontier *covered)
+{
+	SyncCollection *self = context;
+	Keep		keep = {self->root, covered};
+	Take		take = {self->rows, -1};
+	MemoryContext old;
+	RowScan    *scan;
+
+	SyncRowsLeave(self->rows);
+	if (covered && !(WorkerTransaction(SYNC_STATEMENT_MS, keep_frontier, &keep) && keep.kept))
+		return NULL;
+	if (!WorkerTry(take_snapshot, NULL, &take) || take.number < 0)
+		return NULL;
+	old = MemoryContextSwitchTo(self->context);
+	scan = palloc0(sizeof(*scan));
+	scan->of = self;
+	scan->snapshot = take.number;
+	scan->feed = RowFeedNew(self->table);
+	MemoryContextSwitchTo(old);
+	return scan;
+}
+
+static void
+host_close(void *context, RowScan *scan)
+{
+	SyncRows   *rows = scan->of->rows;
+
+	if (rows->reading == scan)
+		SyncRowsLeave(rows);
+	SnapshotRelease(rows->snapshots, scan->snapshot);
+	RowFeedFree(scan->feed);
+	pfree(scan);
+}
+
+static void
+host_seek_changes(void *context, RowScan *scan, const RowFrontier *above)
+{
+	SyncCollection *self = context;
+
+	RowFeedSeekChanges(scan->feed, above, replica_dictionary(self->replica)->n);
+}
+
+static void
+host_seek_keys(void *context, RowScan *scan, const RowRange *range)
+{
+	RowFeedSeekKeys(scan->feed, range);
+}
+
+static RowRead
+host_next(void *context, RowScan *scan, Row *out)
+{
+	return read_scan((Call) {CALL_NEXT, scan, .row = out});
+}
+
+static RowRead
+host_find(void *context, RowScan *scan, RowBytes key, Row *out)
+{
+	return read_scan((Call) {CALL_FIND, scan, .key = key, .row = out});
+}
+
+static RowRead
+host_content(void *context, RowScan *scan, Row *row, bool thin)
+{
+	return read_scan((Call) {CALL_CONTENT, scan, .row = row, .thin = thin});
+}
+
+typedef struct Tombstones
+{
+	Oid			table;
+	const RowFrontier *below;
+	bool		any;
+} Tombstones;
+
+static void
+look_for_tombstones(void *arg)
+{
+	Tombstones *look = arg;
+
+	look->any = RowFeedHasTombstones(look->table, look->below);
+}
+
+static bool
+host_has_tombstones(void *context, const RowFrontier *below)
+{
+	SyncCollection *self = context;
+	Tombstones	look = {self->table, below};
+
+	SyncRowsLeave(self->rows);
+	return WorkerTransaction(SYNC_STATEMENT_MS, look_for_tombstones, &look) && look.any;
+}
+
+/* ---------------------------------------------------------------------------
+ * Tickets, the clock, incarnations
+ */
+
+static void
+host_settled(void *context, RowSettled *out)
+{
+	SyncCollection *self = context;
+
+	RowsSettled(self->table, out);
+}
+
+static uint64_t
+host_clock(void *context)
+{
+	return RowsClockLast();
+}
+
+static void
+host_clock_heard(void *context, uint64_t value)
+{
+	(void) RowsClockHeard(value, VecdbMaxClockSkew_s * INT64CONST(1000000));
+}
+
+typedef struct Incarnation
+{
+	const uint8_t *root;
+	uint32_t	number;
+	uint8_t		bytes[ROW_INCARNATION_BYTES];
+} Incarnation;
+
+static void
+add_incarnation(void *arg)
+{
+	Incarnation *add = arg;
+
+	RowStateAddIncarnation(add->root, add->number, add->bytes);
+}
+
+static bool
+host_keep_incarnation(void *context, uint32_t number, const RowIncarnation *incarnation)
+{
+	SyncCollection *self = context;
+	Incarnation add = {self->root, number};
+
+	SyncRowsLeave(self->rows);
+	row_incarnation_encode(incarnation, add.bytes);
+	return WorkerTransaction(SYNC_STATEMENT_MS, add_incarnation, &add);
+}
+
+static RowOwner
+host_owner(void *context, const uint8_t owner[CORE_KEY_BYTES])
+{
+	SyncCollection *self = context;
+	Node	   *node = self->rows->worker->node;
+
+	if (!node || !node_rows_was_writer(node, self->table, owner))
+		return ROW_OWNER_STRANGER;
+	return node_rows_is_writer(node, self->table, owner) ? ROW_OWNER_WRITER : ROW_OWNER_FORMER;
+}
+
+/* ---------------------------------------------------------------------------
+ * Links
+ */
+
+static LinkSent
+host_send(void *context, const KadId *to, const uint8_t *frame, size_t len)
+{
+	SyncCollection *self = context;
+	Node	   *node = self->rows->worker->node;
+
+	return node ? node_rows_send(node, to, frame, len) : LINK_ERROR;
+}
+
+static int
+host_mesh(void *context, KadId *out, int room)
+{
+	SyncCollection *self = context;
+	Node	   *node = self->rows->worker->node;
+
+	return node ? node_rows_mesh(node, self->table, out, room) : 0;
+}
+
+static bool
+host_submit(void *context, const RowJob *job)
+{
+	return SyncRowsSubmit(context, job);
+}
+
+static void
+host_log(void *context, const char *text)
+{
+	SyncCollection *self = context;
+	char		line[NODE_TEXT];
+
+	snprintf(line, sizeof(line), "collection of table %u: %s", self->table, text);
+	SyncNote(self->rows->worker, NODE_LOG, line);
+}
+
+RowHost
+SyncRowsHost(SyncCollection *self)
+{
+	return (RowHost) {
+		.context = self,
+		.open = host_open,
+		.close = host_close,
+		.seek_changes = host_seek_changes,
+		.seek_keys = host_seek_keys,
+		.next = host_next,
+		.find = host_find,
+		.content = host_content,
+		.has_tombstones = host_has_tombstones,
+		.settled = host_settled,
+		.clock = host_clock,
+		.clock_heard = host_clock_heard,
+		.submit = host_submit,
+		.keep_incarnation = host_keep_incarnation,
+		.owner = host_owner,
+		.send = host_send,
+		.mesh = host_mesh,
+		.log = host_log
+	};
+}

@@ -225,7 +225,7 @@ int			VecdbMaxPeers = 50;
 int			VecdbMaxSharedPerRole = 256;
 int			VecdbMeshDegree = 6;
 int			VecdbMaxClockSkew_s = 300;
-int			VecdbApplyWorkers = 2;
+int			VecdbApplyWorkers = 1;
 bool		VecdbLimitPrivateSubnets = false;
 
 /*
@@ -277,7 +277,7 @@ DefineSyncSettings(void)
 	DefineCustomIntVariable("vecdb.apply_workers",
 							"Processes of a node that write rows of other nodes to tables.",
 							"A shared collection is served by one of them. They are started when there is something to serve, and count for max_worker_processes.",
-							&VecdbApplyWorkers, 2, 1, 16, PGC_POSTMASTER, 0, NULL, NULL, NULL);
+							&VecdbApplyWorkers, 1, 1, 16, PGC_POSTMASTER, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("vecdb.max_clock_skew",
 							"How far the clock of another node may be off.",
 							"Signed statements from further in the future are refused.",

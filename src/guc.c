@@ -226,6 +226,10 @@ int			VecdbMaxSharedPerRole = 256;
 int			VecdbMeshDegree = 6;
 int			VecdbMaxClockSkew_s = 300;
 int			VecdbApplyWorkers = 1;
+int			VecdbMaxBatch_kB = 4096;
+int			VecdbMaxAtomic_kB = 4096;
+int			VecdbAntiEntropy_s = 30;
+int			VecdbTombstoneRetention_min = 30 * 24 * 60;
 bool		VecdbLimitPrivateSubnets = false;
 
 /*
@@ -278,6 +282,21 @@ DefineSyncSettings(void)
 							"Processes of a node that write rows of other nodes to tables.",
 							"A shared collection is served by one of them. They are started when there is something to serve, and count for max_worker_processes.",
 							&VecdbApplyWorkers, 1, 1, 16, PGC_POSTMASTER, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("vecdb.max_batch_bytes",
+							"Rows of others that are on their way to a shared collection, at most.", NULL,
+							&VecdbMaxBatch_kB, 4096, 64, 4096, PGC_SIGHUP, GUC_UNIT_KB, NULL, NULL, NULL);
+	DefineCustomIntVariable("vecdb.max_atomic_bytes",
+							"Rows of others up to which all that another node had at one moment is written in one transaction.",
+							"What is more is written in several, of which readers may see some without the others.",
+							&VecdbMaxAtomic_kB, 4096, 64, 65536, PGC_SIGHUP, GUC_UNIT_KB, NULL, NULL, NULL);
+	DefineCustomIntVariable("vecdb.anti_entropy_interval",
+							"How often a node tells a member at random what it has of a shared collection.",
+							"It is half as much again at most, and each sixtieth time the rows are compared.",
+							&VecdbAntiEntropy_s, 30, 1, 3600, PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+	DefineCustomIntVariable("vecdb.tombstone_retention",
+							"How long a member that is not heard of keeps others from forgetting which rows were deleted.",
+							"When it comes back later, all of its rows are compared.",
+							&VecdbTombstoneRetention_min, 30 * 24 * 60, 1, 10 * 365 * 24 * 60, PGC_SIGHUP, GUC_UNIT_MIN, NULL, NULL, NULL);
 	DefineCustomIntVariable("vecdb.max_clock_skew",
 							"How far the clock of another node may be off.",
 							"Signed statements from further in the future are refused.",

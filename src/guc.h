@@ -66,6 +66,10 @@ VECDB_SETTING int VecdbMaxSharedPerRole;	/* collections */
 VECDB_SETTING int VecdbMeshDegree;
 VECDB_SETTING int VecdbMaxClockSkew_s;
 VECDB_SETTING int VecdbApplyWorkers;
+VECDB_SETTING int VecdbMaxBatch_kB;
+VECDB_SETTING int VecdbMaxAtomic_kB;
+VECDB_SETTING int VecdbAntiEntropy_s;
+VECDB_SETTING int VecdbTombstoneRetention_min;
 VECDB_SETTING bool VecdbLimitPrivateSubnets;
 
 /* What a collection gets where its creator does not say. */

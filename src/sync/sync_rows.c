@@ -32,9 +32,10 @@ static void *
 rows_alloc(void *context, size_t size)
 {
 	SyncCollection *self = context;
+	size_t		room = ROWS_MEMORY + (size_t) self->rows->settings.atomic_kB * 1024;
 	size_t	   *p;
 
-	if (size > ROWS_MEMORY || self->allocated > ROWS_MEMORY - size || self->rows->allocated > ROWS_MEMORY_ALL - size)
+	if (size > room || self->allocated > room - size || self->rows->allocated > ROWS_MEMORY_ALL - size)
 		return NULL;
 	p = malloc(size + 16);
 	if (!p)
@@ -243,10 +244,11 @@ config_of(SyncCollection *self, const uint8_t *schema)
 		.random = &rows->random,
 		.collection = kad_id_of_key(node_crypto(node), self->root),
 		.self = node_record(node)->id,
-		.max_atomic_bytes = ROWS_ATOMIC_BYTES,
+		.max_atomic_bytes = (uint32_t) rows->settings.atomic_kB * 1024,
+		.credit = (uint32_t) rows->settings.batch_kB * 1024,
 		.max_row_bytes = ROWS_ROW_BYTES,
-		.retention_ms = INT64CONST(30) * 86400 * 1000,
-		.anti_entropy_ms = 30000,
+		.retention_ms = rows->settings.retention_min * INT64CONST(60000),
+		.anti_entropy_ms = rows->settings.entropy_s * INT64CONST(1000),
 		.scratch = rows->scratch
 	};
 
@@ -437,12 +439,21 @@ SyncRowsCallbacks(SyncWorker *worker)
 	return (NodeRows) {worker, on_frame, on_link};
 }
 
+static SyncRowsSettings
+settings_now(void)
+{
+	return (SyncRowsSettings) {
+		VecdbMaxBatch_kB, VecdbMaxAtomic_kB, VecdbAntiEntropy_s, VecdbTombstoneRetention_min, VecdbMaxClockSkew_s
+	};
+}
+
 void
 SyncRowsInit(SyncWorker *worker)
 {
 	SyncRows   *self = MemoryContextAllocZero(TopMemoryContext, sizeof(*self));
 
 	self->worker = worker;
+	self->settings = settings_now();
 	self->random = (CoreRandom) {NULL, fill_random};
 	self->context = AllocSetContextCreate(TopMemoryContext, "vecdb rows", ALLOCSET_DEFAULT_SIZES);
 	self->scratch = MemoryContextAlloc(self->context, replica_scratch_bytes());
@@ -462,6 +473,19 @@ SyncRowsStop(SyncWorker *worker)
 		end_collection(worker->rows->collection[worker->rows->n - 1]);
 }
 
+/* Replicas begin anew with other settings. */
+static void
+follow_settings(SyncRows *self)
+{
+	SyncRowsSettings now = settings_now();
+
+	if (memcmp(&now, &self->settings, sizeof(now)) == 0)
+		return;
+	SyncRowsStop(self->worker);
+	self->settings = now;
+	self->worker->due.rows = 0;
+}
+
 void
 SyncRowsRun(SyncWorker *worker, CoreClock clock)
 {
@@ -469,6 +493,7 @@ SyncRowsRun(SyncWorker *worker, CoreClock clock)
 	bool		tick = clock.tick_ms >= worker->due.rows_tick;
 
 	SyncRowsLeave(self);
+	follow_settings(self);
 	if (clock.tick_ms >= worker->due.rows)
 	{
 		worker->due.rows = clock.tick_ms + LOOK_MS;

@@ -21,10 +21,9 @@
 #include "sync/sync_snapshot.h"
 
 #define ROWS_JOBS 4				/* of a collection, handed over and not done */
-#define ROWS_MEMORY (40 * 1024 * 1024)	/* of a collection's replica, and ... */
+#define ROWS_MEMORY (24 * 1024 * 1024)	/* of a collection's replica beside what is applied at once, and ... */
 #define ROWS_MEMORY_ALL (512 * 1024 * 1024)	/* ... of all */
 #define ROWS_ROW_BYTES (16 * 1024 * 1024)	/* the greatest row that is taken */
-#define ROWS_ATOMIC_BYTES (4 * 1024 * 1024) /* batches up to this are applied in one transaction */
 #define ROWS_TRANSACTION_MS 600000	/* one that writes rows; it is work, for it waits for nobody */
 #define ROWS_CONFLICTS 10000
 
@@ -48,8 +47,19 @@ typedef struct SyncCollection
 	bool		posted;			/* the first of them is with the apply worker */
 } SyncCollection;
 
+/* Settings that replicas run with. */
+typedef struct SyncRowsSettings
+{
+	int			batch_kB;
+	int			atomic_kB;
+	int			entropy_s;
+	int			retention_min;
+	int			skew_s;
+} SyncRowsSettings;
+
 struct SyncRows
 {
+	SyncRowsSettings settings;
 	SyncWorker *worker;
 	Snapshots  *snapshots;
 	Applies    *applies;

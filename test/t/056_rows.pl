@@ -78,7 +78,12 @@ is(sql($b, q{SELECT id FROM collections.docs ORDER BY data <-> '[7,7,7]' LIMIT 1
 # The same row at once
 for my $i (1 .. 20)
 {
-	my @session = map { start_psql($_, "UPDATE collections.docs SET metadata = '{\"by\": \"" . $_->name . "\"}' WHERE id = 'a$i'; DELETE FROM collections.docs WHERE id = 'a" . ($i + 20) . "' AND '" . $_->name . "' = 'b';") } @all;
+	my @session = map {
+		my $name = $_->name;
+
+		start_psql($_, {}, qq{UPDATE collections.docs SET metadata = '{"by": "$name"}' WHERE id = 'a$i'},
+			$name eq 'b' ? "DELETE FROM collections.docs WHERE id = 'a${\($i + 20)}'" : "UPDATE collections.docs SET data = '[9,9,$i]' WHERE id = 'a${\($i + 20)}'")
+	} @all;
 
 	$_->finish for @session;
 }

@@ -353,60 +353,6 @@ look(SyncRows *self, CoreClock clock)
 }
 
 /* ---------------------------------------------------------------------------
- * Members
- */
-
-static int
-wanted_members(SyncCollection *self, CoreClock clock, ReplicaMember *member)
-{
-	SyncWorker *worker = self->rows->worker;
-	NodeMember *listed = palloc(sizeof(*listed) * MEMBERSHIP_LIMIT);
-	KadId		own = node_record(worker->node)->id;
-	int			n_listed = node_members(worker->node, clock, self->table, listed, MEMBERSHIP_LIMIT);
-	int			n = n_listed < 0 ? -1 : 0;
-
-	for (int i = 0; i < n_listed && n < REPLICA_MEMBERS; i++)
-		if (!kad_id_equal(&listed[i].id, &own))
-			member[n++] = (ReplicaMember) {listed[i].id, listed[i].role, 0};
-	pfree(listed);
-	return n;
-}
-
-static void
-tell_members(SyncCollection *self, CoreClock clock)
-{
-	SyncWorker *worker = self->rows->worker;
-	NodeRowsMembers now;
-	ReplicaMember *member;
-	RowsLife	life;
-	bool	   *known;
-	int			n;
-
-	if (!node_rows_members(worker->node, clock, self->table, &now) || now.version == self->members)
-		return;
-	member = palloc(sizeof(*member) * REPLICA_MEMBERS);
-	n = wanted_members(self, clock, member);
-	if (n >= 0)
-	{
-		known = palloc(sizeof(*known) * ((size_t) n + 1));
-		for (int i = 0; i < n; i++)
-			known[i] = replica_heard(self->replica, &member[i].id) != 0;
-		replica_members(self->replica, clock, member, n, now.own_role, now.fingerprint);
-		for (int i = 0; i < n; i++)
-			if (!known[i] && node_rows_connected(worker->node, &member[i].id))
-				replica_connected(self->replica, clock, &member[i].id);
-		self->members = now.version;
-		if (RowsLifeFind(self->table, &life))
-		{
-			life.writable = now.own_role >= GRANT_WRITER;
-			(void) RowsLifeBegin(self->table, &life);
-		}
-		pfree(known);
-	}
-	pfree(member);
-}
-
-/* ---------------------------------------------------------------------------
  * What the node hands on, and time
  */
 
@@ -520,7 +466,7 @@ SyncRowsRun(SyncWorker *worker, CoreClock clock)
 		if (collection->place < 0)
 			collection->place = AppliesEnter(self->applies, collection->table, collection->root);
 		if (tick)
-			tell_members(collection, clock);
+			SyncRowsMembers(collection, clock);
 		SyncRowsWork(collection, clock);
 		if (RowsCommitted(collection->table) || tick)
 			replica_tick(collection->replica, clock);

@@ -3,6 +3,7 @@
  *	  Rows of shared collections in a node's worker: what its files share.
  *
  *	  sync_rows			which collections there are, their lives; frames, members, time
+ *	  sync_rows_members	who the members are, and when each was heard
  *	  sync_rows_host	what the core's replica reads and sends: its RowHost
  *	  sync_rows_job		what it hands over to be written, on its way to an apply worker
  *	  sync_apply		the apply workers; sync_snapshot the keeper of snapshots
@@ -37,6 +38,7 @@ typedef struct SyncCollection
 	Oid			table;
 	bool		seen;			/* by the last look at the tables */
 	uint64_t	members;		/* version of what the replica was told */
+	int64_t		heard_ms;		/* tick at which it is kept who was heard when */
 	size_t		allocated;
 	CoreMemory	memory;
 	Replica    *replica;
@@ -78,6 +80,11 @@ extern RowHost SyncRowsHost(SyncCollection *self);
 
 /* The transaction in which was read ends: before any other begins, and before the turn's end. */
 extern void SyncRowsLeave(SyncRows *self);
+
+/* ---- sync_rows_members.c ---- */
+
+/* Tell the replica who the members are, where that has changed. */
+extern void SyncRowsMembers(SyncCollection *self, CoreClock clock);
 
 /* ---- sync_rows_job.c ---- */
 

@@ -137,38 +137,25 @@ keep_frontier(void *arg)
 	keep->kept = RowStateKeep(keep->root, keep->frontier, NULL);
 }
 
-typedef struct Take
-{
-	SyncRows   *rows;
-	int			number;
-} Take;
-
-static void
-take_snapshot(void *arg)
-{
-	Take	   *take = arg;
-
-	take->number = SnapshotTake(take->rows->snapshots);
-}
-
 static RowScan *
 host_open(void *context, const RowFrontier *covered)
 {
 	SyncCollection *self = context;
 	Keep		keep = {self->root, covered};
-	Take		take = {self->rows, -1};
+	int			snapshot;
 	MemoryContext old;
 	RowScan    *scan;
 
 	SyncRowsLeave(self->rows);
 	if (covered && !(WorkerTransaction(SYNC_STATEMENT_MS, keep_frontier, &keep) && keep.kept))
 		return NULL;
-	if (!WorkerTry(take_snapshot, NULL, &take) || take.number < 0)
+	snapshot = SnapshotTake(self->rows->snapshots);
+	if (snapshot < 0)
 		return NULL;
 	old = MemoryContextSwitchTo(self->context);
 	scan = palloc0(sizeof(*scan));
 	scan->of = self;
-	scan->snapshot = take.number;
+	scan->snapshot = snapshot;
 	scan->feed = RowFeedNew(self->table);
 	MemoryContextSwitchTo(old);
 	return scan;

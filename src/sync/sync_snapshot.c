@@ -299,8 +299,8 @@ wait_until_held(Snapshots *self, int i)
 	return is_held;
 }
 
-int
-SnapshotTake(Snapshots *self)
+static int
+take_from_keeper(Snapshots *self)
 {
 	Control    *control = self->control;
 	int			i;
@@ -319,16 +319,26 @@ SnapshotTake(Snapshots *self)
 	if (!self->bytes[i])
 		self->bytes[i] = MemoryContextAlloc(TopMemoryContext, control->room);
 	memcpy(self->bytes[i], bytes_of(control, i), control->room);
-	PG_TRY();
-	{
-		XLogFlush(log_end());
-	}
-	PG_CATCH();
+	return i;
+}
+
+/* What it shows is on disk once this has returned. */
+static void
+flush_log(void *arg)
+{
+	XLogFlush(log_end());
+}
+
+int
+SnapshotTake(Snapshots *self)
+{
+	int			i = take_from_keeper(self);
+
+	if (i >= 0 && !WorkerTry(flush_log, NULL, NULL))
 	{
 		SnapshotRelease(self, i);
-		PG_RE_THROW();
+		return -1;
 	}
-	PG_END_TRY();
 	return i;
 }
 

@@ -25,7 +25,7 @@ typedef struct Snapshots Snapshots;
 extern Snapshots *SnapshotsNew(const char *database);
 extern void SnapshotsTend(Snapshots *self, int64 tick_ms);
 
-/* Take one, all that it shows being on disk.  -1: not now.  An error leaves none. */
+/* Take one, all that it shows being on disk; outside of a transaction.  -1: not now. */
 extern int	SnapshotTake(Snapshots *self);
 extern void SnapshotRelease(Snapshots *self, int number);
 

@@ -45,7 +45,7 @@ static int64_t
 kept_of(const Heard *heard, const KadId *id)
 {
 	for (size_t i = 0; i + HEARD_BYTES <= heard->len; i += HEARD_BYTES)
-		if (memcmp(heard->bytes + i, id->bytes, KAD_ID_BYTES) == 0)
+		if (memcmp(heard->bytes + i, id, KAD_ID_BYTES) == 0)
 			return (int64_t) bytes_load(heard->bytes + i + KAD_ID_BYTES, 8);
 	return 0;
 }
@@ -71,7 +71,7 @@ keep_heard(SyncCollection *self, Heard *heard, const NodeMember *listed, int n)
 	heard->len = 0;
 	for (int i = 0; i < n; i++)
 	{
-		memcpy(heard->bytes + heard->len, listed[i].id.bytes, KAD_ID_BYTES);
+		memcpy(heard->bytes + heard->len, &listed[i].id, KAD_ID_BYTES);
 		bytes_store(heard->bytes + heard->len + KAD_ID_BYTES, (uint64_t) replica_heard(self->replica, &listed[i].id), 8);
 		heard->len += HEARD_BYTES;
 	}

@@ -77,3 +77,19 @@ CREATE FUNCTION vecdb.verify_versions("table" regclass, OUT key bytea, OUT probl
 	AS 'MODULE_PATHNAME', 'vecdb_verify_versions'
 	LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED ROWS 10;
 COMMENT ON FUNCTION vecdb.verify_versions(regclass) IS 'rows of a shared table that are not what their versions say; none where all is well';
+
+CREATE FUNCTION vecdb.node_collections(OUT "table" oid, OUT state text, OUT rows_taken bigint, OUT rows_sent bigint,
+		OUT bytes_sent bigint, OUT batches bigint, OUT interrupted bigint, OUT compared bigint, OUT tombstones_forgotten bigint,
+		OUT adopted bigint, OUT refused bigint, OUT buffered_bytes bigint) RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'vecdb_node_collections'
+	LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 10;
+COMMENT ON FUNCTION vecdb.node_collections() IS 'behind the view vecdb.stat_collections';
+
+CREATE VIEW vecdb.stat_collections AS SELECT "table"::regclass AS name, n.* FROM vecdb.node_collections() n;
+COMMENT ON VIEW vecdb.stat_collections IS 'shared collections whose rows this node has, since its worker started';
+CREATE VIEW vecdb.stat_copy AS SELECT name, rows_taken AS rows, interrupted AS sources_lost
+	FROM vecdb.stat_collections WHERE state = 'copying';
+COMMENT ON VIEW vecdb.stat_copy IS 'first copies of shared collections under way';
+REVOKE ALL ON FUNCTION vecdb.node_collections() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION vecdb.node_collections() TO pg_monitor;
+GRANT SELECT ON vecdb.stat_collections, vecdb.stat_copy TO pg_monitor;

@@ -81,7 +81,8 @@ typedef enum SyncOp
 	SYNC_JOIN,					/* invitation */
 	SYNC_LEAVE,					/* table */
 	SYNC_EVICT,					/* table, id of the node or its beginning */
-	SYNC_MEMBERS				/* table */
+	SYNC_MEMBERS,				/* table */
+	SYNC_COLLECTIONS			/* those whose rows are replicated */
 } SyncOp;
 
 typedef enum SyncNodeState

@@ -3,6 +3,7 @@
  *	  Requests about what the node knows: peers, routing table, members, lookups.
  */
 #include "sync/sync_pending.h"
+#include "sync/sync_rows.h"
 
 #include "utils/errcodes.h"
 
@@ -120,6 +121,36 @@ PendingListMembers(SyncWorker *self, Pending *p, Oid table)
 		}
 	}
 	pfree(member);
+	p->finished = true;
+}
+
+static const char *
+collection_state(const ReplicaFigures *figures)
+{
+	return figures->copying ? "copying" : figures->stale ? "behind" : "replicating";
+}
+
+void
+PendingListCollections(SyncWorker *self, Pending *p)
+{
+	const SyncRows *rows = self->rows;
+
+	for (int i = 0; i < rows->n; i++)
+	{
+		ReplicaFigures figures = replica_figures(rows->collection[i]->replica);
+		uint64_t	number[] = {figures.rows_taken, figures.rows_sent, figures.bytes_sent, figures.batches,
+			figures.interrupted, figures.compared, figures.collected, figures.adopted, figures.refused, figures.buffered};
+		uint32_t	before = p->call->len;
+		bool		fits = PendingPutNumber(p, rows->collection[i]->table) && PendingPut(p, collection_state(&figures));
+
+		for (int k = 0; fits && k < (int) lengthof(number); k++)
+			fits = PendingPutNumber(p, (long long) number[k]);
+		if (!fits)
+		{
+			p->call->len = before;
+			break;
+		}
+	}
 	p->finished = true;
 }
 

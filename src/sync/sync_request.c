@@ -105,6 +105,10 @@ begin(SyncWorker *self, Pending *p)
 			p->call->len = 0;
 			PendingListMembers(self, p, table);
 			break;
+		case SYNC_COLLECTIONS:
+			p->call->len = 0;
+			PendingListCollections(self, p);
+			break;
 		default:
 			PendingError(p, ERRCODE_INTERNAL_ERROR, "the node does not know this request", NULL, NULL);
 	}

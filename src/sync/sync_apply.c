@@ -28,7 +28,7 @@
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "storage/proc.h"
-#include "sync/job_image.h"
+#include "core/rows/job_image.h"
 #include "sync/sync_rows.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
@@ -158,11 +158,11 @@ begin_job(Served *served, const Place *place)
 		return false;
 	image = dsm_segment_address(served->segment);
 	old = MemoryContextSwitchTo(served->job_context);
-	rows = MemoryContextAllocHuge(served->job_context, sizeof(Row) * ((Size) JobImageRows(image) + 1));
-	frontier = palloc(sizeof(RowFrontier) * JOB_FRONTIERS);
-	JobImageRead(image, rows, frontier, &served->job);
+	rows = MemoryContextAllocHuge(served->job_context, sizeof(Row) * ((Size) row_job_rows(image) + 1));
+	frontier = palloc(sizeof(RowFrontier) * ROW_JOB_FRONTIERS);
+	row_job_read(image, rows, frontier, &served->job);
 	MemoryContextSwitchTo(old);
-	row_apply_begin(&served->apply, &served->job, JobImageMissing(image));
+	row_apply_begin(&served->apply, &served->job, row_job_missing(image));
 	return true;
 }
 
@@ -479,8 +479,8 @@ AppliesPost(Applies *self, int number, const RowJob *job)
 
 	Assert(pg_atomic_read_u32(&place->state) == IDLE);
 	forget_job(self, number);
-	self->job[number] = create_segment(JobImageSize(job));
-	JobImageWrite(job, dsm_segment_address(self->job[number]));
+	self->job[number] = create_segment(row_job_size(job));
+	row_job_write(job, dsm_segment_address(self->job[number]));
 	place->job = dsm_segment_handle(self->job[number]);
 	pg_write_barrier();
 	pg_atomic_write_u32(&place->state, POSTED);
@@ -496,7 +496,7 @@ AppliesDone(Applies *self, int number, RowDone *out)
 		return false;
 	pg_read_barrier();
 	*out = place->done;
-	out->missing = JobImageMissing(dsm_segment_address(self->job[number]));
+	out->missing = row_job_missing(dsm_segment_address(self->job[number]));
 	pg_atomic_write_u32(&place->state, IDLE);
 	return true;
 }

@@ -3,7 +3,7 @@
  *	  A job as one block: a head, numbers of rows that are missing, rows, what frontiers
  *	  hold, then keys and contents.
  */
-#include "sync/job_image.h"
+#include "core/rows/job_image.h"
 
 #include <string.h>
 
@@ -32,13 +32,13 @@ typedef struct JobImage
 	int			n;
 	size_t		missing;
 	size_t		rows;
-	FrontierImage frontier[JOB_FRONTIERS];
+	FrontierImage frontier[ROW_JOB_FRONTIERS];
 } JobImage;
 
 static void
-frontiers_of(const RowJob *job, const RowFrontier *out[JOB_FRONTIERS])
+frontiers_of(const RowJob *job, const RowFrontier *out[ROW_JOB_FRONTIERS])
 {
-	const RowFrontier *all[JOB_FRONTIERS] = {job->frontier, job->floor, job->covered, job->collected, job->claim, job->below};
+	const RowFrontier *all[ROW_JOB_FRONTIERS] = {job->frontier, job->floor, job->covered, job->collected, job->claim, job->below};
 
 	memcpy(out, all, sizeof all);
 }
@@ -54,16 +54,16 @@ take(size_t *at, size_t len)
 }
 
 size_t
-JobImageSize(const RowJob *job)
+row_job_size(const RowJob *job)
 {
-	const RowFrontier *frontier[JOB_FRONTIERS];
+	const RowFrontier *frontier[ROW_JOB_FRONTIERS];
 	size_t		at = 0;
 
 	(void) take(&at, sizeof(JobImage));
 	(void) take(&at, sizeof(uint32_t) * ((size_t) job->n + 1));
 	(void) take(&at, sizeof(RowImage) * (size_t) job->n);
 	frontiers_of(job, frontier);
-	for (int i = 0; i < JOB_FRONTIERS; i++)
+	for (int i = 0; i < ROW_JOB_FRONTIERS; i++)
 		if (frontier[i] != NULL)
 		{
 			(void) take(&at, sizeof(uint64_t) * frontier[i]->n);
@@ -88,11 +88,11 @@ put(char *image, size_t *at, const void *bytes, size_t len)
 }
 
 void
-JobImageWrite(const RowJob *job, void *to)
+row_job_write(const RowJob *job, void *to)
 {
 	char	   *image = to;
 	JobImage   *head = to;
-	const RowFrontier *frontier[JOB_FRONTIERS];
+	const RowFrontier *frontier[ROW_JOB_FRONTIERS];
 	RowImage   *rows;
 	size_t		at = 0;
 
@@ -104,7 +104,7 @@ JobImageWrite(const RowJob *job, void *to)
 	head->missing = take(&at, sizeof(uint32_t) * ((size_t) job->n + 1));
 	head->rows = take(&at, sizeof(RowImage) * (size_t) job->n);
 	frontiers_of(job, frontier);
-	for (int i = 0; i < JOB_FRONTIERS; i++)
+	for (int i = 0; i < ROW_JOB_FRONTIERS; i++)
 		if (frontier[i] != NULL)
 		{
 			head->frontier[i].present = true;
@@ -123,27 +123,27 @@ JobImageWrite(const RowJob *job, void *to)
 }
 
 int
-JobImageRows(const void *image)
+row_job_rows(const void *image)
 {
 	return ((const JobImage *) image)->n;
 }
 
 uint32_t *
-JobImageMissing(void *image)
+row_job_missing(void *image)
 {
 	return (uint32_t *) ((char *) image + ((const JobImage *) image)->missing);
 }
 
 void
-JobImageRead(const void *from, Row *rows, RowFrontier frontier[JOB_FRONTIERS], RowJob *out)
+row_job_read(const void *from, Row *rows, RowFrontier frontier[ROW_JOB_FRONTIERS], RowJob *out)
 {
 	const char *image = from;
 	const JobImage *head = from;
 	const RowImage *row = (const RowImage *) (image + head->rows);
-	const RowFrontier *of[JOB_FRONTIERS];
+	const RowFrontier *of[ROW_JOB_FRONTIERS];
 
-	memset(frontier, 0, sizeof(*frontier) * JOB_FRONTIERS);
-	for (int i = 0; i < JOB_FRONTIERS; i++)
+	memset(frontier, 0, sizeof(*frontier) * ROW_JOB_FRONTIERS);
+	for (int i = 0; i < ROW_JOB_FRONTIERS; i++)
 	{
 		const FrontierImage *in = &head->frontier[i];
 

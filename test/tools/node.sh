@@ -132,6 +132,7 @@ configure()
 		echo "unix_socket_directories = ''"
 		echo "shared_buffers = $(share_of_memory 4 128 1024)MB"
 		echo "maintenance_work_mem = $(share_of_memory 8 64 512)MB"
+		echo 'max_worker_processes = 16'
 		echo "shared_preload_libraries = 'vecdb'"
 		echo "vecdb.http_port = $HTTPNO"
 		echo "vecdb.http_admin_port = $((HTTPNO + 1))"
@@ -352,6 +353,9 @@ start()
 	say "  curl -s --json '{\"vector\":[1,2,2],\"k\":3}' $base/collections/demo/search"
 	say "Node: $P2PHOST:$P2PNO, id $(query vecdb 'SELECT vecdb.node_id()'). Another beside it:"
 	say "  make start $(another) BOOTSTRAP=$(reachable_host):$P2PNO"
+	say 'A collection on both: here, then there with the text that it gives'
+	say "  echo \"SELECT vecdb.invite('demo')\" | make psql$HINT"
+	say "  echo \"SELECT vecdb.join('vecdb1:...')\" | make psql $(another)"
 }
 
 # Directory and ports of another node that could be started now.

@@ -8,6 +8,7 @@
  */
 #include "node/node_ask.h"
 
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "commands/dbcommands.h"
 #include "funcapi.h"
@@ -305,4 +306,46 @@ NodeAskForRows(FunctionCallInfo fcinfo, SyncOp op, const char *const *arguments,
 	NodeAsk(&question, op, NODE_LARGE_ANSWER, arguments, n);
 	return_rows(fcinfo, &question);
 	NodeAnswerDone(&question);
+}
+
+/* ---------------------------------------------------------------------------
+ * What a transaction changes in tables that the worker has read
+ */
+
+static bool tell_worker;
+
+static void
+at_end(XactEvent event, void *arg)
+{
+	SyncShared *shared;
+	SyncNode   *slot;
+
+	if (!tell_worker || (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT && event != XACT_EVENT_PREPARE))
+		return;
+	tell_worker = false;
+	if (event == XACT_EVENT_ABORT)
+		return;
+	shared = SyncAttach();
+	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
+	slot = NodeOwnSlot(shared);
+	if (slot)
+	{
+		slot->reload = true;
+		if (slot->latch)
+			SetLatch(slot->latch);
+	}
+	LWLockRelease(&shared->lock);
+}
+
+void
+NodeReloadAtCommit(void)
+{
+	static bool registered = false;
+
+	if (!registered)
+	{
+		RegisterXactCallback(at_end, NULL);
+		registered = true;
+	}
+	tell_worker = true;
 }

@@ -48,4 +48,7 @@ extern Datum NodeAnswerValue(Oid type, const char *text);
 /* Ask, and let the answer's rows be the result of a function. */
 extern void NodeAskForRows(FunctionCallInfo fcinfo, SyncOp op, const char *const *arguments, int n);
 
+/* Once this transaction is committed, have the worker look at its tables. */
+extern void NodeReloadAtCommit(void);
+
 #endif							/* VECDB_NODE_ASK_H */

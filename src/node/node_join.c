@@ -14,7 +14,6 @@
 #include "spi_column.h"
 
 #include "access/relation.h"
-#include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
@@ -27,32 +26,6 @@
 
 PG_FUNCTION_INFO_V1(vecdb_join);
 
-/* Tell the worker, after this transaction, that it has to look at its tables. */
-static bool tell_worker;
-
-static void
-at_end(XactEvent event, void *arg)
-{
-	SyncShared *shared;
-	SyncNode   *slot;
-
-	if (!tell_worker || (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT && event != XACT_EVENT_PREPARE))
-		return;
-	tell_worker = false;
-	if (event == XACT_EVENT_ABORT)
-		return;
-	shared = SyncAttach();
-	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
-	slot = NodeOwnSlot(shared);
-	if (slot)
-	{
-		slot->reload = true;
-		if (slot->latch)
-			SetLatch(slot->latch);
-	}
-	LWLockRelease(&shared->lock);
-}
-
 /*
  * Tie the new table to the collection.  The row may belong to anybody: it is
  * written without SQL, so that nothing of its owner's runs.
@@ -60,7 +33,6 @@ at_end(XactEvent event, void *arg)
 static void
 bind_table(const char *root_hex, Oid relid)
 {
-	static bool registered = false;
 	uint8		root[SYNC_ROOT_BYTES];
 	Datum		values[SHARED_COLUMNS] = {0};
 	bool		nulls[SHARED_COLUMNS] = {false};
@@ -100,12 +72,7 @@ bind_table(const char *root_hex, Oid relid)
 	SyncTableClose(&table);
 	PopActiveSnapshot();
 	CommandCounterIncrement();
-	if (!registered)
-	{
-		RegisterXactCallback(at_end, NULL);
-		registered = true;
-	}
-	tell_worker = true;
+	NodeReloadAtCommit();
 }
 
 /*

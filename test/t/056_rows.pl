@@ -1,63 +1,19 @@
 # Three servers share a collection: rows that are written on any of them are on all
-# of them, whatever happens meanwhile.
+# of them, in whatever way they are written.
 use strict;
 use warnings;
 use FindBin;
 use lib $FindBin::RealBin;
-use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Time::HiRes qw(time);
 use VecdbTest;
 use VecdbNodes;
+use VecdbRows;
 
-sub sql
-{
-	my ($node, $query) = @_;
+my @all = share_docs(rows => q{SELECT 'a' || i, ARRAY[i, 0, 1]::vector, jsonb_build_object('i', i) FROM generate_series(1, 50) i});
+my ($a, $b, $c) = @all;
 
-	return $node->safe_psql('postgres', $query);
-}
-
-# All of the rows, all of their columns.
-sub rows_of
-{
-	my ($node) = @_;
-
-	return sql($node, q{SELECT count(*), md5(coalesce(string_agg(md5(t::text), '' ORDER BY id COLLATE "C"), '')) FROM collections.docs t});
-}
-
-my @all = (new_peer('a'));
-my ($a) = @all;
-push @all, new_peer($_, bootstrap => [$a]) for qw(b c);
-my (undef, $b, $c) = @all;
-
-# Have all nodes so many rows (undef: as many as the first has now), the same ones?
-sub all_equal
-{
-	my ($what, $n) = @_;
-	my $began = time();
-	my @rows;
-
-	local $Test::Builder::Level = $Test::Builder::Level + 1;
-	my $equal = wait_until(
-		sub {
-			@rows = map { rows_of($_) } @all;
-			return $rows[0] eq $rows[1] && $rows[0] eq $rows[2] && (!defined $n || $rows[0] =~ /^$n\|/);
-		});
-	ok($equal, $what) or diag(join "\n", @rows);
-	note(sprintf '%s: %.2f s', $what, time() - $began);
-}
-
-ok(wait_until(sub { !grep { !running($_) } @all }), 'three nodes run');
-sql($a, q{SELECT vecdb.create_collection('docs', 3, 'l2')});
-sql($a, q{INSERT INTO collections.docs (id, data, metadata) SELECT 'a' || i, ARRAY[i, 0, 1]::vector, jsonb_build_object('i', i) FROM generate_series(1, 50) i});
-for my $node ($b, $c)
-{
-	my $invitation = sql($a, q{SELECT vecdb.invite('docs')});
-
-	is(sql($node, "SELECT vecdb.join('$invitation')"), 'collections.docs', $node->name . ' joins');
-}
-all_equal('the rows that were there are copied', 50);
+all_equal(\@all, 'the rows that were there are copied', 50);
 
 # Each writes
 for my $node (@all)
@@ -66,50 +22,61 @@ for my $node (@all)
 
 	sql($node, "INSERT INTO collections.docs (id, data) SELECT 'from_$name' || i, ARRAY[i, 1, 2]::vector FROM generate_series(1, 20) i");
 }
-all_equal('rows of each are everywhere', 110);
+all_equal(\@all, 'rows of each are everywhere', 110);
 sql($b, q{UPDATE collections.docs SET metadata = '{"by": "b"}' WHERE id = 'a7'});
 sql($c, q{UPDATE collections.docs SET data = '[7,7,7]' WHERE id = 'a8'});
 sql($a, q{DELETE FROM collections.docs WHERE id IN ('a9', 'from_c3')});
-all_equal('updates and deletes are', 108);
+all_equal(\@all, 'updates and deletes are', 108);
 is(sql($c, q{SELECT metadata ->> 'by' FROM collections.docs WHERE id = 'a7'}), 'b', 'an update of metadata alone');
 is(sql($a, q{SELECT data FROM collections.docs WHERE id = 'a8'}), '[7,7,7]', 'and of a vector');
-is(sql($b, q{SELECT id FROM collections.docs ORDER BY data <-> '[7,7,7]' LIMIT 1}), 'a8', 'which the index of another node finds');
+is(sql($b, q{SET enable_seqscan = off; SELECT id FROM collections.docs ORDER BY data <-> '[7,7,7]' LIMIT 1}), 'a8', 'which the index of another node finds');
+
+# In other ways
+sql($a, q{COPY collections.docs (id, data) FROM PROGRAM 'for i in 1 2 3; do printf "copied%d\t[1,2,%d]\n" $i $i; done'});
+sql($b, q{INSERT INTO collections.docs (id, data) VALUES ('a1', '[0,0,0]') ON CONFLICT (id) DO UPDATE SET data = '[5,5,5]'});
+sql($c, q{WITH d AS (DELETE FROM collections.docs WHERE id = 'a2' RETURNING *) INSERT INTO collections.docs (id, data) SELECT id, '[2,2,2]' FROM d});
+sql($a, q{UPDATE collections.docs SET id = 'renamed' WHERE id = 'a3'});
+sql($b, q{BEGIN; INSERT INTO collections.docs (id, data) VALUES ('kept', '[1,1,1]'); SAVEPOINT s;
+	INSERT INTO collections.docs (id, data) VALUES ('taken_back', '[1,1,1]'); DELETE FROM collections.docs WHERE id = 'a4'; ROLLBACK TO s; COMMIT});
+sql($c, q{BEGIN; DELETE FROM collections.docs; ROLLBACK});
+all_equal(\@all, 'COPY, ON CONFLICT, WITH, another key, savepoints', 112);
+is(sql($b, q{SELECT data FROM collections.docs WHERE id = 'a2'}), '[2,2,2]', 'a row that was deleted and inserted by one statement is there');
+is(sql($c, q{SELECT count(*) FROM collections.docs WHERE id IN ('a4', 'kept', 'renamed')}), '3', 'and what was not taken back');
+
+# Triggers of users: what they change travels, and they do not fire for rows of others
+for my $node ($a, $b)
+{
+	sql($node, q{CREATE TABLE audit (id text);
+		CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN INSERT INTO public.audit VALUES (NEW.id); RETURN NEW; END';
+		CREATE FUNCTION stamp() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.metadata := NEW.metadata || pg_catalog.jsonb_build_object(''stamped'', true); RETURN NEW; END';
+		CREATE TRIGGER note AFTER INSERT ON collections.docs FOR EACH ROW EXECUTE FUNCTION note();
+		CREATE TRIGGER stamp BEFORE INSERT ON collections.docs FOR EACH ROW EXECUTE FUNCTION stamp()});
+}
+sql($a, q{INSERT INTO collections.docs (id, data) VALUES ('stamped', '[4,4,4]')});
+all_equal(\@all, 'what a trigger makes of a row', 113);
+is(sql($c, q{SELECT metadata FROM collections.docs WHERE id = 'stamped'}), '{"stamped": true}', 'is what others get');
+is(sql($b, q{SELECT count(*) FROM audit}), '0', 'there triggers of the table do not fire');
+sql($_, q{DROP TRIGGER note ON collections.docs; DROP TRIGGER stamp ON collections.docs}) for $a, $b;
 
 # The same row at once
 for my $i (1 .. 20)
 {
+	my $other = $i + 20;
 	my @session = map {
 		my $name = $_->name;
 
 		start_psql($_, {}, qq{UPDATE collections.docs SET metadata = '{"by": "$name"}' WHERE id = 'a$i'},
-			$name eq 'b' ? "DELETE FROM collections.docs WHERE id = 'a${\($i + 20)}'" : "UPDATE collections.docs SET data = '[9,9,$i]' WHERE id = 'a${\($i + 20)}'")
+			$name eq 'b' ? "DELETE FROM collections.docs WHERE id = 'a$other'" : "UPDATE collections.docs SET data = '[9,9,$i]' WHERE id = 'a$other'")
 	} @all;
 
 	$_->finish for @session;
 }
-all_equal('conflicts have one winner');
-
-# A crash of each while it writes
-for my $node (@all)
-{
-	my $name = $node->name;
-	my $before = rows_of($node);
-
-	sql($node, "INSERT INTO collections.docs (id, data) SELECT 'crash_$name' || i, ARRAY[i, 3, 3]::vector FROM generate_series(1, 100) i");
-	$node->stop('immediate');
-	ok(start_peer($node), "$name comes back after a crash");
-}
-all_equal('no committed row was lost');
-is(sql($a, q{SELECT count(*) FROM collections.docs WHERE id LIKE 'crash%'}), '300', 'all of them are there');
+all_equal(\@all, 'conflicts have one winner');
 
 sql($b, 'TRUNCATE collections.docs');
-all_equal('TRUNCATE empties all', 0);
+all_equal(\@all, 'TRUNCATE empties all', 0);
+sql($c, q{INSERT INTO collections.docs (id, data) VALUES ('again', '[1,1,1]')});
+all_equal(\@all, 'and they fill again', 1);
 
-for my $node (@all)
-{
-	my $log = slurp_file($node->logfile);
-
-	unlike($log, qr/PANIC|terminated by signal (?!3|9)/, $node->name . ': nothing has crashed');
-	$node->stop;
-}
+nothing_crashed(@all);
 done_testing();

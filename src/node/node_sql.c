@@ -335,7 +335,8 @@ vecdb_invite(PG_FUNCTION_ARGS)
 				(errmsg("this node has only private addresses: the invitation is of use on this machine or its local network alone"),
 				 errhint("Set vecdb.advertise to the host:port at which nodes elsewhere can reach this one.")));
 	NodeAnswerDone(&question);
-	(void) CaptureBegin(collection.relid);
+	if (CaptureBegin(collection.relid))
+		NodeReloadAtCommit();
 	PG_RETURN_TEXT_P(result);
 }
 
@@ -359,6 +360,7 @@ vecdb_leave(PG_FUNCTION_ARGS)
 		NodeAnswerDone(&question);
 	}
 	CaptureEnd(relid);
+	NodeReloadAtCommit();
 	PG_RETURN_VOID();
 }
 

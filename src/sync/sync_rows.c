@@ -312,6 +312,24 @@ begin_collection(SyncRows *self, const uint8_t *root, Oid table, CoreClock clock
 	ereport(LOG, (errmsg("rows of the collection of table %u are replicated", table)));
 }
 
+static void
+forget(void *arg)
+{
+	RowStateForget(arg);
+}
+
+/* It was left, or its table is gone. */
+static void
+forget_collection(SyncCollection *self)
+{
+	uint8_t		root[CORE_KEY_BYTES];
+
+	memcpy(root, self->root, sizeof(root));
+	RowsLifeEnd(self->table);
+	end_collection(self);
+	(void) WorkerTransaction(SYNC_STATEMENT_MS, forget, root);
+}
+
 /* Is the table captured?  Then something is to begin. */
 static void
 is_captured(void *arg)
@@ -349,7 +367,7 @@ look(SyncRows *self, CoreClock clock)
 	}
 	for (int i = self->n - 1; i >= 0; i--)
 		if (!self->collection[i]->seen)
-			end_collection(self->collection[i]);
+			forget_collection(self->collection[i]);
 }
 
 /* ---------------------------------------------------------------------------

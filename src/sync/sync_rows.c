@@ -116,7 +116,11 @@ load_state(void *arg)
 	if (!RowStateIncarnations(load->root, take_incarnation, load))
 		load->complete = false;
 	if (load->frontier)
-		load->known = RowStateLoad(load->root, load->frontier, load->floor, NULL);
+	{
+		bool		copied;
+
+		load->known = RowStateLoad(load->root, load->frontier, load->floor, &copied);
+	}
 }
 
 typedef struct Begin

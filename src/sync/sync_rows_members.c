@@ -4,7 +4,7 @@
  *	  kept beyond a restart: who was away for vecdb.tombstone_retention holds nothing back,
  *	  however often this node has started meanwhile.
  *
- * Kept as id[32] and milliseconds since 1970 (8 bytes, big-endian) of each.
+ * Kept as id[32] and milliseconds since 1970 (8 bytes, little-endian) of each.
  */
 #include "sync/sync_rows.h"
 
@@ -72,7 +72,7 @@ keep_heard(SyncCollection *self, Heard *heard, const NodeMember *listed, int n)
 	for (int i = 0; i < n; i++)
 	{
 		memcpy(heard->bytes + heard->len, &listed[i].id, KAD_ID_BYTES);
-		bytes_store(heard->bytes + heard->len + KAD_ID_BYTES, (uint64_t) replica_heard(self->replica, &listed[i].id), 8);
+		bytes_store(heard->bytes + heard->len + KAD_ID_BYTES, 8, (uint64_t) replica_heard(self->replica, &listed[i].id));
 		heard->len += HEARD_BYTES;
 	}
 	(void) WorkerTransaction(SYNC_STATEMENT_MS, keep, heard);

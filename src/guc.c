@@ -281,7 +281,8 @@ DefineSyncSettings(void)
 	DefineCustomIntVariable("vecdb.apply_workers",
 							"Processes of a node that write rows of other nodes to tables.",
 							"A shared collection is served by one of them. They are started when there is something to serve, and count for max_worker_processes.",
-							&VecdbApplyWorkers, 1, 1, 16, PGC_POSTMASTER, 0, NULL, NULL, NULL);
+							&VecdbApplyWorkers, 1, 1, 16, process_shared_preload_libraries_in_progress ? PGC_POSTMASTER : PGC_SIGHUP, 0,
+							NULL, NULL, NULL);
 	DefineCustomIntVariable("vecdb.max_batch_bytes",
 							"Rows of others that are on their way to a shared collection, at most.", NULL,
 							&VecdbMaxBatch_kB, 4096, 64, 4096, PGC_SIGHUP, GUC_UNIT_KB, NULL, NULL, NULL);

@@ -24,15 +24,16 @@ sub address
 }
 
 # A server whose database postgres is a node, of the PostgreSQL in install_path or
-# that of PATH.  What is in conf is appended to its configuration; bootstrap is a list
-# of servers.  Where empty is set it is not started and has no extension.
+# that of PATH.  initdb lists options of that program; what is in conf is appended to the
+# server's configuration; bootstrap is a list of servers.  Where empty is set it is not
+# started and has no extension.
 sub new_peer
 {
 	my ($name, %opt) = @_;
 	my $node = PostgreSQL::Test::Cluster->new($name, $opt{install_path} ? (install_path => $opt{install_path}) : ());
 
 	$port{$name} = $opt{port} // PostgreSQL::Test::Cluster::get_free_port();
-	$node->init;
+	$node->init($opt{initdb} ? (extra => $opt{initdb}) : ());
 	my $bootstrap = join ',', map { address($_) } @{ $opt{bootstrap} // [] };
 	$node->append_conf('postgresql.conf', <<"EOT");
 shared_preload_libraries = 'vecdb'

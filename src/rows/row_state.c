@@ -906,10 +906,27 @@ RowConflictCount(Oid table)
 }
 
 bool
-RowConflictForgetOldest(Oid table)
+RowConflictForgetOldest(Oid table, int64 *number)
 {
-	ScanKeyData key;
+	Reading		reading;
+	SyncTable	conflicts;
+	ScanKeyData keys[2];
+	HeapTuple	row;
+	bool		found;
 
-	table_key(&key, table);
-	return delete(SYNC_ROW_CONFLICT, &key, 1, 1) == 1;
+	table_key(&keys[0], table);
+	ScanKeyInit(&keys[1], CONFLICT_NUMBER, BTGreaterStrategyNumber, F_INT8GT, Int64GetDatum(*number));
+	begin(&reading, SYNC_ROW_CONFLICT, false, NULL, keys, 2);
+	row = next(&reading);
+	found = HeapTupleIsValid(row);
+	if (found)
+	{
+		*number = DatumGetInt64(value_of(&reading, row, CONFLICT_NUMBER));
+		SyncTableOpen(&conflicts, SYNC_ROW_CONFLICT, true, false);
+		SyncTableDelete(&conflicts, row);
+		SyncTableClose(&conflicts);
+	}
+	end(&reading);
+	CommandCounterIncrement();
+	return found;
 }

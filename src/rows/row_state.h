@@ -96,6 +96,11 @@ extern PGDLLEXPORT bool HeldRowNextApart(Oid table, Snapshot snapshot, RowBytes 
 /* False, and nothing is added: the list has this version of the key.  content: of length 0 for a delete. */
 extern PGDLLEXPORT bool RowConflictAdd(Oid table, RowBytes key, const RowEntry *loser, RowBytes content);
 extern PGDLLEXPORT uint32 RowConflictCount(Oid table);
-extern PGDLLEXPORT bool RowConflictForgetOldest(Oid table);
+
+/*
+ * The oldest whose number is above *number, which becomes its; 0: of all.  So a transaction
+ * that forgets many does not go through those that it has forgotten.
+ */
+extern PGDLLEXPORT bool RowConflictForgetOldest(Oid table, int64 *number);
 
 #endif							/* VECDB_ROW_STATE_H */

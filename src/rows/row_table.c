@@ -54,6 +54,7 @@ struct RowTableHost
 	TableWriter	writer;
 	VersionTable versions;
 	int64		n_conflicts;	/* -1: not counted */
+	int64		forgotten;		/* number of the conflict that was forgotten last; 0: none */
 	bool		any_apart;
 
 	/* what next() goes through */
@@ -141,6 +142,7 @@ RowTableBegin(RowTableHost *self, bool *schema_changed)
 	self->here = table_slot_create(self->rel, NULL);
 	self->any_apart = HeldRowNextApart(self->table, NULL, (RowBytes) {first.bytes, 0}, first.bytes, &first.len);
 	self->n_conflicts = -1;
+	self->forgotten = 0;
 	MemoryContextSwitchTo(outer);
 }
 
@@ -720,7 +722,7 @@ t_forget_conflict(void *context)
 {
 	RowTableHost *self = context;
 
-	if (!RowConflictForgetOldest(self->table))
+	if (!RowConflictForgetOldest(self->table, &self->forgotten))
 		return false;
 	if (self->n_conflicts > 0)
 		self->n_conflicts--;

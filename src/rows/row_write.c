@@ -6,7 +6,7 @@
  * look at no policy and have no plan.  What is different:
  *
  *	  it runs as the owner, restricted			as_owner.c
- *	  what was deferred is done before the end	or it would be done at the commit, as who commits
+ *	  nothing is deferred						or it would be done at the commit, as who commits
  *	  the owner's code has little time			a row that takes longer is refused
  *	  a trigger may change or suppress a row		then it is refused: a version is one content
  *
@@ -102,9 +102,12 @@ has_triggers_of_users(Relation rel)
 	return false;
 }
 
-/* What is deferred is done now, and all that comes. */
+/*
+ * No constraint or trigger is deferred.  What the owner's code defers after this is refused
+ * by PostgreSQL, in a security-restricted operation.
+ */
 static void
-do_deferred(void)
+defer_nothing(void)
 {
 	static const ConstraintsSetStmt all = {.type = T_ConstraintsSetStmt, .constraints = NIL, .deferred = false};
 
@@ -220,8 +223,8 @@ write_as_owner(TableWriter *self, const Row *row, TupleTableSlot *here)
 	CaptureSkip(RelationGetRelid(rel));
 	begin_time();
 	PushActiveSnapshot(GetLatestSnapshot());
+	defer_nothing();
 	execute(self, row, here);
-	do_deferred();
 	PopActiveSnapshot();
 	(void) end_time();
 	CaptureSkip(InvalidOid);

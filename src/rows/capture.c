@@ -30,7 +30,6 @@
 #include "rows/rows_shared.h"
 #include "rows/version_table.h"
 #include "utils/builtins.h"
-#include "utils/fmgrprotos.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
@@ -88,6 +87,7 @@ typedef struct Stamper
 static HTAB *tables;
 static Pending *pending;
 static Oid	skipped = InvalidOid;
+static RowBytes skipped_key;
 
 /* ---------------------------------------------------------------------------
  * Tables
@@ -402,23 +402,21 @@ trigger_data(FunctionCallInfo fcinfo, bool row, const char *name)
 }
 
 /*
- * Who applies rows of others writes to the table at the outermost depth; what a trigger
- * of a user's writes to it meanwhile is a local write.
+ * Who applies a row of another node writes its version, too; what code of a user's writes to
+ * other rows meanwhile is a local write.
  */
 static bool
-is_skipped(FunctionCallInfo fcinfo, Oid table)
+is_skipped(Oid table, const uint8 *key, size_t len)
 {
-	return table == skipped && DatumGetInt32(pg_trigger_depth(fcinfo)) <= 1;
+	return table == skipped && len == skipped_key.len && memcmp(key, skipped_key.at, len) == 0;
 }
 
 /* The table where its rows are captured, else NULL. */
 static CapturedTable *
-captured_table(FunctionCallInfo fcinfo, Relation rel)
+captured_table(Relation rel)
 {
 	CapturedTable *table;
 
-	if (is_skipped(fcinfo, RelationGetRelid(rel)))
-		return NULL;
 	table = find_table(rel);
 	if (!table->captured)
 		return NULL;
@@ -434,7 +432,7 @@ Datum
 vecdb_capture_row(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = trigger_data(fcinfo, true, "vecdb.capture_row");
-	CapturedTable *table = captured_table(fcinfo, trigger->tg_relation);
+	CapturedTable *table = captured_table(trigger->tg_relation);
 	uint8		key[ROW_KEY_MAX];
 	uint8		new_key[ROW_KEY_MAX];
 	size_t		len;
@@ -444,6 +442,8 @@ vecdb_capture_row(PG_FUNCTION_ARGS)
 	if (!table)
 		return PointerGetDatum(NULL);
 	len = RowShapeKey(table->shape, trigger->tg_trigslot, key);
+	if (is_skipped(table->table, key, len))
+		return PointerGetDatum(NULL);
 	keys = pending_of(table->table);
 	note(keys, key, len);
 	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
@@ -477,7 +477,7 @@ vecdb_capture_truncate(PG_FUNCTION_ARGS)
 	VersionRow	row;
 	MemoryContext outer;
 
-	if (!captured_table(fcinfo, trigger->tg_relation) || !stamper_open(&stamper, RelationGetRelid(trigger->tg_relation)))
+	if (!captured_table(trigger->tg_relation) || !stamper_open(&stamper, RelationGetRelid(trigger->tg_relation)))
 		return PointerGetDatum(NULL);
 	snapshot = RegisterSnapshot(GetLatestSnapshot());
 	scan = VersionScanKeys(&stamper.versions, snapshot, (RowBytes) {NULL, 0}, (RowBytes) {NULL, 0});
@@ -497,9 +497,10 @@ vecdb_capture_truncate(PG_FUNCTION_ARGS)
 }
 
 void
-CaptureSkip(Oid table)
+CaptureSkip(Oid table, RowBytes key)
 {
 	skipped = table;
+	skipped_key = key;
 }
 
 /* ---------------------------------------------------------------------------

@@ -12,6 +12,7 @@
 #include "pgcompat.h"
 
 #include "nodes/pg_list.h"
+#include "core/rows/row.h"
 #include "utils/relcache.h"
 
 /* What the names of our triggers begin with: they fire after those of others. */
@@ -38,10 +39,10 @@ extern List *CaptureProblems(Relation rel);
 extern void CaptureEnd(Oid table);
 
 /*
- * Writes of this process to this table are not captured until it is called with
- * InvalidOid: who applies rows of others writes their versions itself.  What triggers of
- * users write to other tables meanwhile is captured.
+ * Writes of this process to this row are not captured until it is called with InvalidOid:
+ * who applies rows of others writes their versions itself.  What code of users writes
+ * meanwhile is captured, but for the same row.  The key stays until then.
  */
-extern PGDLLEXPORT void CaptureSkip(Oid table);
+extern PGDLLEXPORT void CaptureSkip(Oid table, RowBytes key);
 
 #endif							/* VECDB_CAPTURE_H */

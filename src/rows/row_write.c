@@ -220,14 +220,14 @@ write_as_owner(TableWriter *self, const Row *row, TupleTableSlot *here)
 	Relation	rel = self->index->rel;
 	AsOwner		owner = AsOwnerBegin(rel->rd_rel->relowner);
 
-	CaptureSkip(RelationGetRelid(rel));
+	CaptureSkip(RelationGetRelid(rel), row->key);
 	begin_time();
 	PushActiveSnapshot(GetLatestSnapshot());
 	defer_nothing();
 	execute(self, row, here);
 	PopActiveSnapshot();
 	(void) end_time();
-	CaptureSkip(InvalidOid);
+	CaptureSkip(InvalidOid, (RowBytes) {0});
 	AsOwnerEnd(&owner);
 	if (self->looks_again)
 	{
@@ -304,7 +304,7 @@ RowWrite(TableWriter *self, const Row *row, TupleTableSlot *here, bool (*then) (
 		written = meaning_of(error, too_long);
 		if (written == ROW_WRITE_REFUSED)
 			tell(error, too_long && error->sqlerrcode == ERRCODE_QUERY_CANCELED, text);
-		CaptureSkip(InvalidOid);
+		CaptureSkip(InvalidOid, (RowBytes) {0});
 	}
 	PG_END_TRY();
 	if (written == ROW_WRITTEN)

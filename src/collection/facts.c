@@ -170,11 +170,14 @@ metric_of_constraint(Relation rel, CollectionMetric *metric)
 	return found;
 }
 
-/* The metric that an hnsw index of ours serves on this column; false for any other index. */
+/*
+ * The metric that an hnsw index of ours serves on this column; false for any other index.
+ * One that waits for the rows of a collection that was joined (rows/row_index.h) will.
+ */
 static bool
 metric_of_index(Relation index, AttrNumber column, CollectionMetric *metric)
 {
-	if (IndexMethodOf(index) != INDEX_HNSW || !index->rd_index->indisvalid ||
+	if (IndexMethodOf(index) != INDEX_HNSW || (index->rd_index->indisready && !index->rd_index->indisvalid) ||
 		index->rd_index->indnatts != 1 || index->rd_index->indkey.values[0] != column ||
 		!heap_attisnull(index->rd_indextuple, Anum_pg_index_indpred, NULL))
 		return false;

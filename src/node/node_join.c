@@ -11,6 +11,7 @@
 #include "node/node_ask.h"
 #include "node/node_table.h"
 #include "rows/capture.h"
+#include "rows/row_index.h"
 #include "spi_column.h"
 
 #include "access/relation.h"
@@ -153,6 +154,7 @@ vecdb_join(PG_FUNCTION_ARGS)
 	bind_table(copy[1], table);
 	SPI_finish();
 	(void) CaptureBegin(table);
+	RowIndexDefer(table);
 	PG_RETURN_OID(table);
 }
 

@@ -620,10 +620,20 @@ keep_column(const uint8 *root, int column, Datum value)
 	refuse_to_wait();
 }
 
+bool
+RowStateIsCopied(const uint8 root[ROW_STATE_ROOT])
+{
+	Kept		kept;
+
+	get_kept(root, &kept);
+	return kept.row && kept.copied;
+}
+
 void
 RowStateCopied(const uint8 root[ROW_STATE_ROOT], bool copied)
 {
-	keep_column(root, FRONTIER_COPIED, BoolGetDatum(copied));
+	if (RowStateIsCopied(root) != copied)
+		keep_column(root, FRONTIER_COPIED, BoolGetDatum(copied));
 }
 
 void

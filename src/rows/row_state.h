@@ -45,6 +45,7 @@ extern PGDLLEXPORT RowBytes RowStateHeard(const uint8 root[ROW_STATE_ROOT]);
 
 /* This node has, or had, rows: what was interrupted is no first copy any more. */
 extern PGDLLEXPORT void RowStateCopied(const uint8 root[ROW_STATE_ROOT], bool copied);
+extern PGDLLEXPORT bool RowStateIsCopied(const uint8 root[ROW_STATE_ROOT]);
 
 /* All of a collection that is left or gone; rows of it that are held, and its conflicts. */
 extern PGDLLEXPORT void RowStateForget(const uint8 root[ROW_STATE_ROOT]);

@@ -777,6 +777,9 @@ t_claim(void *context, const RowFrontier *frontier, const RowFrontier *floor)
 	MemoryContext outer = MemoryContextSwitchTo(garbage);
 	bool		kept = RowStateKeep(self->root, frontier, floor);
 
+	/* a claim is made when all is here that its sender had */
+	if (kept && frontier)
+		RowStateCopied(self->root, true);
 	MemoryContextSwitchTo(outer);
 	MemoryContextDelete(garbage);
 	return kept;

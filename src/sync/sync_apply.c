@@ -24,6 +24,7 @@
 #include "port/atomics.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
+#include "rows/row_index.h"
 #include "storage/dsm.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
@@ -38,6 +39,8 @@ PGDLLEXPORT void VecdbSyncApplyMain(Datum arg);
 
 #define TICK_MS 100
 #define RESTART_MS 1000
+#define INDEX_AGAIN_MS 60000	/* after a build that failed */
+#define INDEX_BUILD_MS 86400000
 #define RETRY_MS 500
 #define RETRY_MOST_MS 30000
 
@@ -91,6 +94,7 @@ typedef struct Served
 	dsm_segment *segment;		/* of the job under way, or NULL */
 	MemoryContext job_context;
 	RowJob		job;
+	int64_t		index_ms;		/* tick at which it is looked for an index that waits for rows */
 } Served;
 
 typedef struct ApplyWorker
@@ -223,10 +227,41 @@ finish_job(ApplyWorker *self, int i)
 	uint32		posted = POSTED;
 
 	row_apply_done(&served->apply, &place->done);
+	if (!place->done.failed && served->job.frontier)
+		served->index_ms = 0;
 	end_job(served);
 	pg_write_barrier();
 	(void) pg_atomic_compare_exchange_u32(&place->state, &posted, DONE);
 	wake(&self->control->node);
+}
+
+typedef struct Build
+{
+	const Place *place;
+	RowIndexBuilt built;
+} Build;
+
+static void
+build_index(void *arg)
+{
+	Build	   *build = arg;
+
+	build->built = RowIndexBuild(build->place->table, build->place->root);
+}
+
+/* Build an index that has waited for the rows. */
+static void
+tend_index(Served *served, const Place *place, CoreClock clock)
+{
+	Build		build = {place};
+
+	served->index_ms = clock.tick_ms + INDEX_AGAIN_MS;
+	if (!WorkerTransaction(INDEX_BUILD_MS, build_index, &build))
+		return;
+	if (build.built == ROW_INDEX_LOCKED)
+		served->index_ms = clock.tick_ms + TICK_MS;
+	else if (build.built == ROW_INDEX_NONE)
+		served->index_ms = PG_INT64_MAX;
 }
 
 /* True: there is more to do at once. */
@@ -258,6 +293,8 @@ serve(ApplyWorker *self, int i, CoreClock clock)
 	}
 	if (row_apply_retry_due(&served->apply, clock))
 		(void) run(served, clock, true);
+	if (clock.tick_ms >= served->index_ms)
+		tend_index(served, place, clock);
 	return false;
 }
 

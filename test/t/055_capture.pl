@@ -247,6 +247,12 @@ share('left');
 my ($db) = dump_and_restore($node, 'plain');
 is($node->safe_psql($db, q{SELECT count(*) FROM pg_class WHERE relkind = 'r' AND relname ~ '^version_[0-9]+$'}), '0', 'a dump has no versions');
 is($node->safe_psql($db, q{INSERT INTO collections.left (id, data) VALUES ('b', '[1,2,3]'); SELECT count(*) FROM collections.left}), '2', 'what was restored can be written');
+sql(q{BEGIN; SELECT vecdb.leave('left'); ROLLBACK});
+ok( wait_until(
+		sub {
+			error_of(q{INSERT INTO collections.left (data) VALUES ('[1,2,3]')}) =~ /this node is no member of its collection any more\nHINT:  vecdb\.leave\(\)/;
+		}),
+	'what was left in a transaction that is rolled back cannot be written any more');
 sql(q{SELECT vecdb.leave('left')});
 is(version_tables(), '0', 'leaving drops them');
 is(sql(q{SELECT count(*) FROM pg_trigger WHERE tgname LIKE 'zz_vecdb%'}), '0', '... and the triggers');
@@ -261,6 +267,14 @@ $node->stop('immediate');
 $node->start;
 sql(q{INSERT INTO collections.again (id, data) VALUES ('b', '[1,2,3]')});
 is(sql("SELECT count(DISTINCT incarnation), bool_and(clock > $clock OR key = 'a'::bytea) FROM vecdb.version_$table"), '2|t', 'after a crash writes are of a new life, and later');
+
+# Without the library in the server nobody would give versions
+$node->stop;
+$node->append_conf('postgresql.conf', "shared_preload_libraries = ''\n");
+$node->start;
+like( error_of(q{INSERT INTO collections.again (id, data) VALUES ('c', '[1,2,3]')}),
+	qr/this server does not preload vecdb\nHINT:  Add vecdb to shared_preload_libraries/, 'a server that does not preload vecdb refuses writes');
+is(sql('SELECT count(*) FROM collections.again'), '2', '... and reads');
 
 my $log = slurp_file($node->logfile);
 unlike($log, qr/PANIC|TRAP|was terminated by signal (?!9)/, 'nothing has crashed');

@@ -159,6 +159,8 @@ end_scan(RowTableHost *self)
 void
 RowTableEnd(RowTableHost *self)
 {
+	ExecClearTuple(self->here);
+	TableWriterClose(&self->writer);
 	end_scan(self);
 	ExecDropSingleTupleTableSlot(self->here);
 	TableWriterEnd(&self->writer);
@@ -216,7 +218,11 @@ lock_row(RowTableHost *self)
 		result = table_tuple_lock(self->rel, &tid, SnapshotSelf, self->here, GetCurrentCommandId(true),
 								  LockTupleNoKeyExclusive, LockWaitSkip, 0, &failure);
 		if (result == TM_Ok)
+		{
+			/* no (sub)transaction's: it is changed while it is there */
+			ExecMaterializeSlot(self->here);
 			return true;
+		}
 		ExecClearTuple(self->here);
 		if (result == TM_WouldBlock)
 			break;
@@ -388,12 +394,18 @@ t_find(void *context, RowBytes key, RowFound *out)
 	MemoryContextSwitchTo(outer);
 }
 
-/* For what is done with a key: it is the one that was found last, and locked.  The caller's memory context. */
+/*
+ * For what is done with a key: it is the one that was found last, and locked.  The caller's
+ * memory context.  What is not a write keeps those before it.
+ */
 static MemoryContext
-enter(RowTableHost *self, RowBytes key)
+enter(RowTableHost *self, RowBytes key, bool writes)
 {
 	MemoryContext outer = CurrentMemoryContext;
 	RowFound	found;
+
+	if (!writes)
+		TableWriterClose(&self->writer);
 
 	if (!self->found || row_key_compare(key, key_of(&self->key)) != 0)
 		look_for(self, key, &found);
@@ -483,6 +495,7 @@ t_next(void *context, RowSelect which, RowBytes after, Row *out)
 	NextKey		behind;
 	bool		any;
 
+	TableWriterClose(&self->writer);
 	if (is_of_held(which))
 	{
 		end_scan(self);
@@ -522,55 +535,99 @@ put(void *arg)
 	Put		   *what = arg;
 	RowTableHost *self = what->self;
 
+	if (what->entry && !put_entry(self, what->entry))
+		return false;
+	if (!what->entry && self->version == VERSION_THERE)
+		VersionRemove(&self->versions, &self->old);
 	if (self->old_there && self->old.entry.held != ROW_APPLIED)
 		HeldRowRemove(self->table, key_of(&self->key));
-	if (what->entry)
-		return put_entry(self, what->entry);
-	if (self->version == VERSION_THERE)
-		VersionRemove(&self->versions, &self->old);
 	return true;
+}
+
+/*
+ * A row and its entry (NULL: that goes).  Of what is held the content is good until the
+ * next one is looked at, and what goes is not written again: those are alone.
+ */
+static RowWritten
+write_row(RowTableHost *self, const Row *row, const RowEntry *entry, char text[ROW_REASON_TEXT])
+{
+	bool		alone = entry == NULL || is_of_held(self->which);
+	bool		empty = TTS_EMPTY(self->here);
+	Put			what = {self, entry};
+
+	if (row->entry.live || !empty)
+		return RowWrite(&self->writer, row, empty ? NULL : self->here, alone, put, &what, text);
+	/* nothing of the table's */
+	TableWriterClose(&self->writer);
+	return put(&what) ? ROW_WRITTEN : ROW_WRITE_BUSY;
+}
+
+/* Write again what was rolled back because a row behind it was not written. */
+static void
+write_again(RowTableHost *self)
+{
+	int			n = self->writer.n;
+	char		text[ROW_REASON_TEXT];
+
+	for (int i = 0; i < n; i++)
+	{
+		Row			row = self->writer.done[i];
+		RowFound	found;
+
+		look_for(self, row.key, &found);
+		if (found.busy || write_row(self, &row, &row.entry, text) != ROW_WRITTEN)
+			came_between(self);
+		CommandCounterIncrement();
+	}
+	TableWriterClose(&self->writer);
+	self->writer.n = 0;
+	self->found = false;
+}
+
+static RowWritten
+write_key(RowTableHost *self, const Row *row, const RowEntry *entry, char text[ROW_REASON_TEXT])
+{
+	MemoryContext outer = enter(self, row->key, true);
+	RowWritten	written = ROW_WRITE_BUSY;
+
+	if (!is_busy(self))
+	{
+		written = write_row(self, row, entry, text);
+		if (written != ROW_WRITTEN)
+			write_again(self);
+	}
+	if (written == ROW_WRITTEN)
+		(void) leave(self, outer, true);
+	MemoryContextSwitchTo(outer);
+	return written;
 }
 
 static RowWritten
 t_write(void *context, const Row *row, char text[ROW_REASON_TEXT])
 {
-	RowTableHost *self = context;
-	MemoryContext outer = enter(self, row->key);
-	Put			what = {self, &row->entry};
-	RowWritten	written = ROW_WRITE_BUSY;
-
-	if (!is_busy(self))
-		written = RowWrite(&self->writer, row, TTS_EMPTY(self->here) ? NULL : self->here, put, &what, text);
-	MemoryContextSwitchTo(outer);
-	if (written == ROW_WRITTEN)
-		(void) leave(self, outer, true);
-	return written;
+	return write_key(context, row, &row->entry, text);
 }
 
 static bool
 t_remove(void *context, RowBytes key)
 {
 	RowTableHost *self = context;
-	MemoryContext outer = enter(self, key);
-	Row			tombstone = {.key = key};
-	Put			what = {self, NULL};
+	Row			gone = {.key = key};
 	char		text[ROW_REASON_TEXT] = "";
-	RowWritten	written = ROW_WRITE_BUSY;
+	RowWritten	written = write_key(self, &gone, NULL, text);
 
-	if (!is_busy(self))
-		written = RowWrite(&self->writer, &tombstone, TTS_EMPTY(self->here) ? NULL : self->here, put, &what, text);
 	if (written == ROW_WRITE_REFUSED)
 		ereport(LOG,
 				(errmsg("a row of table \"%s\" that is to go stays", RelationGetRelationName(self->rel)),
 				 errdetail("%s", text)));
-	return leave(self, outer, written == ROW_WRITTEN);
+	return written == ROW_WRITTEN;
 }
 
 static bool
 t_restamp(void *context, RowBytes key, const RowEntry *entry)
 {
 	RowTableHost *self = context;
-	MemoryContext outer = enter(self, key);
+	MemoryContext outer = enter(self, key, false);
 
 	/* what is busy keeps its stamps: its transaction writes others, or they stay nobody's and are adopted */
 	if (self->apart || (self->version == VERSION_THERE && self->old.entry.held != ROW_APPLIED))
@@ -602,7 +659,7 @@ static bool
 t_set_aside(void *context, const Row *row, RowReason why, const char *text)
 {
 	RowTableHost *self = context;
-	MemoryContext outer = enter(self, row->key);
+	MemoryContext outer = enter(self, row->key, false);
 	HeldRow		held = {.held = row->entry.held, .why = why, .entry = row->entry};
 
 	if (!whole_content(self, row, &held.content))
@@ -646,7 +703,7 @@ static bool
 t_hashes(void *context, const Row *row, uint8_t hash[ROW_HASH], uint8_t vector_hash[ROW_HASH])
 {
 	RowTableHost *self = context;
-	MemoryContext outer = enter(self, row->key);
+	MemoryContext outer = enter(self, row->key, true);
 	bool		good = RowShapeContentHashes(self->shape, row->content, row->thin ? standing(self) : NULL, hash, vector_hash);
 
 	MemoryContextSwitchTo(outer);
@@ -700,7 +757,7 @@ static bool
 t_conflict(void *context, RowBytes key, const RowEntry *loser, const Row *came)
 {
 	RowTableHost *self = context;
-	MemoryContext outer = enter(self, key);
+	MemoryContext outer = enter(self, key, false);
 	bool		good = add_conflict(self, loser, came);
 
 	MemoryContextSwitchTo(outer);
@@ -722,6 +779,7 @@ t_forget_conflict(void *context)
 {
 	RowTableHost *self = context;
 
+	TableWriterClose(&self->writer);
 	if (!RowConflictForgetOldest(self->table, &self->forgotten))
 		return false;
 	if (self->n_conflicts > 0)
@@ -775,7 +833,10 @@ t_claim(void *context, const RowFrontier *frontier, const RowFrontier *floor)
 	RowTableHost *self = context;
 	MemoryContext garbage = AllocSetContextCreate(CurrentMemoryContext, "vecdb row claim", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext outer = MemoryContextSwitchTo(garbage);
-	bool		kept = RowStateKeep(self->root, frontier, floor);
+	bool		kept;
+
+	TableWriterClose(&self->writer);
+	kept = RowStateKeep(self->root, frontier, floor);
 
 	/* a claim is made when all is here that its sender had */
 	if (kept && frontier)

@@ -1,6 +1,6 @@
 /*
  * row_write.c
- *	  Writing one row into a shared table, as its owner.
+ *	  Writing rows into a shared table, as its owner.
  *
  * As PostgreSQL's own apply worker does it: the executor's functions for one row, which
  * look at no policy and have no plan.  What is different:
@@ -152,6 +152,9 @@ TableWriterBegin(TableWriter *self, RowKeyIndex *index, RowShape *shape)
 	self->row = MakeSingleTupleTableSlot(RelationGetDescr(index->rel), &TTSOpsVirtual);
 	self->written = table_slot_create(index->rel, NULL);
 	self->looks_again = has_triggers_of_users(index->rel);
+	self->open = false;
+	self->limit = ROW_WRITES;
+	self->n = 0;
 }
 
 void
@@ -276,21 +279,63 @@ tell(const ErrorData *error, bool too_long, char text[ROW_REASON_TEXT])
 	}
 }
 
-RowWritten
-RowWrite(TableWriter *self, const Row *row, TupleTableSlot *here, bool (*then) (void *arg), void *arg, char text[ROW_REASON_TEXT])
+/* ---------------------------------------------------------------------------
+ * Subtransactions
+ */
+
+static void
+open_writer(TableWriter *self)
 {
 	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner resources = CurrentResourceOwner;
+
+	if (self->open)
+		return;
+	self->resources = CurrentResourceOwner;
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	self->open = true;
+	self->n = 0;
+}
+
+static void
+close_writer(TableWriter *self, bool keep)
+{
+	MemoryContext context = CurrentMemoryContext;
+
+	self->open = false;
+	if (keep)
+	{
+		self->n = 0;
+		ReleaseCurrentSubTransaction();
+	}
+	else
+		RollbackAndReleaseCurrentSubTransaction();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = self->resources;
+}
+
+void
+TableWriterClose(TableWriter *self)
+{
+	if (self->open)
+		close_writer(self, true);
+}
+
+RowWritten
+RowWrite(TableWriter *self, const Row *row, TupleTableSlot *here, bool alone,
+		 bool (*then) (void *arg), void *arg, char text[ROW_REASON_TEXT])
+{
+	MemoryContext context = CurrentMemoryContext;
 	bool		within = AsOwnerRuns();
 	volatile RowWritten written = ROW_WRITTEN;
 	ErrorData  *volatile error = NULL;
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
+	if (alone)
+		TableWriterClose(self);
+	open_writer(self);
 	PG_TRY();
 	{
-		if (row->entry.live || here)
-			write_as_owner(self, row, here);
+		write_as_owner(self, row, here);
 		if (!then(arg))
 			written = ROW_WRITE_BUSY;
 	}
@@ -307,14 +352,20 @@ RowWrite(TableWriter *self, const Row *row, TupleTableSlot *here, bool (*then) (
 		CaptureSkip(InvalidOid, (RowBytes) {0});
 	}
 	PG_END_TRY();
-	if (written == ROW_WRITTEN)
-		ReleaseCurrentSubTransaction();
-	else
-		RollbackAndReleaseCurrentSubTransaction();
-	AsOwnerFailed(within);
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = resources;
-	if (written == ROW_WRITE_FAILED)
-		ReThrowError(error);
-	return written;
+	if (written != ROW_WRITTEN)
+	{
+		close_writer(self, false);
+		AsOwnerFailed(within);
+		self->limit = 1;
+		if (written == ROW_WRITE_FAILED)
+			ReThrowError(error);
+		return written;
+	}
+	self->done[self->n++] = *row;
+	if (alone || self->n >= self->limit)
+	{
+		TableWriterClose(self);
+		self->limit = Min(2 * self->limit, ROW_WRITES);
+	}
+	return ROW_WRITTEN;
 }

@@ -150,6 +150,11 @@ CREATE FUNCTION vecdb.verify_versions("table" regclass, OUT key bytea, OUT probl
 	LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED ROWS 10;
 COMMENT ON FUNCTION vecdb.verify_versions(regclass) IS 'rows of a shared table that are not what their versions say; none where all is well';
 
+CREATE FUNCTION vecdb.rescan("table" regclass) RETURNS bigint
+	AS 'MODULE_PATHNAME', 'vecdb_rescan'
+	LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION vecdb.rescan(regclass) IS 'gives versions to rows of a shared table whose writes have escaped; how many';
+
 CREATE FUNCTION vecdb.node_collections(OUT "table" oid, OUT state text, OUT rows_taken bigint, OUT rows_sent bigint,
 		OUT bytes_sent bigint, OUT batches bigint, OUT interrupted bigint, OUT compared bigint, OUT tombstones_forgotten bigint,
 		OUT adopted bigint, OUT refused bigint, OUT buffered_bytes bigint) RETURNS SETOF record

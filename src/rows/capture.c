@@ -29,9 +29,11 @@
 #include "rows/row_key.h"
 #include "rows/rows_shared.h"
 #include "rows/version_table.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -236,10 +238,10 @@ next_clock(Stamper *self, const RowEntry *old)
 }
 
 /*
- * Give the row of a key the version that it needs, or none: as it stands it has one already.
+ * Give the row of a key the version that it needs.  False: as it stands it has one already.
  * What was set aside for the key has lost; who applies rows finds that, and takes it away.
  */
-static void
+static bool
 stamp_key(Stamper *self, RowBytes key)
 {
 	uint8		hash[ROW_HASH];
@@ -256,10 +258,10 @@ stamp_key(Stamper *self, RowBytes key)
 		bool		there = VersionLock(&self->versions, key, true, &old) == VERSION_THERE;
 
 		if (!live && !there)
-			return;				/* it came and went in this transaction */
+			return false;		/* it came and went in this transaction */
 		if (there && old.entry.held == ROW_APPLIED && live == old.entry.live &&
 			(!live || memcmp(hash, old.entry.hash, ROW_HASH) == 0))
-			return;
+			return false;
 		if (self->stamp.ticket == 0)
 			self->stamp = RowsTicket(RelationGetRelid(self->rel), false, &self->id);
 		next_clock(self, there ? &old.entry : NULL);
@@ -268,7 +270,7 @@ stamp_key(Stamper *self, RowBytes key)
 			VersionPut(&self->versions, &old, key, &entry);
 		else if (!VersionTryPut(&self->versions, key, &entry))
 			continue;
-		return;
+		return true;
 	}
 }
 
@@ -338,7 +340,7 @@ flush(Pending *self)
 		if (i > 0 && compare_keys(&sorted[i - 1], &sorted[i], bytes) == 0)
 			continue;
 		CHECK_FOR_INTERRUPTS();
-		stamp_key(&stamper, bytes_of(&sorted[i], bytes));
+		(void) stamp_key(&stamper, bytes_of(&sorted[i], bytes));
 		MemoryContextReset(stamper.scratch);
 	}
 	MemoryContextSwitchTo(outer);
@@ -486,7 +488,7 @@ vecdb_capture_truncate(PG_FUNCTION_ARGS)
 	{
 		CHECK_FOR_INTERRUPTS();
 		if (row.entry.live)
-			stamp_key(&stamper, row.key);
+			(void) stamp_key(&stamper, row.key);
 		MemoryContextReset(stamper.scratch);
 	}
 	MemoryContextSwitchTo(outer);
@@ -494,6 +496,73 @@ vecdb_capture_truncate(PG_FUNCTION_ARGS)
 	UnregisterSnapshot(snapshot);
 	stamper_close(&stamper);
 	return PointerGetDatum(NULL);
+}
+
+/* Versions for keys of the version table whose rows are not what their versions say; how many. */
+static int64
+rescan_versions(Stamper *self, Snapshot snapshot)
+{
+	VersionScan *scan = VersionScanKeys(&self->versions, snapshot, (RowBytes) {NULL, 0}, (RowBytes) {NULL, 0});
+	MemoryContext outer = MemoryContextSwitchTo(self->scratch);
+	VersionRow	row;
+	int64		n = 0;
+
+	while (VersionScanNext(scan, &row))
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (row.entry.held == ROW_APPLIED)
+			n += stamp_key(self, row.key);
+		MemoryContextReset(self->scratch);
+	}
+	MemoryContextSwitchTo(outer);
+	VersionScanEnd(scan);
+	return n;
+}
+
+/* Versions for rows that have none. */
+static int64
+rescan_rows(Stamper *self, Snapshot snapshot)
+{
+	TupleTableSlot *slot = table_slot_create(self->rel, NULL);
+	TableScanDesc scan = VecdbBeginScan(self->rel, snapshot);
+	MemoryContext outer = MemoryContextSwitchTo(self->scratch);
+	int64		n = 0;
+
+	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
+	{
+		uint8		bytes[ROW_KEY_MAX];
+		RowBytes	key = {bytes, RowShapeKey(self->shape, slot, bytes)};
+		VersionRow	row;
+
+		CHECK_FOR_INTERRUPTS();
+		if (!VersionGet(&self->versions, snapshot, key, &row))
+			n += stamp_key(self, key);
+		MemoryContextReset(self->scratch);
+	}
+	MemoryContextSwitchTo(outer);
+	table_endscan(scan);
+	ExecDropSingleTupleTableSlot(slot);
+	return n;
+}
+
+int64
+CaptureRescan(Oid table)
+{
+	Stamper		stamper;
+	Snapshot	snapshot;
+	int64		n;
+
+	/* nobody writes meanwhile, no applier either */
+	LockRelationOid(table, ShareRowExclusiveLock);
+	if (!stamper_open(&stamper, table))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table \"%s\" is not shared", get_rel_name(table))));
+	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	n = rescan_rows(&stamper, snapshot) + rescan_versions(&stamper, snapshot);
+	UnregisterSnapshot(snapshot);
+	stamper_close(&stamper);
+	return n;
 }
 
 void

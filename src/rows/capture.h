@@ -35,6 +35,9 @@ extern bool CaptureBegin(Oid table);
 /* As RowShapeProblems(): what keeps writes to a captured table from being captured. */
 extern List *CaptureProblems(Relation rel);
 
+/* Versions for all rows of a captured table that are not what theirs say; how many.  Locks the table against writers. */
+extern int64 CaptureRescan(Oid table);
+
 /* The collection was left: triggers and version table go, rows stay. */
 extern void CaptureEnd(Oid table);
 

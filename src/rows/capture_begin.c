@@ -18,6 +18,7 @@
 #include "commands/trigger.h"
 #include "core/rows/clock.h"
 #include "miscadmin.h"
+#include "node/node_table.h"
 #include "nodes/pg_list.h"
 #include "nodes/value.h"
 #include "rows/row_shape.h"
@@ -178,25 +179,36 @@ find_trigger(Relation rel, const char *name)
 	return NULL;
 }
 
+static List *
+add_problem(List *problems, char *what, const char *hint)
+{
+	RowProblem *problem = palloc(sizeof(RowProblem));
+
+	*problem = (RowProblem) {.what = what, .hint = pstrdup(hint)};
+	return lappend(problems, problem);
+}
+
 List *
 CaptureProblems(Relation rel)
 {
 	List	   *problems = NIL;
+	const char *table = RelationGetRelationName(rel);
 
 	if (!OidIsValid(VersionTableOf(RelationGetRelid(rel))))
-		return NIL;
+	{
+		if (!SyncTableIsShared(RelationGetRelid(rel)))
+			return NIL;
+		return add_problem(NIL, psprintf("table \"%s\" is shared, but its writes are not captured", table),
+						   "vecdb.invite() begins with that; who may not invite leaves the collection with vecdb.leave(), and joins it anew.");
+	}
 	for (int i = 0; i < (int) lengthof(triggers); i++)
 	{
 		const Trigger *trigger = find_trigger(rel, triggers[i].name);
-		RowProblem *problem;
 
-		if (trigger && trigger->tgenabled == TRIGGER_FIRES_ALWAYS)
-			continue;
-		problem = palloc(sizeof(RowProblem));
-		problem->what = psprintf("trigger \"%s\" of table \"%s\" is %s", triggers[i].name, RelationGetRelationName(rel),
-								 trigger ? "not always enabled" : "not there");
-		problem->hint = pstrdup("Writes may have escaped. Leave the collection with vecdb.leave(), and join it anew.");
-		problems = lappend(problems, problem);
+		if (!trigger || trigger->tgenabled != TRIGGER_FIRES_ALWAYS)
+			problems = add_problem(problems, psprintf("trigger \"%s\" of table \"%s\" is %s", triggers[i].name, table,
+													  trigger ? "not always enabled" : "not there"),
+								   "Writes may have escaped: ALTER TABLE ... ENABLE ALWAYS TRIGGER enables it, and vecdb.rescan() gives versions to what has escaped.");
 	}
 	return problems;
 }

@@ -17,11 +17,13 @@
 #include "catalog/namespace.h"
 #include "catalog/objectaccess.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_database.h"
 #include "catalog/pg_index.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "nodes/value.h"
 #include "rows/row_state.h"
+#include "rows/rows_shared.h"
 #include "rows/version_table.h"
 #include "tcop/utility.h"
 #include "utils/lsyscache.h"
@@ -32,6 +34,7 @@
 static ProcessUtility_hook_type next_utility;
 static object_access_hook_type next_access;
 static List *dropped;			/* captured tables, in TopTransactionContext */
+static Oid	dropped_database = InvalidOid;	/* no transaction drops two */
 
 /* ---------------------------------------------------------------------------
  * Statements
@@ -327,6 +330,8 @@ on_access(ObjectAccessType access, Oid catalog, Oid object, int part, void *arg)
 {
 	if (next_access)
 		next_access(access, catalog, object, part, arg);
+	if (access == OAT_DROP && catalog == DatabaseRelationId)
+		dropped_database = object;
 	if (access == OAT_DROP && catalog == RelationRelationId && part == 0 && OidIsValid(VersionTableOf(object)))
 	{
 		MemoryContext outer = MemoryContextSwitchTo(TopTransactionContext);
@@ -358,12 +363,25 @@ drop_versions(void)
 static void
 at_end(XactEvent event, void *arg)
 {
-	if (dropped == NIL)
-		return;
-	if (event == XACT_EVENT_PRE_COMMIT || event == XACT_EVENT_PRE_PREPARE)
-		drop_versions();
-	else if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
-		dropped = NIL;
+	switch (event)
+	{
+		case XACT_EVENT_PRE_COMMIT:
+		case XACT_EVENT_PRE_PREPARE:
+			if (dropped != NIL)
+				drop_versions();
+			break;
+		case XACT_EVENT_COMMIT:
+			if (OidIsValid(dropped_database))
+				RowsDatabaseDropped(dropped_database);
+			/* FALLTHROUGH */
+		case XACT_EVENT_ABORT:
+		case XACT_EVENT_PREPARE:
+			dropped = NIL;
+			dropped_database = InvalidOid;
+			break;
+		default:
+			break;
+	}
 }
 
 void

@@ -175,6 +175,24 @@ RowsLifeEnd(Oid table)
 }
 
 void
+RowsDatabaseDropped(Oid database)
+{
+	RowsShared *shared;
+
+	if (!SyncPreloaded)
+		return;
+	shared = attach();
+	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < ROWS_COLLECTIONS; i++)
+		if (shared->collection[i].database == database)
+			shared->collection[i].database = InvalidOid;
+	for (int i = 0; i < DATABASES; i++)
+		if (shared->clock[i].database == database)
+			shared->clock[i].database = InvalidOid;
+	LWLockRelease(&shared->lock);
+}
+
+void
 RowsSettled(Oid table, RowSettled *out)
 {
 	RowsShared *shared = attach();

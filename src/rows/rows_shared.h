@@ -32,6 +32,9 @@ typedef struct RowsLife
 extern Size RowsSharedSize(void);
 extern void RowsSharedInit(void);
 
+/* A database was dropped, and its collections with it. */
+extern void RowsDatabaseDropped(Oid database);
+
 /* ---- the worker ---- */
 
 /* Begin a life, unless one goes on; then only `writable` counts.  False: there is no room for another collection. */

@@ -2,7 +2,7 @@
  * rows_sql.c
  *	  SQL functions about rows of shared collections.
  */
-#include "pgcompat.h"
+#include "rows/capture.h"
 
 #include "access/relation.h"
 #include "access/tableam.h"
@@ -13,6 +13,7 @@
 #include "nodes/execnodes.h"
 #include "rows/row_key.h"
 #include "rows/version_table.h"
+#include "tcop/utility.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -22,6 +23,7 @@
 #include "utils/tuplestore.h"
 
 PG_FUNCTION_INFO_V1(vecdb_verify_versions);
+PG_FUNCTION_INFO_V1(vecdb_rescan);
 
 static void
 add_difference(ReturnSetInfo *result, RowBytes key, const char *problem)
@@ -120,4 +122,15 @@ vecdb_verify_versions(PG_FUNCTION_ARGS)
 	VersionTableClose(&versions, NoLock);
 	relation_close(rel, NoLock);
 	PG_RETURN_VOID();
+}
+
+Datum
+vecdb_rescan(PG_FUNCTION_ARGS)
+{
+	Oid			table = PG_GETARG_OID(0);
+
+	PreventCommandIfReadOnly("vecdb.rescan()");
+	if (!VecdbOwnsRelation(table))
+		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, get_rel_name(table));
+	PG_RETURN_INT64(CaptureRescan(table));
 }

@@ -207,13 +207,28 @@ like(error_of($_), qr/which is shared.*HINT:.*$refused{$_}/s, "refused, with the
 sql(q{ALTER TABLE collections.docs DISABLE TRIGGER a_first; ALTER TABLE collections.docs ADD CONSTRAINT c CHECK (id <> 'no'); CREATE INDEX ON collections.docs (created_at)});
 is(sql(q{SELECT count(*) FROM vecdb.check('collections.docs')}), '0', 'what harms nobody is not');
 
+# Where a statement has had no end, as in logical replication, its keys wait for the commit
+my $capture = q{UPDATE pg_trigger SET tgenabled = '%s' WHERE tgrelid = 'collections.docs'::regclass AND tgname = 'zz_vecdb_capture_%s'};
+sql(sprintf $capture, 'D', 'statement');
+captured(q{BEGIN; INSERT INTO collections.docs (id, data) VALUES ('w1', '[1,2,3]'), ('w2', '[1,2,3]'); SAVEPOINT a; DELETE FROM collections.docs WHERE id = 'w1';
+	UPDATE collections.docs SET data = '[5,5,5]' WHERE id = 'w2'; RELEASE a; SAVEPOINT b; DELETE FROM collections.docs WHERE id < '5'; ROLLBACK TO b; COMMIT},
+	21, 'keys that wait for the commit');
+captured(q{DELETE FROM collections.docs WHERE id = 'w2'}, 20, '... and are deleted');
+sql(sprintf $capture, 'A', 'statement');
+
 # A superuser gets past everything: that is seen
-sql(q{UPDATE pg_trigger SET tgenabled = 'D' WHERE tgrelid = 'collections.docs'::regclass AND tgname = 'zz_vecdb_capture_row'});
+sql(sprintf $capture, 'D', 'row');
 sql(q{INSERT INTO collections.docs (id, data) VALUES ('escaped', '[1,2,3]'); UPDATE collections.docs SET metadata = '{"escaped": 1}' WHERE id = '1';
 	DELETE FROM collections.docs WHERE id = '2'});
 like(sql(q{SELECT problem FROM vecdb.check('collections.docs')}), qr/"zz_vecdb_capture_row" .* is not always enabled/, 'vecdb.check() tells of a disabled trigger');
 is(sql(q{SELECT convert_from(key, 'UTF8'), problem FROM vecdb.verify_versions('collections.docs') ORDER BY 1}),
 	"1|a row whose version is of another content\n2|a live version without its row\nescaped|a row without a version", 'and vecdb.verify_versions() of what has escaped');
+
+is(sql(q{SELECT vecdb.rescan('collections.docs')}), '3', 'vecdb.rescan() gives versions to them');
+sql(q{ALTER TABLE collections.docs ENABLE ALWAYS TRIGGER zz_vecdb_capture_row});
+captured('SELECT 1', 20, 'after it');
+is(sql(q{SELECT vecdb.rescan('collections.docs')}), '0', 'and finds no more');
+is(sql(q{SELECT count(*) FROM vecdb.check('collections.docs')}), '0', '... as all triggers are enabled');
 
 # With its table all of it goes
 sub version_tables { return sql(q{SELECT count(*) FROM pg_class WHERE relkind = 'r' AND relname ~ '^version_[0-9]+$'}) }
@@ -243,6 +258,12 @@ sql(q{CREATE ROLE joe; ALTER TABLE collections.owned OWNER TO joe; DROP OWNED BY
 is(version_tables(), '0', 'DROP OWNED');
 
 # Leaving makes an ordinary table of it; a dump has no versions, and its table is an ordinary one
+sql(q{SELECT vecdb.create_collection('undone', 3)});
+sql(q{BEGIN; SELECT vecdb.invite('undone'); ROLLBACK});
+like(sql(q{SELECT problem FROM vecdb.check('collections.undone')}), qr/is shared, but its writes are not captured/, 'an invitation that is rolled back shares, and that is seen');
+sql(q{SELECT vecdb.invite('undone')});
+is(sql(q{SELECT count(*) FROM vecdb.check('collections.undone')}), '0', '... and another one captures');
+sql(q{DROP TABLE collections.undone});
 share('left');
 my ($db) = dump_and_restore($node, 'plain');
 is($node->safe_psql($db, q{SELECT count(*) FROM pg_class WHERE relkind = 'r' AND relname ~ '^version_[0-9]+$'}), '0', 'a dump has no versions');

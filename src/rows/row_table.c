@@ -264,8 +264,8 @@ standing(RowTableHost *self)
 	{
 		Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
 
-		(void) RowKeyFetch(&self->index, key_of(&self->key), snapshot, self->here);
-		ExecMaterializeSlot(self->here);
+		if (RowKeyFetch(&self->index, key_of(&self->key), snapshot, self->here))
+			ExecMaterializeSlot(self->here);
 		UnregisterSnapshot(snapshot);
 		self->committed = true;
 	}

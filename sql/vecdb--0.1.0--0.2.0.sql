@@ -155,14 +155,16 @@ CREATE FUNCTION vecdb.rescan("table" regclass) RETURNS bigint
 	LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
 COMMENT ON FUNCTION vecdb.rescan(regclass) IS 'gives versions to rows of a shared table whose writes have escaped; how many';
 
-CREATE FUNCTION vecdb.node_collections(OUT "table" oid, OUT state text, OUT rows_taken bigint, OUT rows_sent bigint,
+CREATE FUNCTION vecdb.node_collections(OUT "table" bigint, OUT state text, OUT rows_taken bigint, OUT rows_sent bigint,
 		OUT bytes_sent bigint, OUT batches bigint, OUT interrupted bigint, OUT compared bigint, OUT tombstones_forgotten bigint,
 		OUT adopted bigint, OUT refused bigint, OUT buffered_bytes bigint) RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'vecdb_node_collections'
 	LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 10;
 COMMENT ON FUNCTION vecdb.node_collections() IS 'behind the view vecdb.stat_collections';
 
-CREATE VIEW vecdb.stat_collections AS SELECT "table"::regclass AS name, n.* FROM vecdb.node_collections() n;
+CREATE VIEW vecdb.stat_collections AS SELECT n."table"::oid::regclass AS name, n.state, n.rows_taken, n.rows_sent, n.bytes_sent, n.batches, n.interrupted, n.compared,
+	n.tombstones_forgotten, n.adopted, n.refused, n.buffered_bytes
+FROM vecdb.node_collections() n;
 COMMENT ON VIEW vecdb.stat_collections IS 'shared collections whose rows this node has, since its worker started';
 CREATE VIEW vecdb.stat_copy AS SELECT name, rows_taken AS rows, interrupted AS sources_lost
 	FROM vecdb.stat_collections WHERE state = 'copying';

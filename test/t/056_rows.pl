@@ -78,5 +78,8 @@ all_equal(\@all, 'TRUNCATE empties all', 0);
 sql($c, q{INSERT INTO collections.docs (id, data) VALUES ('again', '[1,1,1]')});
 all_equal(\@all, 'and they fill again', 1);
 
+is(sql($b, q{SELECT name, state, rows_taken > 100, rows_sent > 20, batches > 5 FROM vecdb.stat_collections}), 'collections.docs|replicating|t|t|t',
+	'stat_collections tells what has come and gone');
+is(sql($b, q{SELECT count(*) FROM vecdb.stat_copy}), '0', 'nothing is copied any more');
 nothing_crashed(@all);
 done_testing();

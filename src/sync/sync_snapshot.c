@@ -358,7 +358,7 @@ SnapshotImport(Snapshots *self, int number)
 
 	if (!keeper || self->life[number] != pg_atomic_read_u32(&control->life))
 		ereport(ERROR,
-				(errcode(ERRCODE_SNAPSHOT_TOO_OLD),
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("the process that holds snapshots has begun anew")));
 	XactIsoLevel = XACT_REPEATABLE_READ;
 	XactReadOnly = true;

@@ -9,12 +9,14 @@
  */
 #include "rows/capture.h"
 
+#include "access/relation.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/dependency.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_trigger.h"
+#include "commands/tablecmds.h"
 #include "commands/trigger.h"
 #include "core/rows/clock.h"
 #include "miscadmin.h"
@@ -25,7 +27,6 @@
 #include "rows/row_state.h"
 #include "rows/rows_shared.h"
 #include "rows/version_table.h"
-#include "storage/lmgr.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -142,6 +143,8 @@ CaptureCheck(Oid table)
 	MemoryContext outer = MemoryContextSwitchTo(scratch);
 	Relation	rel = table_open(table, NoLock);
 
+	if (!OidIsValid(VersionTableOf(table)))
+		CheckTableNotInUse(rel, "share");
 	(void) RowShapeOf(rel);
 	table_close(rel, NoLock);
 	MemoryContextSwitchTo(outer);
@@ -160,6 +163,8 @@ CaptureBegin(Oid table)
 		MemoryContext outer = MemoryContextSwitchTo(scratch);
 		RowShape   *shape = RowShapeOf(rel);
 
+		/* a statement that has begun knows of no trigger */
+		CheckTableNotInUse(rel, "share");
 		(void) VersionTableCreate(table);
 		stamp_rows(rel, shape);
 		make_triggers(table);
@@ -216,9 +221,16 @@ CaptureProblems(Relation rel)
 void
 CaptureEnd(Oid table)
 {
+	Relation	rel;
+
 	if (!OidIsValid(VersionTableOf(table)))
 		return;
-	LockRelationOid(table, AccessExclusiveLock);
+	rel = try_relation_open(table, AccessExclusiveLock);
+	if (rel)
+	{
+		CheckTableNotInUse(rel, "leave");
+		relation_close(rel, NoLock);
+	}
 	drop_triggers(table);
 	VersionTableDrop(table);
 	RowStateForgetTable(table);

@@ -298,6 +298,12 @@ check_statement(const Node *node)
 			if (((const RenameStmt *) node)->renameType == OBJECT_TRIGGER && is_ours(((const RenameStmt *) node)->subname))
 				refuse_triggers(table, "rename this trigger of");
 			break;
+		case T_AlterObjectDependsStmt:
+			table = ((const AlterObjectDependsStmt *) node)->objectType == OBJECT_TRIGGER ?
+				captured(((const AlterObjectDependsStmt *) node)->relation) : InvalidOid;
+			if (OidIsValid(table) && is_ours(strVal(llast((List *) ((const AlterObjectDependsStmt *) node)->object))))
+				refuse_triggers(table, "let an extension take along this trigger of");
+			break;
 		case T_RuleStmt:
 			table = captured(((const RuleStmt *) node)->relation);
 			if (OidIsValid(table))

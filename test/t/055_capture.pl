@@ -188,6 +188,7 @@ my %refused = (
 	'ALTER TABLE collections.docs ENABLE REPLICA TRIGGER zz_vecdb_capture_row' => qr/vecdb\.leave\(\)/,
 	'DROP TRIGGER zz_vecdb_capture_row ON collections.docs' => qr/vecdb\.leave\(\)/,
 	'ALTER TRIGGER zz_vecdb_capture_row ON collections.docs RENAME TO x' => qr/vecdb\.leave\(\)/,
+	'ALTER TRIGGER zz_vecdb_capture_row ON collections.docs DEPENDS ON EXTENSION plpgsql' => qr/vecdb\.leave\(\)/,
 	'CREATE OR REPLACE TRIGGER zz_vecdb_capture_row AFTER INSERT ON collections.docs EXECUTE FUNCTION put_back()' => qr/are vecdb's/,
 	'ALTER TABLE collections.docs SET UNLOGGED' => qr/vecdb\.leave\(\)/,
 	'ALTER TABLE collections.docs ADD x int' => qr/All members .* need the same columns/,
@@ -215,6 +216,15 @@ captured(q{BEGIN; INSERT INTO collections.docs (id, data) VALUES ('w1', '[1,2,3]
 	21, 'keys that wait for the commit');
 captured(q{DELETE FROM collections.docs WHERE id = 'w2'}, 20, '... and are deleted');
 sql(sprintf $capture, 'A', 'statement');
+
+# A statement that has begun knows nothing of triggers that it makes or drops
+sql(q{SELECT vecdb.create_collection('used', 3)});
+like(error_of(q{INSERT INTO collections.used (id, data) SELECT left(vecdb.invite('used'), 9), '[1,2,3]'}),
+	qr/cannot share "used" because it is being used by active queries/, 'a table is not shared by a statement that writes to it');
+like(sql(q{SELECT vecdb.invite('used')}), qr/\S/, '... but by one that does not');
+like(error_of(q{INSERT INTO collections.used (id, data) SELECT 'x' || vecdb.leave('used')::text, '[1,2,3]'}),
+	qr/cannot leave "used" because it is being used by active queries/, 'nor left by one');
+sql(q{SELECT vecdb.leave('used'); DROP TABLE collections.used});
 
 # A superuser gets past everything: that is seen
 sql(sprintf $capture, 'D', 'row');

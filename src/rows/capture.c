@@ -407,10 +407,11 @@ trigger_data(FunctionCallInfo fcinfo, bool row, const char *name)
  * Who applies a row of another node writes its version, too; what code of a user's writes to
  * other rows meanwhile is a local write.
  */
-static bool
-is_skipped(Oid table, const uint8 *key, size_t len)
+static void
+note_unless_skipped(Oid table, const uint8 *key, size_t len)
 {
-	return table == skipped && len == skipped_key.len && memcmp(key, skipped_key.at, len) == 0;
+	if (table != skipped || len != skipped_key.len || memcmp(key, skipped_key.at, len) != 0)
+		note(pending_of(table), key, len);
 }
 
 /* The table where its rows are captured, else NULL. */
@@ -439,20 +440,16 @@ vecdb_capture_row(PG_FUNCTION_ARGS)
 	uint8		new_key[ROW_KEY_MAX];
 	size_t		len;
 	size_t		new_len;
-	Pending    *keys;
 
 	if (!table)
 		return PointerGetDatum(NULL);
 	len = RowShapeKey(table->shape, trigger->tg_trigslot, key);
-	if (is_skipped(table->table, key, len))
-		return PointerGetDatum(NULL);
-	keys = pending_of(table->table);
-	note(keys, key, len);
+	note_unless_skipped(table->table, key, len);
 	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
 	{
 		new_len = RowShapeKey(table->shape, trigger->tg_newslot, new_key);
 		if (new_len != len || memcmp(key, new_key, len) != 0)
-			note(keys, new_key, new_len);
+			note_unless_skipped(table->table, new_key, new_len);
 	}
 	return PointerGetDatum(NULL);
 }

@@ -13,6 +13,8 @@
  *
  * A worker that ends in the middle of a job leaves it POSTED, and the next one does it
  * again from its beginning: rows that are there already are kept (core/rows/apply.h).
+ * Code of a table's owner can end the worker each time (rows/row_write.c), so a collection
+ * at which workers end waits, longer each time, while the next serves the others.
  * Between jobs a worker tries again what could not go into the tables of its collections.
  */
 #include "sync/sync_apply.h"
@@ -60,6 +62,8 @@ typedef struct Place
 	Oid			table;
 	uint8		root[ROW_STATE_ROOT];
 	dsm_handle	job;
+	bool		running;		/* the worker is in a transaction of it; left so by one that has ended there */
+	uint32		ended;			/* workers that have, since one has not */
 	RowDone		done;			/* but for missing, which is in the job's segment */
 } Place;
 
@@ -94,6 +98,7 @@ typedef struct Served
 	dsm_segment *segment;		/* of the job under way, or NULL */
 	MemoryContext job_context;
 	RowJob		job;
+	int64_t		start_ms;		/* tick before which nothing is run: workers have ended at it */
 	int64_t		index_ms;		/* tick at which it is looked for an index that waits for rows */
 } Served;
 
@@ -108,9 +113,13 @@ static void
 begin_serving(ApplyWorker *self, int i)
 {
 	Served	   *served = &self->served[i];
-	const Place *place = &self->control->place[i];
+	Place	   *place = &self->control->place[i];
 	MemoryContext old;
 
+	if (place->running)
+		place->ended++;
+	place->running = false;
+	served->start_ms = node_clock().tick_ms + WorkerBackoff((int) Min(place->ended, INT_MAX));
 	served->context = AllocSetContextCreate(TopMemoryContext, "vecdb applied collection", ALLOCSET_DEFAULT_SIZES);
 	served->job_context = AllocSetContextCreate(served->context, "vecdb job", ALLOCSET_DEFAULT_SIZES);
 	old = MemoryContextSwitchTo(served->context);
@@ -209,11 +218,17 @@ step(void *arg)
 
 /* The next transaction of a job, or of a retry.  True: the job has more. */
 static bool
-run(Served *served, CoreClock clock, bool retry)
+run(Served *served, Place *place, CoreClock clock, bool retry)
 {
 	Step		this = {served, clock, retry};
+	bool		done;
 
-	if (WorkerTransaction(ROWS_TRANSACTION_MS, step, &this))
+	place->running = true;
+	pg_write_barrier();
+	done = WorkerTransaction(ROWS_TRANSACTION_MS, step, &this);
+	place->running = false;
+	place->ended = 0;
+	if (done)
 		return this.more;
 	row_apply_failed(&served->apply);
 	return false;
@@ -283,16 +298,18 @@ serve(ApplyWorker *self, int i, CoreClock clock)
 	}
 	if (!served->host)
 		begin_serving(self, i);
+	if (clock.tick_ms < served->start_ms)
+		return false;
 	if (state == POSTED)
 	{
 		if (!served->segment && !begin_job(served, place))
 			return false;
-		if (!run(served, clock, false))
+		if (!run(served, place, clock, false))
 			finish_job(self, i);
 		return true;
 	}
 	if (row_apply_retry_due(&served->apply, clock))
-		(void) run(served, clock, true);
+		(void) run(served, place, clock, true);
 	if (clock.tick_ms >= served->index_ms)
 		tend_index(served, place, clock);
 	return false;
@@ -485,6 +502,8 @@ AppliesEnter(Applies *self, Oid table, const uint8 *root)
 			continue;
 		place->worker = table % (uint32) self->n;
 		place->table = table;
+		place->running = false;
+		place->ended = 0;
 		memcpy(place->root, root, sizeof(place->root));
 		pg_write_barrier();
 		pg_atomic_write_u32(&place->state, IDLE);

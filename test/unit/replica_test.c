@@ -492,7 +492,7 @@ test_snapshot_of_a_comparison(void)
 
 /* A reader that covers 5 of one writer's tickets has a row that nobody claims, and the other has none. */
 static void
-compare_as_reader(const uint64_t claim[2])
+compare_as_reader(uint64_t clock, const uint64_t claim[2])
 {
 	static const uint64_t nothing[2];
 	static const uint64_t first[2] = {5, 0};
@@ -507,7 +507,7 @@ compare_as_reader(const uint64_t claim[2])
 	end_job(&(RowDone) {0});
 	have(&peer[1], claim, floor);
 	rows_left = 1;
-	answer_nothing(0, claim, floor);
+	answer_nothing(clock, claim, floor);
 	rows_left = 1;
 	row_wire_begin(&w, frame, sizeof frame, ROW_WIRE_RANGES, true, sent.request, &collection);
 	deliver(&w, &sent.to);
@@ -520,14 +520,18 @@ test_strays_of_a_reader(void)
 	static const uint64_t less[2] = {4, 5};
 	static const uint64_t as_much[2] = {5, 5};
 
-	compare_as_reader(less);
+	compare_as_reader(0, less);
 	ok(job.id != 0 && job.kind == ROW_JOB_APPLY && job.n == 0, "of one who covers less a reader drops nothing: what the row replaced is not known to be gone");
 	end_job(&(RowDone) {0});
 	end("stray");
-	compare_as_reader(as_much);
+	compare_as_reader(0, as_much);
 	ok(job.id != 0 && job.kind == ROW_JOB_DROP && job.n == 1, "of one who covers as much it drops what nobody claims");
 	end_job(&(RowDone) {0});
 	end("stray dropped");
+	compare_as_reader(77, as_much);
+	ok(job.id != 0 && job.kind == ROW_JOB_DROP && job.n == 1 && !job.row[0].renew, "also where one who may write would write it anew");
+	end_job(&(RowDone) {0});
+	end("no row of a reader's own");
 }
 
 static void

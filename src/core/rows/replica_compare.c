@@ -245,16 +245,15 @@ sides(const Replica *self)
 }
 
 /*
- * Is it a row that came to who may not write, is claimed by nobody and not there?  Nobody
- * would take it from here; where it is alive, it comes again.  But what it replaced here we
- * cover perhaps, and go on to: so the other covers all that we do.  Then it has collected
- * that, and tells a floor that says so.
+ * May who may not write take it for deleted that a row is not there?  Of one who claims all
+ * that is covered here: the row is covered there, too, and something newer was collected; or
+ * it is claimed by nobody, nobody would take it from here, and what it replaced was collected
+ * there.  So says the floor that comes with the claim.  Where it is alive, it comes again.
  */
 static bool
 is_stray(const Replica *self, const RowEntry *here, const RowEntry *there)
 {
 	return self->own_role < GRANT_WRITER && here != NULL && there == NULL &&
-		!row_frontier_covers(&self->frontier, here->stamp) && !row_frontier_covers(&self->ask.claim, here->stamp) &&
 		row_frontier_includes(&self->ask.claim, &self->frontier);
 }
 
@@ -280,7 +279,9 @@ take_difference(Replica *self, const RowEntry *here, const RowEntry *there, RowB
 			/* who may not write hears of it from those who do: here it harms nobody, as nobody asks for it */
 			return self->own_role < GRANT_WRITER || ask_add_drop(self, key, here, true, false);
 		case ROW_RENEW:
-			return self->own_role < GRANT_WRITER || ask_add_drop(self, key, here, false, true);
+			if (self->own_role < GRANT_WRITER)
+				return !is_stray(self, here, there) || ask_add_drop(self, key, here, false, false);
+			return ask_add_drop(self, key, here, false, true);
 		case ROW_WAIT:
 			self->ask.waits = true;
 			return true;

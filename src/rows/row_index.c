@@ -4,6 +4,7 @@
  */
 #include "rows/row_index.h"
 
+#include "access/htup_details.h"
 #include "access/relation.h"
 #include "access/table.h"
 #include "access/xact.h"
@@ -16,7 +17,15 @@
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
-/* The first hnsw index of a table that is ready, or is not; InvalidOid: there is none. */
+/* Has it an expression or a predicate?  Those are code of the table's owner, which no worker is to wait for. */
+static bool
+has_code(Relation index)
+{
+	return !heap_attisnull(index->rd_indextuple, Anum_pg_index_indexprs, NULL) ||
+		!heap_attisnull(index->rd_indextuple, Anum_pg_index_indpred, NULL);
+}
+
+/* The first hnsw index of columns of a table that is ready, or is not; InvalidOid: there is none. */
 static Oid
 find_index(Relation rel, bool ready)
 {
@@ -28,7 +37,7 @@ find_index(Relation rel, bool ready)
 	{
 		Relation	index = index_open(lfirst_oid(cell), AccessShareLock);
 
-		if (IndexMethodOf(index) == INDEX_HNSW && index->rd_index->indisready == ready)
+		if (IndexMethodOf(index) == INDEX_HNSW && index->rd_index->indisready == ready && !has_code(index))
 			found = RelationGetRelid(index);
 		index_close(index, AccessShareLock);
 		if (OidIsValid(found))

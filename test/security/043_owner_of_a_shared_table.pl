@@ -64,5 +64,19 @@ sql($a, q{INSERT INTO collections.docs (id, data) VALUES ('b', '[1,2,3]')});
 all_equal(\@all, 'what a constraint writes meanwhile goes to all', 4);
 is(sql($b, q{SELECT count(*) FROM vecdb.verify_versions('collections.docs')}), '0', '... with its versions');
 
+# An index that its owner's session has not finished is no worker's, which would run its expression
+as_tenant(q{
+	CREATE FUNCTION tenant.slow(v vector) RETURNS vector LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN PERFORM pg_catalog.pg_sleep(600); RETURN v; END $$});
+my ($rc, $out, $err) = $b->psql('postgres', q{SET SESSION AUTHORIZATION tenant; SET statement_timeout = '1s';
+	CREATE INDEX CONCURRENTLY slow ON collections.docs USING hnsw ((tenant.slow(data)::vector(3)) vector_l2_ops)});
+like($err, qr/statement timeout/, 'an index is left unfinished');
+is(sql($b, q{SELECT indisready FROM pg_index WHERE indexrelid = 'collections.slow'::regclass}), 'f', '... and not ready');
+sql($a, q{INSERT INTO collections.docs (id, data) VALUES ('f', '[1,2,3]')});
+all_equal(\@all, 'rows go on', 5);
+sql($a, q{INSERT INTO collections.docs (id, data) VALUES ('g', '[1,2,3]')});
+all_equal(\@all, '... and on', 6);
+sql($a, q{INSERT INTO collections.other (id, data) VALUES ('3', '[1,2,3]')});
+ok(wait_until(sub { sql($b, q{SELECT count(*) FROM collections.other WHERE id = '3'}) eq '1' }), 'those of another collection, too');
+
 nothing_crashed(@all);
 done_testing();

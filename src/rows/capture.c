@@ -249,7 +249,7 @@ stamp_key(Stamper *self, RowBytes key)
 	bool		live = RowKeyFetch(&self->rows, key, SnapshotSelf, self->slot);
 
 	if (live)
-		RowShapeHashes(self->shape, self->slot, hash, vector_hash);
+		CaptureLimit(self->rel, RowShapeHashes(self->shape, self->slot, hash, vector_hash));
 	ExecClearTuple(self->slot);
 	for (;;)
 	{

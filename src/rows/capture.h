@@ -48,4 +48,7 @@ extern void CaptureEnd(Oid table);
  */
 extern PGDLLEXPORT void CaptureSkip(Oid table, RowBytes key);
 
+/* An error where a row's content has more bytes than other nodes take. */
+extern void CaptureLimit(Relation rel, size_t bytes);
+
 #endif							/* VECDB_CAPTURE_H */

@@ -85,6 +85,17 @@ drop_triggers(Oid table)
 	}
 }
 
+void
+CaptureLimit(Relation rel, size_t bytes)
+{
+	if (bytes > ROWS_ROW_BYTES)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("a row of shared table \"%s\" has %zu bytes, and %d are the most", RelationGetRelationName(rel), bytes,
+						ROWS_ROW_BYTES),
+				 errhint("Keep what is that large in another table, or in several rows.")));
+}
+
 /*
  * A version for each row, all of one ticket.  Nobody writes: the table is locked, so what
  * the latest snapshot shows is all that there is.  One clock value is good for many rows.
@@ -122,7 +133,7 @@ stamp_rows(Relation rel, RowShape *shape)
 						(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 						 errmsg("the clock of shared collections has come to its end")));
 		}
-		RowShapeHashes(shape, slot, hash, vector_hash);
+		CaptureLimit(rel, RowShapeHashes(shape, slot, hash, vector_hash));
 		entry = row_written(NULL, clock, stamp, &id, true, hash, vector_hash);
 		VersionPut(&versions, NULL, bytes, &entry);
 		MemoryContextReset(scratch);

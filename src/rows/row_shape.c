@@ -597,16 +597,19 @@ hash_content(RowShape *self, RowBytes content, uint8 hash[ROW_HASH], uint8 vecto
 	return true;
 }
 
-void
+size_t
 RowShapeHashes(RowShape *self, TupleTableSlot *row, uint8 hash[ROW_HASH], uint8 vector_hash[ROW_HASH])
 {
 	MemoryContext outer = enter(self);
+	size_t		len;
 
 	resetStringInfo(&self->content);
 	append_content(self, row, false, &self->content);
 	if (!hash_content(self, (RowBytes) {.at = (const uint8 *) self->content.data, .len = (size_t) self->content.len}, hash, vector_hash))
 		elog(ERROR, "the content of a row is not what it was made as");
+	len = (size_t) self->content.len;
 	leave(self, outer);
+	return len;
 }
 
 /* Whole content.  In the scratch context. */

@@ -63,7 +63,8 @@ extern PGDLLEXPORT bool RowShapeKeyValues(RowShape *self, RowBytes key, Datum *v
 /* Append the content of a row. */
 extern PGDLLEXPORT void RowShapeContent(RowShape *self, TupleTableSlot *row, bool thin, StringInfo out);
 
-extern PGDLLEXPORT void RowShapeHashes(RowShape *self, TupleTableSlot *row, uint8 hash[ROW_HASH], uint8 vector_hash[ROW_HASH]);
+/* How long its content is, too. */
+extern PGDLLEXPORT size_t RowShapeHashes(RowShape *self, TupleTableSlot *row, uint8 hash[ROW_HASH], uint8 vector_hash[ROW_HASH]);
 
 /*
  * The hashes that content gives, with the vectors of `here` where it is thin (NULL: there

@@ -19,6 +19,7 @@
 #include "core/rows/ticket.h"
 
 #define ROWS_COLLECTIONS 256	/* shared ones of a server */
+#define ROWS_ROW_BYTES (16 * 1024 * 1024)	/* of a row's content: more is neither written nor taken */
 
 /* This life of a collection on this node. */
 typedef struct RowsLife

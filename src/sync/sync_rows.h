@@ -22,9 +22,8 @@
 #include "sync/sync_snapshot.h"
 
 #define ROWS_JOBS 4				/* of a collection, handed over and not done */
-#define ROWS_MEMORY (24 * 1024 * 1024)	/* of a collection's replica beside what is applied at once, and ... */
+#define ROWS_MEMORY (48 * 1024 * 1024)	/* of a collection's replica beside what is applied at once, and ... */
 #define ROWS_MEMORY_ALL (512 * 1024 * 1024)	/* ... of all */
-#define ROWS_ROW_BYTES (16 * 1024 * 1024)	/* the greatest row that is taken */
 #define ROWS_TRANSACTION_MS 600000	/* one that writes rows; it is work, for it waits for nobody */
 #define ROWS_CONFLICTS 10000
 

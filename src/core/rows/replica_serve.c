@@ -10,6 +10,8 @@
  */
 #include "core/rows/replica_state.h"
 
+#define ROW_REST 256			/* of a row beside its key and content, at most */
+
 static void serve_rows(Replica *self, ReplicaServe *serve);
 
 static ReplicaServe *
@@ -225,7 +227,7 @@ end_data(Replica *self, ReplicaServe *serve, RowWriter *w, bool last)
  * did not begin.
  */
 static bool
-put_row(Replica *self, ReplicaServe *serve, RowWriter *w)
+put_row(Replica *self, ReplicaServe *serve, RowWriter *w, bool first)
 {
 	RowWireRow	wire;
 	size_t		written;
@@ -241,7 +243,8 @@ put_row(Replica *self, ReplicaServe *serve, RowWriter *w)
 			return false;
 		serve->row_sent += n;
 	}
-	else if (row_wire_put_row(w, &wire, &written))
+	/* what does not fit begins a message, so that messages end where rows do, and who asks can write them */
+	else if ((first || row_wire_left(w) >= wire.key.len + wire.content_len + ROW_REST) && row_wire_put_row(w, &wire, &written))
 		serve->row_sent = written;
 	else
 		return false;
@@ -260,9 +263,10 @@ serve_rows(Replica *self, ReplicaServe *serve)
 	{
 		RowWriter	w;
 		RowRead		read;
+		bool		first = true;
 
 		begin_data(self, serve, &w);
-		while ((read = next_row(self, serve)) == ROW_READ && put_row(self, serve, &w))
+		for (; (read = next_row(self, serve)) == ROW_READ && put_row(self, serve, &w, first); first = false)
 			if (ROW_FRAME_MAX - row_wire_left(&w) >= self->config.chunk)
 				break;
 		if (read == ROW_READ_LOST)
@@ -286,6 +290,7 @@ serve_keys(Replica *self, ReplicaServe *serve, const RowMessage *message)
 	RowBytes	key;
 	RowWriter	w;
 	bool		first = serve->credit > 0;
+	bool		empty = true;
 
 	begin_data(self, serve, &w);
 	while ((first || serve->credit > (int64_t) (ROW_FRAME_MAX - row_wire_left(&w))) && row_wire_next_key(&keys, &key))
@@ -305,11 +310,13 @@ serve_keys(Replica *self, ReplicaServe *serve, const RowMessage *message)
 		}
 		serve->has_row = true;
 		serve->row_sent = 0;
-		while (!put_row(self, serve, &w))
+		while (!put_row(self, serve, &w, empty))
 		{
 			end_data(self, serve, &w, false);
 			begin_data(self, serve, &w);
+			empty = true;
 		}
+		empty = false;
 	}
 	end_data(self, serve, &w, true);
 }

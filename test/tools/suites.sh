@@ -312,23 +312,32 @@ unit_suite()
 	tap_suite unit --jobs="$(nproc)" $tests
 }
 
-# Each target is two tests: its committed inputs, and a short hunt for new ones.
+fuzz_goal()
+{
+	if in_build make -C test/fuzz "$1" SECONDS="$FUZZ_SECONDS" SEED="$FUZZ_SEED"; then
+		echo "ok - $1"
+	else
+		echo "not ok - $1"
+	fi
+}
+
+# Each target is two tests: its committed inputs, and a short hunt for new ones.  As many
+# run at a time as there are processors.
 fuzz_suite()
 {
 	local target goal
 
 	any 'test/fuzz/*_fuzz.c' || { say 'fuzz       no tests'; return; }
 	step 'build the fuzzers' in_build make -C test/fuzz -j"$(nproc)"
-	for target in "$BUILD"/test/fuzz/*_fuzz.c; do
-		for goal in check run; do
-			goal=$goal-$(basename "$target" .c)
-			if in_build make -C test/fuzz "$goal" SECONDS="$FUZZ_SECONDS" SEED="$FUZZ_SEED"; then
-				echo "ok - $goal"
-			else
-				echo "not ok - $goal"
-			fi
+	{
+		for target in "$BUILD"/test/fuzz/*_fuzz.c; do
+			for goal in check run; do
+				fuzz_goal "$goal-$(basename "$target" .c)" &
+				[ "$(jobs -rp | wc -l)" -lt "$(nproc)" ] || wait -n
+			done
 		done
-	done >"$OUT" 2>&1
+		wait
+	} >"$OUT" 2>&1
 	count fuzz 0 "$(grep -c '^ok ' "$OUT")" "$(grep -c '^not ok ' "$OUT")" 0
 }
 
@@ -405,7 +414,7 @@ server_tests()
 	export PG_REGRESS=$PGXS_SRC/test/regress/pg_regress
 	export TESTDIR=$BUILD TESTDATADIR=$BUILD/tmp_check TESTLOGDIR=$BUILD/tmp_check/log top_builddir=$BUILD
 	# Most of their time these programs wait; those of HTTP measure processor and memory.
-	[ "$1" = http ] || jobs=${VECDB_TAP_JOBS:-2}
+	[ "$1" = http ] || jobs=${VECDB_TAP_JOBS:-3}
 	# shellcheck disable=SC2046
 	tap_suite "$1" --jobs="$jobs" $(cd "$BUILD" && ls "$2"/${VECDB_HTTP_ONLY:-*}.pl)
 }

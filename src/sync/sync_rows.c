@@ -3,9 +3,9 @@
  *	  Rows of shared collections in a node's worker: which collections there are, the
  *	  lives that begin here, and what drives a replica (core/rows/replica.h).
  *
- * A collection has a replica when its table is captured (rows/capture.h): its version
- * table is there, and this transaction's sees it.  Its life has begun before, when it was shared or
- * joined, since the transaction that captures it may already write.
+ * A collection has a replica from when the transaction that captures its table
+ * (rows/capture.h) is committed.  Where it is shared here its life has begun before, since
+ * that transaction gives versions to the rows that are there.
  */
 #include "sync/sync_rows.h"
 
@@ -116,11 +116,7 @@ load_state(void *arg)
 	if (!RowStateIncarnations(load->root, take_incarnation, load))
 		load->complete = false;
 	if (load->frontier)
-	{
-		bool		copied;
-
-		load->known = RowStateLoad(load->root, load->frontier, load->floor, &copied);
-	}
+		load->known = RowStateLoad(load->root, load->frontier, load->floor, NULL);
 }
 
 typedef struct Begin

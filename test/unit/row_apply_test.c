@@ -557,11 +557,15 @@ test_drop_of_what_is_held(void)
 	ok(done.failed && place[0].present, "without a ticket for the tombstone of a row that is held nothing is dropped");
 	no_ticket = false;
 	(void) run(job, &done);
-	ok(!done.failed && done.n_changed == 2 && !place[0].present && claims == 1, "a row that is held keeps no other from being dropped");
+	ok(!done.failed && done.n_changed == 2 && !place[0].present, "a row that is held keeps no other from being dropped");
+	ok(done.n_missing == 1 && done.missing[0] == 4 && claims == 0, "nothing is claimed while one that is to be written anew is held");
 	ok(applied(1, 2) && place[1].entry.version.clock == 20, "another version of it is none of its business");
 	ok(place[2].entry.held == ROW_PARKED && !place[2].entry.live && place[2].entry.stamp.incarnation == 1 && place[2].table[0] == 3,
 	   "a live row is deleted by a tombstone that waits");
 	ok(place[3].present && applied(4, 4) && place[4].entry.version.clock == 10, "a tombstone stays, and what is renewed as it is");
+	place[4].busy = false;
+	(void) run(job, &done);
+	ok(!done.failed && done.n_missing == 0 && claims == 1 && place[4].entry.version.clock > 10, "once it is not, it is, with the claim");
 	place[2].busy = false;
 	ok(retry_for(1000) == 1 && place[2].entry.held == ROW_APPLIED && !place[2].in_table, "it is deleted when the user is done");
 }

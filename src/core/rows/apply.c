@@ -179,14 +179,15 @@ renew(RowApply *self, RowEntry *entry)
 	return true;
 }
 
-/* ---- APPLY ---- */
-
+/* The job's row is not written, so the job's claim is not kept. */
 static void
-needs_vector(RowApply *self, uint32_t index)
+lacks(RowApply *self, uint32_t index)
 {
 	CORE_ASSERT(self->at.n_missing < (uint32_t) self->job->n);
 	self->missing[self->at.n_missing++] = index;
 }
+
+/* ---- APPLY ---- */
 
 /* over: what is here is kept as a conflict. */
 static bool
@@ -200,7 +201,7 @@ take(RowApply *self, uint32_t index, const RowFound *found, bool over)
 		/* it stands on a vector that only its sender has; whole it shows whether it is right */
 		if (row.thin)
 		{
-			needs_vector(self, index);
+			lacks(self, index);
 			return true;
 		}
 		why = ROW_REASON_HASH;
@@ -242,7 +243,7 @@ keep_over(RowApply *self, uint32_t index, const RowEntry *here)
 
 	if (row->thin && !stands_on(row, here))
 	{
-		needs_vector(self, index);
+		lacks(self, index);
 		return true;
 	}
 	return conflict(self, row->key, &row->entry, row);
@@ -281,7 +282,7 @@ apply_row(RowApply *self, uint32_t index)
 		case ROW_SAME:
 			return take_stamps(self, row, &found);
 		case ROW_NEEDS_VECTOR:
-			needs_vector(self, index);
+			lacks(self, index);
 			return true;
 		case ROW_KEEP_OVER:
 			return keep_over(self, index, here);
@@ -316,15 +317,22 @@ keep_tombstone(RowApply *self, RowBytes key, const RowFound *found)
 }
 
 static bool
-drop_row(RowApply *self, const Row *row, const RowFound *found)
+drop_row(RowApply *self, uint32_t index, const RowFound *found)
 {
 	const RowTable *table = &self->config.table;
+	const Row  *row = &self->job->row[index];
 	const RowEntry *here = &found->entry;
 	RowEntry	renewed = *here;
 	RowStamp	stamp;
 
-	/* its user's transaction writes the row anew, and a tombstone may stay */
-	if (found->busy && (row->renew || !here->live))
+	/* its user's transaction may write the row anew, or be undone: so nothing is claimed before this one is */
+	if (found->busy && row->renew)
+	{
+		lacks(self, index);
+		return true;
+	}
+	/* a tombstone may stay */
+	if (found->busy && !here->live)
 		return true;
 	if (!here->live && !hears(self, here->version.clock))
 		return keep_tombstone(self, row->key, found);
@@ -377,7 +385,7 @@ drop(RowApply *self)
 	for (int i = 0; i < job->n; i++)
 	{
 		find(self, job->row[i].key, &found);
-		if (stands(&job->row[i], &found) && !drop_row(self, &job->row[i], &found))
+		if (stands(&job->row[i], &found) && !drop_row(self, (uint32_t) i, &found))
 			return false;
 	}
 	return true;

@@ -345,7 +345,7 @@ replica_gone(Replica *self, CoreClock clock, const KadId *id)
 	self->now = clock;
 	if (peer == NULL)
 		return;
-	peer->up = peer->heard = false;
+	peer->up = peer->heard = peer->asked = false;
 	peer->introduced = 0;
 	ask_gone(self, id);
 	serve_gone(self, id);
@@ -653,7 +653,8 @@ what_to_ask(const Replica *self, const ReplicaPeer *peer)
 		return ROW_MODE_COMPARE;
 	if (!row_frontier_includes(&self->frontier, &self->floor))
 		return ROW_MODE_COMPARE;
-	if (peer->busy || row_frontier_includes(&self->frontier, &peer->have))
+	/* what it wrote just before a crash is in no frontier: so it is asked once over each link */
+	if (peer->busy || (peer->asked && row_frontier_includes(&self->frontier, &peer->have)))
 		return 0;
 	/* it is below our floor: first it compares, and then sends */
 	if (replica_holds(self, ROW_RULE_STALE_WAITS) && !row_frontier_includes(&peer->have, &self->floor))

@@ -77,8 +77,8 @@ typedef enum RowJobKind
  * which transactions.  Jobs are carried out in the order in which they were handed over.
  * All that it points to stays until then; the job itself is the caller's.
  *
- * An APPLY of which rows are missing keeps neither frontier nor floor, only the rows that
- * are whole: what it would claim is not here yet.  Contents are those of the columns that
+ * An APPLY or DROP of which rows are missing keeps neither frontier nor floor, only the
+ * rows that are not: what it would claim is not here yet.  Contents are those of the columns that
  * replica_schema() told last before it was handed over: where they are others when it is
  * carried out, it fails.
  */
@@ -100,8 +100,12 @@ typedef struct RowDone
 {
 	uint64_t	id;
 	bool		failed;			/* of APPLY and DROP nothing was written, of others not all */
-	uint32_t	n_missing;		/* ADOPT: entries that a user's transaction held; APPLY: rows that need their vector, by index ... */
-	const uint32_t *missing;	/* ... in the job */
+	/*
+	 * ADOPT and DROP: entries that a user's transaction held; APPLY: rows that need their
+	 * vector.  Of APPLY and DROP by index in the job.
+	 */
+	uint32_t	n_missing;
+	const uint32_t *missing;
 	uint32_t	n_changed;		/* DROP, COLLECT, ADOPT: entries */
 } RowDone;
 

@@ -235,6 +235,7 @@ ask_begin(Replica *self, ReplicaPeer *peer, RowWireMode mode)
 	RowWriter	w;
 
 	CORE_ASSERT(ask->phase == ASK_NOTHING && self->ask_job == 0);
+	peer->asked = true;
 	ask->phase = ASK_RECEIVING;
 	ask->mode = mode;
 	ask->to = peer->member.id;
@@ -292,7 +293,10 @@ ask_abandon(Replica *self, int64_t again_ms)
 		return;
 	peer = replica_peer(self, &self->ask.to);
 	if (peer != NULL)
+	{
 		peer->ask_ms = self->now.tick_ms + again_ms;
+		peer->asked = false;
+	}
 	self->figures.interrupted++;
 	reset(self);
 }
@@ -525,6 +529,7 @@ work(Replica *self, bool with_claim)
 	}
 	look_for_loose(self);
 	self->ask_job = job.id;
+	ask->drops = job.kind == ROW_JOB_DROP;
 	ask->work = ask->rows;
 	memset(&ask->rows, 0, sizeof ask->rows);
 	ask->rows.pile.memory = &self->memory;
@@ -617,6 +622,7 @@ drop(Replica *self, bool with_claim)
 	free_keys(self, &ask->drop);
 	ask->n_drop = 0;
 	self->ask_job = job.id;
+	ask->drops = job.kind == ROW_JOB_DROP;
 	ask->work = ask->rows;
 	memset(&ask->rows, 0, sizeof ask->rows);
 	ask->rows.pile.memory = &self->memory;
@@ -728,7 +734,9 @@ ask_done(Replica *self, const RowDone *done)
 		return;
 	}
 	self->figures.rows_taken += ask->work.n;
-	for (uint32_t i = 0; i < done->n_missing; i++)
+	/* what is to be written anew is compared again when its user's transaction has ended */
+	ask->waits |= ask->drops && done->n_missing > 0;
+	for (uint32_t i = 0; i < done->n_missing && !ask->drops; i++)
 		if (!ask_add_fetch(self, ask->work.row[done->missing[i]].key, false))
 			missing = true;
 	if (ask->mode == ROW_MODE_COPY)

@@ -39,6 +39,7 @@ typedef struct ReplicaPeer
 	bool		up;
 	bool		heard;			/* over the link that is up: have, floor, busy, same_schema */
 	bool		busy;
+	bool		asked;			/* over the link that is up, and not given up */
 	bool		met;			/* a frame came over the link that is up: it takes ours */
 	bool		same_schema;
 	uint8_t		schema[32];
@@ -129,7 +130,8 @@ typedef struct ReplicaAsk
 	RowFrontier floor;
 	uint64_t	floor_clock;	/* the other's, of a comparison */
 	AskRows		rows;			/* come, not handed over yet */
-	AskRows		work;			/* at work */
+	AskRows		work;			/* at work ... */
+	bool		drops;			/* ... to be dropped */
 	uint8_t    *part;			/* content of the last row, where more of it has to come: part_len of ... */
 	uint64_t	part_len;
 	uint64_t	part_whole;		/* ... so many bytes; else 0 */
@@ -138,7 +140,7 @@ typedef struct ReplicaAsk
 	uint32_t	credit_due;		/* bytes to grant once the job is done */
 	bool		all_here;		/* the rows end with those here */
 	bool		written;		/* some rows were, without the claim */
-	bool		waits;			/* the other has to delete rows first: nothing is claimed */
+	bool		waits;			/* the other has to delete rows first, or a user's transaction to end: nothing is claimed */
 	bool		doubtful;		/* it had what our frontier covers and is not here */
 	uint32_t	n_fetch;
 	AskKey	   *fetch;			/* keys of rows to ask for ... */

@@ -542,11 +542,13 @@ append_value(RowShape *self, ShapeColumn *column, Datum value, StringInfo out)
 static void
 append_content(RowShape *self, TupleTableSlot *row, bool thin, StringInfo out)
 {
-	uint8		columns[2];
+	static const char none[2];
+	int			start = out->len;
+	int			end = start + (int) sizeof none;
+	int			values = 0;
 
 	check_slot(self, row);
-	bytes_store(columns, 2, (uint64) self->columns);
-	appendBinaryStringInfo(out, (const char *) columns, 2);
+	appendBinaryStringInfo(out, none, sizeof none);
 	for (int i = 0; i < self->columns; i++)
 	{
 		ShapeColumn *column = &self->column[i];
@@ -554,12 +556,21 @@ append_content(RowShape *self, TupleTableSlot *row, bool thin, StringInfo out)
 		Datum		value = slot_getattr(row, column->number, &null);
 
 		if (null)
+		{
 			RowAppendLength(out, ROW_VALUE_NULL);
-		else if (thin && column->vector)
+			continue;
+		}
+		if (thin && column->vector)
 			RowAppendLength(out, ROW_VALUE_LEFT_OUT);
 		else
 			append_value(self, column, value, out);
+		end = out->len;
+		values = i + 1;
 	}
+	/* nulls behind the last value are left out */
+	out->len = end;
+	out->data[end] = '\0';
+	bytes_store((uint8 *) out->data + start, 2, (uint64) values);
 }
 
 void
@@ -579,6 +590,7 @@ hash_content(RowShape *self, RowBytes content, uint8 hash[ROW_HASH], uint8 vecto
 	RowValue	value;
 	uint8		hashes[2][CORE_HASH_BYTES];
 	int			vectors = 0;
+	int			hashed = 0;		/* nulls behind the last vector are left out, too */
 
 	if (!row_content_begin(&reader, content, self->columns))
 		return false;
@@ -586,12 +598,15 @@ hash_content(RowShape *self, RowBytes content, uint8 hash[ROW_HASH], uint8 vecto
 	{
 		if (!row_content_next(&reader, false, &value))
 			return false;
-		if (self->column[i].vector)
-			self->vector[vectors++] = value.whole;
+		if (!self->column[i].vector)
+			continue;
+		self->vector[vectors++] = value.whole;
+		if (value.length != ROW_VALUE_NULL)
+			hashed = vectors;
 	}
 	if (!row_content_ended(&reader))
 		return false;
-	sha256_of((Hashed[]) {{.part = &content, .n = 1}, {.part = self->vector, .n = vectors}}, 2, hashes);
+	sha256_of((Hashed[]) {{.part = &content, .n = 1}, {.part = self->vector, .n = hashed}}, 2, hashes);
 	memcpy(hash, hashes[0], ROW_HASH);
 	memcpy(vector_hash, hashes[1], ROW_HASH);
 	return true;
@@ -634,7 +649,8 @@ complete(RowShape *self, RowBytes content, TupleTableSlot *here, StringInfo out)
 			return false;
 		if (value.length != ROW_VALUE_LEFT_OUT)
 		{
-			appendBinaryStringInfo(out, (const char *) value.whole.at, (int) value.whole.len);
+			if (value.whole.len > 0)
+				appendBinaryStringInfo(out, (const char *) value.whole.at, (int) value.whole.len);
 			continue;
 		}
 		if (here == NULL)

@@ -9,12 +9,14 @@
  * are ordered by their bytes only, as version tables are, and nobody goes through a table
  * by its own index.
  *
- * Content is that of all columns but generated ones, in their order.  The bytes of both
+ * Content is that of all columns but generated ones, in their order, without the nulls
+ * behind the last value.  The bytes of both
  * are described in core/rows/content.h and row_value.h; text is in UTF-8, whatever the
  * encodings of database and client.
  *
  * hash is the first 16 bytes of SHA-256 of the whole content, vector_hash that of the
- * content's vectors alone (values of vector, halfvec and sparsevec, with their lengths).
+ * content's vectors alone (values of vector, halfvec and sparsevec, with their lengths, and
+ * without the nulls behind the last).
  */
 #ifndef VECDB_ROW_SHAPE_H
 #define VECDB_ROW_SHAPE_H

@@ -43,11 +43,17 @@ check_content(RowBytes content, int columns, unsigned vectors)
 		REQUIRE(value.length >= ROW_VALUE_LEFT_OUT);
 		REQUIRE(value.length != ROW_VALUE_LEFT_OUT || ((vectors >> n) & 1));
 		REQUIRE(value.bytes.len == (value.length > 0 ? (size_t) value.length : 0));
+		n++;
+		if ((uint64_t) n > bytes_load(content.at, 2))
+		{
+			REQUIRE(value.length == ROW_VALUE_NULL && value.whole.len == 0);
+			continue;
+		}
+		REQUIRE((uint64_t) n < bytes_load(content.at, 2) || value.length != ROW_VALUE_NULL);
 		REQUIRE(value.whole.at == content.at + at && value.whole.len == 4 + value.bytes.len);
 		REQUIRE(value.whole.len <= content.len - at);
 		REQUIRE((int32_t) (uint32_t) bytes_load(value.whole.at, 4) == value.length);
 		at += value.whole.len;
-		n++;
 	}
 	REQUIRE(n < columns || row_content_ended(&reader) == (at == content.len));
 	REQUIRE(n == columns || !row_content_ended(&reader));

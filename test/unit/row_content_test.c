@@ -203,28 +203,36 @@ values_of(RowBytes content, int columns)
 	return row_content_next(&reader, true, &value) || !row_content_ended(&reader) ? -1 : n;
 }
 
-#define WHOLE "\3\0" "\2\0\0\0ab" "\xfe\xff\xff\xff" "\xff\xff\xff\xff"
+#define WHOLE "\4\0" "\2\0\0\0ab" "\xfe\xff\xff\xff" "\xff\xff\xff\xff" "\1\0\0\0c"
 
 static void
 test_content(void)
 {
 	RowContentReader reader;
-	RowValue	value[3];
+	RowValue	value[5];
 	int			parts = 0;
 
-	ok(row_content_begin(&reader, LITERAL(WHOLE), 3) && row_content_next(&reader, false, &value[0]) &&
-	   row_content_next(&reader, true, &value[1]) && row_content_next(&reader, false, &value[2]) && row_content_ended(&reader),
-	   "content of three values");
+	ok(row_content_begin(&reader, LITERAL(WHOLE), 4) && row_content_next(&reader, false, &value[0]) &&
+	   row_content_next(&reader, true, &value[1]) && row_content_next(&reader, false, &value[2]) &&
+	   row_content_next(&reader, false, &value[3]) && row_content_ended(&reader), "content of four values");
 	ok(value[0].length == 2 && value[0].bytes.len == 2 && memcmp(value[0].bytes.at, "ab", 2) == 0 &&
 	   value[0].whole.len == 6 && memcmp(value[0].whole.at, "\2\0\0\0ab", 6) == 0, "a value, and itself with its length");
 	ok(value[1].length == ROW_VALUE_LEFT_OUT && value[1].whole.len == 4, "a vector that is left out");
 	ok(value[2].length == ROW_VALUE_NULL && value[2].bytes.len == 0 && value[2].whole.len == 4, "a null");
 
-	ok(values_of(LITERAL(WHOLE "x"), 3) == -1, "no content: a byte behind the last value");
+	ok(row_content_begin(&reader, LITERAL(WHOLE), 5) && row_content_next(&reader, false, &value[0]) &&
+	   row_content_next(&reader, true, &value[1]) && row_content_next(&reader, false, &value[2]) &&
+	   row_content_next(&reader, false, &value[3]) && !row_content_ended(&reader) && row_content_next(&reader, true, &value[4]) &&
+	   value[4].length == ROW_VALUE_NULL && value[4].whole.len == 0 && row_content_ended(&reader), "a column behind its end is null");
+
+	ok(values_of(LITERAL(WHOLE "x"), 4) == -1 && values_of(LITERAL(WHOLE "x"), 5) == -1, "no content: a byte behind the last value");
 	for (size_t len = 0; len < sizeof(WHOLE) - 1; len++)
-		parts += values_of(bytes(WHOLE, len), 3) == -1;
+		parts += values_of(bytes(WHOLE, len), 4) == -1;
 	ok(parts == sizeof(WHOLE) - 1, "no content: the first bytes of it, however many");
-	ok(values_of(LITERAL(WHOLE), 2) == -1 && values_of(LITERAL(WHOLE), 4) == -1, "no content: of another number of columns");
+	ok(values_of(LITERAL(WHOLE), 3) == -1 && values_of(LITERAL(WHOLE), 4) == 4 && values_of(LITERAL(WHOLE), 9) == 9,
+	   "no content: of more columns");
+	ok(values_of(LITERAL("\1\0\xff\xff\xff\xff"), 1) == -1 && values_of(LITERAL("\2\0\0\0\0\0\xff\xff\xff\xff"), 3) == -1,
+	   "no content: its last value is null");
 	ok(values_of(LITERAL("\1\0\xfe\xff\xff\xff"), 1) == -1, "no content: something else than a vector is left out");
 	ok(values_of(LITERAL("\1\0\xfd\xff\xff\xff"), 1) == -1 && values_of(LITERAL("\2\0\0\0\0\0\xfd\xff\xff\xff"), 2) == -1,
 	   "no content: another length below 0");
@@ -232,7 +240,7 @@ test_content(void)
 	   "no content: the least and the greatest length");
 	ok(row_content_begin(&reader, LITERAL("\1\0\xfe\xff\xff\xff"), 1) && !row_content_next(&reader, false, &value[0]) &&
 	   !row_content_ended(&reader), "after a malformed value content has not ended well");
-	ok(values_of(LITERAL("\0\0"), 0) == 0 && values_of(LITERAL("\1\0\0\0\0\0"), 1) == 1, "no columns; an empty value");
+	ok(values_of(LITERAL("\0\0"), 0) == 0 && values_of(LITERAL("\0\0"), 2) == 2 && values_of(LITERAL("\1\0\0\0\0\0"), 1) == 1, "no columns; nulls alone; an empty value");
 }
 
 int

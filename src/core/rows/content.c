@@ -11,9 +11,15 @@
 bool
 row_content_begin(RowContentReader *self, RowBytes content, int columns)
 {
+	uint64_t	values;
+
 	self->bytes = (ByteReader) {.at = content.at, .left = content.len};
-	self->left = columns;
-	return bytes_take_uint(&self->bytes, 2) == (uint64_t) columns && !self->bytes.failed;
+	values = bytes_take_uint(&self->bytes, 2);
+	if (values > (uint64_t) columns)
+		self->bytes.failed = true;
+	self->left = self->bytes.failed ? 0 : (int) values;
+	self->missing = columns - self->left;
+	return !self->bytes.failed;
 }
 
 bool
@@ -22,11 +28,18 @@ row_content_next(RowContentReader *self, bool vector, RowValue *out)
 	const uint8_t *start = self->bytes.at;
 
 	if (self->left == 0)
-		return false;
+	{
+		if (self->bytes.failed || self->missing == 0)
+			return false;
+		self->missing--;
+		*out = (RowValue) {.length = ROW_VALUE_NULL};
+		return true;
+	}
 	self->left--;
 	out->length = (int32_t) (uint32_t) bytes_take_uint(&self->bytes, 4);
 	out->bytes = (RowBytes) {0};
-	if (out->length < (vector ? ROW_VALUE_LEFT_OUT : ROW_VALUE_NULL))
+	/* one row has one form: its last value is no null */
+	if (out->length < (vector ? ROW_VALUE_LEFT_OUT : ROW_VALUE_NULL) || (self->left == 0 && out->length == ROW_VALUE_NULL))
 		self->bytes.failed = true;
 	if (self->bytes.failed)
 		return false;
@@ -44,7 +57,7 @@ row_content_next(RowContentReader *self, bool vector, RowValue *out)
 bool
 row_content_ended(const RowContentReader *self)
 {
-	return self->left == 0 && self->bytes.left == 0 && !self->bytes.failed;
+	return self->left == 0 && self->missing == 0 && self->bytes.left == 0 && !self->bytes.failed;
 }
 
 /* ---- keys ---- */

@@ -3,10 +3,13 @@
  *	  The bytes of keys and of content, as far as they can be read without knowing a
  *	  type: the frame around values, and the parts of a key.
  *
- *	content	= columns:u16 *value		value = length:i32 bytes; -1: null, -2: a vector that is left out
+ *	content	= values:u16 *value			value = length:i32 bytes; -1: null, -2: a vector that is left out
  *	key		= *part
  *	part	= big-endian integer with the sign bit turned | 16 bytes of a uuid |
  *			  bytes: the last one's as they are, of others each 0 as 0 255, ended by 0 0
+ *
+ * Nulls behind the last value of a row are not in its content: it is the same after a
+ * column was added that is null in all rows.
  *
  * Integers are little-endian where nothing else is said.  Bytes that come from others are
  * read here: each length is checked before it is used, and one value has one form.
@@ -24,17 +27,18 @@ typedef struct RowValue
 {
 	int32_t		length;			/* of bytes, or one of those above */
 	RowBytes	bytes;
-	RowBytes	whole;			/* with its length in front: what hashes are of */
+	RowBytes	whole;			/* with its length in front: what hashes are of; empty where content ends before it */
 } RowValue;
 
 /* Reads the values of content in their order. */
 typedef struct RowContentReader
 {
 	ByteReader	bytes;
-	int			left;			/* values that were not read yet */
+	int			left;			/* values that were not read yet, and ... */
+	int			missing;		/* ... columns behind them, which are null */
 } RowContentReader;
 
-/* False: it is of another number of columns, or too short to be content. */
+/* False: it is of more columns, or too short to be content. */
 extern bool row_content_begin(RowContentReader *self, RowBytes content, int columns);
 
 /* vector: this column's value may be left out.  False: there is no further value, or it is malformed. */

@@ -10,7 +10,7 @@ use VecdbTest;
 use VecdbNodes;
 use VecdbRows;
 
-my @all = share_docs(conf => "max_prepared_transactions = 2\nrestart_after_crash = on\nvecdb.anti_entropy_interval = 2s",
+my @all = share_docs(conf => "max_prepared_transactions = 2\nrestart_after_crash = on",
 	rows => q{SELECT 'a' || i, ARRAY[i, 0, 1]::vector, jsonb_build_object('i', i) FROM generate_series(1, 100) i});
 my ($a, $b, $c) = @all;
 

@@ -157,7 +157,8 @@ COMMENT ON FUNCTION vecdb.rescan(regclass) IS 'gives versions to rows of a share
 
 CREATE FUNCTION vecdb.node_collections(OUT "table" bigint, OUT state text, OUT rows_taken bigint, OUT rows_sent bigint,
 		OUT bytes_sent bigint, OUT batches bigint, OUT interrupted bigint, OUT compared bigint, OUT tombstones_forgotten bigint,
-		OUT adopted bigint, OUT refused bigint, OUT buffered_bytes bigint) RETURNS SETOF record
+		OUT adopted bigint, OUT refused bigint, OUT buffered_bytes bigint, OUT copied bigint, OUT copied_bytes bigint,
+		OUT copy_total bigint, OUT copy_began timestamptz) RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'vecdb_node_collections'
 	LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 10;
 COMMENT ON FUNCTION vecdb.node_collections() IS 'behind the view vecdb.stat_collections';
@@ -166,8 +167,19 @@ CREATE VIEW vecdb.stat_collections AS SELECT n."table"::oid::regclass AS name, n
 	n.tombstones_forgotten, n.adopted, n.refused, n.buffered_bytes
 FROM vecdb.node_collections() n;
 COMMENT ON VIEW vecdb.stat_collections IS 'shared collections whose rows this node has, since its worker started';
-CREATE VIEW vecdb.stat_copy AS SELECT name, rows_taken AS rows, interrupted AS sources_lost
-	FROM vecdb.stat_collections WHERE state = 'copying';
+CREATE VIEW vecdb.stat_copy AS
+SELECT n."table"::oid::regclass AS name,
+	CASE WHEN n.state <> 'copying' THEN 'index' WHEN n.copied_bytes = 0 THEN 'waiting' ELSE 'rows' END AS phase,
+	CASE WHEN n.state <> 'copying' THEN p.tuples_done ELSE n.copied END AS rows,
+	CASE WHEN n.state <> 'copying' THEN p.tuples_total WHEN n.copy_total > 0 THEN greatest(n.copy_total, n.copied) END AS rows_total,
+	n.copied_bytes AS bytes, n.interrupted AS sources_lost, n.copy_began AS started,
+	CASE WHEN n.state = 'copying' AND n.copied > 0 AND n.copy_total > 0
+		THEN date_trunc('second', (now() - n.copy_began) * greatest(n.copy_total - n.copied, 0) / n.copied) END AS remaining
+FROM vecdb.node_collections() n
+	LEFT JOIN (pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am m ON m.oid = c.relam AND m.amname = 'hnsw')
+		ON i.indrelid = n."table"::oid AND NOT i.indisvalid
+	LEFT JOIN pg_stat_progress_create_index p ON p.index_relid = i.indexrelid AND p.datid = (SELECT oid FROM pg_database WHERE datname = current_database())
+WHERE n.state = 'copying' OR i.indexrelid IS NOT NULL;
 COMMENT ON VIEW vecdb.stat_copy IS 'first copies of shared collections under way';
 REVOKE ALL ON FUNCTION vecdb.node_collections() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION vecdb.node_collections() TO pg_monitor;

@@ -379,11 +379,4 @@ typedef struct VecdbJsonbState
 #define VecdbPrimaryKeyIndex(rel) RelationGetPrimaryKeyIndex(rel)
 #endif
 
-/* 17 reports progress to who has given a statement. */
-#if PG_VERSION_NUM >= 170000
-#define VecdbReindexIndex(index, persistence, params) reindex_index(NULL, index, false, persistence, params)
-#else
-#define VecdbReindexIndex(index, persistence, params) reindex_index(index, false, persistence, params)
-#endif
-
 #endif							/* VECDB_PGCOMPAT_H */

@@ -18,6 +18,7 @@
 #include "access/tableam.h"
 #include "guc.h"
 #include "miscadmin.h"
+#include "optimizer/plancat.h"
 #include "rows/row_key.h"
 #include "rows/rows_shared.h"
 #include "rows/version_table.h"
@@ -548,6 +549,17 @@ RowFeedContent(RowFeed *self, Row *row, bool thin)
 		return ROW_READ_LOST;
 	row->content = (RowBytes) {(const uint8 *) self->content.data, (size_t) self->content.len};
 	return ROW_READ;
+}
+
+uint64
+RowFeedTotal(RowFeed *self)
+{
+	BlockNumber pages;
+	double		rows;
+	double		visible;
+
+	estimate_rel_size(self->rel, NULL, &pages, &rows, &visible);
+	return rows > 0 ? (uint64) rows : 0;
 }
 
 /* ---------------------------------------------------------------------------

@@ -37,6 +37,8 @@ extern PGDLLEXPORT RowRead RowFeedNext(RowFeed *self, Row *out);
 extern PGDLLEXPORT RowRead RowFeedFind(RowFeed *self, RowBytes key, Row *out);
 extern PGDLLEXPORT RowRead RowFeedContent(RowFeed *self, Row *row, bool thin);
 
+extern PGDLLEXPORT uint64 RowFeedTotal(RowFeed *self);
+
 /* As RowHost's: in a transaction with any snapshot. */
 extern PGDLLEXPORT bool RowFeedHasTombstones(Oid table, const RowFrontier *below);
 

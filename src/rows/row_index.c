@@ -11,10 +11,13 @@
 #include "catalog/index.h"
 #include "catalog/indexing.h"
 #include "catalog/pg_index.h"
+#include "catalog/storage.h"
 #include "index/access_method.h"
+#include "storage/bufmgr.h"
 #include "storage/lmgr.h"
 #include "utils/inval.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
 /* Has it an expression or a predicate?  Those are code of the table's owner, which no worker is to wait for. */
@@ -25,9 +28,9 @@ has_code(Relation index)
 		!heap_attisnull(index->rd_indextuple, Anum_pg_index_indpred, NULL);
 }
 
-/* The first hnsw index of columns of a table that is ready, or is not; InvalidOid: there is none. */
+/* The first hnsw index of columns of a table that can be used, or cannot; InvalidOid: there is none. */
 static Oid
-find_index(Relation rel, bool ready)
+find_index(Relation rel, bool valid, bool *ready)
 {
 	List	   *indexes = RelationGetIndexList(rel);
 	Oid			found = InvalidOid;
@@ -37,8 +40,11 @@ find_index(Relation rel, bool ready)
 	{
 		Relation	index = index_open(lfirst_oid(cell), AccessShareLock);
 
-		if (IndexMethodOf(index) == INDEX_HNSW && index->rd_index->indisready == ready && !has_code(index))
+		if (IndexMethodOf(index) == INDEX_HNSW && index->rd_index->indisvalid == valid && !has_code(index))
+		{
 			found = RelationGetRelid(index);
+			*ready = index->rd_index->indisready;
+		}
 		index_close(index, AccessShareLock);
 		if (OidIsValid(found))
 			break;
@@ -68,8 +74,9 @@ RowIndexDefer(Oid table)
 {
 	Relation	rel = table_open(table, AccessExclusiveLock);
 	Oid			index;
+	bool		ready;
 
-	while (OidIsValid(index = find_index(rel, true)))
+	while (OidIsValid(index = find_index(rel, true, &ready)))
 	{
 		set_waiting(index);
 		CacheInvalidateRelcache(rel);
@@ -78,27 +85,74 @@ RowIndexDefer(Oid table)
 	table_close(rel, NoLock);
 }
 
-RowIndexBuilt
-RowIndexBuild(Oid table, const uint8 root[ROW_STATE_ROOT])
+RowIndexState
+RowIndexWaits(Oid table, const uint8 root[ROW_STATE_ROOT], Oid *index)
 {
-	ReindexParams params = {0};
 	Relation	rel;
-	Oid			index;
-	char		persistence;
+	bool		ready;
 
 	if (!RowStateIsCopied(root) || !ConditionalLockRelationOid(table, AccessShareLock))
 		return ROW_INDEX_NONE;
 	rel = try_relation_open(table, NoLock);
 	if (!rel)
 		return ROW_INDEX_NONE;
-	index = find_index(rel, false);
-	persistence = rel->rd_rel->relpersistence;
+	*index = find_index(rel, false, &ready);
 	relation_close(rel, NoLock);
-	if (!OidIsValid(index))
+	if (!OidIsValid(*index))
 		return ROW_INDEX_NONE;
-	if (!ConditionalLockRelationOid(table, ShareLock))
-		return ROW_INDEX_LOCKED;
+	return ready ? ROW_INDEX_BUILT : ROW_INDEX_EMPTY;
+}
+
+/* Does it wait still, once nobody else builds or vacuums at this table? */
+static bool
+waits_still(Oid table, Oid index, bool ready)
+{
+	Relation	rel;
+	bool		is_ready;
+	bool		still;
+
+	LockRelationOid(table, ShareUpdateExclusiveLock);
+	rel = try_relation_open(table, NoLock);
+	if (!rel)
+		return false;
+	still = find_index(rel, false, &is_ready) == index && is_ready == ready;
+	relation_close(rel, NoLock);
+	return still;
+}
+
+bool
+RowIndexBuild(Oid table, Oid index)
+{
+	Relation	rel;
+
+	if (!waits_still(table, index, false))
+		return false;
+	/* what is in its file, from its creation or a build that was broken off, nobody reads */
+	rel = index_open(index, RowExclusiveLock);
+	if (RelationGetNumberOfBlocks(rel) > 0)
+		RelationTruncate(rel, 0);
+	index_close(rel, NoLock);
 	/* it takes the owner's rights by itself */
-	VecdbReindexIndex(index, persistence, &params);
-	return ROW_INDEX_BUILT;
+	index_concurrently_build(table, index);
+	return true;
+}
+
+bool
+RowIndexComplete(Oid table, Oid index, TransactionId *xmin)
+{
+	if (!waits_still(table, index, true))
+		return false;
+	*xmin = GetActiveSnapshot()->xmin;
+	validate_index(table, index, GetActiveSnapshot());
+	return true;
+}
+
+bool
+RowIndexUse(Oid table, Oid index)
+{
+	if (!waits_still(table, index, true))
+		return false;
+	index_set_state_flags(index, INDEX_CREATE_SET_VALID);
+	CacheInvalidateRelcacheByRelid(table);
+	return true;
 }

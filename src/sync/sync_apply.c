@@ -32,6 +32,7 @@
 #include "storage/latch.h"
 #include "storage/proc.h"
 #include "core/rows/job_image.h"
+#include "sync/sync_index.h"
 #include "sync/sync_rows.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
@@ -41,8 +42,7 @@ PGDLLEXPORT void VecdbSyncApplyMain(Datum arg);
 
 #define TICK_MS 100
 #define RESTART_MS 1000
-#define INDEX_AGAIN_MS 60000	/* after a build that failed */
-#define INDEX_BUILD_MS 86400000
+#define INDEX_AGAIN_MS 60000	/* between looks for an index that waits */
 #define RETRY_MS 500
 #define RETRY_MOST_MS 30000
 
@@ -64,6 +64,7 @@ typedef struct Place
 	dsm_handle	job;
 	bool		running;		/* the worker is in a transaction of it; left so by one that has ended there */
 	uint32		ended;			/* workers that have, since one has not */
+	bool		index_waits;	/* to be built; so says the worker, and the node's takes it */
 	RowDone		done;			/* but for missing, which is in the job's segment */
 } Place;
 
@@ -99,7 +100,8 @@ typedef struct Served
 	MemoryContext job_context;
 	RowJob		job;
 	int64_t		start_ms;		/* tick before which nothing is run: workers have ended at it */
-	int64_t		index_ms;		/* tick at which it is looked for an index that waits for rows */
+	int64_t		index_ms;		/* tick at which it is looked for an index that waits for rows ... */
+	int64_t		build_ms;		/* ... not before this one: the last is being built, or has failed */
 } Served;
 
 typedef struct ApplyWorker
@@ -243,40 +245,40 @@ finish_job(ApplyWorker *self, int i)
 
 	row_apply_done(&served->apply, &place->done);
 	if (!place->done.failed && served->job.frontier)
-		served->index_ms = 0;
+		served->index_ms = served->build_ms;
 	end_job(served);
 	pg_write_barrier();
 	(void) pg_atomic_compare_exchange_u32(&place->state, &posted, DONE);
 	wake(&self->control->node);
 }
 
-typedef struct Build
+typedef struct Look
 {
 	const Place *place;
-	RowIndexBuilt built;
-} Build;
+	bool		waits;
+} Look;
 
 static void
-build_index(void *arg)
+look_for_index(void *arg)
 {
-	Build	   *build = arg;
+	Look	   *look = arg;
+	Oid			index;
 
-	build->built = RowIndexBuild(build->place->table, build->place->root);
+	look->waits = RowIndexWaits(look->place->table, look->place->root, &index) != ROW_INDEX_NONE;
 }
 
-/* Build an index that has waited for the rows. */
+/* An index that has waited for the rows is built by a process of its own. */
 static void
-tend_index(Served *served, const Place *place, CoreClock clock)
+tend_index(ApplyWorker *self, int i, CoreClock clock)
 {
-	Build		build = {place};
+	Look		look = {&self->control->place[i], false};
 
-	served->index_ms = clock.tick_ms + INDEX_AGAIN_MS;
-	if (!WorkerTransaction(INDEX_BUILD_MS, build_index, &build))
+	self->served[i].index_ms = clock.tick_ms + INDEX_AGAIN_MS;
+	if (!WorkerTransaction(SYNC_STATEMENT_MS, look_for_index, &look) || !look.waits)
 		return;
-	if (build.built == ROW_INDEX_LOCKED)
-		served->index_ms = clock.tick_ms + TICK_MS;
-	else if (build.built == ROW_INDEX_NONE)
-		served->index_ms = PG_INT64_MAX;
+	self->served[i].build_ms = self->served[i].index_ms;
+	self->control->place[i].index_waits = true;
+	wake(&self->control->node);
 }
 
 /* True: there is more to do at once. */
@@ -311,7 +313,7 @@ serve(ApplyWorker *self, int i, CoreClock clock)
 	if (row_apply_retry_due(&served->apply, clock))
 		(void) run(served, place, clock, true);
 	if (clock.tick_ms >= served->index_ms)
-		tend_index(served, place, clock);
+		tend_index(self, i, clock);
 	return false;
 }
 
@@ -383,6 +385,8 @@ struct Applies
 	int			n;				/* workers */
 	BackgroundWorkerHandle *handle[APPLY_WORKERS_MAX];
 	int64		start_ms[APPLY_WORKERS_MAX];	/* tick after which it may be started */
+	BackgroundWorkerHandle *index;	/* process that builds one; NULL: none was started */
+	int64		index_ms;		/* tick after which another may be */
 	dsm_segment *job[ROWS_COLLECTIONS];
 	char		name[NAMEDATALEN];
 };
@@ -390,8 +394,11 @@ struct Applies
 static void
 on_node_exit(int code, Datum arg)
 {
-	Control    *control = (Control *) DatumGetPointer(arg);
+	Applies    *self = (Applies *) DatumGetPointer(arg);
+	Control    *control = self->control;
 
+	if (self->index)
+		TerminateBackgroundWorker(self->index);
 	control->node = NULL;
 	pg_atomic_write_u32(&control->stop, 1);
 	for (int i = 0; i < APPLY_WORKERS_MAX; i++)
@@ -429,7 +436,7 @@ AppliesNew(const char *database)
 	for (int i = 0; i < ROWS_COLLECTIONS; i++)
 		pg_atomic_init_u32(&self->control->place[i].state, FREE);
 	strlcpy(self->name, database, sizeof(self->name));
-	before_shmem_exit(on_node_exit, PointerGetDatum(self->control));
+	before_shmem_exit(on_node_exit, PointerGetDatum(self));
 	return self;
 }
 
@@ -477,9 +484,41 @@ start(Applies *self, int number, int64 tick_ms)
 	MemoryContextSwitchTo(old);
 }
 
+/* One index at a time is built. */
+static void
+tend_indexes(Applies *self, int64 tick_ms)
+{
+	MemoryContext old;
+	pid_t		pid;
+
+	if (tick_ms < self->index_ms || (self->index && GetBackgroundWorkerPid(self->index, &pid) != BGWH_STOPPED))
+		return;
+	for (int i = 0; i < ROWS_COLLECTIONS; i++)
+	{
+		Place	   *place = &self->control->place[i];
+		SyncIndexTable table = {place->table};
+
+		if (!place->index_waits)
+			continue;
+		place->index_waits = false;
+		if (pg_atomic_read_u32(&place->state) == FREE)
+			continue;
+		memcpy(table.root, place->root, sizeof(table.root));
+		if (self->index)
+			pfree(self->index);
+		old = MemoryContextSwitchTo(TopMemoryContext);
+		self->index = SyncIndexStart(self->name, &table);
+		MemoryContextSwitchTo(old);
+		self->index_ms = tick_ms + RESTART_MS * (self->index ? 1 : 30);
+		place->index_waits = self->index == NULL;
+		return;
+	}
+}
+
 void
 AppliesTend(Applies *self, int64 tick_ms)
 {
+	tend_indexes(self, tick_ms);
 	for (int i = 0; i < self->n; i++)
 	{
 		pid_t		pid;
@@ -504,6 +543,7 @@ AppliesEnter(Applies *self, Oid table, const uint8 *root)
 		place->table = table;
 		place->running = false;
 		place->ended = 0;
+		place->index_waits = false;
 		memcpy(place->root, root, sizeof(place->root));
 		pg_write_barrier();
 		pg_atomic_write_u32(&place->state, IDLE);

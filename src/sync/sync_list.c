@@ -139,12 +139,14 @@ PendingListCollections(SyncWorker *self, Pending *p)
 	{
 		ReplicaFigures figures = replica_figures(rows->collection[i]->replica);
 		uint64_t	number[] = {figures.rows_taken, figures.rows_sent, figures.bytes_sent, figures.batches,
-			figures.interrupted, figures.compared, figures.collected, figures.adopted, figures.refused, figures.buffered};
+			figures.interrupted, figures.compared, figures.collected, figures.adopted, figures.refused, figures.buffered,
+			figures.copied, figures.copied_bytes, figures.copy_total};
 		uint32_t	before = p->call->len;
 		bool		fits = PendingPutNumber(p, rows->collection[i]->table) && PendingPut(p, collection_state(&figures));
 
 		for (int k = 0; fits && k < (int) lengthof(number); k++)
 			fits = PendingPutNumber(p, (long long) number[k]);
+		fits = fits && (figures.copy_began_ms ? PendingPutTime(p, SyncUnixTime(figures.copy_began_ms)) : PendingPut(p, NULL));
 		if (!fits)
 		{
 			p->call->len = before;

@@ -54,7 +54,8 @@ typedef enum CallKind
 {
 	CALL_NEXT,
 	CALL_FIND,
-	CALL_CONTENT
+	CALL_CONTENT,
+	CALL_TOTAL
 } CallKind;
 
 typedef struct Call
@@ -64,6 +65,7 @@ typedef struct Call
 	RowBytes	key;
 	Row		   *row;
 	bool		thin;
+	uint64_t   *total;
 	RowRead		result;
 } Call;
 
@@ -96,6 +98,9 @@ read_some(void *arg)
 			break;
 		case CALL_CONTENT:
 			call->result = RowFeedContent(scan->feed, call->row, call->thin);
+			break;
+		case CALL_TOTAL:
+			*call->total = RowFeedTotal(scan->feed);
 			break;
 	}
 }
@@ -203,6 +208,15 @@ static RowRead
 host_content(void *context, RowScan *scan, Row *row, bool thin)
 {
 	return read_scan((Call) {CALL_CONTENT, scan, .row = row, .thin = thin});
+}
+
+static uint64_t
+host_total(void *context, RowScan *scan)
+{
+	uint64_t	total = 0;
+
+	(void) read_scan((Call) {CALL_TOTAL, scan, .total = &total});
+	return total;
 }
 
 typedef struct Tombstones
@@ -342,6 +356,7 @@ SyncRowsHost(SyncCollection *self)
 		.find = host_find,
 		.content = host_content,
 		.has_tombstones = host_has_tombstones,
+		.total = host_total,
 		.settled = host_settled,
 		.clock = host_clock,
 		.clock_heard = host_clock_heard,

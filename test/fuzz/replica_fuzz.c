@@ -153,6 +153,12 @@ host_has_tombstones(void *context, const RowFrontier *below)
 	return false;
 }
 
+static uint64_t
+host_total(void *context, RowScan *scan)
+{
+	return KEYS;
+}
+
 static void
 host_settled(void *context, RowSettled *out)
 {
@@ -390,6 +396,8 @@ put_items(RowWriter *w, RowWireType type, bool response)
 			{
 				put_frontier(w, ROW_TAG_CLAIM);
 				put_frontier(w, ROW_TAG_FLOOR);
+				if (take(2))
+					(void) row_wire_put_uint(w, ROW_TAG_TOTAL, take(256));
 			}
 			(void) row_wire_put_uint(w, ROW_TAG_SEQUENCE, sequence + (take(16) == 15));
 			if (sequence > 0 && take(8) == 7)
@@ -497,7 +505,7 @@ begin(void)
 {
 	ReplicaConfig config = {
 		.host = {NULL, host_open, host_close, host_seek_changes, host_seek_keys, host_next, host_find, host_content,
-			host_has_tombstones, host_settled, host_clock, host_clock_heard, host_submit, host_keep_incarnation, host_owner, host_send, host_mesh,
+			host_has_tombstones, host_total, host_settled, host_clock, host_clock_heard, host_submit, host_keep_incarnation, host_owner, host_send, host_mesh,
 		host_log},
 		.memory = &memory, .crypto = &crypto, .random = &fuzz_random,
 		.collection = {{7}}, .self = {{99}},

@@ -728,6 +728,12 @@ host_has_tombstones(void *context, const RowFrontier *below)
 	return false;
 }
 
+static uint64_t
+host_total(void *context, RowScan *scan)
+{
+	return (uint64_t) ((const Store *) context)->n_keys;
+}
+
 static void
 host_settled(void *context, RowSettled *out)
 {
@@ -828,6 +834,6 @@ RowHost
 store_host(Store *self)
 {
 	return (RowHost) {self, host_open, host_close, host_seek_changes, host_seek_keys, host_next, host_find,
-		host_content, host_has_tombstones, host_settled, host_clock, host_clock_heard, host_submit, host_keep_incarnation, host_owner, host_send,
+		host_content, host_has_tombstones, host_total, host_settled, host_clock, host_clock_heard, host_submit, host_keep_incarnation, host_owner, host_send,
 		host_mesh, host_log};
 }

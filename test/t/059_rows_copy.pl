@@ -14,8 +14,8 @@ use VecdbRows;
 my $rows = $ENV{LONG} ? 1_000_000 : 20_000;
 
 local $ENV{PGOPTIONS} = '-c maintenance_work_mem=512MB';
-my @all = (new_peer('a', conf => "restart_after_crash = on\nmax_wal_size = 4GB\nvecdb.anti_entropy_interval = 2s"));
-push @all, new_peer($_, bootstrap => [ $all[0] ], conf => "restart_after_crash = on\nmax_wal_size = 4GB\nvecdb.anti_entropy_interval = 2s\nvecdb.max_batch_bytes = '256kB'") for qw(b c);
+my @all = (new_peer('a', conf => "restart_after_crash = on\nmax_wal_size = 4GB"));
+push @all, new_peer($_, bootstrap => [ $all[0] ], conf => "restart_after_crash = on\nmax_wal_size = 4GB\nvecdb.max_batch_bytes = '256kB'") for qw(b c);
 my ($a, $b, $c) = @all;
 
 ok(wait_until(sub { !grep { !running($_) } @all }), 'three nodes run');
@@ -30,7 +30,22 @@ is(sql($b, q{SELECT index_type FROM vecdb.collections}), 'hnsw', 'the copy has a
 ok(wait_until(sub { sql($b, 'SELECT count(*) FROM collections.docs') >= $rows }, $ENV{LONG} ? 3600 : undef), 'all rows are copied');
 note(sprintf 'copied: %d rows in %.1f s, %.0f a second', $rows, time() - $began, $rows / (time() - $began));
 my $valid = q{SELECT count(*) FROM pg_index WHERE indrelid = 'collections.docs'::regclass AND NOT indisvalid};
-ok(wait_until(sub { sql($b, $valid) eq '0' }, $ENV{LONG} ? 3600 : undef), 'and the index is built');
+my ($during, $slowest, $phase) = (0, 0, '');
+ok(wait_until(
+		sub
+		{
+			my $before = time();
+
+			$phase ||= sql($b, q{SELECT rows_total > 0 FROM vecdb.stat_copy WHERE phase = 'index'});
+			$during++;
+			sql($b, qq{INSERT INTO collections.docs (id, data) VALUES ('during$during', array_fill(100 + $during, ARRAY[32])::vector)});
+			$slowest = time() - $before if time() - $before > $slowest;
+			return sql($b, $valid) eq '0';
+		}, $ENV{LONG} ? 3600 : undef), 'and the index is built');
+is($phase, 't', 'vecdb.stat_copy shows how far');
+cmp_ok($slowest, '<', 5, "while $during rows are written, the slowest in $slowest s");
+is(sql($b, qq{SET enable_seqscan = off; SELECT count(*) FROM generate_series(1, $during) i, LATERAL (SELECT id FROM collections.docs ORDER BY data <-> array_fill(100 + i, ARRAY[32])::vector LIMIT 1) t WHERE t.id = 'during' || i}),
+	$during, 'which has all of them');
 note(sprintf 'with its index after %.1f s', time() - $began);
 is(sql($b, q{SET enable_seqscan = off; SELECT count(*) FROM (SELECT id FROM collections.docs ORDER BY data <-> (SELECT data FROM collections.docs WHERE id = 'r77') LIMIT 10) t}), '10', 'which answers');
 
@@ -41,13 +56,15 @@ ok(wait_until(sub { sql($c, 'SELECT count(*) FROM collections.docs') > 100 }), '
 sql($a, q{UPDATE collections.docs SET metadata = '{"late": true}' WHERE id IN ('r1', 'r2', 'r3')});
 sql($a, q{DELETE FROM collections.docs WHERE id IN ('r4', 'r5')});
 sql($a, q{INSERT INTO collections.docs (id, data) SELECT 'late' || i, (SELECT array_agg(0.5) FROM generate_series(1, 32))::vector FROM generate_series(1, 100) i});
+is(sql($c, qq{SELECT name, phase, rows > 0, rows_total BETWEEN $rows / 2 AND $rows * 2, bytes > 0, remaining >= '0' FROM vecdb.stat_copy}), 'collections.docs|rows|t|t|t|t',
+	'vecdb.stat_copy tells of it');
 my $copied = sql($c, 'SELECT count(*) FROM collections.docs');
 $a->stop('immediate');
 cmp_ok($copied, '<', $rows, "its source is killed after $copied rows");
 ok(start_peer($b), 'the other holder is back');
 ok(wait_until(sub { sql($c, 'SELECT count(*) FROM collections.docs') >= $rows - 2 }, $ENV{LONG} ? 3600 : undef), 'the copy goes on from it');
 ok(start_peer($a), 'the source comes back');
-all_equal(\@all, 'all have the same rows', $rows + 98);
+all_equal(\@all, 'all have the same rows', $rows + 98 + $during);
 ok(wait_until(sub { sql($c, $valid) eq '0' }, $ENV{LONG} ? 3600 : undef), 'and the index of the copy is built');
 
 nothing_crashed(@all);

@@ -109,6 +109,12 @@ test_has_tombstones(void *context, const RowFrontier *below)
 	return has_tombstones;
 }
 
+static uint64_t
+test_total(void *context, RowScan *of)
+{
+	return 1000;
+}
+
 static void
 test_settled(void *context, RowSettled *out)
 {
@@ -211,7 +217,7 @@ begin(bool fresh)
 {
 	ReplicaConfig config = {
 		.host = {NULL, test_open, test_close, test_seek_changes, test_seek_keys, test_next, test_find, test_content,
-			test_has_tombstones, test_settled, test_clock, test_clock_heard, test_submit, test_keep_incarnation, test_owner,
+			test_has_tombstones, test_total, test_settled, test_clock, test_clock_heard, test_submit, test_keep_incarnation, test_owner,
 		test_send, test_mesh, test_log},
 		.memory = &memory, .crypto = &crypto, .random = &random_source,
 		.collection = collection, .self = {{99}}, .schema = {1},

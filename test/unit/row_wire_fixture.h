@@ -114,6 +114,8 @@ item_again(RowWriter *w, RowWireTag tag, const RowMessage *m, RowDictionary *dic
 			return frontier_again(w, tag, m->claim, dictionary);
 		case ROW_TAG_FLOOR:
 			return frontier_again(w, tag, m->floor, dictionary);
+		case ROW_TAG_TOTAL:
+			return row_wire_put_uint(w, tag, m->total);
 		case ROW_TAG_SEQUENCE:
 			return row_wire_put_uint(w, tag, m->sequence);
 		case ROW_TAG_FRAGMENT:

@@ -30,7 +30,7 @@ static const struct
 	{"have", ROW_WIRE_HAVE, false, false, HAS(MEMBERS) | HAS(CLOCK) | HAS(SCHEMA) | HAS(FRONTIER) | HAS(FLOOR), HAS(BUSY)},
 	{"want", ROW_WIRE_WANT, false, true,
 	HAS(MODE) | HAS(CREDIT) | HAS(MEMBERS) | HAS(CLOCK) | HAS(SCHEMA) | HAS(FRONTIER) | HAS(FLOOR), HAS(KEY)},
-	{"data", ROW_WIRE_DATA, true, true, HAS(SEQUENCE), HAS(CLAIM) | HAS(FLOOR) | HAS(FRAGMENT) | HAS(ROW) | HAS(LAST)},
+	{"data", ROW_WIRE_DATA, true, true, HAS(SEQUENCE), HAS(CLAIM) | HAS(FLOOR) | HAS(TOTAL) | HAS(FRAGMENT) | HAS(ROW) | HAS(LAST)},
 	{"ack", ROW_WIRE_ACK, false, true, HAS(CREDIT), 0},
 	{"stop", ROW_WIRE_STOP, false, true, HAS(CODE), HAS(TEXT)},
 	{"stopped", ROW_WIRE_STOP, true, true, HAS(CODE), HAS(TEXT)},
@@ -56,6 +56,7 @@ typedef struct Sample
 	uint64_t	clock;
 	uint8_t		schema[32];
 	RowFrontier frontier[3];	/* FRONTIER, CLAIM, FLOOR */
+	uint64_t	total;
 	uint32_t	sequence;
 	RowBytes	fragment;
 	int			n;				/* of each of these that is there */
@@ -191,7 +192,7 @@ some_items(Sample *s)
 		if (shapes[s->shape].optional >> tag & 1 && below(3) > 0)
 			has |= 1u << tag;
 	if ((shapes[s->shape].optional & HAS(FLOOR)) != 0 && (has & HAS(CLAIM)) == 0)
-		has &= ~HAS(FLOOR);
+		has &= ~(HAS(FLOOR) | HAS(TOTAL));
 	else if (has & HAS(CLAIM))
 	{
 		has |= HAS(FLOOR);
@@ -224,6 +225,7 @@ sample_begin(Sample *s, int shape)
 	host_fill(&random_state, s->schema, sizeof s->schema);
 	for (int i = 0; i < 3; i++)
 		some_frontier(&s->frontier[i]);
+	s->total = any();
 	s->sequence = (uint32_t) any();
 	s->fragment = piece(1, 300);
 	s->n = once ? 1 : 1 + (int) below(SOME);
@@ -276,6 +278,8 @@ sample_put(const Sample *s, RowWriter *w, RowWireTag tag)
 		case ROW_TAG_CLAIM:
 		case ROW_TAG_FLOOR:
 			return row_wire_put_frontier(w, tag, &s->frontier[tag - ROW_TAG_FRONTIER], &people);
+		case ROW_TAG_TOTAL:
+			return row_wire_put_uint(w, tag, s->total);
 		case ROW_TAG_SEQUENCE:
 			return row_wire_put_uint(w, tag, s->sequence);
 		case ROW_TAG_FRAGMENT:
@@ -415,6 +419,7 @@ same(const Sample *s, const RowMessage *m)
 		(!(s->has & HAS(FRONTIER)) || same_frontier(&s->frontier[0], m->frontier)) &&
 		(!(s->has & HAS(CLAIM)) || same_frontier(&s->frontier[1], m->claim)) &&
 		(!(s->has & HAS(FLOOR)) || same_frontier(&s->frontier[2], m->floor)) &&
+		(!(s->has & HAS(TOTAL)) || m->total == s->total) &&
 		(!(s->has & HAS(SEQUENCE)) || m->sequence == s->sequence) &&
 		(!(s->has & HAS(FRAGMENT)) || same_bytes(m->fragment, s->fragment));
 }

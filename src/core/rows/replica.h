@@ -144,6 +144,9 @@ typedef struct RowHost
 	/* Is there a tombstone that a COLLECT below this frontier takes?  Else the floor would rise for nothing. */
 	bool		(*has_tombstones) (void *context, const RowFrontier *below);
 
+	/* How many live rows a snapshot shows, by an estimate; 0: not known. */
+	uint64_t	(*total) (void *context, RowScan *scan);
+
 	/* What of this incarnation's tickets has ended, for snapshots that are taken after this. */
 	void		(*settled) (void *context, RowSettled *out);
 
@@ -257,7 +260,11 @@ typedef struct ReplicaFigures
 	uint64_t	collected;
 	uint64_t	adopted;
 	uint64_t	refused;		/* frames */
-	bool		copying;
+	bool		copying;		/* the first copy ... */
+	int64_t		copy_began_ms;	/* ... since 1970, 0: no rows came yet; whose ... */
+	uint64_t	copied;			/* ... rows here, ... */
+	uint64_t	copied_bytes;	/* ... with all around them, are so many of ... */
+	uint64_t	copy_total;		/* ... an estimate by their last source; 0: not known */
 	bool		stale;			/* below a floor: serves nobody until it has compared */
 	size_t		buffered;		/* bytes of others' rows in memory */
 } ReplicaFigures;

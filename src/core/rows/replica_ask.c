@@ -410,6 +410,8 @@ take_claim(Replica *self, const RowMessage *message)
 	/* who has a floor above what is claimed would make us drop what only came late to it */
 	if (ask->mode == ROW_MODE_COMPARE)
 		ask->told = ask->told && row_frontier_includes(&ask->claim, &ask->floor);
+	if (ask->mode == ROW_MODE_COPY && row_message_has(message, ROW_TAG_TOTAL))
+		self->figures.copy_total = message->total;
 	return ask->told && (ask->mode != ROW_MODE_COPY || join_source(self));
 }
 
@@ -437,6 +439,12 @@ ask_data(Replica *self, ReplicaPeer *from, const RowMessage *message, const uint
 		if (ask->mode == ROW_MODE_COMPARE && ask->phase == ASK_RECEIVING)
 			compare_ranges(self, message);
 		return;
+	}
+	if (ask->mode == ROW_MODE_COPY)
+	{
+		if (self->figures.copied_bytes == 0)
+			self->figures.copy_began_ms = self->now.unix_ms;
+		self->figures.copied_bytes += len;
 	}
 	ask->credit -= (int64_t) len;
 	ask->came += (int64_t) len;
@@ -740,7 +748,10 @@ ask_done(Replica *self, const RowDone *done)
 		if (!ask_add_fetch(self, ask->work.row[done->missing[i]].key, false))
 			missing = true;
 	if (ask->mode == ROW_MODE_COPY)
+	{
+		self->figures.copied += ask->work.n;
 		copied_to(self);
+	}
 	reset_rows(&ask->work);
 	ask->deadline_ms = self->now.tick_ms + ASK_TIMEOUT_MS;
 	if (missing)

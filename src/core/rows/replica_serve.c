@@ -206,6 +206,8 @@ begin_data(Replica *self, ReplicaServe *serve, RowWriter *w)
 	{
 		(void) row_wire_put_frontier(w, ROW_TAG_CLAIM, &serve->claim, &self->dictionary);
 		(void) row_wire_put_frontier(w, ROW_TAG_FLOOR, &serve->floor, &self->dictionary);
+		if (serve->mode == ROW_MODE_COPY)
+			(void) row_wire_put_uint(w, ROW_TAG_TOTAL, self->host.total(self->host.context, serve->scan));
 	}
 	(void) row_wire_put_uint(w, ROW_TAG_SEQUENCE, serve->sequence++);
 }

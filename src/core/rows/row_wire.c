@@ -25,7 +25,7 @@ static const RowShape shapes[TYPES][2] = {
 	},
 	[ROW_WIRE_DATA - TYPE_FIRST] = {
 		{.exists = false},
-		{true, true, HAS(SEQUENCE), HAS(CLAIM) | HAS(FLOOR) | HAS(FRAGMENT) | HAS(ROW) | HAS(LAST)}
+		{true, true, HAS(SEQUENCE), HAS(CLAIM) | HAS(FLOOR) | HAS(TOTAL) | HAS(FRAGMENT) | HAS(ROW) | HAS(LAST)}
 	},
 	[ROW_WIRE_ACK - TYPE_FIRST] = {
 		{true, true, HAS(CREDIT), 0}
@@ -57,6 +57,7 @@ const RowSize row_size[ROW_TAGS] = {
 	[ROW_TAG_FRONTIER] = {0, ROW_FRONTIER_BYTES},
 	[ROW_TAG_CLAIM] = {0, ROW_FRONTIER_BYTES},
 	[ROW_TAG_FLOOR] = {0, ROW_FRONTIER_BYTES},
+	[ROW_TAG_TOTAL] = {8, 8},
 	[ROW_TAG_INCARNATION] = {ROW_INCARNATION_BYTES, ROW_INCARNATION_BYTES},
 	[ROW_TAG_SEQUENCE] = {4, 4},
 	[ROW_TAG_KEY] = {1, ROW_KEY_MAX},
@@ -208,6 +209,9 @@ take_value(Decoder *self, const WireItem *item)
 		case ROW_TAG_FLOOR:
 			m->floor = value;
 			return check_frontier(value.at, value.len);
+		case ROW_TAG_TOTAL:
+			m->total = number;
+			return DECODE_OK;
 		case ROW_TAG_INCARNATION:
 			if (m->many[ROW_TAG_INCARNATION].len > ROW_INTRODUCTIONS * (WIRE_ITEM_HEAD + ROW_INCARNATION_BYTES))
 				return DECODE_TOO_MANY;
@@ -251,6 +255,8 @@ check_message(const Decoder *self, const RowShape *shape)
 		row_message_has(m, ROW_TAG_CLAIM) != row_message_has(m, ROW_TAG_FLOOR))
 		return DECODE_MISSING;
 	if (m->type == ROW_WIRE_DATA && row_message_has(m, ROW_TAG_CLAIM) && m->sequence != 0)
+		return DECODE_VALUE;
+	if (row_message_has(m, ROW_TAG_TOTAL) && !row_message_has(m, ROW_TAG_CLAIM))
 		return DECODE_VALUE;
 	if (row_message_has(m, ROW_TAG_FRAGMENT) && m->sequence == 0)
 		return DECODE_VALUE;

@@ -48,16 +48,17 @@ typedef enum RowWireTag
 	ROW_TAG_FRONTIER = 8,		/* covered by the sender; in WANT: by who asks */
 	ROW_TAG_CLAIM = 9,			/* what is covered once the batch is whole */
 	ROW_TAG_FLOOR = 10,			/* tombstones at or below it may be gone */
-	ROW_TAG_INCARNATION = 11,	/* 112 bytes, may repeat */
-	ROW_TAG_SEQUENCE = 12,		/* u32: of this DATA in its request, from 0 */
-	ROW_TAG_KEY = 13,			/* 1 to ROW_KEY_MAX bytes, may repeat */
-	ROW_TAG_RANGE = 14,			/* two bounds, may repeat; keys above the first up to the second */
-	ROW_TAG_SUM = 15,			/* a range, its entries' count and sum; may repeat */
-	ROW_TAG_ENTRY = 16,			/* a key and what is kept of it; may repeat */
-	ROW_TAG_FRAGMENT = 17,		/* more content of the last row of the DATA before */
-	ROW_TAG_ROW = 18,			/* a row, may repeat */
-	ROW_TAG_LAST = 19,			/* empty: the batch is whole with this DATA */
-	ROW_TAG_BUSY = 20,			/* empty, in HAVE: the sender serves nobody now */
+	ROW_TAG_TOTAL = 11,			/* u64: rows of a copy, by an estimate */
+	ROW_TAG_INCARNATION = 12,	/* 112 bytes, may repeat */
+	ROW_TAG_SEQUENCE = 13,		/* u32: of this DATA in its request, from 0 */
+	ROW_TAG_KEY = 14,			/* 1 to ROW_KEY_MAX bytes, may repeat */
+	ROW_TAG_RANGE = 15,			/* two bounds, may repeat; keys above the first up to the second */
+	ROW_TAG_SUM = 16,			/* a range, its entries' count and sum; may repeat */
+	ROW_TAG_ENTRY = 17,			/* a key and what is kept of it; may repeat */
+	ROW_TAG_FRAGMENT = 18,		/* more content of the last row of the DATA before */
+	ROW_TAG_ROW = 19,			/* a row, may repeat */
+	ROW_TAG_LAST = 20,			/* empty: the batch is whole with this DATA */
+	ROW_TAG_BUSY = 21,			/* empty, in HAVE: the sender serves nobody now */
 	ROW_TAGS
 } RowWireTag;
 
@@ -150,6 +151,7 @@ typedef struct RowMessage
 	uint8_t		members[16];
 	uint64_t	clock;
 	uint8_t		schema[32];
+	uint64_t	total;
 	uint32_t	sequence;
 	RowBytes	frontier;		/* for row_wire_next_claim() */
 	RowBytes	claim;

@@ -81,7 +81,7 @@ row_wire_put_uint(RowWriter *self, RowWireTag tag, uint64_t value)
 	uint32_t	width = row_size[tag].least;
 
 	CORE_ASSERT(tag == ROW_TAG_CODE || tag == ROW_TAG_MODE || tag == ROW_TAG_CREDIT || tag == ROW_TAG_CLOCK ||
-				tag == ROW_TAG_SEQUENCE);
+				tag == ROW_TAG_TOTAL || tag == ROW_TAG_SEQUENCE);
 	CORE_ASSERT(width == 8 || value >> 8 * width == 0);
 	if (!begin_item(self, tag, width))
 		return false;

@@ -94,6 +94,11 @@ CREATE FUNCTION vecdb.join(invitation text, name text DEFAULT NULL) RETURNS regc
 	LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION vecdb.join(text, text) IS 'join the collection of an invitation; creates its table';
 
+CREATE FUNCTION vecdb.replicate("table" regclass, invitation text DEFAULT NULL) RETURNS text
+	AS 'MODULE_PATHNAME', 'vecdb_replicate'
+	LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION vecdb.replicate(regclass, text) IS 'share a table, or join the collection of an invitation with it; returns the id of the collection';
+
 CREATE FUNCTION vecdb.leave(collection text) RETURNS void
 	AS 'MODULE_PATHNAME', 'vecdb_leave'
 	LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;

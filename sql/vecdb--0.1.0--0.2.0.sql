@@ -76,6 +76,11 @@ SELECT CASE WHEN c.relnamespace = 'collections'::regnamespace THEN c.relname::te
 FROM vecdb.shared_collection s JOIN pg_class c ON c.oid = s."table" JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE NOT s.leaving AND has_schema_privilege(c.relnamespace, 'USAGE') AND has_table_privilege(c.oid, 'SELECT');
 
+CREATE FUNCTION vecdb.replicate("table" regclass, invitation text DEFAULT NULL) RETURNS text
+	AS 'MODULE_PATHNAME', 'vecdb_replicate'
+	LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION vecdb.replicate(regclass, text) IS 'share a table, or join the collection of an invitation with it; returns the id of the collection';
+
 -- Rows of shared collections: as in rows.sql
 CREATE TABLE vecdb.row_incarnation (
 	root bytea NOT NULL,

@@ -78,11 +78,13 @@ typedef enum SyncOp
 	SYNC_LOOKUP,				/* id of a node */
 	SYNC_PROVIDERS,				/* id of a collection */
 	SYNC_INVITE,				/* table, its name, role, life in ms */
-	SYNC_JOIN,					/* invitation */
+	SYNC_JOIN,					/* invitation; a table that is here, the hash of its columns, what it is as a collection */
 	SYNC_LEAVE,					/* table */
 	SYNC_EVICT,					/* table, id of the node or its beginning */
 	SYNC_MEMBERS,				/* table */
-	SYNC_COLLECTIONS			/* those whose rows are replicated */
+	SYNC_COLLECTIONS,			/* those whose rows are replicated */
+	SYNC_SHARE,					/* table, its name */
+	SYNC_JOIN_ROWS				/* root key, a table with rows that is about to be its */
 } SyncOp;
 
 typedef enum SyncNodeState
@@ -157,7 +159,7 @@ extern PGDLLEXPORT SyncShared *SyncAttach(void);
 typedef enum SyncDescribed
 {
 	SYNC_DESCRIBED,
-	SYNC_NO_COLLECTION,			/* a table, but no collection any more: only its name */
+	SYNC_NOT_DESCRIBED,			/* it cannot be shared as it is: only its name */
 	SYNC_TABLE_LOCKED,			/* somebody has locked it, or an index: only its name */
 	SYNC_TABLE_GONE
 } SyncDescribed;

@@ -1,14 +1,14 @@
 /*
  * node_join.c
  *	  vecdb.join(): the worker redeems the invitation, this backend creates the table
- *	  and ties it to the collection; and what a table is, in the words that an
- *	  invitation carries.
+ *	  and ties it to the collection.
  *
  * The table and its tie are of the transaction that joins; what the network knows is
  * not undone with it, and joining again makes up for that.
  */
 #include "collection/collection.h"
 #include "node/node_ask.h"
+#include "node/node_join.h"
 #include "node/node_table.h"
 #include "rows/capture.h"
 #include "rows/row_index.h"
@@ -28,17 +28,17 @@
 PG_FUNCTION_INFO_V1(vecdb_join);
 
 /*
- * Tie the new table to the collection.  The row may belong to anybody: it is
- * written without SQL, so that nothing of its owner's runs.
+ * The row may belong to anybody: it is written without SQL, so that nothing of its
+ * owner's runs.
  */
-static void
-bind_table(const char *root_hex, Oid relid)
+void
+NodeJoinBind(const char *root_hex, Oid table)
 {
 	uint8		root[SYNC_ROOT_BYTES];
 	Datum		values[SHARED_COLUMNS] = {0};
 	bool		nulls[SHARED_COLUMNS] = {false};
 	bool		replace[SHARED_COLUMNS] = {false};
-	SyncTable	table;
+	SyncTable	shared;
 	SysScanDesc scan;
 	HeapTuple	row;
 	bool		bound = true;
@@ -47,13 +47,13 @@ bind_table(const char *root_hex, Oid relid)
 	if (strlen(root_hex) != 2 * SYNC_ROOT_BYTES || hex_decode(root_hex, 2 * SYNC_ROOT_BYTES, (char *) root) != SYNC_ROOT_BYTES)
 		elog(ERROR, "the node's answer holds no key");
 	PushActiveSnapshot(GetLatestSnapshot());
-	SyncTableOpen(&table, SYNC_SHARED_COLLECTION, true, true);
-	scan = SyncTableScan(&table, root);
+	SyncTableOpen(&shared, SYNC_SHARED_COLLECTION, true, true);
+	scan = SyncTableScan(&shared, root);
 	row = systable_getnext_ordered(scan, ForwardScanDirection);
 	if (HeapTupleIsValid(row))
 	{
-		(void) SyncTableValue(&table, row, SHARED_TABLE, &isnull);
-		bound = !isnull || DatumGetBool(SyncTableValue(&table, row, SHARED_LEAVING, &isnull));
+		(void) SyncTableValue(&shared, row, SHARED_TABLE, &isnull);
+		bound = !isnull || DatumGetBool(SyncTableValue(&shared, row, SHARED_LEAVING, &isnull));
 	}
 	else
 		ereport(ERROR,
@@ -66,11 +66,11 @@ bind_table(const char *root_hex, Oid relid)
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
 				 errmsg("this database holds the collection already"),
 				 errhint("vecdb.shared_collections lists what it holds.")));
-	values[SHARED_TABLE - 1] = ObjectIdGetDatum(relid);
+	values[SHARED_TABLE - 1] = ObjectIdGetDatum(table);
 	replace[SHARED_TABLE - 1] = true;
-	SyncTableUpdate(&table, row, values, nulls, replace);
+	SyncTableUpdate(&shared, row, values, nulls, replace);
 	systable_endscan_ordered(scan);
-	SyncTableClose(&table);
+	SyncTableClose(&shared);
 	PopActiveSnapshot();
 	CommandCounterIncrement();
 	NodeReloadAtCommit();
@@ -117,14 +117,31 @@ create_table(const char *name, char *description)
 	return DatumGetObjectId(SpiColumn(0, 1, OIDOID, &isnull));
 }
 
+void
+NodeJoin(const char *const *arguments, int n, NodeJoined *out)
+{
+	char	  **field[] = {&out->id, &out->root, &out->description};
+	NodeQuestion	question;
+
+	NodeAsk(&question, SYNC_JOIN, NODE_SMALL_ANSWER, arguments, n);
+	for (int i = 0; i < (int) lengthof(field); i++)
+	{
+		const char *answer;
+
+		if (!NodeAnswerNext(&question, &answer) || !answer)
+			elog(ERROR, "the node's answer lacks a field");
+		*field[i] = pstrdup(answer);
+	}
+	NodeAnswerDone(&question);
+}
+
 Datum
 vecdb_join(PG_FUNCTION_ARGS)
 {
 	const char *arguments[1] = {CollectionTextArgument(fcinfo, 0, "invitation")};
 	char	   *name = PG_ARGISNULL(1) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(1));
 	Oid			schema = get_namespace_oid("collections", false);
-	char	   *copy[3];
-	NodeQuestion	question;
+	NodeJoined	joined;
 	Oid			table;
 	AclResult	allowed;
 
@@ -138,58 +155,13 @@ vecdb_join(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_DUPLICATE_TABLE),
 				 errmsg("collection \"%s\" already exists", name),
 				 errhint("Give another name as the second argument; the invitation is still good.")));
-	NodeAsk(&question, SYNC_JOIN, NODE_SMALL_ANSWER, arguments, 1);
-	for (int i = 0; i < 3; i++)
-	{
-		const char *answer;
-
-		if (!NodeAnswerNext(&question, &answer) || !answer)
-			elog(ERROR, "the node's answer lacks a field");
-		copy[i] = pstrdup(answer);
-	}
-	NodeAnswerDone(&question);
+	NodeJoin(arguments, 1, &joined);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "could not connect to SPI");
-	table = create_table(name, copy[2]);
-	bind_table(copy[1], table);
+	table = create_table(name, joined.description);
+	NodeJoinBind(joined.root, table);
 	SPI_finish();
 	(void) CaptureBegin(table);
 	RowIndexDefer(table);
 	PG_RETURN_OID(table);
-}
-
-/* ---------------------------------------------------------------------------
- * For the worker
- */
-
-SyncDescribed
-SyncDescribe(Oid table, char *out, size_t room)
-{
-	Collection	facts;
-	Relation	rel;
-	List	   *indexes;
-	ListCell   *cell;
-	bool		locked = false;
-	char	   *name = get_rel_name(table);
-
-	if (name == NULL)
-		return SYNC_TABLE_GONE;
-	strlcpy(out, name, room);
-	if (!ConditionalLockRelationOid(table, AccessShareLock))
-		return SYNC_TABLE_LOCKED;
-	rel = try_relation_open(table, NoLock);
-	if (rel == NULL)
-		return SYNC_TABLE_GONE;
-	indexes = RelationGetIndexList(rel);
-	relation_close(rel, NoLock);
-	foreach(cell, indexes)
-		locked |= !ConditionalLockRelationOid(lfirst_oid(cell), AccessShareLock);
-	if (locked)
-		return SYNC_TABLE_LOCKED;
-	if (!CollectionFacts(table, &facts))
-		return SYNC_NO_COLLECTION;
-	snprintf(out, room, "%s %d %s %s %s %d %d %d", facts.name, facts.dimensions, CollectionMetricName(facts.metric),
-			 facts.hnsw ? "hnsw" : "flat", facts.half ? "halfvec" : "vector", facts.m, facts.ef_construction,
-			 facts.filter_index ? 1 : 0);
-	return SYNC_DESCRIBED;
 }

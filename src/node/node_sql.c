@@ -30,6 +30,7 @@
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 #include "utils/tuplestore.h"
+#include "utils/varlena.h"
 
 PG_FUNCTION_INFO_V1(vecdb_node_id);
 PG_FUNCTION_INFO_V1(vecdb_node_workers);
@@ -180,6 +181,13 @@ vecdb_node_collections(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
+/* Has it as many lower-case digits as an id? */
+static bool
+is_id(const char *text)
+{
+	return strlen(text) == 64 && strspn(text, "0123456789abcdef") == 64;
+}
+
 /* Lower-case digits of an id, an error when it is none. */
 static char *
 id_argument(char *text)
@@ -209,19 +217,74 @@ vecdb_lookup(PG_FUNCTION_ARGS)
  * Collections
  */
 
+static bool
+may_use(Oid relid, bool owned)
+{
+	return OidIsValid(relid) && (owned ? VecdbOwnsRelation(relid) : CollectionMayRead(relid));
+}
+
 /*
- * The table of a collection for the worker, which sees only what is committed;
- * `owned`: the caller must own it, else be able to read it.  A shared collection
- * stays shared when its table is moved to another schema or altered until it is a
- * collection no more; its owner must still be able to leave.
+ * No name of a table has so many digits.  Whom it is no business of learns nothing; rights
+ * are looked at before the table is locked, and again.
+ */
+static Oid
+table_of_id(const char *id, bool owned)
+{
+	Oid			relid = SyncTableOfId(id);
+
+	if (may_use(relid, owned))
+		LockRelationOid(relid, AccessShareLock);
+	if (!may_use(relid, owned) || SyncTableOfId(id) != relid)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("no collection that you may use has the id %s here", id),
+				 errhint("The view vecdb.shared_collections lists those that you may read.")));
+	return relid;
+}
+
+/* Is a collection called like a shared table with its schema?  Then neither is meant. */
+static void
+refuse_ambiguous(const char *name, Oid relid)
+{
+	char	   *copy = pstrdup(name);
+	List	   *words = NIL;
+	Oid			schema = InvalidOid;
+	Oid			other;
+
+	if (SplitIdentifierString(copy, '.', &words) && list_length(words) == 2)
+		schema = get_namespace_oid(linitial(words), true);
+	if (!OidIsValid(schema) || VecdbSchemaCheck(schema, ACL_USAGE) != ACLCHECK_OK)
+		return;
+	other = get_relname_relid(lsecond(words), schema);
+	if (OidIsValid(other) && other != relid && OidIsValid(VersionTableOf(other)))
+		ereport(ERROR,
+				(errcode(ERRCODE_AMBIGUOUS_ALIAS),
+				 errmsg("a collection and a shared table are both called %s", name),
+				 errhint("Give the id of the one that is meant: vecdb.shared_collections has it.")));
+}
+
+/*
+ * The table of a collection, by its id or by the name that vecdb.shared_collections
+ * shows, for the worker, which sees only what is committed; `owned`: the caller must own
+ * it, else be able to read it.  A shared collection stays shared when its table is moved
+ * to another schema or altered until it is a collection no more; its owner must still be
+ * able to leave.
  */
 static Oid
 shared_table(const char *name, bool owned)
 {
-	Oid			relid = CollectionTable(name, AccessShareLock, owned ? ACL_NO_RIGHTS : ACL_SELECT);
+	Oid			relid;
 	HeapTuple	tuple;
 	bool		ours;
 
+	if (is_id(name))
+		relid = table_of_id(name, owned);
+	else
+	{
+		relid = CollectionTable(name, AccessShareLock, owned ? ACL_NO_RIGHTS : ACL_SELECT);
+		if (strchr(name, '.'))
+			refuse_ambiguous(name, relid);
+	}
 	if (owned && !VecdbOwnsRelation(relid))
 		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, get_rel_name(relid));
 	if (!owned && pg_class_aclcheck(relid, GetUserId(), ACL_SELECT) != ACLCHECK_OK)
@@ -245,19 +308,21 @@ table_argument(const char *name, bool owned)
 	return psprintf("%u", shared_table(name, owned));
 }
 
-/* The same for one that others are to join: it must be a collection, where collections are. */
-static void
-open_collection(const char *name, Collection *collection)
+/* The same for one that others are to join: a collection, which is shared if it is not, or a table that is. */
+static Oid
+open_to_invite(const char *name)
 {
 	Oid			relid = shared_table(name, true);
+	Collection	facts;
 
-	if (get_rel_namespace(relid) != get_namespace_oid(COLLECTION_SCHEMA, false))
+	if ((get_rel_namespace(relid) != get_namespace_oid(COLLECTION_SCHEMA, false) || !CollectionFacts(relid, &facts)) &&
+		!SyncTableIsShared(relid))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("table \"%s\" is not in the schema \"%s\"", name, COLLECTION_SCHEMA),
-				 errdetail("Only collections are shared, and nobody is invited to one that was moved."),
-				 errhint("ALTER TABLE %s SET SCHEMA %s moves it there.", name, COLLECTION_SCHEMA)));
-	CollectionOpen(get_rel_name(relid), AccessShareLock, ACL_NO_RIGHTS, collection);
+				 errmsg("\"%s\" is not a collection, and not shared", name),
+				 errhint("vecdb.replicate() shares any table that vecdb.check() accepts.")));
+	CaptureCheck(relid);
+	return relid;
 }
 
 Datum
@@ -267,7 +332,7 @@ vecdb_providers(PG_FUNCTION_ARGS)
 	const char *arguments[1];
 
 	/* no name of a table has 64 characters; one with its schema has a dot */
-	if (strlen(name) == 64 && strchr(name, '.') == NULL)
+	if (strlen(name) == 64 && strchr(name, '.') == NULL && !may_use(SyncTableOfId(name), false))
 	{
 		if (!has_privs_of_role(GetUserId(), ROLE_PG_MONITOR))
 			ereport(ERROR,
@@ -299,7 +364,7 @@ vecdb_invite(PG_FUNCTION_ARGS)
 	const char *arguments[4];
 	const char *answer;
 	int64		life_ms = 0;
-	Collection	collection;
+	Oid			relid;
 	NodeQuestion	question;
 	text	   *result;
 
@@ -320,10 +385,9 @@ vecdb_invite(PG_FUNCTION_ARGS)
 					 errmsg("an invitation is good for one second to a hundred years"),
 					 errhint("NULL makes one that does not expire.")));
 	}
-	open_collection(name, &collection);
-	CaptureCheck(collection.relid);
-	arguments[0] = psprintf("%u", collection.relid);
-	arguments[1] = collection.name;
+	relid = open_to_invite(name);
+	arguments[0] = psprintf("%u", relid);
+	arguments[1] = get_rel_name(relid);
 	arguments[2] = role;
 	arguments[3] = psprintf(INT64_FORMAT, life_ms);
 	NodeAsk(&question, SYNC_INVITE, NODE_SMALL_ANSWER, arguments, 4);
@@ -335,7 +399,7 @@ vecdb_invite(PG_FUNCTION_ARGS)
 				(errmsg("this node has only private addresses: the invitation is of use on this machine or its local network alone"),
 				 errhint("Set vecdb.advertise to the host:port at which nodes elsewhere can reach this one.")));
 	NodeAnswerDone(&question);
-	if (CaptureBegin(collection.relid))
+	if (CaptureBegin(relid))
 		NodeReloadAtCommit();
 	PG_RETURN_TEXT_P(result);
 }

@@ -40,7 +40,9 @@
 #include "catalog/pg_index.h"
 #include "catalog/pg_type.h"
 #include "commands/extension.h"
+#include "core/bytes.h"
 #include "executor/tuptable.h"
+#include "rows/row_shape.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -279,29 +281,70 @@ SyncTableScan(SyncTable *self, const uint8 *root)
 	return systable_beginscan_ordered(self->rel, self->key, GetActiveSnapshot(), root ? 1 : 0, &key);
 }
 
-bool
-SyncTableIsShared(Oid table)
+static void
+id_of(const uint8 *root, char *id)
+{
+	uint8		hash[CORE_HASH_BYTES];
+
+	RowShapeCrypto()->sha256(RowShapeCrypto()->context, root, SYNC_ROOT_BYTES, hash);
+	(void) bytes_hex(hash, sizeof(hash), id);
+}
+
+/*
+ * The shared collection with this table, or with this id where table is InvalidOid: its
+ * table, and its id into found_id unless that is NULL.
+ */
+static Oid
+find_shared(Oid table, const char *id, char *found_id)
 {
 	SyncTable	shared;
 	SysScanDesc scan;
 	HeapTuple	row;
-	bool		found = false;
+	Oid			found = InvalidOid;
+	char		text[SYNC_ID_TEXT];
 
+	Assert(OidIsValid(table) || id);
 	PushActiveSnapshot(GetLatestSnapshot());
 	SyncTableOpen(&shared, SYNC_SHARED_COLLECTION, false, true);
 	scan = SyncTableScan(&shared, NULL);
-	while (!found && HeapTupleIsValid(row = systable_getnext_ordered(scan, ForwardScanDirection)))
+	while (!OidIsValid(found) && HeapTupleIsValid(row = systable_getnext_ordered(scan, ForwardScanDirection)))
 	{
+		const uint8 *root = SyncTableBytes(&shared, row, SHARED_ROOT, SYNC_ROOT_BYTES);
 		bool		isnull;
 		Datum		value = SyncTableValue(&shared, row, SHARED_TABLE, &isnull);
 
-		found = !isnull && DatumGetObjectId(value) == table &&
-			!DatumGetBool(SyncTableValue(&shared, row, SHARED_LEAVING, &isnull));
+		if (isnull || !root || DatumGetBool(SyncTableValue(&shared, row, SHARED_LEAVING, &isnull)) ||
+			(OidIsValid(table) && DatumGetObjectId(value) != table))
+			continue;
+		id_of(root, text);
+		if (id && strcmp(id, text) != 0)
+			continue;
+		found = DatumGetObjectId(value);
+		if (found_id)
+			memcpy(found_id, text, SYNC_ID_TEXT);
 	}
 	systable_endscan_ordered(scan);
 	SyncTableClose(&shared);
 	PopActiveSnapshot();
 	return found;
+}
+
+bool
+SyncTableIsShared(Oid table)
+{
+	return OidIsValid(find_shared(table, NULL, NULL));
+}
+
+bool
+SyncTableId(Oid table, char *id)
+{
+	return OidIsValid(find_shared(table, NULL, id));
+}
+
+Oid
+SyncTableOfId(const char *id)
+{
+	return find_shared(InvalidOid, id, NULL);
 }
 
 /* The first row from bytes[len] on: what begins with them stands before all others. */

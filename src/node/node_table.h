@@ -22,6 +22,7 @@
 
 /* Lengths of keys and statements, as in core/grant.h. */
 #define SYNC_ROOT_BYTES 32
+#define SYNC_ID_TEXT 65			/* digits of a collection's id, and a zero byte */
 #define SYNC_STATEMENT_BYTES 240
 
 typedef enum SyncTableKind
@@ -76,6 +77,12 @@ extern PGDLLEXPORT void SyncTableClose(SyncTable *self);
 
 /* Is this the table of a collection that the node is a member of, as far as is committed or by this transaction? */
 extern PGDLLEXPORT bool SyncTableIsShared(Oid table);
+
+/* The same, and the id of the collection: the digits that vecdb.shared_collections shows, into id[SYNC_ID_TEXT]. */
+extern bool SyncTableId(Oid table, char *id);
+
+/* The table of the collection with this id; InvalidOid: there is none. */
+extern Oid	SyncTableOfId(const char *id);
 
 /* Rows in the order of the primary key; of one root[SYNC_ROOT_BYTES] unless it is NULL. */
 extern PGDLLEXPORT SysScanDesc SyncTableScan(SyncTable *self, const uint8 *root);

@@ -25,6 +25,9 @@ extern void CaptureGuardInit(void);
 /* An error where a table cannot be shared.  The caller has locked it. */
 extern void CaptureCheck(Oid table);
 
+/* Has a table, which the caller has locked against writers, rows? */
+extern bool CaptureFindsRows(Oid table);
+
 /*
  * Begin to capture a table: triggers, version table, and a stamp for each row that is
  * there; where there are rows, its life has begun (rows_shared.h) or begins at once.  The

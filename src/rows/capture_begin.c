@@ -96,9 +96,26 @@ CaptureLimit(Relation rel, size_t bytes)
 				 errhint("Keep what is that large in another table, or in several rows.")));
 }
 
+bool
+CaptureFindsRows(Oid table)
+{
+	Relation	rel = table_open(table, NoLock);
+	TupleTableSlot *slot = table_slot_create(rel, NULL);
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	TableScanDesc scan = VecdbBeginScan(rel, snapshot);
+	bool		found = table_scan_getnextslot(scan, ForwardScanDirection, slot);
+
+	table_endscan(scan);
+	UnregisterSnapshot(snapshot);
+	ExecDropSingleTupleTableSlot(slot);
+	table_close(rel, NoLock);
+	return found;
+}
+
 /*
  * A version for each row, all of one ticket.  Nobody writes: the table is locked, so what
- * the latest snapshot shows is all that there is.  One clock value is good for many rows.
+ * the latest snapshot shows is all that there is.  Who has loaded the same dump has the
+ * same versions, and any write from now on wins over them.
  */
 static void
 stamp_rows(Relation rel, RowShape *shape)
@@ -111,7 +128,6 @@ stamp_rows(Relation rel, RowShape *shape)
 	MemoryContext outer;
 	RowIncarnationId id = {{0}};
 	RowStamp	stamp = {0, 0};
-	uint64		clock = 0;
 
 	VersionTableOpen(&versions, RelationGetRelid(rel), RowExclusiveLock, true);
 	outer = MemoryContextSwitchTo(scratch);
@@ -125,16 +141,9 @@ stamp_rows(Relation rel, RowShape *shape)
 
 		CHECK_FOR_INTERRUPTS();
 		if (stamp.ticket == 0)
-		{
 			stamp = RowsTicket(RelationGetRelid(rel), false, &id);
-			clock = RowsClockNext(0);
-			if (clock == 0)
-				ereport(ERROR,
-						(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-						 errmsg("the clock of shared collections has come to its end")));
-		}
 		CaptureLimit(rel, RowShapeHashes(shape, slot, hash, vector_hash));
-		entry = row_written(NULL, clock, stamp, &id, true, hash, vector_hash);
+		entry = row_loaded(stamp, hash, vector_hash);
 		VersionPut(&versions, NULL, bytes, &entry);
 		MemoryContextReset(scratch);
 	}
@@ -215,7 +224,7 @@ CaptureProblems(Relation rel)
 		if (!SyncTableIsShared(RelationGetRelid(rel)))
 			return NIL;
 		return add_problem(NIL, psprintf("table \"%s\" is shared, but its writes are not captured", table),
-						   "vecdb.invite() begins with that; who may not invite leaves the collection with vecdb.leave(), and joins it anew.");
+						   "vecdb.replicate() begins with that; who may not invite leaves the collection with vecdb.leave(), and joins it anew.");
 	}
 	for (int i = 0; i < (int) lengthof(triggers); i++)
 	{

@@ -10,6 +10,7 @@
 #include "core/bytes.h"
 #include "guc.h"
 #include "miscadmin.h"
+#include "utils/builtins.h"
 #include "utils/errcodes.h"
 
 StaticAssertDecl(NODE_JOINS >= SYNC_REQUESTS, "a join may find no place where its request has one");
@@ -127,6 +128,29 @@ only_private(SyncWorker *self)
 	return true;
 }
 
+/* The same, and its rows can be captured. */
+static bool
+share_rows(SyncWorker *self, Pending *p, Oid table, const char *name, uint8_t root[CORE_KEY_BYTES])
+{
+	if (!share(self, p, table, name))
+		return false;
+	if (SyncFindRoot(table, root) && SyncRowsShare(self, root, table))
+		return true;
+	PendingError(p, ERRCODE_IO_ERROR, "the replication of the collection could not begin", "The server's log says why.", NULL);
+	return false;
+}
+
+void
+PendingShare(SyncWorker *self, Pending *p, Oid table, const char *name)
+{
+	uint8_t		root[CORE_KEY_BYTES];
+
+	if (!share_rows(self, p, table, name, root))
+		return;
+	p->call->len = 0;
+	p->finished = true;
+}
+
 void
 PendingInvite(SyncWorker *self, Pending *p, Oid table, const char *name, const char *role, int64 life_ms)
 {
@@ -134,13 +158,8 @@ PendingInvite(SyncWorker *self, Pending *p, Oid table, const char *name, const c
 	uint8_t		root[CORE_KEY_BYTES];
 	NodeStatus	status;
 
-	if (!share(self, p, table, name))
+	if (!share_rows(self, p, table, name, root))
 		return;
-	if (!SyncFindRoot(table, root) || !SyncRowsShare(self, root, table))
-	{
-		PendingError(p, ERRCODE_IO_ERROR, "the replication of the collection could not begin", "The server's log says why.", NULL);
-		return;
-	}
 	status = node_invite(self->node, node_clock(), table,
 						 strcmp(role, "reader") == 0 ? GRANT_READER : strcmp(role, "writer") == 0 ? GRANT_WRITER : GRANT_ADMIN,
 						 life_ms, text);
@@ -162,6 +181,11 @@ PendingJoin(SyncWorker *self, Pending *p, const char *text)
 	DecodeStatus decode = DECODE_OK;
 	NodeStatus	status;
 
+	if (OidIsValid(p->table) && !SyncTableOwner(p->table, &p->role))
+	{
+		PendingError(p, ERRCODE_UNDEFINED_TABLE, "the table was dropped", NULL, NULL);
+		return;
+	}
 	/* before: an invitation is good once */
 	if (!has_room(self, p, p->role))
 		return;
@@ -254,6 +278,46 @@ SyncJoinDone(SyncWorker *self, uint64_t tag, NodeStatus status, const char *text
 	}
 }
 
+/*
+ * Is the collection what who asked can take: a collection whose table is to be made here,
+ * or one of the columns of the table that is here?  Else an error is the answer.
+ */
+static bool
+fits(Pending *p, const char *description)
+{
+	const char *shape = description + strcspn(description, " ");
+	bool		is_table = strncmp(shape, " table ", 7) == 0;
+
+	if (shape[0] == '\0')
+		PendingError(p, ERRCODE_PROTOCOL_VIOLATION, "the node that invites does not say what the collection is", NULL,
+					 "Its table may have been dropped there, or altered until it cannot be shared.");
+	else if (!OidIsValid(p->table) && is_table)
+		PendingError(p, ERRCODE_WRONG_OBJECT_TYPE, "the invitation is to a table that was shared by vecdb.replicate(), not to a collection",
+					 "Only of a collection can the table be created here.",
+					 "Create a table of the same columns, and join with vecdb.replicate(table, invitation). The invitation is still good here.");
+	else if (OidIsValid(p->table) && is_table && strcmp(shape + 7, p->schema) != 0)
+		PendingError(p, ERRCODE_DATATYPE_MISMATCH, "the table has other columns than the one of the invitation",
+					 "Columns must have the same names, types, collations and NOT NULL, in the same order, and the same primary key; generated ones do not count.",
+					 "Create it as it is there: pg_dump --schema-only shows how. The invitation is still good here.");
+	else if (OidIsValid(p->table) && !is_table && strcmp(shape + 1, p->shape) != 0)
+		PendingError(p, ERRCODE_WRONG_OBJECT_TYPE, "the invitation is to a collection, and the table is none of the same kind",
+					 shape + 1,
+					 "vecdb.join(invitation) creates the collection's table and joins. The invitation is still good here.");
+	else
+		return true;
+	return false;
+}
+
+/* The network has admitted us, and nobody here wants it: as when a table is dropped, the same invitation lets us in again. */
+static void
+turn_down(SyncWorker *self, const uint8_t *root)
+{
+	Oid			table;
+
+	if (!SyncFindTable(root, &table))
+		node_group_forget(self->node, node_clock(), root);
+}
+
 /* The network has admitted us: write that down, then answer. */
 void
 PendingFinishJoin(SyncWorker *self, Admitted *join)
@@ -265,6 +329,11 @@ PendingFinishJoin(SyncWorker *self, Admitted *join)
 	KadId		id = kad_id_of_key(node_crypto(self->node), join->root);
 
 	join->used = false;
+	if (p && !fits(p, join->description))
+	{
+		turn_down(self, join->root);
+		return;
+	}
 	node_group_owner(self->node, join->root, SyncShareOf(join->role, join->superuser));
 	strlcpy(name, join->description, Min(len + 1, sizeof(name)));
 	if (!SyncAddCollection(self, join->root, InvalidOid, name, join->role))
@@ -285,4 +354,23 @@ PendingFinishJoin(SyncWorker *self, Admitted *join)
 		(void) (PendingPut(p, bytes_hex(join->root, CORE_KEY_BYTES, hex)) && PendingPut(p, join->description));
 	}
 	p->finished = true;
+}
+
+/* The table has rows, which get versions in the transaction that joins: of this life, which begins before. */
+void
+PendingJoinRows(SyncWorker *self, Pending *p, const char *root_hex, Oid table)
+{
+	uint8_t		root[CORE_KEY_BYTES];
+
+	p->call->len = 0;
+	if (strlen(root_hex) != 2 * CORE_KEY_BYTES || hex_decode(root_hex, 2 * CORE_KEY_BYTES, (char *) root) != CORE_KEY_BYTES)
+		PendingError(p, ERRCODE_INTERNAL_ERROR, "the node does not know this request", NULL, NULL);
+	else if (node_own_role(self->node, node_clock(), root) < GRANT_WRITER)
+		PendingError(p, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, "this node would only read the collection, and the table has rows",
+					 "Other members would not take them.",
+					 "TRUNCATE the table first, and what the others have is copied; or ask for an invitation as a writer. The invitation is still good here.");
+	else if (!SyncRowsJoin(self, root, table))
+		PendingError(p, ERRCODE_IO_ERROR, "the replication of the table could not begin", "The server's log says why.", NULL);
+	else
+		p->finished = true;
 }

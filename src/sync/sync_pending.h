@@ -15,9 +15,12 @@ typedef struct Pending
 	bool		finished;		/* the answer is in the segment */
 	uint64_t	tag;			/* serial and place */
 	int64_t		until_ms;		/* tick after which nobody waits, nor its place */
-	Oid			role;			/* who asks */
+	Oid			role;			/* who asks; of a join with a table, its owner */
 	bool		superuser;
 	int			op;
+	Oid			table;			/* of a join: which is here already; else InvalidOid */
+	char		schema[2 * CORE_HASH_BYTES + 1];	/* of its columns */
+	char		shape[NODE_DESCRIPTION + 1];	/* what it is as a collection, behind the name; "": it is none */
 	dsm_handle	handle;			/* of the segment that the caller has made */
 	dsm_segment *segment;
 	SyncCall   *call;
@@ -73,7 +76,9 @@ extern void PendingLookUp(SyncWorker *self, Pending *p, const char *id_text, boo
 /* ---- sync_member.c: what changes who is a member ---- */
 
 extern void PendingInvite(SyncWorker *self, Pending *p, Oid table, const char *name, const char *role, int64 life_ms);
+extern void PendingShare(SyncWorker *self, Pending *p, Oid table, const char *name);
 extern void PendingJoin(SyncWorker *self, Pending *p, const char *text);
+extern void PendingJoinRows(SyncWorker *self, Pending *p, const char *root_hex, Oid table);
 extern void PendingLeave(SyncWorker *self, Pending *p, Oid table);
 extern void PendingEvict(SyncWorker *self, Pending *p, Oid table, const char *prefix);
 

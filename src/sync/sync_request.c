@@ -90,11 +90,20 @@ begin(SyncWorker *self, Pending *p)
 			{
 				char	   *text = pstrdup(argument[0]);
 
+				p->table = (Oid) strtoul(argument[1], NULL, 10);
+				strlcpy(p->schema, argument[2], sizeof(p->schema));
+				strlcpy(p->shape, argument[3], sizeof(p->shape));
 				p->call->len = 0;
 				PendingJoin(self, p, text);
 				sodium_memzero(text, strlen(text));
 				break;
 			}
+		case SYNC_SHARE:
+			PendingShare(self, p, table, pstrdup(argument[1]));
+			break;
+		case SYNC_JOIN_ROWS:
+			PendingJoinRows(self, p, pstrdup(argument[0]), (Oid) strtoul(argument[1], NULL, 10));
+			break;
 		case SYNC_LEAVE:
 			PendingLeave(self, p, table);
 			break;

@@ -203,6 +203,54 @@ SyncRowsShare(SyncWorker *worker, const uint8_t root[CORE_KEY_BYTES], Oid table)
 	return ok;
 }
 
+bool
+SyncRowsJoin(SyncWorker *worker, const uint8_t root[CORE_KEY_BYTES], Oid table)
+{
+	SyncRows   *self = worker->rows;
+
+	for (int i = 0; i < ROWS_JOINING; i++)
+		if (!OidIsValid(self->joining[i].table) || self->joining[i].table == table)
+		{
+			self->joining[i].table = table;
+			memcpy(self->joining[i].root, root, CORE_KEY_BYTES);
+			return SyncRowsShare(worker, root, table);
+		}
+	ereport(LOG, (errmsg("%d tables with rows join collections at the moment, and no more do", ROWS_JOINING)));
+	return false;
+}
+
+static void
+forget(void *arg)
+{
+	RowStateForget(arg);
+}
+
+/* A join that was rolled back leaves a life behind, which ends once its collection is given back (sync_store.c). */
+static void
+end_joining(SyncRows *self)
+{
+	for (int i = 0; i < ROWS_JOINING; i++)
+	{
+		SyncJoining *joining = &self->joining[i];
+		uint8_t		now[CORE_KEY_BYTES];
+		Oid			bound;
+		bool		held;
+
+		if (!OidIsValid(joining->table))
+			continue;
+		held = SyncFindTable(joining->root, &bound);
+		/* in the midst of it, or it could not be seen */
+		if (held && !OidIsValid(bound))
+			continue;
+		/* it may be another collection's by now */
+		if (!SyncFindRoot(joining->table, now))
+			RowsLifeEnd(joining->table);
+		if (!held)
+			(void) WorkerTransaction(SYNC_STATEMENT_MS, forget, joining->root);
+		joining->table = InvalidOid;
+	}
+}
+
 /* ---------------------------------------------------------------------------
  * Collections
  */
@@ -310,12 +358,6 @@ begin_collection(SyncRows *self, const uint8_t *root, Oid table, CoreClock clock
 		return;
 	}
 	ereport(LOG, (errmsg("rows of the collection of table %u are replicated", table)));
-}
-
-static void
-forget(void *arg)
-{
-	RowStateForget(arg);
 }
 
 /* It was left, or its table is gone. */
@@ -461,6 +503,7 @@ SyncRowsRun(SyncWorker *worker, CoreClock clock)
 	if (clock.tick_ms >= worker->due.rows)
 	{
 		worker->due.rows = clock.tick_ms + LOOK_MS;
+		end_joining(self);
 		look(self, clock);
 	}
 	if (self->n == 0)

@@ -26,6 +26,7 @@
 #define ROWS_MEMORY_ALL (512 * 1024 * 1024)	/* ... of all */
 #define ROWS_TRANSACTION_MS 600000	/* one that writes rows; it is work, for it waits for nobody */
 #define ROWS_CONFLICTS 10000
+#define ROWS_JOINING 32			/* tables with rows whose transactions join at the moment */
 
 typedef struct SyncRows SyncRows;
 
@@ -48,6 +49,13 @@ typedef struct SyncCollection
 	bool		posted;			/* the first of them is with the apply worker */
 } SyncCollection;
 
+/* A table with rows whose life has begun, and whose transaction may be rolled back. */
+typedef struct SyncJoining
+{
+	uint8_t		root[CORE_KEY_BYTES];
+	Oid			table;			/* InvalidOid: none */
+} SyncJoining;
+
 /* Settings that replicas run with. */
 typedef struct SyncRowsSettings
 {
@@ -69,6 +77,7 @@ struct SyncRows
 	CoreRandom	random;
 	MemoryContext context;
 	RowScan    *reading;		/* whose transaction is open */
+	SyncJoining joining[ROWS_JOINING];
 	int			n;
 	SyncCollection *collection[ROWS_COLLECTIONS];
 };

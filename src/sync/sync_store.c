@@ -437,7 +437,7 @@ SyncRebind(SyncWorker *self)
 		switch (description.state)
 		{
 			case SYNC_DESCRIBED:
-			case SYNC_NO_COLLECTION:
+			case SYNC_NOT_DESCRIBED:
 				strlcpy(name, description.words, Min(strcspn(description.words, " ") + 1, sizeof(name)));
 				node_group_bind(self->node, node_clock(), shared->root, shared->table, name,
 								(const uint8_t *) description.words,
@@ -520,6 +520,23 @@ SyncFindRoot(Oid table, uint8_t root[CORE_KEY_BYTES])
 				memcpy(root, list->row[i].root, CORE_KEY_BYTES);
 				found = true;
 			}
+	pfree(list);
+	return found;
+}
+
+bool
+SyncFindTable(const uint8_t root[CORE_KEY_BYTES], Oid *table)
+{
+	SharedList *list = palloc(sizeof(SharedList));
+	bool		found = !in_transaction(list_shared, list);
+
+	*table = InvalidOid;
+	for (int i = 0; !found && i < list->n; i++)
+		if (memcmp(list->row[i].root, root, CORE_KEY_BYTES) == 0)
+		{
+			*table = list->row[i].table;
+			found = true;
+		}
 	pfree(list);
 	return found;
 }

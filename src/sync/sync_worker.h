@@ -261,6 +261,9 @@ extern bool SyncAddCollection(SyncWorker *self, const uint8_t root[CORE_KEY_BYTE
 extern bool SyncMarkLeaving(SyncWorker *self, const uint8_t root[CORE_KEY_BYTES]);
 extern bool SyncFindRoot(Oid table, uint8_t root[CORE_KEY_BYTES]);
 
+/* Is a collection held, or left and not told yet?  Its table, InvalidOid: none.  True also where that could not be seen. */
+extern bool SyncFindTable(const uint8_t root[CORE_KEY_BYTES], Oid *table);
+
 /* Those with a table that are not being left; -1 when that could not be seen. */
 typedef struct SyncSharedTable
 {
@@ -285,6 +288,9 @@ extern void SyncRowsLook(SyncWorker *self);
  * and note that this node has its rows, which it copies from nobody.
  */
 extern bool SyncRowsShare(SyncWorker *self, const uint8_t root[CORE_KEY_BYTES], Oid table);
+
+/* The same of one that is joined with a table that has rows; in vain where that is rolled back. */
+extern bool SyncRowsJoin(SyncWorker *self, const uint8_t root[CORE_KEY_BYTES], Oid table);
 
 /* In each turn. */
 extern void SyncRowsRun(SyncWorker *self, CoreClock clock);

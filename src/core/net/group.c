@@ -370,3 +370,12 @@ node_collection_described(const Node *self, uint32_t tag)
 
 	return g != NULL && g->description_len > 0;
 }
+
+GrantRole
+node_own_role(Node *self, CoreClock clock, const uint8_t root[CORE_KEY_BYTES])
+{
+	NodeGroup  *g = group_by_root(self, root);
+
+	self->now = clock;
+	return g == NULL ? GRANT_NOBODY : membership_role(&g->membership, self->key, clock.unix_ms);
+}

@@ -268,6 +268,9 @@ extern bool node_collection_id(const Node *self, uint32_t tag, KadId *id);
 /* Has node_group_bind() said what the collection is?  Who redeems an invitation is told. */
 extern bool node_collection_described(const Node *self, uint32_t tag);
 
+/* What this node is in a collection, whether it has its table or not; GRANT_NOBODY: none of it is held here. */
+extern GrantRole node_own_role(Node *self, CoreClock clock, const uint8_t root[CORE_KEY_BYTES]);
+
 /* ---- rows, see NodeRows ---- */
 
 /*

@@ -116,6 +116,13 @@ is_loose(const RowEntry *entry, const RowFrontier *frontier)
 	return !row_frontier_covers(frontier, entry->stamp) || !row_frontier_covers(frontier, entry->birth);
 }
 
+/* Are two versions of a row one content?  Then the loser has nothing that is lost. */
+static bool
+same_content(const RowEntry *a, const RowEntry *b)
+{
+	return a->live && b->live && memcmp(a->hash, b->hash, ROW_HASH) == 0 && memcmp(a->vector_hash, b->vector_hash, ROW_HASH) == 0;
+}
+
 /* Of the same version: ours are covered by nobody, or perhaps by nobody but us, and those that came are covered. */
 static bool
 takes_stamps(const RowEntry *here, const RowEntry *row, const RowFrontier *frontier, const RowFrontier *claim)
@@ -145,9 +152,9 @@ row_decide(const RowEntry *here, const RowEntry *row, bool thin, const RowFronti
 		return takes_stamps(here, row, frontier, claim) ? ROW_SAME : ROW_KEEP;
 	if (order < 0)
 		/* who wrote what is here had seen the row if the row is older news to us */
-		return row_frontier_covers(frontier, row->stamp) ? ROW_KEEP : ROW_KEEP_OVER;
+		return row_frontier_covers(frontier, row->stamp) || same_content(here, row) ? ROW_KEEP : ROW_KEEP_OVER;
 	if (thin && (!here->live || here->held != ROW_APPLIED ||
 				 memcmp(here->vector_hash, row->vector_hash, ROW_HASH) != 0))
 		return ROW_NEEDS_VECTOR;
-	return claim == NULL || row_frontier_covers(claim, here->stamp) ? ROW_TAKE : ROW_TAKE_OVER;
+	return claim == NULL || row_frontier_covers(claim, here->stamp) || same_content(here, row) ? ROW_TAKE : ROW_TAKE_OVER;
 }

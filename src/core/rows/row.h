@@ -92,7 +92,7 @@ extern RowEntry row_loaded(RowStamp stamp, const uint8_t hash[ROW_HASH], const u
 typedef enum RowDecision
 {
 	ROW_TAKE,					/* it wins, or there was nothing */
-	ROW_TAKE_OVER,				/* it wins over a write that its sender had not seen: that one is a conflict */
+	ROW_TAKE_OVER,				/* it wins over a write of another content that its sender had not seen: that one is a conflict */
 	ROW_KEEP,					/* what is here wins */
 	ROW_KEEP_OVER,				/* what is here wins, and whoever wrote it had not seen this: a conflict */
 	/*

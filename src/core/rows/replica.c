@@ -750,7 +750,8 @@ tell(Replica *self)
 
 		for (int i = 0; i < n; i++)
 			send_have(self, &near[i]);
-		self->have_due = false;
+		/* where the mesh has nobody yet, who comes is told */
+		self->have_due = n == 0;
 		self->have_ms = self->now.tick_ms;
 	}
 	if (self->now.tick_ms >= self->entropy_ms && self->n_peers > 0)

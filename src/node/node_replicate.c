@@ -32,6 +32,13 @@
 
 PG_FUNCTION_INFO_V1(vecdb_replicate);
 
+static void
+add_line(StringInfo lines, const char *line)
+{
+	if (!strstr(lines->data, line))
+		appendStringInfo(lines, "%s%s", lines->len > 0 ? "\n" : "", line);
+}
+
 /* All that is wrong with a table, as one error. */
 static void
 refuse_problems(Relation rel)
@@ -49,13 +56,14 @@ refuse_problems(Relation rel)
 	{
 		RowProblem *problem = lfirst(cell);
 
-		appendStringInfo(&detail, "%s%s", detail.len > 0 ? "\n" : "", problem->what);
-		appendStringInfo(&hint, "%s%s", hint.len > 0 ? "\n" : "", problem->hint);
+		add_line(&detail, problem->what);
+		add_line(&hint, problem->hint);
 	}
 	ereport(ERROR,
 			(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-			 errmsg("\"%s\" cannot be shared", RelationGetRelationName(rel)),
-			 errdetail("%s", detail.data),
+			 list_length(problems) == 1 ? errmsg("%s", detail.data) :
+			 errmsg("\"%s\" cannot be shared, for %d reasons", RelationGetRelationName(rel), list_length(problems)),
+			 list_length(problems) == 1 ? 0 : errdetail("%s", detail.data),
 			 errhint("%s", hint.data)));
 }
 

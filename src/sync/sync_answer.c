@@ -97,7 +97,7 @@ PendingStatus(Pending *p, NodeStatus status, const char *detail)
 		case NODE_NOT_SHARED:
 			PendingError(p, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
 						 joining ? "the node that invites does not hold the collection any more" : "the collection is not shared",
-						 NULL, joining ? NULL : "vecdb.invite() shares it.");
+						 NULL, joining ? NULL : "vecdb.invite() shares a collection, vecdb.replicate() any table.");
 			break;
 		case NODE_FORBIDDEN:
 			PendingError(p, ERRCODE_INSUFFICIENT_PRIVILEGE,

@@ -154,7 +154,7 @@ like(error_of($b, qq{SET ROLE other; SELECT vecdb.replicate('app.again', '$good'
 like(error_of($b, qq{SET ROLE other; SELECT vecdb.$_}), qr/no collection that you may use has the id $id here/, "an id tells who has no right nothing: $_")
 	for "invite('$id')", "leave('$id')", "evict('$id', '12345678')", "members('$id')";
 like(error_of($b, qq{SELECT vecdb.replicate('app.child'$_)}),
-	qr/"child" cannot be shared\nDETAIL:  .*unique index.*foreign key.*HINT:  .*Drop it.*Drop the constraint/s, 'all that is wrong with a table is said')
+	qr/"child" cannot be shared, for 2 reasons\nDETAIL:  .*unique index.*foreign key.*HINT:  .*Drop it.*Drop the constraint/s, 'all that is wrong with a table is said')
 	for '', ", '$good'";
 like(error_of($b, qq{SELECT vecdb.replicate('app.columns', '$good')}), qr/the table has other columns.*HINT:.*still good here/s, 'a column of another type');
 like(error_of($b, qq{SELECT vecdb.replicate('app.things', '$good')}), qr/table "things" is shared already/, 'one that is shared');

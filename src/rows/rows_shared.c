@@ -37,10 +37,16 @@
 #define LIFE_POLL_MS 20
 #define CLOCK_FILE_BYTES 12		/* the bound, and CRC-32C of it, the greatest byte first */
 
-typedef struct CollectionSlot
+/* Whose a slot is: beside each other, as every ticket looks for one. */
+typedef struct SlotKey
 {
 	Oid			database;		/* InvalidOid: free */
 	Oid			table;
+} SlotKey;
+
+typedef struct CollectionSlot
+{
+	Oid			owner;			/* for whose share it counts, or InvalidOid */
 	RowsLife	life;
 	bool		committed;		/* a transaction with a ticket has ended, and the worker has not seen it */
 	RowTickets	tickets;
@@ -57,6 +63,7 @@ typedef struct RowsShared
 	LWLock		lock;
 	LWLock		file;
 	ClockSlot	clock[DATABASES];
+	SlotKey		key[ROWS_COLLECTIONS];
 	CollectionSlot collection[ROWS_COLLECTIONS];
 } RowsShared;
 
@@ -107,8 +114,7 @@ static CollectionSlot *
 find_slot(RowsShared *shared, Oid database, Oid table)
 {
 	for (int i = 0; i < ROWS_COLLECTIONS; i++)
-		if (shared->collection[i].database == database &&
-			(!OidIsValid(database) || shared->collection[i].table == table))
+		if (shared->key[i].database == database && (!OidIsValid(database) || shared->key[i].table == table))
 			return &shared->collection[i];
 	return NULL;
 }
@@ -123,8 +129,35 @@ same_life(const RowIncarnationId *a, const RowIncarnationId *b)
  * Lives
  */
 
+/* May this owner have one more life, besides so many?  The lock is held. */
+static bool
+has_room(const RowsShared *shared, Oid owner, int besides)
+{
+	int			mine = besides;
+	int			free = -besides;
+
+	for (int i = 0; i < ROWS_COLLECTIONS; i++)
+		if (!OidIsValid(shared->key[i].database))
+			free++;
+		else if (shared->collection[i].owner == owner)
+			mine++;
+	return OidIsValid(owner) ? SyncShareAllows(mine, free, ROWS_COLLECTIONS_RESERVED) : free > 0;
+}
+
 bool
-RowsLifeBegin(Oid table, const RowsLife *life)
+RowsHaveRoom(Oid owner, int besides)
+{
+	RowsShared *shared = attach();
+	bool		room;
+
+	LWLockAcquire(&shared->lock, LW_SHARED);
+	room = has_room(shared, owner, besides);
+	LWLockRelease(&shared->lock);
+	return room;
+}
+
+bool
+RowsLifeBegin(Oid table, Oid owner, const RowsLife *life)
 {
 	RowsShared *shared = attach();
 	CollectionSlot *slot;
@@ -133,12 +166,12 @@ RowsLifeBegin(Oid table, const RowsLife *life)
 	slot = find_slot(shared, MyDatabaseId, table);
 	if (slot)
 		slot->life.writable = life->writable;
-	else if ((slot = find_slot(shared, InvalidOid, InvalidOid)) != NULL)
+	else if (has_room(shared, owner, 0) && (slot = find_slot(shared, InvalidOid, InvalidOid)) != NULL)
 	{
 		memset(slot, 0, sizeof(*slot));
-		slot->database = MyDatabaseId;
-		slot->table = table;
+		slot->owner = owner;
 		slot->life = *life;
+		shared->key[slot - shared->collection] = (SlotKey) {MyDatabaseId, table};
 	}
 	LWLockRelease(&shared->lock);
 	return slot != NULL;
@@ -170,7 +203,7 @@ RowsLifeEnd(Oid table)
 	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
 	slot = find_slot(shared, MyDatabaseId, table);
 	if (slot)
-		slot->database = InvalidOid;
+		shared->key[slot - shared->collection].database = InvalidOid;
 	LWLockRelease(&shared->lock);
 }
 
@@ -184,8 +217,8 @@ RowsDatabaseDropped(Oid database)
 	shared = attach();
 	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
 	for (int i = 0; i < ROWS_COLLECTIONS; i++)
-		if (shared->collection[i].database == database)
-			shared->collection[i].database = InvalidOid;
+		if (shared->key[i].database == database)
+			shared->key[i].database = InvalidOid;
 	for (int i = 0; i < DATABASES; i++)
 		if (shared->clock[i].database == database)
 			shared->clock[i].database = InvalidOid;
@@ -531,7 +564,7 @@ free_clock(RowsShared *shared)
 		bool		used = false;
 
 		for (int j = 0; j < ROWS_COLLECTIONS; j++)
-			used |= shared->collection[j].database == shared->clock[i].database;
+			used |= shared->key[j].database == shared->clock[i].database;
 		if (!used)
 			clock = &shared->clock[i];
 	}

@@ -18,7 +18,8 @@
 #include "core/rows/clock.h"
 #include "core/rows/ticket.h"
 
-#define ROWS_COLLECTIONS 256	/* shared ones of a server */
+#define ROWS_COLLECTIONS 1024	/* shared ones of a server, ... */
+#define ROWS_COLLECTIONS_RESERVED 64	/* ... of which the last are for tables of superusers */
 #define ROWS_ROW_BYTES (16 * 1024 * 1024)	/* of a row's content: more is neither written nor taken */
 
 /* This life of a collection on this node. */
@@ -38,8 +39,15 @@ extern void RowsDatabaseDropped(Oid database);
 
 /* ---- the worker ---- */
 
-/* Begin a life, unless one goes on; then only `writable` counts.  False: there is no room for another collection. */
-extern PGDLLEXPORT bool RowsLifeBegin(Oid table, const RowsLife *life);
+/*
+ * Begin a life, unless one goes on; then only `writable` counts.  False: there is no room
+ * for another collection.  owner: the role for whose share it counts (SyncShareAllows()),
+ * InvalidOid where no share binds.
+ */
+extern PGDLLEXPORT bool RowsLifeBegin(Oid table, Oid owner, const RowsLife *life);
+
+/* Would there be room for one more of this owner's, besides so many that are about to begin? */
+extern PGDLLEXPORT bool RowsHaveRoom(Oid owner, int besides);
 
 /* Which goes on.  False: none. */
 extern PGDLLEXPORT bool RowsLifeFind(Oid table, RowsLife *out);

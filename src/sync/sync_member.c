@@ -10,6 +10,7 @@
 #include "core/bytes.h"
 #include "guc.h"
 #include "miscadmin.h"
+#include "rows/rows_shared.h"
 #include "utils/builtins.h"
 #include "utils/errcodes.h"
 
@@ -50,6 +51,14 @@ has_room(SyncWorker *self, Pending *p, Oid role)
 					 "vecdb.leave() leaves one, and one whose table is dropped goes by itself; or raise the setting.");
 		return false;
 	}
+	if (!RowsHaveRoom(SyncShareOf(role, holder.superuser), mine))
+	{
+		PendingError(p, ERRCODE_CONFIGURATION_LIMIT_EXCEEDED,
+					 "this server replicates no more collections of this role",
+					 "All databases of a server replicate 1024, the last 64 of them of tables of superusers, and of one role no more than it leaves to others.",
+					 "vecdb.leave() leaves one; one whose table is dropped goes by itself.");
+		return false;
+	}
 	/* those that were dropped a moment ago need no room any more */
 	if (node_group_count(self->node) + joining >= room)
 		(void) SyncRebind(self);
@@ -74,6 +83,7 @@ share(SyncWorker *self, Pending *p, Oid table, const char *name)
 	KadId		id;
 	NodeStatus	status;
 	Oid			owner;
+	Oid			of;
 
 	if (node_collection_id(self->node, table, &id))
 	{
@@ -82,7 +92,7 @@ share(SyncWorker *self, Pending *p, Oid table, const char *name)
 			(void) SyncRebind(self);
 		return true;
 	}
-	if (!SyncTableOwner(table, &owner))
+	if (!SyncTableOwner(table, &owner, &of))
 	{
 		PendingError(p, ERRCODE_UNDEFINED_TABLE, "the table of the collection was dropped", NULL, NULL);
 		return false;
@@ -180,8 +190,9 @@ PendingJoin(SyncWorker *self, Pending *p, const char *text)
 {
 	DecodeStatus decode = DECODE_OK;
 	NodeStatus	status;
+	Oid			of;
 
-	if (OidIsValid(p->table) && !SyncTableOwner(p->table, &p->role))
+	if (OidIsValid(p->table) && !SyncTableOwner(p->table, &p->role, &of))
 	{
 		PendingError(p, ERRCODE_UNDEFINED_TABLE, "the table was dropped", NULL, NULL);
 		return;

@@ -28,6 +28,21 @@
  * Memory
  */
 
+/* May the collections of its owner together have so much more?  No more than they leave to others. */
+static bool
+has_share(const SyncCollection *self, size_t size)
+{
+	const SyncRows *rows = self->rows;
+	size_t		mine = size;
+
+	if (self->owner == NODE_NO_SHARE || rows->allocated + size <= ROWS_MEMORY_ALL / 2)
+		return true;
+	for (int i = 0; i < rows->n; i++)
+		if (rows->collection[i]->owner == self->owner)
+			mine += rows->collection[i]->allocated;
+	return mine <= ROWS_MEMORY_ALL - rows->allocated;
+}
+
 static void *
 rows_alloc(void *context, size_t size)
 {
@@ -35,7 +50,8 @@ rows_alloc(void *context, size_t size)
 	size_t		room = ROWS_MEMORY + (size_t) self->rows->settings.atomic_kB * 1024;
 	size_t	   *p;
 
-	if (size > room || self->allocated > room - size || self->rows->allocated > ROWS_MEMORY_ALL - size)
+	if (size > room || self->allocated > room - size || self->rows->allocated > ROWS_MEMORY_ALL - size ||
+		!has_share(self, size))
 		return NULL;
 	p = malloc(size + 16);
 	if (!p)
@@ -139,7 +155,7 @@ write_incarnation(void *arg)
  * line in the log.  The dictionary is that of the tables, and gets the life.
  */
 static uint32_t
-begin_life(SyncRows *self, const uint8_t *root, Oid table, RowDictionary *dictionary)
+begin_life(SyncRows *self, const uint8_t *root, Oid table, Oid owner, RowDictionary *dictionary)
 {
 	RowsLife	life;
 	RowIncarnation incarnation;
@@ -159,10 +175,11 @@ begin_life(SyncRows *self, const uint8_t *root, Oid table, RowDictionary *dictio
 	if (!WorkerTransaction(SYNC_STATEMENT_MS, write_incarnation, &begin))
 		return 0;
 	life = (RowsLife) {begin.number, incarnation.id, true};
-	if (RowsLifeBegin(table, &life))
+	if (RowsLifeBegin(table, owner, &life))
 		return begin.number;
 	ereport(LOG,
-			(errmsg("collection of table %u is not replicated: %d of this server's collections are", table, ROWS_COLLECTIONS),
+			(errmsg("collection of table %u is not replicated", table),
+			 errdetail("A server replicates %d, the last %d of them of tables of superusers, and of one owner's no more than it leaves to others.", ROWS_COLLECTIONS, ROWS_COLLECTIONS_RESERVED),
 			 errhint("vecdb.leave() leaves one.")));
 	return 0;
 }
@@ -192,12 +209,15 @@ SyncRowsShare(SyncWorker *worker, const uint8_t root[CORE_KEY_BYTES], Oid table)
 	RowFrontier nothing;
 	Load		load = {worker, root, .dictionary = &dictionary};
 	Shared		shared = {root, &nothing};
+	Oid			owner;
+	Oid			share;
 	bool		ok;
 
 	row_dictionary_init(&dictionary, &memory, node_crypto(worker->node), &id);
 	row_frontier_init(&nothing, &memory);
-	ok = WorkerTransaction(SYNC_STATEMENT_MS, load_state, &load) && load.complete &&
-		begin_life(self, root, table, &dictionary) > 0 &&
+	ok = SyncTableOwner(table, &owner, &share) &&
+		WorkerTransaction(SYNC_STATEMENT_MS, load_state, &load) && load.complete &&
+		begin_life(self, root, table, share, &dictionary) > 0 &&
 		WorkerTransaction(SYNC_STATEMENT_MS, keep_as_source, &shared);
 	row_dictionary_reset(&dictionary);
 	return ok;
@@ -322,7 +342,7 @@ begin_replica(SyncCollection *self, CoreClock clock)
 	load.floor = replica_floor(self->replica);
 	if (!WorkerTransaction(SYNC_STATEMENT_MS, load_state, &load) || !load.captured || !load.complete)
 		return false;
-	own = begin_life(self->rows, self->root, self->table, load.dictionary);
+	own = begin_life(self->rows, self->root, self->table, self->owner, load.dictionary);
 	if (own == 0)
 		return false;
 	replica_schema(self->replica, load.schema);
@@ -335,7 +355,7 @@ begin_replica(SyncCollection *self, CoreClock clock)
 }
 
 static void
-begin_collection(SyncRows *self, const uint8_t *root, Oid table, CoreClock clock)
+begin_collection(SyncRows *self, const SyncSharedTable *shared, CoreClock clock)
 {
 	SyncCollection *new;
 
@@ -345,8 +365,9 @@ begin_collection(SyncRows *self, const uint8_t *root, Oid table, CoreClock clock
 	if (!new)
 		return;
 	new->rows = self;
-	memcpy(new->root, root, CORE_KEY_BYTES);
-	new->table = table;
+	memcpy(new->root, shared->root, CORE_KEY_BYTES);
+	new->table = shared->table;
+	new->owner = shared->owner;
 	new->seen = true;
 	new->place = -1;
 	new->memory = (CoreMemory) {new, rows_alloc, rows_free};
@@ -357,7 +378,7 @@ begin_collection(SyncRows *self, const uint8_t *root, Oid table, CoreClock clock
 		end_collection(new);
 		return;
 	}
-	ereport(LOG, (errmsg("rows of the collection of table %u are replicated", table)));
+	ereport(LOG, (errmsg("rows of the collection of table %u are replicated", new->table)));
 }
 
 /* It was left, or its table is gone. */
@@ -403,9 +424,12 @@ look(SyncRows *self, CoreClock clock)
 			continue;
 		}
 		if (known)
+		{
+			known->owner = list[i].owner;
 			known->seen = load.captured && memcmp(known->root, list[i].root, CORE_KEY_BYTES) == 0;
+		}
 		else if (load.captured)
-			begin_collection(self, list[i].root, list[i].table, clock);
+			begin_collection(self, &list[i], clock);
 	}
 	for (int i = self->n - 1; i >= 0; i--)
 		if (!self->collection[i]->seen)

@@ -23,7 +23,7 @@
 
 #define ROWS_JOBS 4				/* of a collection, handed over and not done */
 #define ROWS_MEMORY (48 * 1024 * 1024)	/* of a collection's replica beside what is applied at once, and ... */
-#define ROWS_MEMORY_ALL (512 * 1024 * 1024)	/* ... of all */
+#define ROWS_MEMORY_ALL (512 * 1024 * 1024)	/* ... of all, of which an owner's have less than is left free */
 #define ROWS_TRANSACTION_MS 600000	/* one that writes rows; it is work, for it waits for nobody */
 #define ROWS_CONFLICTS 10000
 #define ROWS_JOINING 32			/* tables with rows whose transactions join at the moment */
@@ -36,6 +36,8 @@ typedef struct SyncCollection
 	SyncRows   *rows;
 	uint8_t		root[CORE_KEY_BYTES];
 	Oid			table;
+	Oid			owner;			/* for whose share it counts, or NODE_NO_SHARE */
+	int			snapshots;		/* that it has */
 	bool		seen;			/* by the last look at the tables */
 	uint64_t	members;		/* version of what the replica was told */
 	int64_t		heard_ms;		/* tick at which it is kept who was heard when */

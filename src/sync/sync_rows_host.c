@@ -142,6 +142,23 @@ keep_frontier(void *arg)
 	keep->kept = RowStateKeep(keep->root, keep->frontier, NULL);
 }
 
+/* May the collections of its owner have another snapshot?  No more than they leave to others. */
+static bool
+has_share(const SyncCollection *self)
+{
+	const SyncRows *rows = self->rows;
+	int			all = 0;
+	int			mine = 0;
+
+	for (int i = 0; i < rows->n; i++)
+	{
+		all += rows->collection[i]->snapshots;
+		if (rows->collection[i]->owner == self->owner)
+			mine += rows->collection[i]->snapshots;
+	}
+	return self->owner == NODE_NO_SHARE || SyncShareAllows(mine, SNAPSHOTS - all, SNAPSHOTS_RESERVED);
+}
+
 static RowScan *
 host_open(void *context, const RowFrontier *covered)
 {
@@ -154,9 +171,10 @@ host_open(void *context, const RowFrontier *covered)
 	SyncRowsLeave(self->rows);
 	if (covered && !(WorkerTransaction(SYNC_STATEMENT_MS, keep_frontier, &keep) && keep.kept))
 		return NULL;
-	snapshot = SnapshotTake(self->rows->snapshots);
+	snapshot = has_share(self) ? SnapshotTake(self->rows->snapshots) : -1;
 	if (snapshot < 0)
 		return NULL;
+	self->snapshots++;
 	old = MemoryContextSwitchTo(self->context);
 	scan = palloc0(sizeof(*scan));
 	scan->of = self;
@@ -174,6 +192,7 @@ host_close(void *context, RowScan *scan)
 	if (rows->reading == scan)
 		SyncRowsLeave(rows);
 	SnapshotRelease(rows->snapshots, scan->snapshot);
+	scan->of->snapshots--;
 	RowFeedFree(scan->feed);
 	pfree(scan);
 }

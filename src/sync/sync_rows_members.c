@@ -98,7 +98,7 @@ tell(SyncCollection *self, CoreClock clock, const NodeRowsMembers *now, const He
 	if (RowsLifeFind(self->table, &life))
 	{
 		life.writable = now->own_role >= GRANT_WRITER;
-		(void) RowsLifeBegin(self->table, &life);
+		(void) RowsLifeBegin(self->table, self->owner, &life);
 	}
 	pfree(known);
 	pfree(member);

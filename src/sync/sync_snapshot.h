@@ -14,7 +14,8 @@
 
 #include "pgcompat.h"
 
-#define SNAPSHOTS 32			/* at a time */
+#define SNAPSHOTS 32			/* at a time, ... */
+#define SNAPSHOTS_RESERVED 4	/* ... the last for tables of superusers */
 
 typedef struct Snapshots Snapshots;
 

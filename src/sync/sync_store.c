@@ -172,6 +172,7 @@ SyncSharedTables(SyncSharedTable *out, int room)
 		if (OidIsValid(list->row[i].table) && !list->row[i].leaving)
 		{
 			memcpy(out[n].root, list->row[i].root, CORE_KEY_BYTES);
+			out[n].owner = list->row[i].owner;
 			out[n++].table = list->row[i].table;
 		}
 	pfree(list);
@@ -582,6 +583,7 @@ typedef struct OwnerOf
 {
 	Oid			table;
 	Oid			owner;
+	Oid			share;
 } OwnerOf;
 
 static void
@@ -590,16 +592,18 @@ find_owner(void *arg)
 	OwnerOf    *find = arg;
 
 	find->owner = owner_of(find->table);
+	find->share = SyncShareOf(find->owner, superuser_arg(find->owner));
 }
 
 bool
-SyncTableOwner(Oid table, Oid *owner)
+SyncTableOwner(Oid table, Oid *owner, Oid *share)
 {
-	OwnerOf		find = {table, InvalidOid};
+	OwnerOf		find = {table};
 
 	if (!in_transaction(find_owner, &find))
 		return false;
 	*owner = find.owner;
+	*share = find.share;
 	return OidIsValid(*owner);
 }
 

@@ -253,7 +253,7 @@ typedef struct SyncHolder
 
 /* False when that could not be seen. */
 extern bool SyncCountHeld(Oid role, SyncHolder *out);
-extern bool SyncTableOwner(Oid table, Oid *owner);
+extern bool SyncTableOwner(Oid table, Oid *owner, Oid *share);
 
 /* A collection that this node shares, has joined or leaves: its row and its statements, all or nothing. */
 extern bool SyncAddCollection(SyncWorker *self, const uint8_t root[CORE_KEY_BYTES], Oid table, const char *name,
@@ -269,6 +269,7 @@ typedef struct SyncSharedTable
 {
 	uint8_t		root[CORE_KEY_BYTES];
 	Oid			table;
+	Oid			owner;			/* for whose share it counts, or NODE_NO_SHARE */
 } SyncSharedTable;
 
 extern int	SyncSharedTables(SyncSharedTable *out, int room);

@@ -64,7 +64,7 @@ END
 }
 
 sql(q{
-	CREATE ROLE greedy LOGIN; CREATE ROLE other LOGIN; CREATE ROLE heir; GRANT heir TO greedy;
+	CREATE ROLE greedy LOGIN; CREATE ROLE other LOGIN; CREATE ROLE heir LOGIN; GRANT heir TO greedy;
 	GRANT USAGE, CREATE ON SCHEMA collections TO greedy, other, heir;
 	GRANT USAGE ON SCHEMA vecdb TO greedy, other;
 	GRANT pg_monitor TO greedy, other});
@@ -187,6 +187,25 @@ for (my $try = 0; $try < 20 && !$counted; $try++)
 ok($counted, 'lookups count also when who asked for them has gone');
 continue_process($other_worker);
 ok(wait_until(sub { as_role('greedy', 'SELECT * FROM vecdb.lookup(' . "repeat('0b', 32))") eq '' }), 'until they have ended');
+
+# What all databases of a server replicate
+SKIP:
+{
+	skip 'hundreds of collections: LONG=1', 2 unless $ENV{LONG};
+	$a->append_conf('postgresql.conf', 'vecdb.max_shared_collections_per_role = 1000');
+	$a->reload;
+	my ($n, $answer) = (0, 'vecdb1:');
+	while ($answer =~ /^vecdb1:/ && $n < 1024)
+	{
+		$n++;
+		as_role('heir', "SELECT vecdb.create_collection('h$n', 2)");
+		$answer = as_role('heir', "SELECT vecdb.invite('h$n')");
+	}
+	like($answer, qr/ERROR:  this server replicates no more collections of this role.*DETAIL:.*HINT:.*vecdb\.leave\(\)/s, 'a role does not take all that the server replicates');
+	note("refused after $n");
+	as_role('other', q{SELECT vecdb.create_collection('o_last', 2)});
+	like(as_role('other', q{SELECT vecdb.invite('o_last')}), qr/^vecdb1:/, 'another still shares');
+}
 
 my $log = slurp_file($a->logfile);
 unlike($log, qr/PANIC|terminated by signal|server process .* was terminated/, 'nothing has crashed');

@@ -112,7 +112,7 @@ use(void *arg)
 {
 	IndexBuild *self = arg;
 
-	(void) RowIndexUse(self->of.table, self->index);
+	self->waits = RowIndexUse(self->of.table, self->index);
 }
 
 /* Until nobody is left of those whom the body counts.  False: it failed, or the process has to end. */
@@ -132,6 +132,20 @@ wait_for_others(IndexBuild *self, WorkerBody body)
 	return false;
 }
 
+/* The first of the table's that waits.  False: none, or it has to wait longer. */
+static bool
+build_next(IndexBuild *self)
+{
+	if (!WorkerTransaction(SYNC_STATEMENT_MS, look, self) || self->state == ROW_INDEX_NONE ||
+		(self->state == ROW_INDEX_EMPTY && !(WorkerTransaction(BUILD_MS, build, self) && self->waits)))
+		return false;
+	return WorkerTransaction(SYNC_STATEMENT_MS, list_writers, self) &&
+		wait_for_others(self, drop_ended) &&
+		WorkerTransaction(BUILD_MS, complete, self) && self->waits &&
+		wait_for_others(self, count_older) &&
+		WorkerTransaction(SYNC_STATEMENT_MS, use, self) && self->waits;
+}
+
 void
 VecdbSyncIndexMain(Datum arg)
 {
@@ -143,14 +157,8 @@ VecdbSyncIndexMain(Datum arg)
 	MemoryContextSwitchTo(self.context);
 	/* for vacuum to give way; whoever waits here keeps no writer waiting */
 	SetConfigOption("lock_timeout", LOCK_TIMEOUT, PGC_SUSET, PGC_S_OVERRIDE);
-	if (!WorkerTransaction(SYNC_STATEMENT_MS, look, &self) || self.state == ROW_INDEX_NONE ||
-		(self.state == ROW_INDEX_EMPTY && !(WorkerTransaction(BUILD_MS, build, &self) && self.waits)))
-		proc_exit(0);
-	if (WorkerTransaction(SYNC_STATEMENT_MS, list_writers, &self) &&
-		wait_for_others(&self, drop_ended) &&
-		WorkerTransaction(BUILD_MS, complete, &self) && self.waits &&
-		wait_for_others(&self, count_older))
-		(void) WorkerTransaction(SYNC_STATEMENT_MS, use, &self);
+	while (build_next(&self))
+		;
 	proc_exit(0);
 }
 

@@ -740,17 +740,32 @@ choose_ask(Replica *self)
 		ask_begin(self, chosen, mode);
 }
 
+/*
+ * Who hears first of what is new: all who are up where these are few, else the mesh, which
+ * passes it on.  It forms a second or more after a member has come, or come back.
+ */
+static int
+list_near(Replica *self, KadId near[MESH_HIGH])
+{
+	int			n = 0;
+
+	for (int i = 0; i < self->n_peers && n <= HAVE_ALL; i++)
+		if (self->peer[i]->up)
+			near[n++] = self->peer[i]->member.id;
+	return n <= HAVE_ALL ? n : self->host.mesh(self->host.context, near, MESH_HIGH);
+}
+
 static void
 tell(Replica *self)
 {
 	if (self->have_due && self->now.tick_ms >= self->have_ms + HAVE_SOON_MS)
 	{
 		KadId		near[MESH_HIGH];
-		int			n = self->host.mesh(self->host.context, near, MESH_HIGH);
+		int			n = list_near(self, near);
 
 		for (int i = 0; i < n; i++)
 			send_have(self, &near[i]);
-		/* where the mesh has nobody yet, who comes is told */
+		/* of many it may have nobody yet */
 		self->have_due = n == 0;
 		self->have_ms = self->now.tick_ms;
 	}

@@ -21,6 +21,7 @@
 #include "core/rows/rules.h"
 
 #define HAVE_SOON_MS 50			/* between two HAVEs to the mesh */
+#define HAVE_ALL 6				/* so many members that are up are told directly */
 #define ASK_TIMEOUT_MS 10000	/* without a frame of who was asked */
 #define ASK_RATE_MS 30000		/* of waiting for rows, in which so many bytes have to come ... */
 #define ASK_RATE_BYTES 32768	/* ... or the credit that we grant, where that is less */

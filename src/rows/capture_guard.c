@@ -13,19 +13,28 @@
  */
 #include "rows/capture.h"
 
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
 #include "access/xact.h"
+#include "catalog/indexing.h"
 #include "catalog/namespace.h"
 #include "catalog/objectaccess.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_database.h"
+#include "catalog/pg_depend.h"
 #include "catalog/pg_index.h"
+#include "catalog/pg_type.h"
 #include "miscadmin.h"
+#include "nodes/makefuncs.h"
 #include "nodes/parsenodes.h"
 #include "nodes/value.h"
+#include "parser/parse_type.h"
 #include "rows/row_state.h"
 #include "rows/rows_shared.h"
 #include "rows/version_table.h"
 #include "tcop/utility.h"
+#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -262,6 +271,49 @@ check_drop(const DropStmt *statement)
 	}
 }
 
+/* A captured table with a column of this type; InvalidOid: there is none. */
+static Oid
+user_of_type(Oid type)
+{
+	Relation	depends = table_open(DependRelationId, AccessShareLock);
+	ScanKeyData key[2];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	Oid			user = InvalidOid;
+
+	ScanKeyInit(&key[0], Anum_pg_depend_refclassid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(TypeRelationId));
+	ScanKeyInit(&key[1], Anum_pg_depend_refobjid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(type));
+	scan = systable_beginscan(depends, DependReferenceIndexId, true, NULL, 2, key);
+	while (!OidIsValid(user) && HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_depend form = (Form_pg_depend) GETSTRUCT(tuple);
+
+		if (form->classid == RelationRelationId && form->objsubid > 0 && OidIsValid(VersionTableOf(form->objid)))
+			user = form->objid;
+	}
+	systable_endscan(scan);
+	table_close(depends, AccessShareLock);
+	return user;
+}
+
+/* A label that gets another name changes rows that nobody writes. */
+static void
+check_enum(const AlterEnumStmt *statement)
+{
+	Oid			type;
+	Oid			user;
+
+	if (!statement->oldVal)
+		return;
+	type = typenameTypeId(NULL, makeTypeNameFromNameList(statement->typeName));
+	user = user_of_type(type);
+	if (!OidIsValid(user) && OidIsValid(get_array_type(type)))
+		user = user_of_type(get_array_type(type));
+	if (OidIsValid(user))
+		refuse(user, "rename a label of a type of",
+			   "Add the new label on all nodes with ALTER TYPE ... ADD VALUE, and UPDATE the rows.");
+}
+
 static void
 check_statement(const Node *node)
 {
@@ -271,6 +323,9 @@ check_statement(const Node *node)
 	{
 		case T_AlterTableStmt:
 			check_alter((const AlterTableStmt *) node);
+			break;
+		case T_AlterEnumStmt:
+			check_enum((const AlterEnumStmt *) node);
 			break;
 		case T_CreateStmt:
 			check_create((const CreateStmt *) node);

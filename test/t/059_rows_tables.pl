@@ -94,6 +94,8 @@ my $id = sql($a, q{SELECT vecdb.replicate('app.things')});
 is($id, sql($a, q{SELECT id FROM vecdb.shared_collections WHERE name = 'app.things'}), 'replicate() gives the id that the view shows');
 is(sql($a, q{SELECT vecdb.replicate('app.things')}), $id, 'again the same');
 is(sql($a, q{SELECT count(*) FROM vecdb.verify_versions('app.things')}), '0', 'all rows have versions');
+like(error_of($a, q{ALTER TYPE app.mood RENAME VALUE 'sad' TO 'blue'}), qr/cannot rename a label of a type of table "things", which is shared\nHINT/, 'labels of its enums keep their names');
+is(sql($b, q{ALTER TYPE app.mood RENAME VALUE 'sad' TO 'blue'; ALTER TYPE app.mood RENAME VALUE 'blue' TO 'sad'; SELECT 1}), '1', 'as long as it is shared');
 
 # b has the same rows, from the same dump, and some of its own; c has none
 sql($b, rows(1, 30, "'a'"));

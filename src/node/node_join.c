@@ -12,6 +12,7 @@
 #include "node/node_table.h"
 #include "rows/capture.h"
 #include "rows/row_index.h"
+#include "rows/row_state.h"
 #include "spi_column.h"
 
 #include "access/relation.h"
@@ -32,7 +33,7 @@ PG_FUNCTION_INFO_V1(vecdb_join);
  * owner's runs.
  */
 void
-NodeJoinBind(const char *root_hex, Oid table)
+NodeJoinBind(const char *root_hex, Oid table, bool has_rows)
 {
 	uint8		root[SYNC_ROOT_BYTES];
 	Datum		values[SHARED_COLUMNS] = {0};
@@ -69,6 +70,9 @@ NodeJoinBind(const char *root_hex, Oid table)
 	values[SHARED_TABLE - 1] = ObjectIdGetDatum(table);
 	replace[SHARED_TABLE - 1] = true;
 	SyncTableUpdate(&shared, row, values, nulls, replace);
+	/* what an earlier copy had covered is not in this one */
+	if (!has_rows)
+		RowStateForget(root);
 	systable_endscan_ordered(scan);
 	SyncTableClose(&shared);
 	PopActiveSnapshot();
@@ -159,7 +163,7 @@ vecdb_join(PG_FUNCTION_ARGS)
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "could not connect to SPI");
 	table = create_table(name, joined.description);
-	NodeJoinBind(joined.root, table);
+	NodeJoinBind(joined.root, table, false);
 	SPI_finish();
 	(void) CaptureBegin(table);
 	RowIndexDefer(table);

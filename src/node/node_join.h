@@ -27,8 +27,9 @@ extern void NodeJoin(const char *const *arguments, int n, NodeJoined *out);
 /*
  * Tie a table to the collection that was joined, in this transaction.  The caller has
  * locked it, and it is no collection's; an error where the collection has another one.
+ * has_rows: SYNC_JOIN_ROWS has begun with them.  Else it begins with nothing.
  */
-extern void NodeJoinBind(const char *root_hex, Oid table);
+extern void NodeJoinBind(const char *root_hex, Oid table, bool has_rows);
 
 /*
  * What a table is that a collection of others is to have here: the hash of its columns,

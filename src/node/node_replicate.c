@@ -188,7 +188,7 @@ join(Oid table, const char *invitation, char id[SYNC_ID_TEXT])
 		NodeAsk(&question, SYNC_JOIN_ROWS, NODE_SMALL_ANSWER, (const char *const[]) {joined.root, arguments[1]}, 2);
 		NodeAnswerDone(&question);
 	}
-	NodeJoinBind(joined.root, table);
+	NodeJoinBind(joined.root, table, has_rows);
 	(void) CaptureBegin(table);
 	if (!has_rows)
 		RowIndexDefer(table);

@@ -223,11 +223,33 @@ SyncRowsShare(SyncWorker *worker, const uint8_t root[CORE_KEY_BYTES], Oid table)
 	return ok;
 }
 
+static void
+forget(void *arg)
+{
+	RowStateForget(arg);
+}
+
+/* What an earlier copy had covered is not in a table that joins.  Another that does has begun already. */
+static bool
+forget_earlier(SyncRows *self, const uint8_t *root, Oid table)
+{
+	uint8_t		key[CORE_KEY_BYTES];
+	Oid			bound;
+
+	for (int i = 0; i < ROWS_JOINING; i++)
+		if (OidIsValid(self->joining[i].table) && self->joining[i].table != table && memcmp(self->joining[i].root, root, CORE_KEY_BYTES) == 0)
+			return true;
+	memcpy(key, root, sizeof(key));
+	return !SyncFindTable(root, &bound) || OidIsValid(bound) || WorkerTransaction(SYNC_STATEMENT_MS, forget, key);
+}
+
 bool
 SyncRowsJoin(SyncWorker *worker, const uint8_t root[CORE_KEY_BYTES], Oid table)
 {
 	SyncRows   *self = worker->rows;
 
+	if (!forget_earlier(self, root, table))
+		return false;
 	for (int i = 0; i < ROWS_JOINING; i++)
 		if (!OidIsValid(self->joining[i].table) || self->joining[i].table == table)
 		{
@@ -237,12 +259,6 @@ SyncRowsJoin(SyncWorker *worker, const uint8_t root[CORE_KEY_BYTES], Oid table)
 		}
 	ereport(LOG, (errmsg("%d tables with rows join collections at the moment, and no more do", ROWS_JOINING)));
 	return false;
-}
-
-static void
-forget(void *arg)
-{
-	RowStateForget(arg);
 }
 
 /* A join that was rolled back leaves a life behind, which ends once its collection is given back (sync_store.c). */
@@ -402,10 +418,12 @@ is_captured(void *arg)
 	load->captured = OidIsValid(VersionTableOf(load->table));
 }
 
+/* Those that are gone are forgotten before others begin: one may be the same collection, which was left and joined again. */
 static void
 look(SyncRows *self, CoreClock clock)
 {
 	SyncSharedTable *list = palloc(sizeof(*list) * NODE_COLLECTIONS);
+	bool	   *begins = palloc0(sizeof(*begins) * NODE_COLLECTIONS);
 	int			n = SyncSharedTables(list, NODE_COLLECTIONS);
 
 	if (n < 0)
@@ -416,24 +434,22 @@ look(SyncRows *self, CoreClock clock)
 	{
 		SyncCollection *known = find(self, list[i].table);
 		Load		load = {.table = list[i].table};
+		bool		looked = WorkerTransaction(SYNC_STATEMENT_MS, is_captured, &load);
 
-		if (!WorkerTransaction(SYNC_STATEMENT_MS, is_captured, &load))
-		{
-			if (known)
-				known->seen = true;
-			continue;
-		}
 		if (known)
 		{
 			known->owner = list[i].owner;
-			known->seen = load.captured && memcmp(known->root, list[i].root, CORE_KEY_BYTES) == 0;
+			known->seen = !looked || (load.captured && memcmp(known->root, list[i].root, CORE_KEY_BYTES) == 0);
 		}
-		else if (load.captured)
-			begin_collection(self, &list[i], clock);
+		else
+			begins[i] = looked && load.captured;
 	}
 	for (int i = self->n - 1; i >= 0; i--)
 		if (!self->collection[i]->seen)
 			forget_collection(self->collection[i]);
+	for (int i = 0; i < n; i++)
+		if (begins[i])
+			begin_collection(self, &list[i], clock);
 }
 
 /* ---------------------------------------------------------------------------

@@ -89,6 +89,26 @@ vecdb_http.so: $(HTTP_OBJS) core.a
 vecdb_sync.so: $(SYNC_OBJS) core.a
 	$(CC) $(CFLAGS) -shared -o $@ $(SYNC_OBJS) $(LDFLAGS) $(LDFLAGS_SL) -Wl,-Bsymbolic $(SYNC_LIBS)
 
+# For test/t/057_rows_kill.pl: the same libraries with fault points (src/fault_point.h), in FAULTS.
+# What has points is compiled once more, whenever its object is.
+FAULTS = faults
+POINTS = $(patsubst %.c,%.o,$(shell grep -lw FAULT_POINT $(srcdir)/src/*/*.c))
+with_points = $(foreach o,$(1),$(if $(filter $(o),$(POINTS)),$(FAULTS)/$(o),$(o)))
+
+$(addprefix $(FAULTS)/,$(POINTS)): $(FAULTS)/%.o: %.c %.o
+	mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(CPPFLAGS) -DVECDB_FAULT_POINTS -c -o $@ $<
+
+$(FAULTS)/fault_point.o: test/faults/fault_point.c src/fault_point.h
+	mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(CPPFLAGS) -DVECDB_FAULT_POINTS -c -o $@ $<
+
+$(FAULTS)/vecdb.so: $(call with_points,$(OBJS)) $(FAULTS)/fault_point.o core.a
+	$(CC) $(CFLAGS) -shared -o $@ $(filter %.o,$^) $(LDFLAGS) $(LDFLAGS_SL) $(SHLIB_LINK)
+
+$(FAULTS)/vecdb_sync.so: $(call with_points,$(SYNC_OBJS)) core.a
+	$(CC) $(CFLAGS) -shared -o $@ $(filter %.o,$^) $(LDFLAGS) $(LDFLAGS_SL) -Wl,-Bsymbolic $(SYNC_LIBS)
+
 install: install-workers
 install-workers: vecdb_http.so vecdb_sync.so installdirs
 	$(INSTALL_SHLIB) vecdb_http.so '$(DESTDIR)$(pkglibdir)/vecdb_http.so'

@@ -18,6 +18,7 @@
 #include "access/relation.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
+#include "fault_point.h"
 #include "miscadmin.h"
 #include "tcop/utility.h"
 #include "utils/acl.h"
@@ -165,7 +166,9 @@ vecdb_join(PG_FUNCTION_ARGS)
 	table = create_table(name, joined.description);
 	NodeJoinBind(joined.root, table, false);
 	SPI_finish();
+	FAULT_POINT("join-bound");
 	(void) CaptureBegin(table);
 	RowIndexDefer(table);
+	FAULT_POINT("join-before-commit");
 	PG_RETURN_OID(table);
 }

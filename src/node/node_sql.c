@@ -20,6 +20,7 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_type.h"
+#include "fault_point.h"
 #include "funcapi.h"
 #include "guc.h"
 #include "miscadmin.h"
@@ -401,6 +402,7 @@ vecdb_invite(PG_FUNCTION_ARGS)
 	NodeAnswerDone(&question);
 	if (CaptureBegin(relid))
 		NodeReloadAtCommit();
+	FAULT_POINT("share-before-commit");
 	PG_RETURN_TEXT_P(result);
 }
 
@@ -425,6 +427,7 @@ vecdb_leave(PG_FUNCTION_ARGS)
 	}
 	CaptureEnd(relid);
 	NodeReloadAtCommit();
+	FAULT_POINT("leave-before-commit");
 	PG_RETURN_VOID();
 }
 

@@ -21,6 +21,7 @@
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "commands/trigger.h"
+#include "fault_point.h"
 #include "fmgr.h"
 #include "guc.h"
 #include "lib/stringinfo.h"
@@ -270,6 +271,7 @@ stamp_key(Stamper *self, RowBytes key)
 			VersionPut(&self->versions, &old, key, &entry);
 		else if (!VersionTryPut(&self->versions, key, &entry))
 			continue;
+		FAULT_POINT("row-stamped");
 		return true;
 	}
 }

@@ -12,6 +12,7 @@
 #include "catalog/indexing.h"
 #include "catalog/pg_index.h"
 #include "catalog/storage.h"
+#include "fault_point.h"
 #include "index/access_method.h"
 #include "storage/bufmgr.h"
 #include "storage/lmgr.h"
@@ -133,7 +134,9 @@ RowIndexBuild(Oid table, Oid index)
 		RelationTruncate(rel, 0);
 	index_close(rel, NoLock);
 	/* it takes the owner's rights by itself */
+	FAULT_POINT("index-before-build");
 	index_concurrently_build(table, index);
+	FAULT_POINT("index-built");
 	return true;
 }
 
@@ -144,6 +147,7 @@ RowIndexComplete(Oid table, Oid index, TransactionId *xmin)
 		return false;
 	*xmin = GetActiveSnapshot()->xmin;
 	validate_index(table, index, GetActiveSnapshot());
+	FAULT_POINT("index-completed");
 	return true;
 }
 
@@ -154,5 +158,6 @@ RowIndexUse(Oid table, Oid index)
 		return false;
 	index_set_state_flags(index, INDEX_CREATE_SET_VALID);
 	CacheInvalidateRelcacheByRelid(table);
+	FAULT_POINT("index-used");
 	return true;
 }

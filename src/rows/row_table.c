@@ -18,6 +18,7 @@
 #include "access/relation.h"
 #include "access/tableam.h"
 #include "access/xact.h"
+#include "fault_point.h"
 #include "miscadmin.h"
 #include "rows/row_key.h"
 #include "rows/row_write.h"
@@ -596,6 +597,7 @@ write_key(RowTableHost *self, const Row *row, const RowEntry *entry, char text[R
 		if (written != ROW_WRITTEN)
 			write_again(self);
 	}
+	FAULT_POINT("apply-row-written");
 	if (written == ROW_WRITTEN)
 		(void) leave(self, outer, true);
 	MemoryContextSwitchTo(outer);
@@ -634,6 +636,7 @@ t_restamp(void *context, RowBytes key, const RowEntry *entry)
 		HeldRowRestamp(self->table, key_of(&self->key), entry);
 	if (self->version == VERSION_THERE)
 		(void) put_entry(self, entry);
+	FAULT_POINT("row-restamped");
 	return leave(self, outer, true);
 }
 
@@ -836,11 +839,13 @@ t_claim(void *context, const RowFrontier *frontier, const RowFrontier *floor)
 	bool		kept;
 
 	TableWriterClose(&self->writer);
+	FAULT_POINT("apply-before-claim");
 	kept = RowStateKeep(self->root, frontier, floor);
 
 	/* a claim is made when all is here that its sender had */
 	if (kept && frontier)
 		RowStateCopied(self->root, true);
+	FAULT_POINT("apply-claimed");
 	MemoryContextSwitchTo(outer);
 	MemoryContextDelete(garbage);
 	return kept;

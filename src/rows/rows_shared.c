@@ -18,6 +18,7 @@
 #include "access/xact.h"
 #include "common/file_perm.h"
 #include "core/bytes.h"
+#include "fault_point.h"
 #include "miscadmin.h"
 #include "node/node_ask.h"
 #include "node/node_table.h"
@@ -308,6 +309,10 @@ at_end(XactEvent event, void *arg)
 				 errmsg("cannot PREPARE a transaction that has written to a shared collection"),
 				 errdetail("Other nodes would have to wait for its end, whose server may have started anew by then."),
 				 errhint("Commit it with COMMIT, or write to the collection in another transaction.")));
+	if (event == XACT_EVENT_PRE_COMMIT)
+		FAULT_POINT("capture-before-commit");
+	if (event == XACT_EVENT_COMMIT)
+		FAULT_POINT("capture-committed");
 	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT)
 		give_back_all();
 }
@@ -417,7 +422,10 @@ RowsTicket(Oid table, bool apply, RowIncarnationId *id)
 				return held[i].stamp;
 		make_room();
 		if (take_ticket(table, &life, &gone) != 0)
+		{
+			FAULT_POINT("ticket-taken");
 			return held[n_held - 1].stamp;
+		}
 		if (!gone)
 			ereport(ERROR,
 					(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
@@ -540,7 +548,9 @@ write_bound(uint64 bound)
 	}
 	if (CloseTransientFile(fd) != 0)
 		ereport(ERROR, (errcode_for_file_access(), errmsg("could not close file \"%s\": %m", temporary)));
+	FAULT_POINT("clock-written");
 	(void) durable_rename(temporary, path, ERROR);
+	FAULT_POINT("clock-renamed");
 }
 
 /* The lock is held. */

@@ -32,6 +32,7 @@
 #include "storage/latch.h"
 #include "storage/proc.h"
 #include "core/rows/job_image.h"
+#include "fault_point.h"
 #include "sync/sync_index.h"
 #include "sync/sync_rows.h"
 #include "utils/memutils.h"
@@ -178,6 +179,7 @@ begin_job(Served *served, const Place *place)
 	row_job_read(image, rows, frontier, &served->job);
 	MemoryContextSwitchTo(old);
 	row_apply_begin(&served->apply, &served->job, row_job_missing(image));
+	FAULT_POINT("job-begun");
 	return true;
 }
 
@@ -188,6 +190,53 @@ typedef struct Step
 	bool		retry;
 	bool		more;
 } Step;
+
+/* Rows of a transaction are written, with the claim where they have one. */
+static void
+written(const RowJob *job)
+{
+	switch (job->kind)
+	{
+		case ROW_JOB_APPLY:
+			if (job->frontier)
+				FAULT_POINT("apply-before-commit");
+			else
+				FAULT_POINT("apply-part-before-commit");
+			break;
+		case ROW_JOB_DROP:
+			FAULT_POINT("drop-before-commit");
+			break;
+		case ROW_JOB_COLLECT:
+			FAULT_POINT("collect-before-commit");
+			break;
+		case ROW_JOB_ADOPT:
+			break;				/* a row of it is a point in row_table.c */
+	}
+}
+
+/* It is committed, and nobody knows yet. */
+static void
+committed(const RowJob *job)
+{
+	switch (job->kind)
+	{
+		case ROW_JOB_APPLY:
+			if (job->frontier)
+				FAULT_POINT("apply-committed");
+			else
+				FAULT_POINT("apply-part-committed");
+			break;
+		case ROW_JOB_DROP:
+			FAULT_POINT("drop-committed");
+			break;
+		case ROW_JOB_COLLECT:
+			FAULT_POINT("collect-committed");
+			break;
+		case ROW_JOB_ADOPT:
+			FAULT_POINT("adopt-committed");
+			break;
+	}
+}
 
 /* Where it cannot go on, an error rolls it back. */
 static void
@@ -216,6 +265,10 @@ step(void *arg)
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 				 errmsg("rows of other nodes could not be written now")));
 	RowTableEnd(served->host);
+	if (this->retry)
+		FAULT_POINT("retry-before-commit");
+	else
+		written(&served->job);
 }
 
 /* The next transaction of a job, or of a retry.  True: the job has more. */
@@ -230,6 +283,8 @@ run(Served *served, Place *place, CoreClock clock, bool retry)
 	done = WorkerTransaction(ROWS_TRANSACTION_MS, step, &this);
 	place->running = false;
 	place->ended = 0;
+	if (done && !retry)
+		committed(&served->job);
 	if (done)
 		return this.more;
 	row_apply_failed(&served->apply);
@@ -249,6 +304,7 @@ finish_job(ApplyWorker *self, int i)
 	end_job(served);
 	pg_write_barrier();
 	(void) pg_atomic_compare_exchange_u32(&place->state, &posted, DONE);
+	FAULT_POINT("apply-answered");
 	wake(&self->control->node);
 }
 
@@ -580,6 +636,7 @@ AppliesPost(Applies *self, int number, const RowJob *job)
 	place->job = dsm_segment_handle(self->job[number]);
 	pg_write_barrier();
 	pg_atomic_write_u32(&place->state, POSTED);
+	FAULT_POINT("job-posted");
 	wake(&self->control->worker[place->worker]);
 }
 

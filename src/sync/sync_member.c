@@ -8,6 +8,7 @@
 #include <sodium.h>
 
 #include "core/bytes.h"
+#include "fault_point.h"
 #include "guc.h"
 #include "miscadmin.h"
 #include "rows/rows_shared.h"
@@ -229,6 +230,7 @@ PendingLeave(SyncWorker *self, Pending *p, Oid table)
 		return;
 	}
 	status = node_leave(self->node, node_clock(), table);
+	FAULT_POINT("leave-before-marked");
 	if (status == NODE_OK && !SyncMarkLeaving(self, root))
 		PendingError(p, ERRCODE_IO_ERROR, "leaving the collection could not be written down", "The server's log says why.", NULL);
 	else
@@ -340,6 +342,7 @@ PendingFinishJoin(SyncWorker *self, Admitted *join)
 	KadId		id = kad_id_of_key(node_crypto(self->node), join->root);
 
 	join->used = false;
+	FAULT_POINT("join-admitted");
 	if (p && !fits(p, join->description))
 	{
 		turn_down(self, join->root);
@@ -355,6 +358,7 @@ PendingFinishJoin(SyncWorker *self, Admitted *join)
 						 "The server's log says why.", "The same invitation can be redeemed again.");
 		return;
 	}
+	FAULT_POINT("join-written");
 	if (!p)
 		return;
 	p->call->len = 0;

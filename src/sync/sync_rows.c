@@ -12,6 +12,7 @@
 #include <sodium.h>
 
 #include "access/relation.h"
+#include "fault_point.h"
 #include "guc.h"
 #include "miscadmin.h"
 #include "rows/row_shape.h"
@@ -174,6 +175,7 @@ begin_life(SyncRows *self, const uint8_t *root, Oid table, Oid owner, RowDiction
 	row_incarnation_encode(&incarnation, begin.bytes);
 	if (!WorkerTransaction(SYNC_STATEMENT_MS, write_incarnation, &begin))
 		return 0;
+	FAULT_POINT("life-written");
 	life = (RowsLife) {begin.number, incarnation.id, true};
 	if (RowsLifeBegin(table, owner, &life))
 		return begin.number;
@@ -220,6 +222,7 @@ SyncRowsShare(SyncWorker *worker, const uint8_t root[CORE_KEY_BYTES], Oid table)
 		begin_life(self, root, table, share, &dictionary) > 0 &&
 		WorkerTransaction(SYNC_STATEMENT_MS, keep_as_source, &shared);
 	row_dictionary_reset(&dictionary);
+	FAULT_POINT("share-life-begun");
 	return ok;
 }
 
@@ -406,6 +409,7 @@ forget_collection(SyncCollection *self)
 	memcpy(root, self->root, sizeof(root));
 	RowsLifeEnd(self->table);
 	end_collection(self);
+	FAULT_POINT("leave-before-forgotten");
 	(void) WorkerTransaction(SYNC_STATEMENT_MS, forget, root);
 }
 
@@ -462,8 +466,10 @@ on_frame(void *context, uint32_t tag, const KadId *from, const uint8_t *frame, s
 	SyncWorker *worker = context;
 	SyncCollection *collection = find(worker->rows, tag);
 
+	FAULT_POINT("frame-received");
 	if (collection)
 		replica_frame(collection->replica, worker->net->clock, from, frame, len);
+	FAULT_POINT("frame-taken");
 }
 
 static void

@@ -10,6 +10,7 @@
 #include "sync/sync_rows.h"
 
 #include "access/xact.h"
+#include "fault_point.h"
 #include "guc.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
@@ -171,6 +172,7 @@ host_open(void *context, const RowFrontier *covered)
 	SyncRowsLeave(self->rows);
 	if (covered && !(WorkerTransaction(SYNC_STATEMENT_MS, keep_frontier, &keep) && keep.kept))
 		return NULL;
+	FAULT_POINT("feed-frontier-kept");
 	snapshot = has_share(self) ? SnapshotTake(self->rows->snapshots) : -1;
 	if (snapshot < 0)
 		return NULL;
@@ -310,6 +312,7 @@ host_keep_incarnation(void *context, uint32_t number, const RowIncarnation *inca
 
 	SyncRowsLeave(self->rows);
 	row_incarnation_encode(incarnation, add.bytes);
+	FAULT_POINT("incarnation-heard");
 	return WorkerTransaction(SYNC_STATEMENT_MS, add_incarnation, &add);
 }
 
@@ -333,8 +336,13 @@ host_send(void *context, const KadId *to, const uint8_t *frame, size_t len)
 {
 	SyncCollection *self = context;
 	Node	   *node = self->rows->worker->node;
+	LinkSent	sent = node ? node_rows_send(node, to, frame, len) : LINK_ERROR;
 
-	return node ? node_rows_send(node, to, frame, len) : LINK_ERROR;
+	if (frame[6] == ROW_WIRE_DATA)
+		FAULT_POINT("feed-data-sent");
+	else
+		FAULT_POINT("feed-asked");
+	return sent;
 }
 
 static int

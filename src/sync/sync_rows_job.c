@@ -5,6 +5,7 @@
  */
 #include "sync/sync_rows.h"
 
+#include "fault_point.h"
 #include "worker/worker.h"
 
 bool
@@ -13,6 +14,7 @@ SyncRowsSubmit(SyncCollection *self, const RowJob *job)
 	if (self->place < 0 || self->n_jobs == ROWS_JOBS)
 		return false;
 	self->job[self->n_jobs++] = *job;
+	FAULT_POINT("job-handed-over");
 	SetLatch(MyLatch);
 	return true;
 }
@@ -23,6 +25,7 @@ end(SyncCollection *self, CoreClock clock, const RowDone *done)
 	self->posted = false;
 	self->n_jobs--;
 	memmove(&self->job[0], &self->job[1], sizeof(self->job[0]) * (size_t) self->n_jobs);
+	FAULT_POINT("job-done");
 	replica_done(self->replica, clock, done);
 }
 

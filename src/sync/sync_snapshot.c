@@ -17,6 +17,7 @@
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "access/xlog_internal.h"
+#include "fault_point.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "port/atomics.h"
@@ -105,8 +106,10 @@ take_one(Control *control, int i)
 	if (EstimateSnapshotSpace(held[i]) > control->room)
 		elog(ERROR, "a snapshot has more bytes than there is room for");
 	SerializeSnapshot(held[i], bytes_of(control, i));
+	FAULT_POINT("snapshot-taken");
 	pg_write_barrier();
 	(void) pg_atomic_compare_exchange_u32(&control->state[i], &wanted, HELD);
+	FAULT_POINT("snapshot-exported");
 	wake(&control->worker);
 }
 
@@ -327,6 +330,7 @@ static void
 flush_log(void *arg)
 {
 	XLogFlush(log_end());
+	FAULT_POINT("feed-flushed");
 }
 
 int
@@ -334,6 +338,7 @@ SnapshotTake(Snapshots *self)
 {
 	int			i = take_from_keeper(self);
 
+	FAULT_POINT("feed-before-flush");
 	if (i >= 0 && !WorkerTry(flush_log, NULL, NULL))
 	{
 		SnapshotRelease(self, i);
@@ -364,4 +369,5 @@ SnapshotImport(Snapshots *self, int number)
 	XactReadOnly = true;
 	RestoreTransactionSnapshot(RestoreSnapshot(self->bytes[number]), keeper);
 	PushActiveSnapshot(GetTransactionSnapshot());
+	FAULT_POINT("snapshot-imported");
 }

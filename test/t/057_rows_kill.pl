@@ -132,7 +132,7 @@ sub strike
 		arm($node, $point, $kind, $opt{pass});
 		bring_up($_) for @all;
 	}
-	my $hit = wait_until(sub { $work->(); has_hit($node) }, 60);
+	my $hit = wait_until(sub { $work->(); has_hit($node) });
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 	ok($hit, sprintf '%s of %s dies at %s', $kind eq 'server' ? 'all' : 'a process', $node->name, $point);
 	note(sprintf '%.2f s, %.1f s in all', time() - $at, time() - $began);
@@ -240,7 +240,7 @@ for my $point (qw(row-restamped adopt-committed))
 	await_up($_) for @all;
 	strike($c, 'feed-data-sent', pass => 2, work => sub { write_to($c, large_c => ++$n) if is_up($c) });
 	arm($_, $point, 'server') for $a, $b;
-	ok(wait_until(sub { work(); @hit = grep { has_hit($_) } $a, $b }, 60), "of those who have a part of it one dies at $point");
+	ok(wait_until(sub { work(); @hit = grep { has_hit($_) } $a, $b }), "of those who have a part of it one dies at $point");
 	delete $never_hit{$point};
 	disarm($_) for $a, $b;
 	take_down($_, 'server') for grep { has_hit($_) } $a, $b;

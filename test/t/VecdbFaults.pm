@@ -158,7 +158,7 @@ sub await_up
 	my ($node) = @_;
 
 	bring_up($node);
-	return wait_until(sub { is_up($node) }, 60);
+	return wait_until(sub { is_up($node) });
 }
 
 1;

@@ -129,6 +129,15 @@ ALTER TABLE vecdb.row_conflict ALTER COLUMN content SET STORAGE EXTERNAL;
 CREATE INDEX row_conflict_key_idx ON vecdb.row_conflict ("table", key);
 COMMENT ON TABLE vecdb.row_conflict IS 'rows that lost to newer ones whose writers had not seen them; written by vecdb only';
 
+CREATE TABLE vecdb.schema_change (
+	root bytea NOT NULL,
+	hash bytea NOT NULL CHECK (length(hash) = 16),
+	statement bytea NOT NULL,
+	applied integer,	-- which of those that were applied here
+	PRIMARY KEY (root, hash)
+);
+COMMENT ON TABLE vecdb.schema_change IS 'signed changes of the columns of shared collections; written by vecdb only';
+
 CREATE FUNCTION vecdb.check("table" regclass, OUT problem text, OUT hint text) RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'vecdb_check'
 	LANGUAGE C STABLE STRICT PARALLEL RESTRICTED ROWS 2;
@@ -160,16 +169,21 @@ CREATE FUNCTION vecdb.rescan("table" regclass) RETURNS bigint
 	LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
 COMMENT ON FUNCTION vecdb.rescan(regclass) IS 'gives versions to rows of a shared table whose writes have escaped; how many';
 
+CREATE FUNCTION vecdb.alter_collection(collection text, ddl text) RETURNS void
+	AS 'MODULE_PATHNAME', 'vecdb_alter_collection'
+	LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION vecdb.alter_collection(text, text) IS 'change the columns of a shared collection on all of its members';
+
 CREATE FUNCTION vecdb.node_collections(OUT "table" bigint, OUT state text, OUT rows_taken bigint, OUT rows_sent bigint,
 		OUT bytes_sent bigint, OUT batches bigint, OUT interrupted bigint, OUT compared bigint, OUT tombstones_forgotten bigint,
 		OUT adopted bigint, OUT refused bigint, OUT buffered_bytes bigint, OUT copied bigint, OUT copied_bytes bigint,
-		OUT copy_total bigint, OUT copy_began timestamptz) RETURNS SETOF record
+		OUT copy_total bigint, OUT copy_began timestamptz, OUT waits_for text) RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'vecdb_node_collections'
 	LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 10;
 COMMENT ON FUNCTION vecdb.node_collections() IS 'behind the view vecdb.stat_collections';
 
 CREATE VIEW vecdb.stat_collections AS SELECT n."table"::oid::regclass AS name, n.state, n.rows_taken, n.rows_sent, n.bytes_sent, n.batches, n.interrupted, n.compared,
-	n.tombstones_forgotten, n.adopted, n.refused, n.buffered_bytes
+	n.tombstones_forgotten, n.adopted, n.refused, n.buffered_bytes, n.waits_for
 FROM vecdb.node_collections() n;
 COMMENT ON VIEW vecdb.stat_collections IS 'shared collections whose rows this node has, since its worker started';
 CREATE VIEW vecdb.stat_copy AS

@@ -199,6 +199,13 @@ CountIndexSearch(IndexScanDesc scan)
 	 LWLockHeldByMeInMode(BufferDescriptorGetContentLock(GetBufferDescriptor((buffer) - 1)), LW_EXCLUSIVE))
 #endif
 
+/* 17 lets LockHeldByMe look for stronger locks, too. */
+#if PG_VERSION_NUM >= 170000
+#define VecdbLockHeldByMe(tag, mode) LockHeldByMe(tag, mode, false)
+#else
+#define VecdbLockHeldByMe(tag, mode) LockHeldByMe(tag, mode)
+#endif
+
 /* 18 gave vacuum_delay_point an argument. */
 #if PG_VERSION_NUM >= 180000
 #define vacuum_delay_point_compat() vacuum_delay_point(false)

@@ -84,7 +84,8 @@ typedef enum SyncOp
 	SYNC_MEMBERS,				/* table */
 	SYNC_COLLECTIONS,			/* those whose rows are replicated */
 	SYNC_SHARE,					/* table, its name */
-	SYNC_JOIN_ROWS				/* root key, a table with rows that is about to be its */
+	SYNC_JOIN_ROWS,				/* root key, a table with rows that is about to be its */
+	SYNC_ALTER					/* table, hashes of its columns before and after a change, its text */
 } SyncOp;
 
 typedef enum SyncNodeState

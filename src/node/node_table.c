@@ -75,6 +75,9 @@ static const Column conflict_columns[] = {
 	{"table", OIDOID}, {"number", INT8OID}, {"key", BYTEAOID}, {"clock", INT8OID}, {"tie", BYTEAOID}, {"live", BOOLOID},
 	{"since", TIMESTAMPTZOID}, {"content", BYTEAOID}
 };
+static const Column change_columns[SCHEMA_CHANGE_COLUMNS] = {
+	{"root", BYTEAOID}, {"hash", BYTEAOID}, {"statement", BYTEAOID}, {"applied", INT4OID, true}
+};
 
 #define OTHER_ORDER 3
 
@@ -93,9 +96,10 @@ static const struct
 	{"row_frontier", frontier_columns, lengthof(frontier_columns), 1},
 	{"held_row", held_columns, lengthof(held_columns), 2, 3, {1, 3, 2}},
 	{"row_conflict", conflict_columns, lengthof(conflict_columns), 2, 2, {1, 3}},
+	{"schema_change", change_columns, SCHEMA_CHANGE_COLUMNS, 2},
 };
 
-StaticAssertDecl(lengthof(shapes) == SYNC_ROW_CONFLICT + 1, "a table has a shape");
+StaticAssertDecl(lengthof(shapes) == SYNC_SCHEMA_CHANGE + 1, "a table has a shape");
 
 static Oid
 table_oid(SyncTableKind kind)
@@ -386,6 +390,18 @@ SyncTableBytes(SyncTable *self, HeapTuple row, int column, size_t len)
 	/* the size first: an owner may have put anything there */
 	if (isnull || toast_raw_datum_size(value) != len + VARHDRSZ)
 		return NULL;
+	return (const uint8 *) VARDATA_ANY(PG_DETOAST_DATUM_COPY(value));
+}
+
+const uint8 *
+SyncTableBytesUpTo(SyncTable *self, HeapTuple row, int column, size_t most, size_t *len)
+{
+	bool		isnull;
+	Datum		value = SyncTableValue(self, row, column, &isnull);
+
+	if (isnull || toast_raw_datum_size(value) <= VARHDRSZ || toast_raw_datum_size(value) > most + VARHDRSZ)
+		return NULL;
+	*len = toast_raw_datum_size(value) - VARHDRSZ;
 	return (const uint8 *) VARDATA_ANY(PG_DETOAST_DATUM_COPY(value));
 }
 

@@ -32,10 +32,11 @@ typedef enum SyncTableKind
 	SYNC_ROW_INCARNATION,		/* the columns of these four are row_state.c's */
 	SYNC_ROW_FRONTIER,
 	SYNC_HELD_ROW,
-	SYNC_ROW_CONFLICT
+	SYNC_ROW_CONFLICT,
+	SYNC_SCHEMA_CHANGE
 } SyncTableKind;
 
-/* Columns of vecdb.shared_collection, and of vecdb.membership_statement. */
+/* Columns of vecdb.shared_collection, vecdb.membership_statement and vecdb.schema_change. */
 #define SHARED_ROOT 1
 #define SHARED_TABLE 2
 #define SHARED_NAME 3
@@ -46,6 +47,11 @@ typedef enum SyncTableKind
 #define STATEMENT_ROOT 1
 #define STATEMENT_STATEMENT 2
 #define STATEMENT_COLUMNS 2
+#define SCHEMA_CHANGE_ROOT 1
+#define SCHEMA_CHANGE_HASH 2
+#define SCHEMA_CHANGE_STATEMENT 3
+#define SCHEMA_CHANGE_APPLIED 4
+#define SCHEMA_CHANGE_COLUMNS 4
 
 typedef struct SyncTable
 {
@@ -92,6 +98,9 @@ extern PGDLLEXPORT bool SyncTableHasRoot(SyncTable *self, const uint8 *bytes, si
 
 /* A column of exactly len bytes, or NULL; a copy. */
 extern PGDLLEXPORT const uint8 *SyncTableBytes(SyncTable *self, HeapTuple row, int column, size_t len);
+
+/* The same of at least one byte and at most `most`; *len gets how many. */
+extern PGDLLEXPORT const uint8 *SyncTableBytesUpTo(SyncTable *self, HeapTuple row, int column, size_t most, size_t *len);
 
 /* A column of at most room - 1 bytes of text, else "". */
 extern PGDLLEXPORT void SyncTableText(SyncTable *self, HeapTuple row, int column, char *out, size_t room);

@@ -70,7 +70,7 @@ refuse(Oid table, const char *what, const char *hint)
 static void pg_attribute_noreturn()
 refuse_columns(Oid table, const char *what)
 {
-	refuse(table, what, "All members of its collection need the same columns. Leave it on all with vecdb.leave(), alter the table there, and share it anew.");
+	refuse(table, what, "All members of its collection need the same columns. vecdb.alter_collection() adds, drops and renames columns on all of them; for other changes leave it on all with vecdb.leave(), alter the table there, and share it anew.");
 }
 
 static void pg_attribute_noreturn()

@@ -48,8 +48,8 @@ struct RowFeed
 {
 	MemoryContext context;
 	Oid			table;
-	bool		begun;			/* once: then the next two are known */
 	uint8		schema[CORE_HASH_BYTES];
+	bool		begun;			/* once: then the next is known */
 	RelFileNumber file;			/* of the version table */
 
 	/* in a transaction */
@@ -111,7 +111,7 @@ set_key(Key *self, RowBytes key)
 }
 
 RowFeed *
-RowFeedNew(Oid table)
+RowFeedNew(Oid table, const uint8 schema[CORE_HASH_BYTES])
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "vecdb row feed", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext outer = MemoryContextSwitchTo(context);
@@ -119,6 +119,7 @@ RowFeedNew(Oid table)
 
 	self->context = context;
 	self->table = table;
+	memcpy(self->schema, schema, sizeof(self->schema));
 	self->turn = AllocSetContextCreate(context, "vecdb row feed's turn", ALLOCSET_DEFAULT_SIZES);
 	self->row = AllocSetContextCreate(context, "vecdb row feed's row", ALLOCSET_DEFAULT_SIZES);
 	initStringInfo(&self->content);
@@ -166,7 +167,6 @@ RowFeedBegin(RowFeed *self)
 	VersionTableOpen(&self->versions, self->table, AccessShareLock, false);
 	if (!self->begun)
 	{
-		memcpy(self->schema, RowShapeSchema(self->shape), sizeof(self->schema));
 		self->file = RelationGetFileNumber(self->versions.rel);
 		self->begun = true;
 	}

@@ -18,14 +18,13 @@
 
 typedef struct RowFeed RowFeed;
 
-/* In a memory context of its own below the current one. */
-extern PGDLLEXPORT RowFeed *RowFeedNew(Oid table);
+/* Of a table with these columns; in a memory context of its own below the current one. */
+extern PGDLLEXPORT RowFeed *RowFeedNew(Oid table, const uint8 schema[CORE_HASH_BYTES]);
 extern PGDLLEXPORT void RowFeedFree(RowFeed *self);
 
 /*
  * Before and after calls of those below, in a transaction whose active snapshot is the
- * feed's.  Begin is false where the tables are locked, gone, or have other columns than
- * when the feed was new: then the snapshot is of no use any more.
+ * feed's.  Begin is false where the tables are locked, gone, or have other columns: then the snapshot is of no use any more.
  */
 extern PGDLLEXPORT bool RowFeedBegin(RowFeed *self);
 extern PGDLLEXPORT void RowFeedEnd(RowFeed *self);

@@ -363,6 +363,21 @@ RowShapeHasVectors(const RowShape *self)
 	return self->vectors > 0;
 }
 
+int
+RowShapeColumns(const RowShape *self)
+{
+	return self->columns;
+}
+
+int
+RowShapeColumn(const RowShape *self, AttrNumber number)
+{
+	for (int i = 0; i < self->columns; i++)
+		if (self->column[i].number == number)
+			return i;
+	return -1;
+}
+
 /* ---------------------------------------------------------------------
  * Calls: what was left by an error goes first
  * --------------------------------------------------------------------- */
@@ -537,6 +552,15 @@ append_value(RowShape *self, ShapeColumn *column, Datum value, StringInfo out)
 	RowCodecEncode(&column->codec, value, out);
 	bytes_store((uint8 *) out->data + start, 4, (uint32) (out->len - start - 4));
 	MemoryContextReset(self->scratch);
+}
+
+void
+RowShapeValue(RowShape *self, int column, Datum value, StringInfo out)
+{
+	MemoryContext outer = enter(self);
+
+	append_value(self, &self->column[column], value, out);
+	leave(self, outer);
 }
 
 static void

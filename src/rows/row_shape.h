@@ -53,6 +53,13 @@ extern PGDLLEXPORT Oid RowShapeKeyIndex(const RowShape *self);
 extern PGDLLEXPORT int RowShapeKeyColumns(const RowShape *self);
 extern PGDLLEXPORT bool RowShapeHasVectors(const RowShape *self);
 
+/* How many columns content has, and which of them is a column of the table, from 0 on; -1: it is not in it. */
+extern int	RowShapeColumns(const RowShape *self);
+extern int	RowShapeColumn(const RowShape *self, AttrNumber number);
+
+/* Append a value of one of them, with its length. */
+extern void RowShapeValue(RowShape *self, int column, Datum value, StringInfo out);
+
 /* The key of a row, which has no nulls; an error where it is empty or longer than ROW_KEY_MAX, or text is not of UTF-8. */
 extern PGDLLEXPORT size_t RowShapeKey(RowShape *self, TupleTableSlot *row, uint8 key[ROW_KEY_MAX]);
 

@@ -745,7 +745,7 @@ HeldRowPut(Oid table, RowBytes key, const HeldRow *row, const char *text)
 }
 
 void
-HeldRowRestamp(Oid table, RowBytes key, const RowEntry *entry)
+HeldRowRestamp(Oid table, RowBytes key, const RowEntry *entry, const RowBytes *content)
 {
 	ScanKeyData keys[2];
 	Datum		values[HELD_COLUMNS] = {0};
@@ -759,6 +759,9 @@ HeldRowRestamp(Oid table, RowBytes key, const RowEntry *entry)
 	held_key(keys, table, key);
 	values[HELD_ENTRY - 1] = entry_bytes(&held);
 	replace[HELD_ENTRY - 1] = true;
+	if (content)
+		values[HELD_CONTENT - 1] = bytea_of(*content);
+	replace[HELD_CONTENT - 1] = content != NULL;
 	put(SYNC_HELD_ROW, get(SYNC_HELD_ROW, NULL, keys, 2), values, nulls, replace);
 }
 
@@ -913,6 +916,41 @@ RowConflictCount(Oid table)
 		n++;
 	end(&reading);
 	return n;
+}
+
+void
+RowConflictsRewrite(Oid table, bool (*with) (void *arg, RowBytes content, RowBytes *out), void *arg)
+{
+	Reading		reading;
+	SyncTable	conflicts;
+	ScanKeyData key;
+	HeapTuple	row;
+	MemoryContext one = AllocSetContextCreate(CurrentMemoryContext, "vecdb conflict", ALLOCSET_DEFAULT_SIZES);
+
+	table_key(&key, table);
+	SyncTableOpen(&conflicts, SYNC_ROW_CONFLICT, true, false);
+	begin(&reading, SYNC_ROW_CONFLICT, false, NULL, &key, 1);
+	while (HeapTupleIsValid(row = next(&reading)))
+	{
+		MemoryContext outer = MemoryContextSwitchTo(one);
+		Datum		values[CONFLICT_COLUMNS] = {0};
+		bool		nulls[CONFLICT_COLUMNS] = {false};
+		bool		replace[CONFLICT_COLUMNS] = {false};
+		RowBytes	content;
+
+		CHECK_FOR_INTERRUPTS();
+		if (DatumGetBool(value_of(&reading, row, CONFLICT_LIVE)) && with(arg, bytes_of(&reading, row, CONFLICT_CONTENT), &content))
+		{
+			values[CONFLICT_CONTENT - 1] = bytea_of(content);
+			replace[CONFLICT_CONTENT - 1] = true;
+			SyncTableUpdate(&conflicts, row, values, nulls, replace);
+		}
+		MemoryContextSwitchTo(outer);
+		MemoryContextReset(one);
+	}
+	end(&reading);
+	SyncTableClose(&conflicts);
+	CommandCounterIncrement();
 }
 
 bool

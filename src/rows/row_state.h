@@ -80,8 +80,8 @@ extern PGDLLEXPORT bool HeldRowLook(Oid table, RowBytes key, Snapshot snapshot, 
 extern PGDLLEXPORT void HeldRowPut(Oid table, RowBytes key, const HeldRow *row, const char *text);
 extern PGDLLEXPORT void HeldRowRemove(Oid table, RowBytes key);
 
-/* Another entry, of the same content. */
-extern PGDLLEXPORT void HeldRowRestamp(Oid table, RowBytes key, const RowEntry *entry);
+/* Another entry, of the same content where that is NULL. */
+extern PGDLLEXPORT void HeldRowRestamp(Oid table, RowBytes key, const RowEntry *entry, const RowBytes *content);
 
 /* One that is apart no longer is: its entry stands in the version table. */
 extern PGDLLEXPORT void HeldRowJoin(Oid table, RowBytes key);
@@ -97,6 +97,9 @@ extern PGDLLEXPORT bool HeldRowNextApart(Oid table, Snapshot snapshot, RowBytes 
 /* False, and nothing is added: the list has this version of the key.  content: of length 0 for a delete. */
 extern PGDLLEXPORT bool RowConflictAdd(Oid table, RowBytes key, const RowEntry *loser, RowBytes content);
 extern PGDLLEXPORT uint32 RowConflictCount(Oid table);
+
+/* Each live one gets the content that `with` makes of its own; false from it: it keeps that. */
+extern void RowConflictsRewrite(Oid table, bool (*with) (void *arg, RowBytes content, RowBytes *out), void *arg);
 
 /*
  * The oldest whose number is above *number, which becomes its; 0: of all.  So a transaction

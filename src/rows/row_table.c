@@ -41,7 +41,6 @@ struct RowTableHost
 	MemoryContext context;
 	Oid			table;
 	uint8		root[ROW_STATE_ROOT];
-	bool		begun;			/* once: then schema is known */
 	uint8		schema[CORE_HASH_BYTES];
 
 	/* of a transaction */
@@ -111,7 +110,7 @@ set(const char *name, const char *value)
 }
 
 void
-RowTableBegin(RowTableHost *self, bool *schema_changed)
+RowTableBegin(RowTableHost *self)
 {
 	MemoryContext outer;
 	NextKey		first;
@@ -134,9 +133,7 @@ RowTableBegin(RowTableHost *self, bool *schema_changed)
 	set("lock_timeout", "200ms");
 	set("deadlock_timeout", "20ms");
 	self->shape = RowShapeOf(self->rel);
-	*schema_changed = self->begun && memcmp(self->schema, RowShapeSchema(self->shape), sizeof(self->schema)) != 0;
 	memcpy(self->schema, RowShapeSchema(self->shape), sizeof(self->schema));
-	self->begun = true;
 	VersionTableOpen(&self->versions, self->table, RowExclusiveLock, false);
 	RowKeyOpen(&self->index, self->rel, self->shape, RowExclusiveLock);
 	TableWriterBegin(&self->writer, &self->index, self->shape);
@@ -633,7 +630,7 @@ t_restamp(void *context, RowBytes key, const RowEntry *entry)
 
 	/* what is busy keeps its stamps: its transaction writes others, or they stay nobody's and are adopted */
 	if (self->apart || (self->version == VERSION_THERE && self->old.entry.held != ROW_APPLIED))
-		HeldRowRestamp(self->table, key_of(&self->key), entry);
+		HeldRowRestamp(self->table, key_of(&self->key), entry, NULL);
 	if (self->version == VERSION_THERE)
 		(void) put_entry(self, entry);
 	FAULT_POINT("row-restamped");

@@ -25,11 +25,10 @@ extern PGDLLEXPORT RowTable RowTableCallbacks(RowTableHost *self);
 
 /*
  * Around each row_apply_step() and row_apply_retry(), in a transaction with a snapshot.
- * Begin opens the tables, without waiting for their locks; *schema_changed: the columns are
- * others than at the last one, and what was decided by them is void.  After an error
- * nothing has to be ended.
+ * Begin opens the tables, without waiting for their locks.  After an error nothing has to be
+ * ended.
  */
-extern PGDLLEXPORT void RowTableBegin(RowTableHost *self, bool *schema_changed);
+extern PGDLLEXPORT void RowTableBegin(RowTableHost *self);
 extern PGDLLEXPORT void RowTableEnd(RowTableHost *self);
 extern PGDLLEXPORT const uint8 *RowTableSchema(const RowTableHost *self);	/* 32 bytes, as of the last Begin */
 

@@ -44,6 +44,7 @@ PGDLLEXPORT void VecdbSyncApplyMain(Datum arg);
 #define TICK_MS 100
 #define RESTART_MS 1000
 #define INDEX_AGAIN_MS 60000	/* between looks for an index that waits */
+#define CHANGE_MS 3600000		/* of a table's columns: each version may have to be written */
 #define RETRY_MS 500
 #define RETRY_MOST_MS 30000
 
@@ -63,6 +64,10 @@ typedef struct Place
 	Oid			table;
 	uint8		root[ROW_STATE_ROOT];
 	dsm_handle	job;
+	uint8		schema[CORE_HASH_BYTES];	/* of the job's rows */
+	bool		of_change;		/* the job is a SignedChange */
+	uint32		applied;		/* what became of that, ... */
+	char		text[APPLY_TEXT];	/* ... and why it could not be applied */
 	bool		running;		/* the worker is in a transaction of it; left so by one that has ended there */
 	uint32		ended;			/* workers that have, since one has not */
 	bool		index_waits;	/* to be built; so says the worker, and the node's takes it */
@@ -186,6 +191,7 @@ begin_job(Served *served, const Place *place)
 typedef struct Step
 {
 	Served	   *served;
+	const Place *place;
 	CoreClock	clock;
 	bool		retry;
 	bool		more;
@@ -244,11 +250,10 @@ step(void *arg)
 {
 	Step	   *this = arg;
 	Served	   *served = this->served;
-	bool		changed;
 	bool		failed;
 
-	RowTableBegin(served->host, &changed);
-	if (changed && !this->retry)
+	RowTableBegin(served->host);
+	if (!this->retry && memcmp(RowTableSchema(served->host), this->place->schema, CORE_HASH_BYTES) != 0)
 		ereport(ERROR, (errmsg("the columns of the collection's table have changed")));
 	if (this->retry)
 		failed = row_apply_retry(&served->apply, this->clock) == UINT32_MAX;
@@ -275,7 +280,7 @@ step(void *arg)
 static bool
 run(Served *served, Place *place, CoreClock clock, bool retry)
 {
-	Step		this = {served, clock, retry};
+	Step		this = {served, place, clock, retry};
 	bool		done;
 
 	place->running = true;
@@ -337,6 +342,61 @@ tend_index(ApplyWorker *self, int i, CoreClock clock)
 	wake(&self->control->node);
 }
 
+typedef struct Changing
+{
+	const Place *place;
+	const SignedChange *change;
+	uint32		applied;
+	char		text[APPLY_TEXT];
+} Changing;
+
+static void
+change_columns(void *arg)
+{
+	Changing   *this = arg;
+	MemoryContext context = CurrentMemoryContext;
+
+	PG_TRY();
+	{
+		this->applied = TableChangeApply(this->place->table, this->place->root, this->change);
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		strlcpy(this->text, error->message ? error->message : "", sizeof(this->text));
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+}
+
+static void
+serve_change(ApplyWorker *self, int i)
+{
+	Place	   *place = &self->control->place[i];
+	Changing	this = {place};
+	ResourceOwner owner = CurrentResourceOwner;
+	dsm_segment *segment;
+	uint32		posted = POSTED;
+
+	CurrentResourceOwner = NULL;
+	segment = dsm_attach(place->job);
+	CurrentResourceOwner = owner;
+	if (!segment)
+		return;
+	this.change = dsm_segment_address(segment);
+	if (!WorkerTransaction(CHANGE_MS, change_columns, &this))
+		this.applied = 0;
+	dsm_detach(segment);
+	place->applied = this.applied;
+	strlcpy(place->text, this.text, sizeof(place->text));
+	pg_write_barrier();
+	(void) pg_atomic_compare_exchange_u32(&place->state, &posted, DONE);
+	wake(&self->control->node);
+}
+
 /* True: there is more to do at once. */
 static bool
 serve(ApplyWorker *self, int i, CoreClock clock)
@@ -358,6 +418,11 @@ serve(ApplyWorker *self, int i, CoreClock clock)
 		begin_serving(self, i);
 	if (clock.tick_ms < served->start_ms)
 		return false;
+	if (state == POSTED && place->of_change)
+	{
+		serve_change(self, i);
+		return true;
+	}
 	if (state == POSTED)
 	{
 		if (!served->segment && !begin_job(served, place))
@@ -624,8 +689,18 @@ AppliesLeave(Applies *self, int place)
 	wake(&self->control->worker[self->control->place[place].worker]);
 }
 
+/* The job's segment has been filled. */
+static void
+post(Place *place, dsm_segment *segment)
+{
+	place->job = dsm_segment_handle(segment);
+	pg_write_barrier();
+	pg_atomic_write_u32(&place->state, POSTED);
+	FAULT_POINT("job-posted");
+}
+
 void
-AppliesPost(Applies *self, int number, const RowJob *job)
+AppliesPost(Applies *self, int number, const RowJob *job, const uint8 schema[CORE_HASH_BYTES])
 {
 	Place	   *place = &self->control->place[number];
 
@@ -633,11 +708,38 @@ AppliesPost(Applies *self, int number, const RowJob *job)
 	forget_job(self, number);
 	self->job[number] = create_segment(row_job_size(job));
 	row_job_write(job, dsm_segment_address(self->job[number]));
-	place->job = dsm_segment_handle(self->job[number]);
-	pg_write_barrier();
-	pg_atomic_write_u32(&place->state, POSTED);
-	FAULT_POINT("job-posted");
+	place->of_change = false;
+	memcpy(place->schema, schema, sizeof(place->schema));
+	post(place, self->job[number]);
 	wake(&self->control->worker[place->worker]);
+}
+
+void
+AppliesPostChange(Applies *self, int number, const SignedChange *change)
+{
+	Place	   *place = &self->control->place[number];
+
+	Assert(pg_atomic_read_u32(&place->state) == IDLE);
+	forget_job(self, number);
+	self->job[number] = create_segment(sizeof(*change));
+	memcpy(dsm_segment_address(self->job[number]), change, sizeof(*change));
+	place->of_change = true;
+	post(place, self->job[number]);
+	wake(&self->control->worker[place->worker]);
+}
+
+bool
+AppliesChangeDone(Applies *self, int number, uint32 *applied, char text[APPLY_TEXT])
+{
+	Place	   *place = &self->control->place[number];
+
+	if (pg_atomic_read_u32(&place->state) != DONE)
+		return false;
+	pg_read_barrier();
+	*applied = place->applied;
+	strlcpy(text, place->text, APPLY_TEXT);
+	pg_atomic_write_u32(&place->state, IDLE);
+	return true;
 }
 
 bool

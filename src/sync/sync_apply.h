@@ -13,8 +13,10 @@
 #include "pgcompat.h"
 
 #include "core/rows/replica.h"
+#include "rows/alter.h"
 
 #define APPLY_WORKERS_MAX 16
+#define APPLY_TEXT 200
 
 typedef struct Applies Applies;
 
@@ -28,13 +30,22 @@ extern int	AppliesEnter(Applies *self, Oid table, const uint8 *root);
 /* The collection is not replicated any more; what is at work for it ends by itself. */
 extern void AppliesLeave(Applies *self, int place);
 
-/* Hand over a job, of which a copy is made; nothing is under way at this place.  An error where there is no room. */
-extern void AppliesPost(Applies *self, int place, const RowJob *job);
+/*
+ * Hand over a job, of which a copy is made; nothing is under way at this place.  It fails
+ * where the table has not the columns of schema.  An error where there is no room.
+ */
+extern void AppliesPost(Applies *self, int place, const RowJob *job, const uint8 schema[CORE_HASH_BYTES]);
+
+/* The same with a change of the table's columns. */
+extern void AppliesPostChange(Applies *self, int place, const SignedChange *change);
 
 /*
  * Is what was posted done?  missing in *out is good until the next post at this place, or
  * until it is left.
  */
 extern bool AppliesDone(Applies *self, int place, RowDone *out);
+
+/* Is the change that was posted done?  applied: TableChangeApply()'s, 0 where it failed; text: why. */
+extern bool AppliesChangeDone(Applies *self, int place, uint32 *applied, char text[APPLY_TEXT]);
 
 #endif							/* VECDB_SYNC_APPLY_H */

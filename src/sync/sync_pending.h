@@ -24,6 +24,8 @@ typedef struct Pending
 	dsm_handle	handle;			/* of the segment that the caller has made */
 	dsm_segment *segment;
 	SyncCall   *call;
+	bool		altering;		/* it waits for a change of this name to be applied here */
+	uint8_t		change[CHANGE_HASH_BYTES];
 } Pending;
 
 /*
@@ -81,6 +83,11 @@ extern void PendingJoin(SyncWorker *self, Pending *p, const char *text);
 extern void PendingJoinRows(SyncWorker *self, Pending *p, const char *root_hex, Oid table);
 extern void PendingLeave(SyncWorker *self, Pending *p, Oid table);
 extern void PendingEvict(SyncWorker *self, Pending *p, Oid table, const char *prefix);
+
+/* ---- sync_change.c: what changes columns ---- */
+
+/* Sign a change; it is answered when that is applied here, or could not be. */
+extern void PendingAlter(SyncWorker *self, Pending *p, Oid table, const char *before, const char *after, const char *text);
 
 /* The network has admitted us: write that down, then answer. */
 extern void PendingFinishJoin(SyncWorker *self, Admitted *join);

@@ -365,6 +365,7 @@ begin_replica(SyncCollection *self, CoreClock clock)
 	if (own == 0)
 		return false;
 	replica_schema(self->replica, load.schema);
+	memcpy(self->schema, load.schema, sizeof(self->schema));
 	/* a copy is one only until something is kept of it: what a restart breaks off is compared */
 	row_frontier_init(&nothing, &self->memory);
 	if (!load.known && !WorkerTransaction(SYNC_STATEMENT_MS, keep_as_source, &(Shared) {self->root, &nothing}))
@@ -574,6 +575,7 @@ SyncRowsRun(SyncWorker *worker, CoreClock clock)
 			collection->place = AppliesEnter(self->applies, collection->table, collection->root);
 		if (tick)
 			SyncRowsMembers(collection, clock);
+		SyncRowsChange(collection, clock);
 		SyncRowsWork(collection, clock);
 		if (RowsCommitted(collection->table) || tick)
 			replica_tick(collection->replica, clock);

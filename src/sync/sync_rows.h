@@ -6,6 +6,7 @@
  *	  sync_rows_members	who the members are, and when each was heard
  *	  sync_rows_host	what the core's replica reads and sends: its RowHost
  *	  sync_rows_job		what it hands over to be written, on its way to an apply worker
+ *	  sync_change		changes of the columns of its table
  *	  sync_apply		the apply workers; sync_snapshot the keeper of snapshots
  */
 #ifndef VECDB_SYNC_ROWS_H
@@ -14,6 +15,7 @@
 #include "sync/sync_worker.h"
 
 #include "core/rows/apply.h"
+#include "rows/alter.h"
 #include "rows/row_feed.h"
 #include "rows/row_state.h"
 #include "rows/row_table.h"
@@ -49,6 +51,13 @@ typedef struct SyncCollection
 	RowJob		job[ROWS_JOBS]; /* in their order */
 	int			n_jobs;
 	bool		posted;			/* the first of them is with the apply worker */
+	uint8_t		schema[CORE_HASH_BYTES];	/* hash of its columns, as the replica has it */
+	bool		change_due;		/* a change of them waits for the jobs that are there: no more are taken */
+	bool		changing;		/* it is with the apply worker: */
+	SignedChange change;
+	int			change_failures;	/* times in a row that it could not be applied */
+	int64_t		change_ms;		/* tick of the next look */
+	char		waits[APPLY_TEXT];	/* what keeps a change from being applied, "": nothing does */
 } SyncCollection;
 
 /* A table with rows whose life has begun, and whose transaction may be rolled back. */
@@ -90,6 +99,11 @@ extern RowHost SyncRowsHost(SyncCollection *self);
 
 /* The transaction in which was read ends: before any other begins, and before the turn's end. */
 extern void SyncRowsLeave(SyncRows *self);
+
+/* ---- sync_change.c ---- */
+
+/* Apply the changes of its columns, one after the other. */
+extern void SyncRowsChange(SyncCollection *self, CoreClock clock);
 
 /* ---- sync_rows_members.c ---- */
 

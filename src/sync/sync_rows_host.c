@@ -181,7 +181,7 @@ host_open(void *context, const RowFrontier *covered)
 	scan = palloc0(sizeof(*scan));
 	scan->of = self;
 	scan->snapshot = snapshot;
-	scan->feed = RowFeedNew(self->table);
+	scan->feed = RowFeedNew(self->table, self->schema);
 	MemoryContextSwitchTo(old);
 	return scan;
 }

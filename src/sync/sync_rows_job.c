@@ -11,7 +11,7 @@
 bool
 SyncRowsSubmit(SyncCollection *self, const RowJob *job)
 {
-	if (self->place < 0 || self->n_jobs == ROWS_JOBS)
+	if (self->place < 0 || self->n_jobs == ROWS_JOBS || self->change_due || self->changing)
 		return false;
 	self->job[self->n_jobs++] = *job;
 	FAULT_POINT("job-handed-over");
@@ -34,7 +34,7 @@ post(void *arg)
 {
 	SyncCollection *self = arg;
 
-	AppliesPost(self->rows->applies, self->place, &self->job[0]);
+	AppliesPost(self->rows->applies, self->place, &self->job[0], self->schema);
 }
 
 void

@@ -220,6 +220,7 @@ load_statements(void *arg)
 		systable_endscan_ordered(scan);
 	}
 	SyncTableClose(&table);
+	SyncLoadChanges(self, root);
 	node_group_loaded(self->node, node_clock(), root);
 }
 
@@ -347,6 +348,7 @@ delete_shared(const uint8_t *root, bool only_leaving)
 	SyncTableOpen(&table, SYNC_MEMBERSHIP_STATEMENT, true, false);
 	write_statements(&table, root, NULL, 0);
 	SyncTableClose(&table);
+	SyncWriteChanges(root, NULL);
 	return true;
 }
 
@@ -639,6 +641,7 @@ flush(void *arg)
 		n = node_group_statements(self->node, i, held, MEMBERSHIP_ROOM);
 		qsort(held, (size_t) n, sizeof(*held), compare_statements);
 		write_statements(&table, root, held, n);
+		SyncWriteChanges(root, node_group_changes(self->node, i));
 	}
 	SyncTableClose(&table);
 }

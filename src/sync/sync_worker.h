@@ -299,6 +299,13 @@ extern void SyncRowsRun(SyncWorker *self, CoreClock clock);
 /* Before the node is stopped. */
 extern void SyncRowsStop(SyncWorker *self);
 
+/* ---- sync_change.c: changes of columns in the extension's tables; each in a transaction ---- */
+
+extern void SyncLoadChanges(SyncWorker *self, const uint8_t root[CORE_KEY_BYTES]);
+
+/* Make the rows of a collection equal to what is held; NULL: nothing is. */
+extern void SyncWriteChanges(const uint8_t root[CORE_KEY_BYTES], const Changes *held);
+
 /* ---- sync_key_file.c: keys of collections ---- */
 
 extern bool SyncSaveRoot(SyncWorker *self, const uint8_t root[CORE_KEY_BYTES], const uint8_t seed[CORE_SEED_BYTES]);

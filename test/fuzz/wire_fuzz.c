@@ -38,6 +38,12 @@ require_ranges(const WireMessage *m, const uint8_t *frame, size_t size)
 			break;
 		case WIRE_GRANTS_SYNC:
 			require_inside(m->grants.grant, m->grants.n, GRANT_BYTES, frame, size);
+			REQUIRE(m->grants.n_changes >= 0 && m->grants.n_changes <= WIRE_CHANGES);
+			for (int i = 0; i < m->grants.n_changes; i++)
+			{
+				REQUIRE(m->grants.change[i].len <= CHANGE_BYTES_MAX);
+				require_inside(&m->grants.change[i].bytes, 1, m->grants.change[i].len, frame, size);
+			}
 			break;
 		case WIRE_REDEEM:
 			if (m->response)

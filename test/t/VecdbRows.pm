@@ -30,7 +30,8 @@ sub error_of
 }
 
 # Nodes a, b and c; the collection docs of a, with what the options of create_collection
-# say and the rows that a query gives, which the others join as writers.
+# say and the rows that a query gives, which the others join as writers; admins lists who
+# joins as an admin.
 sub share_docs
 {
 	my (%opt) = @_;
@@ -42,7 +43,8 @@ sub share_docs
 	sql($all[0], "INSERT INTO collections.docs (id, data, metadata) $opt{rows}") if $opt{rows};
 	for my $node (@all[ 1, 2 ])
 	{
-		my $invitation = sql($all[0], q{SELECT vecdb.invite('docs')});
+		my $role = (grep { $_ eq $node->name } @{ $opt{admins} // [] }) ? 'admin' : 'writer';
+		my $invitation = sql($all[0], "SELECT vecdb.invite('docs', '$role')");
 
 		is(sql($node, "SELECT vecdb.join('$invitation')"), 'collections.docs', $node->name . ' joins');
 	}

@@ -13,6 +13,7 @@ static NodeRecord *records[WIRE_RECORDS + 1];
 static Key	keys[WIRE_RECORDS + 1];
 static Provider *provider;
 static uint8_t grants[WIRE_GRANTS + 1][GRANT_BYTES];
+static uint8_t changes[WIRE_CHANGES + 1][CHANGE_BYTES_MAX];
 static uint8_t frame[WIRE_FRAME_MAX + 1];
 static uint8_t changed[WIRE_FRAME_MAX + 1];
 
@@ -78,6 +79,13 @@ example(int type, bool response)
 			for (int i = 0; i < WIRE_GRANTS; i++)
 				m.grants.grant[i] = grants[i];
 			memset(m.grants.fingerprint, 9, sizeof m.grants.fingerprint);
+			memset(m.grants.changes_fingerprint, 8, sizeof m.grants.changes_fingerprint);
+			m.grants.n_changes = WIRE_CHANGES;
+			for (int i = 0; i < WIRE_CHANGES; i++)
+			{
+				m.grants.change[i].bytes = changes[i];
+				m.grants.change[i].len = CHANGE_BYTES_MAX;
+			}
 			break;
 		case WIRE_REDEEM:
 			if (!response)

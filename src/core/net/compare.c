@@ -5,7 +5,8 @@
  * In two ways: a new one is pushed to the members that are connected, and each of
  * these pushes on what it did not have; and every half minute or so two members
  * compare fingerprints and, where they differ, send each other all they hold, in
- * the order of depth.
+ * the order of depth.  So it is with changes of columns (changes.h), which go in the same
+ * messages, after the statements that say who may make them.
  */
 #include "core/net/node_state.h"
 
@@ -19,19 +20,51 @@
 #define COMPARE_MESSAGES 160	/* enough for MEMBERSHIP_ROOM both ways */
 #define SERVE_MS 10000
 
+static void
+put_fingerprints(const NodeGroup *g, WireMessage *m)
+{
+	memcpy(m->grants.fingerprint, g->membership.fingerprint, GRANT_HASH_BYTES);
+	memcpy(m->grants.changes_fingerprint, g->changes.fingerprint, CHANGE_HASH_BYTES);
+}
+
+/* Does it hold what we hold? */
+static bool
+same_sets(const NodeGroup *g, const WireMessage *m)
+{
+	return memcmp(m->grants.fingerprint, g->membership.fingerprint, GRANT_HASH_BYTES) == 0 &&
+		memcmp(m->grants.changes_fingerprint, g->changes.fingerprint, CHANGE_HASH_BYTES) == 0;
+}
+
+static void
+put_change(WireMessage *m, const ChangeEntry *entry)
+{
+	CORE_ASSERT(m->grants.n_changes < WIRE_CHANGES);
+	m->grants.change[m->grants.n_changes].bytes = entry->bytes;
+	m->grants.change[m->grants.n_changes++].len = entry->len;
+}
+
+static void
+send(Node *self, NodeGroup *g, NodePeer *to, WireMessage *m)
+{
+	m->version = WIRE_VERSION_MAX;
+	m->type = WIRE_GRANTS_SYNC;
+	m->collection = g->id;
+	put_fingerprints(g, m);
+	m->request = node_call(self, CALL_GRANTS, to->curve, &g->id, NODE_CALL_TIMEOUT_MS);
+	/* with no call free it is sent all the same, and its answer is not used: the next comparison brings what that had */
+	if (m->request == 0)
+		m->request = node_request(self);
+	node_send(self, to, m);
+}
+
 void
 compare_send(Node *self, NodeGroup *g, NodePeer *to, const uint8_t *const *statements, int n)
 {
-	WireMessage m = {.version = WIRE_VERSION_MAX, .type = WIRE_GRANTS_SYNC, .collection = g->id, .grants = {.n = n}};
+	WireMessage m = {.grants = {.n = n}};
 
-	memcpy(m.grants.fingerprint, g->membership.fingerprint, GRANT_HASH_BYTES);
 	for (int i = 0; i < n; i++)
 		m.grants.grant[i] = statements[i];
-	m.request = node_call(self, CALL_GRANTS, to->curve, &g->id, NODE_CALL_TIMEOUT_MS);
-	/* with no call free it is sent all the same, and its answer is not used: the next comparison brings what that had */
-	if (m.request == 0)
-		m.request = node_request(self);
-	node_send(self, to, &m);
+	send(self, g, to, &m);
 }
 
 /* To the members that are connected; revocations also to those who are none any more since the admin is gone that they hung on. */
@@ -74,15 +107,63 @@ compare_sign(Node *self, NodeGroup *g, const uint8_t *secret, const Grant *grant
 	return NODE_OK;
 }
 
-/* Up to WIRE_GRANTS of ours from *cursor on. */
-static int
-next_statements(const NodeGroup *g, uint32_t *cursor, const uint8_t **out)
+/* Up to WIRE_GRANTS of ours from *cursor on, and behind the last of them up to WIRE_CHANGES.  False: there are no more. */
+static bool
+put_next(const NodeGroup *g, uint32_t *cursor, int *change, WireMessage *m)
 {
-	int			n = 0;
+	WireGrants *grants = &m->grants;
 
-	while (n < WIRE_GRANTS && (out[n] = membership_next(&g->membership, cursor)) != NULL)
-		n++;
-	return n;
+	while (grants->n < WIRE_GRANTS && (grants->grant[grants->n] = membership_next(&g->membership, cursor)) != NULL)
+		grants->n++;
+	while (grants->n < WIRE_GRANTS && grants->n_changes < WIRE_CHANGES && *change < g->changes.n)
+		put_change(m, g->changes.entry[(*change)++]);
+	return grants->n + grants->n_changes > 0;
+}
+
+ChangesAdded
+compare_take_change(Node *self, NodeGroup *g, NodePeer *from, const uint8_t *bytes, size_t len)
+{
+	DecodeStatus status;
+	ChangesAdded how = group_add_change(self, g, bytes, len, self->config.skew_ms, &status);
+	const ChangeEntry *entry;
+	uint8_t		hash[CHANGE_HASH_BYTES];
+	char		reason[160];
+	char		id[NODE_NAME];
+
+	if (how == CHANGES_INVALID && from != NULL)
+	{
+		snprintf(reason, sizeof reason, "a change of the columns of collection %s cannot be used: %s",
+				 group_name(g, id), decode_status_text(status));
+		node_refuse(self, from->curve, reason);
+	}
+	if (how != CHANGES_ADDED)
+		return how;
+	change_hash(&self->crypto, bytes, len, hash);
+	entry = changes_find(&g->changes, hash);
+	CORE_ASSERT(entry != NULL);
+	for (int i = 0; i < NODE_PEER_SLOTS; i++)
+		for (NodePeer *peer = self->peer[i]; peer != NULL; peer = peer->next)
+		{
+			WireMessage m = {0};
+
+			if (peer == from || !peer->greeted || !node_connected(peer) || group_role(self, g, peer) == GRANT_NOBODY)
+				continue;
+			put_change(&m, entry);
+			send(self, g, peer, &m);
+		}
+	return how;
+}
+
+/* Those of a member's message. */
+static void
+take_changes(Node *self, NodeGroup *g, NodePeer *from, const WireMessage *m)
+{
+	if (group_role(self, g, from) == GRANT_NOBODY)
+		return;
+	for (int i = 0; i < m->grants.n_changes; i++)
+		/* its sender could have verified it: no more signatures of this message are */
+		if (compare_take_change(self, g, from, m->grants.change[i].bytes, m->grants.change[i].len) == CHANGES_INVALID)
+			break;
 }
 
 void
@@ -144,6 +225,7 @@ compare_start(Node *self, NodeGroup *g)
 	memcpy(g->compare.curve, chosen->curve, CORE_KEY_BYTES);
 	g->compare.active = true;
 	g->compare.cursor = 0;
+	g->compare.change = 0;
 	g->compare.sent = 0;
 	g->compare.until_ms = self->now.tick_ms + COMPARE_LIMIT_MS;
 	compare_send(self, g, chosen, statement, leave != NULL);
@@ -202,6 +284,7 @@ serve_of(Node *self, NodeGroup *g, const uint8_t *curve, bool create)
 		return NULL;
 	memcpy(oldest->curve, curve, CORE_KEY_BYTES);
 	oldest->cursor = 0;
+	oldest->change = 0;
 	return oldest;
 }
 
@@ -221,11 +304,11 @@ compare_receive(Node *self, NodeGroup *g, NodePeer *from, const WireMessage *m)
 	WireMessage answer = {.version = WIRE_VERSION_MAX, .type = WIRE_GRANTS_SYNC, .response = true,
 	.request = m->request, .collection = g->id};
 	const MembershipEntry *why[REASONS_MAX];
-	bool		same;
 	GroupServe *serve;
 
 	compare_take(self, g, from, m->grants.grant, m->grants.n);
-	memcpy(answer.grants.fingerprint, g->membership.fingerprint, GRANT_HASH_BYTES);
+	take_changes(self, g, from, m);
+	put_fingerprints(g, &answer);
 	if (group_role(self, g, from) == GRANT_NOBODY)
 	{
 		answer.grants.n = bytes_of(why, membership_reasons(&g->membership, from->record->key, why), answer.grants.grant);
@@ -242,13 +325,11 @@ compare_receive(Node *self, NodeGroup *g, NodePeer *from, const WireMessage *m)
 		}
 		return;
 	}
-	same = memcmp(m->grants.fingerprint, g->membership.fingerprint, GRANT_HASH_BYTES) == 0;
-	if (!same)
+	if (!same_sets(g, m))
 	{
 		serve = serve_of(self, g, from->curve, true);
-		answer.grants.n = next_statements(g, &serve->cursor, answer.grants.grant);
 		/* all have been sent: the next request begins another comparison */
-		serve->at_ms = answer.grants.n == 0 ? 0 : self->now.tick_ms;
+		serve->at_ms = put_next(g, &serve->cursor, &serve->change, &answer) ? self->now.tick_ms : 0;
 	}
 	node_answer(self, &answer);
 }
@@ -314,8 +395,7 @@ refused(Node *self, NodeGroup *g, NodePeer *from, uint16_t code)
 void
 compare_answered(Node *self, NodeGroup *g, NodePeer *from, const WireMessage *m)
 {
-	const uint8_t *ours[WIRE_GRANTS];
-	int			n;
+	WireMessage ours = {0};
 
 	if (m->type != WIRE_GRANTS_SYNC)
 	{
@@ -324,6 +404,7 @@ compare_answered(Node *self, NodeGroup *g, NodePeer *from, const WireMessage *m)
 		return;
 	}
 	compare_take(self, g, from, m->grants.grant, m->grants.n);
+	take_changes(self, g, from, m);
 	if (g->leaving && !g->leave_told && knows_leave(self, g, m))
 	{
 		g->leave_told = true;
@@ -333,18 +414,17 @@ compare_answered(Node *self, NodeGroup *g, NodePeer *from, const WireMessage *m)
 		return;
 	/* who is no member any more hears nothing more of the others */
 	if (group_role(self, g, from) == GRANT_NOBODY ||
-		memcmp(m->grants.fingerprint, g->membership.fingerprint, GRANT_HASH_BYTES) == 0 ||
+		same_sets(g, m) ||
 		++g->compare.sent > COMPARE_MESSAGES)
 	{
 		compare_end(self, g);
 		return;
 	}
-	n = next_statements(g, &g->compare.cursor, ours);
-	if (n == 0 && m->grants.n == 0)
+	if (!put_next(g, &g->compare.cursor, &g->compare.change, &ours) && m->grants.n + m->grants.n_changes == 0)
 		compare_end(self, g);
 	else
 	{
 		g->compare.until_ms = self->now.tick_ms + COMPARE_LIMIT_MS;
-		compare_send(self, g, from, ours, n);
+		send(self, g, from, &ours);
 	}
 }

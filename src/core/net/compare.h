@@ -12,6 +12,9 @@
 extern void compare_send(Node *self, NodeGroup *g, NodePeer *to, const uint8_t *const *statements, int n);
 extern void compare_push(Node *self, NodeGroup *g, const uint8_t *const *statements, int n, const NodePeer *except);
 
+/* Take changes of columns that came from a member, or one of our own; what was new is pushed on. */
+extern ChangesAdded compare_take_change(Node *self, NodeGroup *g, NodePeer *from, const uint8_t *bytes, size_t len);
+
 /* Sign a statement into out[GRANT_BYTES], take it, tell the others. */
 extern NodeStatus compare_sign(Node *self, NodeGroup *g, const uint8_t *secret, const Grant *grant, uint8_t *out);
 

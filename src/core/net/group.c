@@ -90,6 +90,19 @@ group_add(Node *self, NodeGroup *g, const uint8_t *statement, MembershipAdded *h
 	return *how == MEMBERSHIP_ADDED;
 }
 
+ChangesAdded
+group_add_change(Node *self, NodeGroup *g, const uint8_t *bytes, size_t len, int64_t skew_ms, DecodeStatus *status)
+{
+	int			held = 0;
+
+	for (int i = 0; i < self->n_groups; i++)
+		held += self->group[i]->changes.n;
+	*status = DECODE_OK;
+	if (held >= NODE_CHANGES)
+		return CHANGES_FULL;
+	return changes_add(&g->changes, &g->membership, bytes, len, self->now.unix_ms, skew_ms, status);
+}
+
 GrantRole
 group_role(Node *self, NodeGroup *g, const NodePeer *peer)
 {
@@ -196,6 +209,7 @@ group_new(Node *self, const uint8_t *root, uint32_t tag, const char *name)
 		return NULL;
 	memset(g, 0, sizeof *g);
 	membership_init(&g->membership, &self->memory, &self->crypto, root);
+	changes_init(&g->changes, &self->memory, &self->crypto);
 	mesh_init(&g->mesh, &self->pool, &self->random, self->config.mesh_degree, self->now.tick_ms);
 	g->node = self;
 	g->id = g->membership.collection;
@@ -216,6 +230,7 @@ free_group(Node *self, int i)
 	CORE_ASSERT(i >= 0 && i < self->n_groups && g->node == self);
 	mesh_reset(&g->mesh);
 	membership_reset(&g->membership);
+	changes_reset(&g->changes);
 	bytes_wipe(g->root_secret, sizeof g->root_secret);
 	core_free(&self->memory, g);
 	self->group[i] = self->group[--self->n_groups];
@@ -288,7 +303,8 @@ node_group_unsaved(const Node *self, int i, const uint8_t **root)
 {
 	CORE_ASSERT(i >= 0 && i < self->n_groups && self->group[i]->saved <= self->group[i]->membership.changes);
 	*root = self->group[i]->membership.root;
-	return self->group[i]->saved != self->group[i]->membership.changes;
+	return self->group[i]->saved != self->group[i]->membership.changes ||
+		self->group[i]->changes_saved != self->group[i]->changes.changes;
 }
 
 int
@@ -306,7 +322,10 @@ void
 node_groups_saved(Node *self)
 {
 	for (int i = 0; i < self->n_groups; i++)
+	{
 		self->group[i]->saved = self->group[i]->membership.changes;
+		self->group[i]->changes_saved = self->group[i]->changes.changes;
+	}
 }
 
 void

@@ -5,6 +5,7 @@
 #ifndef CORE_GROUP_H
 #define CORE_GROUP_H
 
+#include "core/net/changes.h"
 #include "core/net/membership.h"
 #include "core/net/mesh.h"
 #include "core/net/peer.h"
@@ -20,6 +21,7 @@ typedef struct GroupCompare
 	uint8_t		curve[CORE_KEY_BYTES];
 	bool		active;
 	uint32_t	cursor;			/* of membership_next() */
+	int			change;			/* the next of the changes of columns */
 	int			sent;			/* messages with statements */
 	int64_t		until_ms;
 } GroupCompare;
@@ -29,6 +31,7 @@ typedef struct GroupServe
 {
 	uint8_t		curve[CORE_KEY_BYTES];
 	uint32_t	cursor;
+	int			change;
 	int64_t		at_ms;
 } GroupServe;
 
@@ -39,6 +42,8 @@ typedef struct NodeGroup
 	struct Node *node;			/* that has it */
 	Membership	membership;
 	uint64_t	saved;			/* changes of the membership that are kept */
+	Changes		changes;		/* of the table's columns */
+	uint64_t	changes_saved;
 	Mesh		mesh;
 	KadId		id;
 	bool		has_root;
@@ -72,6 +77,10 @@ extern const char *group_name(const NodeGroup *g, char out[NODE_NAME]);
 
 extern NodeGroup *group_new(Node *self, const uint8_t *root, uint32_t tag, const char *name);
 extern void group_reset(Node *self);
+
+/* Take a change of columns.  What is kept of all collections is bounded. */
+extern ChangesAdded group_add_change(Node *self, NodeGroup *g, const uint8_t *bytes, size_t len, int64_t skew_ms,
+									 DecodeStatus *status);
 
 /* Take a statement; true when it is new. */
 extern bool group_add(Node *self, NodeGroup *g, const uint8_t *statement, MembershipAdded *how, DecodeStatus *status);

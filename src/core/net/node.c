@@ -3,7 +3,7 @@
  *	  A node's life, what comes to it and whom it is given to.
  *
  * The files below it, each of which calls only those before it:
- * refusal peer outbox group own_record compare join find member group_events hello node_rows
+ * refusal peer outbox group own_record compare alter join find member group_events hello node_rows
  */
 #include "core/net/node_state.h"
 

@@ -14,6 +14,7 @@
 #ifndef CORE_NODE_H
 #define CORE_NODE_H
 
+#include "core/net/changes.h"
 #include "core/net/invitation.h"
 #include "core/net/kad_node.h"
 #include "core/net/links.h"
@@ -26,6 +27,7 @@
 #define NODE_STATEMENTS 32768	/* of all collections beside leaves; of these ... */
 #define NODE_STATEMENTS_ASIDE 16	/* ... one in so many is for those whom no share binds */
 #define NODE_STATEMENTS_EACH 16 /* that a collection may hold in any case */
+#define NODE_CHANGES 16384		/* of columns, of all collections */
 #define NODE_NO_SHARE 0			/* an owner that no share binds */
 #define NODE_CALLS 64			/* requests of our own besides the core's and HELLO, at a time */
 #define NODE_JOINS 32			/* joins under way */
@@ -195,12 +197,15 @@ extern bool node_peer_info(const Node *self, const uint8_t curve[CORE_KEY_BYTES]
 /*
  * Hold a collection that the process around keeps: secret is that of its root
  * key or NULL; tag and name are the process's own.  node_group_add() follows with each
- * of its statements, in any order, again until it takes none (true) any more; then
+ * of its statements, in any order, again until it takes none (true) any more, and
+ * node_change_load() with each of its changes of columns, the same way; then
  * node_group_loaded().
  */
 extern NodeStatus node_group_load(Node *self, CoreClock clock, const uint8_t root[CORE_KEY_BYTES],
 								  const uint8_t *secret, uint32_t tag, const char *name, bool leaving);
 extern bool node_group_add(Node *self, CoreClock clock, const uint8_t root[CORE_KEY_BYTES], const uint8_t *statement);
+extern bool node_change_load(Node *self, CoreClock clock, const uint8_t root[CORE_KEY_BYTES], const uint8_t *change,
+							 size_t len, uint32_t applied);
 extern void node_group_loaded(Node *self, CoreClock clock, const uint8_t root[CORE_KEY_BYTES]);
 
 /*
@@ -213,14 +218,15 @@ extern void node_group_owner(Node *self, const uint8_t root[CORE_KEY_BYTES], uin
 
 /*
  * Collections are numbered from 0 to node_group_count() - 1, until the next call
- * that takes a clock.  node_group_unsaved(): have the statements of the i-th changed
- * since node_groups_saved()?  *root is its key.  node_group_statements() gives them,
- * GRANT_BYTES each, MEMBERSHIP_ROOM at most.  node_groups_saved(): the process keeps
- * those of all collections as they are now.
+ * that takes a clock.  node_group_unsaved(): have the statements or changes of columns of
+ * the i-th changed since node_groups_saved()?  *root is its key.  node_group_statements()
+ * gives them, GRANT_BYTES each, MEMBERSHIP_ROOM at most.  node_groups_saved(): the process
+ * keeps those of all collections as they are now.
  */
 extern int	node_group_count(const Node *self);
 extern bool node_group_unsaved(const Node *self, int i, const uint8_t **root);
 extern int	node_group_statements(const Node *self, int i, const uint8_t **out, int room);
+extern const Changes *node_group_changes(const Node *self, int i);
 extern void node_groups_saved(Node *self);
 
 /*
@@ -270,6 +276,24 @@ extern bool node_collection_described(const Node *self, uint32_t tag);
 
 /* What this node is in a collection, whether it has its table or not; GRANT_NOBODY: none of it is held here. */
 extern GrantRole node_own_role(Node *self, CoreClock clock, const uint8_t root[CORE_KEY_BYTES]);
+
+/* ---- changes of columns, see changes.h ---- */
+
+/*
+ * Sign a change of the collection's table, which has the columns `before`, and tell
+ * others: it follows what was applied here last.  hash is its name.  NODE_FORBIDDEN: this
+ * node is no admin; NODE_FULL: there are as many as there can be; NODE_INVALID: the text is
+ * none for a change; NODE_BUSY: something that goes before it is to be applied first.
+ */
+extern NodeStatus node_alter(Node *self, CoreClock clock, uint32_t tag, const uint8_t before[CORE_HASH_BYTES],
+							 const uint8_t after[CORE_HASH_BYTES], const char *text, size_t len, uint8_t hash[CHANGE_HASH_BYTES]);
+
+/* What is to be done where the table has these columns; *out is good until the next call that takes a clock. */
+extern ChangesNext node_change_next(Node *self, CoreClock clock, uint32_t tag, const uint8_t schema[CORE_HASH_BYTES],
+									const ChangeEntry **out);
+
+/* It was applied, as the n-th here. */
+extern void node_change_applied(Node *self, uint32_t tag, const uint8_t hash[CHANGE_HASH_BYTES], uint32_t n);
 
 /* ---- rows, see NodeRows ---- */
 

@@ -93,8 +93,8 @@ static const Codec codecs[WIRE_TYPES][2] = {
 		{true, true, NAMES_NOTHING, HAS(CODE), 0, put_provided, take_provided}
 	},
 	[WIRE_GRANTS_SYNC] = {
-		{true, true, NAMES_COLLECTION, HAS(FINGERPRINT), HAS(GRANT), put_grants, take_grants},
-		{true, true, NAMES_COLLECTION, HAS(FINGERPRINT), HAS(GRANT), put_grants, take_grants}
+		{true, true, NAMES_COLLECTION, HAS(FINGERPRINT), HAS(GRANT) | HAS(CHANGES) | HAS(CHANGE), put_grants, take_grants},
+		{true, true, NAMES_COLLECTION, HAS(FINGERPRINT), HAS(GRANT) | HAS(CHANGES) | HAS(CHANGE), put_grants, take_grants}
 	},
 	[WIRE_REDEEM] = {
 		{true, true, NAMES_COLLECTION, HAS(GRANT) | HAS(REDEMPTION), 0, put_redeem, take_redeem},
@@ -125,6 +125,7 @@ static const uint8_t sizes[WIRE_TAGS] = {
 	[WIRE_TAG_BACKOFF] = 4,
 	[WIRE_TAG_CODE] = 2,
 	[WIRE_TAG_FINGERPRINT] = GRANT_HASH_BYTES,
+	[WIRE_TAG_CHANGES] = CHANGE_HASH_BYTES,
 };
 
 _Static_assert(WIRE_TAGS <= 32, "a codec has a bit for each tag");
@@ -212,7 +213,8 @@ static DecodeStatus
 decode_item(Decoder *self, const Codec *codec, const WireItem *item, uint32_t *seen)
 {
 	int			tag = item->tag & ~WIRE_CRITICAL;
-	bool		list = tag == WIRE_TAG_RECORD || tag == WIRE_TAG_PROVIDER || tag == WIRE_TAG_GRANT;
+	bool		list = tag == WIRE_TAG_RECORD || tag == WIRE_TAG_PROVIDER || tag == WIRE_TAG_GRANT ||
+		tag == WIRE_TAG_CHANGE;
 
 	if (tag == 0 || tag >= WIRE_TAGS)
 		return item->tag & WIRE_CRITICAL ? DECODE_CRITICAL : DECODE_OK;
@@ -568,15 +570,46 @@ put_grants(ByteWriter *w, const WireMessage *m)
 {
 	put_statements(w, m->grants.grant, m->grants.n);
 	wire_put_item(w, WIRE_TAG_FINGERPRINT, m->grants.fingerprint, GRANT_HASH_BYTES);
+	if (!bytes_all_zero(m->grants.changes_fingerprint, CHANGE_HASH_BYTES))
+		wire_put_item(w, WIRE_TAG_CHANGES, m->grants.changes_fingerprint, CHANGE_HASH_BYTES);
+	if (m->grants.n_changes > WIRE_CHANGES)
+		w->failed = true;
+	for (int i = 0; i < m->grants.n_changes && !w->failed; i++)
+		wire_put_item(w, WIRE_TAG_CHANGE, m->grants.change[i].bytes, m->grants.change[i].len);
+}
+
+static DecodeStatus
+take_change(WireGrants *grants, const WireItem *item)
+{
+	if (grants->n_changes >= WIRE_CHANGES)
+		return DECODE_TOO_MANY;
+	if (item->len > CHANGE_BYTES_MAX)
+		return DECODE_OVERLONG;
+	if (item->len <= CHANGE_HEAD + CORE_SIGNATURE_BYTES)
+		return DECODE_TRUNCATED;
+	grants->change[grants->n_changes].bytes = item->value;
+	grants->change[grants->n_changes++].len = item->len;
+	return DECODE_OK;
 }
 
 static DecodeStatus
 take_grants(Decoder *self, const WireItem *item)
 {
-	if (item->tag == WIRE_TAG_GRANT)
-		return take_statement(item, self->m->grants.grant, &self->m->grants.n);
-	memcpy(self->m->grants.fingerprint, item->value, GRANT_HASH_BYTES);
-	return DECODE_OK;
+	WireGrants *grants = &self->m->grants;
+
+	switch (item->tag)
+	{
+		case WIRE_TAG_GRANT:
+			return take_statement(item, grants->grant, &grants->n);
+		case WIRE_TAG_CHANGE:
+			return take_change(grants, item);
+		case WIRE_TAG_CHANGES:
+			memcpy(grants->changes_fingerprint, item->value, CHANGE_HASH_BYTES);
+			return bytes_all_zero(item->value, CHANGE_HASH_BYTES) ? DECODE_VALUE : DECODE_OK;
+		default:
+			memcpy(grants->fingerprint, item->value, GRANT_HASH_BYTES);
+			return DECODE_OK;
+	}
 }
 
 /* ---- REDEEM ---- */

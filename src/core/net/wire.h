@@ -8,6 +8,7 @@
 #ifndef CORE_WIRE_H
 #define CORE_WIRE_H
 
+#include "core/net/change.h"
 #include "core/net/grant.h"
 #include "core/net/membership.h"
 #include "core/net/node_record.h"
@@ -21,6 +22,7 @@
 #define WIRE_RECORDS 20
 #define WIRE_PROVIDERS 20
 #define WIRE_GRANTS 64
+#define WIRE_CHANGES 32
 #define WIRE_AVOID 20
 #define WIRE_PRUNE_RECORDS 8
 
@@ -55,6 +57,8 @@ typedef enum WireTag
 	WIRE_TAG_TEXT = 10,
 	WIRE_TAG_FINGERPRINT = 11,
 	WIRE_TAG_AVOID = 12,
+	WIRE_TAG_CHANGES = 13,
+	WIRE_TAG_CHANGE = 14,
 	WIRE_TAGS					/* one above the last */
 } WireTag;
 
@@ -120,6 +124,13 @@ typedef struct WireGrants		/* GRANTS_SYNC, and its response */
 	int			n;
 	const uint8_t *grant[WIRE_GRANTS];	/* GRANT_BYTES each, inside the frame; not verified */
 	uint8_t		fingerprint[GRANT_HASH_BYTES];
+	uint8_t		changes_fingerprint[CHANGE_HASH_BYTES];	/* of changes of columns; 0 where there are none */
+	int			n_changes;
+	struct
+	{
+		const uint8_t *bytes;	/* inside the frame; not read */
+		size_t		len;		/* up to CHANGE_BYTES_MAX */
+	}			change[WIRE_CHANGES];
 } WireGrants;
 
 typedef struct WireRedeem

@@ -41,6 +41,7 @@ ok(wait_until(sub { !grep { !is_up($_) } @all }), 'three nodes run');
 
 my %may;		# of each key that one client alone writes: what it may be; '' is gone
 my $n = 0;
+my $large_each = 30;	# so many writes, one is of more rows than go into a message
 my %writes = map { $_->name => 1 } @all;
 
 sub large
@@ -70,10 +71,10 @@ sub write_to
 	}
 	$query .= "INSERT INTO collections.docs (id, data, metadata) VALUES $shared ON CONFLICT (id) DO UPDATE SET metadata = excluded.metadata;\nCOMMIT;\n";
 	$query .= "SET synchronous_commit = off; UPDATE collections.docs SET metadata = '{\"by\": \"$name\", \"n\": $n}' WHERE id LIKE 'shared7_%';\n";
-	my ($rc) = $node->psql('postgres', $query);
+	my ($done) = try_sql($node, $query);
 	for my $key (keys %becomes)
 	{
-		$may{$key} = [] if $rc == 0;
+		$may{$key} = [] if $done;
 		push @{ $may{$key} //= [''] }, $becomes{$key};
 	}
 	return;
@@ -87,7 +88,7 @@ sub work
 		my $name = $node->name;
 		my %becomes = ("own_$name" . int(rand 30) => ++$n, "own_$name" . int(rand 30) => '');
 
-		$becomes{"large_$name"} = $n if $n % 9 == 0;
+		$becomes{"large_$name"} = $n if $n % $large_each == 0;
 		write_to($node, %becomes);
 	}
 	return;
@@ -121,6 +122,7 @@ sub strike
 	my $work = $opt{work} // \&work;
 	my $at = time();
 
+	$large_each = $point =~ /part|data-sent/ ? 4 : 30;
 	if ($opt{early})
 	{
 		arm($node, $point, $kind, $opt{pass});
@@ -165,7 +167,7 @@ sub all_are_equal
 
 # ---- a collection begins ----
 
-my $invite = sub { $a->psql('postgres', q{SELECT vecdb.invite('docs')}) };
+my $invite = sub { try_sql($a, q{SELECT vecdb.invite('docs')}) };
 
 sql($a, q{SELECT vecdb.create_collection('docs', 3, 'l2')});
 sql($a, 'INSERT INTO collections.docs (id, data, metadata) ' . large('a'));
@@ -188,7 +190,7 @@ sub join_on
 {
 	my ($node) = @_;
 
-	$node->psql('postgres', "SELECT vecdb.join('$invitation{$node->name}')") if is_up($node);
+	try_sql($node, "SELECT vecdb.join('" . $invitation{ $node->name } . "')") if is_up($node);
 	return;
 }
 
@@ -280,7 +282,7 @@ $writes{c} = 1;
 
 # ---- one leaves, and joins again ----
 
-my $leave = sub { $b->psql('postgres', q{SELECT vecdb.leave('docs')}); work() };
+my $leave = sub { try_sql($b, q{SELECT vecdb.leave('docs')}); work() };
 
 $writes{b} = 0;
 all_are_equal('before one leaves');

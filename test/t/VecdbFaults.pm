@@ -12,7 +12,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use VecdbTest;
 
-our @EXPORT = qw(postgres_with_faults fault_points arm disarm has_hit is_up is_down take_down crash bring_up await_up);
+our @EXPORT = qw(postgres_with_faults fault_points arm disarm has_hit try_sql is_up is_down take_down crash bring_up await_up);
 
 my $source = abs_path(dirname(__FILE__) . '/../..');
 my %down;						# servers that do not run
@@ -93,14 +93,26 @@ sub is_down
 	return $down{ $node->name };
 }
 
+# Statements that a server may die at, or before: whether all were done, and what they gave.
+# They are arguments, since who cannot connect reads no standard input.
+sub try_sql
+{
+	my ($node, @statements) = @_;
+	my %out;
+	my $done = start_psql($node, \%out, @statements)->finish;
+
+	chomp $out{out};
+	return ($done, $out{out});
+}
+
 # Is its worker at work?
 sub is_up
 {
 	my ($node) = @_;
 
 	return 0 if is_down($node);
-	my ($rc, $out) = $node->psql('postgres', q{SELECT state FROM vecdb.stat_workers WHERE database = 'postgres'});
-	return $rc == 0 && $out eq 'running';
+	my ($done, $out) = try_sql($node, q{SELECT state FROM vecdb.stat_workers WHERE database = 'postgres'});
+	return $done && $out eq 'running';
 }
 
 # What a hit of this kind means: the server is down, or begins anew by itself.

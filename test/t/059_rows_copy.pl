@@ -21,7 +21,7 @@ my ($a, $b, $c) = @all;
 ok(wait_until(sub { !grep { !running($_) } @all }), 'three nodes run');
 sql($a, q{SELECT vecdb.create_collection('docs', 32, 'l2', index_type => 'flat')});
 sql($a, qq{INSERT INTO collections.docs (id, data) SELECT 'r' || i, (SELECT array_agg(hashint8(i * 40 + j) / 2147483648.0) FROM generate_series(1, 32) j)::vector FROM generate_series(1, $rows) i});
-sql($a, q{CREATE INDEX ON collections.docs USING hnsw (data vector_l2_ops)});
+sql($a, q{CREATE INDEX ON collections.docs USING hnsw (data vector_l2_ops)} . ($ENV{LONG} ? q{ WITH (m = 4, ef_construction = 16)} : q{}));
 my %invitation = map { $_ => sql($a, q{SELECT vecdb.invite('docs')}) } qw(b c);
 
 my $began = time();

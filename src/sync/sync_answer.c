@@ -151,6 +151,10 @@ PendingStatus(Pending *p, NodeStatus status, const char *detail)
 		case NODE_REFUSED:
 			PendingError(p, ERRCODE_CONNECTION_FAILURE, "the node that invites refuses", detail, NULL);
 			break;
+		case NODE_OTHER_KIND:
+			PendingError(p, ERRCODE_WRONG_OBJECT_TYPE, "the collection of the invitation is of another kind", detail,
+						 "The invitation is still good.");
+			break;
 		case NODE_CLONED:
 			PendingError(p, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, "another node uses the key of this one", NULL,
 						 "See clone in vecdb.stat_workers, and the server's log.");

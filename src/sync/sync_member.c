@@ -186,10 +186,41 @@ PendingInvite(SyncWorker *self, Pending *p, Oid table, const char *name, const c
 	sodium_memzero(text, sizeof(text));
 }
 
+/*
+ * Is the collection what who asked can take: one whose table is to be made here, or one of
+ * the columns of the table that is here?  Else an error is the answer.  kind: its
+ * description without the name.
+ */
+static bool
+fits(Pending *p, const char *kind)
+{
+	bool		is_table = strncmp(kind, "table ", 6) == 0;
+
+	if (kind[0] == '\0')
+		PendingError(p, ERRCODE_PROTOCOL_VIOLATION, "the node that invites does not say what the collection is", NULL,
+					 "Its table may have been dropped there, or altered until it cannot be shared.");
+	else if (!OidIsValid(p->table) && is_table)
+		PendingError(p, ERRCODE_WRONG_OBJECT_TYPE, "the invitation is to a table that was shared by vecdb.replicate(), not to a collection",
+					 "Only of a collection can the table be created here.",
+					 "Create a table of the same columns, and join with vecdb.replicate(table, invitation). The invitation is still good.");
+	else if (OidIsValid(p->table) && is_table && strcmp(kind, p->kind) != 0)
+		PendingError(p, ERRCODE_DATATYPE_MISMATCH, "the table has other columns than the one of the invitation",
+					 "Columns must have the same names, types, collations and NOT NULL, in the same order, and the same primary key; generated ones do not count.",
+					 "Create it as it is there: pg_dump --schema-only shows how. The invitation is still good.");
+	else if (OidIsValid(p->table) && !is_table && strcmp(kind, p->other_kind) != 0)
+		PendingError(p, ERRCODE_WRONG_OBJECT_TYPE, "the invitation is to a collection, and the table is none of the same kind",
+					 kind,
+					 "vecdb.join(invitation) creates the collection's table and joins. The invitation is still good.");
+	else
+		return true;
+	return false;
+}
+
 void
 PendingJoin(SyncWorker *self, Pending *p, const char *text)
 {
 	DecodeStatus decode = DECODE_OK;
+	char		kinds[sizeof(p->kind) + sizeof(p->other_kind)];
 	NodeStatus	status;
 	Oid			of;
 
@@ -201,7 +232,8 @@ PendingJoin(SyncWorker *self, Pending *p, const char *text)
 	/* before: an invitation is good once */
 	if (!has_room(self, p, p->role))
 		return;
-	status = node_join(self->node, node_clock(), text, strlen(text), p->tag, &decode);
+	snprintf(kinds, sizeof(kinds), "%s%s%s", p->kind, p->other_kind[0] ? "|" : "", p->other_kind);
+	status = node_join_kind(self->node, node_clock(), text, strlen(text), OidIsValid(p->table) ? kinds : NULL, p->tag, &decode);
 	if (status == NODE_INVALID)
 	{
 		char		detail[128];
@@ -267,7 +299,7 @@ SyncJoinDone(SyncWorker *self, uint64_t tag, NodeStatus status, const char *text
 
 	if (status != NODE_OK)
 	{
-		if (p)
+		if (p && (status != NODE_OTHER_KIND || fits(p, text ? text : "")))
 			PendingStatus(p, status, text);
 		return;
 	}
@@ -289,36 +321,6 @@ SyncJoinDone(SyncWorker *self, uint64_t tag, NodeStatus status, const char *text
 		join->description[len] = '\0';
 		return;
 	}
-}
-
-/*
- * Is the collection what who asked can take: a collection whose table is to be made here,
- * or one of the columns of the table that is here?  Else an error is the answer.
- */
-static bool
-fits(Pending *p, const char *description)
-{
-	const char *shape = description + strcspn(description, " ");
-	bool		is_table = strncmp(shape, " table ", 7) == 0;
-
-	if (shape[0] == '\0')
-		PendingError(p, ERRCODE_PROTOCOL_VIOLATION, "the node that invites does not say what the collection is", NULL,
-					 "Its table may have been dropped there, or altered until it cannot be shared.");
-	else if (!OidIsValid(p->table) && is_table)
-		PendingError(p, ERRCODE_WRONG_OBJECT_TYPE, "the invitation is to a table that was shared by vecdb.replicate(), not to a collection",
-					 "Only of a collection can the table be created here.",
-					 "Create a table of the same columns, and join with vecdb.replicate(table, invitation). The invitation is still good here.");
-	else if (OidIsValid(p->table) && is_table && strcmp(shape + 7, p->schema) != 0)
-		PendingError(p, ERRCODE_DATATYPE_MISMATCH, "the table has other columns than the one of the invitation",
-					 "Columns must have the same names, types, collations and NOT NULL, in the same order, and the same primary key; generated ones do not count.",
-					 "Create it as it is there: pg_dump --schema-only shows how. The invitation is still good here.");
-	else if (OidIsValid(p->table) && !is_table && strcmp(shape + 1, p->shape) != 0)
-		PendingError(p, ERRCODE_WRONG_OBJECT_TYPE, "the invitation is to a collection, and the table is none of the same kind",
-					 shape + 1,
-					 "vecdb.join(invitation) creates the collection's table and joins. The invitation is still good here.");
-	else
-		return true;
-	return false;
 }
 
 /* The network has admitted us, and nobody here wants it: as when a table is dropped, the same invitation lets us in again. */
@@ -343,7 +345,7 @@ PendingFinishJoin(SyncWorker *self, Admitted *join)
 
 	join->used = false;
 	FAULT_POINT("join-admitted");
-	if (p && !fits(p, join->description))
+	if (p && !fits(p, join->description[len] == ' ' ? join->description + len + 1 : ""))
 	{
 		turn_down(self, join->root);
 		return;
@@ -383,7 +385,7 @@ PendingJoinRows(SyncWorker *self, Pending *p, const char *root_hex, Oid table)
 	else if (node_own_role(self->node, node_clock(), root) < GRANT_WRITER)
 		PendingError(p, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, "this node would only read the collection, and the table has rows",
 					 "Other members would not take them.",
-					 "TRUNCATE the table first, and what the others have is copied; or ask for an invitation as a writer. The invitation is still good here.");
+					 "TRUNCATE the table first, and what the others have is copied; or ask for an invitation as a writer. This one is still good here.");
 	else if (!SyncRowsJoin(self, root, table))
 		PendingError(p, ERRCODE_IO_ERROR, "the replication of the table could not begin", "The server's log says why.", NULL);
 	else

@@ -19,8 +19,8 @@ typedef struct Pending
 	bool		superuser;
 	int			op;
 	Oid			table;			/* of a join: which is here already; else InvalidOid */
-	char		schema[2 * CORE_HASH_BYTES + 1];	/* of its columns */
-	char		shape[NODE_DESCRIPTION + 1];	/* what it is as a collection, behind the name; "": it is none */
+	char		kind[80];		/* what a collection of it is: "table" and the hash of its columns, */
+	char		other_kind[80];	/* or what vecdb.create_collection() says; "": it did not make it */
 	dsm_handle	handle;			/* of the segment that the caller has made */
 	dsm_segment *segment;
 	SyncCall   *call;

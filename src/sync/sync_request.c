@@ -91,8 +91,8 @@ begin(SyncWorker *self, Pending *p)
 				char	   *text = pstrdup(argument[0]);
 
 				p->table = (Oid) strtoul(argument[1], NULL, 10);
-				strlcpy(p->schema, argument[2], sizeof(p->schema));
-				strlcpy(p->shape, argument[3], sizeof(p->shape));
+				snprintf(p->kind, sizeof(p->kind), "table %s", argument[2]);
+				strlcpy(p->other_kind, argument[3], sizeof(p->other_kind));
 				p->call->len = 0;
 				PendingJoin(self, p, text);
 				sodium_memzero(text, strlen(text));

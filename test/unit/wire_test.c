@@ -90,7 +90,7 @@ example(int type, bool response)
 		case WIRE_REDEEM:
 			if (!response)
 			{
-				m.redeem = (WireRedeem) {grants[0], grants[1]};
+				m.redeem = (WireRedeem) {grants[0], grants[1], words, strlen(words)};
 				break;
 			}
 			m.redeemed.n = WIRE_GRANTS;
@@ -168,7 +168,8 @@ same(const WireMessage *a, const WireMessage *b)
 				return same_statements(a->redeemed.grant, a->redeemed.n, b->redeemed.grant, b->redeemed.n) &&
 					same_text(a->redeemed.text, a->redeemed.text_len, b->redeemed.text, b->redeemed.text_len);
 			return memcmp(a->redeem.invitation, b->redeem.invitation, GRANT_BYTES) == 0 &&
-				memcmp(a->redeem.redemption, b->redeem.redemption, REDEMPTION_BYTES) == 0;
+				memcmp(a->redeem.redemption, b->redeem.redemption, REDEMPTION_BYTES) == 0 &&
+				same_text(a->redeem.text, a->redeem.text_len, b->redeem.text, b->redeem.text_len);
 		case WIRE_PRUNE:
 			return a->prune.backoff_s == b->prune.backoff_s;
 		case WIRE_ERROR:

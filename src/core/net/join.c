@@ -59,6 +59,37 @@ chain_of(Node *self, NodeGroup *g, const uint8_t *member, const uint8_t **out, i
 	return n;
 }
 
+/* What a collection is: its description without the name. */
+static const char *
+kind_of(const NodeGroup *g, char out[NODE_DESCRIPTION + 1])
+{
+	memcpy(out, g->description, g->description_len);
+	out[g->description_len] = '\0';
+	out += strcspn(out, " ");
+	return *out == ' ' ? out + 1 : out;
+}
+
+/* Is that one of the kinds that who joins can take? */
+static bool
+takes_kind(const WireRedeem *redeem, const char *kind)
+{
+	size_t		len = strlen(kind);
+	size_t		at = 0;
+
+	if (redeem->text_len == 0)
+		return strncmp(kind, "table ", 6) != 0;
+	while (at < redeem->text_len)
+	{
+		const char *end = memchr(redeem->text + at, '|', redeem->text_len - at);
+		size_t		n = end == NULL ? redeem->text_len - at : (size_t) (end - (redeem->text + at));
+
+		if (n == len && n > 0 && memcmp(redeem->text + at, kind, n) == 0)
+			return true;
+		at += n + 1;
+	}
+	return false;
+}
+
 void
 join_receive(Node *self, NodeGroup *g, NodePeer *from, const WireMessage *m)
 {
@@ -69,6 +100,8 @@ join_receive(Node *self, NodeGroup *g, NodePeer *from, const WireMessage *m)
 	MembershipAdded how;
 	Grant		grant;
 	uint8_t		statement[GRANT_BYTES];
+	char		description[NODE_DESCRIPTION + 1];
+	const char *kind = NULL;
 	WireCode	code = WIRE_CODE_OK;
 
 	status = redemption_decode(&self->crypto, m->redeem.redemption, REDEMPTION_BYTES, self->now.unix_ms,
@@ -98,8 +131,11 @@ join_receive(Node *self, NodeGroup *g, NodePeer *from, const WireMessage *m)
 	switch (membership_redeem(&g->membership, &redemption, self->key, self->now.unix_ms, &grant))
 	{
 		case REDEEM_OK:
+			kind = kind_of(g, description);
 			if (self->cloned)
 				code = WIRE_CODE_BUSY;
+			else if (!takes_kind(&m->redeem, kind))
+				code = WIRE_CODE_OTHER_KIND;
 			else if (compare_sign(self, g, self->config.secret, &grant, statement) != NODE_OK)
 				code = WIRE_CODE_FORBIDDEN;
 			else
@@ -135,7 +171,7 @@ join_receive(Node *self, NodeGroup *g, NodePeer *from, const WireMessage *m)
 			code = WIRE_CODE_FORBIDDEN;
 	}
 	if (code != WIRE_CODE_OK)
-		node_answer_error(self, m->request, &g->id, code, NULL);
+		node_answer_error(self, m->request, &g->id, code, code == WIRE_CODE_OTHER_KIND ? kind : NULL);
 	else if (from->record != NULL && group_role(self, g, from) != GRANT_NOBODY)
 		mesh_peer(&g->mesh, from->record);
 }
@@ -183,6 +219,8 @@ join_redeem(Node *self, NodeJoin *join, NodePeer *peer)
 	}
 	m.redeem.invitation = invitation->statement;
 	m.redeem.redemption = redemption;
+	m.redeem.text = join->kinds;
+	m.redeem.text_len = strlen(join->kinds);
 	m.request = node_call(self, CALL_REDEEM, peer->curve, &collection, JOIN_MS);
 	if (m.request == 0 || !node_send(self, peer, &m))
 	{
@@ -217,6 +255,12 @@ try_addresses(Node *self, NodeJoin *join)
 
 NodeStatus
 node_join(Node *self, CoreClock clock, const char *text, size_t len, uint64_t tag, DecodeStatus *decode)
+{
+	return node_join_kind(self, clock, text, len, NULL, tag, decode);
+}
+
+NodeStatus
+node_join_kind(Node *self, CoreClock clock, const char *text, size_t len, const char *kinds, uint64_t tag, DecodeStatus *decode)
 {
 	NodeJoin   *join = NULL;
 	NodePeer   *peer;
@@ -255,6 +299,7 @@ node_join(Node *self, CoreClock clock, const char *text, size_t len, uint64_t ta
 		bytes_wipe(join, sizeof *join);
 		return NODE_BUSY;
 	}
+	snprintf(join->kinds, sizeof join->kinds, "%s", kinds == NULL ? "" : kinds);
 	join->active = true;
 	join->tag = tag;
 	join->until_ms = clock.tick_ms + JOIN_MS;
@@ -286,10 +331,14 @@ join_answered(Node *self, NodePeer *from, uint64_t request, const WireMessage *m
 			m->error.code == WIRE_CODE_INVITATION_VOID || m->error.code == WIRE_CODE_EXPIRED ? NODE_VOID :
 			m->error.code == WIRE_CODE_UNKNOWN_COLLECTION ? NODE_NOT_SHARED :
 			m->error.code == WIRE_CODE_FORBIDDEN ? NODE_FORBIDDEN :
+			m->error.code == WIRE_CODE_OTHER_KIND ? NODE_OTHER_KIND :
 			m->error.code == WIRE_CODE_BUSY ? NODE_BUSY : NODE_REFUSED;
 
-		snprintf(text, sizeof text, "code %u: %.*s", m->error.code, (int) m->error.text_len,
-				 m->error.text == NULL ? "" : m->error.text);
+		if (status == NODE_OTHER_KIND)
+			snprintf(text, sizeof text, "%.*s", (int) m->error.text_len, m->error.text == NULL ? "" : m->error.text);
+		else
+			snprintf(text, sizeof text, "code %u: %.*s", m->error.code, (int) m->error.text_len,
+					 m->error.text == NULL ? "" : m->error.text);
 		end_join(self, join, status, text, NULL, NULL, 0);
 		return;
 	}

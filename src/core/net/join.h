@@ -17,6 +17,7 @@ typedef struct NodeJoin
 	int64_t		greet_ms;		/* tick at which its addresses are tried again */
 	int64_t		until_ms;
 	Invitation	invitation;
+	char		kinds[WIRE_TEXT_MAX + 1];	/* of node_join_kind(); "": NULL */
 } NodeJoin;
 
 /* REDEEM came, or the answer to ours. */

@@ -63,6 +63,7 @@ typedef enum NodeStatus
 	NODE_VOID,
 	NODE_REFUSED,				/* for another reason, see the text beside it */
 	NODE_CLONED,				/* another node uses our key */
+	NODE_OTHER_KIND,			/* the collection is not what was asked for; text is its description */
 	NODE_NO_ADDRESS
 } NodeStatus;
 
@@ -247,6 +248,14 @@ extern NodeStatus node_invite(Node *self, CoreClock clock, uint32_t tag, GrantRo
 /* Ends in join_done(); decode tells what is wrong with the text when NODE_INVALID comes at once. */
 extern NodeStatus node_join(Node *self, CoreClock clock, const char *text, size_t len, uint64_t tag,
 							DecodeStatus *decode);
+
+/*
+ * The same with a table that is here: kinds has, separated by '|', what the collection may
+ * be, as its description says behind the name.  Else NODE_OTHER_KIND, and the invitation
+ * is not redeemed.  NULL: anything but a table.
+ */
+extern NodeStatus node_join_kind(Node *self, CoreClock clock, const char *text, size_t len, const char *kinds,
+								 uint64_t tag, DecodeStatus *decode);
 extern NodeStatus node_leave(Node *self, CoreClock clock, uint32_t tag);
 
 /*

@@ -97,7 +97,7 @@ static const Codec codecs[WIRE_TYPES][2] = {
 		{true, true, NAMES_COLLECTION, HAS(FINGERPRINT), HAS(GRANT) | HAS(CHANGES) | HAS(CHANGE), put_grants, take_grants}
 	},
 	[WIRE_REDEEM] = {
-		{true, true, NAMES_COLLECTION, HAS(GRANT) | HAS(REDEMPTION), 0, put_redeem, take_redeem},
+		{true, true, NAMES_COLLECTION, HAS(GRANT) | HAS(REDEMPTION), HAS(TEXT), put_redeem, take_redeem},
 		{true, true, NAMES_COLLECTION, HAS(GRANT), HAS(TEXT), put_redeemed, take_redeemed}
 	},
 	[WIRE_GRAFT] = {
@@ -624,11 +624,14 @@ put_redeem(ByteWriter *w, const WireMessage *m)
 	}
 	wire_put_item(w, WIRE_TAG_GRANT, m->redeem.invitation, GRANT_BYTES);
 	wire_put_item(w, WIRE_TAG_REDEMPTION, m->redeem.redemption, REDEMPTION_BYTES);
+	put_text(w, m->redeem.text, m->redeem.text_len);
 }
 
 static DecodeStatus
 take_redeem(Decoder *self, const WireItem *item)
 {
+	if (item->tag == WIRE_TAG_TEXT)
+		return take_text(item, &self->m->redeem.text, &self->m->redeem.text_len);
 	if (item->tag == WIRE_TAG_REDEMPTION)
 		self->m->redeem.redemption = item->value;
 	else if (self->m->redeem.invitation != NULL)

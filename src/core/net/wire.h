@@ -76,7 +76,8 @@ typedef enum WireCode
 	WIRE_CODE_EXPIRED = 8,
 	WIRE_CODE_FORGED = 9,
 	WIRE_CODE_INVITATION_USED = 10,
-	WIRE_CODE_INVITATION_VOID = 11
+	WIRE_CODE_INVITATION_VOID = 11,
+	WIRE_CODE_OTHER_KIND = 12	/* the collection is not what who joins can take */
 } WireCode;
 
 /* A struct for each type of message; records and providers in them are referenced. */
@@ -137,6 +138,8 @@ typedef struct WireRedeem
 {
 	const uint8_t *invitation;	/* GRANT_BYTES inside the frame; not verified */
 	const uint8_t *redemption;	/* REDEMPTION_BYTES inside the frame; not verified */
+	const char *text;			/* what the collection may be, as in WireRedeemed; or NULL */
+	size_t		text_len;
 } WireRedeem;
 
 typedef struct WireRedeemed		/* the response to REDEEM */

@@ -15,6 +15,7 @@
 #include "collection/collection.h"
 #include "core/bytes.h"
 #include "commands/tablecmds.h"
+#include "fault_point.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "node/node_ask.h"
@@ -329,7 +330,9 @@ TableChangeApply(Oid table, const uint8 root[32], const SignedChange *change)
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 					 errmsg("it does not lead to the columns that it was signed for")));
 	}
-	return note_applied(root, change->hash, false);
+	applied = note_applied(root, change->hash, false);
+	FAULT_POINT("change-before-commit");
+	return applied;
 }
 
 /* ---------------------------------------------------------------------------

@@ -389,6 +389,7 @@ serve_change(ApplyWorker *self, int i)
 	this.change = dsm_segment_address(segment);
 	if (!WorkerTransaction(CHANGE_MS, change_columns, &this))
 		this.applied = 0;
+	FAULT_POINT("change-committed");
 	dsm_detach(segment);
 	place->applied = this.applied;
 	strlcpy(place->text, this.text, sizeof(place->text));

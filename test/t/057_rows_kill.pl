@@ -233,6 +233,25 @@ for my $travel (@travel)
 }
 all_are_equal('rows have travelled');
 
+# ---- columns change ----
+
+sub change
+{
+	my ($what) = @_;
+
+	try_sql($a, "SELECT vecdb.alter_collection('docs', '$what')") if is_up($a);
+	work();
+	return;
+}
+
+strike($b, 'change-before-commit', work => sub { change('ADD COLUMN more integer DEFAULT 7') });
+await_up($b);
+strike($c, 'change-committed', work => sub { change('ADD COLUMN less integer DEFAULT 7') });
+await_up($c);
+change('DROP COLUMN more');
+all_are_equal('columns have changed');
+is(sql($_, q{SELECT count(*) = count(*) FILTER (WHERE less = 7) FROM collections.docs}), 't', '... on ' . $_->name) for @all;
+
 # ---- a writer dies in the midst of what it sends, and stays away: others make its rows their own ----
 
 for my $point (qw(row-restamped adopt-committed))

@@ -209,6 +209,9 @@ check_free(Relation rel, const char *column)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
 				 errmsg("column \"%s\" of table \"%s\" does not exist", column, RelationGetRelationName(rel))));
+	/* each node's own, if it has one */
+	if (TupleDescAttr(RelationGetDescr(rel), number - 1)->attgenerated != '\0')
+		not_allowed();
 	for (int i = 0; i < lengthof(own) && schema != NULL && strcmp(schema, COLLECTION_SCHEMA) == 0; i++)
 		taken |= strcmp(column, own[i]) == 0;
 	if (taken)

@@ -324,8 +324,8 @@ TableChangeApply(Oid table, const uint8 root[32], const SignedChange *change)
 			PG_RE_THROW();
 		}
 		PG_END_TRY();
-		if (!of_default && (memcmp(plan.before, change->before, sizeof(plan.before)) != 0 ||
-							memcmp(plan.after, change->after, sizeof(plan.after)) != 0))
+		if (of_default ? memcmp(plan.before, plan.after, sizeof(plan.before)) != 0 :
+			memcmp(plan.before, change->before, sizeof(plan.before)) != 0 || memcmp(plan.after, change->after, sizeof(plan.after)) != 0)
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 					 errmsg("it does not lead to the columns that it was signed for")));

@@ -33,6 +33,7 @@
 #include "storage/proc.h"
 #include "core/rows/job_image.h"
 #include "fault_point.h"
+#include "mb/pg_wchar.h"
 #include "sync/sync_index.h"
 #include "sync/sync_rows.h"
 #include "utils/memutils.h"
@@ -366,7 +367,8 @@ change_columns(void *arg)
 
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
-		strlcpy(this->text, error->message ? error->message : "", sizeof(this->text));
+		if (error->message)
+			strlcpy(this->text, error->message, pg_mbcliplen(error->message, (int) strlen(error->message), APPLY_TEXT - 1) + 1);
 		PG_RE_THROW();
 	}
 	PG_END_TRY();

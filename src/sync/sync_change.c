@@ -20,6 +20,7 @@
 #define LOOK_MS 1000
 #define AGAIN_MS 500			/* after a failure, and twice as long after each more */
 #define AGAIN_MOST_MS 60000
+#define SHOWN_TEXT 60			/* bytes of a change's text in messages */
 #define TELL_MS 20000			/* so long a backend waits for a change that cannot be applied */
 
 StaticAssertDecl(SIGNED_CHANGE_HASH == CHANGE_HASH_BYTES && SIGNED_CHANGE_TEXT == CHANGE_TEXT_MAX, "a change is as long in alter.h");
@@ -199,16 +200,32 @@ PendingAlter(SyncWorker *self, Pending *p, Oid table, const char *before, const 
  * Applying
  */
 
+/*
+ * The first bytes of a change's text, which is UTF-8, in the database's encoding.  There is
+ * no transaction, which a conversion would need.
+ */
+static const char *
+text_begin(const char *text, size_t len, char out[SHOWN_TEXT + 1])
+{
+	size_t		n = (size_t) pg_encoding_mbcliplen(PG_UTF8, text, (int) len, SHOWN_TEXT);
+
+	for (size_t i = 0; i < n; i++)
+		out[i] = GetDatabaseEncoding() != PG_UTF8 && IS_HIGHBIT_SET(text[i]) ? '?' : text[i];
+	out[n] = '\0';
+	return out;
+}
+
 /* What keeps a change from being applied, told once. */
 static void
 wait_for(SyncCollection *self, const ChangeEntry *entry, const char *why)
 {
 	char		waits[APPLY_TEXT];
 	char		node[13];
+	char		shown[SHOWN_TEXT + 1];
 	KadId		id = kad_id_of_key(node_crypto(self->rows->worker->node), entry->change.issuer);
 
-	snprintf(waits, sizeof(waits), "change %u of node %s, %.*s: %s", entry->change.number, node_short_id(&id, node),
-			 (int) Min(entry->change.text_len, 60), entry->change.text, why);
+	snprintf(waits, sizeof(waits), "change %u of node %s, %s: %s", entry->change.number, node_short_id(&id, node),
+			 text_begin(entry->change.text, entry->change.text_len, shown), why);
 	waits[pg_mbcliplen(waits, (int) strlen(waits), APPLY_TEXT - 1)] = '\0';
 	if (strcmp(waits, self->waits) == 0)
 		return;
@@ -224,6 +241,7 @@ end_change(SyncCollection *self, CoreClock clock)
 	SyncWorker *worker = self->rows->worker;
 	uint32		applied;
 	char		text[APPLY_TEXT];
+	char		shown[SHOWN_TEXT + 1];
 	const ChangeEntry *entry;
 
 	if (!AppliesChangeDone(self->rows->applies, self->place, &applied, text))
@@ -245,7 +263,7 @@ end_change(SyncCollection *self, CoreClock clock)
 	answer_all(worker, self->change.hash, true, NULL);
 	ereport(LOG,
 			(errmsg("columns of the collection of table %u were changed", self->table),
-			 errdetail_internal("%.*s", (int) self->change.len, self->change.text)));
+			 errdetail_internal("%s", text_begin(self->change.text, self->change.len, shown))));
 	self->change_failures = 0;
 	self->change_ms = 0;
 	self->waits[0] = '\0';

@@ -192,5 +192,45 @@ columns_become(\@all, columns_of($a), 'the way out is taken');
 all_equal(\@all, 'and rows of both are everywhere', 56);
 versions_hold('at the end');
 is(sql($b, q{SELECT waits_for FROM vecdb.stat_collections}), '', 'nothing is waited for');
+
+# Rows that were there before, and differ: columns change while they meet
+for my $node ($a, $b, $c)
+{
+	my $name = $node->name;
+
+	sql($node, qq{CREATE TABLE public.met (id int PRIMARY KEY, x text, y text, g int GENERATED ALWAYS AS (id * 2) STORED);
+		INSERT INTO public.met SELECT i, '$name' || i, 'y' FROM generate_series(1, 3000) i});
+}
+sql($c, 'ALTER TABLE public.met DROP COLUMN g');
+sql($a, q{SELECT vecdb.replicate('public.met')});
+my @invitation = map { sql($a, q{SELECT vecdb.invite('public.met')}) } 1 .. 2;
+
+sql($_, "SELECT vecdb.replicate('public.met', '" . shift(@invitation) . q{')}) for $b, $c;
+sql($a, q{SELECT vecdb.alter_collection('public.met', 'ADD COLUMN v int DEFAULT 5')});
+sql($a, q{SELECT vecdb.alter_collection('public.met', 'DROP COLUMN y')});
+
+my @met;
+
+ok(wait_until(sub {
+	@met = map { sql($_, q{SELECT md5(string_agg(concat_ws(',', id, x, v), ';' ORDER BY id)), count(y) FROM (SELECT *, (to_jsonb(t) -> 'y') AS y FROM public.met t) t}) } $a, $b, $c;
+	return $met[0] =~ /\|0$/ && !grep { $_ ne $met[0] } @met;
+}), 'rows that differ come to be equal') or diag(join "\n", @met);
+is(sql($_, q{SELECT count(*) FROM vecdb.verify_versions('public.met')}), '0', 'and have their versions, on ' . $_->name) for $a, $b, $c;
+like(error_of($a, "SELECT vecdb.alter_collection('public.met', '$_')"), $form, "refused, as others need not have it: $_")
+  for 'DROP COLUMN g', 'RENAME COLUMN g TO h';
+
+# What is waited for is told in whole characters
+my $long = 'n' . "\xc3\xa9" x 31;
+
+for my $column ($long, substr($long, 1))
+{
+	sql($a, "SELECT vecdb.alter_collection('public.met', 'ADD COLUMN $column int')");
+	ok(wait_until(sub { sql($c, "SELECT count(*) FROM pg_attribute WHERE attrelid = 'public.met'::regclass AND attname = '$column'") eq '1' }), 'a column with a long name');
+	sql($c, "CREATE VIEW public.needs AS SELECT $column FROM public.met");
+	sql($a, "SELECT vecdb.alter_collection('public.met', 'DROP COLUMN $column')");
+	ok(wait_until(sub { sql($c, q{SELECT waits_for FROM vecdb.stat_collections WHERE name = 'public.met'::regclass}) =~ /DROP COLUMN .*cannot drop column/ }), 'a view keeps it');
+	is(sql($c, q{SELECT count(*) FROM vecdb.stat_collections WHERE convert_from(convert_to(waits_for, 'UTF8'), 'UTF8') <> ''}), '1', 'and that is text');
+	sql($c, 'DROP VIEW public.needs');
+}
 nothing_crashed(@all);
 done_testing();

@@ -21,6 +21,9 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
+#define LOADED_CLOCKS 1024		/* those of rows that were there before their table was shared are below */
+#define LOADED_STEP 2			/* of a change, of which there are 256 */
+
 typedef struct Converter
 {
 	Relation	rel;
@@ -89,14 +92,26 @@ convert(const ContentChange *change, RowBytes content, StringInfo out)
  * Versions of rows that are in the table
  */
 
-/* A row that was there before its table was shared has its hash for a version, so that of equal rows there is one. */
+/*
+ * A row that was there before its table was shared has clock 0 and its hash for a version,
+ * which one with another hash may not have.  Its clock goes up, and its tie stays: so two
+ * versions are in the order after a change that they were in before it, wherever they are by
+ * then.  So it is with tombstones of such rows, whose clocks are one more.  Whatever is
+ * written has the time of day.
+ */
+static bool
+was_loaded(const RowEntry *entry)
+{
+	return entry->version.clock < LOADED_CLOCKS;
+}
+
 static void
 set_hashes(RowEntry *entry, const uint8 *hash, const uint8 *vector_hash)
 {
 	memcpy(entry->hash, hash, ROW_HASH);
 	memcpy(entry->vector_hash, vector_hash, ROW_HASH);
-	if (entry->version.clock == 0)
-		memcpy(entry->version.tie, hash, ROW_HASH);
+	if (was_loaded(entry))
+		entry->version.clock += LOADED_STEP;
 }
 
 static void
@@ -110,7 +125,7 @@ put_hashes(Converter *self, RowBytes key, const uint8 *hash, const uint8 *vector
 				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
 				 errmsg("a version of a row of table \"%s\" is locked by another session", RelationGetRelationName(self->rel))));
 	entry = old.entry;
-	if (memcmp(entry.hash, hash, ROW_HASH) == 0 && memcmp(entry.vector_hash, vector_hash, ROW_HASH) == 0)
+	if (!was_loaded(&entry) && memcmp(entry.hash, hash, ROW_HASH) == 0 && memcmp(entry.vector_hash, vector_hash, ROW_HASH) == 0)
 		return;
 	set_hashes(&entry, hash, vector_hash);
 	VersionPut(&self->versions, &old, key, &entry);
@@ -141,6 +156,8 @@ convert_versions(Converter *self)
 			ExecClearTuple(slot);
 			put_hashes(self, row.key, hash, vector_hash);
 		}
+		else if (!row.entry.live && row.entry.held == ROW_APPLIED && was_loaded(&row.entry))
+			put_hashes(self, row.key, row.entry.hash, row.entry.vector_hash);
 		MemoryContextReset(self->scratch);
 	}
 	MemoryContextSwitchTo(outer);

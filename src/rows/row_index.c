@@ -112,7 +112,11 @@ waits_still(Oid table, Oid index, bool ready)
 	bool		is_ready;
 	bool		still;
 
+	/* no snapshot is held meanwhile: a CREATE INDEX CONCURRENTLY that has the lock waits for those */
+	PopActiveSnapshot();
+	InvalidateCatalogSnapshot();
 	LockRelationOid(table, ShareUpdateExclusiveLock);
+	PushActiveSnapshot(GetTransactionSnapshot());
 	rel = try_relation_open(table, NoLock);
 	if (!rel)
 		return false;

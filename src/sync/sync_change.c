@@ -271,6 +271,7 @@ end_change(SyncCollection *self, CoreClock clock)
 		return;
 	memcpy(self->schema, self->change.after, CORE_HASH_BYTES);
 	replica_schema(self->replica, self->schema);
+	worker->due.rebind = 0;		/* who joins is told of them */
 }
 
 static void

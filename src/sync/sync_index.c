@@ -40,7 +40,8 @@ typedef struct IndexBuild
 	Oid			index;
 	bool		waits;			/* for the step that was taken */
 	VirtualTransactionId *writers;	/* that may not know the index */
-	int			n;
+	VirtualTransactionId *older;	/* that have snapshots from before it was completed */
+	int			n;				/* of those, or of these */
 	TransactionId xmin;			/* of the snapshot in which it was completed */
 } IndexBuild;
 
@@ -98,13 +99,42 @@ complete(void *arg)
 	self->waits = RowIndexComplete(self->of.table, self->index, &self->xmin);
 }
 
-/* How many have a snapshot that may show rows which the index lacks. */
+static VirtualTransactionId *
+older_now(const IndexBuild *self, int *n)
+{
+	return GetCurrentVirtualXIDs(self->xmin, true, false, PROC_IS_AUTOVACUUM | PROC_IN_VACUUM, n);
+}
+
+/* Who has a snapshot that may show rows which the index lacks. */
 static void
-count_older(void *arg)
+list_older(void *arg)
 {
 	IndexBuild *self = arg;
+	MemoryContext old = MemoryContextSwitchTo(self->context);
 
-	pfree(GetCurrentVirtualXIDs(self->xmin, true, false, PROC_IS_AUTOVACUUM | PROC_IN_VACUUM, &self->n));
+	self->older = older_now(self, &self->n);
+	MemoryContextSwitchTo(old);
+}
+
+/* Those that have none any more leave the list.  One that is taken later shows no such row, however old its xmin is. */
+static void
+drop_younger(void *arg)
+{
+	IndexBuild *self = arg;
+	int			n;
+	VirtualTransactionId *now = older_now(self, &n);
+
+	for (int i = 0; i < self->n;)
+	{
+		bool		still = false;
+
+		for (int k = 0; k < n; k++)
+			still |= VirtualTransactionIdEquals(self->older[i], now[k]);
+		if (still)
+			i++;
+		else
+			self->older[i] = self->older[--self->n];
+	}
 }
 
 static void
@@ -115,7 +145,7 @@ use(void *arg)
 	self->waits = RowIndexUse(self->of.table, self->index);
 }
 
-/* Until nobody is left of those whom the body counts.  False: it failed, or the process has to end. */
+/* Until nobody is left of those whom the body lists.  False: it failed, or the process has to end. */
 static bool
 wait_for_others(IndexBuild *self, WorkerBody body)
 {
@@ -142,7 +172,8 @@ build_next(IndexBuild *self)
 	return WorkerTransaction(SYNC_STATEMENT_MS, list_writers, self) &&
 		wait_for_others(self, drop_ended) &&
 		WorkerTransaction(BUILD_MS, complete, self) && self->waits &&
-		wait_for_others(self, count_older) &&
+		WorkerTransaction(SYNC_STATEMENT_MS, list_older, self) &&
+		wait_for_others(self, drop_younger) &&
 		WorkerTransaction(SYNC_STATEMENT_MS, use, self) && self->waits;
 }
 

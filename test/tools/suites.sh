@@ -391,7 +391,7 @@ pgtap_suite()
 	fi
 	export PGHOST=$SOCKETS PGUSER=postgres VECDB_PGTAP_TEMPLATE=vecdb_pgtap
 	# shellcheck disable=SC2046
-	tap_suite pgtap $(cd "$BUILD" && ls test/pgtap/*.sql)
+	tap_suite pgtap --jobs="$(nproc)" $(cd "$BUILD" && ls test/pgtap/*.sql)
 	unset PGHOST PGUSER
 	stop_server
 }

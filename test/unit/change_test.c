@@ -19,6 +19,7 @@ static Key	root;
 static Key	anna;					/* an admin by the root, ... */
 static Key	bert;					/* ... by her, ... */
 static Key	carl;					/* ... a writer */
+static Key	dora;					/* an admin by the root */
 static Membership members;
 static Changes changes;
 
@@ -93,6 +94,7 @@ begin(void)
 	grant(GRANT_MEMBER, GRANT_ADMIN, &root, &anna, NOW);
 	grant(GRANT_MEMBER, GRANT_ADMIN, &anna, &bert, NOW);
 	grant(GRANT_MEMBER, GRANT_WRITER, &anna, &carl, NOW);
+	grant(GRANT_MEMBER, GRANT_ADMIN, &root, &dora, NOW);
 }
 
 static void
@@ -286,6 +288,41 @@ test_limit(void)
 	ok(bytes_all_zero(changes.fingerprint, CHANGE_HASH_BYTES), "a set of none has the fingerprint 0");
 }
 
+/* One admin signs as many as there can be: before the others', behind them, or both. */
+static void
+test_share(const Key *greedy, const char *who)
+{
+	Made		chain[4];
+	Made		flood;
+	uint8_t		fingerprint[2][CHANGE_HASH_BYTES];
+	char		text[64];
+
+	for (int turn = 0; turn < 2; turn++)
+	{
+		begin();
+		for (int i = 0; i < 4; i++)
+		{
+			chain[i] = change(&anna, i == 0 ? NULL : &chain[i - 1], (uint32_t) i + 1, (char) ('a' + i), (char) ('b' + i), "ADD COLUMN x integer");
+			if (turn == 0 && i < 3)
+				ok(add(&chain[i]) == CHANGES_ADDED, "a change is added");
+		}
+		for (int i = 0; i < CHANGES_LIMIT + 40; i++)
+		{
+			snprintf(text, sizeof text, "ADD COLUMN x%d integer", i);
+			flood = change(greedy, NULL, 1, 'a', 'b', text);
+			(void) add(&flood);
+		}
+		for (int i = turn == 0 ? 3 : 0; i < 4; i++)
+			ok(add(&chain[i]) == CHANGES_ADDED, "another is, although %s has filled the set", who);
+		ok(changes.n == CHANGES_LIMIT, "256 are held");
+		for (int i = 0; i < 4; i++)
+			ok(changes_find(&changes, chain[i].hash) != NULL, "and change %d of the other is among them", i + 1);
+		memcpy(fingerprint[turn], changes.fingerprint, CHANGE_HASH_BYTES);
+		end();
+	}
+	ok(memcmp(fingerprint[0], fingerprint[1], CHANGE_HASH_BYTES) == 0, "which are held does not depend on their order");
+}
+
 int
 main(void)
 {
@@ -294,11 +331,14 @@ main(void)
 	anna = new_key();
 	bert = new_key();
 	carl = new_key();
+	dora = new_key();
 	test_bytes();
 	test_order();
 	test_right();
 	test_branches();
 	test_defaults();
 	test_limit();
+	test_share(&bert, "an admin farther from the root");
+	test_share(&dora, "an admin as near to the root");
 	return fixture_end();
 }

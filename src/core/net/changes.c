@@ -151,16 +151,58 @@ turn_fingerprint(Changes *self, const ChangeEntry *entry)
 	self->changes++;
 }
 
-/* Drop the last of those that do not count or, where all do, the last: nothing follows it. */
-static const ChangeEntry *
-drop_last(Changes *self)
+static bool
+is_followed(const Changes *self, const ChangeEntry *entry)
 {
-	int			last = self->n - 1;
+	for (int i = 0; i < self->n; i++)
+		if (self->entry[i]->change.number == entry->change.number + 1 &&
+			memcmp(self->entry[i]->change.follows, entry->hash, CHANGE_HASH_BYTES) == 0)
+			return true;
+	return false;
+}
+
+static int
+held_of(const Changes *self, const uint8_t *issuer)
+{
+	int			n = 0;
+
+	for (int i = 0; i < self->n; i++)
+		n += memcmp(self->entry[i]->change.issuer, issuer, CORE_KEY_BYTES) == 0;
+	return n;
+}
+
+/* Is a to be dropped rather than b, which stands before it? */
+static bool
+goes_first(const Changes *self, Membership *membership, int64_t unix_ms, const ChangeEntry *a, const ChangeEntry *b)
+{
+	int			depth[2] = {
+		membership_admin_depth(membership, a->change.issuer, unix_ms),
+		membership_admin_depth(membership, b->change.issuer, unix_ms)
+	};
+
+	if (a->counts != b->counts)
+		return b->counts;
+	if (a->counts && depth[0] != depth[1])
+		return depth[0] > depth[1];
+	return !a->counts || held_of(self, a->change.issuer) >= held_of(self, b->change.issuer);
+}
+
+/*
+ * Drop one that nothing follows: of those that do not count the last; where all do, of the
+ * admin that is farthest from the root, and of such admins of the one with most, the last.
+ * So no admin pushes out what one nearer to the root has signed, nor more than its share.
+ */
+static const ChangeEntry *
+drop_one(Changes *self, Membership *membership, int64_t unix_ms)
+{
+	int			last = -1;
 	ChangeEntry *entry;
 
-	for (int i = self->n - 1; i >= 0 && self->entry[last]->counts; i--)
-		if (!self->entry[i]->counts)
+	for (int i = 0; i < self->n; i++)
+		if (!is_followed(self, self->entry[i]) &&
+			(last < 0 || goes_first(self, membership, unix_ms, self->entry[i], self->entry[last])))
 			last = i;
+	CORE_ASSERT(last >= 0);
 	entry = self->entry[last];
 	memmove(&self->entry[last], &self->entry[last + 1], (size_t) (self->n - 1 - last) * sizeof self->entry[0]);
 	self->n--;
@@ -210,7 +252,7 @@ changes_add(Changes *self, Membership *membership, const uint8_t *bytes, size_t 
 	if (self->n <= CHANGES_LIMIT)
 		return CHANGES_ADDED;
 	evaluate(self, membership, unix_ms);
-	return drop_last(self) == entry ? CHANGES_FULL : CHANGES_ADDED;
+	return drop_one(self, membership, unix_ms) == entry ? CHANGES_FULL : CHANGES_ADDED;
 }
 
 /* ---- what is next ---- */

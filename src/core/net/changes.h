@@ -12,6 +12,10 @@
  * A change counts where its issuer is an admin now, or where one that follows it does:
  * who signs a change takes over those before it.  What does not count is not applied.
  *
+ * Where there are more than CHANGES_LIMIT one goes that nothing follows: first of those
+ * that do not count, then of admins that are farthest from the root, then of the one that
+ * has signed most.  So all nodes hold the same ones, and no admin pushes out the others'.
+ *
  * Two admins who change at once each make a branch.  A node that has applied one of them
  * applies another only where its columns are again as they were before both; so who has
  * the later of the two in the order above undoes it by a change of its own.

@@ -48,6 +48,7 @@ PGDLLEXPORT void VecdbSyncApplyMain(Datum arg);
 #define CHANGE_MS 3600000		/* of a table's columns: each version may have to be written */
 #define RETRY_MS 500
 #define RETRY_MOST_MS 30000
+#define RETRY_LOCKED 4			/* doublings of RETRY_MS while the table is locked */
 
 enum
 {
@@ -107,6 +108,8 @@ typedef struct Served
 	MemoryContext job_context;
 	RowJob		job;
 	int64_t		start_ms;		/* tick before which nothing is run: workers have ended at it */
+	int64_t		retry_ms;		/* nor what is held tried again, before this one: the table was locked ... */
+	int			locked;			/* ... so often, one after another */
 	int64_t		index_ms;		/* tick at which it is looked for an index that waits for rows ... */
 	int64_t		build_ms;		/* ... not before this one: the last is being built, or has failed */
 } Served;
@@ -195,6 +198,7 @@ typedef struct Step
 	const Place *place;
 	CoreClock	clock;
 	bool		retry;
+	bool		begun;			/* the table could be opened */
 	bool		more;
 } Step;
 
@@ -254,6 +258,7 @@ step(void *arg)
 	bool		failed;
 
 	RowTableBegin(served->host);
+	this->begun = true;
 	if (!this->retry && memcmp(RowTableSchema(served->host), this->place->schema, CORE_HASH_BYTES) != 0)
 		ereport(ERROR, (errmsg("the columns of the collection's table have changed")));
 	if (this->retry)
@@ -289,6 +294,9 @@ run(Served *served, Place *place, CoreClock clock, bool retry)
 	done = WorkerTransaction(ROWS_TRANSACTION_MS, step, &this);
 	place->running = false;
 	place->ended = 0;
+	served->locked = this.begun ? 0 : served->locked + 1;
+	if (!this.begun)
+		served->retry_ms = clock.tick_ms + (RETRY_MS << Min(served->locked - 1, RETRY_LOCKED));
 	if (done && !retry)
 		committed(&served->job);
 	if (done)
@@ -434,7 +442,7 @@ serve(ApplyWorker *self, int i, CoreClock clock)
 			finish_job(self, i);
 		return true;
 	}
-	if (row_apply_retry_due(&served->apply, clock))
+	if (clock.tick_ms >= served->retry_ms && row_apply_retry_due(&served->apply, clock))
 		(void) run(served, place, clock, true);
 	if (clock.tick_ms >= served->index_ms)
 		tend_index(self, i, clock);

@@ -13,9 +13,8 @@ use VecdbRows;
 
 my $rows = $ENV{LONG} ? 1_000_000 : 20_000;
 
-local $ENV{PGOPTIONS} = '-c maintenance_work_mem=512MB';
-my @all = (new_peer('a', conf => "restart_after_crash = on\nmax_wal_size = 4GB"));
-push @all, new_peer($_, bootstrap => [ $all[0] ], conf => "restart_after_crash = on\nmax_wal_size = 4GB\nvecdb.max_batch_bytes = '256kB'") for qw(b c);
+my @all = (new_peer('a', conf => "restart_after_crash = on\nmax_wal_size = 4GB\nmaintenance_work_mem = 512MB"));
+push @all, new_peer($_, bootstrap => [ $all[0] ], conf => "restart_after_crash = on\nmax_wal_size = 4GB\nmaintenance_work_mem = 512MB\nvecdb.max_batch_bytes = '256kB'") for qw(b c);
 my ($a, $b, $c) = @all;
 
 ok(wait_until(sub { !grep { !running($_) } @all }), 'three nodes run');

@@ -54,9 +54,9 @@ has_room(SyncWorker *self, Pending *p, Oid role)
 	}
 	if (!RowsHaveRoom(SyncShareOf(role, holder.superuser), mine))
 	{
-		PendingError(p, ERRCODE_CONFIGURATION_LIMIT_EXCEEDED,
-					 "this server replicates no more collections of this role",
-					 "All databases of a server replicate 1024, the last 64 of them of tables of superusers, and of one role no more than it leaves to others.",
+		snprintf(message, sizeof(message), "All databases of a server replicate %d, the last %d of them of tables of superusers, and of one role no more than it leaves to others.",
+				 ROWS_COLLECTIONS, ROWS_COLLECTIONS_RESERVED);
+		PendingError(p, ERRCODE_CONFIGURATION_LIMIT_EXCEEDED, "this server replicates no more collections of this role", message,
 					 "vecdb.leave() leaves one; one whose table is dropped goes by itself.");
 		return false;
 	}

@@ -20,7 +20,7 @@
 #include "core/rows/replica.h"
 #include "core/rows/rules.h"
 
-#define HAVE_SOON_MS 50			/* between two HAVEs to the mesh */
+#define HAVE_SOON_MS 50			/* between two HAVEs of what is new */
 #define HAVE_ALL 6				/* so many members that are up are told directly */
 #define ASK_TIMEOUT_MS 10000	/* without a frame of who was asked */
 #define ASK_RATE_MS 30000		/* of waiting for rows, in which so many bytes have to come ... */
@@ -185,7 +185,7 @@ struct Replica
 	int			n_peers;
 	ReplicaPeer *peer[REPLICA_MEMBERS];	/* ascending by id */
 	bool		have_due;
-	int64_t		have_ms;		/* tick of the last HAVE to the mesh */
+	int64_t		have_ms;		/* tick of the last HAVE of what is new */
 	int64_t		entropy_ms;		/* tick of the next to a member at random */
 	int64_t		garbage_ms;
 	int64_t		verify_ms;		/* tick of the next comparison with a member at random */

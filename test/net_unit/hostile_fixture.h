@@ -137,6 +137,9 @@ strangers_are_refused(const char *when)
 	ok(friend_is_served(), "%s: a friend is served", when);
 	now = transport_stats(a.transport);
 	/* libzmq of the other side may see first that they do not match, and hang up in the midst of its greeting */
+	diag("refused: %d mechanism, %d protocol, %d crypto, %d own key, %d room", (int) (now.refused_mechanism - before.refused_mechanism),
+		 (int) (now.refused_protocol - before.refused_protocol), (int) (now.refused_crypto - before.refused_crypto),
+		 (int) (now.refused_own_key - before.refused_own_key), (int) (now.refused_room - before.refused_room));
 	ok(now.refused_mechanism - before.refused_mechanism + now.refused_protocol - before.refused_protocol == 2,
 	   "%s: NULL and PLAIN are refused, counted once each", when);
 	ok(now.refused_crypto - before.refused_crypto == 1, "%s: so is who takes us for another", when);

@@ -134,6 +134,25 @@ zmtp_reset(Zmtp *self)
 /* Connect from this address; 0: from any. */
 static uint32_t tcp_source;
 
+/* Connect, though a signal come in the midst of it: the connection is then made without us. */
+static inline bool
+tcp_connect_to(int fd, const struct sockaddr_in *to)
+{
+	struct pollfd made = {.fd = fd, .events = POLLOUT};
+	int64_t		end = real_ms() + PATIENCE_MS;
+	int			error = 0;
+	socklen_t	size = sizeof error;
+
+	if (connect(fd, (const struct sockaddr *) to, sizeof *to) == 0)
+		return true;
+	if (errno != EINTR)
+		return false;
+	while (poll(&made, 1, 1000) <= 0)
+		if (real_ms() > end)
+			return false;
+	return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 && error == 0;
+}
+
 static inline int
 tcp_connect(uint16_t port)
 {
@@ -143,7 +162,7 @@ tcp_connect(uint16_t port)
 	int			on = 1;
 
 	if (fd >= 0 && ((tcp_source != 0 && bind(fd, (struct sockaddr *) &from, sizeof from) != 0) ||
-					connect(fd, (struct sockaddr *) &to, sizeof to) != 0))
+					!tcp_connect_to(fd, &to)))
 	{
 		close(fd);
 		return -1;

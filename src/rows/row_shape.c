@@ -215,8 +215,8 @@ place_in_key(const RowShape *self, AttrNumber column)
 	return 0;
 }
 
-static void
-hash_schema(RowShape *self, TupleDesc desc)
+RowColumn *
+RowShapeNames(const RowShape *self, TupleDesc desc)
 {
 	RowColumn  *column = palloc(sizeof(RowColumn) * (Size) self->columns);
 
@@ -235,7 +235,13 @@ hash_schema(RowShape *self, TupleDesc desc)
 			.key = place_in_key(self, attribute->attnum),
 		};
 	}
-	if (!row_schema_hash(RowShapeCrypto(), column, self->columns, self->schema))
+	return column;
+}
+
+static void
+hash_schema(RowShape *self, TupleDesc desc)
+{
+	if (!row_schema_hash(RowShapeCrypto(), RowShapeNames(self, desc), self->columns, self->schema))
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("a column of a shared table, or its type, has too long a name")));

@@ -53,8 +53,11 @@ extern PGDLLEXPORT Oid RowShapeKeyIndex(const RowShape *self);
 extern PGDLLEXPORT int RowShapeKeyColumns(const RowShape *self);
 extern PGDLLEXPORT bool RowShapeHasVectors(const RowShape *self);
 
+/* Those of content as the schema's hash has them, in the current memory context; desc: of the table. */
+extern PGDLLEXPORT RowColumn *RowShapeNames(const RowShape *self, TupleDesc desc);
+
 /* How many columns content has, and which of them is a column of the table, from 0 on; -1: it is not in it. */
-extern int	RowShapeColumns(const RowShape *self);
+extern PGDLLEXPORT int RowShapeColumns(const RowShape *self);
 extern int	RowShapeColumn(const RowShape *self, AttrNumber number);
 
 /* Append a value of one of them, with its length. */

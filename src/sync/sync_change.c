@@ -200,19 +200,11 @@ PendingAlter(SyncWorker *self, Pending *p, Oid table, const char *before, const 
  * Applying
  */
 
-/*
- * The first bytes of a change's text, which is UTF-8, in the database's encoding.  There is
- * no transaction, which a conversion would need.
- */
+/* The first bytes of a change's text. */
 static const char *
 text_begin(const char *text, size_t len, char out[SHOWN_TEXT + 1])
 {
-	size_t		n = (size_t) pg_encoding_mbcliplen(PG_UTF8, text, (int) len, SHOWN_TEXT);
-
-	for (size_t i = 0; i < n; i++)
-		out[i] = GetDatabaseEncoding() != PG_UTF8 && IS_HIGHBIT_SET(text[i]) ? '?' : text[i];
-	out[n] = '\0';
-	return out;
+	return SyncText(text, len, out, SHOWN_TEXT + 1);
 }
 
 /* What keeps a change from being applied, told once. */
@@ -271,6 +263,7 @@ end_change(SyncCollection *self, CoreClock clock)
 		return;
 	memcpy(self->schema, self->change.after, CORE_HASH_BYTES);
 	replica_schema(self->replica, self->schema);
+	SyncColumnsForget(self);
 	worker->due.rebind = 0;		/* who joins is told of them */
 }
 

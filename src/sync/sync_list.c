@@ -147,7 +147,7 @@ PendingListCollections(SyncWorker *self, Pending *p)
 		for (int k = 0; fits && k < (int) lengthof(number); k++)
 			fits = PendingPutNumber(p, (long long) number[k]);
 		fits = fits && (figures.copy_began_ms ? PendingPutTime(p, SyncUnixTime(figures.copy_began_ms)) : PendingPut(p, NULL));
-		fits = fits && PendingPut(p, rows->collection[i]->waits[0] ? rows->collection[i]->waits : NULL);
+		fits = fits && PendingPut(p, SyncColumnsWait(rows->collection[i]));
 		if (!fits)
 		{
 			p->call->len = before;

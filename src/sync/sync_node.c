@@ -11,6 +11,7 @@
 #include <sodium.h>
 
 #include "guc.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "net/key_file.h"
 
@@ -33,6 +34,17 @@ SyncNote(void *context, NodeLevel level, const char *text)
 	}
 	self->notes.line[self->notes.n].level = level;
 	strlcpy(self->notes.line[self->notes.n++].text, text, NODE_TEXT);
+}
+
+const char *
+SyncText(const char *utf8, size_t len, char *out, size_t room)
+{
+	size_t		n = (size_t) pg_encoding_mbcliplen(PG_UTF8, utf8, (int) len, (int) room - 1);
+
+	for (size_t i = 0; i < n; i++)
+		out[i] = GetDatabaseEncoding() != PG_UTF8 && IS_HIGHBIT_SET(utf8[i]) ? '?' : utf8[i];
+	out[n] = '\0';
+	return out;
 }
 
 static void

@@ -370,6 +370,7 @@ begin_replica(SyncCollection *self, CoreClock clock)
 	row_frontier_init(&nothing, &self->memory);
 	if (!load.known && !WorkerTransaction(SYNC_STATEMENT_MS, keep_as_source, &(Shared) {self->root, &nothing}))
 		return false;
+	SyncColumnsForget(self);
 	replica_begin(self->replica, clock, own, !load.known);
 	return true;
 }
@@ -511,6 +512,7 @@ SyncRowsInit(SyncWorker *worker)
 	self->context = AllocSetContextCreate(TopMemoryContext, "vecdb rows", ALLOCSET_DEFAULT_SIZES);
 	self->scratch = MemoryContextAlloc(self->context, replica_scratch_bytes());
 	worker->rows = self;
+	SyncColumnsInit(self);
 }
 
 void
@@ -575,6 +577,7 @@ SyncRowsRun(SyncWorker *worker, CoreClock clock)
 			collection->place = AppliesEnter(self->applies, collection->table, collection->root);
 		if (tick)
 			SyncRowsMembers(collection, clock);
+		SyncRowsColumns(collection, clock);
 		SyncRowsChange(collection, clock);
 		SyncRowsWork(collection, clock);
 		if (RowsCommitted(collection->table) || tick)

@@ -28,6 +28,7 @@
 #define ROWS_MEMORY_ALL (512 * 1024 * 1024)	/* ... of all, of which an owner's have less than is left free */
 #define ROWS_TRANSACTION_MS 600000	/* one that writes rows; it is work, for it waits for nobody */
 #define ROWS_CONFLICTS 10000
+#define ROWS_DIFFERS 400		/* bytes of a message about columns */
 #define ROWS_JOINING 32			/* tables with rows whose transactions join at the moment */
 
 typedef struct SyncRows SyncRows;
@@ -58,6 +59,12 @@ typedef struct SyncCollection
 	int			change_failures;	/* times in a row that it could not be applied */
 	int64_t		change_ms;		/* tick of the next look */
 	char		waits[APPLY_TEXT];	/* what keeps a change from being applied, "": nothing does */
+	int			n_columns;		/* that schema is the hash of; 0: not known */
+	RowColumn  *column;
+	bool		columns_due;	/* the table's may be others: they are looked at */
+	int64_t		columns_ms;		/* tick of the next look */
+	KadId		other;			/* a member whose columns differ: */
+	char		differs[ROWS_DIFFERS];	/* in what, "": nobody's do */
 } SyncCollection;
 
 /* A table with rows whose life has begun, and whose transaction may be rolled back. */
@@ -104,6 +111,21 @@ extern void SyncRowsLeave(SyncRows *self);
 
 /* Apply the changes of its columns, one after the other. */
 extern void SyncRowsChange(SyncCollection *self, CoreClock clock);
+
+/* ---- sync_columns.c ---- */
+
+/* Before any collection begins. */
+extern void SyncColumnsInit(SyncRows *rows);
+
+/* Look at its columns, where they may have changed otherwise than by a change that travels. */
+extern void SyncRowsColumns(SyncCollection *self, CoreClock clock);
+extern void SyncColumnsForget(SyncCollection *self);
+
+/* RowHost's: the columns of a member are others. */
+extern void SyncColumnsDiffer(SyncCollection *self, const KadId *id, const uint8_t *schema, RowBytes columns);
+
+/* Why no rows travel between this node and a member, or what keeps a change from being applied; NULL: nothing. */
+extern const char *SyncColumnsWait(SyncCollection *self);
 
 /* ---- sync_rows_members.c ---- */
 

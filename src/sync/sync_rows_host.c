@@ -370,6 +370,21 @@ host_log(void *context, const char *text)
 	SyncNote(self->rows->worker, NODE_LOG, line);
 }
 
+static int
+host_columns(void *context, const RowColumn **out)
+{
+	SyncCollection *self = context;
+
+	*out = self->column;
+	return self->columns_due ? 0 : self->n_columns;
+}
+
+static void
+host_differs(void *context, const KadId *id, const uint8_t schema[CORE_HASH_BYTES], RowBytes columns)
+{
+	SyncColumnsDiffer(context, id, schema, columns);
+}
+
 RowHost
 SyncRowsHost(SyncCollection *self)
 {
@@ -391,6 +406,8 @@ SyncRowsHost(SyncCollection *self)
 		.keep_incarnation = host_keep_incarnation,
 		.owner = host_owner,
 		.send = host_send,
+		.columns = host_columns,
+		.differs = host_differs,
 		.mesh = host_mesh,
 		.log = host_log
 	};

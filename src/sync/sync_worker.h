@@ -193,6 +193,12 @@ extern bool SyncSettingsAreTheSame(SyncWorker *self);
 /* A line for the log, which is written after the node's own work. */
 extern void SyncNote(void *context, NodeLevel level, const char *text);
 
+/*
+ * The first bytes of UTF-8 in the database's encoding, with a 0 behind them; gives out.
+ * There is no transaction, which a conversion would need: what is not ASCII is ? there.
+ */
+extern const char *SyncText(const char *utf8, size_t len, char *out, size_t room);
+
 /* What the node's callbacks have noted: lines to the log, the sequence number to its file. */
 extern void SyncWriteLines(SyncWorker *self);
 extern void SyncSaveSigned(SyncWorker *self);

@@ -159,6 +159,27 @@ host_total(void *context, RowScan *scan)
 	return KEYS;
 }
 
+static const RowColumn a_column = {{(const uint8_t *) "c", 1}, {(const uint8_t *) "text", 4}, true, 1};
+
+static int
+host_columns(void *context, const RowColumn **out)
+{
+	*out = &a_column;
+	return 1;
+}
+
+static void
+host_differs(void *context, const KadId *id, const uint8_t *of, RowBytes columns)
+{
+	RowColumn	theirs[4];
+	int			m = 0;
+	char		text[64];
+
+	while (m < 4 && row_wire_next_column(&columns, &theirs[m]))
+		m++;
+	(void) row_schema_difference(&a_column, 1, theirs, m, m < 4, text, sizeof text);
+}
+
 static void
 host_settled(void *context, RowSettled *out)
 {
@@ -372,7 +393,9 @@ static void
 put_items(RowWriter *w, RowWireType type, bool response)
 {
 	static const uint8_t bytes[32];
+	static const uint8_t other[32] = {1};
 	uint8_t		bounds[2];
+	bool		differ = type == ROW_WIRE_HAVE && take(16) == 15;
 
 	switch (type)
 	{
@@ -385,11 +408,13 @@ put_items(RowWriter *w, RowWireType type, bool response)
 			}
 			(void) row_wire_put_bytes(w, ROW_TAG_MEMBERS, bytes, 16);
 			(void) row_wire_put_uint(w, ROW_TAG_CLOCK, take(256));
-			(void) row_wire_put_bytes(w, ROW_TAG_SCHEMA, bytes, 32);
+			(void) row_wire_put_bytes(w, ROW_TAG_SCHEMA, differ ? other : bytes, 32);
 			put_frontier(w, ROW_TAG_FRONTIER);
 			put_frontier(w, ROW_TAG_FLOOR);
 			if (type == ROW_WIRE_HAVE && take(8) == 0)
 				(void) row_wire_put_bytes(w, ROW_TAG_BUSY, NULL, 0);
+			for (uint32_t n = differ ? take(6) : 0; n > 0; n--)
+				(void) row_wire_put_column(w, &a_column);
 			break;
 		case ROW_WIRE_DATA:
 			if (sequence == 0)
@@ -505,7 +530,7 @@ begin(void)
 {
 	ReplicaConfig config = {
 		.host = {NULL, host_open, host_close, host_seek_changes, host_seek_keys, host_next, host_find, host_content,
-			host_has_tombstones, host_total, host_settled, host_clock, host_clock_heard, host_submit, host_keep_incarnation, host_owner, host_send, host_mesh,
+			host_has_tombstones, host_total, host_settled, host_clock, host_clock_heard, host_submit, host_keep_incarnation, host_owner, host_send, host_columns, host_differs, host_mesh,
 		host_log},
 		.memory = &memory, .crypto = &crypto, .random = &fuzz_random,
 		.collection = {{7}}, .self = {{99}},

@@ -43,6 +43,7 @@ require_message(const RowMessage *m)
 	RowRange	range;
 	int			n = 0;
 	RowIncarnation incarnation;
+	RowColumn	column;
 
 	REQUIRE(m->version == 1 && m->type >= ROW_WIRE_HAVE && m->type <= ROW_WIRE_INTRODUCE);
 	REQUIRE(!bytes_all_zero(m->collection.b, KAD_ID_BYTES));
@@ -65,6 +66,9 @@ require_message(const RowMessage *m)
 	at = m->many[ROW_TAG_INCARNATION];
 	while (row_wire_next_incarnation(&at, &incarnation))
 		n++;
+	at = m->many[ROW_TAG_COLUMN];
+	while (row_wire_next_column(&at, &column))
+		REQUIRE(column.name.len > 0 && column.name.len <= ROW_COLUMN_NAME && column.type.len > 0 && column.type.len <= ROW_COLUMN_TYPE);
 	REQUIRE(n <= ROW_INTRODUCTIONS && (n > 0) == (m->type == ROW_WIRE_INTRODUCE));
 }
 

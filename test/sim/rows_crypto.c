@@ -76,16 +76,25 @@ rows_cheap_crypto(void)
 	return (CoreCrypto) {NULL, cheap_hash, cheap_sign, cheap_verify, cheap_key_pair};
 }
 
-/* Each schema has a column more than the one before. */
-void
-world_schema_hash(const World *self, uint8_t schema, uint8_t out[32])
+int
+world_columns(uint8_t schema, const RowColumn **out)
 {
 	static const RowBytes name = {(const uint8_t *) "c", 1};
 	static const RowBytes type = {(const uint8_t *) "bigint", 6};
-	RowColumn	column[UINT8_MAX + 2];
+	static RowColumn column[UINT8_MAX + 1];
 
 	for (int i = 0; i <= schema; i++)
 		column[i] = (RowColumn) {name, type, i == 0, i == 0};
-	if (!row_schema_hash(&self->crypto, column, schema + 1, out))
+	*out = column;
+	return schema + 1;
+}
+
+void
+world_schema_hash(const World *self, uint8_t schema, uint8_t out[32])
+{
+	const RowColumn *column;
+	int			n = world_columns(schema, &column);
+
+	if (!row_schema_hash(&self->crypto, column, n, out))
 		abort();
 }

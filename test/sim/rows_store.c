@@ -815,6 +815,34 @@ host_send(void *context, const KadId *to, const uint8_t *frame, size_t len)
 }
 
 static int
+host_columns(void *context, const RowColumn **out)
+{
+	const Store *self = context;
+
+	return world_columns(self->world->node[self->node].schema, out);
+}
+
+/* Whoever has others has more, or fewer. */
+static void
+host_differs(void *context, const KadId *id, const uint8_t *schema, RowBytes columns)
+{
+	const Store *self = context;
+	const RowColumn *ours;
+	int			n = host_columns(context, &ours);
+	RowColumn	theirs[UINT8_MAX + 1];
+	int			m = 0;
+	uint8_t		hash[32];
+	char		text[200];
+
+	while (m <= UINT8_MAX && row_wire_next_column(&columns, &theirs[m]))
+		m++;
+	if (!row_schema_hash(&self->world->crypto, theirs, m, hash) || memcmp(hash, schema, 32) != 0 ||
+		!row_schema_difference(ours, n, theirs, m, true, text, sizeof text) ||
+		strcmp(text, n < m ? "column \"c\" is only there" : "column \"c\" is not there") != 0)
+		abort();
+}
+
+static int
 host_mesh(void *context, KadId *out, int room)
 {
 	Store	   *self = context;
@@ -834,6 +862,6 @@ RowHost
 store_host(Store *self)
 {
 	return (RowHost) {self, host_open, host_close, host_seek_changes, host_seek_keys, host_next, host_find,
-		host_content, host_has_tombstones, host_total, host_settled, host_clock, host_clock_heard, host_submit, host_keep_incarnation, host_owner, host_send,
+		host_content, host_has_tombstones, host_total, host_settled, host_clock, host_clock_heard, host_submit, host_keep_incarnation, host_owner, host_send, host_columns, host_differs,
 		host_mesh, host_log};
 }

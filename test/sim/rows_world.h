@@ -320,6 +320,8 @@ extern void rows_free(World *self);
 /* In place of SHA-256 and Ed25519: rows_crypto.c. */
 extern CoreCrypto rows_cheap_crypto(void);
 /* Of the columns that a node has after so many changes. */
+/* Each schema has a column more than the one before. */
+extern int	world_columns(uint8_t schema, const RowColumn **out);
 extern void world_schema_hash(const World *self, uint8_t schema, uint8_t out[32]);
 
 /* ---- of the world, for its parts: rows_world.c ---- */

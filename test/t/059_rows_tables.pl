@@ -127,6 +127,23 @@ is(sql($b, q{SELECT count(*) FROM app.things WHERE mood = 'sad'}), '5', 'an upda
 is(sql($_, q{SELECT count(*) FROM vecdb.verify_versions('app.things')}), '0', 'versions of ' . $_->name . ' still') for @all;
 is(sql($b, q{SELECT vecdb.rescan('app.things')}), '0', 'and nothing to rescan');
 
+# An enum gets a label, on one node after the other
+my $waits = q{SELECT waits_for FROM vecdb.stat_collections WHERE name = 'app.things'::regclass};
+
+sql($a, q{ALTER TYPE app.mood ADD VALUE 'mad'});
+sql($a, q{UPDATE app.things SET mood = 'mad' WHERE a BETWEEN 111 AND 112});
+for my $node (@all)
+{
+	ok(wait_until(sub { sql($node, $waits) =~ /^columns differ from those of node [0-9a-f]{12}: column "mood" is app\.mood\([0-9a-f]{8}\.\.\.\) here and app\.mood\([0-9a-f]{8}\.\.\.\) there$/ }),
+		$node->name . ' says which column is another one') or diag(sql($node, $waits));
+}
+is(sql($c, q{SELECT count(*) FROM app.things WHERE a BETWEEN 111 AND 112 AND mood = 'sad'}), '2', 'no rows come from there');
+sql($b, q{ALTER TYPE app.mood ADD VALUE 'mad'});
+same_rows([ $a, $b ], 'app.things', 'between those that have the label rows travel again', 70);
+sql($c, q{ALTER TYPE app.mood ADD VALUE 'mad'});
+same_rows(\@all, 'app.things', 'and on all, in the end', 70);
+ok(wait_until(sub { !grep { sql($_, $waits) ne '' } @all }), 'nothing is waited for');
+
 # A table without a vector, a name with capitals and a space
 is(sql($b, q{SELECT length(vecdb.replicate('app."Plain Notes"'))}), '64', 'a table without vectors is shared');
 sql($b, q{INSERT INTO app."Plain Notes" (text) SELECT 'b' || i FROM generate_series(1, 10) i});

@@ -39,6 +39,7 @@ static struct
 	uint16_t	code;			/* of the last STOP */
 	uint64_t	acknowledged;	/* credit of all ACKs */
 	size_t		data;			/* bytes of all DATA */
+	int			columns;		/* HAVEs with COLUMN */
 } sent;
 
 static int	rows_left;			/* that a snapshot shows, each of 64 kB */
@@ -115,6 +116,31 @@ test_total(void *context, RowScan *of)
 	return 1000;
 }
 
+static const RowColumn own_column = {{(const uint8_t *) "id", 2}, {(const uint8_t *) "text", 4}, true, 1};
+static int	n_columns;			/* that are known */
+static int	n_differ;			/* members whose columns are others, in all */
+static char difference[80];
+
+static int
+test_columns(void *context, const RowColumn **out)
+{
+	*out = &own_column;
+	return n_columns;
+}
+
+static void
+test_differs(void *context, const KadId *id, const uint8_t *of, RowBytes columns)
+{
+	RowColumn	theirs[2];
+	int			m = 0;
+
+	while (m < 2 && row_wire_next_column(&columns, &theirs[m]))
+		m++;
+	n_differ++;
+	if (!row_schema_difference(&own_column, 1, theirs, m, true, difference, sizeof difference))
+		difference[0] = '\0';
+}
+
 static void
 test_settled(void *context, RowSettled *out)
 {
@@ -168,6 +194,7 @@ test_send(void *context, const KadId *to, const uint8_t *bytes, size_t len)
 	if (row_wire_decode(bytes, len, &message) != DECODE_OK)
 		return LINK_ERROR;
 	sent.n[message.type]++;
+	sent.columns += row_message_has(&message, ROW_TAG_COLUMN);
 	if (message.type == ROW_WIRE_WANT)
 	{
 		sent.to = *to;
@@ -218,7 +245,7 @@ begin(bool fresh)
 	ReplicaConfig config = {
 		.host = {NULL, test_open, test_close, test_seek_changes, test_seek_keys, test_next, test_find, test_content,
 			test_has_tombstones, test_total, test_settled, test_clock, test_clock_heard, test_submit, test_keep_incarnation, test_owner,
-		test_send, test_mesh, test_log},
+		test_send, test_columns, test_differs, test_mesh, test_log},
 		.memory = &memory, .crypto = &crypto, .random = &random_source,
 		.collection = collection, .self = {{99}}, .schema = {1},
 		.max_atomic_bytes = ATOMIC, .max_row_bytes = 65536,
@@ -959,6 +986,49 @@ test_lives_of_former_writers(void)
 	end("former writers");
 }
 
+/* A member whose columns are others is told ours, once over a link, and its own are looked at. */
+static void
+test_other_columns(void)
+{
+	static const uint8_t other[32] = {2};
+	const RowColumn changed = {own_column.name, {(const uint8_t *) "uuid", 4}, true, 1};
+	const uint64_t nothing[2] = {0, 0};
+	RowWriter	w;
+
+	begin(false);
+	tell_members();
+	replica_connected(replica, now, &peer[0]);
+	have(&peer[0], nothing, nothing);
+	sent.n[ROW_WIRE_HAVE] = sent.columns = n_differ = 0;
+	for (n_columns = 0; n_columns < 2; n_columns++)
+		for (int i = 0; i < 3; i++)
+		{
+			row_wire_begin(&w, frame, sizeof frame, ROW_WIRE_HAVE, false, 0, &collection);
+			(void) row_wire_put_bytes(&w, ROW_TAG_MEMBERS, fingerprint, 16);
+			(void) row_wire_put_uint(&w, ROW_TAG_CLOCK, 1);
+			(void) row_wire_put_bytes(&w, ROW_TAG_SCHEMA, other, 32);
+			put_tops(&w, ROW_TAG_FRONTIER, 0, 0);
+			put_tops(&w, ROW_TAG_FLOOR, 0, 0);
+			if (i == 2 && !row_wire_put_column(&w, &changed))
+				exit(2);
+			deliver(&w, &peer[0]);
+			if (n_columns == 0)
+				ok(sent.n[ROW_WIRE_HAVE] == 0, "where ours are not known nothing is told");
+		}
+	n_columns = 1;
+	ok(sent.n[ROW_WIRE_HAVE] == 1 && sent.columns == 1, "who has other columns is told ours, once");
+	ok(n_differ == 2 && strcmp(difference, "column \"id\" is text NOT NULL here and uuid NOT NULL there") == 0 &&
+	   replica_differs(replica, &peer[0]), "and what it tells is looked at");
+	replica_gone(replica, now, &peer[0]);
+	ok(!replica_differs(replica, &peer[0]), "until its link is gone");
+	replica_connected(replica, now, &peer[0]);
+	ok(sent.columns == 2, "over another link it is told again");
+	have(&peer[0], nothing, nothing);
+	ok(!replica_differs(replica, &peer[0]) && sent.columns == 2, "until its columns are ours");
+	n_columns = 0;
+	end("other columns");
+}
+
 int
 main(void)
 {
@@ -986,5 +1056,6 @@ main(void)
 	test_adopts_in_company();
 	test_lives_of_strangers();
 	test_lives_of_former_writers();
+	test_other_columns();
 	return fixture_end();
 }

@@ -88,6 +88,40 @@ test_limits(void)
 	ok(!row_schema_hash(&crypto, columns, 2, hash), "no longer type");
 }
 
+static const char *
+difference(const RowColumn *ours, int n, const RowColumn *theirs, int m, bool all)
+{
+	static char text[100];
+
+	return row_schema_difference(ours, n, theirs, m, all, text, sizeof text) ? text : "";
+}
+
+static void
+test_what_differs(void)
+{
+	const RowColumn ours[3] = {column("id", "uuid", true, 1), column("ab", "text", false, 0), column("v", "vector(3)", false, 0)};
+	const RowColumn without[2] = {ours[0], ours[2]};
+	const RowColumn turned[3] = {ours[0], ours[2], ours[1]};
+	const RowColumn typed[3] = {ours[0], column("ab", "integer", true, 0), ours[2]};
+	const RowColumn named[3] = {ours[0], column("ba", "text", false, 0), ours[2]};
+	const RowColumn glad[1] = {column("m", "app.mood(0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef)[]", false, 0)};
+	const RowColumn sad[1] = {column("m", "app.mood(f123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef)[]", true, 0)};
+	const RowColumn keyed[3] = {column("id", "uuid", true, 2), ours[1], ours[2]};
+
+	ok(strcmp(difference(ours, 3, ours, 3, true), "") == 0, "the same differ in nothing");
+	ok(strcmp(difference(ours, 3, without, 2, true), "column \"ab\" is not there") == 0, "one is missing there");
+	ok(strcmp(difference(without, 2, ours, 3, true), "column \"ab\" is only there") == 0, "and here");
+	ok(strcmp(difference(ours, 3, ours, 2, true), "column \"v\" is not there") == 0, "the last one there");
+	ok(strcmp(difference(ours, 2, ours, 3, true), "column \"v\" is only there") == 0, "and here");
+	ok(strcmp(difference(ours, 3, ours, 2, false), "") == 0, "not where some are not told");
+	ok(strcmp(difference(ours, 3, turned, 3, true), "column \"ab\" is in another place there") == 0, "another order");
+	ok(strcmp(difference(ours, 3, typed, 3, true), "column \"ab\" is text here and integer NOT NULL there") == 0, "another type");
+	ok(strcmp(difference(ours, 3, named, 3, true), "column \"ab\" is not there") == 0, "another name");
+	ok(strcmp(difference(ours, 3, keyed, 3, true), "column \"id\" is column 1 of the key here and 2 there") == 0, "another place in the key");
+	ok(strcmp(difference(glad, 1, sad, 1, true), "column \"m\" is app.mood(01234567...)[] here and app.mood(f1234567...)[] NOT NULL there") == 0, "other labels");
+	ok(strcmp(difference(ours, 3, NULL, 0, false), "") == 0, "nothing is told");
+}
+
 int
 main(void)
 {
@@ -96,5 +130,6 @@ main(void)
 	test_encoding();
 	test_differences();
 	test_limits();
+	test_what_differs();
 	return fixture_end();
 }

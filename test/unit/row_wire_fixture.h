@@ -62,6 +62,7 @@ repeated_again(RowWriter *w, RowWireTag tag, RowBytes at)
 	RowSum		sum;
 	RowWireRow	row;
 	RowIncarnation incarnation;
+	RowColumn	column;
 	bool		done = true;
 
 	if (tag == ROW_TAG_KEY)
@@ -79,6 +80,9 @@ repeated_again(RowWriter *w, RowWireTag tag, RowBytes at)
 	else if (tag == ROW_TAG_INCARNATION)
 		while (done && row_wire_next_incarnation(&at, &incarnation))
 			done = row_wire_put_incarnation(w, &incarnation);
+	else if (tag == ROW_TAG_COLUMN)
+		while (done && row_wire_next_column(&at, &column))
+			done = row_wire_put_column(w, &column);
 	else
 		while (done && row_wire_next_row(&at, &row))
 		{

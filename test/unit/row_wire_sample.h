@@ -27,7 +27,7 @@ static const struct
 	uint32_t	required;
 	uint32_t	optional;
 }			shapes[SHAPES] = {
-	{"have", ROW_WIRE_HAVE, false, false, HAS(MEMBERS) | HAS(CLOCK) | HAS(SCHEMA) | HAS(FRONTIER) | HAS(FLOOR), HAS(BUSY)},
+	{"have", ROW_WIRE_HAVE, false, false, HAS(MEMBERS) | HAS(CLOCK) | HAS(SCHEMA) | HAS(FRONTIER) | HAS(FLOOR), HAS(BUSY) | HAS(COLUMN)},
 	{"want", ROW_WIRE_WANT, false, true,
 	HAS(MODE) | HAS(CREDIT) | HAS(MEMBERS) | HAS(CLOCK) | HAS(SCHEMA) | HAS(FRONTIER) | HAS(FLOOR), HAS(KEY)},
 	{"data", ROW_WIRE_DATA, true, true, HAS(SEQUENCE), HAS(CLAIM) | HAS(FLOOR) | HAS(TOTAL) | HAS(FRAGMENT) | HAS(ROW) | HAS(LAST)},
@@ -66,6 +66,7 @@ typedef struct Sample
 	RowSum		sum[SOME];
 	RowWireRow	entry[SOME];
 	RowWireRow	row[SOME];
+	RowColumn	column[SOME];
 } Sample;
 
 static HostMemory memory_state = {.until_failure = -1};
@@ -170,6 +171,20 @@ some_row(bool entry)
 	return row;
 }
 
+static inline RowBytes
+some_word(size_t most)
+{
+	static const uint8_t letters[512] = {[0 ... 511] = 'x'};
+
+	return (RowBytes) {letters, below(8) == 0 ? most : 1 + below(20)};
+}
+
+static inline RowColumn
+some_column(void)
+{
+	return (RowColumn) {some_word(ROW_COLUMN_NAME), some_word(ROW_COLUMN_TYPE), below(2) == 0, (uint8_t) any()};
+}
+
 static inline RowRange
 some_range(void)
 {
@@ -238,6 +253,7 @@ sample_begin(Sample *s, int shape)
 		host_fill(&random_state, s->sum[i].sum, sizeof s->sum[i].sum);
 		s->entry[i] = some_row(true);
 		s->row[i] = some_row(false);
+		s->column[i] = some_column();
 	}
 	s->has = some_items(s);
 	if (!(s->has & HAS(LAST)) && s->row[s->n - 1].live && below(2) == 0)
@@ -294,6 +310,7 @@ sample_put(const Sample *s, RowWriter *w, RowWireTag tag)
 					tag == ROW_TAG_SUM ? row_wire_put_sum(w, &s->sum[i]) :
 					tag == ROW_TAG_ENTRY ? row_wire_put_entry(w, &s->entry[i]) :
 					tag == ROW_TAG_INCARNATION ? row_wire_put_incarnation(w, &s->incarnation[i]) :
+					tag == ROW_TAG_COLUMN ? row_wire_put_column(w, &s->column[i]) :
 					row_wire_put_row(w, &s->row[i], &written) && written == s->row[i].content.len;
 			return done;
 	}
@@ -369,6 +386,7 @@ same_list(const Sample *s, RowWireTag tag, RowBytes at)
 	RowSum		sum;
 	RowWireRow	row;
 	RowIncarnation incarnation;
+	RowColumn	column;
 	bool		same = true;
 
 	for (int i = 0; i < s->n && same; i++)
@@ -391,6 +409,11 @@ same_list(const Sample *s, RowWireTag tag, RowBytes at)
 				same = row_wire_next_incarnation(&at, &incarnation) &&
 					memcmp(&incarnation, &s->incarnation[i], sizeof incarnation) == 0;
 				break;
+			case ROW_TAG_COLUMN:
+				same = row_wire_next_column(&at, &column) && same_bytes(column.name, s->column[i].name) &&
+					same_bytes(column.type, s->column[i].type) && column.not_null == s->column[i].not_null &&
+					column.key == s->column[i].key;
+				break;
 			default:
 				same = row_wire_next_row(&at, &row) && same_row(&row, &s->row[i]);
 		}
@@ -407,7 +430,7 @@ same(const Sample *s, const RowMessage *m)
 	{
 		if (!(s->has >> tag & 1))
 			good = m->many[tag].len == 0;
-		else if ((HAS(INCARNATION) | HAS(KEY) | HAS(RANGE) | HAS(SUM) | HAS(ENTRY) | HAS(ROW)) >> tag & 1)
+		else if ((HAS(INCARNATION) | HAS(KEY) | HAS(RANGE) | HAS(SUM) | HAS(ENTRY) | HAS(ROW) | HAS(COLUMN)) >> tag & 1)
 			good = same_list(s, (RowWireTag) tag, m->many[tag]);
 	}
 	return good && (!(s->has & HAS(CODE)) || m->code == s->code) &&

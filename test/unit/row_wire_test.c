@@ -170,7 +170,7 @@ test_items(void)
 		for (int tag = 1; tag < ROW_TAGS; tag++)
 		{
 			bool		may = shapes[shape].required >> tag & 1 || shapes[shape].optional >> tag & 1;
-			bool		repeats = (HAS(INCARNATION) | HAS(KEY) | HAS(RANGE) | HAS(SUM) | HAS(ENTRY) | HAS(ROW)) >> tag & 1;
+			bool		repeats = (HAS(INCARNATION) | HAS(KEY) | HAS(RANGE) | HAS(SUM) | HAS(ENTRY) | HAS(ROW) | HAS(COLUMN)) >> tag & 1;
 			RowWriter	w;
 			size_t		at;
 			size_t		len;

@@ -199,6 +199,7 @@ replica_schema(Replica *self, const uint8_t schema[32])
 		ReplicaPeer *peer = self->peer[i];
 
 		peer->same_schema = memcmp(peer->schema, schema, 32) == 0;
+		peer->shown = false;
 		if (peer->up)
 			send_have(self, &peer->member.id);
 	}
@@ -345,7 +346,7 @@ replica_gone(Replica *self, CoreClock clock, const KadId *id)
 	self->now = clock;
 	if (peer == NULL)
 		return;
-	peer->up = peer->heard = peer->asked = false;
+	peer->up = peer->heard = peer->asked = peer->shown = false;
 	peer->introduced = 0;
 	ask_gone(self, id);
 	serve_gone(self, id);
@@ -503,11 +504,38 @@ replica_settle(Replica *self)
 
 /* ---- HAVE ---- */
 
+static bool
+differs(const ReplicaPeer *peer)
+{
+	return !peer->same_schema && !bytes_all_zero(peer->schema, sizeof peer->schema);
+}
+
+bool
+replica_differs(const Replica *self, const KadId *id)
+{
+	const ReplicaPeer *peer = replica_peer(self, id);
+
+	return peer != NULL && peer->up && differs(peer);
+}
+
+/*
+ * To one whose columns are others ours are told, once over a link, so that each can say
+ * which differ.  How many there are to tell, from *column on.
+ */
+static int
+columns_for(const Replica *self, const ReplicaPeer *to, const RowColumn **column)
+{
+	return to == NULL || to->shown || !to->up || !differs(to) ? 0 : self->host.columns(self->host.context, column);
+}
+
 static void
 send_have(Replica *self, const KadId *to)
 {
 	RowWriter	w;
 	bool		busy = self->copying || replica_stale(self);
+	ReplicaPeer *peer = replica_peer(self, to);
+	const RowColumn *column;
+	int			n = columns_for(self, peer, &column);
 	bool		fits;
 
 	if (self->own == 0)
@@ -519,6 +547,10 @@ send_have(Replica *self, const KadId *to)
 		row_wire_put_frontier(&w, ROW_TAG_FRONTIER, &self->frontier, &self->dictionary) &&
 		row_wire_put_frontier(&w, ROW_TAG_FLOOR, &self->floor, &self->dictionary) &&
 		(!busy || row_wire_put_bytes(&w, ROW_TAG_BUSY, NULL, 0));
+	for (int i = 0; i < n && fits && row_wire_put_column(&w, &column[i]); i++)
+		;
+	if (n > 0)
+		peer->shown = true;
 	if (fits)
 		replica_send(self, &w, to);
 	else
@@ -528,17 +560,23 @@ send_have(Replica *self, const KadId *to)
 static void
 take_have(Replica *self, ReplicaPeer *from, const RowMessage *message)
 {
+	const RowColumn *column;
+
 	if (replica_holds(self, ROW_RULE_CLOCK_HEARD))
 		self->host.clock_heard(self->host.context, message->clock);
 	from->heard_ms = self->now.tick_ms;
 	garbage_heard(self, from, message);
+	memcpy(from->schema, message->schema, 32);
+	from->same_schema = memcmp(message->schema, self->config.schema, 32) == 0;
+	if (differs(from) && row_message_has(message, ROW_TAG_COLUMN))
+		self->host.differs(self->host.context, &from->member.id, message->schema, message->many[ROW_TAG_COLUMN]);
+	if (columns_for(self, from, &column) > 0)
+		send_have(self, &from->member.id);
 	if (from->member.role < GRANT_WRITER)
 		return;
 	from->heard = replica_read_frontier(self, message->frontier, &from->have) &&
 		replica_read_frontier(self, message->floor, &from->floor);
 	from->busy = row_message_has(message, ROW_TAG_BUSY);
-	memcpy(from->schema, message->schema, 32);
-	from->same_schema = memcmp(message->schema, self->config.schema, 32) == 0;
 }
 
 static void

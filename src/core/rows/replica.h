@@ -165,6 +165,15 @@ typedef struct RowHost
 
 	LinkSent	(*send) (void *context, const KadId *to, const uint8_t *frame, size_t len);
 
+	/* The columns that config.schema or replica_schema() is the hash of, until the next call; 0: not known. */
+	int			(*columns) (void *context, const RowColumn **out);
+
+	/*
+	 * Those of a member are others: no rows come from there or go there.  columns: for
+	 * row_wire_next_column(); if schema is not the hash of them, some behind them are missing.
+	 */
+	void		(*differs) (void *context, const KadId *id, const uint8_t schema[32], RowBytes columns);
+
 	/* Up to room members whom changes are told at once. */
 	int			(*mesh) (void *context, KadId *out, int room);
 	void		(*log) (void *context, const char *text);
@@ -248,6 +257,9 @@ extern void replica_tick(Replica *self, CoreClock clock);
  * ones: what is under way to others names the old.
  */
 extern void replica_schema(Replica *self, const uint8_t schema[32]);
+
+/* Has this member told, over a link that is up, that its columns are others? */
+extern bool replica_differs(const Replica *self, const KadId *id);
 
 typedef struct ReplicaFigures
 {

@@ -43,7 +43,8 @@ typedef struct ReplicaPeer
 	bool		asked;			/* over the link that is up, and not given up */
 	bool		met;			/* a frame came over the link that is up: it takes ours */
 	bool		same_schema;
-	uint8_t		schema[32];
+	bool		shown;			/* our columns, over the link that is up */
+	uint8_t		schema[32];		/* all zero: not heard of */
 	RowFrontier have;
 	RowFrontier floor;
 	bool		acknowledged;	/* ever: acked, acked_members */

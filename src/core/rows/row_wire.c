@@ -18,7 +18,7 @@
 /* [type - TYPE_FIRST][response] */
 static const RowShape shapes[TYPES][2] = {
 	[ROW_WIRE_HAVE - TYPE_FIRST] = {
-		{true, false, HAS(MEMBERS) | HAS(CLOCK) | HAS(SCHEMA) | HAS(FRONTIER) | HAS(FLOOR), HAS(BUSY)}
+		{true, false, HAS(MEMBERS) | HAS(CLOCK) | HAS(SCHEMA) | HAS(FRONTIER) | HAS(FLOOR), HAS(BUSY) | HAS(COLUMN)}
 	},
 	[ROW_WIRE_WANT - TYPE_FIRST] = {
 		{true, true, HAS(MODE) | HAS(CREDIT) | HAS(MEMBERS) | HAS(CLOCK) | HAS(SCHEMA) | HAS(FRONTIER) | HAS(FLOOR), HAS(KEY)}
@@ -68,6 +68,7 @@ const RowSize row_size[ROW_TAGS] = {
 	[ROW_TAG_ROW] = {ENTRY_LEAST + AFTER_ENTRY, ROW_FRAME_MAX},
 	[ROW_TAG_LAST] = {0, 0},
 	[ROW_TAG_BUSY] = {0, 0},
+	[ROW_TAG_COLUMN] = {COLUMN_HEAD + 2, COLUMN_HEAD + ROW_COLUMN_NAME + ROW_COLUMN_TYPE},
 };
 
 _Static_assert(ROW_TAGS <= 32, "present has a bit for each tag");
@@ -92,6 +93,7 @@ static DecodeStatus take_claim(ByteReader *r, RowWireClaim *out);
 static DecodeStatus take_range(ByteReader *r, RowRange *out);
 static DecodeStatus take_sum(ByteReader *r, RowSum *out);
 static DecodeStatus take_row(ByteReader *r, bool entry, RowWireRow *out);
+static DecodeStatus take_column(ByteReader *r, RowColumn *out);
 
 const RowShape *
 row_shape_of(int type, bool response)
@@ -175,6 +177,7 @@ take_value(Decoder *self, const WireItem *item)
 	RowRange	range;
 	RowSum		sum;
 	RowWireRow	row;
+	RowColumn	column;
 	DecodeStatus status;
 
 	switch (item->tag)
@@ -236,6 +239,8 @@ take_value(Decoder *self, const WireItem *item)
 			return status;
 		case ROW_TAG_LAST:
 			return self->partial ? DECODE_VALUE : DECODE_OK;
+		case ROW_TAG_COLUMN:
+			return take_column(&r, &column);
 		default:
 			CORE_ASSERT(item->tag == ROW_TAG_KEY || item->tag == ROW_TAG_BUSY);
 			return DECODE_OK;
@@ -418,6 +423,24 @@ take_row(ByteReader *r, bool entry, RowWireRow *out)
 	return DECODE_OK;
 }
 
+/* Name and type stand in messages to people. */
+static DecodeStatus
+take_column(ByteReader *r, RowColumn *out)
+{
+	uint8_t		not_null = (uint8_t) bytes_take_uint(r, 1);
+
+	*out = (RowColumn) {.not_null = not_null != 0, .key = (uint8_t) bytes_take_uint(r, 1)};
+	out->name = take_key(r);
+	out->type = take_key(r);
+	if (r->failed)
+		return DECODE_TRUNCATED;
+	if (r->left > 0)
+		return DECODE_OVERLONG;
+	if (not_null > 1 || out->name.len == 0 || out->name.len > ROW_COLUMN_NAME || out->type.len == 0 || out->type.len > ROW_COLUMN_TYPE)
+		return DECODE_VALUE;
+	return wire_text_good(out->name.at, out->name.len) && wire_text_good(out->type.at, out->type.len) ? DECODE_OK : DECODE_TEXT;
+}
+
 /* ---- what a decoded message has several of ---- */
 
 /* The value of the next item. */
@@ -459,6 +482,19 @@ row_wire_next_key(RowBytes *at, RowBytes *out)
 	if (!next_value(at, &value))
 		return false;
 	*out = (RowBytes) {value.at, value.left};
+	return true;
+}
+
+bool
+row_wire_next_column(RowBytes *at, RowColumn *out)
+{
+	ByteReader	value;
+	DecodeStatus status;
+
+	if (!next_value(at, &value))
+		return false;
+	status = take_column(&value, out);
+	CORE_ASSERT(status == DECODE_OK);
 	return true;
 }
 

@@ -17,6 +17,7 @@
 #include "core/net/decode.h"
 #include "core/net/wire.h"
 #include "core/rows/row.h"
+#include "core/rows/schema.h"
 
 #define ROW_CHUNK (1024 * 1024)	/* of rows in one DATA, as long as it holds more than one */
 #define ROW_FRAME_MAX (ROW_CHUNK + 256 * 1024)	/* all of it, a claim and a floor included */
@@ -59,6 +60,7 @@ typedef enum RowWireTag
 	ROW_TAG_ROW = 19,			/* a row, may repeat */
 	ROW_TAG_LAST = 20,			/* empty: the batch is whole with this DATA */
 	ROW_TAG_BUSY = 21,			/* empty, in HAVE: the sender serves nobody now */
+	ROW_TAG_COLUMN = 22,		/* in HAVE, to whom has others: one of those that SCHEMA is the hash of; may repeat */
 	ROW_TAGS
 } RowWireTag;
 
@@ -183,6 +185,7 @@ extern bool row_wire_next_sum(RowBytes *at, RowSum *out);
 extern bool row_wire_next_entry(RowBytes *at, RowWireRow *out);
 extern bool row_wire_next_row(RowBytes *at, RowWireRow *out);
 extern bool row_wire_next_incarnation(RowBytes *at, RowIncarnation *out);
+extern bool row_wire_next_column(RowBytes *at, RowColumn *out);
 
 /* ---- writing ---- */
 
@@ -219,6 +222,8 @@ extern bool row_wire_put_incarnation(RowWriter *self, const RowIncarnation *inca
 extern bool row_wire_put_range(RowWriter *self, const RowRange *range);
 extern bool row_wire_put_sum(RowWriter *self, const RowSum *sum);
 extern bool row_wire_put_entry(RowWriter *self, const RowWireRow *entry);
+/* False also where its name or type has characters that a text has not. */
+extern bool row_wire_put_column(RowWriter *self, const RowColumn *column);
 
 /*
  * As much of row->content as fits is written; *written gets how much.  False when not even

@@ -9,7 +9,7 @@
 #include "core/rows/row_wire.h"
 
 #define HAS(tag) (1u << ROW_TAG_##tag)
-#define REPEATS (HAS(INCARNATION) | HAS(KEY) | HAS(RANGE) | HAS(SUM) | HAS(ENTRY) | HAS(ROW))
+#define REPEATS (HAS(INCARNATION) | HAS(KEY) | HAS(RANGE) | HAS(SUM) | HAS(ENTRY) | HAS(ROW) | HAS(COLUMN))
 
 /* of an entry or row */
 #define FLAG_LIVE 1
@@ -26,6 +26,7 @@
 #define ENTRY_LEAST (1 + 8 + 2 + 1 + STAMP_BYTES)
 #define ENTRY_MOST (1 + 8 + 2 + ROW_KEY_MAX + 3 * STAMP_BYTES + ROW_HASH)
 #define AFTER_ENTRY (2 * ROW_HASH + 4)	/* of a ROW, before its content */
+#define COLUMN_HEAD (1 + 1 + 2 + 2)
 
 /* Of messages of one type. */
 typedef struct RowShape

@@ -230,6 +230,19 @@ put_key(ByteWriter *w, RowBytes key)
 	bytes_put(w, key.at, key.len);
 }
 
+bool
+row_wire_put_column(RowWriter *self, const RowColumn *column)
+{
+	if (!wire_text_good(column->name.at, column->name.len) || !wire_text_good(column->type.at, column->type.len) ||
+		!begin_item(self, ROW_TAG_COLUMN, COLUMN_HEAD + column->name.len + column->type.len))
+		return false;
+	bytes_put_uint(&self->bytes, 1, column->not_null);
+	bytes_put_uint(&self->bytes, 1, column->key);
+	put_key(&self->bytes, column->name);
+	put_key(&self->bytes, column->type);
+	return true;
+}
+
 static void
 put_bounds(ByteWriter *w, const RowRange *range)
 {

@@ -4,6 +4,8 @@
  */
 #include "core/rows/schema.h"
 
+#include <stdio.h>
+
 #include "core/bytes.h"
 
 static const uint8_t tag[4] = {'v', 's', 'c', '1'};
@@ -42,5 +44,79 @@ row_schema_hash(const CoreCrypto *crypto, const RowColumn *column, int n, uint8_
 		len += put_text(message + len, column[i].type);
 		crypto->sha256(crypto->context, message, len, out);
 	}
+	return true;
+}
+
+static bool
+same(RowBytes a, RowBytes b)
+{
+	return a.len == b.len && memcmp(a.at, b.at, a.len) == 0;
+}
+
+static bool
+has(const RowColumn *column, int n, RowBytes name)
+{
+	for (int i = 0; i < n; i++)
+		if (same(column[i].name, name))
+			return true;
+	return false;
+}
+
+#define LABELS_HEX (2 * CORE_HASH_BYTES)
+#define LABELS_SHOWN 8
+
+/* As people read it: of the hash of an enum's labels the first digits. */
+static const char *
+show_type(const RowColumn *column, char out[ROW_COLUMN_TYPE + sizeof " NOT NULL"])
+{
+	const char *type = (const char *) column->type.at;
+	size_t		len = column->type.len;
+	size_t		at = 0;
+	size_t		digits = 0;
+
+	for (size_t i = 0; i < len && digits != LABELS_HEX; i++)
+	{
+		bool		digit = (type[i] >= '0' && type[i] <= '9') || (type[i] >= 'a' && type[i] <= 'f');
+
+		digits = type[i] == '(' ? 0 : digit ? digits + 1 : LABELS_HEX + 1;
+		at = i + 1;
+	}
+	if (digits == LABELS_HEX && at < len && type[at] == ')')
+		(void) snprintf(out, ROW_COLUMN_TYPE + sizeof " NOT NULL", "%.*s...%.*s%s", (int) (at - LABELS_HEX + LABELS_SHOWN), type,
+						(int) (len - at), type + at, column->not_null ? " NOT NULL" : "");
+	else
+		(void) snprintf(out, ROW_COLUMN_TYPE + sizeof " NOT NULL", "%.*s%s", (int) len, type, column->not_null ? " NOT NULL" : "");
+	return out;
+}
+
+bool
+row_schema_difference(const RowColumn *ours, int n, const RowColumn *theirs, int m, bool all, char *out, size_t room)
+{
+	const RowColumn *a;
+	const RowColumn *b;
+	char		here[ROW_COLUMN_TYPE + sizeof " NOT NULL"];
+	char		there[sizeof here];
+	int			i;
+
+	for (i = 0; i < n && i < m; i++)
+		if (!same(ours[i].name, theirs[i].name) || !same(ours[i].type, theirs[i].type) ||
+			ours[i].not_null != theirs[i].not_null || ours[i].key != theirs[i].key)
+			break;
+	if (i == m && (i == n || !all))
+		return false;
+	a = &ours[i];
+	b = &theirs[i];
+	if (i == m || (i < n && all && !has(theirs, m, a->name)))
+		(void) snprintf(out, room, "column \"%.*s\" is not there", (int) a->name.len, (const char *) a->name.at);
+	else if (i == n || !has(ours, n, b->name))
+		(void) snprintf(out, room, "column \"%.*s\" is only there", (int) b->name.len, (const char *) b->name.at);
+	else if (!same(a->name, b->name))
+		(void) snprintf(out, room, "column \"%.*s\" is in another place there", (int) a->name.len, (const char *) a->name.at);
+	else if (a->key != b->key)
+		(void) snprintf(out, room, "column \"%.*s\" is column %d of the key here and %d there", (int) a->name.len,
+						(const char *) a->name.at, a->key, b->key);
+	else
+		(void) snprintf(out, room, "column \"%.*s\" is %s here and %s there", (int) a->name.len, (const char *) a->name.at,
+						show_type(a, here), show_type(b, there));
 	return true;
 }

@@ -25,4 +25,11 @@ typedef struct RowColumn
 /* Of n columns in their order, dropped ones left out.  False: there are none, or something of them is too long. */
 extern bool row_schema_hash(const CoreCrypto *crypto, const RowColumn *column, int n, uint8_t out[CORE_HASH_BYTES]);
 
+/*
+ * The first of ours that differs from theirs, as UTF-8 into out: column "lang" is text here
+ * and varchar(9) there.  all: none of theirs is missing.  False: among those there is none,
+ * and out is as it was.
+ */
+extern bool row_schema_difference(const RowColumn *ours, int n, const RowColumn *theirs, int m, bool all, char *out, size_t room);
+
 #endif							/* CORE_ROWS_SCHEMA_H */

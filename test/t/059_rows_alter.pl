@@ -112,12 +112,18 @@ ok(start_peer($c), 'a member that was away is back');
 columns_become(\@all, 'note character varying(20), back date', 'its columns are those of the others');
 all_equal(\@all, 'and its rows', 54);
 my $d = new_peer('d', bootstrap => [$a]);
+my $options = q{SELECT string_agg(array_to_string(reloptions, ' '), ',') FROM pg_class JOIN pg_index ON indexrelid = oid WHERE indrelid = 'collections.docs'::regclass};
+my $index = sql($a, q{SELECT indexrelid::regclass FROM pg_index JOIN pg_class ON oid = indexrelid WHERE indrelid = 'collections.docs'::regclass AND relam = (SELECT oid FROM pg_am WHERE amname = 'hnsw')});
 
+sql($a, "ALTER INDEX $index SET (m = 9)");
+sql($a, q{INSERT INTO collections.docs (id, data) VALUES ('indexed', '[1,1,2]')});
+all_equal([ $a, $b, $c ], 'options of an index are a node\'s own, and hold up nothing', 55);
+unlike(sql($b, $options), qr/\bm=9\b/, '... and stay there');
 ok(wait_until(sub { running($d) }), 'a fourth node runs');
 is(sql($d, "SELECT vecdb.join('" . sql($a, q{SELECT vecdb.invite('docs', 'reader')}) . "')"), 'collections.docs', 'and joins');
 push @all, $d;
 columns_become(\@all, 'note character varying(20), back date', 'it goes through all changes');
-all_equal(\@all, 'and has all rows', 54);
+all_equal(\@all, 'and has all rows', 55);
 is(sql($d, q{SELECT pg_get_expr(adbin, adrelid) FROM pg_attrdef WHERE adrelid = 'collections.docs'::regclass AND adnum > 5 ORDER BY adnum DESC LIMIT 1}),
 	q{'2026-11-30'::date}, 'and the default');
 versions_hold('after all that');
@@ -162,7 +168,7 @@ like(error_of($a, q{CREATE ROLE nobody; SET ROLE nobody; SELECT vecdb.alter_coll
 alter($a, 'ADD COLUMN x /* a comment */ int -- and one more');
 alter($a, 'ADD COLUMN ' . 'l' x 80 . q{ timestamptz DEFAULT '2026-11-30 01:02:03+04'});
 columns_become(\@all, 'note character varying(20), back date, x integer, ' . 'l' x 63 . ' timestamp with time zone', 'comments and long names');
-all_equal(\@all, 'and rows', 54);
+all_equal(\@all, 'and rows', 55);
 
 # A table that somebody uses for long
 my $busy = start_psql($c, {}, 'BEGIN; SELECT count(*) FROM collections.docs; SELECT pg_sleep(8)');
@@ -189,7 +195,7 @@ sql($c, q{INSERT INTO collections.docs (id, data, of_a) VALUES ('fork', '[1,1,1]
 sql($b, q{INSERT INTO collections.docs (id, data, of_b) VALUES ('fork of b', '[1,1,1]', 1)});
 alter($b, 'DROP COLUMN of_b');
 columns_become(\@all, columns_of($a), 'the way out is taken');
-all_equal(\@all, 'and rows of both are everywhere', 56);
+all_equal(\@all, 'and rows of both are everywhere', 57);
 versions_hold('at the end');
 is(sql($b, q{SELECT waits_for FROM vecdb.stat_collections}), '', 'nothing is waited for');
 

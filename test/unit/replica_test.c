@@ -986,6 +986,54 @@ test_lives_of_former_writers(void)
 	end("former writers");
 }
 
+/* A member compares with us, and asks for parts. */
+static void
+compare_with_us(const KadId *from, uint64_t request)
+{
+	const RowRange all = {{NULL, 0}, {NULL, 0}};
+	RowWriter	w;
+
+	want(from, ROW_MODE_COMPARE, request, 0, 0);
+	row_wire_begin(&w, frame, sizeof frame, ROW_WIRE_RANGES, false, request, &collection);
+	if (!row_wire_put_range(&w, &all))
+		exit(2);
+	deliver(&w, from);
+}
+
+/* Who finds a difference to us is compared with soon, and not again soon. */
+static void
+test_compared_with(void)
+{
+	static const uint64_t nothing[2];
+	RowWriter	w;
+
+	begin(false);
+	for (int i = 0; i < PEERS; i++)
+	{
+		have(&peer[i], nothing, nothing);
+		begin_data(&w, 0, nothing, nothing);
+		end_data(&w, true);
+		if (job.id != 0)
+			end_job(&(RowDone) {0});
+	}
+	pass(60000);
+	sent.n[ROW_WIRE_WANT] = 0;
+	want(&peer[1], ROW_MODE_COMPARE, 7, 0, 0);
+	pass(30000);
+	ok(sent.n[ROW_WIRE_WANT] == 0, "who compares with us and finds us equal is not compared with");
+	compare_with_us(&peer[1], 8);
+	pass(23000);
+	ok(sent.n[ROW_WIRE_WANT] == 1 && sent.mode == ROW_MODE_COMPARE && kad_id_equal(&sent.to, &peer[1]), "who asks for parts is");
+	answer_nothing(1, nothing, nothing);
+	if (job.id != 0)
+		end_job(&(RowDone) {0});
+	sent.mode = 0;
+	compare_with_us(&peer[1], 9);
+	pass(60000);
+	ok(sent.mode != ROW_MODE_COMPARE, "and not again soon");
+	end("compared with");
+}
+
 /* A member whose columns are others is told ours, once over a link, and its own are looked at. */
 static void
 test_other_columns(void)
@@ -1056,6 +1104,7 @@ main(void)
 	test_adopts_in_company();
 	test_lives_of_strangers();
 	test_lives_of_former_writers();
+	test_compared_with();
 	test_other_columns();
 	return fixture_end();
 }

@@ -700,7 +700,10 @@ what_to_ask(const Replica *self, const ReplicaPeer *peer)
 	return self->torn ? ROW_MODE_COMPARE : ROW_MODE_CHANGES;
 }
 
-/* Any member that is up and holds the same columns, to compare with. */
+/*
+ * Of the members that are up and hold the same columns the one that was compared with
+ * longest ago: what only one of them knows comes within as many comparisons as there are.
+ */
 static void
 verify(Replica *self)
 {
@@ -711,12 +714,18 @@ verify(Replica *self)
 	{
 		ReplicaPeer *peer = self->peer[i];
 
-		if (peer->up && peer->heard && !peer->busy && peer->same_schema && peer->member.role >= GRANT_WRITER &&
-			core_random_below(&self->random, ++n) == 0)
+		if (!peer->up || !peer->heard || peer->busy || !peer->same_schema || peer->member.role < GRANT_WRITER ||
+			(chosen != NULL && peer->verified_ms > chosen->verified_ms))
+			continue;
+		if (chosen != NULL && peer->verified_ms < chosen->verified_ms)
+			n = 0;
+		if (core_random_below(&self->random, ++n) == 0)
 			chosen = peer;
 	}
-	if (chosen != NULL)
-		ask_begin(self, chosen, ROW_MODE_COMPARE);
+	if (chosen == NULL)
+		return;
+	chosen->verified_ms = self->now.tick_ms;
+	ask_begin(self, chosen, ROW_MODE_COMPARE);
 }
 
 /*
@@ -729,6 +738,27 @@ replica_doubt(Replica *self)
 	replica_log(self, "rows that were claimed to be here were not: comparing with other members");
 	self->doubts = 2 * (uint32_t) self->n_peers;
 	self->verify_ms = self->now.tick_ms + jittered(self, self->config.anti_entropy_ms);
+}
+
+void
+replica_verify_soon(Replica *self)
+{
+	int64_t		soon = self->now.tick_ms + jittered(self, self->config.anti_entropy_ms / 2);
+
+	if (soon < self->verify_ms)
+		self->verify_ms = soon;
+}
+
+void
+replica_differed(Replica *self, const KadId *id)
+{
+	ReplicaPeer *peer = replica_peer(self, id);
+	int64_t		lately = self->now.tick_ms - self->config.anti_entropy_ms * self->config.verify_every / 2;
+
+	if (peer == NULL || (peer->verified_ms > 0 && peer->verified_ms > lately))
+		return;
+	peer->verified_ms = -1;
+	replica_verify_soon(self);
 }
 
 void

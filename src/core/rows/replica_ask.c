@@ -744,6 +744,9 @@ ask_done(Replica *self, const RowDone *done)
 	self->figures.rows_taken += ask->work.n;
 	/* what is to be written anew is compared again when its user's transaction has ended */
 	ask->waits |= ask->drops && done->n_missing > 0;
+	/* others may have what we have dropped */
+	if (ask->drops && done->n_changed > 0)
+		replica_verify_soon(self);
 	for (uint32_t i = 0; i < done->n_missing && !ask->drops; i++)
 		if (!ask_add_fetch(self, ask->work.row[done->missing[i]].key, false))
 			missing = true;

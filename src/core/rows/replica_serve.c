@@ -346,7 +346,10 @@ serve_message(Replica *self, ReplicaPeer *from, const RowMessage *message)
 			break;
 		case ROW_WIRE_RANGES:
 			if (serve->mode == ROW_MODE_COMPARE)
+			{
+				replica_differed(self, &serve->to);
 				compare_answer(self, serve, message);
+			}
 			break;
 		case ROW_WIRE_STOP:
 			serve_end(self, serve);

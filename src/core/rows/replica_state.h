@@ -52,6 +52,7 @@ typedef struct ReplicaPeer
 	uint8_t		acked_members[16];
 	int64_t		heard_ms;		/* or since when we know it as a member */
 	int64_t		ask_ms;			/* tick before which it is not asked */
+	int64_t		verified_ms;	/* tick of the last comparison that chose it; 0: none, -1: it is to be the next */
 	uint32_t	in_vain;		/* requests in a row that it did not answer as it should */
 	uint32_t	introduced;		/* incarnations up to this number, over this link */
 } ReplicaPeer;
@@ -238,6 +239,15 @@ extern void replica_wire_row(const Replica *self, const Row *in, RowWireRow *out
 extern bool replica_stale(const Replica *self);
 
 extern void replica_doubt(Replica *self);
+
+/* A comparison with some member is due soon. */
+extern void replica_verify_soon(Replica *self);
+
+/*
+ * A member has compared with us, and found a difference: what we have and it has dropped we
+ * find when we compare with it.  Not again soon, so that nobody compares for ever.
+ */
+extern void replica_differed(Replica *self, const KadId *id);
 
 /* The floor was raised: what it covers had been heard of here. */
 extern void replica_floor_raised(Replica *self);

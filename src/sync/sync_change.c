@@ -262,8 +262,8 @@ end_change(SyncCollection *self, CoreClock clock)
 	if (memcmp(self->change.before, self->change.after, CORE_HASH_BYTES) == 0 || self->change.adopt)
 		return;
 	memcpy(self->schema, self->change.after, CORE_HASH_BYTES);
-	replica_schema(self->replica, self->schema);
 	SyncColumnsForget(self);
+	replica_schema(self->replica, self->schema);
 	worker->due.rebind = 0;		/* who joins is told of them */
 }
 

@@ -49,7 +49,8 @@ typedef struct SyncCollection
 	Replica    *replica;
 	MemoryContext context;
 	int			place;			/* with an apply worker; -1: none yet */
-	RowJob		job[ROWS_JOBS]; /* in their order */
+	RowJob		job[ROWS_JOBS]; /* in their order, ... */
+	uint8_t		job_schema[ROWS_JOBS][CORE_HASH_BYTES]; /* ... and the columns that its rows are of */
 	int			n_jobs;
 	bool		posted;			/* the first of them is with the apply worker */
 	uint8_t		schema[CORE_HASH_BYTES];	/* hash of its columns, as the replica has it */
@@ -63,8 +64,13 @@ typedef struct SyncCollection
 	RowColumn  *column;
 	bool		columns_due;	/* the table's may be others: they are looked at */
 	int64_t		columns_ms;		/* tick of the next look */
+	int			columns_failures;	/* of looks, in a row */
+	char		altered[ROWS_DIFFERS];	/* how the table's differ from these, "": they do not */
 	KadId		other;			/* a member whose columns differ: */
 	char		differs[ROWS_DIFFERS];	/* in what, "": nobody's do */
+	int64_t		differs_ms;		/* tick since when somebody's do */
+	bool		differs_logged;
+	int64_t		logged_ms;		/* tick of the last line about that */
 } SyncCollection;
 
 /* A table with rows whose life has begun, and whose transaction may be rolled back. */
@@ -119,6 +125,8 @@ extern void SyncColumnsInit(SyncRows *rows);
 
 /* Look at its columns, where they may have changed otherwise than by a change that travels. */
 extern void SyncRowsColumns(SyncCollection *self, CoreClock clock);
+
+/* They are to be looked at now: schema has become another. */
 extern void SyncColumnsForget(SyncCollection *self);
 
 /* RowHost's: the columns of a member are others. */

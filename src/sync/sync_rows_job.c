@@ -13,6 +13,7 @@ SyncRowsSubmit(SyncCollection *self, const RowJob *job)
 {
 	if (self->place < 0 || self->n_jobs == ROWS_JOBS || self->change_due || self->changing)
 		return false;
+	memcpy(self->job_schema[self->n_jobs], self->schema, CORE_HASH_BYTES);
 	self->job[self->n_jobs++] = *job;
 	FAULT_POINT("job-handed-over");
 	SetLatch(MyLatch);
@@ -25,6 +26,7 @@ end(SyncCollection *self, CoreClock clock, const RowDone *done)
 	self->posted = false;
 	self->n_jobs--;
 	memmove(&self->job[0], &self->job[1], sizeof(self->job[0]) * (size_t) self->n_jobs);
+	memmove(self->job_schema[0], self->job_schema[1], CORE_HASH_BYTES * (size_t) self->n_jobs);
 	FAULT_POINT("job-done");
 	replica_done(self->replica, clock, done);
 }
@@ -34,7 +36,7 @@ post(void *arg)
 {
 	SyncCollection *self = arg;
 
-	AppliesPost(self->rows->applies, self->place, &self->job[0], self->schema);
+	AppliesPost(self->rows->applies, self->place, &self->job[0], self->job_schema[0]);
 }
 
 void

@@ -144,6 +144,23 @@ sql($c, q{ALTER TYPE app.mood ADD VALUE 'mad'});
 same_rows(\@all, 'app.things', 'and on all, in the end', 70);
 ok(wait_until(sub { !grep { sql($_, $waits) ne '' } @all }), 'nothing is waited for');
 
+# A column that goes with its type, past the guard
+sql($_, q{CREATE TYPE app.gone AS ENUM ('x'); CREATE TABLE app.fewer (id int PRIMARY KEY, g app.gone, note text, other text)}) for $a, $b;
+sql($a, q{SELECT vecdb.replicate('app.fewer')});
+sql($b, qq{SELECT vecdb.replicate('app.fewer', '${\invite($a, 'app.fewer')}')});
+sql($a, q{INSERT INTO app.fewer VALUES (1, 'x', 'note', 'other')});
+same_rows([ $a, $b ], 'app.fewer', 'a table with an enum', 1);
+sql($b, q{DROP TYPE app.gone CASCADE});
+sql($a, q{INSERT INTO app.fewer VALUES (2, 'x', 'note', 'other')});
+ok(wait_until(sub { sql($b, q{SELECT waits_for FROM vecdb.stat_collections WHERE name = 'app.fewer'::regclass})
+			eq 'columns were changed otherwise than by vecdb.alter_collection(): column "g" is only there' }),
+	'the node where its column went says so') or diag(sql($b, q{SELECT * FROM vecdb.stat_collections}));
+is(sql($b, q{SELECT string_agg(concat_ws(',', id, note, other), ' ') FROM app.fewer}), '1,note,other', 'and nothing is written into other columns');
+sql($b, q{INSERT INTO app.fewer VALUES (3, 'of', 'b')});
+is(sql($a, q{SELECT count(*) FROM app.fewer}), '2', 'nor do its rows travel');
+sql($b, q{SELECT vecdb.leave('app.fewer'); DROP TABLE app.fewer});
+sql($a, q{SELECT vecdb.leave('app.fewer'); DROP TABLE app.fewer});
+
 # A table without a vector, a name with capitals and a space
 is(sql($b, q{SELECT length(vecdb.replicate('app."Plain Notes"'))}), '64', 'a table without vectors is shared');
 sql($b, q{INSERT INTO app."Plain Notes" (text) SELECT 'b' || i FROM generate_series(1, 10) i});

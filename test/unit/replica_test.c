@@ -1034,14 +1034,30 @@ test_compared_with(void)
 	end("compared with");
 }
 
-/* A member whose columns are others is told ours, once over a link, and its own are looked at. */
+/* With columns that are others; with 2 it tells them. */
+static void
+other_columns(const KadId *from, uint8_t hash)
+{
+	const uint8_t other[32] = {hash};
+	const RowColumn changed = {own_column.name, {(const uint8_t *) "uuid", 4}, true, 1};
+	RowWriter	w;
+
+	row_wire_begin(&w, frame, sizeof frame, ROW_WIRE_HAVE, false, 0, &collection);
+	(void) row_wire_put_bytes(&w, ROW_TAG_MEMBERS, fingerprint, 16);
+	(void) row_wire_put_uint(&w, ROW_TAG_CLOCK, 1);
+	(void) row_wire_put_bytes(&w, ROW_TAG_SCHEMA, other, 32);
+	put_tops(&w, ROW_TAG_FRONTIER, 0, 0);
+	put_tops(&w, ROW_TAG_FLOOR, 0, 0);
+	if (hash == 2 && !row_wire_put_column(&w, &changed))
+		exit(2);
+	deliver(&w, from);
+}
+
+/* A member whose columns are others is told ours, and its own are looked at. */
 static void
 test_other_columns(void)
 {
-	static const uint8_t other[32] = {2};
-	const RowColumn changed = {own_column.name, {(const uint8_t *) "uuid", 4}, true, 1};
 	const uint64_t nothing[2] = {0, 0};
-	RowWriter	w;
 
 	begin(false);
 	tell_members();
@@ -1051,28 +1067,30 @@ test_other_columns(void)
 	for (n_columns = 0; n_columns < 2; n_columns++)
 		for (int i = 0; i < 3; i++)
 		{
-			row_wire_begin(&w, frame, sizeof frame, ROW_WIRE_HAVE, false, 0, &collection);
-			(void) row_wire_put_bytes(&w, ROW_TAG_MEMBERS, fingerprint, 16);
-			(void) row_wire_put_uint(&w, ROW_TAG_CLOCK, 1);
-			(void) row_wire_put_bytes(&w, ROW_TAG_SCHEMA, other, 32);
-			put_tops(&w, ROW_TAG_FRONTIER, 0, 0);
-			put_tops(&w, ROW_TAG_FLOOR, 0, 0);
-			if (i == 2 && !row_wire_put_column(&w, &changed))
-				exit(2);
-			deliver(&w, &peer[0]);
+			other_columns(&peer[0], 2);
 			if (n_columns == 0)
 				ok(sent.n[ROW_WIRE_HAVE] == 0, "where ours are not known nothing is told");
 		}
 	n_columns = 1;
 	ok(sent.n[ROW_WIRE_HAVE] == 1 && sent.columns == 1, "who has other columns is told ours, once");
-	ok(n_differ == 2 && strcmp(difference, "column \"id\" is text NOT NULL here and uuid NOT NULL there") == 0 &&
+	ok(n_differ == 6 && strcmp(difference, "column \"id\" is text NOT NULL here and uuid NOT NULL there") == 0 &&
 	   replica_differs(replica, &peer[0]), "and what it tells is looked at");
+	pass(31000);
+	other_columns(&peer[0], 2);
+	ok(sent.columns == 2, "in half a minute it is told again");
+	other_columns(&peer[0], 3);
+	pass(1000);
+	other_columns(&peer[0], 3);
+	ok(sent.columns == 3, "and when its columns have become others, soon");
+	for (uint8_t i = 4; i < 100; i++)
+		other_columns(&peer[0], i);
+	ok(sent.columns == 3, "but not each time where they do so all the time");
 	replica_gone(replica, now, &peer[0]);
 	ok(!replica_differs(replica, &peer[0]), "until its link is gone");
 	replica_connected(replica, now, &peer[0]);
-	ok(sent.columns == 2, "over another link it is told again");
+	ok(sent.columns == 4, "over another link it is told again");
 	have(&peer[0], nothing, nothing);
-	ok(!replica_differs(replica, &peer[0]) && sent.columns == 2, "until its columns are ours");
+	ok(!replica_differs(replica, &peer[0]) && sent.columns == 4, "until its columns are ours");
 	n_columns = 0;
 	end("other columns");
 }

@@ -106,6 +106,8 @@ test_what_differs(void)
 	const RowColumn named[3] = {ours[0], column("ba", "text", false, 0), ours[2]};
 	const RowColumn glad[1] = {column("m", "app.mood(0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef)[]", false, 0)};
 	const RowColumn sad[1] = {column("m", "app.mood(f123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef)[]", true, 0)};
+	const RowColumn mad[1] = {column("m", "app.mood(f123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef)[]", false, 0)};
+	const RowColumn one[1] = {column("m", "app.mood(f123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef)", false, 0)};
 	const RowColumn keyed[3] = {column("id", "uuid", true, 2), ours[1], ours[2]};
 
 	ok(strcmp(difference(ours, 3, ours, 3, true), "") == 0, "the same differ in nothing");
@@ -119,6 +121,8 @@ test_what_differs(void)
 	ok(strcmp(difference(ours, 3, named, 3, true), "column \"ab\" is not there") == 0, "another name");
 	ok(strcmp(difference(ours, 3, keyed, 3, true), "column \"id\" is column 1 of the key here and 2 there") == 0, "another place in the key");
 	ok(strcmp(difference(glad, 1, sad, 1, true), "column \"m\" is app.mood(01234567...)[] here and app.mood(f1234567...)[] NOT NULL there") == 0, "other labels");
+	ok(row_column_alike(&glad[0], &glad[0]) && !row_column_alike(&glad[0], &sad[0]), "alike but for labels they are not where one is NOT NULL");
+	ok(row_column_alike(&glad[0], &mad[0]) && !row_column_alike(&glad[0], &one[0]) && !row_column_alike(&ours[1], &ours[2]), "else they are, of the same type");
 	ok(strcmp(difference(ours, 3, NULL, 0, false), "") == 0, "nothing is told");
 }
 

@@ -199,7 +199,7 @@ replica_schema(Replica *self, const uint8_t schema[32])
 		ReplicaPeer *peer = self->peer[i];
 
 		peer->same_schema = memcmp(peer->schema, schema, 32) == 0;
-		peer->shown = false;
+		peer->shown_ms = 0;
 		if (peer->up)
 			send_have(self, &peer->member.id);
 	}
@@ -346,7 +346,8 @@ replica_gone(Replica *self, CoreClock clock, const KadId *id)
 	self->now = clock;
 	if (peer == NULL)
 		return;
-	peer->up = peer->heard = peer->asked = peer->shown = false;
+	peer->up = peer->heard = peer->asked = false;
+	peer->shown_ms = 0;
 	peer->introduced = 0;
 	ask_gone(self, id);
 	serve_gone(self, id);
@@ -518,14 +519,29 @@ replica_differs(const Replica *self, const KadId *id)
 	return peer != NULL && peer->up && differs(peer);
 }
 
+bool
+replica_differing(const Replica *self, KadId *id)
+{
+	for (int i = 0; i < self->n_peers; i++)
+		if (replica_differs(self, &self->peer[i]->member.id))
+		{
+			*id = self->peer[i]->member.id;
+			return true;
+		}
+	return false;
+}
+
 /*
- * To one whose columns are others ours are told, once over a link, so that each can say
- * which differ.  How many there are to tell, from *column on.
+ * To one whose columns are others ours are told, so that each can say which differ: again
+ * where its own have changed, and now and then.  How many there are to tell, from *column on.
  */
 static int
 columns_for(const Replica *self, const ReplicaPeer *to, const RowColumn **column)
 {
-	return to == NULL || to->shown || !to->up || !differs(to) ? 0 : self->host.columns(self->host.context, column);
+	if (to == NULL || !to->up || !differs(to) ||
+		(to->shown_ms != 0 && self->now.tick_ms < to->shown_ms + (to->changed ? SHOWN_LEAST_MS : self->config.anti_entropy_ms)))
+		return 0;
+	return self->host.columns(self->host.context, column);
 }
 
 static void
@@ -550,7 +566,10 @@ send_have(Replica *self, const KadId *to)
 	for (int i = 0; i < n && fits && row_wire_put_column(&w, &column[i]); i++)
 		;
 	if (n > 0)
-		peer->shown = true;
+	{
+		peer->shown_ms = self->now.tick_ms;
+		peer->changed = false;
+	}
 	if (fits)
 		replica_send(self, &w, to);
 	else
@@ -566,6 +585,7 @@ take_have(Replica *self, ReplicaPeer *from, const RowMessage *message)
 		self->host.clock_heard(self->host.context, message->clock);
 	from->heard_ms = self->now.tick_ms;
 	garbage_heard(self, from, message);
+	from->changed |= memcmp(from->schema, message->schema, 32) != 0;
 	memcpy(from->schema, message->schema, 32);
 	from->same_schema = memcmp(message->schema, self->config.schema, 32) == 0;
 	if (differs(from) && row_message_has(message, ROW_TAG_COLUMN))

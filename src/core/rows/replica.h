@@ -261,6 +261,9 @@ extern void replica_schema(Replica *self, const uint8_t schema[32]);
 /* Has this member told, over a link that is up, that its columns are others? */
 extern bool replica_differs(const Replica *self, const KadId *id);
 
+/* Any that has. */
+extern bool replica_differing(const Replica *self, KadId *id);
+
 typedef struct ReplicaFigures
 {
 	uint64_t	batches;		/* taken whole */

@@ -29,6 +29,7 @@
 #define ASK_AGAIN_MOST 6		/* ... so often */
 #define FLOOR_IN_VAIN 5			/* requests in a row, after which a floor that is told by none but this member counts no more */
 #define SERVE_TIMEOUT_MS 60000	/* without a frame of who asked */
+#define SHOWN_LEAST_MS 1000		/* between two lists of our columns to one member */
 #define COMPARE_ASKED 16		/* ranges in one RANGES */
 #define COMPARE_RANGES 16384	/* ranges to ask for: more than a collection of any size needs */
 #define COMPARE_PENDING 256		/* rows to fetch before that is done */
@@ -43,7 +44,8 @@ typedef struct ReplicaPeer
 	bool		asked;			/* over the link that is up, and not given up */
 	bool		met;			/* a frame came over the link that is up: it takes ours */
 	bool		same_schema;
-	bool		shown;			/* our columns, over the link that is up */
+	int64_t		shown_ms;		/* tick at which ours were told over the link that is up; 0: they were not */
+	bool		changed;		/* its columns have changed since then */
 	uint8_t		schema[32];		/* all zero: not heard of */
 	RowFrontier have;
 	RowFrontier floor;

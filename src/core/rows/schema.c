@@ -8,6 +8,9 @@
 
 #include "core/bytes.h"
 
+#define LABELS_HEX (2 * CORE_HASH_BYTES)	/* digits of the hash of an enum's labels, ... */
+#define LABELS_SHOWN 8			/* ... and how many of them people read */
+
 static const uint8_t tag[4] = {'v', 's', 'c', '1'};
 
 /* The length, two bytes, and the bytes. */
@@ -62,30 +65,48 @@ has(const RowColumn *column, int n, RowBytes name)
 	return false;
 }
 
-#define LABELS_HEX (2 * CORE_HASH_BYTES)
-#define LABELS_SHOWN 8
+/* Where the hash of an enum's labels begins in a type; its length: it has none. */
+static size_t
+labels_at(RowBytes type)
+{
+	size_t		digits = LABELS_HEX + 1;
+
+	for (size_t i = 0; i < type.len; i++)
+	{
+		uint8_t		c = type.at[i];
+
+		if (c == ')' && digits == LABELS_HEX)
+			return i - LABELS_HEX;
+		digits = c == '(' ? 0 : (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') ? digits + 1 : LABELS_HEX + 1;
+	}
+	return type.len;
+}
+
+bool
+row_column_alike(const RowColumn *a, const RowColumn *b)
+{
+	size_t		at = labels_at(a->type);
+	RowBytes	before[2] = {{a->type.at, at}, {b->type.at, labels_at(b->type)}};
+	size_t		end = at < a->type.len ? at + LABELS_HEX : at;
+
+	return same(a->name, b->name) && a->key == b->key && a->not_null == b->not_null && a->type.len == b->type.len &&
+		same(before[0], before[1]) && memcmp(a->type.at + end, b->type.at + end, a->type.len - end) == 0;
+}
 
 /* As people read it: of the hash of an enum's labels the first digits. */
 static const char *
 show_type(const RowColumn *column, char out[ROW_COLUMN_TYPE + sizeof " NOT NULL"])
 {
 	const char *type = (const char *) column->type.at;
-	size_t		len = column->type.len;
-	size_t		at = 0;
-	size_t		digits = 0;
+	int			len = (int) column->type.len;
+	int			at = (int) labels_at(column->type);
+	const char *not_null = column->not_null ? " NOT NULL" : "";
+	size_t		room = ROW_COLUMN_TYPE + sizeof " NOT NULL";
 
-	for (size_t i = 0; i < len && digits != LABELS_HEX; i++)
-	{
-		bool		digit = (type[i] >= '0' && type[i] <= '9') || (type[i] >= 'a' && type[i] <= 'f');
-
-		digits = type[i] == '(' ? 0 : digit ? digits + 1 : LABELS_HEX + 1;
-		at = i + 1;
-	}
-	if (digits == LABELS_HEX && at < len && type[at] == ')')
-		(void) snprintf(out, ROW_COLUMN_TYPE + sizeof " NOT NULL", "%.*s...%.*s%s", (int) (at - LABELS_HEX + LABELS_SHOWN), type,
-						(int) (len - at), type + at, column->not_null ? " NOT NULL" : "");
+	if (at < len)
+		(void) snprintf(out, room, "%.*s...%.*s%s", at + LABELS_SHOWN, type, len - at - LABELS_HEX, type + at + LABELS_HEX, not_null);
 	else
-		(void) snprintf(out, ROW_COLUMN_TYPE + sizeof " NOT NULL", "%.*s%s", (int) len, type, column->not_null ? " NOT NULL" : "");
+		(void) snprintf(out, room, "%.*s%s", len, type, not_null);
 	return out;
 }
 
@@ -110,6 +131,8 @@ row_schema_difference(const RowColumn *ours, int n, const RowColumn *theirs, int
 		(void) snprintf(out, room, "column \"%.*s\" is not there", (int) a->name.len, (const char *) a->name.at);
 	else if (i == n || !has(ours, n, b->name))
 		(void) snprintf(out, room, "column \"%.*s\" is only there", (int) b->name.len, (const char *) b->name.at);
+	else if (!same(a->name, b->name) && !all)
+		return false;
 	else if (!same(a->name, b->name))
 		(void) snprintf(out, room, "column \"%.*s\" is in another place there", (int) a->name.len, (const char *) a->name.at);
 	else if (a->key != b->key)

@@ -25,6 +25,9 @@ typedef struct RowColumn
 /* Of n columns in their order, dropped ones left out.  False: there are none, or something of them is too long. */
 extern bool row_schema_hash(const CoreCrypto *crypto, const RowColumn *column, int n, uint8_t out[CORE_HASH_BYTES]);
 
+/* Have both the same name, place in the key and type, but for the labels of an enum? */
+extern bool row_column_alike(const RowColumn *a, const RowColumn *b);
+
 /*
  * The first of ours that differs from theirs, as UTF-8 into out: column "lang" is text here
  * and varchar(9) there.  all: none of theirs is missing.  False: among those there is none,

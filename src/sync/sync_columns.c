@@ -171,7 +171,7 @@ keep_out(SyncCollection *self, const Look *new)
 		ereport(LOG,
 				(errmsg("no rows of the collection of table %u travel", self->table),
 				 errdetail_internal("%s", self->altered),
-				 errhint("Make them as they were, or leave the collection and join it anew.")));
+				 errhint("Leave the collection with vecdb.leave(), make the table as it is on other members, and join anew.")));
 }
 
 static void

@@ -523,7 +523,7 @@ bool
 replica_differing(const Replica *self, KadId *id)
 {
 	for (int i = 0; i < self->n_peers; i++)
-		if (replica_differs(self, &self->peer[i]->member.id))
+		if (self->peer[i]->up && differs(self->peer[i]))
 		{
 			*id = self->peer[i]->member.id;
 			return true;

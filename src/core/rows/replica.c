@@ -775,7 +775,9 @@ replica_differed(Replica *self, const KadId *id)
 	ReplicaPeer *peer = replica_peer(self, id);
 	int64_t		lately = self->now.tick_ms - self->config.anti_entropy_ms * self->config.verify_every / 2;
 
-	if (peer == NULL || (peer->verified_ms > 0 && peer->verified_ms > lately))
+	/* one that is never chosen would else have us compare with others all the time */
+	if (peer == NULL || peer->member.role < GRANT_WRITER || peer->verified_ms < 0 ||
+		(peer->verified_ms > 0 && peer->verified_ms > lately))
 		return;
 	peer->verified_ms = -1;
 	replica_verify_soon(self);

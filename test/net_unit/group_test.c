@@ -203,6 +203,37 @@ test_joins(void)
 	   "who has a good one is admitted, the other is not");
 }
 
+/* Who leaves tells of the revocations that it knows of: nobody else may have heard of them. */
+static void
+test_parting(void)
+{
+	Node	   *stays = hosted[0].node;
+	Node	   *leaves = hosted[1].node;
+	NodeGroup  *there = group_by_tag(stays, 30);
+	NodeGroup  *here = group_find(leaves, &there->id);
+	Grant		grant;
+	MembershipAdded how;
+	DecodeStatus decode;
+	uint8_t		stranger[CORE_KEY_BYTES];
+	uint8_t		statement[GRANT_BYTES];
+	int			n;
+
+	host_fill(&random_state, stranger, sizeof stranger);
+	if (here == NULL || !pump(memcmp(here->membership.fingerprint, there->membership.fingerprint, GRANT_HASH_BYTES) == 0))
+		exit(2);
+	node_group_bind(leaves, node_clock(), there->membership.root, 31, "collection", NULL, 0);
+	n = there->membership.n;
+	if (!membership_prepare(&here->membership, GRANT_REVOCATION, GRANT_NOBODY, there->membership.root, stranger,
+							node_clock().unix_ms, 0, &grant) ||
+		grant_sign(&crypto, there->root_secret, &grant, statement) != DECODE_OK ||
+		!group_add(leaves, here, statement, &how, &decode))
+		exit(2);
+	ok(node_leave(leaves, node_clock(), 31) == NODE_OK, "one leaves who alone knows of a revocation");
+	compare_start(leaves, here);
+	ok(pump(there->membership.n == n + 2), "who stays is told of both");
+	node_group_forget(leaves, node_clock(), there->membership.root);
+}
+
 /* An answer that admits nobody leaves a collection that is being left as it is. */
 static void
 test_leaving(void)
@@ -292,6 +323,7 @@ main(void)
 		return tap_done();
 	test_statements();
 	test_joins();
+	test_parting();
 	test_unasked();
 	test_leaving();
 	for (int i = 0; i < NODES; i++)

@@ -3,7 +3,7 @@
  *	  Lookups and whole nodes, a few of them, driven by hand: what they send,
  *	  what they believe, and that nothing they are sent can hurt them.
  */
-#include "core/net/kad_node.h"
+#include "core/net/kad_node_state.h"
 
 #include "node_fixture.h"
 
@@ -489,6 +489,40 @@ test_limits(void)
 		held += kad_node_hold(peers[0].node, now, &target, true);
 	}
 	ok(held == KAD_HELD, "%d collections are announced, and no more", held);
+	target.b[1] = target.b[2] = 0;
+	kad_node_hold(peers[0].node, now, &target, false);
+	target.b[3] = 1;
+	ok(kad_node_hold(peers[0].node, now, &target, true) && peers[0].node->n_held == KAD_HELD,
+	   "what is withdrawn makes room for what is held");
+	stop_all();
+}
+
+/* Who cannot be reached when a collection is withdrawn hears of it later. */
+static void
+test_withdrawal(void)
+{
+	KadId		target = {{1}};
+	int			sent;
+
+	join_all(3);
+	kad_node_hold(peers[1].node, now, &target, true);
+	run(2000);
+	peers[0].deaf = true;
+	kad_node_hold(peers[1].node, now, &target, false);
+	run(12000);
+	peers[0].deaf = false;
+	kad_node_lookup(peers[0].node, now, &target, true, 1);
+	ok(peers[0].node->store.n == 1, "who was not there keeps the record of what is held no more");
+	run(8000);
+	kad_node_lookup(peers[0].node, now, &target, true, 1);
+	run(2000);
+	ok(peers[0].providers == 0, "and is told within 20 seconds");
+	ok(peers[1].node->n_held == 1, "it is told for three hours");
+	run(PROVIDER_LIFE_MS);
+	ok(peers[1].node->n_held == 0, "then it is forgotten");
+	sent = peers[1].sent;
+	kad_node_hold(peers[1].node, now, &target, false);
+	ok(peers[1].node->n_held == 0 && peers[1].sent == sent, "what was never held is not withdrawn");
 	stop_all();
 }
 
@@ -671,6 +705,7 @@ main(void)
 	test_lies();
 	test_fakes();
 	test_limits();
+	test_withdrawal();
 	test_full_list();
 	test_unproved();
 	test_shares();

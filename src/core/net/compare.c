@@ -188,6 +188,47 @@ own_leave(const Node *self, const NodeGroup *g)
 	return NULL;
 }
 
+/* The bytes of these, which fit into a message. */
+static int
+entry_bytes(const MembershipEntry *const *entry, int n, const uint8_t **out)
+{
+	_Static_assert(REASONS_MAX <= WIRE_GRANTS, "all fit into a message");
+	for (int i = 0; i < n; i++)
+		out[i] = entry[i]->bytes;
+	return n;
+}
+
+/*
+ * What a node that leaves tells, to out[WIRE_GRANTS]: the newest revocations that count, for
+ * others may not have heard of them and hear nothing more of it, and its leave as the last.
+ */
+static int
+put_parting(const Node *self, const NodeGroup *g, const uint8_t **out)
+{
+	const MembershipEntry *leave = own_leave(self, g);
+	const MembershipEntry *newest[WIRE_GRANTS];
+	int			n = 0;
+
+	for (int i = 0; i < g->membership.n; i++)
+	{
+		const MembershipEntry *entry = g->membership.entry[i];
+		int			at = n;
+
+		if (entry == leave || entry->grant.kind != GRANT_REVOCATION || !entry->counts)
+			continue;
+		while (at > 0 && newest[at - 1]->grant.issued_ms < entry->grant.issued_ms)
+			at--;
+		if (at == WIRE_GRANTS - 1)
+			continue;
+		n += n < WIRE_GRANTS - 1;
+		memmove(newest + at + 1, newest + at, (size_t) (n - 1 - at) * sizeof *newest);
+		newest[at] = entry;
+	}
+	if (leave != NULL)
+		newest[n++] = leave;
+	return entry_bytes(newest, n, out);
+}
+
 bool
 compare_alone(Node *self, NodeGroup *g, const NodePeer *besides)
 {
@@ -208,8 +249,7 @@ void
 compare_start(Node *self, NodeGroup *g)
 {
 	NodePeer   *chosen = NULL;
-	const MembershipEntry *leave = g->leaving ? own_leave(self, g) : NULL;
-	const uint8_t *statement[1] = {leave == NULL ? NULL : leave->bytes};
+	const uint8_t *statement[WIRE_GRANTS];
 	uint64_t	seen = 0;
 
 	for (int i = 0; i < NODE_PEER_SLOTS; i++)
@@ -228,7 +268,7 @@ compare_start(Node *self, NodeGroup *g)
 	g->compare.change = 0;
 	g->compare.sent = 0;
 	g->compare.until_ms = self->now.tick_ms + COMPARE_LIMIT_MS;
-	compare_send(self, g, chosen, statement, leave != NULL);
+	compare_send(self, g, chosen, statement, g->leaving ? put_parting(self, g, statement) : 0);
 }
 
 /* Take what came; what was new is pushed on.  Returns how many were new. */
@@ -288,16 +328,6 @@ serve_of(Node *self, NodeGroup *g, const uint8_t *curve, bool create)
 	return oldest;
 }
 
-/* The bytes of these, which fit into a message. */
-static int
-bytes_of(const MembershipEntry *const *entry, int n, const uint8_t **out)
-{
-	_Static_assert(REASONS_MAX <= WIRE_GRANTS, "all fit into a message");
-	for (int i = 0; i < n; i++)
-		out[i] = entry[i]->bytes;
-	return n;
-}
-
 void
 compare_receive(Node *self, NodeGroup *g, NodePeer *from, const WireMessage *m)
 {
@@ -311,7 +341,7 @@ compare_receive(Node *self, NodeGroup *g, NodePeer *from, const WireMessage *m)
 	put_fingerprints(g, &answer);
 	if (group_role(self, g, from) == GRANT_NOBODY)
 	{
-		answer.grants.n = bytes_of(why, membership_reasons(&g->membership, from->record->key, why), answer.grants.grant);
+		answer.grants.n = entry_bytes(why, membership_reasons(&g->membership, from->record->key, why), answer.grants.grant);
 		if (answer.grants.n > 0)
 			node_answer(self, &answer);
 		else
@@ -380,7 +410,7 @@ refused(Node *self, NodeGroup *g, NodePeer *from, uint16_t code)
 	{
 		g->compare.sent = 1;
 		g->compare.until_ms = self->now.tick_ms + COMPARE_LIMIT_MS;
-		compare_send(self, g, from, ours, bytes_of(entry, membership_proof(&g->membership, self->key, entry), ours));
+		compare_send(self, g, from, ours, entry_bytes(entry, membership_proof(&g->membership, self->key, entry), ours));
 		return;
 	}
 	if (g->leaving && code == WIRE_CODE_FORBIDDEN)

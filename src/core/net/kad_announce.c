@@ -6,6 +6,22 @@
 
 #include "core/assert.h"
 
+#define WITHDRAW_AGAIN_MS 15000
+
+/* Forget the withdrawal that is announced again last, for the sake of what is held. */
+static bool
+forget_withdrawal(KadNode *self)
+{
+	int			last = -1;
+
+	for (int i = 0; i < self->n_held; i++)
+		if (self->held[i].withdrawn && (last < 0 || self->held[i].next_ms > self->held[last].next_ms))
+			last = i;
+	if (last >= 0)
+		self->held[last] = self->held[--self->n_held];
+	return last >= 0;
+}
+
 bool
 kad_node_hold(KadNode *self, CoreClock clock, const KadId *collection, bool held)
 {
@@ -19,13 +35,14 @@ kad_node_hold(KadNode *self, CoreClock clock, const KadId *collection, bool held
 	{
 		if (!held)
 			return true;
-		if (self->n_held == KAD_HELD)
+		if (self->n_held == KAD_HELD && !forget_withdrawal(self))
 			return false;
-		if (self->n_held == self->held_room)
+		i = self->n_held;
+		if (i == self->held_room)
 		{
 			int			room = self->held_room == 0 ? 4 : 2 * self->held_room;
 
-			wider = core_grow(self->config.memory, self->held, (size_t) self->n_held, (size_t) room, sizeof *wider);
+			wider = core_grow(self->config.memory, self->held, (size_t) i, (size_t) room, sizeof *wider);
 			if (wider == NULL)
 				return false;
 			self->held = wider;
@@ -35,6 +52,7 @@ kad_node_hold(KadNode *self, CoreClock clock, const KadId *collection, bool held
 		self->held[self->n_held++].collection = *collection;
 	}
 	self->held[i].withdrawn = !held;
+	self->held[i].wait_ms = WITHDRAW_AGAIN_MS;
 	self->held[i].next_ms = clock.tick_ms;
 	/* who asks this node itself is told at once, joined or not */
 	kad_announce(self, clock, collection, NULL, 0, !held);
@@ -59,12 +77,12 @@ kad_announce_due(KadNode *self, CoreClock clock)
 			held->next_ms = clock.tick_ms + KAD_SWEEP_MS;
 			continue;
 		}
-		held->next_ms = clock.tick_ms + PROVIDER_REPUBLISH_MS;
-		if (withdrawn)
-			*held = self->held[--self->n_held];
+		held->next_ms = clock.tick_ms + (withdrawn ? held->wait_ms : PROVIDER_REPUBLISH_MS);
+		held->wait_ms *= 2;
+		/* when it would be due again, no record of before the withdrawal is good any more */
+		if (withdrawn && held->wait_ms > PROVIDER_LIFE_MS)
+			self->held[i--] = self->held[--self->n_held];
 		kad_task_go_on(self, clock, task);
-		if (withdrawn)
-			i--;
 	}
 }
 

@@ -140,8 +140,8 @@ extern bool kad_node_lookup(KadNode *self, CoreClock clock, const KadId *target,
 
 /*
  * Announce that this node holds a collection, from now on, or (held = false)
- * that it does no more.  False when it holds KAD_HELD already or there is no
- * memory.
+ * that it does no more, for as long as others may have a record that says it does.
+ * False when it holds KAD_HELD already or there is no memory.
  */
 extern bool kad_node_hold(KadNode *self, CoreClock clock, const KadId *collection, bool held);
 

@@ -56,11 +56,16 @@ typedef struct KadTask
 	KadTaskKind kind;
 } KadTask;
 
-/* A collection that the node announces. */
+/*
+ * A collection that the node announces.  Nodes that cannot be reached while it is
+ * withdrawn go on naming this node, until its last record expires: so a withdrawal is
+ * announced again after WITHDRAW_AGAIN_MS, and then each time after twice as long.
+ */
 typedef struct KadHeld
 {
 	KadId		collection;
 	int64_t		next_ms;		/* tick of the next announcement */
+	int64_t		wait_ms;		/* of a withdrawal, from the next announcement to the one after it */
 	bool		withdrawn;
 } KadHeld;
 

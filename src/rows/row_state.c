@@ -15,21 +15,18 @@
  *	version, over	= clock:u64 tie[16]
  *	stamp ...		= incarnation:u32 ticket:u64
  */
-#include "rows/row_state.h"
+#include "rows/row_kept.h"
 
 #include "access/detoast.h"
-#include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/xact.h"
 #include "core/rows/clock.h"
 #include "mb/pg_wchar.h"
-#include "node/node_table.h"
 #include "port/pg_bswap.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
-#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #define INCARNATION_ROOT 1
@@ -51,15 +48,6 @@
 #define HELD_ENTRY 7
 #define HELD_CONTENT 8
 #define HELD_COLUMNS 8
-#define CONFLICT_TABLE 1
-#define CONFLICT_NUMBER 2
-#define CONFLICT_KEY 3
-#define CONFLICT_CLOCK 4
-#define CONFLICT_TIE 5
-#define CONFLICT_LIVE 6
-#define CONFLICT_SINCE 7
-#define CONFLICT_CONTENT 8
-#define CONFLICT_COLUMNS 8
 
 #define FORMAT 1
 #define ENTRY_BYTES (1 + 24 + 3 * 12 + 1 + 2 * ROW_HASH + 24)
@@ -72,141 +60,10 @@
 
 StaticAssertDecl(ROW_STATE_ROOT == SYNC_ROOT_BYTES, "a root has another length in node_table.h");
 
-/* ---------------------------------------------------------------------------
- * Reading and writing
- */
-
-/* A table that is read in an order. */
-typedef struct Reading
-{
-	SyncTable	table;
-	Snapshot	snapshot;
-	SysScanDesc scan;
-} Reading;
-
-static void pg_attribute_noreturn()
-refuse(const char *what)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_DATA_CORRUPTED),
-			 errmsg("%s is not as vecdb wrote it", what)));
-}
-
-/* In the order of the primary key, or of the table's other index; snapshot NULL: the newest. */
-static void
-begin(Reading *self, SyncTableKind kind, bool other, Snapshot snapshot, ScanKey key, int n)
-{
-	SyncTableOpen(&self->table, kind, false, false);
-	self->snapshot = RegisterSnapshot(snapshot ? snapshot : GetLatestSnapshot());
-	self->scan = systable_beginscan_ordered(self->table.rel, other ? self->table.other : self->table.key, self->snapshot, n, key);
-}
-
-static HeapTuple
-next(Reading *self)
-{
-	return systable_getnext_ordered(self->scan, ForwardScanDirection);
-}
-
-static void
-end(Reading *self)
-{
-	systable_endscan_ordered(self->scan);
-	UnregisterSnapshot(self->snapshot);
-	SyncTableClose(&self->table);
-}
-
-/* The one row of a scan, a copy; NULL: there is none. */
-static HeapTuple
-get(SyncTableKind kind, Snapshot snapshot, ScanKey key, int n)
-{
-	Reading		reading;
-	HeapTuple	row;
-
-	begin(&reading, kind, false, snapshot, key, n);
-	row = next(&reading);
-	row = HeapTupleIsValid(row) ? heap_copytuple(row) : NULL;
-	end(&reading);
-	return row;
-}
-
-/* A new row, or in place of one (NULL: none); of that the columns which replace says. */
-static void
-put(SyncTableKind kind, HeapTuple old, Datum *values, bool *nulls, bool *replace)
-{
-	SyncTable	table;
-
-	SyncTableOpen(&table, kind, true, false);
-	if (old)
-		SyncTableUpdate(&table, old, values, nulls, replace);
-	else
-		SyncTableInsert(&table, values, nulls);
-	SyncTableClose(&table);
-	CommandCounterIncrement();
-}
-
-/* All rows of a scan; how many there were. */
-static uint32
-delete(SyncTableKind kind, ScanKey key, int n, uint32 most)
-{
-	Reading		reading;
-	SyncTable	table;
-	HeapTuple	row;
-	uint32		deleted = 0;
-
-	SyncTableOpen(&table, kind, true, false);
-	begin(&reading, kind, false, NULL, key, n);
-	while (deleted < most && HeapTupleIsValid(row = next(&reading)))
-	{
-		CHECK_FOR_INTERRUPTS();
-		SyncTableDelete(&table, row);
-		deleted++;
-	}
-	end(&reading);
-	SyncTableClose(&table);
-	CommandCounterIncrement();
-	return deleted;
-}
-
-static Datum
-value_of(Reading *self, HeapTuple row, int column)
-{
-	bool		isnull;
-	Datum		value = SyncTableValue(&self->table, row, column, &isnull);
-
-	if (isnull)
-		refuse("a column of a table in schema \"vecdb\"");
-	return value;
-}
-
-/* A column as bytes, in the current memory context. */
-static RowBytes
-bytes_of(Reading *self, HeapTuple row, int column)
-{
-	bytea	   *bytes = DatumGetByteaPCopy(value_of(self, row, column));
-
-	return (RowBytes) {(const uint8 *) VARDATA(bytes), VARSIZE(bytes) - VARHDRSZ};
-}
-
-static Datum
-bytea_of(RowBytes bytes)
-{
-	if (bytes.len > MaxAllocSize - VARHDRSZ)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("a row of %zu bytes cannot be set aside", bytes.len)));
-	return SyncBytea(bytes.at, bytes.len);
-}
-
 static void
 root_key(ScanKey key, const uint8 *root)
 {
 	ScanKeyInit(key, 1, BTEqualStrategyNumber, F_BYTEAEQ, SyncBytea(root, ROW_STATE_ROOT));
-}
-
-static void
-table_key(ScanKey key, Oid table)
-{
-	ScanKeyInit(key, 1, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(table));
 }
 
 /* ---------------------------------------------------------------------------
@@ -227,7 +84,7 @@ take_number(RowBytes *in, int width)
 	uint64		value = 0;
 
 	if (in->len < (size_t) width)
-		refuse("a record of rows");
+		KeptRefuse("a record of rows");
 	for (int i = 0; i < width; i++)
 		value = value << 8 | in->at[i];
 	in->at += width;
@@ -239,7 +96,7 @@ static void
 take(RowBytes *in, void *out, size_t len)
 {
 	if (in->len < len)
-		refuse("a record of rows");
+		KeptRefuse("a record of rows");
 	memcpy(out, in->at, len);
 	in->at += len;
 	in->len -= len;
@@ -273,7 +130,7 @@ take_open(RowBytes *in, RowStamp *at, uint32 *left, uint32 incarnation, uint64 t
 	while (at->incarnation == incarnation)
 	{
 		if (n == ROW_OPEN_MAX || at->ticket >= top || at->ticket <= (n == 0 ? 0 : open[n - 1]))
-			refuse("a frontier");
+			KeptRefuse("a frontier");
 		open[n++] = at->ticket;
 		*at = (RowStamp) {0};
 		if (*left == 0)
@@ -281,7 +138,7 @@ take_open(RowBytes *in, RowStamp *at, uint32 *left, uint32 incarnation, uint64 t
 		at->incarnation = (uint32) take_number(in, 4);
 		at->ticket = take_number(in, 8);
 		if (at->incarnation < incarnation)
-			refuse("a frontier");
+			KeptRefuse("a frontier");
 		--*left;
 	}
 	return n;
@@ -298,23 +155,23 @@ take_frontier(RowBytes in, RowFrontier *out)
 	uint32		n;
 
 	if (in.len == 0 || take_number(&in, 1) != FORMAT)
-		refuse("a frontier");
+		KeptRefuse("a frontier");
 	n = (uint32) take_number(&in, 4);
 	if (n > ROW_INCARNATIONS || in.len < (size_t) n * 8 + 4)
-		refuse("a frontier");
+		KeptRefuse("a frontier");
 	tops = (RowBytes) {in.at, (size_t) n * 8};
 	in.at += tops.len;
 	in.len -= tops.len;
 	left = (uint32) take_number(&in, 4);
 	if (in.len % 12 != 0 || in.len / 12 != left)
-		refuse("a frontier");
+		KeptRefuse("a frontier");
 	if (left > 0)
 	{
 		at.incarnation = (uint32) take_number(&in, 4);
 		at.ticket = take_number(&in, 8);
 		left--;
 		if (at.incarnation == 0)
-			refuse("a frontier");
+			KeptRefuse("a frontier");
 	}
 	for (uint32 i = 1; i <= n; i++)
 	{
@@ -322,12 +179,12 @@ take_frontier(RowBytes in, RowFrontier *out)
 		uint32		n_open = take_open(&in, &at, &left, i, top, open);
 
 		if (top == 0 && i == n)
-			refuse("a frontier");
+			KeptRefuse("a frontier");
 		if (!row_frontier_claim(out, i, top, open, n_open))
 			return false;
 	}
 	if (at.incarnation != 0)
-		refuse("a frontier");
+		KeptRefuse("a frontier");
 	return true;
 }
 
@@ -389,7 +246,7 @@ take_entry(RowBytes in, HeldRow *out)
 	uint64		live;
 
 	if (in.len != ENTRY_BYTES || take_number(&in, 1) != FORMAT)
-		refuse("the entry of a held row");
+		KeptRefuse("the entry of a held row");
 	take_version(&in, &entry->version);
 	entry->stamp = take_stamp(&in);
 	entry->birth = take_stamp(&in);
@@ -399,7 +256,7 @@ take_entry(RowBytes in, HeldRow *out)
 	take(&in, entry->vector_hash, ROW_HASH);
 	take_version(&in, &out->over);
 	if (live > 1 || entry->version.clock > ROW_CLOCK_MAX || entry->stamp.incarnation == 0)
-		refuse("the entry of a held row");
+		KeptRefuse("the entry of a held row");
 	entry->live = live == 1;
 	entry->held = out->held;
 }
@@ -417,17 +274,17 @@ RowStateIncarnations(const uint8 root[ROW_STATE_ROOT], bool (*each) (void *arg, 
 	bool		more = true;
 
 	root_key(&key, root);
-	begin(&reading, SYNC_ROW_INCARNATION, false, NULL, &key, 1);
-	while (more && HeapTupleIsValid(row = next(&reading)))
+	ReadingBegin(&reading, SYNC_ROW_INCARNATION, false, NULL, &key, 1);
+	while (more && HeapTupleIsValid(row = ReadingNext(&reading)))
 	{
-		int32		number = DatumGetInt32(value_of(&reading, row, INCARNATION_NUMBER));
+		int32		number = DatumGetInt32(ReadingValue(&reading, row, INCARNATION_NUMBER));
 		const uint8 *incarnation = SyncTableBytes(&reading.table, row, INCARNATION_INCARNATION, ROW_INCARNATION_BYTES);
 
 		if (number < 1 || incarnation == NULL)
-			refuse("an incarnation");
+			KeptRefuse("an incarnation");
 		more = each(arg, (uint32) number, incarnation);
 	}
-	end(&reading);
+	ReadingEnd(&reading);
 	return more;
 }
 
@@ -441,7 +298,7 @@ RowStateAddIncarnation(const uint8 root[ROW_STATE_ROOT], uint32 number, const ui
 	values[INCARNATION_ROOT - 1] = SyncBytea(root, ROW_STATE_ROOT);
 	values[INCARNATION_NUMBER - 1] = Int32GetDatum((int32) number);
 	values[INCARNATION_INCARNATION - 1] = SyncBytea(incarnation, ROW_INCARNATION_BYTES);
-	put(SYNC_ROW_INCARNATION, NULL, values, nulls, NULL);
+	KeptPut(SYNC_ROW_INCARNATION, NULL, values, nulls, NULL);
 }
 
 /* ---------------------------------------------------------------------------
@@ -467,19 +324,19 @@ get_kept(const uint8 *root, Kept *out)
 
 	memset(out, 0, sizeof(*out));
 	root_key(&key, root);
-	begin(&reading, SYNC_ROW_FRONTIER, false, NULL, &key, 1);
-	row = next(&reading);
+	ReadingBegin(&reading, SYNC_ROW_FRONTIER, false, NULL, &key, 1);
+	row = ReadingNext(&reading);
 	if (HeapTupleIsValid(row))
 	{
 		out->row = heap_copytuple(row);
-		out->frontier = bytes_of(&reading, row, FRONTIER_FRONTIER);
-		out->floor = bytes_of(&reading, row, FRONTIER_FLOOR);
-		out->copied = DatumGetBool(value_of(&reading, row, FRONTIER_COPIED));
+		out->frontier = ReadingBytes(&reading, row, FRONTIER_FRONTIER);
+		out->floor = ReadingBytes(&reading, row, FRONTIER_FLOOR);
+		out->copied = DatumGetBool(ReadingValue(&reading, row, FRONTIER_COPIED));
 		(void) SyncTableValue(&reading.table, row, FRONTIER_HEARD, &isnull);
 		if (!isnull)
-			out->heard = bytes_of(&reading, row, FRONTIER_HEARD);
+			out->heard = ReadingBytes(&reading, row, FRONTIER_HEARD);
 	}
-	end(&reading);
+	ReadingEnd(&reading);
 }
 
 bool
@@ -531,7 +388,7 @@ try_put(const Kept *kept, Datum *values, bool *nulls, bool *replace)
 		SyncTableClose(&table);
 	}
 	if (mine)
-		put(SYNC_ROW_FRONTIER, kept->row, values, nulls, replace);
+		KeptPut(SYNC_ROW_FRONTIER, kept->row, values, nulls, replace);
 	return mine;
 }
 
@@ -639,7 +496,7 @@ RowStateCopied(const uint8 root[ROW_STATE_ROOT], bool copied)
 void
 RowStateKeepHeard(const uint8 root[ROW_STATE_ROOT], RowBytes heard)
 {
-	keep_column(root, FRONTIER_HEARD, bytea_of(heard));
+	keep_column(root, FRONTIER_HEARD, KeptBytea(heard));
 }
 
 void
@@ -648,8 +505,8 @@ RowStateForget(const uint8 root[ROW_STATE_ROOT])
 	ScanKeyData key;
 
 	root_key(&key, root);
-	(void) delete(SYNC_ROW_INCARNATION, &key, 1, UINT32_MAX);
-	(void) delete(SYNC_ROW_FRONTIER, &key, 1, UINT32_MAX);
+	(void) KeptDelete(SYNC_ROW_INCARNATION, &key, 1, UINT32_MAX);
+	(void) KeptDelete(SYNC_ROW_FRONTIER, &key, 1, UINT32_MAX);
 }
 
 void
@@ -657,9 +514,9 @@ RowStateForgetTable(Oid table)
 {
 	ScanKeyData key;
 
-	table_key(&key, table);
-	(void) delete(SYNC_HELD_ROW, &key, 1, UINT32_MAX);
-	(void) delete(SYNC_ROW_CONFLICT, &key, 1, UINT32_MAX);
+	KeptTableKey(&key, table);
+	(void) KeptDelete(SYNC_HELD_ROW, &key, 1, UINT32_MAX);
+	(void) KeptDelete(SYNC_ROW_CONFLICT, &key, 1, UINT32_MAX);
 }
 
 /* ---------------------------------------------------------------------------
@@ -669,25 +526,25 @@ RowStateForgetTable(Oid table)
 static void
 held_key(ScanKey key, Oid table, RowBytes bytes)
 {
-	table_key(&key[0], table);
-	ScanKeyInit(&key[1], HELD_KEY, BTEqualStrategyNumber, F_BYTEAEQ, bytea_of(bytes));
+	KeptTableKey(&key[0], table);
+	ScanKeyInit(&key[1], HELD_KEY, BTEqualStrategyNumber, F_BYTEAEQ, KeptBytea(bytes));
 }
 
 /* How, and why, without its content. */
 static void
 take_held(Reading *reading, HeapTuple row, HeldRow *out)
 {
-	int16		held = DatumGetInt16(value_of(reading, row, HELD_HELD));
-	int16		why = DatumGetInt16(value_of(reading, row, HELD_WHY));
+	int16		held = DatumGetInt16(ReadingValue(reading, row, HELD_HELD));
+	int16		why = DatumGetInt16(ReadingValue(reading, row, HELD_WHY));
 
 	out->apart = held > HELD_APART;
 	if (out->apart)
 		held -= HELD_APART;
 	if ((held != ROW_PARKED && held != ROW_QUARANTINED) || why < ROW_REASON_NONE || why > ROW_REASON_TABLE)
-		refuse("a held row");
+		KeptRefuse("a held row");
 	out->held = (RowHeld) held;
 	out->why = (RowReason) why;
-	take_entry(bytes_of(reading, row, HELD_ENTRY), out);
+	take_entry(ReadingBytes(reading, row, HELD_ENTRY), out);
 }
 
 static bool
@@ -699,15 +556,15 @@ look(Oid table, RowBytes key, Snapshot snapshot, bool content, HeldRow *out)
 
 	memset(out, 0, sizeof(*out));
 	held_key(keys, table, key);
-	begin(&reading, SYNC_HELD_ROW, false, snapshot, keys, 2);
-	row = next(&reading);
+	ReadingBegin(&reading, SYNC_HELD_ROW, false, snapshot, keys, 2);
+	row = ReadingNext(&reading);
 	if (HeapTupleIsValid(row))
 	{
 		take_held(&reading, row, out);
 		if (content)
-			out->content = bytes_of(&reading, row, HELD_CONTENT);
+			out->content = ReadingBytes(&reading, row, HELD_CONTENT);
 	}
-	end(&reading);
+	ReadingEnd(&reading);
 	return out->held != ROW_APPLIED;
 }
 
@@ -734,14 +591,14 @@ HeldRowPut(Oid table, RowBytes key, const HeldRow *row, const char *text)
 	Assert(row->held != ROW_APPLIED && key.len > 0 && key.len <= ROW_KEY_MAX);
 	held_key(keys, table, key);
 	values[HELD_TABLE - 1] = ObjectIdGetDatum(table);
-	values[HELD_KEY - 1] = bytea_of(key);
+	values[HELD_KEY - 1] = KeptBytea(key);
 	values[HELD_HELD - 1] = Int16GetDatum((int16) (row->held + (row->apart ? HELD_APART : 0)));
 	values[HELD_WHY - 1] = Int16GetDatum((int16) row->why);
 	values[HELD_SINCE - 1] = TimestampTzGetDatum(GetCurrentTimestamp());
 	values[HELD_TEXT - 1] = PointerGetDatum(cstring_to_text_with_len(text, pg_mbcliplen(text, (int) strlen(text), ROW_REASON_TEXT)));
 	values[HELD_ENTRY - 1] = entry_bytes(row);
-	values[HELD_CONTENT - 1] = bytea_of(row->content);
-	put(SYNC_HELD_ROW, get(SYNC_HELD_ROW, NULL, keys, 2), values, nulls, replace);
+	values[HELD_CONTENT - 1] = KeptBytea(row->content);
+	KeptPut(SYNC_HELD_ROW, KeptGet(SYNC_HELD_ROW, NULL, keys, 2), values, nulls, replace);
 }
 
 void
@@ -754,15 +611,15 @@ HeldRowRestamp(Oid table, RowBytes key, const RowEntry *entry, const RowBytes *c
 	HeldRow		held;
 
 	if (!HeldRowLook(table, key, NULL, &held))
-		refuse("a held row");
+		KeptRefuse("a held row");
 	held.entry = *entry;
 	held_key(keys, table, key);
 	values[HELD_ENTRY - 1] = entry_bytes(&held);
 	replace[HELD_ENTRY - 1] = true;
 	if (content)
-		values[HELD_CONTENT - 1] = bytea_of(*content);
+		values[HELD_CONTENT - 1] = KeptBytea(*content);
 	replace[HELD_CONTENT - 1] = content != NULL;
-	put(SYNC_HELD_ROW, get(SYNC_HELD_ROW, NULL, keys, 2), values, nulls, replace);
+	KeptPut(SYNC_HELD_ROW, KeptGet(SYNC_HELD_ROW, NULL, keys, 2), values, nulls, replace);
 }
 
 void
@@ -775,11 +632,11 @@ HeldRowJoin(Oid table, RowBytes key)
 	HeldRow		held;
 
 	if (!HeldRowLook(table, key, NULL, &held) || !held.apart)
-		refuse("a held row");
+		KeptRefuse("a held row");
 	held_key(keys, table, key);
 	values[HELD_HELD - 1] = Int16GetDatum((int16) held.held);
 	replace[HELD_HELD - 1] = true;
-	put(SYNC_HELD_ROW, get(SYNC_HELD_ROW, NULL, keys, 2), values, nulls, replace);
+	KeptPut(SYNC_HELD_ROW, KeptGet(SYNC_HELD_ROW, NULL, keys, 2), values, nulls, replace);
 }
 
 void
@@ -788,7 +645,7 @@ HeldRowRemove(Oid table, RowBytes key)
 	ScanKeyData keys[2];
 
 	held_key(keys, table, key);
-	(void) delete(SYNC_HELD_ROW, keys, 2, 1);
+	(void) KeptDelete(SYNC_HELD_ROW, keys, 2, 1);
 }
 
 /* The first key behind `after` with this in column held, unless *len > 0 and the key there comes before it. */
@@ -799,24 +656,24 @@ first_held(Oid table, int16 held, Snapshot snapshot, RowBytes after, uint8 *key,
 	ScanKeyData keys[3];
 	HeapTuple	row;
 
-	table_key(&keys[0], table);
+	KeptTableKey(&keys[0], table);
 	ScanKeyInit(&keys[1], HELD_HELD, BTEqualStrategyNumber, F_INT2EQ, Int16GetDatum(held));
-	ScanKeyInit(&keys[2], HELD_KEY, BTGreaterStrategyNumber, F_BYTEAGT, bytea_of(after));
-	begin(&reading, SYNC_HELD_ROW, true, snapshot, keys, 3);
-	row = next(&reading);
+	ScanKeyInit(&keys[2], HELD_KEY, BTGreaterStrategyNumber, F_BYTEAGT, KeptBytea(after));
+	ReadingBegin(&reading, SYNC_HELD_ROW, true, snapshot, keys, 3);
+	row = ReadingNext(&reading);
 	if (HeapTupleIsValid(row))
 	{
-		RowBytes	found = bytes_of(&reading, row, HELD_KEY);
+		RowBytes	found = ReadingBytes(&reading, row, HELD_KEY);
 
 		if (found.len == 0 || found.len > ROW_KEY_MAX)
-			refuse("the key of a held row");
+			KeptRefuse("the key of a held row");
 		if (*len == 0 || row_key_compare(found, (RowBytes) {key, *len}) < 0)
 		{
 			memcpy(key, found.at, found.len);
 			*len = found.len;
 		}
 	}
-	end(&reading);
+	ReadingEnd(&reading);
 }
 
 bool
@@ -836,145 +693,4 @@ HeldRowNextApart(Oid table, Snapshot snapshot, RowBytes after, uint8 *key, size_
 	first_held(table, ROW_PARKED + HELD_APART, snapshot, after, key, len);
 	first_held(table, ROW_QUARANTINED + HELD_APART, snapshot, after, key, len);
 	return *len > 0;
-}
-
-/* ---------------------------------------------------------------------------
- * Conflicts
- */
-
-static bool
-has_conflict(Oid table, RowBytes key, const RowVersion *version)
-{
-	Reading		reading;
-	ScanKeyData keys[2];
-	HeapTuple	row;
-	bool		has = false;
-
-	table_key(&keys[0], table);
-	ScanKeyInit(&keys[1], CONFLICT_KEY, BTEqualStrategyNumber, F_BYTEAEQ, bytea_of(key));
-	begin(&reading, SYNC_ROW_CONFLICT, true, NULL, keys, 2);
-	while (!has && HeapTupleIsValid(row = next(&reading)))
-		if ((uint64) DatumGetInt64(value_of(&reading, row, CONFLICT_CLOCK)) == version->clock)
-		{
-			const uint8 *tie = SyncTableBytes(&reading.table, row, CONFLICT_TIE, ROW_HASH);
-
-			has = tie && memcmp(tie, version->tie, ROW_HASH) == 0;
-		}
-	end(&reading);
-	return has;
-}
-
-static int64
-last_conflict(Oid table)
-{
-	Reading		reading;
-	ScanKeyData key;
-	HeapTuple	row;
-	int64		number = 0;
-
-	table_key(&key, table);
-	begin(&reading, SYNC_ROW_CONFLICT, false, NULL, &key, 1);
-	row = systable_getnext_ordered(reading.scan, BackwardScanDirection);
-	if (HeapTupleIsValid(row))
-		number = DatumGetInt64(value_of(&reading, row, CONFLICT_NUMBER));
-	end(&reading);
-	if (number < 0 || number == PG_INT64_MAX)
-		refuse("the list of conflicts");
-	return number;
-}
-
-bool
-RowConflictAdd(Oid table, RowBytes key, const RowEntry *loser, RowBytes content)
-{
-	Datum		values[CONFLICT_COLUMNS];
-	bool		nulls[CONFLICT_COLUMNS] = {false};
-
-	if (has_conflict(table, key, &loser->version))
-		return false;
-	values[CONFLICT_TABLE - 1] = ObjectIdGetDatum(table);
-	values[CONFLICT_NUMBER - 1] = Int64GetDatum(last_conflict(table) + 1);
-	values[CONFLICT_KEY - 1] = bytea_of(key);
-	values[CONFLICT_CLOCK - 1] = Int64GetDatum((int64) loser->version.clock);
-	values[CONFLICT_TIE - 1] = SyncBytea(loser->version.tie, ROW_HASH);
-	values[CONFLICT_LIVE - 1] = BoolGetDatum(loser->live);
-	values[CONFLICT_SINCE - 1] = TimestampTzGetDatum(GetCurrentTimestamp());
-	values[CONFLICT_CONTENT - 1] = bytea_of(content);
-	put(SYNC_ROW_CONFLICT, NULL, values, nulls, NULL);
-	return true;
-}
-
-uint32
-RowConflictCount(Oid table)
-{
-	Reading		reading;
-	ScanKeyData key;
-	uint32		n = 0;
-
-	table_key(&key, table);
-	begin(&reading, SYNC_ROW_CONFLICT, false, NULL, &key, 1);
-	while (HeapTupleIsValid(next(&reading)))
-		n++;
-	end(&reading);
-	return n;
-}
-
-void
-RowConflictsRewrite(Oid table, bool (*with) (void *arg, RowBytes content, RowBytes *out), void *arg)
-{
-	Reading		reading;
-	SyncTable	conflicts;
-	ScanKeyData key;
-	HeapTuple	row;
-	MemoryContext one = AllocSetContextCreate(CurrentMemoryContext, "vecdb conflict", ALLOCSET_DEFAULT_SIZES);
-
-	table_key(&key, table);
-	SyncTableOpen(&conflicts, SYNC_ROW_CONFLICT, true, false);
-	begin(&reading, SYNC_ROW_CONFLICT, false, NULL, &key, 1);
-	while (HeapTupleIsValid(row = next(&reading)))
-	{
-		MemoryContext outer = MemoryContextSwitchTo(one);
-		Datum		values[CONFLICT_COLUMNS] = {0};
-		bool		nulls[CONFLICT_COLUMNS] = {false};
-		bool		replace[CONFLICT_COLUMNS] = {false};
-		RowBytes	content;
-
-		CHECK_FOR_INTERRUPTS();
-		if (DatumGetBool(value_of(&reading, row, CONFLICT_LIVE)) && with(arg, bytes_of(&reading, row, CONFLICT_CONTENT), &content))
-		{
-			values[CONFLICT_CONTENT - 1] = bytea_of(content);
-			replace[CONFLICT_CONTENT - 1] = true;
-			SyncTableUpdate(&conflicts, row, values, nulls, replace);
-		}
-		MemoryContextSwitchTo(outer);
-		MemoryContextReset(one);
-	}
-	end(&reading);
-	SyncTableClose(&conflicts);
-	CommandCounterIncrement();
-}
-
-bool
-RowConflictForgetOldest(Oid table, int64 *number)
-{
-	Reading		reading;
-	SyncTable	conflicts;
-	ScanKeyData keys[2];
-	HeapTuple	row;
-	bool		found;
-
-	table_key(&keys[0], table);
-	ScanKeyInit(&keys[1], CONFLICT_NUMBER, BTGreaterStrategyNumber, F_INT8GT, Int64GetDatum(*number));
-	begin(&reading, SYNC_ROW_CONFLICT, false, NULL, keys, 2);
-	row = next(&reading);
-	found = HeapTupleIsValid(row);
-	if (found)
-	{
-		*number = DatumGetInt64(value_of(&reading, row, CONFLICT_NUMBER));
-		SyncTableOpen(&conflicts, SYNC_ROW_CONFLICT, true, false);
-		SyncTableDelete(&conflicts, row);
-		SyncTableClose(&conflicts);
-	}
-	end(&reading);
-	CommandCounterIncrement();
-	return found;
 }

@@ -126,3 +126,19 @@ COMMENT ON VIEW vecdb.stat_copy IS 'first copies of shared collections under way
 REVOKE ALL ON FUNCTION vecdb.node_collections() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION vecdb.node_collections() TO pg_monitor;
 GRANT SELECT ON vecdb.stat_collections, vecdb.stat_copy TO pg_monitor;
+
+-- Reading on one node what was written on another
+CREATE FUNCTION vecdb.commit_token() RETURNS text
+	AS 'MODULE_PATHNAME', 'vecdb_commit_token'
+	LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION vecdb.commit_token() IS 'of the last commit of this session that wrote to shared collections; vecdb.wait_for() on another node takes it';
+
+CREATE FUNCTION vecdb.wait_for(token text, timeout interval DEFAULT '10 seconds') RETURNS void
+	AS 'MODULE_PATHNAME', 'vecdb_wait_for'
+	LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION vecdb.wait_for(text, interval) IS 'wait until this node has what was committed with a token';
+
+CREATE FUNCTION vecdb.wait_for_all(collection text, token text, timeout interval DEFAULT '30 seconds') RETURNS void
+	AS 'MODULE_PATHNAME', 'vecdb_wait_for_all'
+	LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION vecdb.wait_for_all(text, text, interval) IS 'wait until all members of a collection have what was committed with a token';

@@ -21,6 +21,7 @@
 #include "node/node_ipc.h"
 #include "rows/capture.h"
 #include "rows/rows_shared.h"
+#include "rows/token_wait.h"
 
 PG_MODULE_MAGIC;
 
@@ -37,6 +38,7 @@ request_shmem(void)
 		RequestAddinShmemSpace(IpcSize(VecdbHttpExecutors));
 	RequestAddinShmemSpace(MAXALIGN(sizeof(SyncShared)));
 	RequestAddinShmemSpace(RowsSharedSize());
+	RequestAddinShmemSpace(TokenWaitSize());
 }
 
 static void

@@ -48,6 +48,15 @@ extern Datum NodeAnswerValue(Oid type, const char *text);
 /* Ask, and let the answer's rows be the result of a function. */
 extern void NodeAskForRows(FunctionCallInfo fcinfo, SyncOp op, const char *const *arguments, int n);
 
+/*
+ * The table of a collection, by its id or by the name that vecdb.shared_collections
+ * shows, for the worker, which sees only what is committed; `owned`: the caller must own
+ * it, else be able to read it.  A shared collection stays shared when its table is moved
+ * to another schema or altered until it is a collection no more; its owner must still be
+ * able to leave.
+ */
+extern Oid	NodeSharedTable(const char *name, bool owned);
+
 /* Once this transaction is committed, have the worker look at its tables. */
 extern void NodeReloadAtCommit(void);
 

@@ -264,15 +264,8 @@ refuse_ambiguous(const char *name, Oid relid)
 				 errhint("Give the id of the one that is meant: vecdb.shared_collections has it.")));
 }
 
-/*
- * The table of a collection, by its id or by the name that vecdb.shared_collections
- * shows, for the worker, which sees only what is committed; `owned`: the caller must own
- * it, else be able to read it.  A shared collection stays shared when its table is moved
- * to another schema or altered until it is a collection no more; its owner must still be
- * able to leave.
- */
-static Oid
-shared_table(const char *name, bool owned)
+Oid
+NodeSharedTable(const char *name, bool owned)
 {
 	Oid			relid;
 	HeapTuple	tuple;
@@ -306,14 +299,14 @@ shared_table(const char *name, bool owned)
 static char *
 table_argument(const char *name, bool owned)
 {
-	return psprintf("%u", shared_table(name, owned));
+	return psprintf("%u", NodeSharedTable(name, owned));
 }
 
 /* The same for one that others are to join: a collection, which is shared if it is not, or a table that is. */
 static Oid
 open_to_invite(const char *name)
 {
-	Oid			relid = shared_table(name, true);
+	Oid			relid = NodeSharedTable(name, true);
 	Collection	facts;
 
 	if ((get_rel_namespace(relid) != get_namespace_oid(COLLECTION_SCHEMA, false) || !CollectionFacts(relid, &facts)) &&
@@ -418,7 +411,7 @@ vecdb_leave(PG_FUNCTION_ARGS)
 	Oid			relid;
 
 	PreventCommandIfReadOnly("vecdb.leave()");
-	relid = shared_table(text_to_cstring(PG_GETARG_TEXT_PP(0)), true);
+	relid = NodeSharedTable(text_to_cstring(PG_GETARG_TEXT_PP(0)), true);
 	if (!OidIsValid(VersionTableOf(relid)) || SyncTableIsShared(relid))
 	{
 		arguments[0] = psprintf("%u", relid);

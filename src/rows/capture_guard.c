@@ -380,6 +380,8 @@ on_utility(PlannedStmt *statement, const char *text, bool read_only, ProcessUtil
 		next_utility(statement, text, read_only, context, params, environment, dest, completion);
 	else
 		standard_ProcessUtility(statement, text, read_only, context, params, environment, dest, completion);
+	if (IsA(statement->utilityStmt, DiscardStmt) && ((DiscardStmt *) statement->utilityStmt)->target == DISCARD_ALL)
+		RowsForgetLastCommit();
 }
 
 /* ---------------------------------------------------------------------------

@@ -72,13 +72,15 @@ typedef struct RowsShared
 typedef struct HeldTicket
 {
 	Oid			table;
-	RowIncarnationId id;		/* of the life that it was taken in */
 	RowStamp	stamp;
+	RowTokenTicket token;		/* with the id of the life that it was taken in */
 } HeldTicket;
 
 static HeldTicket *held;
 static int	n_held;
 static int	held_room;
+static RowTokenTicket *last_commit;
+static int	n_last_commit;
 
 Size
 RowsSharedSize(void)
@@ -286,7 +288,7 @@ give_back_all(void)
 	{
 		CollectionSlot *slot = find_slot(shared, MyDatabaseId, held[i].table);
 
-		if (!slot || !same_life(&slot->life.id, &held[i].id) ||
+		if (!slot || !same_life(&slot->life.id, &held[i].token.incarnation) ||
 			!ticket_give_back(&slot->tickets, held[i].stamp.ticket, MyProcPid))
 			continue;
 		wake |= !slot->committed;
@@ -296,6 +298,15 @@ give_back_all(void)
 	n_held = 0;
 	if (wake)
 		wake_worker();
+}
+
+/* There is room: make_room() saw to it. */
+static void
+note_commit(void)
+{
+	for (int i = 0; i < n_held; i++)
+		last_commit[i] = held[i].token;
+	n_last_commit = n_held;
 }
 
 static void
@@ -312,7 +323,10 @@ at_end(XactEvent event, void *arg)
 	if (event == XACT_EVENT_PRE_COMMIT)
 		FAULT_POINT("capture-before-commit");
 	if (event == XACT_EVENT_COMMIT)
+	{
 		FAULT_POINT("capture-committed");
+		note_commit();
+	}
 	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT)
 		give_back_all();
 }
@@ -323,7 +337,20 @@ RowsSharedInit(void)
 	RegisterXactCallback(at_end, NULL);
 }
 
-/* Room for one more, so that a ticket that was taken can be noted. */
+int
+RowsLastCommit(const RowTokenTicket **out)
+{
+	*out = last_commit;
+	return n_last_commit;
+}
+
+void
+RowsForgetLastCommit(void)
+{
+	n_last_commit = 0;
+}
+
+/* Room for one more, so that a ticket that was taken can be noted, and so at the commit. */
 static void
 make_room(void)
 {
@@ -331,6 +358,8 @@ make_room(void)
 
 	if (n_held < held_room)
 		return;
+	last_commit = last_commit ? repalloc(last_commit, room * sizeof(*last_commit)) :
+		MemoryContextAlloc(TopMemoryContext, room * sizeof(*last_commit));
 	held = held ? repalloc(held, room * sizeof(*held)) : MemoryContextAlloc(TopMemoryContext, room * sizeof(*held));
 	held_room = room;
 }
@@ -400,7 +429,12 @@ take_ticket(Oid table, const RowsLife *life, bool *gone)
 	if (!*gone)
 		ticket = ticket_take(&slot->tickets, MyProcPid);
 	if (ticket != 0)
-		held[n_held++] = (HeldTicket) {table, life->id, {life->number, ticket}};
+	{
+		HeldTicket *new = &held[n_held++];
+
+		*new = (HeldTicket) {table, {life->number, ticket}, {{0}, life->id, ticket}};
+		memcpy(new->token.collection, life->collection, ROW_TOKEN_COLLECTION);
+	}
 	LWLockRelease(&shared->lock);
 	return ticket;
 }
@@ -418,7 +452,7 @@ RowsTicket(Oid table, bool apply, RowIncarnationId *id)
 			refuse_reader(table);
 		*id = life.id;
 		for (int i = 0; i < n_held; i++)
-			if (held[i].table == table && same_life(&held[i].id, &life.id))
+			if (held[i].table == table && same_life(&held[i].token.incarnation, &life.id))
 				return held[i].stamp;
 		make_room();
 		if (take_ticket(table, &life, &gone) != 0)

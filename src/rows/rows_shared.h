@@ -17,6 +17,7 @@
 
 #include "core/rows/clock.h"
 #include "core/rows/ticket.h"
+#include "core/rows/token.h"
 
 #define ROWS_COLLECTIONS 1024	/* shared ones of a server, ... */
 #define ROWS_COLLECTIONS_RESERVED 64	/* ... of which the last are for tables of superusers */
@@ -28,6 +29,7 @@ typedef struct RowsLife
 	uint32		number;			/* in the collection's dictionary */
 	RowIncarnationId id;
 	bool		writable;		/* this node is a writer or an admin */
+	uint8		collection[ROW_TOKEN_COLLECTION];	/* how its id begins */
 } RowsLife;
 
 /* Bytes to request of shared memory; and once for each process, what gives tickets back. */
@@ -69,6 +71,15 @@ extern PGDLLEXPORT bool RowsCommitted(Oid table);
  * node only reads (unless `apply`), or where too many are open.
  */
 extern PGDLLEXPORT RowStamp RowsTicket(Oid table, bool apply, RowIncarnationId *id);
+
+/*
+ * The tickets of the last transaction of this session that wrote to shared collections and
+ * is committed, which stay until the next one is.  Returns how many there are; 0: none.
+ */
+extern PGDLLEXPORT int RowsLastCommit(const RowTokenTicket **out);
+
+/* The session is another's from now on. */
+extern PGDLLEXPORT void RowsForgetLastCommit(void);
 
 /* ---- the clock of this database's node ---- */
 

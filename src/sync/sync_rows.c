@@ -176,7 +176,8 @@ begin_life(SyncRows *self, const uint8_t *root, Oid table, Oid owner, RowDiction
 	if (!WorkerTransaction(SYNC_STATEMENT_MS, write_incarnation, &begin))
 		return 0;
 	FAULT_POINT("life-written");
-	life = (RowsLife) {begin.number, incarnation.id, true};
+	life = (RowsLife) {.number = begin.number, .id = incarnation.id, .writable = true};
+	memcpy(life.collection, dictionary->collection.b, ROW_TOKEN_COLLECTION);
 	if (RowsLifeBegin(table, owner, &life))
 		return begin.number;
 	ereport(LOG,
@@ -456,6 +457,7 @@ look(SyncRows *self, CoreClock clock)
 	for (int i = 0; i < n; i++)
 		if (begins[i])
 			begin_collection(self, &list[i], clock);
+	self->looked = true;
 }
 
 /* ---------------------------------------------------------------------------
@@ -541,6 +543,26 @@ follow_settings(SyncRows *self)
 	self->worker->due.rows = 0;
 }
 
+/* For TokenWaitAnswerAll(). */
+static TokenWaitAnswer
+answer_wait(void *context, const RowTokenTicket *ticket, bool all)
+{
+	const SyncRows *self = context;
+	const SyncCollection *collection = NULL;
+	TokenWaitAnswer answer = {TOKEN_WAITING, -1};
+
+	for (int i = 0; i < self->n && !collection; i++)
+		if (memcmp(replica_dictionary(self->collection[i]->replica)->collection.b, ticket->collection, ROW_TOKEN_COLLECTION) == 0)
+			collection = self->collection[i];
+	if (!collection)
+		return (TokenWaitAnswer) {self->looked ? TOKEN_NOT_HERE : TOKEN_WAITING, -1};
+	if (all)
+		answer.lacking = replica_lacking(collection->replica, &ticket->incarnation, ticket->ticket);
+	if (replica_covers(collection->replica, &ticket->incarnation, ticket->ticket) && (!all || answer.lacking == 0))
+		answer.state = TOKEN_REACHED;
+	return answer;
+}
+
 void
 SyncRowsRun(SyncWorker *worker, CoreClock clock)
 {
@@ -556,7 +578,10 @@ SyncRowsRun(SyncWorker *worker, CoreClock clock)
 		look(self, clock);
 	}
 	if (self->n == 0)
+	{
+		TokenWaitAnswerAll(answer_wait, self);
 		return;
+	}
 	if (!self->snapshots)
 	{
 		self->snapshots = SnapshotsNew(worker->slot->name);
@@ -585,4 +610,5 @@ SyncRowsRun(SyncWorker *worker, CoreClock clock)
 		SyncRowsWork(collection, clock);
 	}
 	SyncRowsLeave(self);
+	TokenWaitAnswerAll(answer_wait, self);
 }

@@ -20,6 +20,7 @@
 #include "rows/row_state.h"
 #include "rows/row_table.h"
 #include "rows/rows_shared.h"
+#include "rows/token_wait.h"
 #include "sync/sync_apply.h"
 #include "sync/sync_snapshot.h"
 
@@ -102,6 +103,7 @@ struct SyncRows
 	MemoryContext context;
 	RowScan    *reading;		/* whose transaction is open */
 	SyncJoining joining[ROWS_JOINING];
+	bool		looked;			/* which collections there are is known */
 	int			n;
 	SyncCollection *collection[ROWS_COLLECTIONS];
 };

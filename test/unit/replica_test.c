@@ -1095,6 +1095,45 @@ test_other_columns(void)
 	end("other columns");
 }
 
+/* Whoever waits for a ticket is told when it is here, and when members have told that it is there. */
+static void
+test_waited_for(void)
+{
+	static const uint64_t nothing[2];
+	static const uint64_t first[2] = {5, 0};
+	static const uint64_t both[2] = {5, 7};
+	static const RowIncarnationId unmet = {{1, 2, 3}};
+
+	begin(false);
+	settled.top = 3;
+	settled.n = 1;
+	settled.open[0] = 2;
+	replica_tick(replica, now);
+	ok(replica_covers(replica, &life[0].id, 1) && replica_covers(replica, &life[0].id, 3) &&
+	   !replica_covers(replica, &life[0].id, 2) && !replica_covers(replica, &life[0].id, 4),
+	   "of our tickets those are here whose transactions have ended");
+	ok(!replica_covers(replica, &life[0].id, 0) && !replica_covers(replica, &unmet, 1), "no ticket is 0, nor one of a life that was not met");
+	ok(!replica_covers(replica, &life[1].id, 5), "another's is not here before its rows are");
+	ok(replica_lacking(replica, &life[1].id, 5) == PEERS && replica_lacking(replica, &unmet, 1) == PEERS, "nor with any member");
+	have(&peer[0], first, nothing);
+	ok(replica_lacking(replica, &life[1].id, 5) == PEERS - 1 && replica_lacking(replica, &life[1].id, 6) == PEERS,
+	   "one has told that it has it");
+	for (int i = 1; i < PEERS; i++)
+		have(&peer[i], both, nothing);
+	ok(replica_lacking(replica, &life[1].id, 5) == 0 && replica_lacking(replica, &life[2].id, 7) == 1, "all have");
+	replica_gone(replica, now, &peer[0]);
+	ok(replica_lacking(replica, &life[1].id, 5) == 0, "and one that goes has it still");
+	memory_state.until_failure = 0;
+	replica_members(replica, now, NULL, 0, GRANT_WRITER, fingerprint);
+	tell_members();
+	memory_state.until_failure = -1;
+	ok(replica_lacking(replica, &life[1].id, 5) == -1, "where the members are not known nobody can tell");
+	tell_members();
+	settled.top = 0;
+	settled.n = 0;
+	end("waited for");
+}
+
 int
 main(void)
 {
@@ -1124,5 +1163,6 @@ main(void)
 	test_lives_of_former_writers();
 	test_compared_with();
 	test_other_columns();
+	test_waited_for();
 	return fixture_end();
 }

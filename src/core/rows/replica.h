@@ -264,6 +264,12 @@ extern bool replica_differs(const Replica *self, const KadId *id);
 /* Any that has. */
 extern bool replica_differing(const Replica *self, KadId *id);
 
+/* Is what this ticket stands for here?  False also of a life that this node has not met. */
+extern bool replica_covers(const Replica *self, const RowIncarnationId *incarnation, uint64_t ticket);
+
+/* How many of the other members have not told that it is there; -1: the members are not known. */
+extern int	replica_lacking(const Replica *self, const RowIncarnationId *incarnation, uint64_t ticket);
+
 typedef struct ReplicaFigures
 {
 	uint64_t	batches;		/* taken whole */

@@ -11,6 +11,7 @@
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "commands/dbcommands.h"
+#include "fault_point.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -325,6 +326,7 @@ at_end(XactEvent event, void *arg)
 	tell_worker = false;
 	if (event == XACT_EVENT_ABORT)
 		return;
+	FAULT_POINT("membership-committed");
 	shared = SyncAttach();
 	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
 	slot = NodeOwnSlot(shared);

@@ -21,6 +21,7 @@
 #include "access/htup_details.h"
 #include "access/relation.h"
 #include "access/xact.h"
+#include "fault_point.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "tcop/utility.h"
@@ -177,6 +178,7 @@ join(Oid table, const char *invitation, char id[SYNC_ID_TEXT])
 	NodeTableWords(rel, schema, collection, sizeof(collection));
 	relation_close(rel, NoLock);
 	NodeJoin(arguments, 4, &joined);
+	FAULT_POINT("replicate-admitted");
 	NodeOwnTable(table, ShareRowExclusiveLock);
 	refuse_left(table);
 	refuse_shared(table);
@@ -187,8 +189,10 @@ join(Oid table, const char *invitation, char id[SYNC_ID_TEXT])
 
 		NodeAsk(&question, SYNC_JOIN_ROWS, NODE_SMALL_ANSWER, (const char *const[]) {joined.root, arguments[1]}, 2);
 		NodeAnswerDone(&question);
+		FAULT_POINT("replicate-life-begun");
 	}
 	NodeJoinBind(joined.root, table, has_rows);
+	FAULT_POINT("replicate-bound");
 	(void) CaptureBegin(table);
 	if (!has_rows)
 		RowIndexDefer(table);
@@ -209,5 +213,6 @@ vecdb_replicate(PG_FUNCTION_ARGS)
 		join(table, text_to_cstring(PG_GETARG_TEXT_PP(1)), id);
 	else if (!OidIsValid(VersionTableOf(table)) || !SyncTableId(table, id))
 		share(table, id);
+	FAULT_POINT("replicate-before-commit");
 	PG_RETURN_TEXT_P(cstring_to_text(id));
 }

@@ -19,6 +19,7 @@
 #include "commands/tablecmds.h"
 #include "commands/trigger.h"
 #include "core/rows/clock.h"
+#include "fault_point.h"
 #include "miscadmin.h"
 #include "node/node_table.h"
 #include "nodes/pg_list.h"
@@ -187,6 +188,7 @@ CaptureBegin(Oid table)
 		CheckTableNotInUse(rel, "share");
 		(void) VersionTableCreate(table);
 		stamp_rows(rel, shape);
+		FAULT_POINT("rows-stamped");
 		make_triggers(table);
 		MemoryContextSwitchTo(outer);
 		MemoryContextDelete(scratch);

@@ -254,6 +254,7 @@ SyncRowsJoin(SyncWorker *worker, const uint8_t root[CORE_KEY_BYTES], Oid table)
 
 	if (!forget_earlier(self, root, table))
 		return false;
+	FAULT_POINT("earlier-forgotten");
 	for (int i = 0; i < ROWS_JOINING; i++)
 		if (!OidIsValid(self->joining[i].table) || self->joining[i].table == table)
 		{

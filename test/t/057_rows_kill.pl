@@ -1,7 +1,8 @@
 # Three servers share a collection, and die at every step of what they do with its rows
 # (src/fault_point.h): a process of theirs, or all of it as where the power fails.  They
 # are started again, and in the end all are equal, and have what a client saw committed.
-# LONG=1: those where rows travel on each server, in both ways.  VECDB_SEED chooses where else.
+# LONG=1: those where a table joins with its rows, and where rows travel, on each server, in
+# both ways.  VECDB_SEED chooses where else.
 use strict;
 use warnings;
 use FindBin;
@@ -204,6 +205,81 @@ strike($b, 'index-before-build', work => sub { join_on($b) });
 strike($b, $_, early => 1) for qw(index-built index-completed index-used);
 all_are_equal('the collection is joined');
 
+# ---- a table with rows is shared, and those who have rows of it, too, join with them ----
+
+my $things = q{SELECT count(*) FROM vecdb.shared_collections WHERE name = 'public.things'};
+my $told = 0;	# rows that somebody's alone were, each with the number of its write
+
+# All have some of one dump, rows that are of the same key and not the same, and rows of their own.
+for my $node (@all)
+{
+	my $name = $node->name;
+
+	sql($node, q{CREATE TABLE things (id text PRIMARY KEY, v vector(3) NOT NULL, note text); CREATE INDEX ON things USING hnsw (v vector_l2_ops);
+		INSERT INTO things SELECT 'dump' || i, ARRAY[i, i % 7, 1]::vector, 'of a dump' FROM generate_series(1, 300) i;} .
+		qq{INSERT INTO things SELECT 'differs' || i, '[1,2,3]', '$name' FROM generate_series(1, 20) i;
+		INSERT INTO things SELECT 'own_${name}_' || i, '[3,2,1]', '$name' FROM generate_series(1, 20) i});
+}
+
+sub replicate_on
+{
+	my ($node, $more) = @_;
+
+	try_sql($node, "SELECT vecdb.replicate('things'$more)") if is_up($node);
+	return;
+}
+
+# A row that is committed, whatever becomes of the server then.
+sub commit_row
+{
+	my ($node) = @_;
+
+	await_up($node);
+	$told++;
+	sql($node, "INSERT INTO things VALUES ('told$told', '[1,1,1]', '$told')");
+	return;
+}
+
+for my $point (qw(share-life-begun rows-stamped replicate-before-commit))
+{
+	commit_row($a);
+	strike($a, $point, work => sub { replicate_on($a, '') });
+}
+ok(wait_until(sub { await_up($a); replicate_on($a, ''); sql($a, $things) eq '1' }), 'a table with rows is shared');
+
+my @kinds = qw(server process);
+my @before_commit = qw(join-admitted join-written replicate-admitted earlier-forgotten share-life-begun replicate-life-begun replicate-bound
+	rows-stamped replicate-before-commit capture-before-commit);
+my $turn = int rand 2;
+for my $node ($b, $c)
+{
+	for my $committed (qw(capture-committed membership-committed))
+	{
+		# who has joined leaves, with the rows that it has, and joins once more
+		for my $kind ($ENV{LONG} ? @kinds : $kinds[ $turn++ % 2 ])
+		{
+			my $invitation;
+
+			sql($node, q{SELECT vecdb.leave('public.things')}) if sql($node, $things) eq '1';
+			ok(wait_until(sub { await_up($a); (undef, $invitation) = try_sql($a, q{SELECT vecdb.invite('public.things')}); $invitation }), 'one is invited');
+			for my $point (@before_commit, $committed)
+			{
+				commit_row($_) for $a, $node;
+				strike($node, $point, kind => $kind, work => sub { replicate_on($node, ", '$invitation'") });
+				await_up($node);
+				is(sql($node, $things), $point eq $committed ? 1 : 0, '... and it ' . ($point eq $committed ? 'has' : 'has not') . ' joined');
+			}
+		}
+	}
+}
+ok(!(grep { !await_up($_) } @all), 'all run again');
+all_equal(\@all, 'all have the rows of all', 380 + $told, 'things');
+for my $node (@all)
+{
+	is(sql($node, q{SELECT count(*) FROM vecdb.verify_versions('things')}), '0', '... each with its version on ' . $node->name);
+	is(sql($node, q{SELECT count(*) FROM things WHERE id LIKE 'told%' AND id = 'told' || note}), $told, '... and what was committed there');
+}
+
 # ---- rows travel ----
 
 # Of what is done seldom one pass is enough.
@@ -214,7 +290,6 @@ my @travel = (
 		apply-before-commit apply-committed apply-answered job-done)),
 	map { [ $_, 1 ] } qw(incarnation-heard apply-part-before-commit apply-part-committed
 		collect-before-commit collect-committed retry-before-commit));
-my @kinds = qw(server process);
 my $i = int rand 6;
 for my $travel (@travel)
 {

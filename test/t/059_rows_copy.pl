@@ -47,7 +47,8 @@ ok(wait_until(
 			return sql($b, $valid) eq '0';
 		}, $ENV{LONG} ? 3600 : undef), 'and the index is built');
 cmp_ok($slowest, '<', 5, "while $during rows are written, the slowest in $slowest s");
-is(sql($b, qq{SET enable_seqscan = off; SELECT count(*) FROM generate_series(1, $during) i, LATERAL (SELECT id FROM collections.docs ORDER BY data <-> array_fill(100 + i, ARRAY[32])::vector LIMIT 1) t WHERE t.id = 'during' || i}),
+# points far from all others, on a line: a search with few candidates may pass by them
+is(sql($b, qq{SET enable_seqscan = off; SET hnsw.ef_search = 1000; SELECT count(*) FROM generate_series(1, $during) i, LATERAL (SELECT id FROM collections.docs ORDER BY data <-> array_fill(100 + i, ARRAY[32])::vector LIMIT 1) t WHERE t.id = 'during' || i}),
 	$during, 'which has all of them');
 note(sprintf 'with its index after %.1f s', time() - $began);
 is(sql($b, q{SET enable_seqscan = off; SELECT count(*) FROM (SELECT id FROM collections.docs ORDER BY data <-> (SELECT data FROM collections.docs WHERE id = 'r77') LIMIT 10) t}), '10', 'which answers');

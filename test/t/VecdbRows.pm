@@ -51,26 +51,27 @@ sub share_docs
 	return @all;
 }
 
-# How many rows, and all of their columns.
+# How many rows, and all of their columns; of docs, or of another table whose key is a text id.
 sub rows_of
 {
-	my ($node) = @_;
+	my ($node, $table) = @_;
 
+	$table //= 'collections.docs';
 	return sql($node,
-		q{SELECT count(*), md5(coalesce(string_agg(md5(t::text), '' ORDER BY id COLLATE "C"), '')) FROM collections.docs t});
+		qq{SELECT count(*), md5(coalesce(string_agg(md5(t::text), '' ORDER BY id COLLATE "C"), '')) FROM $table t});
 }
 
 # Do the nodes come to have the same rows, and n of them (undef: any number)?
 sub all_equal
 {
-	my ($nodes, $what, $n) = @_;
+	my ($nodes, $what, $n, $table) = @_;
 	my $began = time();
 	my @rows;
 
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 	my $equal = wait_until(
 		sub {
-			@rows = map { rows_of($_) } @$nodes;
+			@rows = map { rows_of($_, $table) } @$nodes;
 			return !(grep { $_ ne $rows[0] } @rows) && (!defined $n || $rows[0] =~ /^$n\|/);
 		});
 	ok($equal, $what) or diag(join "\n", @rows);

@@ -39,6 +39,11 @@ SYNC_OBJS = $(call objects,src/net src/sync src/worker)
 SYNC_LIBS = core.a -lzmq -lsodium -lpthread
 EXTRA_CLEAN += vecdb_sync.so $(SYNC_OBJS)
 
+# The probe is a program, which needs no PostgreSQL where it runs.  No library above links czmq.
+PROBE_OBJS = $(call objects,src/probe)
+PROBE_LIBS = -lczmq -lzmq -lsodium -lm
+EXTRA_CLEAN += vecdb-probe $(PROBE_OBJS)
+
 REGRESS = $(sort $(notdir $(basename $(wildcard $(srcdir)/test/sql/*.sql))))
 REGRESS_OPTS = --inputdir=$(srcdir)/test --load-extension=vecdb
 ISOLATION = $(sort $(notdir $(basename $(wildcard $(srcdir)/test/specs/*.spec))))
@@ -75,7 +80,7 @@ ifdef PGXS
 # Pages of the reference have common names: a folder of their own.
 docmoduledir := extension/vecdb
 
-all: vecdb_http.so vecdb_sync.so
+all: vecdb_http.so vecdb_sync.so vecdb-probe
 
 core.a: $(CORE)
 	rm -f $@
@@ -88,6 +93,11 @@ vecdb_http.so: $(HTTP_OBJS) core.a
 
 vecdb_sync.so: $(SYNC_OBJS) core.a
 	$(CC) $(CFLAGS) -shared -o $@ $(SYNC_OBJS) $(LDFLAGS) $(LDFLAGS_SL) -Wl,-Bsymbolic $(SYNC_LIBS)
+
+$(filter %/probe_options.o,$(PROBE_OBJS)): override CPPFLAGS += -DVECDB_VERSION='"$(EXTVERSION)"'
+
+vecdb-probe: $(PROBE_OBJS)
+	$(CC) $(CFLAGS) -o $@ $(PROBE_OBJS) $(LDFLAGS) $(LDFLAGS_EX) $(PROBE_LIBS)
 
 # For test/t/057_rows_kill.pl: the same libraries with fault points (src/fault_point.h), in FAULTS.
 # What has points is compiled once more, whenever its object is.
@@ -109,15 +119,19 @@ $(FAULTS)/vecdb.so: $(call with_points,$(OBJS)) $(FAULTS)/fault_point.o core.a
 $(FAULTS)/vecdb_sync.so: $(call with_points,$(SYNC_OBJS)) core.a
 	$(CC) $(CFLAGS) -shared -o $@ $(filter %.o,$^) $(LDFLAGS) $(LDFLAGS_SL) -Wl,-Bsymbolic $(SYNC_LIBS)
 
-install: install-workers
+install: install-workers install-probe
 install-workers: vecdb_http.so vecdb_sync.so installdirs
 	$(INSTALL_SHLIB) vecdb_http.so '$(DESTDIR)$(pkglibdir)/vecdb_http.so'
 	$(INSTALL_SHLIB) vecdb_sync.so '$(DESTDIR)$(pkglibdir)/vecdb_sync.so'
 
+install-probe: vecdb-probe
+	$(MKDIR_P) '$(DESTDIR)$(bindir)'
+	$(INSTALL_PROGRAM) vecdb-probe '$(DESTDIR)$(bindir)/vecdb-probe'
+
 uninstall: uninstall-workers
 uninstall-workers:
-	rm -f '$(DESTDIR)$(pkglibdir)/vecdb_http.so' '$(DESTDIR)$(pkglibdir)/vecdb_sync.so'
-.PHONY: install-workers uninstall-workers
+	rm -f '$(DESTDIR)$(pkglibdir)/vecdb_http.so' '$(DESTDIR)$(pkglibdir)/vecdb_sync.so' '$(DESTDIR)$(bindir)/vecdb-probe'
+.PHONY: install-workers install-probe uninstall-workers
 endif
 
 sql/vecdb--$(EXTVERSION).sql: sql/vecdb.sql sql/collection.sql sql/sync.sql sql/rows.sql

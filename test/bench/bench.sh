@@ -122,7 +122,7 @@ copy_tree()
 {
 	mkdir -p "$HOME_DIR/tree"
 	rm -rf "$HOME_DIR/tree/src" "$HOME_DIR/tree/sql" "$HOME_DIR/tree/test"
-	tar -C "$ROOT" --exclude=./.git --exclude=./.vecdb --exclude='*.o' --exclude='*.so' --exclude=./test/bench/bin -cf - . |
+	tar -C "$ROOT" --exclude=./.git --exclude=./.vecdb --exclude='*.o' --exclude='*.so' --exclude=./vecdb-probe --exclude=./test/bench/bin -cf - . |
 		tar -C "$HOME_DIR/tree" -xf - --no-same-owner
 }
 

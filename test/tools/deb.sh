@@ -28,7 +28,7 @@ copy_tree()
 	if command -v git >/dev/null && git -C "$ROOT" -c safe.directory='*' rev-parse 2>/dev/null; then
 		(cd "$ROOT" && git -c safe.directory='*' ls-files -z | tar --null -T - -cf -)
 	else
-		tar -C "$ROOT" --exclude=./.git --exclude=./.vecdb --exclude='*.o' --exclude='*.so' --exclude=./.deps -cf - .
+		tar -C "$ROOT" --exclude=./.git --exclude=./.vecdb --exclude='*.o' --exclude='*.so' --exclude=./vecdb-probe --exclude=./.deps -cf - .
 	fi | tar -C "$1" -xf - --no-same-owner
 }
 

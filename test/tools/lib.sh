@@ -338,6 +338,7 @@ choose_pg()
 	need library:microhttpd:microhttpd libmicrohttpd-dev
 	need library:zmq:zmq libzmq3-dev
 	need library:sodium:sodium libsodium-dev
+	need library:czmq:czmq libczmq-dev
 }
 
 # settle_pg: after choose_pg and install_missing; sets PG_CONFIG, PGBIN, PGMAJOR.

@@ -37,7 +37,7 @@ run_in()
 	unshare --mount true 2>/dev/null || propagation=unchanged
 	mkdir -p "$dir/vecdb"
 	find "$dir/vecdb" -mindepth 1 -maxdepth 1 -not -name .vecdb -exec rm -rf {} +
-	tar -C "$ROOT" --exclude=./.git --exclude=./.vecdb --exclude='*.o' --exclude='*.so' -cf - . |
+	tar -C "$ROOT" --exclude=./.git --exclude=./.vecdb --exclude='*.o' --exclude='*.so' --exclude=./vecdb-probe -cf - . |
 		tar -C "$dir/vecdb" -xf - --no-same-owner
 	# what "make test" fetched; there is no npm inside
 	mkdir -p "$dir/vecdb/.vecdb/words"

@@ -175,7 +175,7 @@ copy_tree()
 	local key skip version
 
 	version=$(sed -n "s/^default_version = '\(.*\)'/\1/p" "$ROOT/vecdb.control")
-	skip='--exclude=./.git --exclude=./.vecdb --exclude=*.o --exclude=*.so --exclude=*.a
+	skip='--exclude=./.git --exclude=./.vecdb --exclude=*.o --exclude=*.so --exclude=*.a --exclude=./vecdb-probe
 		--exclude=./.deps --exclude=./test/unit/bin --exclude=./test/net_unit/bin --exclude=./test/fuzz/bin --exclude=./test/sim/bin --exclude=./test/net/bin --exclude=./sql/vecdb--'$version.sql
 	# shellcheck disable=SC2086
 	key=$( (tar -C "$ROOT" $skip -cf - . | tar -tf - | LC_ALL=C sort

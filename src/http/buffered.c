@@ -181,5 +181,6 @@ RequestFree(Request *r)
 	free(r->answer_headers);
 	free(r->site_headers);
 	free(r->answer);
+	free(r->await);
 	free(r);
 }

@@ -156,9 +156,12 @@ ClientAbandon(Client *c)
 	Request    *r = c->request;
 
 	c->gone = true;
-	if (r && r->state == REQUEST_QUEUED)
+	if (r && (r->state == REQUEST_QUEUED || r->state == REQUEST_AWAITING))
 	{
-		QueueLeave(r);
+		if (r->state == REQUEST_QUEUED)
+			QueueLeave(r);
+		else
+			AwaitLeave(r);
 		r->state = REQUEST_ANSWERED;
 	}
 	else if (r && r->state == REQUEST_RUNNING)
@@ -288,8 +291,10 @@ expire(Client *c)
 			front.counters.rejected[METRICS_REJECT_DEADLINE]++;
 			break;
 		case CLIENT_WAITING:
-			/* Only /metrics has a deadline here: it is answered without the part about collections. */
-			if (c->request && c->request->state == REQUEST_QUEUED)
+			if (c->request && c->request->state == REQUEST_AWAITING)
+				AwaitExpire(c->request);
+			/* else only /metrics has a deadline here: it is answered without the part about collections */
+			else if (c->request && c->request->state == REQUEST_QUEUED)
 			{
 				QueueLeave(c->request);
 				RequestDeliver(c->request);

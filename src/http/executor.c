@@ -42,6 +42,7 @@
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
+#include "rows/rows_shared.h"
 #include "storage/bufmgr.h"
 #include "storage/ipc.h"
 #include "storage/lock.h"
@@ -615,6 +616,20 @@ disarm(void)
 		disable_timeout(stubborn_timeout, false);
 }
 
+/* The token of what was committed, with which a client finds it on other nodes. */
+static void
+tell_token(ApiAnswer *answer)
+{
+	const RowTokenTicket *ticket;
+	int			n = RowsLastCommit(&ticket);
+	char		text[ROW_TOKEN_TEXT];
+
+	if (n == 0 || n > ROW_TOKEN_TICKETS)
+		return;
+	row_token_write(ticket, n, text);
+	ApiHeader(answer, "Vecdb-Commit-Token", text);
+}
+
 static void
 run_request(const IpcRequest *head, ApiRequest *request, ApiAnswer *answer)
 {
@@ -645,6 +660,7 @@ run_request(const IpcRequest *head, ApiRequest *request, ApiAnswer *answer)
 	settle();
 	disarm();
 	CommitTransactionCommand();
+	tell_token(answer);
 }
 
 /* An error becomes the answer, after the transaction is gone. */
@@ -736,6 +752,7 @@ serve(const IpcRequest *head, ApiRequest *request, ApiAnswer *answer)
 	initStringInfo(&answer->body);
 	answer->status = 200;
 	ApiErrorStatus = 0;
+	RowsForgetLastCommit();
 
 	/* A cancel that was meant for the request before must not hit this one. */
 	QueryCancelPending = false;

@@ -59,6 +59,7 @@ static void
 front_exit(int code, Datum arg)
 {
 	WorkersLeave();
+	AwaitLetGo();
 	LWLockAcquire(&front.shared->lock, LW_EXCLUSIVE);
 	front.shared->front_latch = NULL;
 	LWLockRelease(&front.shared->lock);
@@ -157,6 +158,7 @@ begin_stop(void)
 				shutdown(c->fd, SHUT_RDWR);
 		}
 	}
+	AwaitStop();
 	while ((r = QueueNext()) != NULL)
 	{
 		if (!r->metrics)
@@ -201,6 +203,7 @@ front_init(void)
 	MemoryContextSwitchTo(TopMemoryContext);
 	WorkersInit();
 	ClientsInit();
+	AwaitInit();
 	QueueInit();
 	LingerInit();
 	for (int i = 0; i < NSERVERS; i++)
@@ -266,6 +269,7 @@ VecdbHttpFrontMain(Datum arg)
 			ClientsWatchEvents();
 		ClientsWatchDue();
 		WorkersTurn();
+		AwaitTurn();
 		ClientsExpire();
 		LingerExpire();
 		for (int i = 0; i < NSERVERS; i++)

@@ -8,6 +8,7 @@
  *	  hooks.c			what the HTTP library calls; what is answered without the database
  *	  client.c			phases, deadlines and hanging up of connections; networks
  *	  request_queue.c	requests that wait for an executor
+ *	  await.c			requests that wait for what was written on another node
  *	  dispatch.c		executors: requests to them, answers from them
  *	  reply.c			answers: made, sent, logged
  *	  buffered.c		memory of bodies and answers
@@ -20,8 +21,9 @@
  *	           ▲           └────── answered without ──▲ │
  *	           └───────────────  the database  ─────────┘
  *
- * and a request through these states, ARRIVING ──▶ QUEUED ──▶ RUNNING ──▶ ANSWERED,
- * of which it may skip any between the first and the last.
+ * and a request through these states, ARRIVING ──▶ AWAITING ──▶ QUEUED ──▶ RUNNING ──▶
+ * ANSWERED, of which it may skip any between the first and the last.  AWAITING has a
+ * deadline of its own.
  *
  * All memory that belongs to clients comes from malloc(), and every caller handles
  * its failure: hooks of the library must not raise an error.
@@ -91,6 +93,7 @@ typedef struct Network
 	uint64		address;
 	int			connections;
 	int			waiting;		/* requests that wait for an executor */
+	int			awaiting;		/* requests that wait for a commit token */
 	dlist_head	queue;			/* those, the longest waiting first */
 	dlist_node	turn_node;		/* in turns, while any waits */
 } Network;
@@ -98,6 +101,7 @@ typedef struct Network
 typedef enum RequestState
 {
 	REQUEST_ARRIVING,
+	REQUEST_AWAITING,
 	REQUEST_QUEUED,
 	REQUEST_RUNNING,
 	REQUEST_ANSWERED			/* its answer is there, or being sent */
@@ -107,12 +111,13 @@ typedef enum RequestState
 typedef struct Request
 {
 	uint64		id;
-	dlist_node	node;			/* in its network's queue, or in admin_queue */
+	dlist_node	node;			/* in awaiting, in its network's queue, or in admin_queue */
 	Client	   *client;			/* NULL: gone */
 	RequestState state;
 	HttpMethod	method;
 	Route		route;			/* until the headers are there, only the port's default surface */
 	bool		metrics;		/* /metrics of the admin port */
+	struct Await *await;		/* await.c's; NULL: it waits for no commit token */
 	int64		started_us;
 	char	   *target;			/* path and query, of target_len bytes */
 	size_t		target_len;
@@ -234,6 +239,8 @@ typedef struct Front
 	int			nlingering;
 	uint64		last_request_id;
 
+	dlist_head	awaiting;		/* requests that wait for a commit token */
+	int			nawaiting;
 	dlist_head	turns;			/* networks with requests that wait, whose turn is next first */
 	dlist_head	admin_queue;	/* /metrics waits for nobody's turn */
 
@@ -301,6 +308,30 @@ extern Request *QueueNext(void);
 /* The network that loses a place of the full queue to one more request of the network asks; NULL: none does. */
 extern Network *QueueFindPlace(const Network *asks);
 extern void QueueRefuse(Request *r);
+
+/* ---- await.c ---- */
+
+extern void AwaitInit(void);
+
+/* Look whether a request is to wait for a commit token; it may be answered by that. */
+extern void AwaitHeaders(Request *r, const GuardRequest *request);
+
+/* Have it wait; false: it is answered instead. */
+extern bool AwaitEnter(Request *r);
+extern void AwaitLeave(Request *r);
+
+/* For so long, in milliseconds; and its time is over. */
+extern int64 AwaitTimeout(const Request *r);
+extern void AwaitExpire(Request *r);
+
+/* Let those go on for whom all is here. */
+extern void AwaitTurn(void);
+
+/* The front stops: answer them. */
+extern void AwaitStop(void);
+
+/* The process ends: give the places back. */
+extern void AwaitLetGo(void);
 
 /* ---- dispatch.c ---- */
 

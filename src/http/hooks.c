@@ -204,6 +204,8 @@ public_headers(Request *r, const GuardRequest *request)
 		QueueRefuse(r);
 	else if (!keep_headers(r, request))
 		ReplyNoMemory(r);
+	else
+		AwaitHeaders(r, request);
 }
 
 /* Refuse what a page of another site has a browser send; whether the request may go on. */
@@ -331,9 +333,9 @@ on_complete(void *client)
 		return ReplySend(c);
 
 	Assert(r->state == REQUEST_ARRIVING);
-	if (!QueueEnter(r))
+	if (r->await ? !AwaitEnter(r) : !QueueEnter(r))
 		return ReplySend(c);
-	ClientEnter(c, CLIENT_WAITING, r->metrics ? METRICS_WAIT_MS : -1);
+	ClientEnter(c, CLIENT_WAITING, r->await ? AwaitTimeout(r) : r->metrics ? METRICS_WAIT_MS : -1);
 	ClientWatchSoon(c);
 	return HTTP_WAIT;
 }

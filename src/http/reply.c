@@ -203,14 +203,14 @@ ReplySiteHeaders(Request *r, const SiteResult *site)
 		pairs[n++] = "Access-Control-Allow-Origin";
 		pairs[n++] = origin;
 		pairs[n++] = "Access-Control-Expose-Headers";
-		pairs[n++] = "Location, Retry-After, Allow";
+		pairs[n++] = "Location, Retry-After, Allow, Vecdb-Commit-Token";
 	}
 	if (site->allow_origin && site->preflight)
 	{
 		pairs[n++] = "Access-Control-Allow-Methods";
 		pairs[n++] = r->route.surface->allow;
 		pairs[n++] = "Access-Control-Allow-Headers";
-		pairs[n++] = "Content-Type, Authorization";
+		pairs[n++] = "Content-Type, Authorization, Vecdb-Wait-For, Vecdb-Wait-Timeout";
 		pairs[n++] = "Access-Control-Max-Age";
 		pairs[n++] = "600";
 	}

@@ -16,8 +16,8 @@
 
 #include "core/rows/token.h"
 
-#define TOKEN_WAITS 256			/* of a server */
-#define TOKEN_WAITS_RESERVED 16	/* of these, for superusers */
+#define TOKEN_WAITS 1024		/* of a server */
+#define TOKEN_WAITS_RESERVED 64	/* of these, for superusers */
 #define TOKEN_NO_PLACE (-1)
 
 typedef enum TokenWaitState

@@ -458,7 +458,6 @@ look(SyncRows *self, CoreClock clock)
 	for (int i = 0; i < n; i++)
 		if (begins[i])
 			begin_collection(self, &list[i], clock);
-	self->looked = true;
 }
 
 /* ---------------------------------------------------------------------------
@@ -555,8 +554,11 @@ answer_wait(void *context, const RowTokenTicket *ticket, bool all)
 	for (int i = 0; i < self->n && !collection; i++)
 		if (memcmp(replica_dictionary(self->collection[i]->replica)->collection.b, ticket->collection, ROW_TOKEN_COLLECTION) == 0)
 			collection = self->collection[i];
+	/* a collection that was joined a moment ago has not begun */
 	if (!collection)
-		return (TokenWaitAnswer) {self->looked ? TOKEN_NOT_HERE : TOKEN_WAITING, -1};
+		return (TokenWaitAnswer) {
+			node_collection_here(self->worker->node, ticket->collection, ROW_TOKEN_COLLECTION) ? TOKEN_WAITING : TOKEN_NOT_HERE, -1
+		};
 	if (all)
 		answer.lacking = replica_lacking(collection->replica, &ticket->incarnation, ticket->ticket);
 	if (replica_covers(collection->replica, &ticket->incarnation, ticket->ticket) && (!all || answer.lacking == 0))

@@ -103,7 +103,6 @@ struct SyncRows
 	MemoryContext context;
 	RowScan    *reading;		/* whose transaction is open */
 	SyncJoining joining[ROWS_JOINING];
-	bool		looked;			/* which collections there are is known */
 	int			n;
 	SyncCollection *collection[ROWS_COLLECTIONS];
 };

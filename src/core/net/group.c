@@ -383,6 +383,16 @@ node_collection_id(const Node *self, uint32_t tag, KadId *id)
 }
 
 bool
+node_collection_here(const Node *self, const uint8_t *prefix, size_t n)
+{
+	CORE_ASSERT(n <= KAD_ID_BYTES);
+	for (int i = 0; i < self->n_groups; i++)
+		if (!self->group[i]->leaving && memcmp(self->group[i]->id.b, prefix, n) == 0)
+			return true;
+	return false;
+}
+
+bool
 node_collection_described(const Node *self, uint32_t tag)
 {
 	const NodeGroup *g = group_by_tag(self, tag);

@@ -280,6 +280,9 @@ typedef struct NodeMember
 extern int	node_members(Node *self, CoreClock clock, uint32_t tag, NodeMember *out, int room);
 extern bool node_collection_id(const Node *self, uint32_t tag, KadId *id);
 
+/* Is there a collection here whose id begins with these n bytes, with its table or without? */
+extern bool node_collection_here(const Node *self, const uint8_t *prefix, size_t n);
+
 /* Has node_group_bind() said what the collection is?  Who redeems an invitation is told. */
 extern bool node_collection_described(const Node *self, uint32_t tag);
 

@@ -1,0 +1,144 @@
+# Over HTTP: the answer to a write has the token of its commit, and a request to another
+# node that brings it along sees what was written.
+use strict;
+use warnings;
+use FindBin;
+use lib $FindBin::RealBin;
+use HTTP::Tiny;
+use IO::Socket::INET;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(time);
+use VecdbTest;
+use VecdbNodes;
+use VecdbRows;
+
+my %http = map { $_ => PostgreSQL::Test::Cluster::get_free_port() } qw(a b);
+my $client = HTTP::Tiny->new(timeout => 180);
+
+sub conf
+{
+	my ($name) = @_;
+
+	return "vecdb.http_executors = 2\nvecdb.http_port = $http{$name}\nvecdb.http_admin_port = " . PostgreSQL::Test::Cluster::get_free_port() .
+	  "\nvecdb.anti_entropy_interval = 2s\n";
+}
+
+sub call
+{
+	my ($node, $method, $path, $body, %headers) = @_;
+
+	return $client->request($method, 'http://127.0.0.1:' . $http{ $node->name } . $path,
+		{ headers => { 'Content-Type' => 'application/json', %headers }, defined $body ? (content => $body) : () });
+}
+
+# The process of b's front, which has no place in pg_stat_activity
+sub front_pid
+{
+	my $postmaster = (split /\n/, slurp_file($_[0]->data_dir . '/postmaster.pid'))[0];
+
+	return (grep { slurp_file("/proc/$_/cmdline") =~ /vecdb http front/ } map { split } slurp_file("/proc/$postmaster/task/$postmaster/children"))[0];
+}
+
+sub refused
+{
+	my ($answer, $status, $message, $what) = @_;
+
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	is($answer->{status}, $status, "$what: $status");
+	like($answer->{content}, $message, '... and why');
+	return;
+}
+
+my $a = new_peer('a', conf => conf('a'));
+my $b = new_peer('b', conf => conf('b'), bootstrap => [$a]);
+
+sql($_, q{CREATE ROLE vecdb_anon NOLOGIN; CREATE ROLE vecdb_http LOGIN NOINHERIT; GRANT vecdb_anon TO vecdb_http;
+	GRANT USAGE, CREATE ON SCHEMA collections TO vecdb_anon; SELECT pg_reload_conf()}) for $a, $b;
+ok(wait_until(sub { running($a) && running($b) }), 'two nodes run');
+sql($a, q{SELECT vecdb.create_collection('docs', 3, 'l2'); SELECT vecdb.create_collection('own', 3)});
+my $invitation = sql($a, q{SELECT vecdb.invite('docs')});
+sql($b, "SELECT vecdb.join('$invitation')");
+sql($_, q{GRANT ALL ON ALL TABLES IN SCHEMA collections TO vecdb_anon}) for $a, $b;
+for my $node ($a, $b)
+{
+	ok(wait_until(sub { call($node, 'GET', '/collections')->{status} eq '200' }), $node->name . ' serves HTTP');
+}
+
+sub write_to
+{
+	my ($node, $id, $collection) = @_;
+	my $answer = call($node, 'POST', '/vectors', sprintf('{"vectors":[{"id":"%s","collection":"%s","data":[1,2,3]}]}', $id, $collection // 'docs'));
+
+	is($answer->{status}, '201', "$id is written on " . $node->name) or diag($answer->{content});
+	return $answer->{headers}{'vecdb-commit-token'};
+}
+
+my $token = write_to($a, 'first');
+like($token, qr/^[0-9a-f]{16}\.[0-9a-f]{32}\.[1-9][0-9]*$/, 'the answer has a token');
+is(write_to($a, 'alone', 'own'), undef, 'that of a write to what is not shared has none');
+is(call($a, 'GET', '/vectors/first?collection=docs')->{headers}{'vecdb-commit-token'}, undef, 'nor has that of a read');
+isnt(call($b, 'DELETE', '/vectors/nothing?collection=docs')->{headers}{'vecdb-commit-token'}, $token, 'nor is there another\'s');
+
+my $late = 0;
+for my $i (1 .. 40)
+{
+	my ($from, $to) = $i % 2 ? ($a, $b) : ($b, $a);
+	my $answer = call($from, 'POST', '/vectors', sprintf('{"vectors":[{"id":"n%d","collection":"docs","data":[1,2,%d]}]}', $i, $i));
+	my $read = call($to, 'GET', "/vectors/n$i?collection=docs", undef, 'Vecdb-Wait-For' => $answer->{headers}{'vecdb-commit-token'});
+
+	$late++, diag("$read->{status} $read->{content}") if $read->{status} ne '200';
+}
+is($late, 0, 'what was written on one is read on the other, 40 times');
+my $both = join ',', $token, write_to($b, 'second');
+is(call($_, 'GET', '/vectors/second?collection=docs', undef, 'Vecdb-Wait-For' => $both)->{status}, '200', 'a token of both, on ' . $_->name) for $a, $b;
+is(call($a, 'POST', '/search', '{"collection":"docs","vector":[1,2,3],"k":1}', 'Vecdb-Wait-For' => $both)->{status}, '200', 'a search waits, too');
+
+# What does not come
+my $stuck = $token =~ s/[0-9]+$/1000000/r;
+my $began = time();
+refused(call($b, 'GET', '/vectors/first?collection=docs', undef, 'Vecdb-Wait-For' => $stuck, 'Vecdb-Wait-Timeout' => '1.5'), 504, qr/was not here in time/, 'in time');
+cmp_ok(time() - $began, '>=', 1.4, '... after that time');
+refused(call($b, 'GET', '/collections', undef, 'Vecdb-Wait-For' => $stuck, 'Vecdb-Wait-Timeout' => '0'), 504, qr/was not here in time/, 'at once');
+refused(call($b, 'GET', '/collections', undef, 'Vecdb-Wait-For' => substr($stuck, 1)), 400, qr/has no commit token/, 'what is no token');
+refused(call($b, 'GET', '/collections', undef, 'Vecdb-Wait-For' => join(',', ($token) x 65)), 400, qr/has no commit token/, 'a token of too many tickets');
+refused(call($b, 'GET', '/collections', undef, 'Vecdb-Wait-For' => $token, 'Vecdb-Wait-Timeout' => $_), 400, qr/is seconds, from 0 to 60/, "a timeout of $_")
+  for '-1', '61', '1s', 'x', '1e1', '0x1', '1.2.3', '99999999999999999999';
+refused(call($b, 'GET', '/collections', undef, 'Vecdb-Wait-For' => ('0' x 16) . substr($token, 16)), 421, qr/does not replicate the collection/, 'a collection that is not here');
+
+# Many that wait hold no executor, and go when their client does
+my @waiting = map {
+	my $socket = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $http{b}) or die;
+
+	print $socket "GET /collections HTTP/1.1\r\nHost: 127.0.0.1:$http{b}\r\nVecdb-Wait-For: $stuck\r\nVecdb-Wait-Timeout: 60\r\n\r\n";
+	$socket;
+} 1 .. 200;
+my $refused = 0;
+is(call($b, 'GET', '/collections')->{status}, '200', 'while 200 wait, others are served');
+for my $socket (@waiting)
+{
+	my $line = '';
+
+	$socket->blocking(0);
+	sysread($socket, $line, 100);
+	$refused++ if $line =~ m{^HTTP/1\.1 503};
+}
+cmp_ok($refused, '>=', 60, 'one network has no more than it leaves to others') or diag($refused);
+my $seen = write_to($a, 'meanwhile');
+ok(wait_until(sub { $_->close for splice @waiting, 0, 150; call($b, 'GET', '/vectors/meanwhile?collection=docs', undef, 'Vecdb-Wait-For' => $seen)->{status} eq '200' }),
+	'who goes leaves its place');
+is(call($b, 'GET', '/vectors/meanwhile?collection=docs', undef, 'Vecdb-Wait-For' => $seen)->{status}, '200', 'to others');
+
+# Restarts of whom it takes
+my $front = front_pid($b);
+kill 'TERM', $front;
+ok(wait_until(sub { call($b, 'GET', '/health')->{status} eq '200' && front_pid($b) ne $front }), 'the front starts anew');
+$_->close for @waiting;
+is(sql($b, "SELECT vecdb.wait_for('$seen')"), '', 'and has left no place taken');
+sql($b, q{ALTER SYSTEM SET vecdb.node_databases = ''; SELECT pg_reload_conf()});
+ok(wait_until(sub { sql($b, q{SELECT count(*) FROM vecdb.stat_workers WHERE database = 'postgres'}) eq '0' }), 'the database is no node any more');
+refused(call($b, 'GET', '/collections', undef, 'Vecdb-Wait-For' => $token), 503, qr/is no node that runs/, 'where there is no node');
+like(error_of($b, "SELECT vecdb.wait_for('$token')"), qr/is no node/, 'in SQL, too');
+nothing_crashed($a, $b);
+done_testing();

@@ -114,7 +114,7 @@ typedef struct SyncNode
 	TimestampTz started;		/* the worker, or the last attempt */
 	int			failures;		/* attempts in a row that came to nothing */
 	uint64		starts;
-	char		reason[SYNC_REASON];	/* why it does not run, or "" */
+	char		reason[SYNC_REASON];	/* why it does not run, or what does not while it does; or "" */
 
 	bool		has_id;
 	uint8		id[32];

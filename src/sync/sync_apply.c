@@ -517,8 +517,10 @@ struct Applies
 	int			n;				/* workers */
 	BackgroundWorkerHandle *handle[APPLY_WORKERS_MAX];
 	int64		start_ms[APPLY_WORKERS_MAX];	/* tick after which it may be started */
+	bool		no_room[APPLY_WORKERS_MAX]; /* for the last that was to be */
 	BackgroundWorkerHandle *index;	/* process that builds one; NULL: none was started */
 	int64		index_ms;		/* tick after which another may be */
+	bool		index_no_room;	/* for the last that was to be */
 	dsm_segment *job[ROWS_COLLECTIONS];
 	char		name[NAMEDATALEN];
 };
@@ -605,7 +607,8 @@ start(Applies *self, int number, int64 tick_ms)
 	snprintf(worker.bgw_name, BGW_MAXLEN, "vecdb apply %s %d", self->name, number);
 	strlcpy(worker.bgw_type, "vecdb apply", BGW_MAXLEN);
 	old = MemoryContextSwitchTo(TopMemoryContext);
-	if (!RegisterDynamicBackgroundWorker(&worker, &self->handle[number]))
+	self->no_room[number] = !RegisterDynamicBackgroundWorker(&worker, &self->handle[number]);
+	if (self->no_room[number])
 	{
 		self->handle[number] = NULL;
 		self->start_ms[number] = tick_ms + 30 * RESTART_MS;
@@ -642,9 +645,10 @@ tend_indexes(Applies *self, int64 tick_ms)
 		self->index = SyncIndexStart(self->name, &table);
 		MemoryContextSwitchTo(old);
 		self->index_ms = tick_ms + RESTART_MS * (self->index ? 1 : 30);
-		place->index_waits = self->index == NULL;
+		place->index_waits = self->index_no_room = self->index == NULL;
 		return;
 	}
+	self->index_no_room = false;
 }
 
 void
@@ -657,9 +661,22 @@ AppliesTend(Applies *self, int64 tick_ms)
 
 		if (self->handle[i] && GetBackgroundWorkerPid(self->handle[i], &pid) != BGWH_STOPPED)
 			continue;
-		if (tick_ms >= self->start_ms[i] && has_work(self, i))
+		if (!has_work(self, i))
+			self->no_room[i] = false;
+		else if (tick_ms >= self->start_ms[i])
 			start(self, i, tick_ms);
 	}
+}
+
+bool
+AppliesLackRoom(const Applies *self, bool *index)
+{
+	bool		worker = false;
+
+	for (int i = 0; i < self->n; i++)
+		worker |= self->no_room[i];
+	*index = self->index_no_room;
+	return worker;
 }
 
 int

@@ -24,6 +24,9 @@ typedef struct Applies Applies;
 extern Applies *AppliesNew(const char *database);
 extern void AppliesTend(Applies *self, int64 tick_ms);
 
+/* Is one missing, since the server has no room for one more process?  *index: or one that builds an index. */
+extern bool AppliesLackRoom(const Applies *self, bool *index);
+
 /* A place for a collection; -1: there is none now. */
 extern int	AppliesEnter(Applies *self, Oid table, const uint8 *root);
 

@@ -615,3 +615,18 @@ SyncRowsRun(SyncWorker *worker, CoreClock clock)
 	SyncRowsLeave(self);
 	TokenWaitAnswerAll(answer_wait, self);
 }
+
+const char *
+SyncRowsLack(const SyncWorker *worker)
+{
+	const SyncRows *self = worker->rows;
+	bool		index;
+
+	if (self->n == 0 || !self->snapshots)
+		return "";
+	if (SnapshotsLackRoom(self->snapshots))
+		return "no rows are sent to others, there is no room for the process that holds snapshots: raise max_worker_processes";
+	if (AppliesLackRoom(self->applies, &index))
+		return "rows of others wait, there is no room for an apply worker: raise max_worker_processes";
+	return index ? "an index waits, there is no room for the process that builds it: raise max_worker_processes" : "";
+}

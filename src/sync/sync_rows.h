@@ -24,7 +24,7 @@
 #include "sync/sync_apply.h"
 #include "sync/sync_snapshot.h"
 
-#define ROWS_JOBS 4				/* of a collection, handed over and not done */
+#define ROWS_JOBS 2				/* of a collection, handed over and not done: one of what it asks for, one beside that */
 #define ROWS_MEMORY (48 * 1024 * 1024)	/* of a collection's replica beside what is applied at once, and ... */
 #define ROWS_MEMORY_ALL (512 * 1024 * 1024)	/* ... of all, of which an owner's have less than is left free */
 #define ROWS_TRANSACTION_MS 600000	/* one that writes rows; it is work, for it waits for nobody */

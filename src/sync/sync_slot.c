@@ -107,6 +107,7 @@ SyncPublish(SyncWorker *self)
 	const KadTable *table = node_table(self->node);
 	NetAddress	clone;
 	bool		cloned = node_cloned(self->node, &clone);
+	const char *lack = SyncRowsLack(self);
 
 	LWLockAcquire(&self->shared->lock, LW_EXCLUSIVE);
 	slot->has_id = true;
@@ -116,6 +117,7 @@ SyncPublish(SyncWorker *self)
 		address_text(&clone, slot->clone);
 	else
 		slot->clone[0] = '\0';
+	strlcpy(slot->reason, lack, SYNC_REASON);
 	slot->peers = figures.greeted;
 	slot->known = table->n;
 	slot->sent = (int64) transport.frames_out;

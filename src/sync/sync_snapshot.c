@@ -66,6 +66,7 @@ struct Snapshots
 	BackgroundWorkerHandle *handle;
 	char		name[NAMEDATALEN];
 	int64		start_ms;		/* tick after which a keeper may be started */
+	bool		no_room;		/* for the last that was to be */
 	uint32		life[SNAPSHOTS];
 	char	   *bytes[SNAPSHOTS];	/* our copy, as the keeper may write the next one */
 };
@@ -258,7 +259,8 @@ SnapshotsTend(Snapshots *self, int64 tick_ms)
 	snprintf(worker.bgw_name, BGW_MAXLEN, "vecdb snapshots %s", self->name);
 	strlcpy(worker.bgw_type, "vecdb snapshots", BGW_MAXLEN);
 	old = MemoryContextSwitchTo(TopMemoryContext);
-	if (!RegisterDynamicBackgroundWorker(&worker, &self->handle))
+	self->no_room = !RegisterDynamicBackgroundWorker(&worker, &self->handle);
+	if (self->no_room)
 	{
 		self->handle = NULL;
 		self->start_ms = tick_ms + 30 * RESTART_MS;
@@ -267,6 +269,12 @@ SnapshotsTend(Snapshots *self, int64 tick_ms)
 				 errhint("Raise max_worker_processes, which is %d.", max_worker_processes)));
 	}
 	MemoryContextSwitchTo(old);
+}
+
+bool
+SnapshotsLackRoom(const Snapshots *self)
+{
+	return self->no_room;
 }
 
 /* The end of what has been written to the log; on a page without a record yet it is that of the page before. */

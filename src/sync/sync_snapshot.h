@@ -26,6 +26,9 @@ typedef struct Snapshots Snapshots;
 extern Snapshots *SnapshotsNew(const char *database);
 extern void SnapshotsTend(Snapshots *self, int64 tick_ms);
 
+/* Is there none, since the server has no room for one more process? */
+extern bool SnapshotsLackRoom(const Snapshots *self);
+
 /* Take one, all that it shows being on disk; outside of a transaction.  -1: not now. */
 extern int	SnapshotTake(Snapshots *self);
 extern void SnapshotRelease(Snapshots *self, int number);

@@ -302,6 +302,9 @@ extern bool SyncRowsJoin(SyncWorker *self, const uint8_t root[CORE_KEY_BYTES], O
 /* In each turn. */
 extern void SyncRowsRun(SyncWorker *self, CoreClock clock);
 
+/* What does not go on for want of room for a process, and the way out; "": everything does. */
+extern const char *SyncRowsLack(const SyncWorker *self);
+
 /* Before the node is stopped. */
 extern void SyncRowsStop(SyncWorker *self);
 

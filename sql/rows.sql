@@ -105,8 +105,15 @@ CREATE FUNCTION vecdb.node_collections(OUT "table" bigint, OUT state text, OUT r
 	LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 10;
 COMMENT ON FUNCTION vecdb.node_collections() IS 'behind the view vecdb.stat_collections';
 
+CREATE FUNCTION vecdb.count_set_aside("table" oid, what text) RETURNS bigint
+	AS 'MODULE_PATHNAME', 'vecdb_count_set_aside'
+	LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
+COMMENT ON FUNCTION vecdb.count_set_aside(oid, text) IS 'behind the view vecdb.stat_collections';
+
 CREATE VIEW vecdb.stat_collections AS SELECT n."table"::oid::regclass AS name, n.state, n.rows_taken, n.rows_sent, n.bytes_sent, n.batches, n.interrupted, n.compared,
-	n.tombstones_forgotten, n.adopted, n.refused, n.buffered_bytes, n.waits_for
+	n.tombstones_forgotten, n.adopted, n.refused, n.buffered_bytes, n.waits_for,
+	vecdb.count_set_aside(n."table"::oid, 'quarantined') AS quarantined, vecdb.count_set_aside(n."table"::oid, 'parked') AS parked,
+	vecdb.count_set_aside(n."table"::oid, 'conflicts') AS conflicts
 FROM vecdb.node_collections() n;
 COMMENT ON VIEW vecdb.stat_collections IS 'shared collections whose rows this node has, since its worker started';
 CREATE VIEW vecdb.stat_copy AS
@@ -142,3 +149,66 @@ CREATE FUNCTION vecdb.wait_for_all(collection text, token text, timeout interval
 	AS 'MODULE_PATHNAME', 'vecdb_wait_for_all'
 	LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
 COMMENT ON FUNCTION vecdb.wait_for_all(text, text, interval) IS 'wait until all members of a collection have what was committed with a token';
+
+-- What could not go into tables, and what has lost: for owners of the tables, who are looked
+-- for in the functions.
+CREATE FUNCTION vecdb.key_json("table" oid, key bytea) RETURNS jsonb
+	AS 'MODULE_PATHNAME', 'vecdb_key_json'
+	LANGUAGE C STABLE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION vecdb.key_json(oid, bytea) IS 'behind the views vecdb.conflict and vecdb.quarantine';
+
+CREATE FUNCTION vecdb.current_row("table" oid, key bytea) RETURNS jsonb
+	AS 'MODULE_PATHNAME', 'vecdb_current_row'
+	LANGUAGE C STABLE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION vecdb.current_row(oid, bytea) IS 'behind the view vecdb.conflict';
+
+CREATE FUNCTION vecdb.conflict_content("table" oid, id bigint) RETURNS jsonb
+	AS 'MODULE_PATHNAME', 'vecdb_conflict_content'
+	LANGUAGE C STABLE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION vecdb.conflict_content(oid, bigint) IS 'behind the view vecdb.conflict';
+
+CREATE FUNCTION vecdb.conflict_list(OUT "table" oid, OUT id bigint, OUT key bytea, OUT since timestamptz, OUT deleted boolean,
+		OUT writer text) RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'vecdb_conflict_list'
+	LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 100;
+COMMENT ON FUNCTION vecdb.conflict_list() IS 'behind the view vecdb.conflict';
+
+CREATE FUNCTION vecdb.held_content("table" oid, key bytea) RETURNS jsonb
+	AS 'MODULE_PATHNAME', 'vecdb_held_content'
+	LANGUAGE C STABLE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION vecdb.held_content(oid, bytea) IS 'behind the view vecdb.quarantine';
+
+CREATE FUNCTION vecdb.held_list(OUT "table" oid, OUT key bytea, OUT state text, OUT since timestamptz, OUT reason text,
+		OUT error text, OUT deleted boolean, OUT writer text) RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'vecdb_held_list'
+	LANGUAGE C STABLE PARALLEL RESTRICTED ROWS 100;
+COMMENT ON FUNCTION vecdb.held_list() IS 'behind the view vecdb.quarantine';
+
+CREATE VIEW vecdb.conflict WITH (security_barrier) AS
+SELECT c."table"::regclass AS name, c.id, vecdb.key_json(c."table", c.key) AS key, c.since, c.writer, c.deleted,
+	vecdb.conflict_content(c."table", c.id) AS lost, vecdb.current_row(c."table", c.key) AS current
+FROM vecdb.conflict_list() c;
+GRANT SELECT ON vecdb.conflict TO PUBLIC;
+COMMENT ON VIEW vecdb.conflict IS 'rows of your tables that lost to newer ones whose writers had not seen them';
+
+CREATE VIEW vecdb.quarantine WITH (security_barrier) AS
+SELECT h."table"::regclass AS name, vecdb.key_json(h."table", h.key) AS key, h.state, h.since, h.reason, h.error, h.writer, h.deleted,
+	vecdb.held_content(h."table", h.key) AS incoming
+FROM vecdb.held_list() h;
+GRANT SELECT ON vecdb.quarantine TO PUBLIC;
+COMMENT ON VIEW vecdb.quarantine IS 'rows of other nodes that could not go into your tables';
+
+CREATE FUNCTION vecdb.resolve(id bigint, keep text DEFAULT 'lost') RETURNS text
+	AS 'MODULE_PATHNAME', 'vecdb_resolve'
+	LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION vecdb.resolve(bigint, text) IS 'write the row that has lost a conflict as the newest, or keep the current one; the conflict goes';
+
+CREATE FUNCTION vecdb.retry("table" regclass, key jsonb DEFAULT NULL) RETURNS void
+	AS 'MODULE_PATHNAME', 'vecdb_retry'
+	LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION vecdb.retry(regclass, jsonb) IS 'have rows in quarantine tried again now: all of a table, or one';
+
+CREATE FUNCTION vecdb.discard("table" regclass, key jsonb) RETURNS void
+	AS 'MODULE_PATHNAME', 'vecdb_discard'
+	LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION vecdb.discard(regclass, jsonb) IS 'do without a row in quarantine on this node, until it is written anew';

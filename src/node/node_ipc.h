@@ -85,6 +85,8 @@ typedef enum SyncOp
 	SYNC_COLLECTIONS,			/* those whose rows are replicated */
 	SYNC_SHARE,					/* table, its name */
 	SYNC_JOIN_ROWS,				/* root key, a table with rows that is about to be its */
+	SYNC_RETRY,					/* table, digits of the key of a row that is held; "": all */
+	SYNC_DISCARD,				/* table, digits of the key of a row in quarantine */
 	SYNC_ALTER					/* table, hashes of its columns before and after a change, its text */
 } SyncOp;
 

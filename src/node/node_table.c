@@ -296,10 +296,10 @@ id_of(const uint8 *root, char *id)
 
 /*
  * The shared collection with this table, or with this id where table is InvalidOid: its
- * table, and its id into found_id unless that is NULL.
+ * table, and its id into found_id and its root key into found_root unless those are NULL.
  */
 static Oid
-find_shared(Oid table, const char *id, char *found_id)
+find_shared(Oid table, const char *id, char *found_id, uint8 *found_root)
 {
 	SyncTable	shared;
 	SysScanDesc scan;
@@ -326,6 +326,8 @@ find_shared(Oid table, const char *id, char *found_id)
 		found = DatumGetObjectId(value);
 		if (found_id)
 			memcpy(found_id, text, SYNC_ID_TEXT);
+		if (found_root)
+			memcpy(found_root, root, SYNC_ROOT_BYTES);
 	}
 	systable_endscan_ordered(scan);
 	SyncTableClose(&shared);
@@ -336,19 +338,25 @@ find_shared(Oid table, const char *id, char *found_id)
 bool
 SyncTableIsShared(Oid table)
 {
-	return OidIsValid(find_shared(table, NULL, NULL));
+	return OidIsValid(find_shared(table, NULL, NULL, NULL));
 }
 
 bool
 SyncTableId(Oid table, char *id)
 {
-	return OidIsValid(find_shared(table, NULL, id));
+	return OidIsValid(find_shared(table, NULL, id, NULL));
+}
+
+bool
+SyncTableRoot(Oid table, uint8 root[SYNC_ROOT_BYTES])
+{
+	return OidIsValid(find_shared(table, NULL, NULL, root));
 }
 
 Oid
 SyncTableOfId(const char *id)
 {
-	return find_shared(InvalidOid, id, NULL);
+	return find_shared(InvalidOid, id, NULL, NULL);
 }
 
 /* The first row from bytes[len] on: what begins with them stands before all others. */

@@ -87,6 +87,9 @@ extern PGDLLEXPORT bool SyncTableIsShared(Oid table);
 /* The same, and the id of the collection: the digits that vecdb.shared_collections shows, into id[SYNC_ID_TEXT]. */
 extern bool SyncTableId(Oid table, char *id);
 
+/* The same, and the collection's root key. */
+extern bool SyncTableRoot(Oid table, uint8 root[SYNC_ROOT_BYTES]);
+
 /* The table of the collection with this id; InvalidOid: there is none. */
 extern Oid	SyncTableOfId(const char *id);
 

@@ -7,6 +7,7 @@
 #include "access/htup_details.h"
 #include "access/xact.h"
 #include "miscadmin.h"
+#include "rows/rows_shared.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/memutils.h"
@@ -63,6 +64,18 @@ last_conflict(Oid table)
 	return number;
 }
 
+/*
+ * The clock gives none twice, so that who has seen a conflict does not name another by its
+ * number.  The list is in their order even where the clock's file was lost.
+ */
+static int64
+next_number(Oid table)
+{
+	int64		last = last_conflict(table);
+
+	return Max(last + 1, (int64) RowsClockNext(0));
+}
+
 bool
 RowConflictAdd(Oid table, RowBytes key, const RowEntry *loser, RowBytes content)
 {
@@ -72,7 +85,7 @@ RowConflictAdd(Oid table, RowBytes key, const RowEntry *loser, RowBytes content)
 	if (has_conflict(table, key, &loser->version))
 		return false;
 	values[CONFLICT_TABLE - 1] = ObjectIdGetDatum(table);
-	values[CONFLICT_NUMBER - 1] = Int64GetDatum(last_conflict(table) + 1);
+	values[CONFLICT_NUMBER - 1] = Int64GetDatum(next_number(table));
 	values[CONFLICT_KEY - 1] = KeptBytea(key);
 	values[CONFLICT_CLOCK - 1] = Int64GetDatum((int64) loser->version.clock);
 	values[CONFLICT_TIE - 1] = SyncBytea(loser->version.tie, ROW_HASH);
@@ -84,7 +97,7 @@ RowConflictAdd(Oid table, RowBytes key, const RowEntry *loser, RowBytes content)
 }
 
 uint32
-RowConflictCount(Oid table)
+RowConflictCount(Oid table, uint32 most)
 {
 	Reading		reading;
 	ScanKeyData key;
@@ -92,7 +105,7 @@ RowConflictCount(Oid table)
 
 	KeptTableKey(&key, table);
 	ReadingBegin(&reading, SYNC_ROW_CONFLICT, false, NULL, &key, 1);
-	while (HeapTupleIsValid(ReadingNext(&reading)))
+	while (n < most && HeapTupleIsValid(ReadingNext(&reading)))
 		n++;
 	ReadingEnd(&reading);
 	return n;
@@ -140,21 +153,105 @@ RowConflictForgetOldest(Oid table, int64 *number)
 	SyncTable	conflicts;
 	ScanKeyData keys[2];
 	HeapTuple	row;
-	bool		found;
+	bool		found = false;
 
 	KeptTableKey(&keys[0], table);
 	ScanKeyInit(&keys[1], CONFLICT_NUMBER, BTGreaterStrategyNumber, F_INT8GT, Int64GetDatum(*number));
+	SyncTableOpen(&conflicts, SYNC_ROW_CONFLICT, true, false);
 	ReadingBegin(&reading, SYNC_ROW_CONFLICT, false, NULL, keys, 2);
+	while (!found && HeapTupleIsValid(row = ReadingNext(&reading)))
+	{
+		*number = DatumGetInt64(ReadingValue(&reading, row, CONFLICT_NUMBER));
+		found = SyncTableTryRow(&conflicts, row);
+		if (found)
+			SyncTableDelete(&conflicts, row);
+	}
+	ReadingEnd(&reading);
+	SyncTableClose(&conflicts);
+	CommandCounterIncrement();
+	return found;
+}
+
+static void
+take(Reading *reading, HeapTuple row, RowConflict *out)
+{
+	const uint8 *tie = SyncTableBytes(&reading->table, row, CONFLICT_TIE, ROW_HASH);
+
+	if (!tie)
+		KeptRefuse("a conflict");
+	memset(out, 0, sizeof(*out));
+	out->number = DatumGetInt64(ReadingValue(reading, row, CONFLICT_NUMBER));
+	out->key = ReadingBytes(reading, row, CONFLICT_KEY);
+	out->version.clock = (uint64) DatumGetInt64(ReadingValue(reading, row, CONFLICT_CLOCK));
+	memcpy(out->version.tie, tie, ROW_HASH);
+	out->live = DatumGetBool(ReadingValue(reading, row, CONFLICT_LIVE));
+	out->since = DatumGetTimestampTz(ReadingValue(reading, row, CONFLICT_SINCE));
+}
+
+void
+RowConflictEach(Oid table, Snapshot snapshot, void (*each) (void *arg, const RowConflict *conflict), void *arg)
+{
+	Reading		reading;
+	ScanKeyData key;
+	HeapTuple	row;
+	MemoryContext one = AllocSetContextCreate(CurrentMemoryContext, "vecdb conflict", ALLOCSET_SMALL_SIZES);
+
+	KeptTableKey(&key, table);
+	ReadingBegin(&reading, SYNC_ROW_CONFLICT, false, snapshot, &key, 1);
+	while (HeapTupleIsValid(row = ReadingNext(&reading)))
+	{
+		MemoryContext outer = MemoryContextSwitchTo(one);
+		RowConflict conflict;
+
+		CHECK_FOR_INTERRUPTS();
+		take(&reading, row, &conflict);
+		each(arg, &conflict);
+		MemoryContextSwitchTo(outer);
+		MemoryContextReset(one);
+	}
+	ReadingEnd(&reading);
+	MemoryContextDelete(one);
+}
+
+static void
+number_key(ScanKey key, Oid table, int64 number)
+{
+	KeptTableKey(&key[0], table);
+	ScanKeyInit(&key[1], CONFLICT_NUMBER, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(number));
+}
+
+bool
+RowConflictGet(Oid table, int64 number, Snapshot snapshot, RowConflict *out)
+{
+	Reading		reading;
+	ScanKeyData keys[2];
+	HeapTuple	row;
+	bool		found;
+
+	number_key(keys, table, number);
+	ReadingBegin(&reading, SYNC_ROW_CONFLICT, false, snapshot, keys, 2);
 	row = ReadingNext(&reading);
 	found = HeapTupleIsValid(row);
 	if (found)
 	{
-		*number = DatumGetInt64(ReadingValue(&reading, row, CONFLICT_NUMBER));
-		SyncTableOpen(&conflicts, SYNC_ROW_CONFLICT, true, false);
-		SyncTableDelete(&conflicts, row);
-		SyncTableClose(&conflicts);
+		take(&reading, row, out);
+		out->content = ReadingBytes(&reading, row, CONFLICT_CONTENT);
 	}
 	ReadingEnd(&reading);
-	CommandCounterIncrement();
 	return found;
+}
+
+void
+RowConflictRemove(Oid table, int64 number)
+{
+	ScanKeyData keys[2];
+
+	number_key(keys, table, number);
+	(void) KeptDelete(SYNC_ROW_CONFLICT, keys, 2, 1);
+}
+
+Oid
+RowConflictNextTable(Oid after, Snapshot snapshot)
+{
+	return KeptNextTable(SYNC_ROW_CONFLICT, after, snapshot);
 }

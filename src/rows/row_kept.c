@@ -11,6 +11,20 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
+static void *
+palloc_for_core(void *context, size_t size)
+{
+	return palloc_extended(size, MCXT_ALLOC_HUGE | MCXT_ALLOC_NO_OOM);
+}
+
+static void
+pfree_for_core(void *context, void *p)
+{
+	pfree(p);
+}
+
+const CoreMemory KeptMemory = {NULL, palloc_for_core, pfree_for_core};
+
 void
 KeptRefuse(const char *what)
 {
@@ -123,4 +137,21 @@ void
 KeptTableKey(ScanKey key, Oid table)
 {
 	ScanKeyInit(key, 1, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(table));
+}
+
+Oid
+KeptNextTable(SyncTableKind kind, Oid after, Snapshot snapshot)
+{
+	Reading		reading;
+	ScanKeyData key;
+	HeapTuple	row;
+	Oid			table = InvalidOid;
+
+	ScanKeyInit(&key, 1, BTGreaterStrategyNumber, F_OIDGT, ObjectIdGetDatum(after));
+	ReadingBegin(&reading, kind, false, snapshot, &key, 1);
+	row = ReadingNext(&reading);
+	if (HeapTupleIsValid(row))
+		table = DatumGetObjectId(ReadingValue(&reading, row, 1));
+	ReadingEnd(&reading);
+	return table;
 }

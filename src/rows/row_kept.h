@@ -21,6 +21,9 @@ typedef struct Reading
 	SysScanDesc scan;
 } Reading;
 
+/* For the core: of the current memory context. */
+extern const CoreMemory KeptMemory;
+
 /* An error: what is not as it was written. */
 extern void KeptRefuse(const char *what) pg_attribute_noreturn();
 
@@ -46,5 +49,8 @@ extern Datum KeptBytea(RowBytes bytes);
 
 /* The first column of a table's rows */
 extern void KeptTableKey(ScanKey key, Oid table);
+
+/* The first table behind `after` that has rows; InvalidOid: there is none. */
+extern Oid	KeptNextTable(SyncTableKind kind, Oid after, Snapshot snapshot);
 
 #endif							/* VECDB_ROW_KEPT_H */

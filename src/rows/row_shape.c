@@ -363,6 +363,13 @@ RowShapeKeyColumns(const RowShape *self)
 	return self->key_columns;
 }
 
+AttrNumber
+RowShapeKeyColumn(const RowShape *self, int i)
+{
+	Assert(i >= 0 && i < self->key_columns);
+	return self->key[i];
+}
+
 bool
 RowShapeHasVectors(const RowShape *self)
 {

@@ -51,6 +51,7 @@ extern PGDLLEXPORT const CoreCrypto *RowShapeCrypto(void);
 extern PGDLLEXPORT const uint8 *RowShapeSchema(const RowShape *self);	/* 32 bytes, see core/rows/schema.h */
 extern PGDLLEXPORT Oid RowShapeKeyIndex(const RowShape *self);
 extern PGDLLEXPORT int RowShapeKeyColumns(const RowShape *self);
+extern AttrNumber RowShapeKeyColumn(const RowShape *self, int i);	/* number in the table of the key's column i, from 0 on */
 extern PGDLLEXPORT bool RowShapeHasVectors(const RowShape *self);
 
 /* Those of content as the schema's hash has them, in the current memory context; desc: of the table. */

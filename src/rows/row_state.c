@@ -52,8 +52,10 @@
 #define FORMAT 1
 #define ENTRY_BYTES (1 + 24 + 3 * 12 + 1 + 2 * ROW_HASH + 24)
 
-/* In column held: how, and whether it is apart. */
+/* In column held: how (1, 2), and whether it is apart, and discarded. */
 #define HELD_APART 2
+#define HELD_DISCARDED 4
+#define HELD_MOST (ROW_QUARANTINED + HELD_APART + HELD_DISCARDED)
 
 /* Two processes may keep what is covered at the same time. */
 #define KEEP_TRIES 3
@@ -400,28 +402,15 @@ refuse_to_wait(void)
 			 errmsg("what is kept of a shared collection is being changed by another session")));
 }
 
-static void *
-palloc_for_core(void *context, size_t size)
-{
-	return palloc_extended(size, MCXT_ALLOC_HUGE | MCXT_ALLOC_NO_OOM);
-}
-
-static void
-pfree_for_core(void *context, void *p)
-{
-	pfree(p);
-}
-
 /* What of a frontier was kept, joined with another.  *more: that is more than before.  False: there is no memory. */
 static bool
 join(RowBytes kept, const RowFrontier *with, Datum *out, bool *more)
 {
-	static const CoreMemory memory = {NULL, palloc_for_core, pfree_for_core};
 	RowFrontier all;
 	bool		good;
 
 	*more = false;
-	row_frontier_init(&all, &memory);
+	row_frontier_init(&all, &KeptMemory);
 	good = kept.len == 0 || take_frontier(kept, &all);
 	if (good && (kept.len == 0 || !row_frontier_includes(&all, with)))
 	{
@@ -537,14 +526,23 @@ take_held(Reading *reading, HeapTuple row, HeldRow *out)
 	int16		held = DatumGetInt16(ReadingValue(reading, row, HELD_HELD));
 	int16		why = DatumGetInt16(ReadingValue(reading, row, HELD_WHY));
 
+	out->discarded = held > HELD_DISCARDED;
+	if (out->discarded)
+		held -= HELD_DISCARDED;
 	out->apart = held > HELD_APART;
 	if (out->apart)
 		held -= HELD_APART;
-	if ((held != ROW_PARKED && held != ROW_QUARANTINED) || why < ROW_REASON_NONE || why > ROW_REASON_TABLE)
+	if ((held != ROW_PARKED && held != ROW_QUARANTINED) || (out->discarded && held != ROW_QUARANTINED) || why < ROW_REASON_NONE || why > ROW_REASON_TABLE)
 		KeptRefuse("a held row");
 	out->held = (RowHeld) held;
 	out->why = (RowReason) why;
 	take_entry(ReadingBytes(reading, row, HELD_ENTRY), out);
+}
+
+static int16
+how_of(const HeldRow *row)
+{
+	return (int16) (row->held + (row->apart ? HELD_APART : 0) + (row->discarded ? HELD_DISCARDED : 0));
 }
 
 static bool
@@ -592,7 +590,7 @@ HeldRowPut(Oid table, RowBytes key, const HeldRow *row, const char *text)
 	held_key(keys, table, key);
 	values[HELD_TABLE - 1] = ObjectIdGetDatum(table);
 	values[HELD_KEY - 1] = KeptBytea(key);
-	values[HELD_HELD - 1] = Int16GetDatum((int16) (row->held + (row->apart ? HELD_APART : 0)));
+	values[HELD_HELD - 1] = Int16GetDatum(how_of(row));
 	values[HELD_WHY - 1] = Int16GetDatum((int16) row->why);
 	values[HELD_SINCE - 1] = TimestampTzGetDatum(GetCurrentTimestamp());
 	values[HELD_TEXT - 1] = PointerGetDatum(cstring_to_text_with_len(text, pg_mbcliplen(text, (int) strlen(text), ROW_REASON_TEXT)));
@@ -634,9 +632,31 @@ HeldRowJoin(Oid table, RowBytes key)
 	if (!HeldRowLook(table, key, NULL, &held) || !held.apart)
 		KeptRefuse("a held row");
 	held_key(keys, table, key);
-	values[HELD_HELD - 1] = Int16GetDatum((int16) held.held);
+	held.apart = false;
+	values[HELD_HELD - 1] = Int16GetDatum(how_of(&held));
 	replace[HELD_HELD - 1] = true;
 	KeptPut(SYNC_HELD_ROW, KeptGet(SYNC_HELD_ROW, NULL, keys, 2), values, nulls, replace);
+}
+
+HeldRowDiscarded
+HeldRowDiscard(Oid table, RowBytes key)
+{
+	ScanKeyData keys[2];
+	Datum		values[HELD_COLUMNS] = {0};
+	bool		nulls[HELD_COLUMNS] = {false};
+	bool		replace[HELD_COLUMNS] = {false};
+	HeldRow		held;
+
+	if (!HeldRowLook(table, key, NULL, &held))
+		return HELD_ROW_NONE;
+	if (held.held != ROW_QUARANTINED)
+		return HELD_ROW_PARKED;
+	held.discarded = true;
+	held_key(keys, table, key);
+	values[HELD_HELD - 1] = Int16GetDatum(how_of(&held));
+	replace[HELD_HELD - 1] = true;
+	KeptPut(SYNC_HELD_ROW, KeptGet(SYNC_HELD_ROW, NULL, keys, 2), values, nulls, replace);
+	return HELD_ROW_DISCARDED;
 }
 
 void
@@ -683,6 +703,12 @@ HeldRowNext(Oid table, RowHeld held, RowBytes after, uint8 *key, size_t *len)
 	*len = 0;
 	first_held(table, (int16) held, NULL, after, key, len);
 	first_held(table, (int16) (held + HELD_APART), NULL, after, key, len);
+	/* a user's write may have taken its place */
+	if (held == ROW_QUARANTINED)
+	{
+		first_held(table, (int16) (held + HELD_DISCARDED), NULL, after, key, len);
+		first_held(table, HELD_MOST, NULL, after, key, len);
+	}
 	return *len > 0;
 }
 
@@ -692,5 +718,64 @@ HeldRowNextApart(Oid table, Snapshot snapshot, RowBytes after, uint8 *key, size_
 	*len = 0;
 	first_held(table, ROW_PARKED + HELD_APART, snapshot, after, key, len);
 	first_held(table, ROW_QUARANTINED + HELD_APART, snapshot, after, key, len);
+	first_held(table, HELD_MOST, snapshot, after, key, len);
 	return *len > 0;
+}
+
+static uint32
+count_held(Oid table, int16 held, uint32 most)
+{
+	Reading		reading;
+	ScanKeyData keys[2];
+	uint32		n = 0;
+
+	KeptTableKey(&keys[0], table);
+	ScanKeyInit(&keys[1], HELD_HELD, BTEqualStrategyNumber, F_INT2EQ, Int16GetDatum(held));
+	ReadingBegin(&reading, SYNC_HELD_ROW, true, NULL, keys, 2);
+	while (n < most && HeapTupleIsValid(ReadingNext(&reading)))
+		n++;
+	ReadingEnd(&reading);
+	return n;
+}
+
+uint32
+HeldRowCount(Oid table, RowHeld held, uint32 most)
+{
+	uint32		n = count_held(table, (int16) held, most);
+
+	return n + count_held(table, (int16) (held + HELD_APART), most - n);
+}
+
+void
+HeldRowEach(Oid table, Snapshot snapshot, void (*each) (void *arg, const HeldRowListed *row), void *arg)
+{
+	Reading		reading;
+	ScanKeyData key;
+	HeapTuple	row;
+	MemoryContext one = AllocSetContextCreate(CurrentMemoryContext, "vecdb held row", ALLOCSET_SMALL_SIZES);
+
+	KeptTableKey(&key, table);
+	ReadingBegin(&reading, SYNC_HELD_ROW, false, snapshot, &key, 1);
+	while (HeapTupleIsValid(row = ReadingNext(&reading)))
+	{
+		MemoryContext outer = MemoryContextSwitchTo(one);
+		HeldRowListed listed = {0};
+
+		CHECK_FOR_INTERRUPTS();
+		listed.key = ReadingBytes(&reading, row, HELD_KEY);
+		take_held(&reading, row, &listed.row);
+		listed.since = DatumGetTimestampTz(ReadingValue(&reading, row, HELD_SINCE));
+		listed.error = DatumGetTextPP(ReadingValue(&reading, row, HELD_TEXT));
+		each(arg, &listed);
+		MemoryContextSwitchTo(outer);
+		MemoryContextReset(one);
+	}
+	ReadingEnd(&reading);
+	MemoryContextDelete(one);
+}
+
+Oid
+HeldRowNextTable(Oid after, Snapshot snapshot)
+{
+	return KeptNextTable(SYNC_HELD_ROW, after, snapshot);
 }

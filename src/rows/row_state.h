@@ -70,6 +70,9 @@ typedef struct HeldRow
 	 */
 	bool		apart;
 	RowVersion	over;			/* all zero: nothing was committed */
+
+	/* In quarantine, and not tried again unless somebody asks for it; as any other otherwise. */
+	bool		discarded;
 } HeldRow;
 
 /* snapshot NULL: the newest. */
@@ -83,27 +86,77 @@ extern PGDLLEXPORT void HeldRowRemove(Oid table, RowBytes key);
 /* Another entry, of the same content where that is NULL. */
 extern PGDLLEXPORT void HeldRowRestamp(Oid table, RowBytes key, const RowEntry *entry, const RowBytes *content);
 
+typedef enum HeldRowDiscarded
+{
+	HELD_ROW_DISCARDED,
+	HELD_ROW_PARKED,			/* it waits for a user's transaction, and goes into the table then */
+	HELD_ROW_NONE
+} HeldRowDiscarded;
+
+/* Let one that is in quarantine be discarded. */
+extern PGDLLEXPORT HeldRowDiscarded HeldRowDiscard(Oid table, RowBytes key);
+
 /* One that is apart no longer is: its entry stands in the version table. */
 extern PGDLLEXPORT void HeldRowJoin(Oid table, RowBytes key);
 
 /* The first key behind `after` that is held so; into key[ROW_KEY_MAX].  False: there is none. */
 extern PGDLLEXPORT bool HeldRowNext(Oid table, RowHeld held, RowBytes after, uint8 *key, size_t *len);
 
+/* How many are parked, or in quarantine without those that were discarded; at most `most`. */
+extern uint32 HeldRowCount(Oid table, RowHeld held, uint32 most);
+
+/* A row as the tables of what is kept have it, for who looks at it. */
+typedef struct HeldRowListed
+{
+	RowBytes	key;
+	HeldRow		row;			/* without content */
+	TimestampTz since;
+	text	   *error;
+} HeldRowListed;
+
+/* Each of a table's, in a snapshot, in the current memory context, which is reset after each. */
+extern void HeldRowEach(Oid table, Snapshot snapshot, void (*each) (void *arg, const HeldRowListed *row), void *arg);
+
+/* The first table behind `after` of which rows are held, or that has conflicts; InvalidOid: there is none. */
+extern Oid	HeldRowNextTable(Oid after, Snapshot snapshot);
+extern Oid	RowConflictNextTable(Oid after, Snapshot snapshot);
+
 /* The same of those that are apart, however they are held. */
 extern PGDLLEXPORT bool HeldRowNextApart(Oid table, Snapshot snapshot, RowBytes after, uint8 *key, size_t *len);
 
 /* ---- conflicts ---- */
 
+/* A loser, in the current memory context */
+typedef struct RowConflict
+{
+	int64		number;			/* no other of this node has it, or will have */
+	RowBytes	key;
+	RowVersion	version;
+	bool		live;
+	TimestampTz since;
+	RowBytes	content;		/* of length 0 for a delete, and where it was not asked for */
+} RowConflict;
+
+/* Each of a table's, in a snapshot, without its content. */
+extern void RowConflictEach(Oid table, Snapshot snapshot, void (*each) (void *arg, const RowConflict *conflict), void *arg);
+
+/* snapshot NULL: the newest.  False: there is none of this number. */
+extern bool RowConflictGet(Oid table, int64 number, Snapshot snapshot, RowConflict *out);
+
+/* It goes from the list.  An error where another session has locked it. */
+extern void RowConflictRemove(Oid table, int64 number);
+
 /* False, and nothing is added: the list has this version of the key.  content: of length 0 for a delete. */
 extern PGDLLEXPORT bool RowConflictAdd(Oid table, RowBytes key, const RowEntry *loser, RowBytes content);
-extern PGDLLEXPORT uint32 RowConflictCount(Oid table);
+extern PGDLLEXPORT uint32 RowConflictCount(Oid table, uint32 most);	/* at most so many */
 
 /* Each live one gets the content that `with` makes of its own; false from it: it keeps that. */
 extern void RowConflictsRewrite(Oid table, bool (*with) (void *arg, RowBytes content, RowBytes *out), void *arg);
 
 /*
  * The oldest whose number is above *number, which becomes its; 0: of all.  So a transaction
- * that forgets many does not go through those that it has forgotten.
+ * that forgets many does not go through those that it has forgotten.  One that a session has
+ * locked (vecdb.resolve()) is passed.
  */
 extern PGDLLEXPORT bool RowConflictForgetOldest(Oid table, int64 *number);
 

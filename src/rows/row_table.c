@@ -355,7 +355,10 @@ find_held(RowTableHost *self, RowFound *out)
 		self->apart = !self->old_there || row_version_compare(&held.entry.version, &self->old.entry.version) > 0;
 	}
 	if (self->apart || (self->old_there && same_version(&held.entry.version, &self->old.entry.version)))
+	{
 		out->why = held.why;
+		out->discarded = held.discarded;
+	}
 	if (self->apart)
 	{
 		out->present = true;
@@ -770,7 +773,7 @@ t_conflicts(void *context)
 	RowTableHost *self = context;
 
 	if (self->n_conflicts < 0)
-		self->n_conflicts = RowConflictCount(self->table);
+		self->n_conflicts = RowConflictCount(self->table, UINT32_MAX);
 	return (uint32) self->n_conflicts;
 }
 
@@ -780,9 +783,8 @@ t_forget_conflict(void *context)
 	RowTableHost *self = context;
 
 	TableWriterClose(&self->writer);
-	if (!RowConflictForgetOldest(self->table, &self->forgotten))
-		return false;
-	if (self->n_conflicts > 0)
+	/* where sessions are at all of them the list is longer for a while */
+	if (RowConflictForgetOldest(self->table, &self->forgotten) && self->n_conflicts > 0)
 		self->n_conflicts--;
 	return true;
 }

@@ -76,12 +76,23 @@ typedef struct Place
 	RowDone		done;			/* but for missing, which is in the job's segment */
 } Place;
 
+/* Rows that are held are to be tried again; the node's worker writes it where it is FREE, the apply worker reads it where it is POSTED. */
+typedef struct Ask
+{
+	pg_atomic_uint32 state;
+	int			place;
+	Oid			table;			/* the place may be another's by now */
+	size_t		key_len;		/* 0: all */
+	uint8		key[ROW_KEY_MAX];
+} Ask;
+
 typedef struct Control
 {
 	Oid			database;
 	PGPROC	   *node;
 	PGPROC	   *worker[APPLY_WORKERS_MAX];	/* NULL: it has not begun, or has ended */
 	pg_atomic_uint32 stop;
+	Ask			ask[APPLY_WORKERS_MAX];
 	Place		place[ROWS_COLLECTIONS];
 } Control;
 
@@ -198,6 +209,7 @@ typedef struct Step
 	const Place *place;
 	CoreClock	clock;
 	bool		retry;
+	RowBytes	key;			/* of the one that is tried again; of length 0: some of all */
 	bool		begun;			/* the table could be opened */
 	bool		more;
 } Step;
@@ -261,7 +273,9 @@ step(void *arg)
 	this->begun = true;
 	if (!this->retry && memcmp(RowTableSchema(served->host), this->place->schema, CORE_HASH_BYTES) != 0)
 		ereport(ERROR, (errmsg("the columns of the collection's table have changed")));
-	if (this->retry)
+	if (this->key.len > 0)
+		failed = !row_apply_retry_key(&served->apply, this->key, this->clock);
+	else if (this->retry)
 		failed = row_apply_retry(&served->apply, this->clock) == UINT32_MAX;
 	else
 	{
@@ -282,11 +296,11 @@ step(void *arg)
 		written(&served->job);
 }
 
-/* The next transaction of a job, or of a retry.  True: the job has more. */
+/* The next transaction of a job, or of a retry, of one key where key.len > 0.  True: the job has more. */
 static bool
-run(Served *served, Place *place, CoreClock clock, bool retry)
+run(Served *served, Place *place, CoreClock clock, bool retry, RowBytes key)
 {
-	Step		this = {served, place, clock, retry};
+	Step		this = {served, place, clock, retry, key};
 	bool		done;
 
 	place->running = true;
@@ -408,6 +422,28 @@ serve_change(ApplyWorker *self, int i)
 	wake(&self->control->node);
 }
 
+static void
+serve_ask(ApplyWorker *self, int i, CoreClock clock)
+{
+	Ask		   *ask = &self->control->ask[self->number];
+	Served	   *served = &self->served[i];
+	Place	   *place = &self->control->place[i];
+
+	if (pg_atomic_read_u32(&ask->state) != POSTED)
+		return;
+	pg_read_barrier();
+	if (ask->place != i)
+		return;
+	if (ask->table == place->table)
+	{
+		served->retry_ms = 0;
+		row_apply_retry_soon(&served->apply, clock);
+		if (ask->key_len > 0)
+			(void) run(served, place, clock, true, (RowBytes) {ask->key, Min(ask->key_len, ROW_KEY_MAX)});
+	}
+	pg_atomic_write_u32(&ask->state, FREE);
+}
+
 /* True: there is more to do at once. */
 static bool
 serve(ApplyWorker *self, int i, CoreClock clock)
@@ -438,12 +474,13 @@ serve(ApplyWorker *self, int i, CoreClock clock)
 	{
 		if (!served->segment && !begin_job(served, place))
 			return false;
-		if (!run(served, place, clock, false))
+		if (!run(served, place, clock, false, (RowBytes) {0}))
 			finish_job(self, i);
 		return true;
 	}
+	serve_ask(self, i, clock);
 	if (clock.tick_ms >= served->retry_ms && row_apply_retry_due(&served->apply, clock))
-		(void) run(served, place, clock, true);
+		(void) run(served, place, clock, true, (RowBytes) {0});
 	if (clock.tick_ms >= served->index_ms)
 		tend_index(self, i, clock);
 	return false;
@@ -569,6 +606,8 @@ AppliesNew(const char *database)
 	pg_atomic_init_u32(&self->control->stop, 0);
 	for (int i = 0; i < ROWS_COLLECTIONS; i++)
 		pg_atomic_init_u32(&self->control->place[i].state, FREE);
+	for (int i = 0; i < APPLY_WORKERS_MAX; i++)
+		pg_atomic_init_u32(&self->control->ask[i].state, FREE);
 	strlcpy(self->name, database, sizeof(self->name));
 	before_shmem_exit(on_node_exit, PointerGetDatum(self));
 	return self;
@@ -754,6 +793,30 @@ AppliesPostChange(Applies *self, int number, const SignedChange *change)
 	place->of_change = true;
 	post(place, self->job[number]);
 	wake(&self->control->worker[place->worker]);
+}
+
+bool
+AppliesRetry(Applies *self, int number, RowBytes key)
+{
+	Place	   *place = &self->control->place[number];
+	Ask		   *ask = &self->control->ask[place->worker];
+	bool		gone;
+
+	/* what was asked of a collection that has gone nobody takes */
+	gone = pg_atomic_read_u32(&ask->state) == POSTED &&
+		(self->control->place[ask->place].table != ask->table ||
+		 pg_atomic_read_u32(&self->control->place[ask->place].state) == FREE);
+	if ((pg_atomic_read_u32(&ask->state) != FREE && !gone) || key.len > ROW_KEY_MAX)
+		return false;
+	ask->place = number;
+	ask->table = place->table;
+	ask->key_len = key.len;
+	if (key.len > 0)
+		memcpy(ask->key, key.at, key.len);
+	pg_write_barrier();
+	pg_atomic_write_u32(&ask->state, POSTED);
+	wake(&self->control->worker[place->worker]);
+	return true;
 }
 
 bool

@@ -43,6 +43,12 @@ extern void AppliesPost(Applies *self, int place, const RowJob *job, const uint8
 extern void AppliesPostChange(Applies *self, int place, const SignedChange *change);
 
 /*
+ * Have rows that are held tried again: all of them, or where key.len > 0 the one of this key.
+ * False: the worker has been asked for something else, and has not begun that yet.
+ */
+extern bool AppliesRetry(Applies *self, int place, RowBytes key);
+
+/*
  * Is what was posted done?  missing in *out is good until the next post at this place, or
  * until it is left.
  */

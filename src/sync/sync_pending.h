@@ -84,6 +84,11 @@ extern void PendingJoinRows(SyncWorker *self, Pending *p, const char *root_hex, 
 extern void PendingLeave(SyncWorker *self, Pending *p, Oid table);
 extern void PendingEvict(SyncWorker *self, Pending *p, Oid table, const char *prefix);
 
+/* ---- sync_held.c: rows that are held, by their keys as digits ---- */
+
+extern void PendingRetry(SyncWorker *self, Pending *p, Oid table, const char *key);
+extern void PendingDiscard(SyncWorker *self, Pending *p, Oid table, const char *key);
+
 /* ---- sync_change.c: what changes columns ---- */
 
 /* Sign a change; it is answered when that is applied here, or could not be. */

@@ -113,6 +113,12 @@ begin(SyncWorker *self, Pending *p)
 		case SYNC_ALTER:
 			PendingAlter(self, p, table, argument[1], argument[2], argument[3]);
 			break;
+		case SYNC_RETRY:
+			PendingRetry(self, p, table, argument[1]);
+			break;
+		case SYNC_DISCARD:
+			PendingDiscard(self, p, table, argument[1]);
+			break;
 		case SYNC_MEMBERS:
 			p->call->len = 0;
 			PendingListMembers(self, p, table);

@@ -296,8 +296,8 @@ end_joining(SyncRows *self)
  * Collections
  */
 
-static SyncCollection *
-find(const SyncRows *self, Oid table)
+SyncCollection *
+SyncRowsOf(const SyncRows *self, Oid table)
 {
 	for (int i = 0; i < self->n; i++)
 		if (self->collection[i]->table == table)
@@ -440,7 +440,7 @@ look(SyncRows *self, CoreClock clock)
 		self->collection[i]->seen = false;
 	for (int i = 0; i < n; i++)
 	{
-		SyncCollection *known = find(self, list[i].table);
+		SyncCollection *known = SyncRowsOf(self, list[i].table);
 		Load		load = {.table = list[i].table};
 		bool		looked = WorkerTransaction(SYNC_STATEMENT_MS, is_captured, &load);
 
@@ -468,7 +468,7 @@ static void
 on_frame(void *context, uint32_t tag, const KadId *from, const uint8_t *frame, size_t len)
 {
 	SyncWorker *worker = context;
-	SyncCollection *collection = find(worker->rows, tag);
+	SyncCollection *collection = SyncRowsOf(worker->rows, tag);
 
 	FAULT_POINT("frame-received");
 	if (collection)

@@ -107,6 +107,11 @@ struct SyncRows
 	SyncCollection *collection[ROWS_COLLECTIONS];
 };
 
+/* ---- sync_rows.c ---- */
+
+/* The collection of this table; NULL: its rows are not replicated now. */
+extern SyncCollection *SyncRowsOf(const SyncRows *self, Oid table);
+
 /* ---- sync_rows_host.c ---- */
 
 extern RowHost SyncRowsHost(SyncCollection *self);

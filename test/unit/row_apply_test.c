@@ -23,6 +23,7 @@ typedef struct Place
 	bool		refuses;
 	RowEntry	entry;
 	RowReason	why;
+	bool		discarded;
 	uint8_t		table[16];
 	bool		in_table;
 	uint8_t		aside[16];
@@ -73,7 +74,7 @@ t_find(void *context, RowBytes key, RowFound *out)
 {
 	const Place *at = &place[number(key)];
 
-	*out = (RowFound) {at->present, at->busy, at->entry, at->why};
+	*out = (RowFound) {at->present, at->busy, at->entry, at->why, at->discarded};
 }
 
 static bool
@@ -734,6 +735,32 @@ t_write_but_one(void *context, const Row *row, char text[ROW_REASON_TEXT])
 	return number(row->key) == bad_key ? ROW_WRITE_FAILED : t_write(context, row, text);
 }
 
+static void
+test_a_row_that_is_discarded(void)
+{
+	uint8_t		key[2] = {0, 1};
+	Row			row[2] = {new_row(1, 10, 7, 8), new_row(2, 10, 7, 8)};
+
+	begin();
+	place[1].refuses = place[2].refuses = true;
+	(void) apply_rows(row, 2);
+	place[1].discarded = true;
+	tries = 0;
+	ok(retry_for(2000) == 0 && tries > 0, "of two in quarantine one is tried again");
+	place[1].refuses = place[2].refuses = false;
+	ok(retry_for(5000) == 1 && applied(2, 7) && held(1, ROW_QUARANTINED, ROW_REASON_TABLE, 7), "what was discarded stays where it is");
+	place[1].refuses = true;
+	ok(row_apply_retry_key(&apply, (RowBytes) {key, 2}, now) && held(1, ROW_QUARANTINED, ROW_REASON_TABLE, 7), "a retry by its key is in vain while it is refused");
+	place[1].refuses = false;
+	until_failure = 0;
+	ok(!row_apply_retry_key(&apply, (RowBytes) {key, 2}, now), "a table that breaks ends the transaction");
+	until_failure = -1;
+	ok(row_apply_retry_key(&apply, (RowBytes) {key, 2}, now) && applied(1, 7), "by its key it goes into the table");
+	ok(row_apply_retry_key(&apply, (RowBytes) {key, 2}, now) && applied(1, 7), "once");
+	key[1] = 9;
+	ok(row_apply_retry_key(&apply, (RowBytes) {key, 2}, now), "a key of which nothing is held is none");
+}
+
 /* Time passes as in retry_for(); what fails is rolled back.  How many transactions did. */
 static int
 retry_and_roll_back(int64_t ms)
@@ -903,6 +930,7 @@ main(void)
 	test_collect();
 	test_adopt();
 	test_retries();
+	test_a_row_that_is_discarded();
 	test_a_row_that_fails();
 	test_what_is_rolled_back();
 	test_a_large_quarantine();

@@ -545,7 +545,7 @@ row_apply_failed(RowApply *self)
 		self->failed = true;
 	else if (work == ROW_WORK_RETRY_PARKED)
 		retry_failed(self, &self->at.parked, &tried);
-	else
+	else if (work == ROW_WORK_RETRY_QUARANTINED)
 		retry_failed(self, &self->at.quarantined, &tried);
 }
 
@@ -637,6 +637,8 @@ retry_row(RowApply *self, RowRetry *retry, uint32_t *n_changed, size_t *bytes)
 	find(self, row.key, &found);
 	if (!found.present || found.entry.held == ROW_APPLIED || found.busy)
 		return true;
+	if (found.discarded && self->work != ROW_WORK_RETRY_KEY)
+		return true;
 	if (found.why == ROW_REASON_CLOCK && !hears(self, found.entry.version.clock))
 		return true;
 	row.entry = found.entry;
@@ -703,4 +705,21 @@ row_apply_retry(RowApply *self, CoreClock now)
 		return n_changed;
 	row_apply_failed(self);
 	return UINT32_MAX;
+}
+
+bool
+row_apply_retry_key(RowApply *self, RowBytes key, CoreClock now)
+{
+	const RowTable *table = &self->config.table;
+	RowRetry	retry = {.key_len = key.len};
+	uint32_t	n_changed = 0;
+	size_t		bytes = 0;
+
+	CORE_ASSERT(key.len > 0 && key.len <= ROW_KEY_MAX);
+	memcpy(retry.key, key.at, key.len);
+	begin(self, now, ROW_WORK_RETRY_KEY);
+	if (retry_row(self, &retry, &n_changed, &bytes) && table->keep_clock(table->context))
+		return true;
+	row_apply_failed(self);
+	return false;
 }

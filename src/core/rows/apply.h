@@ -44,6 +44,7 @@ typedef struct RowFound
 	bool		busy;			/* a user's transaction holds it: the entry is that of the last commit */
 	RowEntry	entry;			/* where it is present */
 	RowReason	why;			/* it is in quarantine */
+	bool		discarded;		/* ... and is not tried again, but for row_apply_retry_key() */
 } RowFound;
 
 typedef enum RowWritten
@@ -178,7 +179,8 @@ typedef enum RowWork
 	ROW_WORK_NONE,
 	ROW_WORK_STEP,
 	ROW_WORK_RETRY_PARKED,
-	ROW_WORK_RETRY_QUARANTINED
+	ROW_WORK_RETRY_QUARANTINED,
+	ROW_WORK_RETRY_KEY
 } RowWork;
 
 /* What carries out the jobs of one collection, one at a time. */
@@ -223,6 +225,12 @@ extern bool row_apply_retry_due(const RowApply *self, CoreClock now);
  * so that no row keeps another from being tried; who fails alone was tried in vain.
  */
 extern uint32_t row_apply_retry(RowApply *self, CoreClock now);
+
+/*
+ * Try the one that is held for this key, where there is one, also where it was discarded, in a
+ * transaction of its own.  False: that is to be rolled back.
+ */
+extern bool row_apply_retry_key(RowApply *self, RowBytes key, CoreClock now);
 
 /* Try all again soon: columns or constraints are others, or an owner asks for it. */
 extern void row_apply_retry_soon(RowApply *self, CoreClock now);

@@ -197,6 +197,9 @@ extern void probe_ports(ProbePath *const *paths, int n, double deadline);
 extern ProbeOutcome probe_verdict(const ProbeOptions *options, const ProbeReport *report, int died_of,
 								  char *message, size_t room);
 
+/* The record that came last, of those that were right; NULL: none. */
+extern const ProbeRecord *probe_record(const ProbeReport *report);
+
 /* Its word, as in JSON. */
 extern const char *probe_outcome_name(ProbeOutcome outcome);
 

@@ -189,11 +189,14 @@ wait_until(Asker *self, double until)
 	{
 		void	   *which = zpoller_wait(self->poller, (int) (until - now) + 1);
 
-		if (which == NULL && !zpoller_expired(self->poller))
-			zclock_sleep(1);
+		bool		error = which == NULL && !zpoller_expired(self->poller);
+
 		for (int i = 0; i < self->report->n_targets; i++)
-			if (which == &self->fd[i] && receive(self, i))
+			if (self->fd[i] >= 0 && (which == &self->fd[i] || error) && receive(self, i))
 				return true;
+		/* czmq tells of a socket with an error in no other way, nor which it is; nor of an interruption */
+		if (error)
+			zclock_sleep(1);
 	}
 	return false;
 }

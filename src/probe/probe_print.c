@@ -29,14 +29,6 @@ state_name(PortState state)
 	return names[state];
 }
 
-static const ProbeRecord *
-record_of(const ProbeReport *report)
-{
-	if (report->greeted)
-		return &report->tcp_record;
-	return report->answer_bytes > 0 ? &report->udp_record : NULL;
-}
-
 /* What was tried: the host as it was given, or the first address of an invitation. */
 static void
 target_text(const ProbeOptions *options, const ProbeReport *report, char *out, size_t room)
@@ -89,10 +81,22 @@ print_record(const ProbeReport *report, const ProbeRecord *record)
 	printf("  %-13snumber %" PRIu64 ", expires in %.1f h, capabilities %" PRIu64 "\n", "record", record->seq, left / 3600, record->capabilities);
 }
 
+/* What the way takes in one direction is not known better than by half of both. */
+static void
+print_clock(const ProbeReport *report)
+{
+	double		ms = (double) (report->clock_ms < 0 ? -report->clock_ms : report->clock_ms);
+
+	if (ms <= report->udp_ms / 2 + 1)
+		printf("  %-13ssame as here\n", "clock");
+	else
+		printf("  %-13s%.3f s %s\n", "clock", ms / 1000, report->clock_ms < 0 ? "behind" : "ahead");
+}
+
 static void
 print_text(const ProbeOptions *options, const ProbeReport *report, ProbeOutcome outcome, const char *message)
 {
-	const ProbeRecord *record = record_of(report);
+	const ProbeRecord *record = probe_record(report);
 	char		target[PROBE_HOST + 16];
 	char		address[PROBE_ADDRESS_TEXT];
 
@@ -115,8 +119,7 @@ print_text(const ProbeOptions *options, const ProbeReport *report, ProbeOutcome 
 		print_port("TCP", &report->tcp[report->target], report->tcp_ms);
 	}
 	if (report->answer_bytes > 0)
-		printf("  %-13s%.3f s %s\n", "clock", (double) (report->clock_ms < 0 ? -report->clock_ms : report->clock_ms) / 1000,
-			   report->clock_ms < 0 ? "behind" : "ahead");
+		print_clock(report);
 	printf("%s: %s\n", probe_outcome_name(outcome), message);
 }
 
@@ -215,7 +218,7 @@ print_json(const ProbeOptions *options, const ProbeReport *report, ProbeOutcome 
 		fputs("null", stdout);
 	else
 		json_string(options->network_name, false);
-	json_node(report, record_of(report));
+	json_node(report, probe_record(report));
 	fputs(", \"versions\": ", stdout);
 	if (report->greeted)
 		printf("{\"least\": %u, \"greatest\": %u}", report->least, report->greatest);

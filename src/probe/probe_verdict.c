@@ -85,7 +85,7 @@ static ProbeOutcome
 judge_identity(const Verdict *self)
 {
 	const ProbeReport *r = self->report;
-	const ProbeRecord *record = r->answer_bytes > 0 ? &r->udp_record : r->greeted ? &r->tcp_record : NULL;
+	const ProbeRecord *record = probe_record(r);
 
 	if (r->tcp_fault[0] != '\0')
 		return say(self, OUTCOME_STRANGE, "what answers by TCP is no node of this protocol: %s", r->tcp_fault);
@@ -96,8 +96,11 @@ judge_identity(const Verdict *self)
 	if (record != NULL && ((self->options->has_id && memcmp(record->id, self->options->id, 32) != 0) ||
 						   (self->options->has_key && memcmp(record->curve_key, self->options->key, 32) != 0)))
 		return say(self, OUTCOME_STRANGE, "another node answers than the one of the key that was given: its key file is another one, or the port is led to another node");
-	if (tcp_state(self) == PORT_STRANGE && r->answer_bytes == 0)
-		return say(self, OUTCOME_STRANGE, "what listens on the TCP port is no node: it does not speak ZMTP with CURVE; is it another program's port?");
+	if (tcp_state(self) == PORT_STRANGE)
+		return say(self, OUTCOME_STRANGE, "what listens on the TCP port is no node: it does not speak ZMTP with CURVE; is it another program's port, or a proxy that cannot reach the node?");
+	if (tcp_state(self) == PORT_OPEN && r->has_key)
+		return say(self, OUTCOME_STRANGE, "what listens on the TCP port speaks CURVE, and does not answer a greeting to key %02x%02x%02x%02x...: it is another node, its key file was replaced, or it has no room for connections",
+				   r->key[0], r->key[1], r->key[2], r->key[3]);
 	return OUTCOME_OK;
 }
 
@@ -105,22 +108,20 @@ static ProbeOutcome
 judge_clock(const Verdict *self)
 {
 	const ProbeReport *r = self->report;
+	const ProbeRecord *record = probe_record(r);
 	int64_t		skew = self->options->skew_ms;
+	int64_t		now = probe_unix_ms() + (r->answer_bytes > 0 ? r->clock_ms : 0);
 
 	if (r->answer_bytes > 0 && (r->clock_ms > skew || r->clock_ms < -skew))
 		return say(self, OUTCOME_CLOCK, "the node's clock is %.0f s %s the one here, and nodes allow %.0f s: set both by NTP",
 				   (double) (r->clock_ms < 0 ? -r->clock_ms : r->clock_ms) / 1000, r->clock_ms < 0 ? "behind" : "ahead of", (double) skew / 1000);
 	if (r->has_error && r->error_code == PROBE_CODE_EXPIRED)
 		return say(self, OUTCOME_CLOCK, "the node takes a record that was made just now for one of another time: its clock or the one here is off; set both by NTP");
-	if (r->answer_bytes == 0 && r->greeted &&
-		(r->tcp_record.expires_ms <= probe_unix_ms() - skew ||
-		 r->tcp_record.expires_ms > probe_unix_ms() + PROBE_RECORD_LIFE_MS + skew))
+	if (record == NULL || (record->expires_ms > now - skew && record->expires_ms <= now + PROBE_RECORD_LIFE_MS + skew))
+		return OUTCOME_OK;
+	if (r->answer_bytes == 0)
 		return say(self, OUTCOME_CLOCK, "the node's record is of another time than the clock here shows: one of both clocks is off; set both by NTP");
-	if (r->answer_bytes > 0 &&
-		(r->udp_record.expires_ms <= probe_unix_ms() + r->clock_ms - skew ||
-		 r->udp_record.expires_ms > probe_unix_ms() + r->clock_ms + PROBE_RECORD_LIFE_MS + skew))
-		return say(self, OUTCOME_CLOCK, "the node's record has expired, or lasts too long, by its own clock: it was set back or forth; restart the node once it is right");
-	return OUTCOME_OK;
+	return say(self, OUTCOME_CLOCK, "the node's record has expired, or lasts too long, by its own clock: it was set back or forth; restart the node once it is right");
 }
 
 static ProbeOutcome
@@ -155,9 +156,6 @@ judge_ports(const Verdict *self)
 	if (by_tcp)
 		return say(self, OUTCOME_TCP_ONLY, "TCP port %u answers, UDP port %u does not (%s): the node works, but is of no use in vecdb.bootstrap; open UDP port %u, too",
 				   port, port, how(udp), port);
-	if (tcp_state(self) == PORT_OPEN && r->has_key)
-		return say(self, OUTCOME_STRANGE, "TCP port %u speaks CURVE, and does not answer the greeting to key %02x%02x%02x%02x...: another node, the node's key file is another one, or it has no room for connections",
-				   port, r->key[0], r->key[1], r->key[2], r->key[3]);
 	if (tcp_state(self) == PORT_OPEN)
 		return say(self, OUTCOME_TCP_ONLY, "TCP port %u is one of a node, UDP port %u does not answer (%s): UDP is closed by a firewall, the node is of another network than \"%s\", or the clocks are more than a day apart; --key tells which",
 				   port, port, how(udp), network_name(self));
@@ -207,6 +205,14 @@ probe_verdict(const ProbeOptions *options, const ProbeReport *report, int died_o
 			return outcome;
 	}
 	return say(&self, OUTCOME_OK, "the node answers by UDP and by TCP");
+}
+
+const ProbeRecord *
+probe_record(const ProbeReport *report)
+{
+	if (report->greeted)
+		return &report->tcp_record;
+	return report->answer_bytes > 0 ? &report->udp_record : NULL;
 }
 
 const char *

@@ -14,7 +14,9 @@
  *	ask				what the node says of itself by datagram
  *	own				our own id
  *	hello=KIND		good network versions version expired brief (6 s)
- *					future forged stolen
+ *					future forged stolen; odd and legal: extra extras (unknown
+ *					items) full (65,536 bytes) later (versions 1 to 7); wrong: range
+ *					order twice belongs critical cut
  *	again=N			the last HELLO, N times more at once; answers are counted
  *	ping, find, bye
  *	fade			ping, until that is not answered by a pong any more

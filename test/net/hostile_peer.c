@@ -359,9 +359,22 @@ send_and_tell(const char *action, const uint8_t *frame, size_t len)
 	printf("%s: %s\n", action, what);
 }
 
+/* A greeting with other items than a good one, or with none that is whole. */
+static bool
+is_odd(const char *kind)
+{
+	static const char *const kinds[] = {"extra", "extras", "full", "order", "twice", "belongs", "critical", "cut"};
+
+	for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+		if (strcmp(kind, kinds[i]) == 0)
+			return true;
+	return false;
+}
+
 size_t
 make_hello(const Self *who, const char *kind, uint8_t *frame)
 {
+	static const uint8_t nothing[WIRE_FRAME_MAX];
 	uint8_t		record[NODE_RECORD_MAX];
 	uint8_t		versions[4] = {1, 0, 1, 0};
 	uint64_t	of_network = peer.network;
@@ -388,16 +401,35 @@ make_hello(const Self *who, const char *kind, uint8_t *frame)
 		expires = now_unix() + 10 * 24 * HOUR_MS;
 	else if (strcmp(kind, "stolen") == 0)
 		shown = &peer.other;
-	else if (strcmp(kind, "good") != 0 && strcmp(kind, "forged") != 0)
+	else if (strcmp(kind, "later") == 0)
+		versions[2] = 7;
+	else if (strcmp(kind, "range") == 0)
+		versions[0] = 2;
+	else if (!is_odd(kind) && strcmp(kind, "good") != 0 && strcmp(kind, "forged") != 0)
 		fatal("there is no greeting of the kind \"%s\"", kind);
 	len = sign_record(shown, of_network, expires, record);
 	if (strcmp(kind, "forged") == 0)
 		record[len - 1] ^= 0x10;
 	w = begin_frame(frame, version, WIRE_HELLO, new_request(), NULL);
+	if (strcmp(kind, "order") == 0)
+		wire_put_item_uint(&w, WIRE_TAG_NETWORK, 8, of_network);
 	wire_put_item(&w, WIRE_TAG_VERSIONS, versions, sizeof versions);
-	wire_put_item_uint(&w, WIRE_TAG_NETWORK, 8, of_network);
-	wire_put_item(&w, WIRE_TAG_RECORD, record, len);
-	return end_frame(frame, &w);
+	if (strcmp(kind, "order") != 0)
+		wire_put_item_uint(&w, WIRE_TAG_NETWORK, 8, of_network);
+	for (int i = 0; i < (strcmp(kind, "twice") == 0 ? 2 : 1); i++)
+		wire_put_item(&w, WIRE_TAG_RECORD, record, len);
+	if (strcmp(kind, "belongs") == 0)
+		wire_put_item(&w, WIRE_TAG_TARGET, record, 32);
+	for (int i = 0; i < (strcmp(kind, "extras") == 0 ? 2 : strcmp(kind, "extra") == 0 ? 1 : 0); i++)
+		wire_put_item(&w, 100, "later", 5);
+	if (strcmp(kind, "critical") == 0)
+		wire_put_item(&w, 100 | WIRE_CRITICAL, "later", 5);
+	if (strcmp(kind, "full") == 0)
+		wire_put_item(&w, 100, nothing, WIRE_FRAME_MAX - WIRE_ITEM_HEAD - (size_t) (w.at - frame));
+	len = end_frame(frame, &w);
+	if (strcmp(kind, "cut") == 0)
+		bytes_store(frame + WIRE_HEAD - 4, 4, --len - WIRE_HEAD);
+	return len;
 }
 
 /* What has been answered so far is taken, and counted. */

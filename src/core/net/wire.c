@@ -456,7 +456,7 @@ take_hello(Decoder *self, const WireItem *item)
 			hello->network = bytes_load(item->value, 8);
 			return DECODE_OK;
 		default:
-			return hello->record != NULL ? DECODE_TOO_MANY : take_record(self, item, &hello->record);
+			return hello->record != NULL ? DECODE_ORDER : take_record(self, item, &hello->record);
 	}
 }
 
@@ -472,7 +472,7 @@ put_ping(ByteWriter *w, const WireMessage *m)
 static DecodeStatus
 take_ping(Decoder *self, const WireItem *item)
 {
-	return self->m->ping.record != NULL ? DECODE_TOO_MANY : take_record(self, item, &self->m->ping.record);
+	return self->m->ping.record != NULL ? DECODE_ORDER : take_record(self, item, &self->m->ping.record);
 }
 
 /* ---- FIND_NODE, FIND_PROVIDERS ---- */
@@ -546,7 +546,7 @@ put_provide(ByteWriter *w, const WireMessage *m)
 static DecodeStatus
 take_provide(Decoder *self, const WireItem *item)
 {
-	return self->m->provide.provider != NULL ? DECODE_TOO_MANY :
+	return self->m->provide.provider != NULL ? DECODE_ORDER :
 		take_provider_record(self, item, &self->m->provide.provider);
 }
 
@@ -635,7 +635,7 @@ take_redeem(Decoder *self, const WireItem *item)
 	if (item->tag == WIRE_TAG_REDEMPTION)
 		self->m->redeem.redemption = item->value;
 	else if (self->m->redeem.invitation != NULL)
-		return DECODE_TOO_MANY;
+		return DECODE_ORDER;
 	else
 		self->m->redeem.invitation = item->value;
 	return DECODE_OK;

@@ -124,6 +124,7 @@ typedef struct PutBack
 	RowShape   *shape;
 	RowBytes	key;
 	char	   *name;			/* of the table, with its schema */
+	TupleTableSlot *row;		/* that owns the values */
 	int			n;				/* columns that are written, in their order; */
 	AttrNumber *number;
 	Oid		   *type;
@@ -152,17 +153,17 @@ static void
 begin_put_back(PutBack *self, Relation rel, const RowConflict *conflict)
 {
 	TupleDesc	desc = RelationGetDescr(rel);
-	TupleTableSlot *row = MakeSingleTupleTableSlot(desc, &TTSOpsVirtual);
 	Datum	   *values = palloc0(sizeof(Datum) * (size_t) Max(ROW_KEY_COLUMNS, desc->natts));
 
 	*self = (PutBack) {.rel = rel, .shape = RowShapeOf(rel), .key = conflict->key};
 	self->name = quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)), RelationGetRelationName(rel));
+	self->row = MakeSingleTupleTableSlot(desc, &TTSOpsVirtual);
 	self->number = palloc(sizeof(AttrNumber) * (size_t) desc->natts);
 	self->type = palloc(sizeof(Oid) * (size_t) desc->natts);
 	self->value = palloc(sizeof(Datum) * (size_t) desc->natts);
 	self->null = palloc((size_t) desc->natts);
 	if (conflict->live)
-		RowShapeFill(self->shape, conflict->content, conflict->key, NULL, row);
+		RowShapeFill(self->shape, conflict->content, conflict->key, NULL, self->row);
 	else if (!RowShapeKeyValues(self->shape, conflict->key, values))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNTRANSLATABLE_CHARACTER),
@@ -177,7 +178,7 @@ begin_put_back(PutBack *self, Relation rel, const RowConflict *conflict)
 		self->number[self->n] = attribute->attnum;
 		self->type[self->n] = attribute->atttypid;
 		if (conflict->live)
-			self->value[self->n] = slot_getattr(row, attribute->attnum, &isnull);
+			self->value[self->n] = slot_getattr(self->row, attribute->attnum, &isnull);
 		else
 			for (int k = 0; k < RowShapeKeyColumns(self->shape); k++)
 				if (RowShapeKeyColumn(self->shape, k) == attribute->attnum)
@@ -315,6 +316,7 @@ put_back(Relation rel, const RowConflict *conflict)
 	else
 		done = delete_row(&self) ? "deleted" : "unchanged";
 	SPI_finish();
+	ExecDropSingleTupleTableSlot(self.row);
 	return done;
 }
 

@@ -14,6 +14,7 @@
 #include "nodes/makefuncs.h"
 #include "rows/row_key.h"
 #include "rows/row_value.h"
+#include "rows/version_table.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -26,7 +27,7 @@
 bool
 RowJsonMaySee(Oid table)
 {
-	return SearchSysCacheExists1(RELOID, ObjectIdGetDatum(table)) && VecdbOwnsRelation(table);
+	return OidIsValid(VersionTableOf(table)) && SearchSysCacheExists1(RELOID, ObjectIdGetDatum(table)) && VecdbOwnsRelation(table);
 }
 
 /* ---------------------------------------------------------------------------

@@ -14,8 +14,8 @@
 #include "utils/jsonb.h"
 
 /*
- * Does the current user own this table, and is it there?  Nobody else sees what is kept
- * of it: policies and rights of columns do not hold for copies.
+ * Is this table captured, and the current user's?  Nobody else sees what is kept of it:
+ * policies and rights of columns do not hold for copies.
  */
 extern bool RowJsonMaySee(Oid table);
 

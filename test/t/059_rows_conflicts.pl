@@ -304,5 +304,6 @@ my $oid = sql($a, q{SELECT 'app.marks'::regclass::oid});
 as('ann', $a, 'DROP TABLE app.marks');
 is(sql($a, qq{SELECT count(*) FROM vecdb.row_conflict WHERE "table" = $oid}), '0', 'nor does who drops the table');
 
+unlike(slurp_file($_->logfile), qr/leak|ERROR:  XX000/, $_->name . ': nothing is left open') for @all, $d;
 nothing_crashed(@all, $d);
 done_testing();

@@ -212,3 +212,22 @@ CREATE FUNCTION vecdb.discard("table" regclass, key jsonb) RETURNS void
 	AS 'MODULE_PATHNAME', 'vecdb_discard'
 	LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
 COMMENT ON FUNCTION vecdb.discard(regclass, jsonb) IS 'do without a row in quarantine on this node, until it is written anew';
+
+CREATE FUNCTION vecdb.node_replication(OUT "table" bigint, OUT node_id text, OUT role text, OUT state text, OUT heard_ms bigint,
+		OUT lacks_there bigint, OUT lacks_there_ms bigint, OUT lacks_here bigint, OUT lacks_here_ms bigint,
+		OUT rows_sent bigint, OUT bytes_sent bigint, OUT rows_taken bigint, OUT credit_bytes bigint, OUT blocked_by integer,
+		OUT reason text, OUT hint text) RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'vecdb_node_replication'
+	LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 10;
+COMMENT ON FUNCTION vecdb.node_replication() IS 'behind the view vecdb.stat_replication';
+
+CREATE VIEW vecdb.stat_replication AS
+SELECT n."table"::oid::regclass AS name, n.node_id, n.role, n.state, now() - make_interval(secs => n.heard_ms / 1000.0) AS heard,
+	n.lacks_there, make_interval(secs => n.lacks_there_ms / 1000) AS lag_there,
+	n.lacks_here, make_interval(secs => n.lacks_here_ms / 1000) AS lag_here,
+	n.rows_sent, n.bytes_sent, n.rows_taken, n.credit_bytes, n.blocked_by, n.reason, n.hint
+FROM vecdb.node_replication() n;
+COMMENT ON VIEW vecdb.stat_replication IS 'members of shared collections, and how far they and this node are apart';
+REVOKE ALL ON FUNCTION vecdb.node_replication() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION vecdb.node_replication() TO pg_monitor;
+GRANT SELECT ON vecdb.stat_replication TO pg_monitor;

@@ -83,6 +83,7 @@ typedef enum SyncOp
 	SYNC_EVICT,					/* table, id of the node or its beginning */
 	SYNC_MEMBERS,				/* table */
 	SYNC_COLLECTIONS,			/* those whose rows are replicated */
+	SYNC_REPLICATION,			/* members of these */
 	SYNC_SHARE,					/* table, its name */
 	SYNC_JOIN_ROWS,				/* root key, a table with rows that is about to be its */
 	SYNC_RETRY,					/* table, digits of the key of a row that is held; "": all */

@@ -38,6 +38,7 @@ PG_FUNCTION_INFO_V1(vecdb_node_workers);
 PG_FUNCTION_INFO_V1(vecdb_node_links);
 PG_FUNCTION_INFO_V1(vecdb_node_table);
 PG_FUNCTION_INFO_V1(vecdb_node_collections);
+PG_FUNCTION_INFO_V1(vecdb_node_replication);
 PG_FUNCTION_INFO_V1(vecdb_lookup);
 PG_FUNCTION_INFO_V1(vecdb_providers);
 PG_FUNCTION_INFO_V1(vecdb_invite);
@@ -179,6 +180,13 @@ Datum
 vecdb_node_collections(PG_FUNCTION_ARGS)
 {
 	NodeAskForRows(fcinfo, SYNC_COLLECTIONS, NULL, 0);
+	PG_RETURN_VOID();
+}
+
+Datum
+vecdb_node_replication(PG_FUNCTION_ARGS)
+{
+	NodeAskForRows(fcinfo, SYNC_REPLICATION, NULL, 0);
 	PG_RETURN_VOID();
 }
 

@@ -243,6 +243,21 @@ RowsSettled(Oid table, RowSettled *out)
 	LWLockRelease(&shared->lock);
 }
 
+int
+RowsBlockedBy(Oid table)
+{
+	RowsShared *shared = attach();
+	CollectionSlot *slot;
+	int			pid = 0;
+
+	LWLockAcquire(&shared->lock, LW_SHARED);
+	slot = find_slot(shared, MyDatabaseId, table);
+	if (slot)
+		pid = ticket_blocked_by(&slot->tickets);
+	LWLockRelease(&shared->lock);
+	return pid;
+}
+
 bool
 RowsCommitted(Oid table)
 {

@@ -59,6 +59,9 @@ extern PGDLLEXPORT void RowsLifeEnd(Oid table);
 /* What snapshots that are taken from now on show; of no life: nothing. */
 extern PGDLLEXPORT void RowsSettled(Oid table, RowSettled *out);
 
+/* The process with the oldest ticket that is open, which holds back what is claimed; 0: none is. */
+extern PGDLLEXPORT int RowsBlockedBy(Oid table);
+
 /* Has a transaction with a ticket of this collection ended since this was last asked? */
 extern PGDLLEXPORT bool RowsCommitted(Oid table);
 

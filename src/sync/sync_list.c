@@ -157,6 +157,93 @@ PendingListCollections(SyncWorker *self, Pending *p)
 	p->finished = true;
 }
 
+/* A state, what is the matter, and what to do; NULL: nothing. */
+typedef struct StateText
+{
+	const char *name;
+	const char *reason;
+	const char *hint;
+} StateText;
+
+static StateText
+member_state(const SyncCollection *collection, const ReplicaMemberFigures *figures, bool copying)
+{
+	switch (figures->state)
+	{
+		case REPLICA_AWAY:
+			return (StateText) {"away", "no link to it is up", "See vecdb.lookup() of its id for its addresses, and vecdb-probe for whether they answer."};
+		case REPLICA_SILENT:
+			return (StateText) {"silent", "it has said nothing of the collection since the link is up", "It may not know yet that this node is a member, or lack the table."};
+		case REPLICA_OTHER_COLUMNS:
+			return (StateText) {"other columns", "columns differ, so no rows travel", "waits_for in vecdb.stat_collections tells which."};
+		case REPLICA_TAKING:
+			return (StateText) {"taking", NULL, NULL};
+		case REPLICA_COMPARING:
+			return (StateText) {"comparing", NULL, NULL};
+		case REPLICA_COPYING_FROM:
+			return (StateText) {"copying", NULL, "vecdb.stat_copy tells how far it is."};
+		case REPLICA_SENDING:
+			return (StateText) {"sending", NULL, NULL};
+		case REPLICA_BUSY:
+			return (StateText) {"busy", "it copies, or compares with another, and serves nobody until that is done", NULL};
+		case REPLICA_BEHIND:
+			if (copying)
+				return (StateText) {"behind", "this node copies from another first", "vecdb.stat_copy tells how far it is."};
+			if (figures->lacks_here > 0)
+				return (StateText) {"behind", "it is asked for what is not here when others have answered", NULL};
+			return (StateText) {"behind", "it has not told that it has all that is here", "If that lasts, look at vecdb.stat_replication and vecdb.stat_collections there."};
+		case REPLICA_LEVEL:
+			break;
+	}
+	return (StateText) {"level", NULL, NULL};
+}
+
+static bool
+put_member(Pending *p, SyncCollection *collection, const ReplicaMemberFigures *figures, bool copying, int blocked_by)
+{
+	StateText	state = member_state(collection, figures, copying);
+	bool		moves = figures->state >= REPLICA_TAKING && figures->state <= REPLICA_SENDING;
+	uint64_t	number[] = {figures->lacks_there, (uint64_t) figures->lacks_there_ms, figures->lacks_here, (uint64_t) figures->lacks_here_ms,
+		figures->rows_sent, figures->bytes_sent, figures->rows_taken};
+
+	if (!PendingPutNumber(p, collection->table) || !PendingPutId(p, &figures->id) || !PendingPut(p, role_name(figures->role)) ||
+		!PendingPut(p, state.name) || !PendingPutNumber(p, (long long) figures->heard_ms))
+		return false;
+	for (int k = 0; k < (int) lengthof(number); k++)
+		if (!PendingPutNumber(p, (long long) number[k]))
+			return false;
+	return (moves ? PendingPutNumber(p, (long long) figures->credit) : PendingPut(p, NULL)) &&
+		(blocked_by != 0 ? PendingPutNumber(p, blocked_by) : PendingPut(p, NULL)) &&
+		PendingPut(p, state.reason) && PendingPut(p, state.hint);
+}
+
+void
+PendingListReplication(SyncWorker *self, Pending *p)
+{
+	const SyncRows *rows = self->rows;
+	CoreClock	clock = node_clock();
+
+	for (int i = 0; i < rows->n && !p->call->cut; i++)
+	{
+		SyncCollection *collection = rows->collection[i];
+		bool		copying = replica_figures(collection->replica).copying;
+		int			blocked_by = RowsBlockedBy(collection->table);
+
+		for (int k = 0; k < replica_members_count(collection->replica) && !p->call->cut; k++)
+		{
+			ReplicaMemberFigures figures;
+			uint32_t	before = p->call->len;
+
+			replica_member_figures(collection->replica, clock, k, &figures);
+			if (put_member(p, collection, &figures, copying, blocked_by))
+				continue;
+			p->call->len = before;
+			p->call->cut = true;
+		}
+	}
+	p->finished = true;
+}
+
 /* Lookups are fewer than places, and the node needs some itself. */
 static bool
 may_look_up(SyncWorker *self, const Pending *p)

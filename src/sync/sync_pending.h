@@ -73,6 +73,7 @@ extern void PendingListPeers(SyncWorker *self, Pending *p);
 extern void PendingListTable(SyncWorker *self, Pending *p);
 extern void PendingListMembers(SyncWorker *self, Pending *p, Oid table);
 extern void PendingListCollections(SyncWorker *self, Pending *p);
+extern void PendingListReplication(SyncWorker *self, Pending *p);
 extern void PendingLookUp(SyncWorker *self, Pending *p, const char *id_text, bool for_providers);
 
 /* ---- sync_member.c: what changes who is a member ---- */

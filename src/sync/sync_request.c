@@ -127,6 +127,10 @@ begin(SyncWorker *self, Pending *p)
 			p->call->len = 0;
 			PendingListCollections(self, p);
 			break;
+		case SYNC_REPLICATION:
+			p->call->len = 0;
+			PendingListReplication(self, p);
+			break;
 		default:
 			PendingError(p, ERRCODE_INTERNAL_ERROR, "the node does not know this request", NULL, NULL);
 	}

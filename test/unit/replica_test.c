@@ -1134,6 +1134,33 @@ test_waited_for(void)
 	end("waited for");
 }
 
+/* What people who look are told of a member. */
+static void
+test_member_figures(void)
+{
+	static const uint64_t nothing[2];
+	static const uint64_t more[2] = {5, 0};
+	ReplicaMemberFigures figures;
+
+	begin(false);
+	ok(replica_members_count(replica) == PEERS, "there are %d members", PEERS);
+	replica_member_figures(replica, now, 0, &figures);
+	ok(kad_id_equal(&figures.id, &peer[0]) && figures.role == GRANT_WRITER && figures.state == REPLICA_SILENT, "one that has said nothing is silent");
+	have(&peer[0], nothing, nothing);
+	replica_gone(replica, now, &peer[0]);
+	settled.top = 3;
+	pass(3000);
+	replica_member_figures(replica, now, 0, &figures);
+	ok(figures.state == REPLICA_AWAY && figures.lacks_there == 3 && figures.lacks_there_ms >= 1000 && figures.lacks_there_ms <= 3000 &&
+	   figures.lacks_here == 0 && figures.heard_ms == 3000, "one that is away lacks 3 commits since then");
+	replica_connected(replica, now, &peer[1]);
+	have(&peer[1], more, nothing);
+	replica_member_figures(replica, now, 1, &figures);
+	ok(figures.state == REPLICA_TAKING && figures.lacks_here == 5 && figures.credit > 0 && figures.heard_ms == 0, "where there is more it is asked for");
+	settled.top = 0;
+	end("figures");
+}
+
 int
 main(void)
 {
@@ -1164,5 +1191,6 @@ main(void)
 	test_compared_with();
 	test_other_columns();
 	test_waited_for();
+	test_member_figures();
 	return fixture_end();
 }

@@ -179,44 +179,6 @@ replica_log(Replica *self, const char *format,...)
 	self->host.log(self->host.context, line);
 }
 
-ReplicaFigures
-replica_figures(const Replica *self)
-{
-	ReplicaFigures figures = self->figures;
-
-	figures.copying = self->copying;
-	figures.stale = replica_stale(self);
-	figures.buffered = self->ask.rows.pile.bytes + self->ask.work.pile.bytes;
-	return figures;
-}
-
-bool
-replica_covers(const Replica *self, const RowIncarnationId *incarnation, uint64_t ticket)
-{
-	uint32_t	number = row_dictionary_find(&self->dictionary, incarnation);
-
-	return number > 0 && ticket > 0 && row_frontier_covers(&self->frontier, (RowStamp) {number, ticket});
-}
-
-int
-replica_lacking(const Replica *self, const RowIncarnationId *incarnation, uint64_t ticket)
-{
-	RowStamp	stamp = {row_dictionary_find(&self->dictionary, incarnation), ticket};
-	int			n = 0;
-
-	if (!self->members_known)
-		return -1;
-	for (int i = 0; i < self->n_peers; i++)
-	{
-		const ReplicaPeer *peer = self->peer[i];
-
-		n += stamp.incarnation == 0 || ticket == 0 ||
-			!((peer->acknowledged && row_frontier_covers(&peer->acked, stamp)) ||
-			  (peer->up && peer->heard && row_frontier_covers(&peer->have, stamp)));
-	}
-	return n;
-}
-
 void
 replica_schema(Replica *self, const uint8_t schema[32])
 {
@@ -910,4 +872,5 @@ replica_tick(Replica *self, CoreClock clock)
 	serve_tick(self);
 	garbage_tick(self);
 	choose_ask(self);
+	figures_tick(self);
 }

@@ -292,4 +292,39 @@ typedef struct ReplicaFigures
 
 extern ReplicaFigures replica_figures(const Replica *self);
 
+/* How a member is, to this node; the first that is true of it. */
+typedef enum ReplicaMemberState
+{
+	REPLICA_AWAY,				/* no link */
+	REPLICA_SILENT,				/* no frame came over the link yet */
+	REPLICA_OTHER_COLUMNS,
+	REPLICA_TAKING,				/* rows come from there ... */
+	REPLICA_COMPARING,			/* ... where they differ ... */
+	REPLICA_COPYING_FROM,		/* ... in the first copy */
+	REPLICA_SENDING,			/* rows go there */
+	REPLICA_BUSY,				/* it copies, or compares with another, and serves nobody */
+	REPLICA_BEHIND,				/* it lacks something, or this node does */
+	REPLICA_LEVEL
+} ReplicaMemberState;
+
+typedef struct ReplicaMemberFigures
+{
+	KadId		id;
+	GrantRole	role;
+	ReplicaMemberState state;
+	int64_t		heard_ms;		/* ago */
+	uint64_t	lacks_there;	/* commits that are here and that it has not told of ... */
+	int64_t		lacks_there_ms; /* ... for so long, to a second or more where there are many members */
+	uint64_t	lacks_here;		/* and the other way round */
+	int64_t		lacks_here_ms;
+	uint64_t	rows_sent;		/* to it, since it is known */
+	uint64_t	bytes_sent;
+	uint64_t	rows_taken;		/* from it */
+	int64_t		credit;			/* bytes that may still go to it, or come from there, while they do */
+} ReplicaMemberFigures;
+
+/* How many members there are besides this node, and of one of them, from 0 on. */
+extern int	replica_members_count(const Replica *self);
+extern void replica_member_figures(const Replica *self, CoreClock clock, int i, ReplicaMemberFigures *out);
+
 #endif							/* CORE_ROWS_REPLICA_H */

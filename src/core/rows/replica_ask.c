@@ -729,6 +729,7 @@ void
 ask_done(Replica *self, const RowDone *done)
 {
 	ReplicaAsk *ask = &self->ask;
+	ReplicaPeer *from;
 	bool		missing = false;
 
 	self->ask_job = 0;
@@ -742,6 +743,9 @@ ask_done(Replica *self, const RowDone *done)
 		return;
 	}
 	self->figures.rows_taken += ask->work.n;
+	from = replica_peer(self, &ask->to);
+	if (from != NULL)
+		from->rows_taken += ask->work.n;
 	/* what is to be written anew is compared again when its user's transaction has ended */
 	ask->waits |= ask->drops && done->n_missing > 0;
 	/* others may have what we have dropped */

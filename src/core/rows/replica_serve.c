@@ -216,11 +216,14 @@ static void
 end_data(Replica *self, ReplicaServe *serve, RowWriter *w, bool last)
 {
 	size_t		before = row_wire_left(w);
+	ReplicaPeer *to = replica_peer(self, &serve->to);
 
 	if (last)
 		(void) row_wire_put_bytes(w, ROW_TAG_LAST, NULL, 0);
 	serve->credit -= (int64_t) (ROW_FRAME_MAX - before);
 	self->figures.bytes_sent += ROW_FRAME_MAX - before;
+	if (to != NULL)
+		to->bytes_sent += ROW_FRAME_MAX - before;
 	replica_send(self, w, &serve->to);
 }
 
@@ -233,6 +236,7 @@ put_row(Replica *self, ReplicaServe *serve, RowWriter *w, bool first)
 {
 	RowWireRow	wire;
 	size_t		written;
+	ReplicaPeer *to;
 
 	replica_wire_row(self, &serve->row, &wire);
 	if (serve->row_sent > 0)
@@ -254,6 +258,9 @@ put_row(Replica *self, ReplicaServe *serve, RowWriter *w, bool first)
 		return false;
 	serve->has_row = false;
 	self->figures.rows_sent++;
+	to = replica_peer(self, &serve->to);
+	if (to != NULL)
+		to->rows_sent++;
 	return true;
 }
 

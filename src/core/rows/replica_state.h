@@ -8,6 +8,7 @@
  *						them, the claim
  *	  replica_compare.c our request, where it compares: ranges, what to fetch and to drop
  *	  replica_garbage.c acknowledgements, tombstones, the floor, rows that nobody claims
+ *	  replica_figures.c	what people who look are told: of the copy, of each member
  */
 #ifndef CORE_ROWS_REPLICA_STATE_H
 #define CORE_ROWS_REPLICA_STATE_H
@@ -55,6 +56,11 @@ typedef struct ReplicaPeer
 	int64_t		heard_ms;		/* or since when we know it as a member */
 	int64_t		ask_ms;			/* tick before which it is not asked */
 	int64_t		verified_ms;	/* tick of the last comparison that chose it; 0: none, -1: it is to be the next */
+	int64_t		lacks_there_ms; /* tick since which it has not told of something that is here; 0: it has */
+	int64_t		lacks_here_ms;	/* the same of what it has told, and is not here */
+	uint64_t	rows_sent;
+	uint64_t	bytes_sent;
+	uint64_t	rows_taken;
 	uint32_t	in_vain;		/* requests in a row that it did not answer as it should */
 	uint32_t	introduced;		/* incarnations up to this number, over this link */
 } ReplicaPeer;
@@ -193,6 +199,8 @@ struct Replica
 	int64_t		entropy_ms;		/* tick of the next to a member at random */
 	int64_t		garbage_ms;
 	int64_t		verify_ms;		/* tick of the next comparison with a member at random */
+	int64_t		watch_ms;		/* tick of the next look at who lacks something, ... */
+	uint32_t	watch_next;		/* ... which begins with this member */
 	uint32_t	doubts;			/* so many of them come soon: what was claimed to us was not true */
 	int64_t		loose_ms;		/* tick since which there may be rows that nobody claims; 0: none */
 	uint32_t	anew;			/* requests in a row that ended since their snapshot lost the table */
@@ -301,5 +309,8 @@ extern void compare_answer(Replica *self, ReplicaServe *serve, const RowMessage 
 extern void garbage_heard(Replica *self, ReplicaPeer *from, const RowMessage *message);
 extern void garbage_tick(Replica *self);
 extern void garbage_done(Replica *self, const RowDone *done);
+
+/* ---- replica_figures.c ---- */
+extern void figures_tick(Replica *self);
 
 #endif							/* CORE_ROWS_REPLICA_STATE_H */

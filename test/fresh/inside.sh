@@ -143,6 +143,8 @@ else
 	: >"$OUT"
 	not_ok 'there is curl, which "make start" tells to use'
 fi
+try 'the node, asked by the probe' "./vecdb-probe 127.0.0.1:${PORTS[3]}"
+says 'answers by UDP and by TCP' '^ok: '
 # A second node that cannot have its ports, or not listen on its address, leaves
 # nothing behind; given others, it starts.
 second="make start DATA=.vecdb/second PGPORT=${OTHERS[0]} PORT=${OTHERS[1]}"

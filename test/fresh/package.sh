@@ -78,6 +78,8 @@ try 'vectors by HTTP' "curl -sf --json '{\"vectors\": [{\"id\": \"a\", \"collect
 by_http="curl -sf --json '{\"vector\": [1, 2, 2], \"k\": 1}' http://127.0.0.1:$HTTP/collections/film/search"
 try 'a search by HTTP' "$by_http" && says 'finds the nearest' '"id":"a"'
 
+try 'the probe' "$bin/bin/vecdb-probe --version" && says 'is of the package' '^vecdb-probe [0-9]'
+
 # A newer package over it, while the server runs
 try 'a newer package' "apt-get -q -y install /fresh/deb-newer/postgresql-$version-vecdb_*.deb"
 try 'the server goes on' "$(sql shop "$search")" && says 'and finds the nearest row' '^nearest 1$'

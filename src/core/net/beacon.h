@@ -17,7 +17,7 @@
  *	 32   .  sender's node record
  *	  .  64  signature of all before it by the record's key
  *
- * At most 464 bytes, so never fragmented, and an answer is at most 1.6 times as
+ * At most 464 bytes, so never fragmented, and an answer is at most 1.65 times as
  * long as its ask.  The signature shows that the sender holds the key now; that
  * it holds the address is seen when a connection to it works.
  */

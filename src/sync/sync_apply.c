@@ -437,11 +437,13 @@ serve_ask(ApplyWorker *self, int i, CoreClock clock)
 	if (ask->table == place->table)
 	{
 		served->retry_ms = 0;
-		row_apply_retry_soon(&served->apply, clock);
-		if (ask->key_len > 0)
+		if (ask->key_len == 0)
+			row_apply_retry_soon(&served->apply, clock);
+		else
 			(void) run(served, place, clock, true, (RowBytes) {ask->key, Min(ask->key_len, ROW_KEY_MAX)});
 	}
 	pg_atomic_write_u32(&ask->state, FREE);
+	wake(&self->control->node);
 }
 
 /* True: there is more to do at once. */

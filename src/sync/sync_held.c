@@ -40,6 +40,7 @@ not_a_key(Pending *p)
 	PendingError(p, ERRCODE_INTERNAL_ERROR, "the node does not know this request", NULL, NULL);
 }
 
+/* Has the apply worker something to do already, this waits for its turn. */
 void
 PendingRetry(SyncWorker *self, Pending *p, Oid table, const char *key)
 {
@@ -52,14 +53,16 @@ PendingRetry(SyncWorker *self, Pending *p, Oid table, const char *key)
 	else if (!collection || collection->place < 0)
 		PendingError(p, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, "rows of this table are not replicated now", NULL,
 					 "View vecdb.stat_collections shows whose are; the server's log says why others are not.");
-	else if (!AppliesRetry(self->rows->applies, collection->place, which))
-		PendingError(p, ERRCODE_OBJECT_IN_USE, "the process that writes rows of others has not begun yet what it was asked for before", NULL,
-					 "Try again in a few seconds.");
-	else
+	else if (AppliesRetry(self->rows->applies, collection->place, which))
 	{
 		p->call->len = 0;
 		p->finished = true;
 	}
+	else if (node_clock().tick_ms < p->until_ms - SYNC_ANSWER_MS / 2)
+		p->again = true;
+	else
+		PendingError(p, ERRCODE_OBJECT_IN_USE, "the process that writes rows of others has not begun yet what it was asked for before", NULL,
+					 "Try again in a few seconds.");
 }
 
 typedef struct Discard

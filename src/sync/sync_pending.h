@@ -26,6 +26,7 @@ typedef struct Pending
 	SyncCall   *call;
 	bool		altering;		/* it waits for a change of this name to be applied here */
 	uint8_t		change[CHANGE_HASH_BYTES];
+	bool		again;			/* it could not be begun: it is in the next turn, its arguments are still there */
 } Pending;
 
 /*

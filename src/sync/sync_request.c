@@ -166,6 +166,15 @@ end(SyncWorker *self, Pending *p, int state)
 	end_place(self, i, state);
 }
 
+static void
+begin_again(void *arg)
+{
+	Pending    *p = arg;
+
+	p->again = false;
+	begin(p->worker, p);
+}
+
 /* A request of a place that has been posted. */
 static void
 take(void *arg)
@@ -221,6 +230,13 @@ SyncServe(SyncWorker *self)
 			if (!p->segment)
 				end(self, p, SYNC_PLACE_LOST);
 		}
+	}
+	for (int i = 0; i < SYNC_REQUESTS; i++)
+	{
+		Pending    *p = &self->requests->pending[i];
+
+		if (p->active && p->again && !taken[i] && !WorkerTry(begin_again, NULL, p))
+			PendingError(p, ERRCODE_INTERNAL_ERROR, "the node could not answer", "The server's log says why.", NULL);
 	}
 	for (int i = 0; i < SYNC_REQUESTS && self->node; i++)
 		if (self->requests->admitted[i].used)

@@ -15,13 +15,14 @@ use VecdbNodes;
 use VecdbRows;
 
 my %http = map { $_ => PostgreSQL::Test::Cluster::get_free_port() } qw(a b);
+my %admin = map { $_ => PostgreSQL::Test::Cluster::get_free_port() } qw(a b);
 my $client = HTTP::Tiny->new(timeout => 180);
 
 sub conf
 {
 	my ($name) = @_;
 
-	return "vecdb.http_executors = 2\nvecdb.http_port = $http{$name}\nvecdb.http_admin_port = " . PostgreSQL::Test::Cluster::get_free_port() .
+	return "vecdb.http_executors = 2\nvecdb.http_port = $http{$name}\nvecdb.http_admin_port = $admin{$name}" .
 	  "\nvecdb.anti_entropy_interval = 2s\n";
 }
 
@@ -95,6 +96,44 @@ my $both = join ',', $token, write_to($b, 'second');
 is(call($_, 'GET', '/vectors/second?collection=docs', undef, 'Vecdb-Wait-For' => $both)->{status}, '200', 'a token of both, on ' . $_->name) for $a, $b;
 is(call($a, 'POST', '/search', '{"collection":"docs","vector":[1,2,3],"k":1}', 'Vecdb-Wait-For' => $both)->{status}, '200', 'a search waits, too');
 
+# The numbers of a node are among its metrics, each metric in one piece
+sub metrics
+{
+	my ($node) = @_;
+	my %value;
+	my $of = '';
+	my %ended;
+
+	for my $line (split /\n/, $client->get('http://127.0.0.1:' . $admin{ $node->name } . '/metrics')->{content})
+	{
+		if ($line =~ /^# HELP (\S+) \S/ || $line =~ /^# TYPE (\S+) (?:gauge|counter|histogram)$/)
+		{
+			$ended{$of} = 1 if $of ne $1;
+			$of = $1;
+			fail("$of has two pieces") if $ended{$of};
+		}
+		elsif ($line =~ /^(([a-z_]+)(?:\{[a-z_]+="[^"]*"(?:,[a-z_]+="[^"]*")*\})?) (\S+)$/ && index($2, $of) == 0)
+		{
+			fail("$1 is there twice") if exists $value{$1};
+			$value{$1} = $3;
+		}
+		else
+		{
+			fail("a line of metrics: $line");
+		}
+	}
+	return \%value;
+}
+
+ok(wait_until(sub { (metrics($a)->{'vecdb_replication_members{collection="docs",state="level"}'} // '') eq '1' }), 'metrics tell of members that are level');
+my $m = metrics($b);
+is($m->{vecdb_node_running}, '1', '... of the node');
+is($m->{vecdb_node_links}, '1', '... its links');
+cmp_ok($m->{'vecdb_replication_rows_taken_total{collection="docs"}'}, '>=', 20, '... rows that were taken');
+is($m->{'vecdb_replication_set_aside_rows{collection="docs",kind="quarantined"}'}, '0', '... rows in quarantine');
+is($m->{'vecdb_replication_lag_seconds{collection="docs",lacks="here"}'}, '0', '... and how far behind it is');
+is(scalar(grep { /collection="own"/ && /replication/ } keys %{ metrics($a) }), 0, 'a collection that is not shared has none of these');
+
 # What does not come
 my $stuck = $token =~ s/[0-9]+$/1000000/r;
 my $began = time();
@@ -138,6 +177,7 @@ $_->close for @waiting;
 is(sql($b, "SELECT vecdb.wait_for('$seen')"), '', 'and has left no place taken');
 sql($b, q{ALTER SYSTEM SET vecdb.node_databases = ''; SELECT pg_reload_conf()});
 ok(wait_until(sub { sql($b, q{SELECT count(*) FROM vecdb.stat_workers WHERE database = 'postgres'}) eq '0' }), 'the database is no node any more');
+is(scalar(grep { /^vecdb_(?:node|replication)_/ } keys %{ metrics($b) }), 0, 'metrics have nothing of it then');
 refused(call($b, 'GET', '/collections', undef, 'Vecdb-Wait-For' => $token), 503, qr/is no node that runs/, 'where there is no node');
 like(error_of($b, "SELECT vecdb.wait_for('$token')"), qr/is no node/, 'in SQL, too');
 nothing_crashed($a, $b);

@@ -1,11 +1,12 @@
 /*
  * admin.c
  *	  What an executor does for the admin port: the part of /metrics about
- *	  collections, in Prometheus' text format.
+ *	  collections and the database as a node, in Prometheus' text format.
  */
 #include "http/admin/admin.h"
 
 #include "http/api_statement.h"
+#include "node/node_metrics.h"
 
 /* From the catalog alone: the size of a file would take a lock of each table, and wait for whoever holds one. */
 static ApiStatement metrics_statement = {
@@ -17,21 +18,6 @@ static ApiStatement metrics_statement = {
 	"FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace "
 	"WHERE n.nspname OPERATOR(pg_catalog.=) 'collections' AND c.relkind OPERATOR(pg_catalog.=) 'r' ORDER BY 1", 0, ""
 };
-
-/* A label's value in Prometheus' text. */
-static void
-append_label(StringInfo out, const char *value)
-{
-	for (const char *p = value; *p; p++)
-	{
-		if (*p == '\\' || *p == '"')
-			appendStringInfoChar(out, '\\');
-		if (*p == '\n')
-			appendStringInfoString(out, "\\n");
-		else
-			appendStringInfoChar(out, *p);
-	}
-}
 
 /* The front puts what it counted itself before this. */
 static void
@@ -55,10 +41,11 @@ run(const ApiRequest *request, ApiAnswer *answer)
 			if (!name)
 				continue;
 			appendStringInfo(out, "%s{collection=\"", names[i]);
-			append_label(out, name);
+			MetricsAppendLabel(out, name);
 			appendStringInfo(out, "\"} " INT64_FORMAT "\n", DatumGetInt64(SpiColumn(row, 2 + i, INT8OID, &isnull)));
 		}
 	}
+	NodeMetrics(out);
 }
 
 /* The front goes without this part, whatever the error is. */

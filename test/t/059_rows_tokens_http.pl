@@ -132,6 +132,17 @@ is($m->{vecdb_node_links}, '1', '... its links');
 cmp_ok($m->{'vecdb_replication_rows_taken_total{collection="docs"}'}, '>=', 20, '... rows that were taken');
 is($m->{'vecdb_replication_set_aside_rows{collection="docs",kind="quarantined"}'}, '0', '... rows in quarantine');
 is($m->{'vecdb_replication_lag_seconds{collection="docs",lacks="here"}'}, '0', '... and how far behind it is');
+{
+	my $rules = slurp_file("$FindBin::RealBin/../../doc/prometheus/vecdb.rules.yml");
+	my $page = slurp_file("$FindBin::RealBin/../../doc/alarms.md");
+	my %named;
+
+	$named{$_} = 1 for map { /\b(vecdb_\w+(?:\{\w+="[^"]+"\})?)/g } $rules =~ /^ +expr: (.*)$/mg;
+	my @missing = grep { my ($name, $label) = /^(\w+)(?:\{(.*)\})?$/; !grep { /^\Q$name\E/ && (!$label || /\Q$label\E/) } keys %$m } sort keys %named;
+	cmp_ok(scalar(keys %named), '>=', 12, 'the file of alarms names metrics');
+	is("@missing", '', '... and each is there');
+	is(join(' ', grep { $page !~ /^\| \Q$_\E \|/m } $rules =~ /alert: (\w+)/g), '', '... and the page tells what to do about each');
+}
 is(scalar(grep { /collection="own"/ && /replication/ } keys %{ metrics($a) }), 0, 'a collection that is not shared has none of these');
 
 # What does not come

@@ -7,7 +7,7 @@
  *	  FREE -> IDLE			the node's worker: a collection has it
  *	  IDLE -> POSTED		the same: there is a job
  *	  POSTED -> DONE		the apply worker, when the job's last transaction is on disk
- *	  DONE -> IDLE			the node's worker, which has the result
+ *	  DONE -> IDLE			the node's worker, which has taken the result
  *	  any -> LEAVING		the same
  *	  LEAVING -> FREE		the apply worker
  *
@@ -758,6 +758,13 @@ AppliesLeave(Applies *self, int place)
 	wake(&self->control->worker[self->control->place[place].worker]);
 }
 
+void
+AppliesTaken(Applies *self, int place)
+{
+	forget_job(self, place);
+	pg_atomic_write_u32(&self->control->place[place].state, IDLE);
+}
+
 /* The job's segment has been filled. */
 static void
 post(Place *place, dsm_segment *segment)
@@ -773,8 +780,7 @@ AppliesPost(Applies *self, int number, const RowJob *job, const uint8 schema[COR
 {
 	Place	   *place = &self->control->place[number];
 
-	Assert(pg_atomic_read_u32(&place->state) == IDLE);
-	forget_job(self, number);
+	Assert(pg_atomic_read_u32(&place->state) == IDLE && !self->job[number]);
 	self->job[number] = create_segment(row_job_size(job));
 	row_job_write(job, dsm_segment_address(self->job[number]));
 	place->of_change = false;
@@ -788,8 +794,7 @@ AppliesPostChange(Applies *self, int number, const SignedChange *change)
 {
 	Place	   *place = &self->control->place[number];
 
-	Assert(pg_atomic_read_u32(&place->state) == IDLE);
-	forget_job(self, number);
+	Assert(pg_atomic_read_u32(&place->state) == IDLE && !self->job[number]);
 	self->job[number] = create_segment(sizeof(*change));
 	memcpy(dsm_segment_address(self->job[number]), change, sizeof(*change));
 	place->of_change = true;
@@ -831,7 +836,7 @@ AppliesChangeDone(Applies *self, int number, uint32 *applied, char text[APPLY_TE
 	pg_read_barrier();
 	*applied = place->applied;
 	strlcpy(text, place->text, APPLY_TEXT);
-	pg_atomic_write_u32(&place->state, IDLE);
+	AppliesTaken(self, number);
 	return true;
 }
 
@@ -845,6 +850,5 @@ AppliesDone(Applies *self, int number, RowDone *out)
 	pg_read_barrier();
 	*out = place->done;
 	out->missing = row_job_missing(dsm_segment_address(self->job[number]));
-	pg_atomic_write_u32(&place->state, IDLE);
 	return true;
 }

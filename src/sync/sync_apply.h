@@ -49,10 +49,11 @@ extern void AppliesPostChange(Applies *self, int place, const SignedChange *chan
 extern bool AppliesRetry(Applies *self, int place, RowBytes key);
 
 /*
- * Is what was posted done?  missing in *out is good until the next post at this place, or
- * until it is left.
+ * Is what was posted done?  Then AppliesTaken() has to follow, until which missing in *out
+ * is good: a server has few segments for all jobs together.
  */
 extern bool AppliesDone(Applies *self, int place, RowDone *out);
+extern void AppliesTaken(Applies *self, int place);
 
 /* Is the change that was posted done?  applied: TableChangeApply()'s, 0 where it failed; text: why. */
 extern bool AppliesChangeDone(Applies *self, int place, uint32 *applied, char text[APPLY_TEXT]);

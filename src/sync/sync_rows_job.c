@@ -45,7 +45,10 @@ SyncRowsWork(SyncCollection *self, CoreClock clock)
 	RowDone		done;
 
 	if (self->posted && AppliesDone(self->rows->applies, self->place, &done))
+	{
 		end(self, clock, &done);
+		AppliesTaken(self->rows->applies, self->place);
+	}
 	if (self->posted || self->n_jobs == 0)
 		return;
 	if (WorkerTry(post, NULL, self))

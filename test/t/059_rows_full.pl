@@ -11,8 +11,8 @@ use VecdbTest;
 use VecdbNodes;
 use VecdbRows;
 
-# Nothing but a commit makes anybody ask for rows.
-my $conf = "max_worker_processes = 16\nmax_connections = 50\nvecdb.anti_entropy_interval = 1h";
+# Nothing but a commit makes anybody ask for rows; segments of shared memory are files.
+my $conf = "max_worker_processes = 16\nmax_connections = 50\nvecdb.anti_entropy_interval = 1h\ndynamic_shared_memory_type = mmap";
 my @all = (new_peer('a', conf => $conf));
 push @all, new_peer('b', bootstrap => [ $all[0] ], conf => $conf);
 push @all, new_peer('c', bootstrap => [ $all[0] ], conf => "$conf\nmax_worker_processes = 2");
@@ -160,6 +160,16 @@ is((split /\|/, all_rows($_))[0], scalar @names, $_->name . ' has nothing of tha
 ok(running($_), $_->name . ' runs') for @all;
 kill 'CONT', @workers;
 ok(have_rows(3 * @names), 'once jobs are done all rows are everywhere');
+
+# A server has a few hundred of these at most, for everybody.
+sub segments
+{
+	my ($node) = @_;
+
+	return scalar(() = glob $node->data_dir . '/pg_dynshmem/mmap.*');
+}
+
+ok(wait_until(sub { segments($_) < @names / 2 }, 20), $_->name . ' keeps no segment of shared memory for a job that is done') or diag(segments($_)) for @all;
 
 nothing_crashed(@all);
 done_testing();

@@ -90,9 +90,13 @@ my $held = q{SELECT count(*) FROM vecdb.held_row WHERE "table" = 'collections.do
 speak($a, 'UTF8', q{INSERT INTO collections.docs (id, data, metadata) VALUES ('日本', '[1,1,1]', '{}'), ('japan', '[1,1,1]', '{"日": "本", "ab": 1}'), ('beside', '[1,1,1]', '{}')});
 same_rows('characters that two encodings have', \@all, 22, 2);
 ok(wait_until(sub { sql($b, $held) eq '2' }), 'the third sets such rows aside, and no others');
+is(sql($b, q{SELECT key, state, incoming IS NULL FROM vecdb.quarantine ORDER BY jsonb_typeof(key)}), qq({"id": "japan"}|quarantined|t\n"\\\\xe697a5e69cac"|quarantined|t),
+	'its owner sees the keys, one of them as bytes');
+sql($b, q{SELECT vecdb.discard(name, key) FROM vecdb.quarantine WHERE jsonb_typeof(key) = 'string'});
+is(sql($b, q{SELECT key, state FROM vecdb.quarantine ORDER BY jsonb_typeof(key)}), qq({"id": "japan"}|quarantined\n"\\\\xe697a5e69cac"|discarded), '... by which it is discarded');
 speak($c, 'UTF8', q{UPDATE collections.docs SET metadata = '{"day": 1}' WHERE id = 'japan'; DELETE FROM collections.docs WHERE id = '日本'});
 same_rows('once they are written without, all have them', \@all, 21);
-ok(wait_until(sub { sql($b, $held) eq '0' }), 'and nothing is aside');
+ok(wait_until(sub { sql($b, 'SELECT count(*) FROM vecdb.quarantine') eq '0' }), 'and nothing is aside');
 
 nothing_crashed(@all);
 done_testing();

@@ -73,6 +73,8 @@ test_seek_keys(void *context, RowScan *at, const RowRange *range)
 {
 }
 
+static RowStamp row_birth = {1, 1};
+
 static RowRead
 test_next(void *context, RowScan *at, Row *out)
 {
@@ -81,7 +83,8 @@ test_next(void *context, RowScan *at, Row *out)
 	memset(out, 0, sizeof *out);
 	out->key = (RowBytes) {(const uint8_t *) "k", 1};
 	out->entry.version.clock = 1;
-	out->entry.stamp = out->entry.birth = out->entry.vector_stamp = (RowStamp) {1, 1};
+	out->entry.stamp = out->entry.vector_stamp = (RowStamp) {1, 1};
+	out->entry.birth = row_birth;
 	out->entry.live = true;
 	rows_left--;
 	return ROW_READ;
@@ -565,6 +568,13 @@ test_strays_of_a_reader(void)
 	ok(job.id != 0 && job.kind == ROW_JOB_DROP && job.n == 1 && !job.row[0].renew, "also where one who may write would write it anew");
 	end_job(&(RowDone) {0});
 	end("no row of a reader's own");
+	row_birth = (RowStamp) {3, 2};
+	compare_as_reader(0, less);
+	ok(job.id != 0 && job.kind == ROW_JOB_DROP && job.n == 1 && !job.row[0].lost,
+	   "what was written on a row that has been deleted it drops as well: it may be a writer again, and would be asked for it");
+	end_job(&(RowDone) {0});
+	end("written as a writer");
+	row_birth = (RowStamp) {1, 1};
 }
 
 static void

@@ -276,8 +276,11 @@ take_difference(Replica *self, const RowEntry *here, const RowEntry *there, RowB
 		case ROW_DROP:
 			return ask_add_drop(self, key, here, false, false);
 		case ROW_DELETE:
-			/* who may not write hears of it from those who do: here it harms nobody, as nobody asks for it */
-			return self->own_role < GRANT_WRITER || ask_add_drop(self, key, here, true, false);
+			/*
+			 * Who may not write tells nobody.  It may be a writer again, and then its row would be
+			 * asked for as any: so it goes, and where others have it, comes again.
+			 */
+			return ask_add_drop(self, key, here, self->own_role >= GRANT_WRITER, false);
 		case ROW_RENEW:
 			if (self->own_role < GRANT_WRITER)
 				return !is_stray(self, here, there) || ask_add_drop(self, key, here, false, false);

@@ -130,6 +130,9 @@ take(Asker *self, int i, const uint8_t *bytes, size_t len, const ProbeAddress *f
 		report->udp_network = true;
 		fault = "it is of another network";
 	}
+	/* anybody may send noise here */
+	if (fault != NULL && !probe_address_equal(from, &report->udp[i].address))
+		return false;
 	if (fault != NULL)
 	{
 		snprintf(report->udp_fault, sizeof report->udp_fault, "%s", fault);

@@ -5,7 +5,7 @@
  * Of what came over the wire only the text of an ERROR is text: UTF-8 without control
  * characters, which its reader has looked at.
  */
-#include "probe/probe.h"
+#include "probe/probe_wire.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -125,10 +125,12 @@ print_text(const ProbeOptions *options, const ProbeReport *report, ProbeOutcome 
 
 /* ---- JSON ---- */
 
-/* Bytes that are no ASCII are printed as they are where all of it is UTF-8 by its reader, else as "?". */
+/* Bytes that are no ASCII are printed as they are where all of it is UTF-8, else as "?". */
 static void
-json_string(const char *text, bool utf8)
+json_string(const char *text)
 {
+	bool		utf8 = probe_text_good((const uint8_t *) text, strlen(text));
+
 	putchar('"');
 	for (const unsigned char *s = (const unsigned char *) text; *s != '\0'; s++)
 	{
@@ -164,12 +166,12 @@ json_port(const char *name, const ProbePath *path, double ms, const char *fault)
 	if (path->state == PORT_UNREACHABLE)
 	{
 		fputs(", \"error\": ", stdout);
-		json_string(strerror(path->error), false);
+		json_string(strerror(path->error));
 	}
 	if (fault[0] != '\0')
 	{
 		fputs(", \"fault\": ", stdout);
-		json_string(fault, false);
+		json_string(fault);
 	}
 }
 
@@ -210,14 +212,14 @@ print_json(const ProbeOptions *options, const ProbeReport *report, ProbeOutcome 
 
 	target_text(options, report, target, sizeof target);
 	fputs("{\"target\": ", stdout);
-	json_string(target, false);
+	json_string(target);
 	printf(", \"outcome\": \"%s\", \"exit_status\": %d, \"message\": ", probe_outcome_name(outcome), (int) outcome);
-	json_string(message, report->has_error);
+	json_string(message);
 	fputs(", \"network\": ", stdout);
 	if (options->network_name == NULL)
 		fputs("null", stdout);
 	else
-		json_string(options->network_name, false);
+		json_string(options->network_name);
 	json_node(report, probe_record(report));
 	fputs(", \"versions\": ", stdout);
 	if (report->greeted)
@@ -237,7 +239,7 @@ print_json(const ProbeOptions *options, const ProbeReport *report, ProbeOutcome 
 		if (report->has_error)
 		{
 			printf(", \"refused_with\": {\"code\": %u, \"text\": ", report->error_code);
-			json_string(report->error_text, true);
+			json_string(report->error_text);
 			putchar('}');
 		}
 		putchar('}');

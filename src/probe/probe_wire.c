@@ -284,9 +284,8 @@ probe_read_head(const uint8_t *bytes, size_t len, ProbeFrame *out)
 	return NULL;
 }
 
-/* UTF-8 (RFC 3629), each character in its shortest form, without C0, C1, U+2028 and U+2029. */
-static bool
-text_good(const uint8_t *s, size_t n)
+bool
+probe_text_good(const uint8_t *s, size_t n)
 {
 	static const uint32_t least[] = {0, 0x80, 0x800, 0x10000};
 	size_t		i = 0;
@@ -346,7 +345,7 @@ read_item(int tag, const uint8_t *value, size_t len, ProbeFrame *out)
 			out->code = (uint16_t) bytes_load(value, 2);
 			return NULL;
 		default:
-			if (len < 1 || len > PROBE_TEXT || !text_good(value, len))
+			if (len < 1 || len > PROBE_TEXT || !probe_text_good(value, len))
 				return "the text of its error is none";
 			memcpy(out->text, value, len);
 			return NULL;

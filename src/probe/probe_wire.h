@@ -17,7 +17,6 @@
 
 #define PROBE_RECORD_LEAST 186
 #define PROBE_RECORD_MAX 368
-#define PROBE_ASK_LEAST (32 + PROBE_RECORD_LEAST + 64)
 #define PROBE_ASK_MAX (32 + PROBE_RECORD_MAX + 64)
 #define PROBE_FRAME_MAX 65536
 #define PROBE_RECORD_LIFE_MS (INT64_C(48) * 3600 * 1000)
@@ -83,6 +82,9 @@ extern const char *probe_read_head(const uint8_t *bytes, size_t len, ProbeFrame 
 
 /* The response to a HELLO or PING: itself, or ERROR. */
 extern const char *probe_read_response(const uint8_t *bytes, size_t len, ProbeFrame *out);
+
+/* UTF-8 (RFC 3629), each character in its shortest form, without C0, C1, U+2028 and U+2029. */
+extern bool probe_text_good(const uint8_t *s, size_t n);
 
 /*
  * An invitation's text (core/net/invitation.h): network, key, id and addresses into

@@ -428,22 +428,28 @@ serve_ask(ApplyWorker *self, int i, CoreClock clock)
 	Ask		   *ask = &self->control->ask[self->number];
 	Served	   *served = &self->served[i];
 	Place	   *place = &self->control->place[i];
+	uint8		bytes[ROW_KEY_MAX];
+	RowBytes	key = {bytes, 0};
+	bool		ours;
 
 	if (pg_atomic_read_u32(&ask->state) != POSTED)
 		return;
 	pg_read_barrier();
 	if (ask->place != i)
 		return;
-	if (ask->table == place->table)
-	{
-		served->retry_ms = 0;
-		if (ask->key_len == 0)
-			row_apply_retry_soon(&served->apply, clock);
-		else
-			(void) run(served, place, clock, true, (RowBytes) {ask->key, Min(ask->key_len, ROW_KEY_MAX)});
-	}
+	ours = ask->table == place->table;
+	key.len = Min(ask->key_len, ROW_KEY_MAX);
+	memcpy(bytes, ask->key, key.len);
+	/* before it is done: should it end this process, the next one does not do it again */
 	pg_atomic_write_u32(&ask->state, FREE);
 	wake(&self->control->node);
+	if (!ours)
+		return;
+	served->retry_ms = 0;
+	if (key.len > 0)
+		(void) run(served, place, clock, true, key);
+	else
+		row_apply_retry_soon(&served->apply, clock);
 }
 
 /* True: there is more to do at once. */

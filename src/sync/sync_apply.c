@@ -596,16 +596,18 @@ create_segment(Size size)
 	if (!segment)
 		ereport(ERROR,
 				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-				 errmsg("there is no room for one more segment of shared memory")));
+				 errmsg("there is no room for one more segment of shared memory"),
+				 errhint("Raise max_connections: a server has 64 of them, and 5 for each connection.")));
 	return segment;
 }
 
 Applies *
 AppliesNew(const char *database)
 {
+	dsm_segment *segment = create_segment(sizeof(Control));
 	Applies    *self = MemoryContextAllocZero(TopMemoryContext, sizeof(*self));
 
-	self->segment = create_segment(sizeof(Control));
+	self->segment = segment;
 	self->control = dsm_segment_address(self->segment);
 	memset(self->control, 0, sizeof(*self->control));
 	self->control->database = MyDatabaseId;

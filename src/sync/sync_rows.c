@@ -426,6 +426,24 @@ is_captured(void *arg)
 	load->captured = OidIsValid(VersionTableOf(load->table));
 }
 
+/* What collections are served with: its memory may not be there for all. */
+static void
+begin_helpers(void *arg)
+{
+	SyncRows   *self = arg;
+
+	if (!self->snapshots)
+		self->snapshots = SnapshotsNew(self->worker->slot->name);
+	self->applies = AppliesNew(self->worker->slot->name);
+}
+
+static bool
+has_helpers(SyncRows *self)
+{
+	self->no_memory = !self->applies && !WorkerTry(begin_helpers, NULL, self);
+	return !self->no_memory;
+}
+
 /* Those that are gone are forgotten before others begin: one may be the same collection, which was left and joined again. */
 static void
 look(SyncRows *self, CoreClock clock)
@@ -436,6 +454,7 @@ look(SyncRows *self, CoreClock clock)
 
 	if (n < 0)
 		return;
+	self->no_memory = false;
 	for (int i = 0; i < self->n; i++)
 		self->collection[i]->seen = false;
 	for (int i = 0; i < n; i++)
@@ -457,7 +476,11 @@ look(SyncRows *self, CoreClock clock)
 			forget_collection(self->collection[i]);
 	for (int i = 0; i < n; i++)
 		if (begins[i])
+		{
+			if (!has_helpers(self))
+				return;
 			begin_collection(self, &list[i], clock);
+		}
 }
 
 /* ---------------------------------------------------------------------------
@@ -585,11 +608,6 @@ SyncRowsRun(SyncWorker *worker, CoreClock clock)
 		TokenWaitAnswerAll(answer_wait, self);
 		return;
 	}
-	if (!self->snapshots)
-	{
-		self->snapshots = SnapshotsNew(worker->slot->name);
-		self->applies = AppliesNew(worker->slot->name);
-	}
 	if (tick)
 	{
 		worker->due.rows_tick = clock.tick_ms + TICK_MS;
@@ -622,7 +640,9 @@ SyncRowsLack(const SyncWorker *worker)
 	const SyncRows *self = worker->rows;
 	bool		index;
 
-	if (self->n == 0 || !self->snapshots)
+	if (self->no_memory)
+		return "no rows travel, a segment of shared memory could not be made: the server's log says why";
+	if (self->n == 0)
 		return "";
 	if (SnapshotsLackRoom(self->snapshots))
 		return "no rows are sent to others, there is no room for the process that holds snapshots: raise max_worker_processes";

@@ -95,8 +95,9 @@ struct SyncRows
 {
 	SyncRowsSettings settings;
 	SyncWorker *worker;
-	Snapshots  *snapshots;
+	Snapshots  *snapshots;		/* these two are there before any collection */
 	Applies    *applies;
+	bool		no_memory;		/* for them, when they were last to begin */
 	void	   *scratch;		/* of all replicas */
 	size_t		allocated;
 	CoreRandom	random;

@@ -212,13 +212,16 @@ on_worker_exit(int code, Datum arg)
 Snapshots *
 SnapshotsNew(const char *database)
 {
-	Snapshots  *self = MemoryContextAllocZero(TopMemoryContext, sizeof(*self));
 	Size		room = MAXALIGN(FIXED_BYTES + sizeof(TransactionId) * (GetMaxSnapshotXidCount() + GetMaxSnapshotSubxidCount()));
 	ResourceOwner owner = CurrentResourceOwner;
+	dsm_segment *segment;
+	Snapshots  *self;
 
 	CurrentResourceOwner = NULL;
-	self->segment = dsm_create(offsetof(Control, bytes) + SNAPSHOTS * room, 0);
+	segment = dsm_create(offsetof(Control, bytes) + SNAPSHOTS * room, 0);
 	CurrentResourceOwner = owner;
+	self = MemoryContextAllocZero(TopMemoryContext, sizeof(*self));
+	self->segment = segment;
 	self->control = dsm_segment_address(self->segment);
 	memset(self->control, 0, offsetof(Control, bytes));
 	self->control->database = MyDatabaseId;

@@ -171,5 +171,27 @@ sub segments
 
 ok(wait_until(sub { segments($_) < @names / 2 }, 20), $_->name . ' keeps no segment of shared memory for a job that is done') or diag(segments($_)) for @all;
 
+# ---- no room for a segment of shared memory ----
+
+my $segments = $b->data_dir . '/pg_dynshmem';
+
+$offset = -s $b->logfile;
+chmod 0500, $segments;
+write_to('fourth', $names{other}[0]);
+ok(wait_for_line($b, qr/ERROR:  could not open shared memory segment/, $offset), 'a job has no room');
+ok(running($b), '... and the node runs');
+$offset = -s $b->logfile;
+sql($b, q{SELECT pg_terminate_backend(pid) FROM vecdb.stat_workers WHERE database = 'postgres'});
+ok(wait_until(sub { sql($b, q{SELECT state, reason FROM vecdb.stat_workers WHERE database = 'postgres'}) =~ /^running\|no rows travel, a segment of shared memory could not be made/ }),
+	'nor what a new worker needs for all');
+write_to('fifth', $names{other}[0]);
+ok(wait_until(sub { sql($c, "SELECT count(*) FROM collections.$names{other}[0]") eq '5' }), 'others have their rows');
+ok(running($b), '... and the node runs');
+is(sql($b, "SELECT count(*) FROM collections.$names{other}[0]"), '3', 'that has none');
+unlike(log_since($b, $offset), qr/terminated by signal/, '... and nothing has crashed');
+chmod 0700, $segments;
+ok(have_rows(3 * @names + 2), 'once there is room all rows come');
+ok(wait_until(sub { sql($b, q{SELECT state, reason FROM vecdb.stat_workers WHERE database = 'postgres'}) eq 'running|' }), '... and nothing is missing');
+
 nothing_crashed(@all);
 done_testing();

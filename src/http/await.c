@@ -18,6 +18,7 @@
 #define AWAIT_PLACES 256		/* requests that wait at a time */
 #define AWAIT_DEFAULT_MS 10000
 #define AWAIT_MAX_MS 60000
+#define LOOK_MS 2000
 #define AWAIT_ROLE ((Oid) PG_UINT32_MAX)	/* for whose share all of them count */
 
 StaticAssertDecl(AWAIT_PLACES < TOKEN_WAITS / 2, "all of HTTP has less than half of the places");
@@ -26,6 +27,7 @@ struct Await
 {
 	Oid			database;
 	int			timeout_ms;
+	int64		until_ms;		/* monotonic, as front.now_ms */
 	int			place;			/* TOKEN_NO_PLACE: it does not wait */
 	int			n;
 	int			next;			/* the ticket that is waited for */
@@ -38,19 +40,29 @@ AwaitInit(void)
 	dlist_init(&front.awaiting);
 }
 
-/* A header's value, cut off where it has no room. */
-static const char *
+/* The values of a header, joined by commas and cut off where there is no room.  False: there is none. */
+static bool
 header_text(const GuardRequest *request, const char *name, char *out, size_t room)
 {
-	const GuardHeader *header = guard_header(request, name);
-	size_t		n;
+	size_t		n = 0;
+	bool		found = false;
 
-	if (!header)
-		return NULL;
-	n = Min(header->value_len, room - 1);
-	memcpy(out, header->value, n);
+	for (size_t i = 0; i < request->nheaders; i++)
+	{
+		const GuardHeader *header = &request->headers[i];
+		size_t		len;
+
+		if (header->name_len != strlen(name) || pg_strncasecmp(header->name, name, header->name_len) != 0)
+			continue;
+		if (found && n + 1 < room)
+			out[n++] = ',';
+		len = Min(header->value_len, room - 1 - n);
+		memcpy(out + n, header->value, len);
+		n += len;
+		found = true;
+	}
 	out[n] = '\0';
-	return out;
+	return found;
 }
 
 /* Seconds, with a fraction or without; -1: it is no such number, or too great. */
@@ -157,6 +169,7 @@ AwaitEnter(Request *r)
 		refuse_place(r);
 	else
 	{
+		await->until_ms = front.now_ms + await->timeout_ms;
 		network->awaiting++;
 		front.nawaiting++;
 		dlist_push_tail(&front.awaiting, &r->node);
@@ -166,10 +179,11 @@ AwaitEnter(Request *r)
 	return false;
 }
 
+/* The worker has a moment to look in any case. */
 int64
 AwaitTimeout(const Request *r)
 {
-	return r->await->timeout_ms;
+	return Max(r->await->timeout_ms, LOOK_MS);
 }
 
 void
@@ -203,10 +217,13 @@ AwaitTurn(void)
 	{
 		Request    *r = dlist_container(Request, node, iter.cur);
 		struct Await *await = r->await;
+		TokenWaitAnswer answer = TokenWaitLook(await->place);
 
-		switch (TokenWaitLook(await->place).state)
+		switch (answer.state)
 		{
 			case TOKEN_WAITING:
+				if (answer.looked && front.now_ms >= await->until_ms)
+					AwaitExpire(r);
 				break;
 			case TOKEN_NOT_HERE:
 				AwaitLeave(r);
@@ -242,6 +259,17 @@ AwaitStop(void)
 		ReplyStopping(r);
 		RequestDeliver(r);
 	}
+}
+
+/* The body of one that waits is wanted by others. */
+void
+AwaitMakeRoom(Request *r)
+{
+	AwaitLeave(r);
+	RequestDropBody(r);
+	front.counters.rejected[METRICS_REJECT_MEMORY]++;
+	ReplyError(r, 503, "53200", "too many bodies are in memory", "The limit is the setting vecdb.http_max_buffered.");
+	RequestDeliver(r);
 }
 
 void

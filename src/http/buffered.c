@@ -45,6 +45,11 @@ make_room_of(Client *c)
 {
 	Request    *r = c->request;
 
+	if (r->state == REQUEST_AWAITING)
+	{
+		AwaitMakeRoom(r);
+		return;
+	}
 	front.counters.rejected[METRICS_REJECT_MEMORY]++;
 	RequestDropBody(r);
 
@@ -56,17 +61,22 @@ make_room_of(Client *c)
 	shutdown(c->fd, SHUT_RDWR);
 }
 
-/* May the client be cut off?  Its body or answer must be in memory because the client has not sent or taken it yet. */
+/*
+ * May the client be cut off?  Its body or answer must be in memory because the client has
+ * not sent or taken it yet, or wants to wait with it.
+ */
 static bool
 may_make_room(const Client *c)
 {
 	return !c->gone && !c->refused && c->request && c->request->counted > 0 &&
-		(c->phase == CLIENT_SENDING || c->phase == CLIENT_BODY) && front.now_ms - c->since_ms >= GRACE_MS;
+		(c->phase == CLIENT_SENDING || c->phase == CLIENT_BODY || c->request->state == REQUEST_AWAITING) && front.now_ms - c->since_ms >= GRACE_MS;
 }
 
 static bool
 is_slow(const Client *c)
 {
+	if (c->request->state == REQUEST_AWAITING)
+		return true;
 	if (c->phase == CLIENT_BODY)
 		return front.now_ms - c->request->body_ms >= GRACE_MS;
 	return c->slow_since_ms != 0 && front.now_ms - c->slow_since_ms >= GRACE_MS;

@@ -320,12 +320,15 @@ extern void AwaitHeaders(Request *r, const GuardRequest *request);
 extern bool AwaitEnter(Request *r);
 extern void AwaitLeave(Request *r);
 
-/* For so long, in milliseconds; and its time is over. */
+/* After so long, in milliseconds, it ends in any case; its time is over. */
 extern int64 AwaitTimeout(const Request *r);
 extern void AwaitExpire(Request *r);
 
 /* Let those go on for whom all is here. */
 extern void AwaitTurn(void);
+
+/* Answer one, so that its body makes room for another's. */
+extern void AwaitMakeRoom(Request *r);
 
 /* The front stops: answer them. */
 extern void AwaitStop(void);

@@ -188,6 +188,12 @@ throw_answer(NodeQuestion *question)
 void
 NodeAsk(NodeQuestion *question, SyncOp op, uint32 room, const char *const *arguments, int n)
 {
+	NodeAskWithin(question, op, room, arguments, n, SYNC_ANSWER_MS);
+}
+
+void
+NodeAskWithin(NodeQuestion *question, SyncOp op, uint32 room, const char *const *arguments, int n, int most_ms)
+{
 	TimestampTz began = GetCurrentTimestamp();
 
 	if (!SyncPreloaded)
@@ -218,12 +224,12 @@ NodeAsk(NodeQuestion *question, SyncOp op, uint32 room, const char *const *argum
 						(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 						 errmsg("the node of database \"%s\" has stopped before it answered", database_name()),
 						 errhint("See the view vecdb.stat_workers and the server's log.")));
-			if (TimestampDifferenceExceeds(began, GetCurrentTimestamp(), SYNC_ANSWER_MS))
+			if (TimestampDifferenceExceeds(began, GetCurrentTimestamp(), most_ms))
 				ereport(ERROR,
 						(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-						 errmsg("the node of database \"%s\" did not answer within %d seconds", database_name(), SYNC_ANSWER_MS / 1000),
+						 errmsg("the node of database \"%s\" did not answer within %d seconds", database_name(), most_ms / 1000),
 						 errhint("See the view vecdb.stat_workers and the server's log.")));
-			(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 1000, PG_WAIT_EXTENSION);
+			(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, Min(most_ms, 1000), PG_WAIT_EXTENSION);
 			ResetLatch(MyLatch);
 			CHECK_FOR_INTERRUPTS();
 		}

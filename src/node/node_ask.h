@@ -37,6 +37,9 @@ extern SyncNode *NodeOwnSlot(SyncShared *shared);
  * as long as the segment, which goes with the transaction or by NodeAnswerDone().
  */
 extern void NodeAsk(NodeQuestion *question, SyncOp op, uint32 room, const char *const *arguments, int n);
+
+/* The same, of a question that the worker answers at once: an error where it does not within `most_ms`. */
+extern void NodeAskWithin(NodeQuestion *question, SyncOp op, uint32 room, const char *const *arguments, int n, int most_ms);
 extern void NodeAnswerDone(NodeQuestion *question);
 
 /* The next string of the answer; false at its end. */

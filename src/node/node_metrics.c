@@ -7,6 +7,7 @@
  */
 #include "node/node_metrics.h"
 
+#include "access/xact.h"
 #include "catalog/namespace.h"
 #include "collection/collection.h"
 #include "miscadmin.h"
@@ -14,10 +15,12 @@
 #include "rows/row_state.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/resowner.h"
 
 #define COLLECTION_COLUMNS 17	/* of an answer to SYNC_COLLECTIONS ... */
 #define MEMBER_COLUMNS 16		/* ... and to SYNC_REPLICATION */
 #define COUNT_MOST 10000
+#define ANSWER_MS 1000			/* a scrape has no more time, and holds an executor */
 
 static const char *const member_states[] = {
 	"away", "silent", "other columns", "taking", "comparing", "copying", "sending", "busy", "behind", "level"
@@ -108,7 +111,7 @@ ask_collections(int *n)
 	CollectionMetrics *all = palloc(room * sizeof(*all));
 
 	*n = 0;
-	NodeAsk(&question, SYNC_COLLECTIONS, NODE_LARGE_ANSWER, NULL, 0);
+	NodeAskWithin(&question, SYNC_COLLECTIONS, NODE_LARGE_ANSWER, NULL, 0, ANSWER_MS);
 	while (next_row(&question, column, COLLECTION_COLUMNS))
 	{
 		CollectionMetrics one = {.table = (Oid) number(column[0])};
@@ -139,7 +142,7 @@ ask_members(CollectionMetrics *all, int n)
 	const char *column[MEMBER_COLUMNS];
 	int			at = 0;
 
-	NodeAsk(&question, SYNC_REPLICATION, NODE_LARGE_ANSWER, NULL, 0);
+	NodeAskWithin(&question, SYNC_REPLICATION, NODE_LARGE_ANSWER, NULL, 0, ANSWER_MS);
 	while (next_row(&question, column, MEMBER_COLUMNS))
 	{
 		Oid			table = (Oid) number(column[0]);
@@ -238,33 +241,43 @@ print_node(StringInfo out, const SyncNode *node)
 	appendStringInfo(out, "vecdb_node_memory_bytes " INT64_FORMAT "\n", node->memory_bytes);
 }
 
-/* What the worker answers; an error that is none of ours to handle goes on. */
+/*
+ * What the worker answers, in a subtransaction: where it is busy, has just ended, or
+ * somebody has locked a table of ours, it is NULL.
+ */
 static CollectionMetrics *
 ask(int *n)
 {
 	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
 	CollectionMetrics *volatile all = NULL;
+	ErrorData  *volatile error = NULL;
 
-	*n = 0;
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
 	PG_TRY();
 	{
 		all = ask_collections(n);
 		ask_members(all, *n);
+		ReleaseCurrentSubTransaction();
 	}
 	PG_CATCH();
 	{
-		int			category = ERRCODE_TO_CATEGORY(geterrcode());
-
-		/* it is busy, or has just ended: of more than that the caller hears */
-		if (category != ERRCODE_TO_CATEGORY(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE) && category != ERRCODE_TO_CATEGORY(ERRCODE_PROGRAM_LIMIT_EXCEEDED) &&
-			geterrcode() != ERRCODE_CONFIGURATION_LIMIT_EXCEEDED)
-			PG_RE_THROW();
 		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
 		FlushErrorState();
-		all = NULL;
+		RollbackAndReleaseCurrentSubTransaction();
 	}
 	PG_END_TRY();
-	return all;
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	if (!error)
+		return all;
+	if (ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_TO_CATEGORY(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE) &&
+		error->sqlerrcode != ERRCODE_CONFIGURATION_LIMIT_EXCEEDED)
+		ReThrowError(error);
+	FreeErrorData(error);
+	return NULL;
 }
 
 void

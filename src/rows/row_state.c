@@ -746,6 +746,50 @@ HeldRowCount(Oid table, RowHeld held, uint32 most)
 	return n + count_held(table, (int16) (held + HELD_APART), most - n);
 }
 
+static void
+note_top(HeldTops *tops, RowStamp stamp)
+{
+	int			i = 0;
+
+	while (i < tops->n && tops->top[i].incarnation != stamp.incarnation)
+		i++;
+	if (i == HELD_LIVES)
+		tops->more = true;
+	else if (i == tops->n)
+		tops->top[tops->n++] = stamp;
+	else if (tops->top[i].ticket < stamp.ticket)
+		tops->top[i] = stamp;
+}
+
+void
+HeldRowTops(Oid table, HeldTops *out)
+{
+	Reading		reading;
+	ScanKeyData key;
+	HeapTuple	row;
+	int			n = 0;
+	MemoryContext one = AllocSetContextCreate(CurrentMemoryContext, "vecdb held row", ALLOCSET_SMALL_SIZES);
+
+	memset(out, 0, sizeof(*out));
+	KeptTableKey(&key, table);
+	ReadingBegin(&reading, SYNC_HELD_ROW, false, NULL, &key, 1);
+	while (!out->more && HeapTupleIsValid(row = ReadingNext(&reading)))
+	{
+		MemoryContext outer = MemoryContextSwitchTo(one);
+		HeldRow		held;
+
+		CHECK_FOR_INTERRUPTS();
+		take_held(&reading, row, &held);
+		out->more = ++n > HELD_LOOK;
+		if (!held.discarded)
+			note_top(out, held.entry.stamp);
+		MemoryContextSwitchTo(outer);
+		MemoryContextReset(one);
+	}
+	ReadingEnd(&reading);
+	MemoryContextDelete(one);
+}
+
 void
 HeldRowEach(Oid table, Snapshot snapshot, void (*each) (void *arg, const HeldRowListed *row), void *arg)
 {

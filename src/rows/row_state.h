@@ -105,6 +105,18 @@ extern PGDLLEXPORT bool HeldRowNext(Oid table, RowHeld held, RowBytes after, uin
 /* How many are parked, or in quarantine without those that were discarded; at most `most`. */
 extern uint32 HeldRowCount(Oid table, RowHeld held, uint32 most);
 
+/* The last tickets, one for each life, with which rows were written that are held and not discarded. */
+#define HELD_LIVES 64
+#define HELD_LOOK 10000
+typedef struct HeldTops
+{
+	bool		more;			/* there are more lives, or more than HELD_LOOK rows: others may be held, too */
+	int			n;
+	RowStamp	top[HELD_LIVES];
+} HeldTops;
+
+extern PGDLLEXPORT void HeldRowTops(Oid table, HeldTops *out);
+
 /* A row as the tables of what is kept have it, for who looks at it. */
 typedef struct HeldRowListed
 {

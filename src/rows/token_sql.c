@@ -26,6 +26,7 @@ PG_FUNCTION_INFO_V1(vecdb_wait_for_all);
 
 #define TIMEOUT_MAX_MS INT64CONST(86400000)
 #define POLL_MS 1000
+#define LOOK_MS 2000			/* after so long beyond its time a wait ends though the worker has not looked */
 
 Datum
 vecdb_commit_token(PG_FUNCTION_ARGS)
@@ -102,6 +103,7 @@ timed_out(const TokenWaitAnswer *answer, bool all)
 	ereport(ERROR,
 			(errcode(ERRCODE_QUERY_CANCELED),
 			 errmsg("what the token stands for was not there in time"),
+			 answer->set_aside ? errdetail("It has come, but a row of it, or a later one of that node, could not go into its table: vecdb.quarantine shows it to the table's owner.") :
 			 !all ? errdetail("It has not come to this node yet.") :
 			 answer->lacking < 0 ? errdetail("The members of the collection are not known here yet.") :
 			 answer->lacking == 0 ? errdetail("All other members have it, and this node does not.") :
@@ -139,9 +141,11 @@ wait_for_ticket(const RowTokenTicket *ticket, bool all, TimestampTz until)
 			answer = TokenWaitLook(place);
 			if (answer.state != TOKEN_WAITING)
 				break;
-			left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), until);
-			if (left <= 0)
+			left = (until - GetCurrentTimestamp()) / 1000;
+			/* the worker has a moment to look in any case */
+			if (left <= 0 && (answer.looked || left < -LOOK_MS))
 				timed_out(&answer, all);
+			left = Max(left, answer.looked ? 0 : 100);
 			(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, Min(left, POLL_MS), PG_WAIT_EXTENSION);
 			ResetLatch(MyLatch);
 			CHECK_FOR_INTERRUPTS();

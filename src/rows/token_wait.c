@@ -18,6 +18,7 @@ typedef struct TokenPlace
 	Oid			database;
 	Oid			role;
 	bool		all;
+	uint64		number;			/* of this wait: the place may be another's by the time of an answer */
 	RowTokenTicket ticket;
 	TokenWaitAnswer answer;
 } TokenPlace;
@@ -26,6 +27,7 @@ typedef struct TokenWaits
 {
 	LWLock		lock;			/* of all below but: */
 	pg_atomic_uint32 n;			/* places that are taken: a hint for the worker */
+	uint64		last;			/* number of the last wait that began */
 	TokenPlace	place[TOKEN_WAITS];
 } TokenWaits;
 
@@ -91,7 +93,9 @@ TokenWaitBegin(Oid database, Oid role, const RowTokenTicket *ticket, bool all)
 		place = TOKEN_NO_PLACE;
 	if (place != TOKEN_NO_PLACE)
 	{
-		shared->place[place] = (TokenPlace) {MyLatch, database, role, all, *ticket, {TOKEN_WAITING, -1}};
+		shared->place[place] = (TokenPlace) {
+			MyLatch, database, role, all, ++shared->last, *ticket, {.state = TOKEN_WAITING, .lacking = -1}
+		};
 		pg_atomic_fetch_add_u32(&shared->n, 1);
 	}
 	LWLockRelease(&shared->lock);
@@ -125,23 +129,44 @@ TokenWaitEnd(int place)
 	LWLockRelease(&shared->lock);
 }
 
+/* The next place at or after this one whose wait goes on in this database; -1: there is none. */
+static int
+next_waiting(TokenWaits *shared, int i, TokenPlace *out)
+{
+	int			found = -1;
+
+	LWLockAcquire(&shared->lock, LW_SHARED);
+	for (; i < TOKEN_WAITS && found < 0; i++)
+		if (shared->place[i].latch && shared->place[i].database == MyDatabaseId && shared->place[i].answer.state == TOKEN_WAITING)
+		{
+			*out = shared->place[i];
+			found = i;
+		}
+	LWLockRelease(&shared->lock);
+	return found;
+}
+
 void
 TokenWaitAnswerAll(TokenWaitAnswer (*answer) (void *context, const RowTokenTicket *ticket, bool all), void *context)
 {
 	TokenWaits *shared = attach();
+	TokenPlace	waits;
 
 	if (pg_atomic_read_u32(&shared->n) == 0)
 		return;
-	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
-	for (int i = 0; i < TOKEN_WAITS; i++)
+	for (int i = next_waiting(shared, 0, &waits); i >= 0; i = next_waiting(shared, i + 1, &waits))
 	{
 		TokenPlace *place = &shared->place[i];
+		TokenWaitAnswer now = answer(context, &waits.ticket, waits.all);
 
-		if (!place->latch || place->database != MyDatabaseId || place->answer.state != TOKEN_WAITING)
-			continue;
-		place->answer = answer(context, &place->ticket, place->all);
-		if (place->answer.state != TOKEN_WAITING)
-			SetLatch(place->latch);
+		now.looked = true;
+		LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
+		if (place->latch && place->number == waits.number)
+		{
+			place->answer = now;
+			if (now.state != TOKEN_WAITING || !waits.answer.looked)
+				SetLatch(place->latch);
+		}
+		LWLockRelease(&shared->lock);
 	}
-	LWLockRelease(&shared->lock);
 }

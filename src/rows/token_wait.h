@@ -31,6 +31,8 @@ typedef enum TokenWaitState
 typedef struct TokenWaitAnswer
 {
 	TokenWaitState state;
+	bool		looked;			/* the worker has looked at least once: it is what it says */
+	bool		set_aside;		/* it has come, and a row of it, or a later one, could not go into its table */
 	int			lacking;		/* while some wait for all: members that have not told that it is there; -1: not known */
 } TokenWaitAnswer;
 
@@ -46,7 +48,7 @@ extern PGDLLEXPORT int TokenWaitBegin(Oid database, Oid role, const RowTokenTick
 extern PGDLLEXPORT TokenWaitAnswer TokenWaitLook(int place);
 extern PGDLLEXPORT void TokenWaitEnd(int place);
 
-/* The worker answers all who wait in its database; answer() is quick, and raises nothing. */
+/* The worker answers all who wait in its database; answer() raises nothing. */
 extern PGDLLEXPORT void TokenWaitAnswerAll(TokenWaitAnswer (*answer) (void *context, const RowTokenTicket *ticket, bool all),
 										   void *context);
 

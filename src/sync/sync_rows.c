@@ -22,6 +22,7 @@
 #include "utils/rel.h"
 #include "worker/worker.h"
 
+#define ASIDE_MS 200			/* between looks at which rows are set aside, while somebody waits for a token */
 #define LOOK_MS 10000			/* at the tables, where nobody has said that they changed */
 #define TICK_MS 100
 
@@ -566,25 +567,63 @@ follow_settings(SyncRows *self)
 	self->worker->due.rows = 0;
 }
 
+static void
+look_aside(void *arg)
+{
+	SyncCollection *self = arg;
+
+	HeldRowTops(self->table, &self->aside);
+}
+
+/*
+ * Could a row of this ticket, or of a later one of that life, which may have taken its
+ * place, not go into its table?  What is set aside is covered, and a reader does not see it.
+ */
+static bool
+is_set_aside(SyncCollection *self, const RowTokenTicket *ticket)
+{
+	uint32_t	life = row_dictionary_find(replica_dictionary(self->replica), &ticket->incarnation);
+	ReplicaFigures figures = replica_figures(self->replica);
+	int64_t		tick = node_clock().tick_ms;
+
+	/* what comes may be set aside, what is there may go */
+	if (tick >= self->aside_ms || figures.rows_taken + figures.batches != self->aside_of)
+	{
+		if (!WorkerTransaction(SYNC_STATEMENT_MS, look_aside, self))
+			return true;
+		self->aside_ms = tick + ASIDE_MS;
+		self->aside_of = figures.rows_taken + figures.batches;
+	}
+	for (int i = 0; i < self->aside.n; i++)
+		if (self->aside.top[i].incarnation == life && self->aside.top[i].ticket >= ticket->ticket)
+			return true;
+	return self->aside.more;
+}
+
 /* For TokenWaitAnswerAll(). */
 static TokenWaitAnswer
 answer_wait(void *context, const RowTokenTicket *ticket, bool all)
 {
 	const SyncRows *self = context;
-	const SyncCollection *collection = NULL;
-	TokenWaitAnswer answer = {TOKEN_WAITING, -1};
+	SyncCollection *collection = NULL;
+	TokenWaitAnswer answer = {.state = TOKEN_WAITING, .lacking = -1};
 
 	for (int i = 0; i < self->n && !collection; i++)
 		if (memcmp(replica_dictionary(self->collection[i]->replica)->collection.b, ticket->collection, ROW_TOKEN_COLLECTION) == 0)
 			collection = self->collection[i];
-	/* a collection that was joined a moment ago has not begun */
 	if (!collection)
-		return (TokenWaitAnswer) {
-			node_collection_here(self->worker->node, ticket->collection, ROW_TOKEN_COLLECTION) ? TOKEN_WAITING : TOKEN_NOT_HERE, -1
-		};
+	{
+		/* one that was joined a moment ago has not begun */
+		if (!node_collection_here(self->worker->node, ticket->collection, ROW_TOKEN_COLLECTION))
+			answer.state = TOKEN_NOT_HERE;
+		return answer;
+	}
 	if (all)
 		answer.lacking = replica_lacking(collection->replica, &ticket->incarnation, ticket->ticket);
-	if (replica_covers(collection->replica, &ticket->incarnation, ticket->ticket) && (!all || answer.lacking == 0))
+	if (!replica_covers(collection->replica, &ticket->incarnation, ticket->ticket) || (all && answer.lacking != 0))
+		return answer;
+	answer.set_aside = is_set_aside(collection, ticket);
+	if (!answer.set_aside)
 		answer.state = TOKEN_REACHED;
 	return answer;
 }

@@ -72,6 +72,9 @@ typedef struct SyncCollection
 	int64_t		differs_ms;		/* tick since when somebody's do */
 	bool		differs_logged;
 	int64_t		logged_ms;		/* tick of the last line about that */
+	HeldTops	aside;			/* which rows are set aside, as was seen ... */
+	int64_t		aside_ms;		/* ... until this tick ... */
+	uint64_t	aside_of;		/* ... and when so many had come */
 } SyncCollection;
 
 /* A table with rows whose life has begun, and whose transaction may be rolled back. */

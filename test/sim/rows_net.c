@@ -148,9 +148,21 @@ gather_anew(World *self)
 	excuse_lost(self, before);
 }
 
+/* Where all admins have left, nobody is a member any more to itself, and whoever else is one by all statements will not hear of it. */
+static bool
+anybody_left(const World *self)
+{
+	for (int i = 0; i < self->n; i++)
+		if (!self->node[i].dead && self->real->node[i].own_role != GRANT_NOBODY)
+			return true;
+	return false;
+}
+
 static GrantRole
 net_role(const World *self, int identity)
 {
+	if (!anybody_left(self))
+		return GRANT_NOBODY;
 	return membership_role(&self->real->all, self->node[identity].secret + CORE_SEED_BYTES, latest_ms(self));
 }
 

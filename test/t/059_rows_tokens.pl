@@ -72,6 +72,29 @@ sql($b, "SELECT vecdb.wait_for_all('docs', '$all')");
 is(join(' ', map { sql($_, q{SELECT count(*) FROM collections.docs WHERE id = 'for_all'}) } @all), '1 1 1', 'what was waited for on all is on all');
 is(sql($a, "SELECT vecdb.wait_for_all('docs', '$both')"), '', 'of a token of two collections one can be waited for on all its members');
 
+is(sql($c, "SELECT vecdb.wait_for('$all', '0')"), '', 'a timeout of 0 asks, and it is there');
+is(sql($b, "SELECT vecdb.wait_for_all('docs', '$all', '0')"), '', '... on all members, too');
+
+# A row that a session holds here has come, but nobody sees it
+{
+	my $holder = $c->background_psql('postgres');
+
+	$holder->query_until(qr/begun/, "BEGIN;\nSELECT 1 FROM collections.docs WHERE id = 'second' FOR UPDATE;\n\\echo begun\n");
+	my $parked = token_of($a, q{UPDATE collections.docs SET data = '[7,7,7]' WHERE id = 'second'});
+	ok(wait_until(sub { sql($c, q{SELECT count(*) FROM vecdb.quarantine}) eq '1' }), 'a row is set aside, as a session holds it');
+	like(error_of($c, "SELECT vecdb.wait_for('$parked', '1 s')"), qr/was not there in time\nDETAIL:  It has come, but a row of it/, '... so it is waited for');
+	like(error_of($c, "SELECT vecdb.wait_for('$all', '0')") . '.', qr/^no error/, '... what another node wrote is not');
+	sql($b, "SELECT vecdb.wait_for('$parked')");
+	is(sql($b, q{SELECT data FROM collections.docs WHERE id = 'second'}), '[7,7,7]', '... and elsewhere it is there');
+	my $again = token_of($a, q{UPDATE collections.docs SET data = '[8,8,8]' WHERE id = 'second'});
+	sql($b, "SELECT vecdb.wait_for('$again')");
+	like(error_of($c, "SELECT vecdb.wait_for('$parked', '1 s')"), qr/DETAIL:  It has come, but a row of it/, 'the same where a later write has taken its place');
+	$holder->query_until(qr/ended/, "COMMIT;\n\\echo ended\n");
+	$holder->quit;
+	sql($c, "SELECT vecdb.wait_for('$again', '3 min')");
+	is(sql($c, q{SELECT data FROM collections.docs WHERE id = 'second'}), '[8,8,8]', 'once the session has ended it is there');
+}
+
 # What does not come
 my $stuck = token_of($b, 'BEGIN', written('stuck'), 'COMMIT');
 $stuck =~ s/[0-9]+$/1000000/;

@@ -22,7 +22,7 @@ sub conf
 {
 	my ($name) = @_;
 
-	return "vecdb.http_executors = 2\nvecdb.http_port = $http{$name}\nvecdb.http_admin_port = $admin{$name}" .
+	return "vecdb.http_max_buffered = 8MB\nvecdb.http_max_body = 3MB\nvecdb.http_executors = 2\nvecdb.http_port = $http{$name}\nvecdb.http_admin_port = $admin{$name}" .
 	  "\nvecdb.anti_entropy_interval = 2s\n";
 }
 
@@ -96,6 +96,9 @@ my $both = join ',', $token, write_to($b, 'second');
 is(call($_, 'GET', '/vectors/second?collection=docs', undef, 'Vecdb-Wait-For' => $both)->{status}, '200', 'a token of both, on ' . $_->name) for $a, $b;
 is(call($a, 'POST', '/search', '{"collection":"docs","vector":[1,2,3],"k":1}', 'Vecdb-Wait-For' => $both)->{status}, '200', 'a search waits, too');
 
+is(call($_, 'GET', '/vectors/second?collection=docs', undef, 'Vecdb-Wait-For' => [ split /,/, $both ])->{status}, '200', 'two headers are as one, on ' . $_->name) for $a, $b;
+is(call($b, 'GET', '/vectors/second?collection=docs', undef, 'Vecdb-Wait-For' => $both, 'Vecdb-Wait-Timeout' => '0')->{status}, '200', 'no time is enough where it is there');
+
 # The numbers of a node are among its metrics, each metric in one piece
 sub metrics
 {
@@ -157,6 +160,22 @@ refused(call($b, 'GET', '/collections', undef, 'Vecdb-Wait-For' => $token, 'Vecd
   for '-1', '61', '1s', 'x', '1e1', '0x1', '1.2.3', '99999999999999999999';
 refused(call($b, 'GET', '/collections', undef, 'Vecdb-Wait-For' => ('0' x 16) . substr($token, 16)), 421, qr/does not replicate the collection/, 'a collection that is not here');
 
+# Bodies of those who wait make room for others'
+{
+	my $large = '{"vectors":[{"id":"large","collection":"docs","data":[1,2,3],"metadata":{"a":"' . 'x' x 2_500_000 . '"}}]}';
+	my @holding = map {
+		my $socket = IO::Socket::INET->new(PeerAddr => '127.0.0.1', LocalAddr => '127.0.0.9', PeerPort => $http{b}) or die;
+
+		print $socket "POST /vectors HTTP/1.1\r\nHost: 127.0.0.1:$http{b}\r\nContent-Type: application/json\r\nContent-Length: " . length($large) .
+		  "\r\nVecdb-Wait-For: $stuck\r\nVecdb-Wait-Timeout: 60\r\n\r\n$large";
+		$socket;
+	} 1 .. 3;
+	my $answer;
+
+	ok(wait_until(sub { ($answer = call($b, 'POST', '/vectors', $large))->{status} eq '201' }, 20), 'who wait with large bodies keep nobody from writing') or diag($answer->{content});
+	$_->close for @holding;
+}
+
 # Many that wait hold no executor, and go when their client does
 my @waiting = map {
 	my $socket = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $http{b}) or die;
@@ -179,6 +198,21 @@ my $seen = write_to($a, 'meanwhile');
 ok(wait_until(sub { $_->close for splice @waiting, 0, 150; call($b, 'GET', '/vectors/meanwhile?collection=docs', undef, 'Vecdb-Wait-For' => $seen)->{status} eq '200' }),
 	'who goes leaves its place');
 is(call($b, 'GET', '/vectors/meanwhile?collection=docs', undef, 'Vecdb-Wait-For' => $seen)->{status}, '200', 'to others');
+
+# A node that does not answer keeps no executor
+{
+	my $worker = sql($b, q{SELECT pid FROM vecdb.stat_workers WHERE database = 'postgres'});
+	my $began = time();
+
+	kill 'STOP', $worker;
+	my @scrapes = map { IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $admin{b}) } 1 .. 4;
+	print $_ "GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" for @scrapes;
+	my $answer = call($b, 'GET', '/collections');
+	kill 'CONT', $worker;
+	is($answer->{status}, '200', 'while its worker stands still a request is served');
+	cmp_ok(time() - $began, '<', 30, '... and does not wait for scrapes that wait for the worker');
+	$_->close for @scrapes;
+}
 
 # Restarts of whom it takes
 my $front = front_pid($b);

@@ -78,7 +78,7 @@ kad_announce_due(KadNode *self, CoreClock clock)
 			continue;
 		}
 		held->next_ms = clock.tick_ms + (withdrawn ? held->wait_ms : PROVIDER_REPUBLISH_MS);
-		held->wait_ms *= 2;
+		held->wait_ms *= withdrawn ? 2 : 1;
 		/* when it would be due again, no record of before the withdrawal is good any more */
 		if (withdrawn && held->wait_ms > PROVIDER_LIFE_MS)
 			self->held[i--] = self->held[--self->n_held];

@@ -53,10 +53,12 @@ is(sql($b, qq{SET enable_seqscan = off; SET hnsw.ef_search = 1000; SELECT count(
 note(sprintf 'with its index after %.1f s', time() - $began);
 is(sql($b, q{SET enable_seqscan = off; SELECT count(*) FROM (SELECT id FROM collections.docs ORDER BY data <-> (SELECT data FROM collections.docs WHERE id = 'r77') LIMIT 10) t}), '10', 'which answers');
 
-# c copies from a, which writes, and is killed half-way
+# c copies from a, which writes, and is killed half-way: meanwhile a lock keeps rows from the table
 $b->stop;
 sql($c, "SELECT vecdb.join('$invitation{c}')");
 ok(wait_until(sub { sql($c, 'SELECT count(*) FROM collections.docs') > ($ENV{LONG} ? $rows / 2 : 100) }, $ENV{LONG} ? 3600 : undef), 'another copy has begun');
+my $holder = $c->background_psql('postgres', on_error_stop => 0);
+$holder->query('BEGIN; LOCK TABLE collections.docs IN SHARE MODE');
 sql($a, q{UPDATE collections.docs SET metadata = '{"late": true}' WHERE id IN ('r1', 'r2', 'r3')});
 sql($a, q{DELETE FROM collections.docs WHERE id IN ('r4', 'r5')});
 sql($a, q{INSERT INTO collections.docs (id, data) SELECT 'late' || i, (SELECT array_agg(0.5) FROM generate_series(1, 32))::vector FROM generate_series(1, 100) i});
@@ -64,6 +66,8 @@ is(sql($c, qq{SELECT name, phase, rows > 0, rows_total BETWEEN $rows / 2 AND $ro
 	'vecdb.stat_copy tells of it');
 my $copied = sql($c, 'SELECT count(*) FROM collections.docs');
 $a->stop('immediate');
+$holder->query('ROLLBACK');
+$holder->quit;
 cmp_ok($copied, '<', $rows, "its source is killed after $copied rows");
 ok(start_peer($b), 'the other holder is back');
 ok(wait_until(sub { sql($c, 'SELECT count(*) FROM collections.docs') >= $rows - 2 }, $ENV{LONG} ? 3600 : undef), 'the copy goes on from it');

@@ -156,7 +156,7 @@ help:
 	@echo '                    variables: DATA=directory (.vecdb/data) PGPORT=port (5488) PORT=port of HTTP (8080) CONF=file'
 	@echo '                    P2P_PORT=port for other nodes (7777) P2P_LISTEN=address (127.0.0.1) BOOTSTRAP=host:port,...'
 	@echo 'make test           install what the tests need and run every suite; SUITES="unit tap" only these'
-	@echo 'make unit|fuzz|sim|regress|isolation|pgtap|tap|security|http|net  one suite; FUZZ_SECONDS=n (5) FUZZ_SEED=n (1)'
+	@echo 'make unit|fuzz|sim|regress|isolation|pgtap|tap|security|http|net  one suite; FUZZ_SECONDS=n (3) FUZZ_SEED=n (1)'
 	@echo 'make sim NODES=n    the network of n nodes in simulation; SEED=n PARTS=ideal,rest,dead,liars,partition,churn LONG=1'
 	@echo 'make sim-rows SEEDS=n  so many short lives of a few copies of a collection, with faults; SEED=first OFF=rule'
 	@echo 'make bench          vecdb beside pgvector, and hnswlib: queries, builds, sizes (root)'

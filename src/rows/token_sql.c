@@ -13,6 +13,7 @@
 
 #include "access/xact.h"
 #include "fmgr.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
@@ -67,7 +68,7 @@ token_argument(text *argument, RowTokenTicket ticket[ROW_TOKEN_TICKETS])
 	if (n == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("\"%.80s\" is no commit token", token),
+				 errmsg("\"%.*s\" is no commit token", pg_mbcliplen(token, (int) strlen(token), 80), token),
 				 errhint("vecdb.commit_token() gives one, and so does HTTP in the header Vecdb-Commit-Token.")));
 	return n;
 }

@@ -58,6 +58,20 @@ is(sql($c, q{SELECT metadata FROM collections.docs WHERE id = 'stamped'}), '{"st
 is(sql($b, q{SELECT count(*) FROM audit}), '0', 'there triggers of the table do not fire');
 sql($_, q{DROP TRIGGER note ON collections.docs; DROP TRIGGER stamp ON collections.docs}) for $a, $b;
 
+# A cascade of foreign keys that ends in the collection: it has none of its own, a trigger deletes from it
+sql($b, q{CREATE TABLE parent (id int PRIMARY KEY);
+	CREATE TABLE child (parent int REFERENCES parent ON DELETE CASCADE, doc text);
+	CREATE FUNCTION forget() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN DELETE FROM collections.docs WHERE id = OLD.doc; RETURN NULL; END';
+	CREATE TRIGGER forget AFTER DELETE ON child FOR EACH ROW EXECUTE FUNCTION forget();
+	INSERT INTO parent VALUES (1), (2);
+	INSERT INTO child SELECT 1, 'from_b' || i FROM generate_series(1, 5) i;
+	INSERT INTO child VALUES (2, 'from_b6')});
+my $before = (split /\|/, rows_of($a))[0];
+sql($b, 'DELETE FROM parent WHERE id = 1');
+all_equal(\@all, 'what a cascade of foreign keys deletes is deleted everywhere', $before - 5);
+is(sql($c, q{SELECT count(*) FROM collections.docs WHERE id IN ('from_b1', 'from_b5', 'from_b6')}), '1', 'and nothing else');
+like(error_of($a, 'CREATE TABLE refers (doc text REFERENCES collections.docs)'), qr/foreign key/, 'a foreign key to a shared table is refused');
+
 # The same row at once
 for my $i (1 .. 20)
 {

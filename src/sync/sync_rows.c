@@ -589,8 +589,9 @@ is_set_aside(SyncCollection *self, const RowTokenTicket *ticket)
 	/* what comes may be set aside, what is there may go */
 	if (tick >= self->aside_ms || figures.rows_taken + figures.batches != self->aside_of)
 	{
+		/* somebody has locked the table of what is held: it is not known for a moment */
 		if (!WorkerTransaction(SYNC_STATEMENT_MS, look_aside, self))
-			return true;
+			self->aside = (HeldTops) {.more = true};
 		self->aside_ms = tick + ASIDE_MS;
 		self->aside_of = figures.rows_taken + figures.batches;
 	}

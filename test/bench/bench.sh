@@ -170,7 +170,7 @@ run()
 	say 'Building vecdb for the server'
 	step 'copy the tree' copy_tree
 	in_server bash "$SEEN/tree/test/bench/server.sh" install "$SEEN" 9>&- || exit 1
-	export BENCH_DIR=$BENCH BENCH_PROGRAMS=$PROGRAMS BENCH_ROOT=$ROOT BENCH_HOME=$HOME_DIR PG_CONFIG
+	export BENCH_DIR=$BENCH BENCH_SETS=$BENCH/sets BENCH_PROGRAMS=$PROGRAMS BENCH_ROOT=$ROOT BENCH_HOME=$HOME_DIR PG_CONFIG
 	# In the background, so that a signal is not kept waiting.
 	perl "$ROOT/test/bench/bench.pl" 9>&- &
 	WORKER=$!

@@ -148,7 +148,7 @@ sub let_meet
 	my ($node) = @_;
 
 	$node->append_conf('postgresql.conf', "vecdb.network_id = 'vecdb'");
-	$node->reload;
+	$node->reload if defined $node->{_pid};
 	return;
 }
 

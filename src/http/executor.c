@@ -39,6 +39,7 @@
 #include "http/native/native.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "monotonic.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
@@ -177,7 +178,7 @@ leave_slot(int code, Datum arg)
 	if (connecting)
 	{
 		slot->failures++;
-		slot->last_failure = GetCurrentTimestamp();
+		slot->last_failure_ms = MonotonicMs();
 	}
 	if (shared->front_latch)
 		SetLatch(shared->front_latch);
@@ -801,12 +802,11 @@ back_off(void)
 {
 	while (slot->failures > 0 && !slot->retry)
 	{
-		TimestampTz due = TimestampTzPlusMilliseconds(slot->last_failure, WorkerBackoff(slot->failures));
-		TimestampTz now = GetCurrentTimestamp();
+		int64		left = slot->last_failure_ms + WorkerBackoff(slot->failures) - MonotonicMs();
 
-		if (now >= due)
+		if (left <= 0)
 			break;
-		wait_for_latch(TimestampDifferenceMilliseconds(now, due));
+		wait_for_latch(left);
 		if (ConfigReloadPending)
 		{
 			ConfigReloadPending = false;

@@ -48,7 +48,7 @@ typedef struct IpcSlot
 	bool		connected;		/* the executor is connected to the database */
 	bool		retry;			/* it is asked to try to connect at once */
 	int			failures;		/* connections that failed in a row */
-	TimestampTz last_failure;
+	int64		last_failure_ms;	/* MonotonicMs() */
 	pg_atomic_uint64 cancel_id; /* the request that shall be cancelled */
 } IpcSlot;
 

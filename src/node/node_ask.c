@@ -14,12 +14,12 @@
 #include "fault_point.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "monotonic.h"
 #include "pgstat.h"
 #include "storage/ipc.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
-#include "utils/timestamp.h"
 #include "utils/tuplestore.h"
 
 #define MAX_COLUMNS 18
@@ -194,7 +194,7 @@ NodeAsk(NodeQuestion *question, SyncOp op, uint32 room, const char *const *argum
 void
 NodeAskWithin(NodeQuestion *question, SyncOp op, uint32 room, const char *const *arguments, int n, int most_ms)
 {
-	TimestampTz began = GetCurrentTimestamp();
+	int64		began = MonotonicMs();
 
 	if (!SyncPreloaded)
 		NodeNotPreloaded();
@@ -224,7 +224,7 @@ NodeAskWithin(NodeQuestion *question, SyncOp op, uint32 room, const char *const 
 						(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 						 errmsg("the node of database \"%s\" has stopped before it answered", database_name()),
 						 errhint("See the view vecdb.stat_workers and the server's log.")));
-			if (TimestampDifferenceExceeds(began, GetCurrentTimestamp(), most_ms))
+			if (MonotonicMs() - began >= most_ms)
 				ereport(ERROR,
 						(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 						 errmsg("the node of database \"%s\" did not answer within %d seconds", database_name(), most_ms / 1000),

@@ -114,7 +114,7 @@ typedef struct SyncNode
 	pid_t		pid;			/* of the worker, 0 when there is none */
 	Latch	   *latch;			/* of the worker */
 	bool		reload;			/* a transaction has changed what the worker read from its tables */
-	TimestampTz started;		/* the worker, or the last attempt */
+	int64		started_ms;		/* MonotonicMs(): the worker, or the last attempt; 0: never */
 	int			failures;		/* attempts in a row that came to nothing */
 	uint64		starts;
 	char		reason[SYNC_REASON];	/* why it does not run, or what does not while it does; or "" */

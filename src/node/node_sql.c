@@ -24,6 +24,7 @@
 #include "funcapi.h"
 #include "guc.h"
 #include "miscadmin.h"
+#include "monotonic.h"
 #include "tcop/utility.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -106,8 +107,8 @@ worker_row(ReturnSetInfo *rsinfo, const SyncNode *node)
 	nulls[2] = node->pid == 0;
 	values[3] = CStringGetTextDatum(SyncStateName(node->state));
 	values[4] = text_or_null(node->reason, &nulls[4]);
-	values[5] = TimestampTzGetDatum(node->started);
-	nulls[5] = node->started == 0;
+	values[5] = TimestampTzGetDatum(GetCurrentTimestamp() - (MonotonicMs() - node->started_ms) * 1000);
+	nulls[5] = node->started_ms == 0;
 	values[6] = Int64GetDatum((int64) node->starts);
 	values[7] = node->has_id ? CStringGetTextDatum(hex_id(node->id)) : (Datum) 0;
 	nulls[7] = !node->has_id;

@@ -20,6 +20,7 @@
 #include "core/bytes.h"
 #include "fault_point.h"
 #include "miscadmin.h"
+#include "monotonic.h"
 #include "node/node_ask.h"
 #include "node/node_table.h"
 #include "port/pg_crc32c.h"
@@ -412,7 +413,7 @@ refuse_reader(Oid table)
 static void
 await_life(Oid table, RowsLife *life)
 {
-	TimestampTz began = GetCurrentTimestamp();
+	int64		began = MonotonicMs();
 
 	if (!SyncPreloaded)
 		NodeNotPreloaded();
@@ -422,7 +423,7 @@ await_life(Oid table, RowsLife *life)
 		not_shared(table);
 	while (!RowsLifeFind(table, life))
 	{
-		if (TimestampDifferenceExceeds(began, GetCurrentTimestamp(), LIFE_WAIT_MS))
+		if (MonotonicMs() - began >= LIFE_WAIT_MS)
 			no_life(table);
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, LIFE_POLL_MS, PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);

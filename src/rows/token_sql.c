@@ -15,6 +15,7 @@
 #include "fmgr.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "monotonic.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "utils/builtins.h"
@@ -119,9 +120,9 @@ end_wait(int code, Datum place)
 	TokenWaitEnd(DatumGetInt32(place));
 }
 
-/* Wait for one ticket until a time. */
+/* Wait for one ticket until a time of MonotonicMs(). */
 static void
-wait_for_ticket(const RowTokenTicket *ticket, bool all, TimestampTz until)
+wait_for_ticket(const RowTokenTicket *ticket, bool all, int64 until)
 {
 	TokenWaitAnswer answer;
 	int			place = TokenWaitBegin(MyDatabaseId, superuser() ? InvalidOid : GetUserId(), ticket, all);
@@ -142,7 +143,7 @@ wait_for_ticket(const RowTokenTicket *ticket, bool all, TimestampTz until)
 			answer = TokenWaitLook(place);
 			if (answer.state != TOKEN_WAITING)
 				break;
-			left = (until - GetCurrentTimestamp()) / 1000;
+			left = until - MonotonicMs();
 			/* the worker has a moment to look in any case */
 			if (left <= 0 && (answer.looked || left < -LOOK_MS))
 				timed_out(&answer, all);
@@ -178,7 +179,7 @@ vecdb_wait_for(PG_FUNCTION_ARGS)
 {
 	RowTokenTicket ticket[ROW_TOKEN_TICKETS];
 	int			n = token_argument(PG_GETARG_TEXT_PP(0), ticket);
-	TimestampTz until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), timeout_argument(PG_GETARG_INTERVAL_P(1)));
+	int64		until = MonotonicMs() + timeout_argument(PG_GETARG_INTERVAL_P(1));
 
 	check_snapshot();
 	check_node();
@@ -193,7 +194,7 @@ vecdb_wait_for_all(PG_FUNCTION_ARGS)
 	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	RowTokenTicket ticket[ROW_TOKEN_TICKETS];
 	int			n = token_argument(PG_GETARG_TEXT_PP(1), ticket);
-	TimestampTz until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), timeout_argument(PG_GETARG_INTERVAL_P(2)));
+	int64		until = MonotonicMs() + timeout_argument(PG_GETARG_INTERVAL_P(2));
 	RowsLife	life;
 	bool		named = false;
 

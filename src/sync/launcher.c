@@ -21,6 +21,7 @@
 #include "fmgr.h"
 #include "guc.h"
 #include "miscadmin.h"
+#include "monotonic.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
@@ -229,6 +230,14 @@ search_database(void *arg)
 	search->busy = OidIsValid(search->oid) && !SyncDatabaseIsFree(search->oid);
 }
 
+/* Under the lock.  It counts as a failure until the worker has run for a while. */
+static void
+note_attempt(SyncNode *node)
+{
+	node->started_ms = MonotonicMs();
+	node->failures++;
+}
+
 /*
  * The database of a slot, if it is there and nobody is about to drop, rename or
  * copy it: then a worker would only be in the way.  A look that fails counts as a
@@ -242,8 +251,7 @@ find_database(SyncNode *node)
 	if (!WorkerTransaction(SYNC_STATEMENT_MS, search_database, &search))
 	{
 		LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
-		node->started = GetCurrentTimestamp();
-		node->failures++;
+		note_attempt(node);
 		LWLockRelease(&shared->lock);
 		set_reason(node, "the database could not be looked for: the server's log says why");
 		return InvalidOid;
@@ -279,9 +287,8 @@ start_worker(SyncNode *node, Oid database, int number)
 	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
 	node->database = database;
 	node->state = SYNC_NODE_STARTING;
-	node->started = GetCurrentTimestamp();
+	note_attempt(node);
 	node->starts++;
-	node->failures++;			/* until it has run for a while */
 	node->reason[0] = '\0';
 	LWLockRelease(&shared->lock);
 	registered = RegisterDynamicBackgroundWorker(&worker, NULL);
@@ -303,7 +310,7 @@ static bool
 tend(int number)
 {
 	SyncNode   *node = &shared->node[number];
-	TimestampTz now = GetCurrentTimestamp();
+	int64		now = MonotonicMs();
 	bool		start = false;
 	bool		soon = false;
 
@@ -314,7 +321,7 @@ tend(int number)
 		return false;
 	}
 	if (node->pid == 0 && node->state == SYNC_NODE_STARTING &&
-		TimestampDifferenceExceeds(node->started, now, START_LIMIT_MS))
+		now - node->started_ms >= START_LIMIT_MS)
 		node->state = SYNC_NODE_DOWN;
 	if (!node->wanted)
 	{
@@ -330,7 +337,7 @@ tend(int number)
 		if (!node->own_key_file)
 			strlcpy(node->reason, "vecdb.key_file names one file for all databases: put %d into it", SYNC_REASON);
 		else
-			start = TimestampDifferenceExceeds(node->started, now, WorkerBackoff(Max(node->failures, 1)));
+			start = now - node->started_ms >= WorkerBackoff(Max(node->failures, 1));
 	}
 	else
 		soon = node->state == SYNC_NODE_STARTING;

@@ -19,6 +19,7 @@
 #include "access/xlog_internal.h"
 #include "fault_point.h"
 #include "miscadmin.h"
+#include "monotonic.h"
 #include "pgstat.h"
 #include "port/atomics.h"
 #include "postmaster/bgworker.h"
@@ -297,12 +298,12 @@ log_end(void)
 static bool
 wait_until_held(Snapshots *self, int i)
 {
-	TimestampTz began = GetCurrentTimestamp();
+	int64		began = MonotonicMs();
 	bool		is_held;
 
 	wake(&self->control->keeper);
 	while (!(is_held = pg_atomic_read_u32(&self->control->state[i]) == HELD) && self->control->keeper &&
-		   !TimestampDifferenceExceeds(began, GetCurrentTimestamp(), TAKE_MS))
+		   MonotonicMs() - began < TAKE_MS)
 	{
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 10, PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);

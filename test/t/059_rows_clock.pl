@@ -98,6 +98,25 @@ is_whole(\@all, 'all have the usual setting');
 
 # ---- an hour behind, and back ----
 
+# Neither deadlines nor pauses are of the time of day: waits take as long as they said, and
+# who has ended begins anew
+my ($ticket, $next) = sql($c, q{UPDATE collections.docs SET metadata = metadata WHERE id = 'none'; INSERT INTO collections.docs (id, data, metadata) VALUES ('c0', '[1,2,3]', '{"n": 0}'); SELECT vecdb.commit_token()}) =~ /^(.*)\.(\d+)$/;
+now_is($c, 'c0');
+my (%short, %long);
+my $short = start_psql($c, \%short, "SELECT vecdb.wait_for('$ticket.${\($next + 1)}', '3 seconds')");
+ok(wait_until(sub { sql($c, q{SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT vecdb.wait_for(%'}) eq '1' }), 'one waits for a commit token');
+set_clock('c', 0);
+sql($c, q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'vecdb node'});
+my $ended = ok(wait_until(sub { $short->pump_nb; !$short->pumpable }), '... for no longer because the clock was put back');
+$ended ? $short->finish : $short->kill_kill;
+like($short{err}, qr/was not there in time/, '... but in vain');
+ok(wait_until(sub { running($c) }), 'a worker that ends then begins anew');
+my $long = start_psql($c, \%long, "SELECT vecdb.wait_for('$ticket.${\($next + 1)}', '10 minutes')");
+ok(wait_until(sub { sql($c, q{SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT vecdb.wait_for(%'}) eq '1' }), 'one waits again');
+set_clock('c', $hour);
+put($c, 'c00');
+ok($long->finish, '... no shorter because the clock was put forward') or diag($long{err});
+
 set_clock('c', 0);
 other_time('c', sub { $c->restart });
 put($c, 'behind1', 'c8', 'a8');

@@ -82,13 +82,14 @@ send_to_key(Transport *self, int64_t tick_ms, const uint8_t *curve_key,
 	if (len > TRANSPORT_FRAME_MAX || memcmp(curve_key, self->config.curve_public, CORE_KEY_BYTES) == 0)
 		return TRANSPORT_ERROR;
 	out = out_find(self, curve_key);
-	if (out != NULL)
+	in = in_find(self, curve_key);
+	/* a pinned link to who cannot be reached is being made all the time */
+	if (out != NULL && (out->up || n > 0 || in == NULL))
 	{
 		if (!out->up && n > 0)
 			out_retarget(out, addresses, n);
 		return out_send(self, out, frame, len);
 	}
-	in = in_find(self, curve_key);
 	if (n > 0)
 	{
 		/* with a key of low order everybody shares the same secret */

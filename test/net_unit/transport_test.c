@@ -43,6 +43,22 @@ test_both_ways(void)
 	transport_destroy(&b.transport);
 }
 
+/* One behind a router that lets nobody in: a pinned link to it is being made all the time. */
+static void
+test_unreachable(void)
+{
+	ok(peer_start(&a) && peer_start(&b), "two nodes start");
+	ok(transport_pin(a.transport, b.public, true) &&
+	   transport_send(a.transport, now_ms(), b.public, &(NetAddress) {.ip = {[10] = 255, 255, 127, 0, 0, 1}, .port = 1}, 1, (const uint8_t *) "lost", 4) == TRANSPORT_SENT &&
+	   pump(both, 2, a.unreachable > 0), "one cannot reach the other, and goes on trying");
+	b.frames = 0;
+	ok(peer_send(&b, &a, "here", 4) == TRANSPORT_SENT && pump(both, 2, a.frames == 1), "the other makes a link to it");
+	ok(transport_send(a.transport, now_ms(), b.public, NULL, 0, (const uint8_t *) "back", 4) == TRANSPORT_SENT &&
+	   pump(both, 2, b.frames == 1) && b.last_len == 4 && memcmp(b.last, "back", 4) == 0, "without an address that link is used");
+	transport_destroy(&a.transport);
+	transport_destroy(&b.transport);
+}
+
 static Peer c;
 static Peer d;
 static int	heard[3];			/* of b, c and d */
@@ -101,6 +117,7 @@ main(void)
 	if (sodium_init() < 0)
 		return 2;
 	test_both_ways();
+	test_unreachable();
 	test_slow_frames();
 	return tap_done();
 }

@@ -26,6 +26,12 @@
  *	flood=KIND:N	N statements about the collection of the invitation that was
  *					shown last, as if it had made us an admin; see flood.h
  *	replay=N		the last message of a flood, N times more
+ *	rows=KIND:N		as a member of that collection, which has a row "template": the
+ *					answer to who wants rows is N good ones, of the future, with
+ *					keys of 1,024 bytes, a claim and none, N MB that are endless, or
+ *					of one row that stays open; mute for N ms with news all the
+ *					while; N frames: haves wants ranges unasked malformed; N lives;
+ *					elsewhere:ID asks and sends what is of another collection
  *	frames=N		hostile frames, see hostile_frames.c, as fast as they are taken
  *	paced=N			the same; of each 500 is waited until the node has read them
  *	datagrams=N		noise, and asks that are damaged
@@ -45,6 +51,7 @@
 #include "core/net/wire_item.h"
 #include "hostile_frames.h"
 #include "hostile_peer.h"
+#include "hostile_rows.h"
 
 /* ---- who is who ---- */
 
@@ -346,6 +353,7 @@ static const Action actions[] = {
 	{"graft", true, do_graft},
 	{"flood", true, do_flood},
 	{"replay", true, do_replay},
+	{"rows", true, do_rows},
 	{"frames", true, do_frames},
 	{"paced", true, do_paced},
 	{"datagrams", true, do_datagrams},

@@ -92,9 +92,16 @@ typedef struct Control
 	PGPROC	   *node;
 	PGPROC	   *worker[APPLY_WORKERS_MAX];	/* NULL: it has not begun, or has ended */
 	pg_atomic_uint32 stop;
+	pg_atomic_uint32 places;	/* the first so many have been used: looks at all that there are cost a cache miss each */
 	Ask			ask[APPLY_WORKERS_MAX];
 	Place		place[ROWS_COLLECTIONS];
 } Control;
+
+static int
+places(Control *control)
+{
+	return (int) pg_atomic_read_u32(&control->places);
+}
 
 static void
 wake(PGPROC *volatile *process)
@@ -506,7 +513,7 @@ turn(void *arg)
 		ConfigReloadPending = false;
 		ProcessConfigFile(PGC_SIGHUP);
 	}
-	for (int i = 0; i < ROWS_COLLECTIONS && !ShutdownRequestPending; i++)
+	for (int i = 0; i < places(self->control) && !ShutdownRequestPending; i++)
 		more |= serve(self, i, node_clock());
 	if (!more && !ShutdownRequestPending)
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, TICK_MS, PG_WAIT_EXTENSION);
@@ -614,6 +621,7 @@ AppliesNew(const char *database)
 	self->control->node = MyProc;
 	self->n = VecdbApplyWorkers;
 	pg_atomic_init_u32(&self->control->stop, 0);
+	pg_atomic_init_u32(&self->control->places, 0);
 	for (int i = 0; i < ROWS_COLLECTIONS; i++)
 		pg_atomic_init_u32(&self->control->place[i].state, FREE);
 	for (int i = 0; i < APPLY_WORKERS_MAX; i++)
@@ -626,7 +634,7 @@ AppliesNew(const char *database)
 static bool
 has_work(const Applies *self, int worker)
 {
-	for (int i = 0; i < ROWS_COLLECTIONS; i++)
+	for (int i = 0; i < places(self->control); i++)
 		if (self->control->place[i].worker == (uint32) worker &&
 			pg_atomic_read_u32(&self->control->place[i].state) != FREE)
 			return true;
@@ -677,7 +685,7 @@ tend_indexes(Applies *self, int64 tick_ms)
 
 	if (tick_ms < self->index_ms || (self->index && GetBackgroundWorkerPid(self->index, &pid) != BGWH_STOPPED))
 		return;
-	for (int i = 0; i < ROWS_COLLECTIONS; i++)
+	for (int i = 0; i < places(self->control); i++)
 	{
 		Place	   *place = &self->control->place[i];
 		SyncIndexTable table = {place->table};
@@ -745,6 +753,8 @@ AppliesEnter(Applies *self, Oid table, const uint8 *root)
 		memcpy(place->root, root, sizeof(place->root));
 		pg_write_barrier();
 		pg_atomic_write_u32(&place->state, IDLE);
+		if (i >= places(self->control))
+			pg_atomic_write_u32(&self->control->places, (uint32) i + 1);
 		return i;
 	}
 	return -1;

@@ -36,6 +36,7 @@
 #include "mb/pg_wchar.h"
 #include "sync/sync_index.h"
 #include "sync/sync_rows.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 #include "worker/worker.h"
@@ -297,6 +298,9 @@ step(void *arg)
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 				 errmsg("rows of other nodes could not be written now")));
 	RowTableEnd(served->host);
+	/* a part of a batch: what claims it, and whatever is read to be sent, takes it to disk */
+	if (!this->retry && served->job.kind == ROW_JOB_APPLY && !served->job.frontier)
+		(void) set_config_option("synchronous_commit", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
 	if (this->retry)
 		FAULT_POINT("retry-before-commit");
 	else

@@ -45,7 +45,7 @@ my $PATIENCE = 3600;
 
 # Who ends this ends what it runs.
 setpgid(0, 0);
-$SIG{TERM} = $SIG{INT} = sub { exit 143 };
+$SIG{TERM} = sub { local $SIG{TERM} = 'IGNORE'; kill TERM => -$$; exit 143 };
 
 sub at_most { return $_[0] < $_[1] ? $_[0] : $_[1] }
 

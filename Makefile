@@ -36,7 +36,7 @@ EXTRA_CLEAN += vecdb_http.so $(HTTP_OBJS)
 
 # So is the network: the launcher and a worker for each node.
 SYNC_OBJS = $(call objects,src/net src/sync src/worker)
-SYNC_LIBS = core.a -lzmq -lsodium -lpthread
+SYNC_LIBS = core.a -lzmq -lsodium -llz4 -lpthread
 EXTRA_CLEAN += vecdb_sync.so $(SYNC_OBJS)
 
 # The probe is a program, which needs no PostgreSQL where it runs.  No library above links czmq.

@@ -87,6 +87,12 @@ CREATE FUNCTION vecdb.verify_versions("table" regclass, OUT key bytea, OUT probl
 	LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED ROWS 10;
 COMMENT ON FUNCTION vecdb.verify_versions(regclass) IS 'rows of a shared table that are not what their versions say; none where all is well';
 
+CREATE FUNCTION vecdb.verify_collection(collection text, deep boolean DEFAULT false, timeout interval DEFAULT '10 minutes',
+		OUT node_id text, OUT key jsonb, OUT problem text) RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'vecdb_verify_collection'
+	LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE ROWS 10;
+COMMENT ON FUNCTION vecdb.verify_collection(text, boolean, interval) IS 'compare a shared collection with each member now: keys that differ, and members that were not compared with; deep: this node''s rows with their versions, too';
+
 CREATE FUNCTION vecdb.rescan("table" regclass) RETURNS bigint
 	AS 'MODULE_PATHNAME', 'vecdb_rescan'
 	LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
@@ -100,7 +106,8 @@ COMMENT ON FUNCTION vecdb.alter_collection(text, text) IS 'change the columns of
 CREATE FUNCTION vecdb.node_collections(OUT "table" bigint, OUT state text, OUT rows_taken bigint, OUT rows_sent bigint,
 		OUT bytes_sent bigint, OUT batches bigint, OUT interrupted bigint, OUT compared bigint, OUT tombstones_forgotten bigint,
 		OUT adopted bigint, OUT refused bigint, OUT buffered_bytes bigint, OUT copied bigint, OUT copied_bytes bigint,
-		OUT copy_total bigint, OUT copy_began timestamptz, OUT waits_for text) RETURNS SETOF record
+		OUT copy_total bigint, OUT copy_began timestamptz, OUT waits_for text, OUT frontier text, OUT fingerprint text,
+		OUT fingerprint_of timestamptz) RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'vecdb_node_collections'
 	LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 10;
 COMMENT ON FUNCTION vecdb.node_collections() IS 'behind the view vecdb.stat_collections';
@@ -113,7 +120,8 @@ COMMENT ON FUNCTION vecdb.count_set_aside(oid, text) IS 'behind the view vecdb.s
 CREATE VIEW vecdb.stat_collections AS SELECT n."table"::oid::regclass AS name, n.state, n.rows_taken, n.rows_sent, n.bytes_sent, n.batches, n.interrupted, n.compared,
 	n.tombstones_forgotten, n.adopted, n.refused, n.buffered_bytes, n.waits_for,
 	vecdb.count_set_aside(n."table"::oid, 'quarantined') AS quarantined, vecdb.count_set_aside(n."table"::oid, 'parked') AS parked,
-	vecdb.count_set_aside(n."table"::oid, 'conflicts') AS conflicts
+	vecdb.count_set_aside(n."table"::oid, 'conflicts') AS conflicts, n.frontier, n.fingerprint, n.fingerprint_of,
+	vecdb.count_set_aside(n."table"::oid, 'tombstones') AS tombstones
 FROM vecdb.node_collections() n;
 COMMENT ON VIEW vecdb.stat_collections IS 'shared collections whose rows this node has, since its worker started';
 CREATE VIEW vecdb.stat_copy AS

@@ -9,7 +9,8 @@ CREATE TABLE vecdb.shared_collection (
 	name text NOT NULL,
 	leaving boolean NOT NULL DEFAULT false,
 	since timestamptz NOT NULL DEFAULT now(),
-	role oid	-- whose it is while it has no table: who joins, or has left
+	role oid,	-- whose it is while it has no table: who joins, or has left
+	paused boolean NOT NULL DEFAULT false
 );
 COMMENT ON TABLE vecdb.shared_collection IS 'collections that this node is a member of; written by vecdb only';
 
@@ -103,6 +104,16 @@ CREATE FUNCTION vecdb.leave(collection text) RETURNS void
 	AS 'MODULE_PATHNAME', 'vecdb_leave'
 	LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
 COMMENT ON FUNCTION vecdb.leave(text) IS 'leave a shared collection; its table stays';
+
+CREATE FUNCTION vecdb.pause(collection text) RETURNS void
+	AS 'MODULE_PATHNAME', 'vecdb_pause'
+	LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION vecdb.pause(text) IS 'keep rows of a shared collection from travelling to and from this node; not undone by ROLLBACK';
+
+CREATE FUNCTION vecdb.resume(collection text) RETURNS void
+	AS 'MODULE_PATHNAME', 'vecdb_resume'
+	LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION vecdb.resume(text) IS 'let rows of a shared collection travel again; not undone by ROLLBACK';
 
 CREATE FUNCTION vecdb.evict(collection text, node text) RETURNS SETOF text
 	AS 'MODULE_PATHNAME', 'vecdb_evict'

@@ -92,6 +92,18 @@ check_hosts(char **newval, void **extra, GucSource source)
 	return true;
 }
 
+/* With less a row would take longer than who asked for it waits. */
+static bool
+check_send_rate(int *newval, void **extra, GucSource source)
+{
+	if (*newval > 0 && *newval < VECDB_SEND_RATE_LEAST_kB)
+	{
+		GUC_check_errdetail("At least %d kB in a second, or 0 for no limit.", VECDB_SEND_RATE_LEAST_kB);
+		return false;
+	}
+	return true;
+}
+
 static bool
 check_origins(char **newval, void **extra, GucSource source)
 {
@@ -225,6 +237,7 @@ int			VecdbMaxPeers = 50;
 int			VecdbMaxSharedPerRole = 256;
 int			VecdbMeshDegree = 6;
 int			VecdbMaxClockSkew_s = 300;
+int			VecdbMaxSendRate_kB = 0;
 int			VecdbApplyWorkers = 1;
 int			VecdbMaxBatch_kB = 4096;
 int			VecdbMaxAtomic_kB = 4096;
@@ -298,6 +311,10 @@ DefineSyncSettings(void)
 							"How long a member that is not heard of keeps others from forgetting which rows were deleted.",
 							"When it comes back later, all of its rows are compared.",
 							&VecdbTombstoneRetention_min, 30 * 24 * 60, 1, 10 * 365 * 24 * 60, PGC_SIGHUP, GUC_UNIT_MIN, NULL, NULL, NULL);
+	DefineCustomIntVariable("vecdb.max_send_rate",
+							"Bytes of rows that a node sends to others in a second, at most.",
+							"0 means as many as links carry.",
+							&VecdbMaxSendRate_kB, 0, 0, MAX_KILOBYTES, PGC_SIGHUP, GUC_UNIT_KB, check_send_rate, NULL, NULL);
 	DefineCustomIntVariable("vecdb.max_clock_skew",
 							"How far the clock of another node may be off.",
 							"Signed statements from further in the future are refused.",

@@ -65,6 +65,8 @@ VECDB_SETTING int VecdbMaxPeers;
 VECDB_SETTING int VecdbMaxSharedPerRole;	/* collections */
 VECDB_SETTING int VecdbMeshDegree;
 VECDB_SETTING int VecdbMaxClockSkew_s;
+#define VECDB_SEND_RATE_LEAST_kB 64
+VECDB_SETTING int VecdbMaxSendRate_kB;	/* in a second, 0: no limit */
 VECDB_SETTING int VecdbApplyWorkers;
 VECDB_SETTING int VecdbMaxBatch_kB;
 VECDB_SETTING int VecdbMaxAtomic_kB;

@@ -22,7 +22,6 @@
 #include "utils/lsyscache.h"
 #include "utils/tuplestore.h"
 
-#define MAX_COLUMNS 18
 
 /* ---------------------------------------------------------------------------
  * The node of this database
@@ -283,15 +282,16 @@ return_rows(FunctionCallInfo fcinfo, NodeQuestion *question)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	TupleDesc	desc;
+	Datum	   *values;
+	bool	   *nulls;
 	const char *text;
 
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	desc = rsinfo->setDesc;
+	values = palloc(sizeof(*values) * desc->natts);
+	nulls = palloc(sizeof(*nulls) * desc->natts);
 	while (NodeAnswerNext(question, &text))
 	{
-		Datum		values[MAX_COLUMNS];
-		bool		nulls[MAX_COLUMNS];
-
 		for (int i = 0; i < desc->natts; i++)
 		{
 			if (i > 0 && !NodeAnswerNext(question, &text))

@@ -80,6 +80,8 @@ typedef enum SyncOp
 	SYNC_INVITE,				/* table, its name, role, life in ms */
 	SYNC_JOIN,					/* invitation; a table that is here, the hash of its columns, what it is as a collection */
 	SYNC_LEAVE,					/* table */
+	SYNC_PAUSE,					/* table, "1" or, to go on, "0" */
+	SYNC_VERIFY,				/* table, number of the run or 0, "1" for all that it has found */
 	SYNC_EVICT,					/* table, id of the node or its beginning */
 	SYNC_MEMBERS,				/* table */
 	SYNC_COLLECTIONS,			/* those whose rows are replicated */

@@ -44,6 +44,8 @@ PG_FUNCTION_INFO_V1(vecdb_lookup);
 PG_FUNCTION_INFO_V1(vecdb_providers);
 PG_FUNCTION_INFO_V1(vecdb_invite);
 PG_FUNCTION_INFO_V1(vecdb_leave);
+PG_FUNCTION_INFO_V1(vecdb_pause);
+PG_FUNCTION_INFO_V1(vecdb_resume);
 PG_FUNCTION_INFO_V1(vecdb_evict);
 PG_FUNCTION_INFO_V1(vecdb_members);
 
@@ -430,6 +432,32 @@ vecdb_leave(PG_FUNCTION_ARGS)
 	CaptureEnd(relid);
 	NodeReloadAtCommit();
 	FAULT_POINT("leave-before-commit");
+	PG_RETURN_VOID();
+}
+
+static void
+set_paused(text *name, bool paused)
+{
+	const char *arguments[2] = {table_argument(text_to_cstring(name), true), paused ? "1" : "0"};
+	NodeQuestion	question;
+
+	NodeAsk(&question, SYNC_PAUSE, NODE_SMALL_ANSWER, arguments, 2);
+	NodeAnswerDone(&question);
+}
+
+Datum
+vecdb_pause(PG_FUNCTION_ARGS)
+{
+	PreventCommandIfReadOnly("vecdb.pause()");
+	set_paused(PG_GETARG_TEXT_PP(0), true);
+	PG_RETURN_VOID();
+}
+
+Datum
+vecdb_resume(PG_FUNCTION_ARGS)
+{
+	PreventCommandIfReadOnly("vecdb.resume()");
+	set_paused(PG_GETARG_TEXT_PP(0), false);
 	PG_RETURN_VOID();
 }
 

@@ -60,7 +60,7 @@ typedef struct Column
 
 static const Column shared_columns[SHARED_COLUMNS] = {
 	{"root", BYTEAOID}, {"table", OIDOID, true}, {"name", TEXTOID}, {"leaving", BOOLOID}, {"since", TIMESTAMPTZOID},
-	{"role", OIDOID, true}
+	{"role", OIDOID, true}, {"paused", BOOLOID}
 };
 static const Column statement_columns[STATEMENT_COLUMNS] = {{"root", BYTEAOID}, {"statement", BYTEAOID}};
 static const Column incarnation_columns[] = {{"root", BYTEAOID}, {"number", INT4OID}, {"incarnation", BYTEAOID}};

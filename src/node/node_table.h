@@ -43,7 +43,8 @@ typedef enum SyncTableKind
 #define SHARED_LEAVING 4
 #define SHARED_SINCE 5
 #define SHARED_ROLE 6
-#define SHARED_COLUMNS 6
+#define SHARED_PAUSED 7
+#define SHARED_COLUMNS 7
 #define STATEMENT_ROOT 1
 #define STATEMENT_STATEMENT 2
 #define STATEMENT_COLUMNS 2

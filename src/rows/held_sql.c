@@ -17,6 +17,7 @@
 #include "rows/row_json.h"
 #include "rows/row_writers.h"
 #include "rows/version_table.h"
+#include "storage/lmgr.h"
 #include "tcop/utility.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -111,6 +112,32 @@ vecdb_held_content(PG_FUNCTION_ARGS)
 	PG_RETURN_DATUM(row);
 }
 
+/* Rows of which it is kept that they were deleted; -1 where that is locked: who looks does not wait. */
+static int64
+count_tombstones(Oid table, int64 most)
+{
+	Oid			of = VersionTableOf(table);
+	VersionTable versions;
+	VersionScan *scan;
+	VersionRow	row;
+	int64		n = 0;
+
+	if (!OidIsValid(of))
+		return 0;
+	if (!ConditionalLockRelationOid(of, AccessShareLock))
+		return -1;
+	VersionTableOpen(&versions, table, AccessShareLock, true);
+	scan = VersionScanDead(&versions, GetActiveSnapshot(), (RowBytes) {NULL, 0});
+	while (n < most && VersionScanNext(scan, &row))
+	{
+		CHECK_FOR_INTERRUPTS();
+		n++;
+	}
+	VersionScanEnd(scan);
+	VersionTableClose(&versions, NoLock);
+	return n;
+}
+
 /* For the owner, and for who watches the server. */
 Datum
 vecdb_count_set_aside(PG_FUNCTION_ARGS)
@@ -122,6 +149,14 @@ vecdb_count_set_aside(PG_FUNCTION_ARGS)
 		PG_RETURN_NULL();
 	if (strcmp(what, "conflicts") == 0)
 		PG_RETURN_INT64(RowConflictCount(table, COUNT_MOST));
+	if (strcmp(what, "tombstones") == 0)
+	{
+		int64		n = count_tombstones(table, COUNT_MOST);
+
+		if (n < 0)
+			PG_RETURN_NULL();
+		PG_RETURN_INT64(n);
+	}
 	if (strcmp(what, "parked") != 0 && strcmp(what, "quarantined") != 0)
 		PG_RETURN_NULL();
 	PG_RETURN_INT64(HeldRowCount(table, what[0] == 'p' ? ROW_PARKED : ROW_QUARANTINED, COUNT_MOST));

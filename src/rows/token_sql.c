@@ -48,8 +48,8 @@ vecdb_commit_token(PG_FUNCTION_ARGS)
 	PG_RETURN_TEXT_P(cstring_to_text(text));
 }
 
-static int64
-timeout_argument(Interval *span)
+int64
+TokenTimeout(Interval *span)
 {
 	int64		ms = span->time / 1000 + ((int64) span->month * DAYS_PER_MONTH + span->day) * INT64CONST(86400000);
 
@@ -179,7 +179,7 @@ vecdb_wait_for(PG_FUNCTION_ARGS)
 {
 	RowTokenTicket ticket[ROW_TOKEN_TICKETS];
 	int			n = token_argument(PG_GETARG_TEXT_PP(0), ticket);
-	int64		until = MonotonicMs() + timeout_argument(PG_GETARG_INTERVAL_P(1));
+	int64		until = MonotonicMs() + TokenTimeout(PG_GETARG_INTERVAL_P(1));
 
 	check_snapshot();
 	check_node();
@@ -194,7 +194,7 @@ vecdb_wait_for_all(PG_FUNCTION_ARGS)
 	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	RowTokenTicket ticket[ROW_TOKEN_TICKETS];
 	int			n = token_argument(PG_GETARG_TEXT_PP(1), ticket);
-	int64		until = MonotonicMs() + timeout_argument(PG_GETARG_INTERVAL_P(2));
+	int64		until = MonotonicMs() + TokenTimeout(PG_GETARG_INTERVAL_P(2));
 	RowsLife	life;
 	bool		named = false;
 

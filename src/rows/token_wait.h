@@ -52,4 +52,9 @@ extern PGDLLEXPORT void TokenWaitEnd(int place);
 extern PGDLLEXPORT void TokenWaitAnswerAll(TokenWaitAnswer (*answer) (void *context, const RowTokenTicket *ticket, bool all),
 										   void *context);
 
+/* ---- token_sql.c ---- */
+
+/* Milliseconds, from 0 to a day; else an error. */
+extern int64 TokenTimeout(Interval *span);
+
 #endif							/* VECDB_TOKEN_WAIT_H */

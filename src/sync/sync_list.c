@@ -5,6 +5,8 @@
 #include "sync/sync_pending.h"
 #include "sync/sync_rows.h"
 
+#include "core/bytes.h"
+
 #include "utils/errcodes.h"
 
 static const char *
@@ -127,7 +129,22 @@ PendingListMembers(SyncWorker *self, Pending *p, Oid table)
 static const char *
 collection_state(const ReplicaFigures *figures)
 {
-	return figures->copying ? "copying" : figures->stale ? "behind" : "replicating";
+	return figures->paused ? "paused" : figures->copying ? "copying" : figures->stale ? "behind" : "replicating";
+}
+
+/* What stands for what is covered here, and for all versions at the last comparison. */
+static bool
+put_sums(Pending *p, const Replica *replica, const ReplicaFigures *figures)
+{
+	uint8		frontier[16];
+	char		digits[2 * sizeof(frontier) + 1];
+
+	replica_frontier_sum(replica, frontier);
+	if (!PendingPut(p, bytes_hex(frontier, sizeof(frontier), digits)))
+		return false;
+	if (figures->summed_ms == 0)
+		return PendingPut(p, NULL) && PendingPut(p, NULL);
+	return PendingPut(p, bytes_hex(figures->sum, sizeof(figures->sum), digits)) && PendingPutTime(p, SyncUnixTime(figures->summed_ms));
 }
 
 void
@@ -147,7 +164,7 @@ PendingListCollections(SyncWorker *self, Pending *p)
 		for (int k = 0; fits && k < (int) lengthof(number); k++)
 			fits = PendingPutNumber(p, (long long) number[k]);
 		fits = fits && (figures.copy_began_ms ? PendingPutTime(p, SyncUnixTime(figures.copy_began_ms)) : PendingPut(p, NULL));
-		fits = fits && PendingPut(p, SyncColumnsWait(rows->collection[i]));
+		fits = fits && PendingPut(p, SyncColumnsWait(rows->collection[i])) && put_sums(p, rows->collection[i]->replica, &figures);
 		if (!fits)
 		{
 			p->call->len = before;
@@ -168,6 +185,8 @@ typedef struct StateText
 static StateText
 member_state(const SyncCollection *collection, const ReplicaMemberFigures *figures, bool copying)
 {
+	if (collection->paused && figures->state >= REPLICA_BUSY)
+		return (StateText) {"paused", "this node has paused the collection", "vecdb.resume() lets rows travel again."};
 	switch (figures->state)
 	{
 		case REPLICA_AWAY:
@@ -185,7 +204,7 @@ member_state(const SyncCollection *collection, const ReplicaMemberFigures *figur
 		case REPLICA_SENDING:
 			return (StateText) {"sending", NULL, NULL};
 		case REPLICA_BUSY:
-			return (StateText) {"busy", "it copies, or compares with another, and serves nobody until that is done", NULL};
+			return (StateText) {"busy", "it copies, compares with another, or has paused the collection, and serves nobody until that is done", "vecdb.stat_collections there tells what it does."};
 		case REPLICA_BEHIND:
 			if (copying)
 				return (StateText) {"behind", "this node copies from another first", "vecdb.stat_copy tells how far it is."};

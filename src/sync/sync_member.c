@@ -12,6 +12,7 @@
 #include "guc.h"
 #include "miscadmin.h"
 #include "rows/rows_shared.h"
+#include "sync/sync_rows.h"
 #include "utils/builtins.h"
 #include "utils/errcodes.h"
 
@@ -267,6 +268,23 @@ PendingLeave(SyncWorker *self, Pending *p, Oid table)
 		PendingError(p, ERRCODE_IO_ERROR, "leaving the collection could not be written down", "The server's log says why.", NULL);
 	else
 		PendingStatus(p, status, NULL);
+}
+
+void
+PendingPause(SyncWorker *self, Pending *p, Oid table, bool paused)
+{
+	uint8_t		root[CORE_KEY_BYTES];
+
+	p->call->len = 0;
+	if (!SyncFindRoot(table, root))
+		PendingStatus(p, NODE_NOT_SHARED, NULL);
+	else if (!SyncMarkPaused(root, paused))
+		PendingError(p, ERRCODE_IO_ERROR, "the pause could not be written down", "The server's log says why.", NULL);
+	else
+	{
+		SyncRowsPause(self->rows, table, paused, node_clock());
+		p->finished = true;
+	}
 }
 
 void

@@ -84,12 +84,21 @@ extern void PendingShare(SyncWorker *self, Pending *p, Oid table, const char *na
 extern void PendingJoin(SyncWorker *self, Pending *p, const char *text);
 extern void PendingJoinRows(SyncWorker *self, Pending *p, const char *root_hex, Oid table);
 extern void PendingLeave(SyncWorker *self, Pending *p, Oid table);
+extern void PendingPause(SyncWorker *self, Pending *p, Oid table, bool paused);
 extern void PendingEvict(SyncWorker *self, Pending *p, Oid table, const char *prefix);
 
 /* ---- sync_held.c: rows that are held, by their keys as digits ---- */
 
 extern void PendingRetry(SyncWorker *self, Pending *p, Oid table, const char *key);
 extern void PendingDiscard(SyncWorker *self, Pending *p, Oid table, const char *key);
+
+/* ---- sync_verify.c: comparisons that somebody waits for ---- */
+
+/*
+ * Begin a run where number is 0.  The answer is its number, and how many members have not
+ * been compared with; or, and then it ends, all that it has found: see there.
+ */
+extern void PendingVerify(SyncWorker *self, Pending *p, Oid table, uint32 number, bool all);
 
 /* ---- sync_change.c: what changes columns ---- */
 

@@ -107,6 +107,12 @@ begin(SyncWorker *self, Pending *p)
 		case SYNC_LEAVE:
 			PendingLeave(self, p, table);
 			break;
+		case SYNC_PAUSE:
+			PendingPause(self, p, table, argument[1][0] == '1');
+			break;
+		case SYNC_VERIFY:
+			PendingVerify(self, p, table, (uint32) strtoul(argument[1], NULL, 10), argument[2][0] == '1');
+			break;
 		case SYNC_EVICT:
 			PendingEvict(self, p, table, argument[1]);
 			break;

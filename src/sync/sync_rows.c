@@ -306,12 +306,25 @@ SyncRowsOf(const SyncRows *self, Oid table)
 	return NULL;
 }
 
+void
+SyncRowsPause(SyncRows *self, Oid table, bool paused, CoreClock clock)
+{
+	SyncCollection *collection = SyncRowsOf(self, table);
+
+	if (!collection || collection->paused == paused)
+		return;
+	collection->paused = paused;
+	replica_pause(collection->replica, clock, paused);
+	ereport(LOG, (errmsg(paused ? "rows of the collection of table %u are paused" : "rows of the collection of table %u go on", table)));
+}
+
 static void
 end_collection(SyncCollection *self)
 {
 	SyncRows   *rows = self->rows;
 
 	SyncRowsLeave(rows);
+	SyncVerifyEnd(self);
 	replica_destroy(&self->replica);
 	if (self->place >= 0)
 		AppliesLeave(rows->applies, self->place);
@@ -375,6 +388,7 @@ begin_replica(SyncCollection *self, CoreClock clock)
 		return false;
 	SyncColumnsForget(self);
 	replica_begin(self->replica, clock, own, !load.known);
+	replica_pause(self->replica, clock, self->paused);
 	return true;
 }
 
@@ -392,6 +406,7 @@ begin_collection(SyncRows *self, const SyncSharedTable *shared, CoreClock clock)
 	memcpy(new->root, shared->root, CORE_KEY_BYTES);
 	new->table = shared->table;
 	new->owner = shared->owner;
+	new->paused = shared->paused;
 	new->seen = true;
 	new->place = -1;
 	new->memory = (CoreMemory) {new, rows_alloc, rows_free};
@@ -467,6 +482,7 @@ look(SyncRows *self, CoreClock clock)
 		if (known)
 		{
 			known->owner = list[i].owner;
+			SyncRowsPause(self, list[i].table, list[i].paused, clock);
 			known->seen = !looked || (load.captured && memcmp(known->root, list[i].root, CORE_KEY_BYTES) == 0);
 		}
 		else
@@ -629,11 +645,25 @@ answer_wait(void *context, const RowTokenTicket *ticket, bool all)
 	return answer;
 }
 
+/* What vecdb.max_send_rate lets through, up to that of a second. */
+static void
+let_through(SyncRows *self, CoreClock clock)
+{
+	int64_t		rate = VecdbMaxSendRate_kB * INT64CONST(1024);
+
+	if (rate == 0)
+		self->sendable = 0;
+	else
+		self->sendable = Min(rate, self->sendable + rate * Min(clock.tick_ms - self->sendable_ms, 1000) / 1000);
+	self->sendable_ms = clock.tick_ms;
+}
+
 void
 SyncRowsRun(SyncWorker *worker, CoreClock clock)
 {
 	SyncRows   *self = worker->rows;
 	bool		tick = clock.tick_ms >= worker->due.rows_tick;
+	int			first;
 
 	SyncRowsLeave(self);
 	follow_settings(self);
@@ -654,15 +684,21 @@ SyncRowsRun(SyncWorker *worker, CoreClock clock)
 		SnapshotsTend(self->snapshots, clock.tick_ms);
 		AppliesTend(self->applies, clock.tick_ms);
 		RowsClockKeep();
+		let_through(self, clock);
 	}
+	/* which of them may send first where the rate is limited is left to chance */
+	first = tick ? (int) core_random_below(&self->random, (uint64_t) self->n) : 0;
 	for (int i = 0; i < self->n; i++)
 	{
-		SyncCollection *collection = self->collection[i];
+		SyncCollection *collection = self->collection[(first + i) % self->n];
 
 		if (collection->place < 0)
 			collection->place = AppliesEnter(self->applies, collection->table, collection->root);
 		if (tick)
+		{
 			SyncRowsMembers(collection, clock);
+			SyncVerifyTend(collection, clock);
+		}
 		SyncRowsColumns(collection, clock);
 		SyncRowsChange(collection, clock);
 		SyncRowsWork(collection, clock);

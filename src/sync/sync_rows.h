@@ -7,6 +7,7 @@
  *	  sync_rows_host	what the core's replica reads and sends: its RowHost
  *	  sync_rows_job		what it hands over to be written, on its way to an apply worker
  *	  sync_change		changes of the columns of its table
+ *	  sync_verify		comparisons with members that somebody waits for
  *	  sync_apply		the apply workers; sync_snapshot the keeper of snapshots
  */
 #ifndef VECDB_SYNC_ROWS_H
@@ -33,6 +34,7 @@
 #define ROWS_JOINING 32			/* tables with rows whose transactions join at the moment */
 
 typedef struct SyncRows SyncRows;
+typedef struct SyncVerify SyncVerify;	/* sync_verify.c */
 
 /* A shared collection whose table is captured. */
 typedef struct SyncCollection
@@ -43,6 +45,8 @@ typedef struct SyncCollection
 	Oid			owner;			/* for whose share it counts, or NODE_NO_SHARE */
 	int			snapshots;		/* that it has */
 	bool		seen;			/* by the last look at the tables */
+	bool		paused;			/* by its owner */
+	SyncVerify *verify;			/* NULL: nobody does */
 	uint64_t	members;		/* version of what the replica was told */
 	int64_t		heard_ms;		/* tick at which it is kept who was heard when */
 	size_t		allocated;
@@ -106,6 +110,8 @@ struct SyncRows
 	CoreRandom	random;
 	MemoryContext context;
 	RowScan    *reading;		/* whose transaction is open */
+	int64_t		sendable;		/* bytes that vecdb.max_send_rate lets through now; below 0: so many too many were sent */
+	int64_t		sendable_ms;	/* tick of the last look at that */
 	SyncJoining joining[ROWS_JOINING];
 	int			n;
 	SyncCollection *collection[ROWS_COLLECTIONS];
@@ -115,6 +121,9 @@ struct SyncRows
 
 /* The collection of this table; NULL: its rows are not replicated now. */
 extern SyncCollection *SyncRowsOf(const SyncRows *self, Oid table);
+
+/* Its rows are paused, or go on; where they are replicated now. */
+extern void SyncRowsPause(SyncRows *self, Oid table, bool paused, CoreClock clock);
 
 /* ---- sync_rows_host.c ---- */
 
@@ -144,6 +153,15 @@ extern void SyncColumnsDiffer(SyncCollection *self, const KadId *id, const uint8
 
 /* Why no rows travel between this node and a member, or what keeps a change from being applied; NULL: nothing. */
 extern const char *SyncColumnsWait(SyncCollection *self);
+
+/* ---- sync_verify.c ---- */
+
+/* RowHost's: a key on which a member and this node differ against what was claimed. */
+extern void SyncVerifyFound(SyncCollection *self, const KadId *id, RowBytes key, bool lacks_here);
+
+/* Who asked is gone. */
+extern void SyncVerifyTend(SyncCollection *self, CoreClock clock);
+extern void SyncVerifyEnd(SyncCollection *self);
 
 /* ---- sync_rows_members.c ---- */
 

@@ -13,6 +13,7 @@
 #include "fault_point.h"
 #include "guc.h"
 #include "miscadmin.h"
+#include "net/pack.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "worker/worker.h"
@@ -338,11 +339,26 @@ host_send(void *context, const KadId *to, const uint8_t *frame, size_t len)
 	Node	   *node = self->rows->worker->node;
 	LinkSent	sent = node ? node_rows_send(node, to, frame, len) : LINK_ERROR;
 
+	self->rows->sendable -= (int64_t) len;
 	if (frame[6] == ROW_WIRE_DATA)
 		FAULT_POINT("feed-data-sent");
 	else
 		FAULT_POINT("feed-asked");
 	return sent;
+}
+
+static bool
+host_may_send(void *context)
+{
+	SyncCollection *self = context;
+
+	return VecdbMaxSendRate_kB == 0 || self->rows->sendable > 0;
+}
+
+static void
+host_found(void *context, const KadId *id, RowBytes key, bool lacks_here)
+{
+	SyncVerifyFound(context, id, key, lacks_here);
 }
 
 static int
@@ -409,6 +425,10 @@ SyncRowsHost(SyncCollection *self)
 		.columns = host_columns,
 		.differs = host_differs,
 		.mesh = host_mesh,
-		.log = host_log
+		.log = host_log,
+		.may_send = host_may_send,
+		.found = host_found,
+		.pack = net_pack,
+		.unpack = net_unpack
 	};
 }

@@ -79,6 +79,7 @@ typedef struct Shared
 	Oid			role;			/* whose it is then */
 	uint32_t	owner;			/* for node_group_owner() */
 	bool		leaving;
+	bool		paused;
 	TimestampTz since;
 	char		name[NODE_NAME];
 } Shared;
@@ -103,6 +104,8 @@ read_shared(SyncTable *table, HeapTuple row, Shared *out)
 	out->table = isnull ? InvalidOid : DatumGetObjectId(value);
 	value = SyncTableValue(table, row, SHARED_LEAVING, &isnull);
 	out->leaving = !isnull && DatumGetBool(value);
+	value = SyncTableValue(table, row, SHARED_PAUSED, &isnull);
+	out->paused = !isnull && DatumGetBool(value);
 	value = SyncTableValue(table, row, SHARED_SINCE, &isnull);
 	out->since = isnull ? 0 : DatumGetTimestampTz(value);
 	value = SyncTableValue(table, row, SHARED_ROLE, &isnull);
@@ -173,6 +176,7 @@ SyncSharedTables(SyncSharedTable *out, int room)
 		{
 			memcpy(out[n].root, list->row[i].root, CORE_KEY_BYTES);
 			out[n].owner = list->row[i].owner;
+			out[n].paused = list->row[i].paused;
 			out[n++].table = list->row[i].table;
 		}
 	pfree(list);
@@ -491,6 +495,7 @@ put_collection(NewCollection *new)
 	values[SHARED_TABLE - 1] = ObjectIdGetDatum(new->table);
 	nulls[SHARED_TABLE - 1] = !OidIsValid(new->table);
 	values[SHARED_LEAVING - 1] = BoolGetDatum(new->leave);
+	values[SHARED_PAUSED - 1] = BoolGetDatum(false);
 	values[SHARED_SINCE - 1] = TimestampTzGetDatum(GetCurrentTimestamp());
 	if (new->name)
 		values[SHARED_NAME - 1] = CStringGetTextDatum(new->name);
@@ -500,7 +505,7 @@ put_collection(NewCollection *new)
 	values[SHARED_ROLE - 1] = ObjectIdGetDatum(new->role);
 	nulls[SHARED_ROLE - 1] = !OidIsValid(new->role);
 	replace[SHARED_ROLE - 1] = replace[SHARED_SINCE - 1] = true;
-	replace[SHARED_LEAVING - 1] = true;
+	replace[SHARED_LEAVING - 1] = replace[SHARED_PAUSED - 1] = true;
 	replace[SHARED_NAME - 1] = new->name != NULL;
 	replace[SHARED_TABLE - 1] = new->leave || OidIsValid(new->table);
 	if (row)
@@ -698,6 +703,36 @@ SyncAddCollection(SyncWorker *self, const uint8_t root[CORE_KEY_BYTES], Oid tabl
 	NewCollection new = {self, root, table, name, role};
 
 	return put_collection_now(self, &new);
+}
+
+typedef struct Pause
+{
+	const uint8_t *root;
+	bool		paused;
+} Pause;
+
+static void
+put_pause(void *arg)
+{
+	Pause	   *pause = arg;
+	Datum		values[SHARED_COLUMNS] = {0};
+	bool		nulls[SHARED_COLUMNS] = {false};
+	bool		replace[SHARED_COLUMNS] = {false};
+	RowOf		of;
+	Shared		before;
+	HeapTuple	row = begin_row(&of, pause->root, &before);
+
+	values[SHARED_PAUSED - 1] = BoolGetDatum(pause->paused);
+	replace[SHARED_PAUSED - 1] = true;
+	if (row)
+		SyncTableUpdate(&of.table, row, values, nulls, replace);
+	end_row(&of);
+}
+
+bool
+SyncMarkPaused(const uint8_t root[CORE_KEY_BYTES], bool paused)
+{
+	return in_transaction(put_pause, &(Pause) {root, paused});
 }
 
 bool

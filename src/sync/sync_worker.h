@@ -265,6 +265,7 @@ extern bool SyncTableOwner(Oid table, Oid *owner, Oid *share);
 extern bool SyncAddCollection(SyncWorker *self, const uint8_t root[CORE_KEY_BYTES], Oid table, const char *name,
 							  Oid role);
 extern bool SyncMarkLeaving(SyncWorker *self, const uint8_t root[CORE_KEY_BYTES]);
+extern bool SyncMarkPaused(const uint8_t root[CORE_KEY_BYTES], bool paused);
 extern bool SyncFindRoot(Oid table, uint8_t root[CORE_KEY_BYTES]);
 
 /* Is a collection held, or left and not told yet?  Its table, InvalidOid: none.  True also where that could not be seen. */
@@ -276,6 +277,7 @@ typedef struct SyncSharedTable
 	uint8_t		root[CORE_KEY_BYTES];
 	Oid			table;
 	Oid			owner;			/* for whose share it counts, or NODE_NO_SHARE */
+	bool		paused;
 } SyncSharedTable;
 
 extern int	SyncSharedTables(SyncSharedTable *out, int room);

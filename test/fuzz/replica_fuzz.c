@@ -7,6 +7,7 @@
  * numbers are those that would be right, unless the input says otherwise.
  */
 #include "core/rows/replica.h"
+#include "net/pack.h"
 
 #include "net_fuzz.h"
 
@@ -233,6 +234,18 @@ host_owner(void *context, const uint8_t *owner)
 	return owner[0] == LIVES - 1 ? ROW_OWNER_STRANGER : owner[0] == LIVES - 2 ? ROW_OWNER_FORMER : ROW_OWNER_WRITER;
 }
 
+static bool
+host_may_send(void *context)
+{
+	return take(4) > 0;
+}
+
+static void
+host_found(void *context, const KadId *id, RowBytes key, bool lacks_here)
+{
+	REQUIRE(key.len > 0 && key.len <= ROW_KEY_MAX);
+}
+
 static LinkSent
 host_send(void *context, const KadId *to, const uint8_t *sent, size_t len)
 {
@@ -415,6 +428,8 @@ put_items(RowWriter *w, RowWireType type, bool response)
 				(void) row_wire_put_bytes(w, ROW_TAG_BUSY, NULL, 0);
 			for (uint32_t n = differ ? take(6) : 0; n > 0; n--)
 				(void) row_wire_put_column(w, &a_column);
+			if (type == ROW_WIRE_WANT && take(2))
+				(void) row_wire_put_bytes(w, ROW_TAG_PACKS, NULL, 0);
 			break;
 		case ROW_WIRE_DATA:
 			if (sequence == 0)
@@ -472,7 +487,28 @@ put_items(RowWriter *w, RowWireType type, bool response)
 			for (unsigned n = 1 + take(LIVES); n > 0; n--)
 				(void) row_wire_put_incarnation(w, &life[n - 1]);
 			break;
+		case ROW_WIRE_PACKED:
+			break;
 	}
+}
+
+/* The frame of len bytes within a PACKED, a byte of which may be wrong: what it has then. */
+static size_t
+pack(size_t len, uint64_t request)
+{
+	static uint8_t packed[ROW_FRAME_MAX];
+	size_t		n = net_pack(NULL, frame, len, packed + ROW_PACKED_HEAD, len - 1);
+	RowWriter	w;
+
+	if (n == 0 || request == 0)
+		return len;
+	if (take(4) == 0)
+		packed[ROW_PACKED_HEAD + take(256) % n] = (uint8_t) take(256);
+	row_wire_begin(&w, packed, sizeof packed, ROW_WIRE_PACKED, true, request, &(KadId) {{7}});
+	REQUIRE(row_wire_put_packed(&w, (uint32_t) (len + (take(8) == 0)), n));
+	len = (size_t) (w.bytes.at - w.frame);
+	memcpy(frame, packed, len);
+	return len;
 }
 
 static void
@@ -502,6 +538,11 @@ send_one(void)
 	/* not row_wire_end(): what has no right form is for the reader to refuse */
 	len = (size_t) (w.bytes.at - w.frame);
 	bytes_store(frame + 48, 4, len - WIRE_HEAD);
+	if (kinds[kind].type == ROW_WIRE_DATA && take(4) == 0)
+	{
+		len = pack(len, bytes_load(frame + 8, 8));
+		bytes_store(frame + 48, 4, len - WIRE_HEAD);
+	}
 	copy = exact_copy(frame, len);
 	replica_frame(replica, now, &from, copy, len);
 	free(copy);
@@ -531,7 +572,7 @@ begin(void)
 	ReplicaConfig config = {
 		.host = {NULL, host_open, host_close, host_seek_changes, host_seek_keys, host_next, host_find, host_content,
 			host_has_tombstones, host_total, host_settled, host_clock, host_clock_heard, host_submit, host_keep_incarnation, host_owner, host_send, host_columns, host_differs, host_mesh,
-		host_log},
+		host_log, host_may_send, host_found, net_pack, net_unpack},
 		.memory = &memory, .crypto = &crypto, .random = &fuzz_random,
 		.collection = {{7}}, .self = {{99}},
 		.max_atomic_bytes = ATOMIC, .max_row_bytes = ROW_BYTES_MAX,

@@ -45,7 +45,8 @@ require_message(const RowMessage *m)
 	RowIncarnation incarnation;
 	RowColumn	column;
 
-	REQUIRE(m->version == 1 && m->type >= ROW_WIRE_HAVE && m->type <= ROW_WIRE_INTRODUCE);
+	REQUIRE(m->version == 1 && m->type >= ROW_WIRE_HAVE && m->type <= ROW_WIRE_PACKED);
+	REQUIRE(m->type != ROW_WIRE_PACKED || (m->packed.len > 0 && m->packed.len < m->whole && m->whole <= ROW_FRAME_MAX));
 	REQUIRE(!bytes_all_zero(m->collection.b, KAD_ID_BYTES));
 	require_claims(m->frontier);
 	require_claims(m->claim);

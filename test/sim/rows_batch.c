@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "core/rows/replica_state.h"
+#include "net/pack.h"
 #include "rows_world.h"
 
 /* A request that was answered: what its snapshot shows of each key. */
@@ -33,9 +34,16 @@ batch_told(World *self, Store *store, const KadId *to, const uint8_t *frame, siz
 	RowMessage	message;
 	const ReplicaServe *serve = NULL;
 	RowsSnapshot *snapshot;
+	static uint8_t unpacked[ROW_FRAME_MAX];
 
-	if ((frame[6] != ROW_WIRE_DATA && frame[6] != ROW_WIRE_RANGES) || (frame[7] & 1) == 0 || at->replica == NULL ||
-		row_wire_decode(frame, len, &message) != DECODE_OK || !row_message_has(&message, ROW_TAG_CLAIM))
+	if ((frame[6] != ROW_WIRE_DATA && frame[6] != ROW_WIRE_PACKED && frame[6] != ROW_WIRE_RANGES) || (frame[7] & 1) == 0 ||
+		at->replica == NULL || row_wire_decode(frame, len, &message) != DECODE_OK)
+		return;
+	if (frame[6] == ROW_WIRE_PACKED &&
+		(!net_unpack(NULL, message.packed.at, message.packed.len, unpacked, message.whole) ||
+		 row_wire_decode(unpacked, message.whole, &message) != DECODE_OK))
+		world_violation(self, "node %d has packed a frame that cannot be unpacked", store->node);
+	if (!row_message_has(&message, ROW_TAG_CLAIM))
 		return;
 	for (int i = 0; i < REPLICA_SERVES; i++)
 		if (at->replica->serve[i].active && at->replica->serve[i].request == message.request &&

@@ -156,6 +156,9 @@ world_dropped(World *self, Store *store, int key, const RowEntry *entry)
 		RowsVersion *version = find_version(self, key, &entry->version);
 
 		version->dropped = true;
+		if (world_own_role(self, store->node) < GRANT_WRITER &&
+			row_version_compare(&entry->version, &self->node[store->node].dropped[key]) > 0)
+			self->node[store->node].dropped[key] = entry->version;
 		if (version->used && version->conflict)
 		{
 			version->told = true;
@@ -386,7 +389,8 @@ check_claim(World *self, int a, int b)
 		if (there == NULL || !there->present)
 			continue;
 		stamp = (RowStamp) {x->store->number_of[y->global_of[there->entry.stamp.incarnation]], there->entry.stamp.ticket};
-		if (stamp.incarnation == 0 || !row_frontier_covers(frontier, stamp))
+		if (stamp.incarnation == 0 || !row_frontier_covers(frontier, stamp) ||
+			row_version_compare(&there->entry.version, &x->dropped[k]) <= 0)
 			continue;
 		here = store_head(x->store, k);
 		if (here != NULL && here->present)

@@ -15,8 +15,8 @@
 
 const Profile rows_profiles[] = {
 	{.name = "plain", .nodes = {3, 5}, .keys = {4, 10}, .events = {40, 80}, .gap_ms = 250,
-		.weight = {[ACT_WRITE] = 30, [ACT_IDLE] = 2, [ACT_CRASH] = 2, [ACT_HALVES] = 1, [ACT_BREAK] = 3, [ACT_CONSTRAINT] = 3, [ACT_WAIT] = 2},
-	.deletes = 25, .async = 50, .retention_ms = 60000, .job_ms = 30},
+		.weight = {[ACT_WRITE] = 30, [ACT_IDLE] = 2, [ACT_CRASH] = 2, [ACT_HALVES] = 1, [ACT_BREAK] = 3, [ACT_CONSTRAINT] = 3, [ACT_PAUSE] = 2, [ACT_WAIT] = 2},
+	.deletes = 25, .async = 50, .retention_ms = 60000, .job_ms = 30, .rate = 3},
 	{.name = "crashes", .nodes = {3, 4}, .keys = {3, 8}, .events = {40, 70}, .gap_ms = 200,
 		.weight = {[ACT_WRITE] = 30, [ACT_IDLE] = 2, [ACT_CRASH] = 10, [ACT_BREAK] = 8, [ACT_CONSTRAINT] = 2, [ACT_NO_MEMORY] = 1},
 	.deletes = 20, .async = 80, .refuses = 10, .retention_ms = 60000, .job_ms = 120},
@@ -57,12 +57,12 @@ const Profile rows_profiles[] = {
 		.weight = {[ACT_WRITE] = 24, [ACT_BREAK] = 2, [ACT_CRASH] = 2, [ACT_WAIT] = 2},
 	.deletes = 25, .async = 50, .retention_ms = 60000, .job_ms = 30, .liar = true, .readers = true},
 	{.name = "slow", .nodes = {3, 4}, .keys = {10, 16}, .events = {40, 60}, .gap_ms = 500,
-		.weight = {[ACT_WRITE] = 30, [ACT_BREAK] = 2, [ACT_WAIT] = 6},
-	.deletes = 45, .async = 30, .retention_ms = 60000, .job_ms = 100, .pad = 30000, .bytes_ms = 50, .dump = 8},
+		.weight = {[ACT_WRITE] = 30, [ACT_BREAK] = 2, [ACT_PAUSE] = 2, [ACT_WAIT] = 6},
+	.deletes = 45, .async = 30, .retention_ms = 60000, .job_ms = 100, .pad = 30000, .bytes_ms = 50, .rate = 40, .dump = 8},
 	{.name = "storm", .nodes = {3, 6}, .keys = {3, 10}, .events = {40, 80}, .gap_ms = 300,
 		.weight = {[ACT_WRITE] = 30, [ACT_IDLE] = 3, [ACT_CRASH] = 3, [ACT_KILL] = 1, [ACT_CLONE] = 1, [ACT_REVERT] = 1, [ACT_HALVES] = 2,
 			[ACT_ONE_WAY] = 2, [ACT_BREAK] = 4, [ACT_ABSENT] = 2, [ACT_CLOCK] = 2, [ACT_SCHEMA] = 1, [ACT_TRUNCATE] = 1, [ACT_REWRITE] = 1,
-			[ACT_CONSTRAINT] = 1, [ACT_JOIN] = 1, [ACT_EVICT] = 1, [ACT_NO_MEMORY] = 1, [ACT_WAIT] = 4},
+			[ACT_CONSTRAINT] = 1, [ACT_JOIN] = 1, [ACT_EVICT] = 1, [ACT_NO_MEMORY] = 1, [ACT_PAUSE] = 1, [ACT_WAIT] = 4},
 	.deletes = 35, .async = 50, .clock_ms = 100000, .refuses = 5, .full = 2, .duplicates = 5, .retention_ms = 6000, .job_ms = 40},
 };
 const int	rows_n_profiles = sizeof rows_profiles / sizeof rows_profiles[0];
@@ -333,6 +333,11 @@ with_node(World *self, Act act, int node)
 			at->constraint_ms = self->now_ms + 1000 + 3 * ms;
 			world_trace(self, "node %d refuses a part of all values for %d ms", node, (int) (1000 + 3 * ms));
 			break;
+		case ACT_PAUSE:
+			world_trace(self, "node %d pauses for %d ms", node, (int) (500 + 2 * ms));
+			world_pause(self, node, true);
+			world_after(self, 500 + 2 * ms, AFTER_RESUME, node, 0);
+			break;
 		case ACT_NO_MEMORY:
 			world_trace(self, "node %d has memory for %d blocks more", node, (int) (ms / 100));
 			at->memory.until_failure = ms / 100;
@@ -433,6 +438,7 @@ heal_nodes(World *self)
 		at->side = 0;
 		memset(self->one_way[i], 0, sizeof self->one_way[i]);
 		world_schema(self, i, self->schema);
+		world_pause(self, i, false);
 	}
 	self->network->heal(self);
 	for (int i = 0; i < self->n; i++)

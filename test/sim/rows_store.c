@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "core/assert.h"
+#include "net/pack.h"
 #include "rows_world.h"
 
 #define AHEAD_TRIES 2
@@ -335,6 +336,7 @@ store_clone(Store *self, const Store *from)
 		self->conflict[self->n_conflicts++].commit = self->commit;
 	self->clock_bound = from->clock_bound;
 	self->copied = from->copied;
+	self->begun = from->begun;
 	recompute_seen(self);
 }
 
@@ -810,7 +812,11 @@ host_send(void *context, const KadId *to, const uint8_t *frame, size_t len)
 {
 	Store	   *self = context;
 
+	RowsNode   *at = &self->world->node[self->node];
+
 	batch_told(self->world, self, to, frame, len);
+	if (self->world->profile->rate > 0)
+		at->sent_ms = (at->sent_ms > self->world->now_ms ? at->sent_ms : self->world->now_ms) + (int64_t) len / self->world->profile->rate;
 	return self->world->network->send(self->world, self->node, to, frame, len);
 }
 
@@ -842,6 +848,15 @@ host_differs(void *context, const KadId *id, const uint8_t *schema, RowBytes col
 		abort();
 }
 
+static bool
+host_may_send(void *context)
+{
+	const Store *self = context;
+	const World *world = self->world;
+
+	return world->profile->rate == 0 || world->healing || world->node[self->node].sent_ms <= world->now_ms;
+}
+
 static int
 host_mesh(void *context, KadId *out, int room)
 {
@@ -863,5 +878,5 @@ store_host(Store *self)
 {
 	return (RowHost) {self, host_open, host_close, host_seek_changes, host_seek_keys, host_next, host_find,
 		host_content, host_has_tombstones, host_total, host_settled, host_clock, host_clock_heard, host_submit, host_keep_incarnation, host_owner, host_send, host_columns, host_differs,
-		host_mesh, host_log};
+		host_mesh, host_log, host_may_send, NULL, net_pack, net_unpack};
 }

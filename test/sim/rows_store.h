@@ -137,6 +137,7 @@ typedef struct Store
 	uint32_t   *number_of;		/* of the world's */
 	uint64_t	clock_bound;
 	bool		copied;			/* it has rows of its own, and needs no copy */
+	bool		begun;			/* a copy: one that a restart breaks off is none any more, what it has is compared */
 	uint64_t	lost;			/* snapshots of commits below this one lost the table's rows */
 
 	/* shared memory */

@@ -143,9 +143,9 @@ world_counts(const World *self, int node)
 static const char *
 type_name(uint8_t type)
 {
-	static const char *const names[] = {"HAVE", "WANT", "DATA", "ACK", "STOP", "RANGES", "FETCH", "INTRODUCE"};
+	static const char *const names[] = {"HAVE", "WANT", "DATA", "ACK", "STOP", "RANGES", "FETCH", "INTRODUCE", "PACKED"};
 
-	return type >= 16 && type < 24 ? names[type - 16] : "?";
+	return type >= 16 && type < 25 ? names[type - 16] : "?";
 }
 
 LinkSent
@@ -275,6 +275,7 @@ start_copy(World *self, int node)
 	ReplicaConfig config;
 	uint32_t	number;
 	bool		healing = self->healing;
+	bool		fresh;
 
 	if (at->replica != NULL || at->dead || !self->network->start(self, node))
 		return;
@@ -331,11 +332,24 @@ start_copy(World *self, int node)
 		return;
 	}
 	row_frontier_reset(&at->last);
-	world_trace(self, "node %d starts, life %u%s", node, store->global_of[store->own], store->copied ? "" : ", copies");
-	replica_begin(at->replica, world_clock(self, node), store->own, !store->copied);
+	fresh = !store->copied && !store->begun;
+	store->begun = true;
+	world_trace(self, "node %d starts, life %u%s", node, store->global_of[store->own], fresh ? ", copies" : "");
+	replica_begin(at->replica, world_clock(self, node), store->own, fresh);
+	replica_pause(at->replica, world_clock(self, node), at->paused);
 	self->network->members(self, node);
 	world_after(self, 1 + (int64_t) world_below(&self->net, (uint64_t) self->tick_ms), AFTER_TICK, node, 0);
 	self->network->connect(self, node);
+}
+
+void
+world_pause(World *self, int node, bool paused)
+{
+	RowsNode   *at = &self->node[node];
+
+	at->paused = paused;
+	if (at->replica != NULL)
+		replica_pause(at->replica, world_clock(self, node), paused);
 }
 
 /* Without memory it would not start, and be started again. */
@@ -555,6 +569,9 @@ happen(World *self, const RowsEvent *event)
 		case AFTER_SCHEMA:
 			if (a->schema < event->b)
 				world_schema(self, event->a, (uint8_t) event->b);
+			break;
+		case AFTER_RESUME:
+			world_pause(self, event->a, false);
 			break;
 		case AFTER_LIAR:
 			liar_act(self, event->a);

@@ -44,6 +44,7 @@ typedef enum Act
 	ACT_JOIN,
 	ACT_EVICT,
 	ACT_NO_MEMORY,
+	ACT_PAUSE,
 	ACT_WAIT,
 	ACTS
 } Act;
@@ -66,6 +67,7 @@ typedef struct Profile
 	int			job_ms;			/* a step of a job, at most */
 	size_t		pad;			/* bytes of a row */
 	int			bytes_ms;		/* that a link carries in a millisecond; 0: any number */
+	int			rate;			/* bytes that a node may send in a millisecond, until all heals; 0: any number */
 	int			dump;			/* rows that were loaded on each node */
 	bool		readers;
 	bool		liar;
@@ -124,6 +126,9 @@ typedef struct RowsNode
 	int64_t		constraint_ms;	/* until then its table refuses some rows: */
 	uint64_t	constraint;		/* a part of the values */
 	bool		job_due;
+	bool		paused;			/* by its user */
+	int64_t		sent_ms;		/* until when the bytes that it has sent fill its rate */
+	RowVersion	dropped[STORE_KEYS];	/* the newest that it dropped and could not tell of: what lost to it comes by comparisons */
 	RowFrontier last;			/* I3 */
 	uint64_t	wanted[ROWS_NODES]; /* I13: requests below the floor that came from each */
 	struct RowsSnapshots *snapshots;	/* I4, I7: of requests that it answered */
@@ -333,6 +338,10 @@ extern CoreClock world_clock(const World *self, int node);
 extern int64_t world_unix_us(const World *self, int node);
 extern int	world_add(World *self, bool fresh);
 extern void world_start(World *self, int node);
+
+/* By its user, also while it is down. */
+extern void world_pause(World *self, int node, bool paused);
+
 extern void world_crash(World *self, int node);
 extern void world_stop(World *self, int node);
 extern int	world_clone(World *self, int node);
@@ -374,6 +383,7 @@ enum
 	AFTER_SIDE,
 	AFTER_SCHEMA,
 	AFTER_CLONES,
+	AFTER_RESUME,
 	AFTER_LIAR
 };
 

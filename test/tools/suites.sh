@@ -83,6 +83,7 @@ packages()
 	need perl:TAP::Harness perl
 	if any_wanted unit fuzz sim security net; then
 		need library:sodium:sodium libsodium-dev
+		need library:lz4:lz4 liblz4-dev
 	fi
 	if any_wanted unit security net; then
 		need library:zmq:zmq libzmq3-dev

@@ -126,7 +126,13 @@ item_again(RowWriter *w, RowWireTag tag, const RowMessage *m, RowDictionary *dic
 			return row_wire_put_bytes(w, tag, m->fragment.at, m->fragment.len);
 		case ROW_TAG_LAST:
 		case ROW_TAG_BUSY:
+		case ROW_TAG_PACKS:
 			return row_wire_put_bytes(w, tag, NULL, 0);
+		case ROW_TAG_PACKED:
+			if (w->bytes.left < WIRE_ITEM_HEAD + 4 + m->packed.len)
+				return false;
+			memmove(w->bytes.at + WIRE_ITEM_HEAD + 4, m->packed.at, m->packed.len);
+			return row_wire_put_packed(w, m->whole, m->packed.len);
 		default:
 			return repeated_again(w, tag, m->many[tag]);
 	}

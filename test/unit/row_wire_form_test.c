@@ -43,6 +43,15 @@ test_sizes(void)
 	wrong += one_item(ROW_WIRE_INTRODUCE, false, ROW_TAG_INCARNATION, words, 111) != DECODE_TRUNCATED;
 	wrong += one_item(ROW_WIRE_INTRODUCE, false, ROW_TAG_INCARNATION, words, 113) != DECODE_OVERLONG;
 	ok(wrong == 0, "values have their lengths (%d wrong)", wrong);
+	memset(changed, 0, 16);
+	bytes_store(changed, 4, 10);
+	ok(one_item(ROW_WIRE_PACKED, true, ROW_TAG_PACKED, changed, 4) == DECODE_TRUNCATED &&
+	   one_item(ROW_WIRE_PACKED, true, ROW_TAG_PACKED, changed, 4 + 9) == DECODE_OK &&
+	   one_item(ROW_WIRE_PACKED, true, ROW_TAG_PACKED, changed, 4 + 10) == DECODE_VALUE, "what is packed is shorter than it was");
+	bytes_store(changed, 4, ROW_FRAME_MAX);
+	ok(one_item(ROW_WIRE_PACKED, true, ROW_TAG_PACKED, changed, 5) == DECODE_OK, "and was no longer than a frame");
+	bytes_store(changed, 4, ROW_FRAME_MAX + 1);
+	ok(one_item(ROW_WIRE_PACKED, true, ROW_TAG_PACKED, changed, 5) == DECODE_VALUE, "not by a byte");
 	bytes_store(most, 8, ROW_CLOCK_MAX);
 	ok(one_item(ROW_WIRE_WANT, false, ROW_TAG_CLOCK, most, 8) == DECODE_MISSING, "a clock up to its limit");
 	bytes_store(most, 8, ROW_CLOCK_MAX + 1);

@@ -15,7 +15,7 @@
 #define HAS(tag) (1u << ROW_TAG_##tag)
 #define PEOPLE 24				/* incarnations of the samples */
 #define SOME 6					/* of what may repeat */
-#define SHAPES 10
+#define SHAPES 11
 #define ROOM 65536
 
 static const struct
@@ -29,7 +29,7 @@ static const struct
 }			shapes[SHAPES] = {
 	{"have", ROW_WIRE_HAVE, false, false, HAS(MEMBERS) | HAS(CLOCK) | HAS(SCHEMA) | HAS(FRONTIER) | HAS(FLOOR), HAS(BUSY) | HAS(COLUMN)},
 	{"want", ROW_WIRE_WANT, false, true,
-	HAS(MODE) | HAS(CREDIT) | HAS(MEMBERS) | HAS(CLOCK) | HAS(SCHEMA) | HAS(FRONTIER) | HAS(FLOOR), HAS(KEY)},
+	HAS(MODE) | HAS(CREDIT) | HAS(MEMBERS) | HAS(CLOCK) | HAS(SCHEMA) | HAS(FRONTIER) | HAS(FLOOR), HAS(KEY) | HAS(PACKS)},
 	{"data", ROW_WIRE_DATA, true, true, HAS(SEQUENCE), HAS(CLAIM) | HAS(FLOOR) | HAS(TOTAL) | HAS(FRAGMENT) | HAS(ROW) | HAS(LAST)},
 	{"ack", ROW_WIRE_ACK, false, true, HAS(CREDIT), 0},
 	{"stop", ROW_WIRE_STOP, false, true, HAS(CODE), HAS(TEXT)},
@@ -38,6 +38,7 @@ static const struct
 	{"compared", ROW_WIRE_RANGES, true, true, 0, HAS(CLOCK) | HAS(CLAIM) | HAS(FLOOR) | HAS(SUM) | HAS(ENTRY)},
 	{"fetch", ROW_WIRE_FETCH, false, true, HAS(KEY), 0},
 	{"introduce", ROW_WIRE_INTRODUCE, false, false, HAS(INCARNATION), 0},
+	{"packed", ROW_WIRE_PACKED, true, true, HAS(PACKED), 0},
 };
 
 /* A message as its writer has it. */
@@ -59,6 +60,8 @@ typedef struct Sample
 	uint64_t	total;
 	uint32_t	sequence;
 	RowBytes	fragment;
+	uint32_t	whole;
+	RowBytes	packed;
 	int			n;				/* of each of these that is there */
 	RowIncarnation incarnation[SOME];
 	RowBytes	key[SOME];
@@ -243,6 +246,8 @@ sample_begin(Sample *s, int shape)
 	s->total = any();
 	s->sequence = (uint32_t) any();
 	s->fragment = piece(1, 300);
+	s->packed = piece(1, 300);
+	s->whole = (uint32_t) s->packed.len + 1 + (uint32_t) below(ROW_FRAME_MAX - 300);
 	s->n = once ? 1 : 1 + (int) below(SOME);
 	for (int i = 0; i < s->n; i++)
 	{
@@ -302,7 +307,12 @@ sample_put(const Sample *s, RowWriter *w, RowWireTag tag)
 			return row_wire_put_bytes(w, tag, s->fragment.at, s->fragment.len);
 		case ROW_TAG_LAST:
 		case ROW_TAG_BUSY:
+		case ROW_TAG_PACKS:
 			return row_wire_put_bytes(w, tag, NULL, 0);
+		case ROW_TAG_PACKED:
+			if (w->bytes.left >= WIRE_ITEM_HEAD + 4 + s->packed.len)
+				memcpy(w->bytes.at + WIRE_ITEM_HEAD + 4, s->packed.at, s->packed.len);
+			return row_wire_put_packed(w, s->whole, s->packed.len);
 		default:
 			for (int i = 0; i < s->n && done; i++)
 				done = tag == ROW_TAG_KEY ? row_wire_put_bytes(w, tag, s->key[i].at, s->key[i].len) :
@@ -444,7 +454,8 @@ same(const Sample *s, const RowMessage *m)
 		(!(s->has & HAS(FLOOR)) || same_frontier(&s->frontier[2], m->floor)) &&
 		(!(s->has & HAS(TOTAL)) || m->total == s->total) &&
 		(!(s->has & HAS(SEQUENCE)) || m->sequence == s->sequence) &&
-		(!(s->has & HAS(FRAGMENT)) || same_bytes(m->fragment, s->fragment));
+		(!(s->has & HAS(FRAGMENT)) || same_bytes(m->fragment, s->fragment)) &&
+		(!(s->has & HAS(PACKED)) || (m->whole == s->whole && same_bytes(m->packed, s->packed)));
 }
 
 /* ---- decoding, in a block without a byte to spare ---- */

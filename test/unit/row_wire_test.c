@@ -113,7 +113,7 @@ test_header(void)
 	ok(row_wire_decode(changed, len, &m) == DECODE_VERSION && m.version == 2 && m.type == ROW_WIRE_WANT && m.request == s.request,
 	   "a version that is not spoken is refused, and who asked can be told");
 	ok(CHANGE(4, 0) == DECODE_VERSION, "version 0 is refused");
-	ok(CHANGE(6, ROW_WIRE_HAVE - 1) == DECODE_TYPE && CHANGE(6, ROW_WIRE_INTRODUCE + 1) == DECODE_TYPE &&
+	ok(CHANGE(6, ROW_WIRE_HAVE - 1) == DECODE_TYPE && CHANGE(6, ROW_WIRE_PACKED + 1) == DECODE_TYPE &&
 	   CHANGE(6, WIRE_HELLO) == DECODE_TYPE && CHANGE(6, 255) == DECODE_TYPE, "types without rows are refused");
 	ok(CHANGE(7, 1) == DECODE_TYPE, "a response to what is answered otherwise is refused");
 	ok(CHANGE(7, 2) == DECODE_FLAGS && CHANGE(7, 129) == DECODE_FLAGS, "reserved flags are refused");

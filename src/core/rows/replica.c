@@ -193,12 +193,24 @@ replica_schema(Replica *self, const uint8_t schema[32])
 			send_have(self, &peer->member.id);
 	}
 	ask_abandon(self, 0);
-	for (int i = 0; i < REPLICA_SERVES; i++)
-		if (self->serve[i].active)
-		{
-			replica_stop(self, &self->serve[i].to, self->serve[i].request, true, ROW_CODE_SCHEMA);
-			serve_end(self, &self->serve[i]);
-		}
+	serve_stop_all(self, ROW_CODE_SCHEMA);
+}
+
+void
+replica_pause(Replica *self, CoreClock clock, bool paused)
+{
+	self->now = clock;
+	if (self->paused == paused)
+		return;
+	self->paused = paused;
+	/* those that are many are told in turn */
+	for (int i = 0; i < self->n_peers; i++)
+		if (self->peer[i]->up)
+			send_have(self, &self->peer[i]->member.id);
+	if (!paused)
+		return;
+	ask_stop(self, ROW_CODE_DONE, 0);
+	serve_stop_all(self, ROW_CODE_BUSY);
 }
 
 /* ---- members ---- */
@@ -537,7 +549,7 @@ static void
 send_have(Replica *self, const KadId *to)
 {
 	RowWriter	w;
-	bool		busy = self->copying || replica_stale(self);
+	bool		busy = self->copying || self->paused || replica_stale(self);
 	ReplicaPeer *peer = replica_peer(self, to);
 	const RowColumn *column;
 	int			n = columns_for(self, peer, &column);
@@ -616,6 +628,23 @@ take_introductions(Replica *self, ReplicaPeer *from, const RowMessage *message)
 	}
 }
 
+/* A DATA that we have asked for, and said that it may come so. */
+static void
+take_packed(Replica *self, ReplicaPeer *from, const RowMessage *message)
+{
+	uint8_t    *frame = self->scratch->packed;
+	RowMessage	within;
+
+	if (self->host.unpack == NULL || self->ask.phase == ASK_NOTHING || message->request != self->ask.request ||
+		!kad_id_equal(&self->ask.to, &from->member.id) ||
+		!self->host.unpack(self->host.context, message->packed.at, message->packed.len, frame, message->whole) ||
+		row_wire_decode(frame, message->whole, &within) != DECODE_OK || within.type != ROW_WIRE_DATA ||
+		within.request != message->request || !kad_id_equal(&within.collection, &message->collection))
+		self->figures.refused++;
+	else
+		ask_data(self, from, &within, frame, message->whole);
+}
+
 void
 replica_frame(Replica *self, CoreClock clock, const KadId *id, const uint8_t *frame, size_t len)
 {
@@ -651,6 +680,9 @@ replica_frame(Replica *self, CoreClock clock, const KadId *id, const uint8_t *fr
 			break;
 		case ROW_WIRE_DATA:
 			ask_data(self, from, &message, frame, len);
+			break;
+		case ROW_WIRE_PACKED:
+			take_packed(self, from, &message);
 			break;
 		case ROW_WIRE_RANGES:
 			if (message.response)
@@ -709,6 +741,12 @@ what_to_ask(const Replica *self, const ReplicaPeer *peer)
 	return self->torn ? ROW_MODE_COMPARE : ROW_MODE_CHANGES;
 }
 
+static bool
+may_compare(const ReplicaPeer *peer)
+{
+	return peer->up && peer->heard && !peer->busy && peer->same_schema && peer->member.role >= GRANT_WRITER;
+}
+
 /*
  * Of the members that are up and hold the same columns the one that was compared with
  * longest ago: what only one of them knows comes within as many comparisons as there are.
@@ -723,7 +761,7 @@ verify(Replica *self)
 	{
 		ReplicaPeer *peer = self->peer[i];
 
-		if (!peer->up || !peer->heard || peer->busy || !peer->same_schema || peer->member.role < GRANT_WRITER ||
+		if (!may_compare(peer) ||
 			(chosen != NULL && peer->verified_ms > chosen->verified_ms))
 			continue;
 		if (chosen != NULL && peer->verified_ms < chosen->verified_ms)
@@ -781,6 +819,41 @@ replica_floor_raised(Replica *self)
 		self->floor_clock = clock;
 }
 
+void
+replica_compare(Replica *self, CoreClock clock, const KadId *id, bool wanted)
+{
+	ReplicaPeer *peer = replica_peer(self, id);
+
+	self->now = clock;
+	if (peer != NULL)
+		peer->wanted = wanted;
+}
+
+int64_t
+replica_compared(const Replica *self, const KadId *id)
+{
+	const ReplicaPeer *peer = replica_peer(self, id);
+
+	return peer == NULL || peer->member.role < GRANT_WRITER ? -1 : (int64_t) peer->compared;
+}
+
+/* Begin a comparison that somebody waits for.  False: there is none, or its members do not answer now. */
+static bool
+compare_wanted(Replica *self)
+{
+	for (int i = 0; i < self->n_peers && !self->copying; i++)
+	{
+		ReplicaPeer *peer = self->peer[i];
+
+		if (peer->wanted && may_compare(peer) && self->now.tick_ms >= peer->ask_ms)
+		{
+			ask_begin(self, peer, ROW_MODE_COMPARE);
+			return true;
+		}
+	}
+	return false;
+}
+
 static void
 choose_ask(Replica *self)
 {
@@ -788,7 +861,9 @@ choose_ask(Replica *self)
 	RowWireMode mode = 0;
 	uint64_t	n = 0;
 
-	if (self->own == 0 || self->ask.phase != ASK_NOTHING || self->ask_job != 0)
+	if (self->own == 0 || self->paused || self->ask.phase != ASK_NOTHING || self->ask_job != 0)
+		return;
+	if (compare_wanted(self))
 		return;
 	/* here, where changes would be asked for: where they never end it would not be due between two of them */
 	if (!self->copying && self->now.tick_ms >= self->verify_ms)

@@ -177,6 +177,23 @@ typedef struct RowHost
 	/* Up to room members whom changes are told at once. */
 	int			(*mesh) (void *context, KadId *out, int room);
 	void		(*log) (void *context, const char *text);
+
+	/* May rows be sent now, or were too many of late?  NULL: always. */
+	bool		(*may_send) (void *context);
+
+	/*
+	 * A key on which a member and this node differ, though each claims to have had what the
+	 * other has; lacks_here: what is here is older, or nothing, else it is so there.  The key
+	 * is the caller's.  NULL: nobody wants to know.
+	 */
+	void		(*found) (void *context, const KadId *id, RowBytes key, bool lacks_here);
+
+	/*
+	 * Make less of n bytes, into out[room]: how many, 0: not less than room.  And the other way
+	 * round: false unless they become n bytes.  Both NULL: frames travel as they are.
+	 */
+	size_t		(*pack) (void *context, const uint8_t *bytes, size_t n, uint8_t *out, size_t room);
+	bool		(*unpack) (void *context, const uint8_t *packed, size_t len, uint8_t *out, size_t n);
 } RowHost;
 
 typedef struct ReplicaConfig
@@ -258,6 +275,18 @@ extern void replica_tick(Replica *self, CoreClock clock);
  */
 extern void replica_schema(Replica *self, const uint8_t schema[32]);
 
+/*
+ * No rows come and none go, until it goes on; members are told so.  What is being written is
+ * written.  What is written here meanwhile, and there, travels afterwards.
+ */
+extern void replica_pause(Replica *self, CoreClock clock, bool paused);
+
+/* Compare with this member before anything else, as soon as it answers; or no more. */
+extern void replica_compare(Replica *self, CoreClock clock, const KadId *id, bool wanted);
+
+/* How many comparisons with it have ended; -1: it is no member that rows come from. */
+extern int64_t replica_compared(const Replica *self, const KadId *id);
+
 /* Has this member told, over a link that is up, that its columns are others? */
 extern bool replica_differs(const Replica *self, const KadId *id);
 
@@ -287,10 +316,16 @@ typedef struct ReplicaFigures
 	uint64_t	copied_bytes;	/* ... with all around them, are so many of ... */
 	uint64_t	copy_total;		/* ... an estimate by their last source; 0: not known */
 	bool		stale;			/* below a floor: serves nobody until it has compared */
+	bool		paused;
 	size_t		buffered;		/* bytes of others' rows in memory */
+	int64_t		summed_ms;		/* since 1970, when a comparison last summed up what is here; 0: never */
+	uint8_t		sum[16];		/* of versions, without tombstones that the floor covers */
 } ReplicaFigures;
 
 extern ReplicaFigures replica_figures(const Replica *self);
+
+/* What stands for the frontier: two nodes that have the same cover the same.  All zero: it fits in no message. */
+extern void replica_frontier_sum(const Replica *self, uint8_t out[16]);
 
 /* How a member is, to this node; the first that is true of it. */
 typedef enum ReplicaMemberState
@@ -302,7 +337,7 @@ typedef enum ReplicaMemberState
 	REPLICA_COMPARING,			/* ... where they differ ... */
 	REPLICA_COPYING_FROM,		/* ... in the first copy */
 	REPLICA_SENDING,			/* rows go there */
-	REPLICA_BUSY,				/* it copies, or compares with another, and serves nobody */
+	REPLICA_BUSY,				/* it copies, compares with another, or is paused, and serves nobody */
 	REPLICA_BEHIND,				/* it lacks something, or this node does */
 	REPLICA_LEVEL
 } ReplicaMemberState;

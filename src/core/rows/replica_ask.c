@@ -261,6 +261,8 @@ ask_begin(Replica *self, ReplicaPeer *peer, RowWireMode mode)
 	(void) row_wire_put_frontier(&w, ROW_TAG_FLOOR, &self->floor, &self->dictionary);
 	if (mode == ROW_MODE_COPY && self->copy_key_len > 0)
 		(void) row_wire_put_bytes(&w, ROW_TAG_KEY, self->copy_key, self->copy_key_len);
+	if (self->host.unpack != NULL)
+		(void) row_wire_put_bytes(&w, ROW_TAG_PACKS, NULL, 0);
 	replica_send(self, &w, &ask->to);
 }
 
@@ -299,6 +301,16 @@ ask_abandon(Replica *self, int64_t again_ms)
 	}
 	self->figures.interrupted++;
 	reset(self);
+}
+
+void
+ask_stop(Replica *self, RowWireCode code, int64_t again_ms)
+{
+	if (self->ask.phase == ASK_NOTHING)
+		return;
+	if (self->ask.phase != ASK_CLAIMING || self->ask_job == 0)
+		replica_stop(self, &self->ask.to, self->ask.request, false, code);
+	ask_abandon(self, again_ms);
 }
 
 /* Who keeps us waiting again and again must not keep us from the others. */
@@ -363,10 +375,7 @@ ask_tick(Replica *self)
 	if (self->ask.phase != ASK_NOTHING && self->ask_job != 0 && self->now.tick_ms >= self->ask.alive_ms)
 		ask_acknowledge(self, 0);
 	if (self->ask.phase != ASK_NOTHING && trickles(self) && self->ask_job == 0)
-	{
-		replica_stop(self, &self->ask.to, self->ask.request, false, ROW_CODE_DONE);
-		ask_abandon(self, ASK_RATE_MS);
-	}
+		ask_stop(self, ROW_CODE_DONE, ASK_RATE_MS);
 	/* our own disk may take its time */
 	if (self->ask.phase != ASK_NOTHING && self->ask_job == 0 && self->now.tick_ms >= self->ask.deadline_ms)
 	{
@@ -664,8 +673,7 @@ ask_claim(Replica *self)
 	}
 	if (self->ask.waits)
 	{
-		replica_stop(self, &self->ask.to, self->ask.request, false, ROW_CODE_DONE);
-		ask_abandon(self, ASK_TIMEOUT_MS);
+		ask_stop(self, ROW_CODE_DONE, ASK_TIMEOUT_MS);
 		return;
 	}
 	self->ask.all_here = true;
@@ -690,7 +698,11 @@ claimed(Replica *self)
 	(void) row_frontier_join(&self->kept, &self->job_frontier);
 	replica_stop(self, &ask->to, ask->request, false, ROW_CODE_DONE);
 	if ((peer = replica_peer(self, &ask->to)) != NULL)
+	{
 		peer->in_vain = 0;
+		peer->compared += ask->mode == ROW_MODE_COMPARE;
+		peer->wanted &= ask->mode != ROW_MODE_COMPARE;
+	}
 	if (ask->mode == ROW_MODE_COMPARE && ask->doubtful)
 		replica_doubt(self);
 	if (ask->mode == ROW_MODE_COMPARE)

@@ -257,6 +257,23 @@ is_stray(const Replica *self, const RowEntry *here, const RowEntry *there)
 		row_frontier_includes(&self->ask.claim, &self->frontier);
 }
 
+/*
+ * Do they differ on it though the one who has less of it has claimed more?  What a floor covers may be
+ * gone, and our own tickets go on while we compare.
+ */
+static void
+look_for_broken_claim(Replica *self, const RowEntry *here, const RowEntry *there, RowBytes key)
+{
+	int			order = here == NULL ? -1 : there == NULL ? 1 : row_version_compare(&here->version, &there->version);
+	const RowFrontier *lacks = order < 0 ? &self->frontier : &self->ask.claim;
+	const RowFrontier *lacks_floor = order < 0 ? &self->floor : &self->ask.floor;
+	const RowEntry *more = order < 0 ? there : here;
+
+	if (order != 0 && (order > 0 || more->stamp.incarnation != self->own) && row_frontier_covers(lacks, more->stamp) &&
+		!row_frontier_covers(lacks_floor, more->stamp))
+		self->host.found(self->host.context, &self->ask.to, key, order < 0);
+}
+
 /* What follows for one key. */
 static bool
 take_difference(Replica *self, const RowEntry *here, const RowEntry *there, RowBytes key)
@@ -264,6 +281,8 @@ take_difference(Replica *self, const RowEntry *here, const RowEntry *there, RowB
 	RowSides	both = sides(self);
 	RowDifference difference = row_differ(here, there, &both, self->config.off);
 
+	if (self->host.found != NULL)
+		look_for_broken_claim(self, here, there, key);
 	switch (difference)
 	{
 		case ROW_EQUAL:
@@ -278,8 +297,10 @@ take_difference(Replica *self, const RowEntry *here, const RowEntry *there, RowB
 		case ROW_DELETE:
 			/*
 			 * Who may not write tells nobody.  It may be a writer again, and then its row would be
-			 * asked for as any: so it goes, and where others have it, comes again.
+			 * asked for as any: so it goes, and where others have it, comes again.  What lost to it
+			 * here is covered all the same, and may live elsewhere.
 			 */
+			self->ask.doubtful |= self->own_role < GRANT_WRITER;
 			return ask_add_drop(self, key, here, self->own_role >= GRANT_WRITER, false);
 		case ROW_RENEW:
 			if (self->own_role < GRANT_WRITER)
@@ -345,6 +366,11 @@ compare_sum(Replica *self, const RowSum *theirs)
 	if (self->scratch->parts.status != ROW_READ_END)
 		return false;
 	row_parts_sum(&self->scratch->parts, ours);
+	if (theirs->range.low.len == 0 && theirs->range.high.len == 0)
+	{
+		self->figures.summed_ms = self->now.unix_ms;
+		memcpy(self->figures.sum, ours, 16);
+	}
 	if (self->scratch->parts.entries == theirs->count && memcmp(ours, theirs->sum, 16) == 0)
 		return true;
 	return add_range(self, &theirs->range);

@@ -18,8 +18,22 @@ replica_figures(const Replica *self)
 
 	figures.copying = self->copying;
 	figures.stale = replica_stale(self);
+	figures.paused = self->paused;
 	figures.buffered = self->ask.rows.pile.bytes + self->ask.work.pile.bytes;
 	return figures;
+}
+
+void
+replica_frontier_sum(const Replica *self, uint8_t out[16])
+{
+	uint8_t    *frame = self->scratch->frame;
+	uint8_t		hash[32] = {0};
+	RowWriter	w;
+
+	row_wire_begin(&w, frame, sizeof self->scratch->frame, ROW_WIRE_HAVE, false, 0, &self->config.collection);
+	if (row_wire_put_frontier(&w, ROW_TAG_FRONTIER, &self->frontier, &self->dictionary))
+		self->crypto.sha256(self->crypto.context, frame + WIRE_HEAD, (size_t) (w.bytes.at - frame) - WIRE_HEAD, hash);
+	memcpy(out, hash, 16);
 }
 
 bool

@@ -49,10 +49,20 @@ fail(Replica *self, ReplicaServe *serve, RowWireCode code)
 	serve_end(self, serve);
 }
 
+void
+serve_stop_all(Replica *self, RowWireCode code)
+{
+	for (int i = 0; i < REPLICA_SERVES; i++)
+		if (self->serve[i].active)
+			fail(self, &self->serve[i], code);
+}
+
 /* Why this request is not served, or ROW_CODE_DONE. */
 static RowWireCode
 refusal(Replica *self, const RowMessage *message, const RowFrontier *above)
 {
+	if (self->paused)
+		return ROW_CODE_BUSY;
 	if (memcmp(message->schema, self->config.schema, 32) != 0)
 		return ROW_CODE_SCHEMA;
 	/* what it covers, a copy that is not whole may tell: should the only other holder never come back */
@@ -150,6 +160,9 @@ serve_want(Replica *self, ReplicaPeer *from, const RowMessage *message)
 		claim_one_incarnation(serve);
 	serve->active = true;
 	serve->mode = message->mode;
+	serve->packs = row_message_has(message, ROW_TAG_PACKS);
+	serve->order = ++self->served;
+	serve->sent_ms = self->now.tick_ms;
 	serve->ended = serve->has_row = false;
 	serve->to = from->member.id;
 	serve->request = message->request;
@@ -212,6 +225,27 @@ begin_data(Replica *self, ReplicaServe *serve, RowWriter *w)
 	(void) row_wire_put_uint(w, ROW_TAG_SEQUENCE, serve->sequence++);
 }
 
+/* The frame within another one, where that is shorter.  False: it is not. */
+static bool
+send_packed(Replica *self, ReplicaServe *serve, RowWriter *w)
+{
+	size_t		len = row_wire_end(w);
+	uint8_t    *packed = self->scratch->packed;
+	RowWriter	around;
+	size_t		n;
+
+	if (self->host.pack == NULL || len < PACK_LEAST)
+		return false;
+	n = self->host.pack(self->host.context, self->scratch->frame, len, packed + ROW_PACKED_HEAD,
+						len - len / PACK_PART - ROW_PACKED_HEAD);
+	if (n == 0)
+		return false;
+	row_wire_begin(&around, packed, sizeof self->scratch->packed, ROW_WIRE_PACKED, true, serve->request, &self->config.collection);
+	(void) row_wire_put_packed(&around, (uint32_t) len, n);
+	(void) self->host.send(self->host.context, &serve->to, packed, row_wire_end(&around));
+	return true;
+}
+
 static void
 end_data(Replica *self, ReplicaServe *serve, RowWriter *w, bool last)
 {
@@ -224,7 +258,9 @@ end_data(Replica *self, ReplicaServe *serve, RowWriter *w, bool last)
 	self->figures.bytes_sent += ROW_FRAME_MAX - before;
 	if (to != NULL)
 		to->bytes_sent += ROW_FRAME_MAX - before;
-	replica_send(self, w, &serve->to);
+	serve->sent_ms = self->now.tick_ms;
+	if (!serve->packs || !send_packed(self, serve, w))
+		replica_send(self, w, &serve->to);
 }
 
 /*
@@ -264,11 +300,24 @@ put_row(Replica *self, ReplicaServe *serve, RowWriter *w, bool first)
 	return true;
 }
 
-/* Send frames of rows as long as there is credit. */
+static bool
+may_send(const Replica *self)
+{
+	return self->host.may_send == NULL || self->host.may_send(self->host.context);
+}
+
+/* Was a part of the row sent? */
+static bool
+amid_row(const ReplicaServe *serve)
+{
+	return serve->has_row && serve->row_sent > 0;
+}
+
+/* Send frames of rows as long as there is credit and more may be sent; a row that was begun goes on. */
 static void
 serve_rows(Replica *self, ReplicaServe *serve)
 {
-	while (serve->active && !serve->ended && serve->credit > 0)
+	while (serve->active && !serve->ended && serve->credit > 0 && (amid_row(serve) || may_send(self)))
 	{
 		RowWriter	w;
 		RowRead		read;
@@ -366,10 +415,57 @@ serve_message(Replica *self, ReplicaPeer *from, const RowMessage *message)
 	}
 }
 
+/* Rows of this request could be sent, but for the rate. */
+static bool
+waits_to_send(const ReplicaServe *serve)
+{
+	return serve->active && !serve->ended && serve->credit > 0;
+}
+
+/* The oldest of those after this one. */
+static ReplicaServe *
+next_waiting(Replica *self, uint64_t after)
+{
+	ReplicaServe *next = NULL;
+
+	for (int i = 0; i < REPLICA_SERVES; i++)
+	{
+		ReplicaServe *serve = &self->serve[i];
+
+		if (waits_to_send(serve) && serve->order > after && (next == NULL || serve->order < next->order))
+			next = serve;
+	}
+	return next;
+}
+
+/*
+ * Where no more may be sent for a while the oldest request goes first, so that one ends
+ * before another goes on.  Who waits is told that its request is alive, by a DATA without rows.
+ */
+static void
+send_waiting(Replica *self)
+{
+	ReplicaServe *serve;
+
+	for (uint64_t after = 0; (serve = next_waiting(self, after)) != NULL;)
+	{
+		after = serve->order;
+		serve_rows(self, serve);
+		if (waits_to_send(serve) && !amid_row(serve) && self->now.tick_ms >= serve->sent_ms + SERVE_ALIVE_MS)
+		{
+			RowWriter	w;
+
+			begin_data(self, serve, &w);
+			end_data(self, serve, &w, false);
+		}
+	}
+}
+
 void
 serve_tick(Replica *self)
 {
 	for (int i = 0; i < REPLICA_SERVES; i++)
 		if (self->serve[i].active && self->now.tick_ms >= self->serve[i].deadline_ms)
 			fail(self, &self->serve[i], ROW_CODE_UNKNOWN);
+	send_waiting(self);
 }

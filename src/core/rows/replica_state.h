@@ -30,6 +30,9 @@
 #define ASK_AGAIN_MOST 6		/* ... so often */
 #define FLOOR_IN_VAIN 5			/* requests in a row, after which a floor that is told by none but this member counts no more */
 #define SERVE_TIMEOUT_MS 60000	/* without a frame of who asked */
+#define SERVE_ALIVE_MS 3000		/* without a frame to who asked, while no more rows may be sent */
+#define PACK_LEAST 512			/* bytes of a frame that is worth packing ... */
+#define PACK_PART 16			/* ... where that saves this part of it */
 #define SHOWN_LEAST_MS 1000		/* between two lists of our columns to one member */
 #define COMPARE_ASKED 16		/* ranges in one RANGES */
 #define COMPARE_RANGES 16384	/* ranges to ask for: more than a collection of any size needs */
@@ -61,6 +64,8 @@ typedef struct ReplicaPeer
 	uint64_t	rows_sent;
 	uint64_t	bytes_sent;
 	uint64_t	rows_taken;
+	bool		wanted;			/* a comparison with it is, before anything else */
+	uint32_t	compared;		/* comparisons that ended */
 	uint32_t	in_vain;		/* requests in a row that it did not answer as it should */
 	uint32_t	introduced;		/* incarnations up to this number, over this link */
 } ReplicaPeer;
@@ -70,6 +75,9 @@ typedef struct ReplicaServe
 {
 	bool		active;
 	uint8_t		mode;			/* RowWireMode */
+	bool		packs;			/* it takes frames that are packed */
+	uint64_t	order;			/* of requests of others, as they came */
+	int64_t		sent_ms;		/* tick of the last frame of rows */
 	bool		ended;			/* all rows are sent; only ranges and keys are asked for now */
 	uint32_t	only;			/* 0; or the one incarnation that is sent, without the rule of closed batches */
 	KadId		to;
@@ -172,6 +180,7 @@ typedef struct ReplicaScratch
 {
 	RowParts	parts;			/* of the range that is looked at */
 	uint8_t		frame[ROW_FRAME_MAX];	/* that is written */
+	uint8_t		packed[ROW_FRAME_MAX];	/* or unpacked */
 } ReplicaScratch;
 
 struct Replica
@@ -205,6 +214,7 @@ struct Replica
 	int64_t		loose_ms;		/* tick since which there may be rows that nobody claims; 0: none */
 	uint32_t	anew;			/* requests in a row that ended since their snapshot lost the table */
 	bool		torn;			/* a batch ended with a part of it written: a comparison goes on from there */
+	bool		paused;
 	bool		copying;
 	bool		copy_begun;		/* copy_claim is that of its sources so far */
 	RowFrontier copy_claim;
@@ -225,6 +235,7 @@ struct Replica
 	RowFrontier side_below;
 	ReplicaAsk	ask;
 	ReplicaServe serve[REPLICA_SERVES];
+	uint64_t	served;			/* requests of others */
 	ReplicaScratch *scratch;
 	ReplicaFigures figures;
 };
@@ -269,6 +280,9 @@ extern void replica_settle(Replica *self);
 extern void serve_want(Replica *self, ReplicaPeer *from, const RowMessage *message);
 extern void serve_message(Replica *self, ReplicaPeer *from, const RowMessage *message);
 
+/* All of them are over, and are told so. */
+extern void serve_stop_all(Replica *self, RowWireCode code);
+
 /* Close its snapshot, tell nobody. */
 extern void serve_end(Replica *self, ReplicaServe *serve);
 extern void serve_gone(Replica *self, const KadId *id);
@@ -280,6 +294,9 @@ extern void ask_data(Replica *self, ReplicaPeer *from, const RowMessage *message
 extern void ask_done(Replica *self, const RowDone *done);
 extern void ask_stopped(Replica *self, ReplicaPeer *from, const RowMessage *message);
 extern void ask_abandon(Replica *self, int64_t again_ms);
+
+/* The same, and the other is told why.  It may be asked again after again_ms. */
+extern void ask_stop(Replica *self, RowWireCode code, int64_t again_ms);
 
 /* It does not answer, or not as it should. */
 extern void ask_in_vain(Replica *self);

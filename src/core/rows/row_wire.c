@@ -13,7 +13,7 @@
 #include "core/rows/row_wire_shape.h"
 
 #define TYPE_FIRST ROW_WIRE_HAVE
-#define TYPES (ROW_WIRE_INTRODUCE - ROW_WIRE_HAVE + 1)
+#define TYPES (ROW_WIRE_PACKED - ROW_WIRE_HAVE + 1)
 
 /* [type - TYPE_FIRST][response] */
 static const RowShape shapes[TYPES][2] = {
@@ -21,7 +21,7 @@ static const RowShape shapes[TYPES][2] = {
 		{true, false, HAS(MEMBERS) | HAS(CLOCK) | HAS(SCHEMA) | HAS(FRONTIER) | HAS(FLOOR), HAS(BUSY) | HAS(COLUMN)}
 	},
 	[ROW_WIRE_WANT - TYPE_FIRST] = {
-		{true, true, HAS(MODE) | HAS(CREDIT) | HAS(MEMBERS) | HAS(CLOCK) | HAS(SCHEMA) | HAS(FRONTIER) | HAS(FLOOR), HAS(KEY)}
+		{true, true, HAS(MODE) | HAS(CREDIT) | HAS(MEMBERS) | HAS(CLOCK) | HAS(SCHEMA) | HAS(FRONTIER) | HAS(FLOOR), HAS(KEY) | HAS(PACKS)}
 	},
 	[ROW_WIRE_DATA - TYPE_FIRST] = {
 		{.exists = false},
@@ -43,6 +43,10 @@ static const RowShape shapes[TYPES][2] = {
 	},
 	[ROW_WIRE_INTRODUCE - TYPE_FIRST] = {
 		{true, false, HAS(INCARNATION), 0}
+	},
+	[ROW_WIRE_PACKED - TYPE_FIRST] = {
+		{.exists = false},
+		{true, true, HAS(PACKED), 0}
 	},
 };
 
@@ -68,6 +72,8 @@ const RowSize row_size[ROW_TAGS] = {
 	[ROW_TAG_ROW] = {ENTRY_LEAST + AFTER_ENTRY, ROW_FRAME_MAX},
 	[ROW_TAG_LAST] = {0, 0},
 	[ROW_TAG_BUSY] = {0, 0},
+	[ROW_TAG_PACKS] = {0, 0},
+	[ROW_TAG_PACKED] = {4 + 1, ROW_FRAME_MAX},
 	[ROW_TAG_COLUMN] = {COLUMN_HEAD + 2, COLUMN_HEAD + ROW_COLUMN_NAME + ROW_COLUMN_TYPE},
 };
 
@@ -241,8 +247,12 @@ take_value(Decoder *self, const WireItem *item)
 			return self->partial ? DECODE_VALUE : DECODE_OK;
 		case ROW_TAG_COLUMN:
 			return take_column(&r, &column);
+		case ROW_TAG_PACKED:
+			m->whole = (uint32_t) bytes_take_uint(&r, 4);
+			m->packed = (RowBytes) {r.at, r.left};
+			return m->whole > m->packed.len && m->whole <= ROW_FRAME_MAX ? DECODE_OK : DECODE_VALUE;
 		default:
-			CORE_ASSERT(item->tag == ROW_TAG_KEY || item->tag == ROW_TAG_BUSY);
+			CORE_ASSERT(item->tag == ROW_TAG_KEY || item->tag == ROW_TAG_BUSY || item->tag == ROW_TAG_PACKS);
 			return DECODE_OK;
 	}
 }

@@ -16,6 +16,7 @@
 #include "core/bytes.h"
 #include "core/net/decode.h"
 #include "core/net/wire.h"
+#include "core/net/wire_item.h"
 #include "core/rows/row.h"
 #include "core/rows/schema.h"
 
@@ -24,6 +25,7 @@
 #define ROW_CONTENT_MAX (UINT64_C(1) << 30)
 #define ROW_INTRODUCTIONS 512	/* in one INTRODUCE */
 #define ROW_FRONTIER_BYTES (ROW_FRAME_MAX / 4)	/* of one frontier */
+#define ROW_PACKED_HEAD (WIRE_HEAD + WIRE_ITEM_HEAD + 4)	/* of a PACKED, before what a frame was made into */
 
 typedef enum RowWireType
 {
@@ -34,7 +36,8 @@ typedef enum RowWireType
 	ROW_WIRE_STOP = 20,			/* a request is over, by either side */
 	ROW_WIRE_RANGES = 21,		/* asks what is in ranges of keys; response: counts and sums, or entries */
 	ROW_WIRE_FETCH = 22,		/* asks for rows by key, whole */
-	ROW_WIRE_INTRODUCE = 23		/* signed incarnations */
+	ROW_WIRE_INTRODUCE = 23,	/* signed incarnations */
+	ROW_WIRE_PACKED = 24		/* a DATA in fewer bytes: response to whom says PACKS */
 } RowWireType;
 
 typedef enum RowWireTag
@@ -61,6 +64,8 @@ typedef enum RowWireTag
 	ROW_TAG_LAST = 20,			/* empty: the batch is whole with this DATA */
 	ROW_TAG_BUSY = 21,			/* empty, in HAVE: the sender serves nobody now */
 	ROW_TAG_COLUMN = 22,		/* in HAVE, to whom has others: one of those that SCHEMA is the hash of; may repeat */
+	ROW_TAG_PACKS = 23,			/* empty, in WANT: PACKED is understood */
+	ROW_TAG_PACKED = 24,		/* u32, the length of a frame, and what it was made into */
 	ROW_TAGS
 } RowWireTag;
 
@@ -159,6 +164,8 @@ typedef struct RowMessage
 	RowBytes	claim;
 	RowBytes	floor;
 	RowBytes	fragment;
+	uint32_t	whole;			/* of PACKED: bytes of the frame, more than ... */
+	RowBytes	packed;			/* ... these that it was made into */
 	RowBytes	many[ROW_TAGS]; /* of tags that repeat: all their items, for the iterators below */
 } RowMessage;
 
@@ -215,7 +222,7 @@ extern size_t row_wire_left(const RowWriter *self);
  * longer than its tag may be.  A frontier's incarnations are in the dictionary.
  */
 extern bool row_wire_put_uint(RowWriter *self, RowWireTag tag, uint64_t value);	/* CODE MODE CREDIT CLOCK SEQUENCE */
-extern bool row_wire_put_bytes(RowWriter *self, RowWireTag tag, const void *bytes, size_t len);	/* TEXT MEMBERS SCHEMA KEY FRAGMENT LAST BUSY */
+extern bool row_wire_put_bytes(RowWriter *self, RowWireTag tag, const void *bytes, size_t len);	/* TEXT MEMBERS SCHEMA KEY FRAGMENT LAST BUSY PACKS */
 extern bool row_wire_put_frontier(RowWriter *self, RowWireTag tag, const RowFrontier *frontier,
 								  const RowDictionary *dictionary);
 extern bool row_wire_put_incarnation(RowWriter *self, const RowIncarnation *incarnation);
@@ -224,6 +231,9 @@ extern bool row_wire_put_sum(RowWriter *self, const RowSum *sum);
 extern bool row_wire_put_entry(RowWriter *self, const RowWireRow *entry);
 /* False also where its name or type has characters that a text has not. */
 extern bool row_wire_put_column(RowWriter *self, const RowColumn *column);
+
+/* A frame of `whole` bytes was made into n that stand in their place already: behind ROW_PACKED_HEAD. */
+extern bool row_wire_put_packed(RowWriter *self, uint32_t whole, size_t n);
 
 /*
  * As much of row->content as fits is written; *written gets how much.  False when not even

@@ -93,10 +93,22 @@ bool
 row_wire_put_bytes(RowWriter *self, RowWireTag tag, const void *bytes, size_t len)
 {
 	CORE_ASSERT(tag == ROW_TAG_TEXT || tag == ROW_TAG_MEMBERS || tag == ROW_TAG_SCHEMA || tag == ROW_TAG_KEY ||
-				tag == ROW_TAG_FRAGMENT || tag == ROW_TAG_LAST || tag == ROW_TAG_BUSY);
+				tag == ROW_TAG_FRAGMENT || tag == ROW_TAG_LAST || tag == ROW_TAG_BUSY || tag == ROW_TAG_PACKS);
 	if (!begin_item(self, tag, len))
 		return false;
 	bytes_put(&self->bytes, bytes, len);
+	return true;
+}
+
+bool
+row_wire_put_packed(RowWriter *self, uint32_t whole, size_t n)
+{
+	CORE_ASSERT(n > 0 && n < whole);
+	if (!begin_item(self, ROW_TAG_PACKED, 4 + n))
+		return false;
+	bytes_put_uint(&self->bytes, 4, whole);
+	self->bytes.at += n;
+	self->bytes.left -= n;
 	return true;
 }
 

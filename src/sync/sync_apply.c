@@ -189,15 +189,12 @@ end_serving(Served *served)
 static bool
 begin_job(Served *served, const Place *place)
 {
-	ResourceOwner owner = CurrentResourceOwner;
 	MemoryContext old;
 	void	   *image;
 	RowFrontier *frontier;
 	Row		   *rows;
 
-	CurrentResourceOwner = NULL;
-	served->segment = dsm_attach(place->job);
-	CurrentResourceOwner = owner;
+	served->segment = WorkerAttach(place->job);
 	if (!served->segment)
 		return false;
 	image = dsm_segment_address(served->segment);
@@ -412,13 +409,10 @@ serve_change(ApplyWorker *self, int i)
 {
 	Place	   *place = &self->control->place[i];
 	Changing	this = {place};
-	ResourceOwner owner = CurrentResourceOwner;
 	dsm_segment *segment;
 	uint32		posted = POSTED;
 
-	CurrentResourceOwner = NULL;
-	segment = dsm_attach(place->job);
-	CurrentResourceOwner = owner;
+	segment = WorkerAttach(place->job);
 	if (!segment)
 		return;
 	this.change = dsm_segment_address(segment);
@@ -540,14 +534,11 @@ VecdbSyncApplyMain(Datum arg)
 	dsm_segment *segment;
 	dsm_handle	handle;
 
-	/* the segment is there as long as the process */
-	CurrentResourceOwner = NULL;
 	memcpy(&handle, MyBgworkerEntry->bgw_extra, sizeof(handle));
 	worker.number = DatumGetUInt32(arg);
-	segment = dsm_attach(handle);
+	segment = WorkerAttach(handle);
 	if (!segment)
 		proc_exit(0);			/* the node's worker has gone */
-	dsm_pin_mapping(segment);
 	worker.control = dsm_segment_address(segment);
 	WorkerStart(worker.control->database, SyncOnSigterm);
 	MemoryContextSwitchTo(AllocSetContextCreate(TopMemoryContext, "vecdb apply", ALLOCSET_DEFAULT_SIZES));

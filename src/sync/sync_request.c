@@ -187,7 +187,7 @@ take(void *arg)
 {
 	Pending    *p = arg;
 
-	p->segment = dsm_attach(p->handle);
+	p->segment = WorkerAttach(p->handle);
 	if (!p->segment)
 		return;
 	p->call = dsm_segment_address(p->segment);

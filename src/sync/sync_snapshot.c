@@ -170,12 +170,9 @@ VecdbSyncKeeperMain(Datum arg)
 	dsm_segment *segment;
 	Control    *control;
 
-	/* the segment is there as long as the process */
-	CurrentResourceOwner = NULL;
-	segment = dsm_attach(DatumGetUInt32(arg));
+	segment = WorkerAttach(DatumGetUInt32(arg));
 	if (!segment)
 		proc_exit(0);			/* the worker has gone */
-	dsm_pin_mapping(segment);
 	control = dsm_segment_address(segment);
 	WorkerStart(control->database, SignalHandlerForShutdownRequest);
 	MemoryContextSwitchTo(TopMemoryContext);

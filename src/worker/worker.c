@@ -18,6 +18,7 @@
 #include "utils/guc.h"
 #include "utils/guc_tables.h"
 #include "utils/memutils.h"
+#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 #include "utils/timeout.h"
 
@@ -190,4 +191,29 @@ WorkerTransaction(int timeout_ms, WorkerBody body, void *arg)
 
 	Assert(timeout_ms > 0 && !IsTransactionState());
 	return WorkerTry(run_transaction, NULL, &transaction);
+}
+
+dsm_segment *
+WorkerAttach(dsm_handle handle)
+{
+	ResourceOwner old = CurrentResourceOwner;
+	ResourceOwner owner = ResourceOwnerCreate(NULL, "segment");
+	dsm_segment *volatile segment = NULL;
+
+	/* without an owner, what could not be mapped would count as attached for ever */
+	CurrentResourceOwner = owner;
+	PG_TRY();
+	{
+		segment = dsm_attach(handle);
+		if (segment)
+			dsm_pin_mapping(segment);
+	}
+	PG_FINALLY();
+	{
+		CurrentResourceOwner = old;
+		ResourceOwnerRelease(owner, RESOURCE_RELEASE_BEFORE_LOCKS, false, false);
+		ResourceOwnerDelete(owner);
+	}
+	PG_END_TRY();
+	return segment;
 }

@@ -11,6 +11,8 @@
 
 #include "pgcompat.h"
 
+#include "storage/dsm.h"
+
 /*
  * Take back what ALTER DATABASE and ALTER ROLE have set, and fix search_path to
  * pg_catalog, pg_temp: whoever owns a database chooses nothing for a process
@@ -55,6 +57,12 @@ extern bool WorkerTry(WorkerBody body, WorkerCatch catch, void *arg);
  * has returned true.
  */
 extern bool WorkerTransaction(int timeout_ms, WorkerBody body, void *arg);
+
+/*
+ * Attach a segment for longer than a transaction.  NULL: it is gone.  Where it raises an
+ * error nothing of it is left, so it can be tried again.
+ */
+extern dsm_segment *WorkerAttach(dsm_handle handle);
 
 /* How long to wait after so many attempts in a row that failed: 0, then 1, 2, 4 ... 30 s. */
 extern int	WorkerBackoff(int failures);

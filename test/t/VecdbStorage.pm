@@ -14,7 +14,7 @@ use VecdbTest;
 use VecdbNodes;
 use VecdbRows;
 
-our @EXPORT = qw(put remove now_is is_whole is_well unwell forgotten copy_directory server_of isolate let_meet);
+our @EXPORT = qw(put remove now_is is_there is_whole is_well unwell forgotten copy_directory server_of isolate let_meet);
 
 my %is;							# of each key what it is
 my $writes = 0;
@@ -88,8 +88,8 @@ sub is_well
 	return;
 }
 
-# All of these nodes come to have exactly what was written, and are well.
-sub is_whole
+# All of these nodes come to have exactly what was written.
+sub is_there
 {
 	my ($nodes, $what) = @_;
 
@@ -99,6 +99,16 @@ sub is_whole
 	my @wrong = map { "$_ is " . ($there{$_} // 'gone') . ', not ' . ($is{$_} // 'gone') }
 	  grep { ($there{$_} // 'gone') ne ($is{$_} // 'gone') } sort keys %{ { %is, %there } };
 	is(join("\n", @wrong), '', '... which is what was written');
+	return;
+}
+
+# ... and are well.
+sub is_whole
+{
+	my ($nodes, $what) = @_;
+
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	is_there($nodes, $what);
 	is_well($nodes, $what);
 	return;
 }

@@ -85,6 +85,7 @@ do_hello(const char *kind)
 {
 	char		action[64];
 
+	peer.hello_kind = kind;
 	peer.last_hello_len = make_hello(&peer.self, kind, peer.last_hello);
 	snprintf(action, sizeof action, "hello=%s", kind);
 	send_and_tell(action, peer.last_hello, peer.last_hello_len);

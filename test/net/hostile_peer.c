@@ -16,7 +16,7 @@
 #include "core/net/beacon.h"
 #include "core/net/wire_item.h"
 
-HostilePeer peer = {.network_name = "vecdb", .wait_ms = 60000, .random_state = 1};
+HostilePeer peer = {.network_name = "vecdb", .wait_ms = 60000, .random_state = 1, .hello_kind = "good"};
 
 static HostMemory memory_state = {.until_failure = -1};
 static CoreMemory memory;

@@ -47,6 +47,7 @@ typedef struct HostilePeer
 	void	   *context;
 	void	   *link;			/* ours to the node, when it is open */
 	uint64_t	next_request;
+	const char *hello_kind;		/* of the last HELLO */
 	uint8_t		last_hello[WIRE_FRAME_MAX];
 	size_t		last_hello_len;
 	Grant		invited;		/* the invitation that was shown last */

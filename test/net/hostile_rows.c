@@ -38,6 +38,7 @@ static struct
 	CoreMemory	memory;
 	RowDictionary dictionary;	/* what the node has introduced, and our own life */
 	uint32_t	own;
+	RowFrontier covered;		/* by the node: it has been copied, so by us, too */
 	uint8_t		schema[32];
 	uint8_t		members[16];
 	uint64_t	clock;
@@ -51,6 +52,7 @@ static struct
 	const char *id;				/* of rows: this and a number */
 	int			id_len;			/* filled up to so many bytes */
 	uint64_t	ahead_us;		/* of their clocks */
+	bool		newer;			/* each frame ends with an item that nobody knows yet */
 
 	long		sent;			/* frames */
 	long		wants;
@@ -77,6 +79,14 @@ send_out(RowWriter *w)
 
 	if (len == 0)
 		fatal("a message of rows lacks something");
+	if (member.newer)
+	{
+		ByteWriter	more = {out + len, sizeof out - len, false};
+
+		wire_put_item(&more, 100, "newer", 5);
+		len = (size_t) (more.at - out);
+		bytes_store(out + WIRE_HEAD - 4, 4, len - WIRE_HEAD);
+	}
 	member.sent++;
 	return send_frame(out, len);
 }
@@ -87,6 +97,8 @@ put_claim(RowWriter *w, RowWireTag tag, uint64_t top)
 	RowFrontier f;
 
 	row_frontier_init(&f, &member.memory);
+	if (tag == ROW_TAG_FRONTIER && top > 0 && !row_frontier_copy(&f, &member.covered))
+		fatal("no memory for a frontier");
 	if ((top > 0 && !row_frontier_claim(&f, member.own, top, NULL, 0)) || !row_wire_put_frontier(w, tag, &f, &member.dictionary))
 		fatal("no memory for a claim");
 	row_frontier_reset(&f);
@@ -297,6 +309,24 @@ take_rows(const RowMessage *m)
 }
 
 static void
+take_have(const RowMessage *m)
+{
+	RowBytes	at = m->frontier;
+	RowWireClaim claim;
+
+	memcpy(member.schema, m->schema, 32);
+	memcpy(member.members, m->members, 16);
+	member.clock = m->clock;
+	while (row_wire_next_claim(&at, &claim))
+	{
+		uint32_t	number = row_dictionary_find(&member.dictionary, &claim.id);
+
+		if (number != 0 && number != member.own)
+			(void) row_frontier_claim(&member.covered, number, claim.top, claim.open, claim.n_open);
+	}
+}
+
+static void
 take_rows_frame(const uint8_t *frame, size_t len)
 {
 	RowMessage	m;
@@ -316,9 +346,7 @@ take_rows_frame(const uint8_t *frame, size_t len)
 				(void) row_dictionary_add(&member.dictionary, &life, true, &number);
 			break;
 		case ROW_WIRE_HAVE:
-			memcpy(member.schema, m.schema, 32);
-			memcpy(member.members, m.members, 16);
-			member.clock = m.clock;
+			take_have(&m);
 			break;
 		case ROW_WIRE_WANT:
 			take_want(&m);
@@ -344,7 +372,7 @@ take_request(const uint8_t *frame)
 	if (frame[7] != 0 || (frame[6] != WIRE_HELLO && frame[6] != WIRE_PING))
 		return;
 	if (frame[6] == WIRE_HELLO)
-		len = make_hello(&peer.self, "good", answer);
+		len = make_hello(&peer.self, peer.hello_kind, answer);
 	else
 	{
 		ByteWriter	w = begin_frame(answer, 1, WIRE_PING, 1, NULL);
@@ -404,6 +432,7 @@ meet(void)
 	member.collection = kad_id_of_key(&peer.crypto, peer.invited.root);
 	member.memory = HOST_MEMORY(&memory_state);
 	row_dictionary_init(&member.dictionary, &member.memory, &peer.crypto, &member.collection);
+	row_frontier_init(&member.covered, &member.memory);
 	new_life(&life);
 	if (row_dictionary_add(&member.dictionary, &life, true, &member.own) != ROW_INCARNATION_NEW)
 		fatal("no memory for a life");
@@ -440,6 +469,8 @@ serve(Answer answer, long n, const char *id, int id_len, uint64_t ahead_us)
 	for (int64_t next = 0; member.wants == before && now_tick() < until; pump(20))
 		if (now_tick() >= next)
 		{
+			/* a node that could not keep our life when it was introduced does not know it */
+			introduce(row_dictionary_get(&member.dictionary, member.own));
 			send_have(member.top);
 			next = now_tick() + 500;
 		}
@@ -556,6 +587,12 @@ do_rows(const char *argument)
 	member.sent = member.wants = member.stops = member.rows = 0;
 	if (strcmp(kind, "good") == 0)
 		serve(ANSWER_ROWS, n, "good", 0, 0);
+	else if (strcmp(kind, "newer") == 0)
+	{
+		member.newer = true;
+		serve(ANSWER_ROWS, n, "newer", 0, 0);
+		member.newer = false;
+	}
 	else if (strcmp(kind, "future") == 0)
 		serve(ANSWER_ROWS, n, "future", 0, 10 * YEAR_US);
 	else if (strcmp(kind, "keys") == 0)

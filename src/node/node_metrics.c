@@ -17,13 +17,14 @@
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 
-#define COLLECTION_COLUMNS 17	/* of an answer to SYNC_COLLECTIONS ... */
+#define COLLECTION_COLUMNS 20	/* of an answer to SYNC_COLLECTIONS, ... */
+#define WAITS_FOR 16			/* of which this one tells what keeps a change of columns, or rows, waiting ... */
 #define MEMBER_COLUMNS 16		/* ... and to SYNC_REPLICATION */
 #define COUNT_MOST 10000
 #define ANSWER_MS 1000			/* a scrape has no more time, and holds an executor */
 
 static const char *const member_states[] = {
-	"away", "silent", "other columns", "taking", "comparing", "copying", "sending", "busy", "behind", "level"
+	"away", "silent", "other columns", "taking", "comparing", "copying", "sending", "busy", "paused", "behind", "level"
 };
 
 typedef struct CollectionMetrics
@@ -31,6 +32,7 @@ typedef struct CollectionMetrics
 	Oid			table;
 	char	   *name;
 	bool		copying;
+	bool		paused;
 	bool		waits;
 	int64		figure[10];		/* as figures[] names them */
 	int64		quarantined;
@@ -120,7 +122,8 @@ ask_collections(int *n)
 		if (!one.name)
 			continue;
 		one.copying = column[1] && strcmp(column[1], "copying") == 0;
-		one.waits = column[COLLECTION_COLUMNS - 1] != NULL;
+		one.paused = column[1] && strcmp(column[1], "paused") == 0;
+		one.waits = column[WAITS_FOR] != NULL;
 		for (int i = 0; i < (int) lengthof(figures); i++)
 			one.figure[i] = number(column[2 + i]);
 		one.quarantined = HeldRowCount(one.table, ROW_QUARANTINED, COUNT_MOST);
@@ -195,6 +198,9 @@ print_collections(StringInfo out, const CollectionMetrics *all, int n)
 	begin_metric(out, "vecdb_replication_copying", "gauge", "1 while rows are copied for the first time.");
 	for (int k = 0; k < n; k++)
 		sample(out, "vecdb_replication_copying", &all[k], NULL, NULL, all[k].copying);
+	begin_metric(out, "vecdb_replication_paused", "gauge", "1 while rows are paused by vecdb.pause().");
+	for (int k = 0; k < n; k++)
+		sample(out, "vecdb_replication_paused", &all[k], NULL, NULL, all[k].paused);
 	begin_metric(out, "vecdb_replication_columns_wait", "gauge", "1 while a change of columns, or rows for other columns, wait.");
 	for (int k = 0; k < n; k++)
 		sample(out, "vecdb_replication_columns_wait", &all[k], NULL, NULL, all[k].waits);

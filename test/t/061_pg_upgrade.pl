@@ -10,6 +10,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use VecdbTest;
 use VecdbNodes;
+use VecdbRows;
 
 my $old = new_peer('old', install_path => $ENV{VECDB_OLD_PG});
 my ($p2p_port) = address($old) =~ /:(\d+)$/;
@@ -21,10 +22,27 @@ sub version_of
 	return shift->safe_psql('postgres', 'SHOW server_version_num') / 10000;
 }
 
+# So many rows, one that is changed, and one that is deleted again
+sub write_notes
+{
+	my ($node, $when) = @_;
+	my $name = $node->name;
+
+	$node->safe_psql('postgres', "INSERT INTO collections.notes (id, data) SELECT '$when ${name} ' || i, ARRAY[i, 1, 2]::vector FROM generate_series(1, 21) i");
+	$node->safe_psql('postgres', "UPDATE collections.notes SET metadata = '{\"by\": \"$name\"}' WHERE id = '$when $name 1'");
+	$node->safe_psql('postgres', "DELETE FROM collections.notes WHERE id = '$when $name 21'");
+	return;
+}
+
 # A collection that both share, with rows; a table with an index
 $old->safe_psql('postgres', q{SELECT vecdb.create_collection('docs', 3, 'l2', m => 8, filter_index => true)});
 $other->safe_psql('postgres', "SELECT vecdb.join('" . $old->safe_psql('postgres', q{SELECT vecdb.invite('docs', 'reader')}) . "')");
 $old->safe_psql('postgres', q{SELECT vecdb.upsert('docs', i::text, array[i % 10, i / 10, 1]::vector, '{}') FROM generate_series(1, 200) i});
+# ... one that both write to
+$old->safe_psql('postgres', q{SELECT vecdb.create_collection('notes', 3, 'l2')});
+$other->safe_psql('postgres', "SELECT vecdb.join('" . $old->safe_psql('postgres', q{SELECT vecdb.invite('notes')}) . "')");
+write_notes($_, 'before') for $old, $other;
+all_equal([ $old, $other ], 'rows travel', 40, 'collections.notes');
 create_items($old, 2000, 16);
 item_index($old);
 
@@ -43,6 +61,7 @@ like($before{'its id'}, qr/^[0-9a-f]{64}$/, 'the node has an id');
 is((() = $before{'members'} =~ /^\w+\|(?:admin|reader)\|/mg), 2, 'and the collection two members');
 note 'from PostgreSQL ', int(version_of($old)), ' to ', int(version_of($other));
 $old->stop;
+write_notes($other, 'meanwhile');
 
 # The new server, on the old one's port for nodes
 my $new = new_peer('new', port => $p2p_port, empty => 1, conf => "vecdb.bootstrap = '" . address($other) . "'");
@@ -78,6 +97,16 @@ is(join(' ', map { s/.*collection-//r } glob $new->data_dir . "/$dir/collection-
 like($new->safe_psql('postgres', q{SELECT vecdb.invite('docs', 'admin')}), qr/^vecdb1:/, 'it is an admin as it was');
 $new->safe_psql('postgres', q{SELECT vecdb.upsert('docs', 'new', '[1,2,3]', '{}'); INSERT INTO items VALUES (10000, 0, item_vector(10000))});
 is($new->safe_psql('postgres', q{SET enable_seqscan = off; SELECT id FROM items ORDER BY v <-> item_vector(10000) LIMIT 1}), '10000', 'and its indexes take rows');
+
+
+# Rows travel again
+all_equal([ $new, $other ], 'it has what was written meanwhile', 60, 'collections.notes');
+write_notes($_, 'after') for $new, $other;
+all_equal([ $new, $other ], 'and rows travel both ways', 100, 'collections.notes');
+is($new->safe_psql('postgres', q{SELECT count(*) FROM vecdb.verify_versions('collections.notes')}), '0', '... each has its version');
+ok( wait_until(sub {
+		$new->safe_psql('postgres', q{SELECT r.state, r.reason, c.state, quarantined, parked FROM vecdb.stat_replication r JOIN vecdb.stat_collections c USING (name) WHERE name = 'collections.notes'::regclass}) eq 'level||replicating|0|0' }),
+	'... and no counter is red');
 
 $_->stop for $new, $other;
 unlike(slurp_file($_->logfile), qr/PANIC|terminated by signal/, $_->name . ': nothing has crashed') for $old, $new, $other;

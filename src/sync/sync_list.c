@@ -185,6 +185,10 @@ typedef struct StateText
 static StateText
 member_state(const SyncCollection *collection, const ReplicaMemberFigures *figures, bool copying)
 {
+	NetAddress	clone;
+
+	if (node_cloned(collection->rows->worker->node, &clone))
+		return (StateText) {"away", "another node uses the key of this one, so nobody takes what either says", "See clone in vecdb.stat_workers for where it is: one of them becomes a node of its own without its key file, and both are restarted."};
 	if (collection->paused && figures->state >= REPLICA_BUSY)
 		return (StateText) {"paused", "this node has paused the collection", "vecdb.resume() lets rows travel again."};
 	switch (figures->state)

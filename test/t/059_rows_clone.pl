@@ -38,6 +38,9 @@ for my $node ($c, $d)
 	ok(wait_until(sub { sql($node, $is_clone) eq 't' }), $node->name . ' says that there are two of it');
 }
 
+is(sql($_, q{SELECT DISTINCT state, reason, hint ~ 'key file' FROM vecdb.stat_replication}), 'away|another node uses the key of this one, so nobody takes what either says|t',
+	'... also of each member of the collection') for $c, $d;
+
 # Neither tells others anything, who go on, and hear nothing of it
 put($c, 'c3', 'while_two_c');
 my $copied = sql($d, 'SELECT clock_timestamp()');

@@ -101,7 +101,7 @@ for my $i (1 .. $n_collections)
 diag(sprintf '%d collections shared in %.1f s', $n_collections, time() - $began);
 
 # Of all of them: how many rows, and a digest
-my $digest = 'SELECT md5(string_agg(d, \'\')) FROM (' . join(' UNION ALL ',
+my $digest = 'SELECT md5(string_agg(d, \'\' ORDER BY n)) FROM (' . join(' UNION ALL ',
 	map { "SELECT $_ AS n, $_ || ':' || count(*) || ':' || md5(coalesce(string_agg(md5(t::text), '' ORDER BY id), '')) AS d FROM collections.c$_ t" } 1 .. $n_collections) . ') x';
 
 sub both_equal

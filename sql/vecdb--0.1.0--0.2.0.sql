@@ -204,6 +204,19 @@ CREATE FUNCTION vecdb.count_set_aside("table" oid, what text) RETURNS bigint
 	LANGUAGE C STABLE STRICT PARALLEL RESTRICTED;
 COMMENT ON FUNCTION vecdb.count_set_aside(oid, text) IS 'behind the view vecdb.stat_collections';
 
+-- What HTTP's /stats has beside vecdb.stats()
+CREATE FUNCTION vecdb.replication_stats(OUT shared_collections integer, OUT quarantined bigint, OUT parked bigint, OUT conflicts bigint) RETURNS record
+	LANGUAGE sql STABLE PARALLEL UNSAFE
+	BEGIN ATOMIC
+		SELECT count(*)::integer, sum(vecdb.count_set_aside(c.oid, 'quarantined'))::bigint, sum(vecdb.count_set_aside(c.oid, 'parked'))::bigint,
+			sum(vecdb.count_set_aside(c.oid, 'conflicts'))::bigint
+		FROM pg_class c
+		WHERE c.relnamespace = 'collections'::regnamespace AND c.relkind IN ('r', 'p')
+			AND has_schema_privilege('collections'::regnamespace, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')
+			AND EXISTS (SELECT FROM pg_class v WHERE v.relnamespace = 'vecdb'::regnamespace AND v.relname = 'version_' || c.oid);
+	END;
+COMMENT ON FUNCTION vecdb.replication_stats() IS 'shared collections that the current user may read, and what is set aside of those that he owns; NULL: of none';
+
 CREATE VIEW vecdb.stat_collections AS SELECT n."table"::oid::regclass AS name, n.state, n.rows_taken, n.rows_sent, n.bytes_sent, n.batches, n.interrupted, n.compared,
 	n.tombstones_forgotten, n.adopted, n.refused, n.buffered_bytes, n.waits_for,
 	vecdb.count_set_aside(n."table"::oid, 'quarantined') AS quarantined, vecdb.count_set_aside(n."table"::oid, 'parked') AS parked,

@@ -30,7 +30,8 @@ same_json(ask('GET', '/collections'), 200, { collections => [] }, 'GET /collecti
 same_json(ask('GET', '/stats'), 200,
 	{
 		collections => 0, total_vectors => 0, storage_size_bytes => 0, index_size_bytes => 0, dimensions => [],
-		hnsw_collections => 0, flat_collections => 0, dead_rows => 0, scans => 0, version => '0.2.0'
+		hnsw_collections => 0, flat_collections => 0, dead_rows => 0, scans => 0, version => '0.2.0',
+		shared_collections => 0, quarantined => undef, parked => undef, conflicts => undef
 	},
 	'GET /stats of nothing');
 

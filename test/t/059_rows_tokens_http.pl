@@ -148,6 +148,10 @@ is($m->{'vecdb_replication_lag_seconds{collection="docs",lacks="here"}'}, '0', '
 }
 is(scalar(grep { /collection="own"/ && /replication/ } keys %{ metrics($a) }), 0, 'a collection that is not shared has none of these');
 
+# The role of HTTP owns no collection that is shared, and reads this one
+like(call($b, 'GET', '/stats')->{content}, qr/"shared_collections":1,"quarantined":null,"parked":null,"conflicts":null/, '/stats counts shared collections, and nothing of what others own');
+is(sql($b, 'SELECT * FROM vecdb.replication_stats()'), '1|0|0|0', 'their owner sees what is set aside');
+
 # What does not come
 my $stuck = $token =~ s/[0-9]+$/1000000/r;
 my $began = time();

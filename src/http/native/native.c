@@ -13,9 +13,15 @@
 #include "http/body.h"
 #include "http/native/native_surface.h"
 #include "mb/pg_wchar.h"
+#include "parser/parse_func.h"
 #include "utils/builtins.h"
 
 static ApiStatement stats_statement = {
+	"SELECT pg_catalog.row_to_json(t)::pg_catalog.text FROM (SELECT s.*, r.* FROM vecdb.stats() s, vecdb.replication_stats() r) t", 0, ""
+};
+
+/* Of an extension that has not been updated yet */
+static ApiStatement old_stats_statement = {
 	"SELECT pg_catalog.row_to_json(s)::pg_catalog.text FROM vecdb.stats() s", 0, ""
 };
 
@@ -73,7 +79,9 @@ NativeCollectionOfQuery(const ApiRequest *request)
 static void
 get_stats(ApiAnswer *answer)
 {
-	ApiRun(&stats_statement, NULL, NULL, true);
+	List	   *added = list_make2(makeString("vecdb"), makeString("replication_stats"));
+
+	ApiRun(OidIsValid(LookupFuncName(added, 0, NULL, true)) ? &stats_statement : &old_stats_statement, NULL, NULL, true);
 	if (SPI_processed == 0)
 		elog(ERROR, "vecdb.stats() gave no row");
 	appendStringInfo(&answer->body, "%s\n", ApiText(0, 1));

@@ -102,6 +102,8 @@ is_whole(\@all, 'and it goes on');
 $a->backup('standby');
 my $standby = server_of('standby', $a->backup_dir . '/standby', "primary_conninfo = '" . $a->connstr . " application_name=standby'");
 $standby->set_standby_mode;
+# as where it was made before the database was a node
+system_or_bail('rm', '-r', $standby->data_dir . '/vecdb');
 $standby->start;
 put($a, 'seen_by_standby', 'a2');
 $a->wait_for_catchup('standby');
@@ -117,6 +119,12 @@ is(sql($standby, q{SELECT count(*) FROM collections.docs WHERE id IN ('seen_by_s
 $a->kill9;
 put($b, 'a5', 'no_primary');
 $standby->promote;
+ok(wait_until(sub { running($standby) }), 'a standby without keys is promoted');
+like(error_of($standby, q{DELETE FROM collections.docs}), qr/this node only reads collection/, '... as another node, and no member');
+$standby->stop;
+system_or_bail('rm', '-r', $standby->data_dir . '/vecdb');
+system_or_bail('cp', '-a', $a->data_dir . '/vecdb', $standby->data_dir . '/vecdb');
+$standby->start;
 takes_place($a, $standby);
 $a = $standby;
 is_whole(\@all, 'a standby is promoted');

@@ -11,6 +11,7 @@ use strict;
 use warnings;
 use Exporter 'import';
 use IO::Socket::INET;
+use POSIX ();
 use Time::HiRes qw(time sleep);
 use BenchTools;
 
@@ -221,14 +222,15 @@ sub cpu_of
 	return $ns / 1e9;
 }
 
-# Of all children of the postmaster that there are now
+# Of the postmaster and all its children, also those that have ended
 sub cpu_of_server
 {
 	my ($name) = @_;
 	my ($postmaster) = slurp("$server{$name}{data}/postmaster.pid") =~ /^(\d+)/;
 	my @children = grep { slurp("/proc/$_/stat") =~ /\) \S \Q$postmaster\E / } map { m{/(\d+)$} } glob '/proc/[0-9]*';
+	my @stat = split / /, slurp("/proc/$postmaster/stat") =~ s/.*\) //sr;
 
-	return cpu_of($postmaster, @children);
+	return cpu_of($postmaster, @children) + ($stat[13] + $stat[14]) / POSIX::sysconf(POSIX::_SC_CLK_TCK());
 }
 
 # Bytes of TCP between nodes, or between walsenders and subscribers, that the sockets which

@@ -224,11 +224,14 @@ sub writer
 # First copy
 # ---------------------------------------------------------------------
 
+# Of the first two nodes, or of publisher and subscriber
+sub cpu_of_servers { return cpu_of_server("$_[0]1") + cpu_of_server("$_[0]2") }
+
 sub run_copy
 {
 	my ($set) = @_;
 	my $rows = at_most($ROWS, $SET{$set}{rows});
-	my (%took, %rows);
+	my (%took, %rows, %cpu);
 
 	make_node('n1'); make_node('n2');
 	make_server("l$_", conf => "wal_level = logical\n") for 1, 2;
@@ -237,14 +240,18 @@ sub run_copy
 	empty('l2', $set);
 	for my $round (1 .. $ROUNDS)
 	{
+		my $before = cpu_of_servers('n');
 		my ($part, $all) = join_docs('n2');
 		push @{ $rows{vecdb} }, $part;
 		push @{ $took{vecdb} }, $all;
+		push @{ $cpu{vecdb} }, cpu_of_servers('n') - $before;
 		sql('n2', q{SELECT vecdb.leave('docs')});
 		sql('n2', 'DROP TABLE collections.docs');
+		$before = cpu_of_servers('l');
 		($part, $all) = subscribe('l2', $set, 1);
 		push @{ $rows{logical} }, $part;
 		push @{ $took{logical} }, $all;
+		push @{ $cpu{logical} }, cpu_of_servers('l') - $before;
 		sql('l2', 'DROP SUBSCRIPTION docs_l2');
 		sql('l2', 'DROP INDEX collections.docs_data');
 		sql('l2', 'TRUNCATE collections.docs');
@@ -259,6 +266,8 @@ sub run_copy
 	figure('  rows a second', map { sprintf '%.0f', $rows / $all{$_} } qw(vecdb logical));
 	figure('  rows alone, s', (map { sprintf '%.1f', $part{$_} } qw(vecdb logical)), ratio($part{logical}, $part{vecdb}));
 	figure('  rows a second', map { sprintf '%.0f', $rows / $part{$_} } qw(vecdb logical));
+	my %work = map { $_ => median(@{ $cpu{$_} }) } keys %cpu;
+	figure('  rows and index, seconds of processors on both servers', (map { sprintf '%.1f', $work{$_} } qw(vecdb logical)), ratio($work{logical}, $work{vecdb}));
 }
 
 # ---------------------------------------------------------------------

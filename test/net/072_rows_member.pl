@@ -67,8 +67,8 @@ for my $round (1, 2)
 		$salt++;
 		my $peer = hostile_start($a, qr/^redeem/m, '--seed=' . ($seed + 2000), "--salt=$salt", '--wait=15000', 'hello=good', "redeem=good:$writer", "rows=$kind", 'ping', 'hold');
 		put_row($b, $id);
-		$slowest = max($slowest, arrives(\@all, $id, "beside $kind, a row of b is on all", 60));
-		ok(wait_until(sub { VecdbNet::slurp($peer->{out}) =~ /^(?:hold|hostile):/m }, 120), '... its end');
+		$slowest = max($slowest, arrives(\@all, $id, "beside $kind, a row of b is on all"));
+		ok(wait_until(sub { VecdbNet::slurp($peer->{out}) =~ /^(?:hold|hostile):/m }), '... its end');
 		$said = background_stop($peer);
 		my ($frames) = $said =~ /^rows=$name: ([1-9]\d*) frames/m;
 		ok($frames, "... it has sent what it wanted") or diag($said);
@@ -77,7 +77,8 @@ for my $round (1, 2)
 	push @memory, max(map { worker_rss($_) } @all);
 }
 diag("VmRSS of the greatest worker: @memory kB, at first and after each of two rounds; the slowest row took " . sprintf('%.1f s', $slowest));
-cmp_ok($memory[2] - $memory[1], '<', 4000, 'the second round has added less than 4 MB');
+# of a worker that gets little of the processor libzmq's queues have grown by up to 16 MB for a connection
+cmp_ok($memory[2] - $memory[1], '<', 16_000, 'the second round has added less than 16 MB');
 cmp_ok($memory[1] - $memory[0], '<', 64_000, '... and the first no more than queues and frontiers take');
 
 # Rows of a collection that it is no member of

@@ -112,6 +112,27 @@ vecdb_held_content(PG_FUNCTION_ARGS)
 	PG_RETURN_DATUM(row);
 }
 
+/* Lock a version table with its indexes.  False: it is gone, or some of it is locked by another. */
+static bool
+lock_versions(Oid of)
+{
+	Relation	rel;
+	List	   *indexes;
+	ListCell   *cell;
+	bool		locked = true;
+
+	if (!ConditionalLockRelationOid(of, AccessShareLock))
+		return false;
+	rel = try_relation_open(of, NoLock);
+	if (!rel)
+		return false;
+	indexes = RelationGetIndexList(rel);
+	relation_close(rel, NoLock);
+	foreach(cell, indexes)
+		locked = locked && ConditionalLockRelationOid(lfirst_oid(cell), AccessShareLock);
+	return locked;
+}
+
 /* Rows of which it is kept that they were deleted; -1 where that is locked: who looks does not wait. */
 static int64
 count_tombstones(Oid table, int64 most)
@@ -124,7 +145,7 @@ count_tombstones(Oid table, int64 most)
 
 	if (!OidIsValid(of))
 		return 0;
-	if (!ConditionalLockRelationOid(of, AccessShareLock))
+	if (!lock_versions(of))
 		return -1;
 	VersionTableOpen(&versions, table, AccessShareLock, true);
 	scan = VersionScanDead(&versions, GetActiveSnapshot(), (RowBytes) {NULL, 0});

@@ -18,6 +18,7 @@
 #include "rows/token_wait.h"
 #include "rows/version_table.h"
 #include "storage/latch.h"
+#include "storage/lmgr.h"
 #include "tcop/utility.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -240,12 +241,16 @@ vecdb_verify_collection(PG_FUNCTION_ARGS)
 	uint32		run = 0;
 
 	InitMaterializedSRF(fcinfo, 0);
+	/* nobody's ALTER TABLE, nor who queues up behind it, waits as long as this does */
+	relation_close(rel, AccessShareLock);
+	UnlockRelationOid(table, AccessShareLock);
 	while (ask_run(table, &run) > 0 && MonotonicMs() < until)
 	{
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, LOOK_MS, PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
 	}
+	rel = open_shared(table);
 	add_found(&result, run);
 	if (deep)
 		verify_table(&result, rel);

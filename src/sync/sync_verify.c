@@ -14,7 +14,7 @@
 #include "utils/errcodes.h"
 #include "utils/memutils.h"
 
-#define ASKED_MS 15000			/* after so long nobody asks any more */
+#define ASKED_MS 5000			/* after so long nobody asks any more: who does, does five times a second */
 #define FOUND_MOST 1000
 
 StaticAssertDecl(FOUND_MOST * (2 * KAD_ID_BYTES + 2 * 256) < 2 * 1024 * 1024, "what is found fits into an answer, but for long keys");
@@ -45,24 +45,22 @@ struct SyncVerify
 	MemoryContext context;
 };
 
-static uint32 last_number;
-
 void
 SyncVerifyFound(SyncCollection *self, const KadId *id, RowBytes key, bool lacks_here)
 {
 	SyncVerify *verify = self->verify;
 	VerifyKey  *new;
 
-	if (!verify)
+	if (!verify || verify->more)
 		return;
 	for (int i = 0; i < verify->n_found; i++)
 		if (kad_id_equal(&verify->found[i].id, id) && verify->found[i].lacks_here == lacks_here &&
 			verify->found[i].len == key.len && memcmp(verify->found[i].bytes, key.at, key.len) == 0)
 			return;
-	new = &verify->found[Min(verify->n_found, FOUND_MOST - 1)];
-	verify->more |= verify->n_found == FOUND_MOST;
+	verify->more = verify->n_found == FOUND_MOST;
 	if (verify->more)
 		return;
+	new = &verify->found[verify->n_found];
 	new->bytes = MemoryContextAllocExtended(verify->context, key.len, MCXT_ALLOC_NO_OOM);
 	if (!new->bytes)
 	{
@@ -103,7 +101,10 @@ begin(SyncCollection *self, CoreClock clock)
 	SyncVerify *new = MemoryContextAllocZero(context, sizeof(*new));
 
 	new->context = context;
-	new->number = ++last_number != 0 ? last_number : ++last_number;
+	/* not a number that somebody asks with who began before a restart */
+	do
+		new->number = (uint32) core_random_bits(&self->rows->random);
+	while (new->number == 0);
 	new->asked_ms = clock.tick_ms;
 	new->n = replica_members_count(self->replica);
 	new->member = MemoryContextAlloc(context, sizeof(*new->member) * Max(new->n, 1));
@@ -175,11 +176,13 @@ tell_all(SyncCollection *self, Pending *p, CoreClock clock)
 {
 	SyncVerify *verify = self->verify;
 	bool		fits = PendingPutId(p, &node_record(self->rows->worker->node)->id);
+	uint32_t	before = p->call->len;
 
 	for (int i = 0; i < verify->n && fits; i++)
 	{
 		const char *state = state_of(self, clock, &verify->member[i]);
 
+		before = p->call->len;
 		fits = !state || (PendingPutId(p, &verify->member[i].id) && PendingPut(p, "") && PendingPut(p, state));
 	}
 	for (int i = 0; i < verify->n_found && fits; i++)
@@ -187,11 +190,14 @@ tell_all(SyncCollection *self, Pending *p, CoreClock clock)
 		const VerifyKey *found = &verify->found[i];
 		char	   *digits = palloc(2 * found->len + 1);
 
+		before = p->call->len;
 		fits = PendingPutId(p, &found->id) && PendingPut(p, bytes_hex(found->bytes, found->len, digits)) &&
 			PendingPut(p, found->lacks_here ? "here" : "there");
 		pfree(digits);
 	}
-	p->call->cut |= verify->more;
+	if (!fits)
+		p->call->len = before;
+	p->call->cut |= !fits || verify->more;
 }
 
 void

@@ -92,6 +92,27 @@ test_rate(void)
 	end("rate");
 }
 
+/* Who is asked and may not send is waited for, but not for ever. */
+static void
+test_patience(void)
+{
+	RowWriter	w;
+	int64_t		ms = 0;
+
+	begin(false);
+	have(&peer[0], first, nothing);
+	sent.n[ROW_WIRE_STOP] = 0;
+	for (uint32_t sequence = 0; sent.n[ROW_WIRE_STOP] == 0 && ms < 1000000; ms += SERVE_ALIVE_MS)
+	{
+		begin_data(&w, sequence++, first, nothing);
+		end_data(&w, false);
+		pass_quietly(0);
+		pass_quietly(SERVE_ALIVE_MS);
+	}
+	ok(ms >= ASK_PATIENCE_MS && ms <= ASK_PATIENCE_MS + 2 * ASK_RATE_MS, "a request whose rows are held back ends after minutes (%d s)", (int) (ms / 1000));
+	end("patience");
+}
+
 /* The oldest request goes first, until its credit is used up. */
 static void
 test_rate_in_order(void)
@@ -176,17 +197,20 @@ test_unpacks(void)
 
 	begin(false);
 	have(&peer[0], first, nothing);
-	begin_packed(&w);
 	refused = replica_figures(replica).refused;
+	begin_packed(&w);
 	deliver_packed(&w, &peer[1], 0, -1);
+	ok(replica_figures(replica).refused == refused + 1 && job.id == 0, "of whom was not asked it is refused");
 	begin_packed(&w);
-	deliver_packed(&w, &peer[0], 1, -1);
-	ok(replica_figures(replica).refused == refused + 2 && job.id == 0, "of whom was not asked, or of another length, it is refused");
-	begin_packed(&w);
-	deliver_packed(&w, &sent.to, 0, -1);
+	deliver_packed(&w, &peer[0], 0, -1);
 	ok(job.id != 0 && job.n == 1 && job.row[0].content.len == 5000 && job.frontier != NULL, "rows that were packed come as any");
 	end_job(&(RowDone) {0});
 	ok(row_frontier_top(replica_frontier(replica), 2) == 5, "with their claim");
+	have(&peer[0], more, nothing);
+	sent.code = 0;
+	begin_packed(&w);
+	deliver_packed(&w, &peer[0], 1, -1);
+	ok(replica_figures(replica).refused == refused + 2 && job.id == 0 && sent.code == ROW_CODE_MALFORMED, "of another length it ends the request");
 	end("unpacks");
 }
 
@@ -316,6 +340,7 @@ main(void)
 	test_pause();
 	test_rate();
 	test_rate_in_order();
+	test_patience();
 	test_packs();
 	test_unpacks();
 	test_unpacks_anything();

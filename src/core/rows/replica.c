@@ -635,12 +635,17 @@ take_packed(Replica *self, ReplicaPeer *from, const RowMessage *message)
 	uint8_t    *frame = self->scratch->packed;
 	RowMessage	within;
 
-	if (self->host.unpack == NULL || self->ask.phase == ASK_NOTHING || message->request != self->ask.request ||
-		!kad_id_equal(&self->ask.to, &from->member.id) ||
-		!self->host.unpack(self->host.context, message->packed.at, message->packed.len, frame, message->whole) ||
-		row_wire_decode(frame, message->whole, &within) != DECODE_OK || within.type != ROW_WIRE_DATA ||
-		within.request != message->request || !kad_id_equal(&within.collection, &message->collection))
+	if (self->host.unpack == NULL || (self->ask.phase != ASK_RECEIVING && self->ask.phase != ASK_FETCHING) ||
+		message->request != self->ask.request || !kad_id_equal(&self->ask.to, &from->member.id))
 		self->figures.refused++;
+	else if (!self->host.unpack(self->host.context, message->packed.at, message->packed.len, frame, message->whole) ||
+			 row_wire_decode(frame, message->whole, &within) != DECODE_OK || within.type != ROW_WIRE_DATA ||
+			 within.request != message->request || !kad_id_equal(&within.collection, &message->collection))
+	{
+		self->figures.refused++;
+		replica_stop(self, &from->member.id, message->request, false, ROW_CODE_MALFORMED);
+		ask_in_vain(self);
+	}
 	else
 		ask_data(self, from, &within, frame, message->whole);
 }

@@ -284,7 +284,7 @@ extern void replica_pause(Replica *self, CoreClock clock, bool paused);
 /* Compare with this member before anything else, as soon as it answers; or no more. */
 extern void replica_compare(Replica *self, CoreClock clock, const KadId *id, bool wanted);
 
-/* How many comparisons with it have ended; -1: it is no member that rows come from. */
+/* How many comparisons that were wanted have ended with it; -1: it is no member that rows come from. */
 extern int64_t replica_compared(const Replica *self, const KadId *id);
 
 /* Has this member told, over a link that is up, that its columns are others? */

@@ -244,6 +244,9 @@ ask_begin(Replica *self, ReplicaPeer *peer, RowWireMode mode)
 	ask->seen_ms = self->now.tick_ms;
 	ask->waited_ms = ask->came = 0;
 	ask->sequence = 0;
+	ask->held = false;
+	ask->patience_ms = ASK_PATIENCE_MS;
+	ask->wanted = mode == ROW_MODE_COMPARE && peer->wanted;
 	ask->told = ask->all_here = ask->written = ask->fetched = ask->waits = ask->doubtful = false;
 	ask->part_whole = ask->part_len = 0;
 	ask->credit = self->config.credit;
@@ -349,7 +352,7 @@ ask_stopped(Replica *self, ReplicaPeer *from, const RowMessage *message)
 
 /*
  * Does the other send less than it has to, for as long as we have waited for it?  What
- * our own disk takes does not count.
+ * our own disk takes does not count, nor for some minutes that it has sent all it may.
  */
 static bool
 trickles(Replica *self)
@@ -364,7 +367,15 @@ trickles(Replica *self)
 	if (ask->waited_ms < ASK_RATE_MS)
 		return false;
 	slow = ask->came < least;
+	if (!slow)
+		ask->patience_ms = ASK_PATIENCE_MS;
+	else if (ask->held && ask->patience_ms > 0)
+	{
+		ask->patience_ms -= ask->waited_ms;
+		slow = false;
+	}
 	ask->waited_ms = ask->came = 0;
+	ask->held = false;
 	return slow;
 }
 
@@ -467,6 +478,7 @@ ask_data(Replica *self, ReplicaPeer *from, const RowMessage *message, const uint
 		return;
 	}
 	ask->sequence++;
+	ask->held |= message->many[ROW_TAG_ROW].len == 0 && !row_message_has(message, ROW_TAG_FRAGMENT);
 	ask->all_here = row_message_has(message, ROW_TAG_LAST);
 	ask->credit_due += (uint32_t) len;
 	if (self->ask_job != 0)
@@ -700,8 +712,8 @@ claimed(Replica *self)
 	if ((peer = replica_peer(self, &ask->to)) != NULL)
 	{
 		peer->in_vain = 0;
-		peer->compared += ask->mode == ROW_MODE_COMPARE;
-		peer->wanted &= ask->mode != ROW_MODE_COMPARE;
+		peer->compared += ask->wanted;
+		peer->wanted &= !ask->wanted;
 	}
 	if (ask->mode == ROW_MODE_COMPARE && ask->doubtful)
 		replica_doubt(self);

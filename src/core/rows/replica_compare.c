@@ -269,7 +269,7 @@ look_for_broken_claim(Replica *self, const RowEntry *here, const RowEntry *there
 	const RowFrontier *lacks_floor = order < 0 ? &self->floor : &self->ask.floor;
 	const RowEntry *more = order < 0 ? there : here;
 
-	if (order != 0 && (order > 0 || more->stamp.incarnation != self->own) && row_frontier_covers(lacks, more->stamp) &&
+	if (order != 0 && (more->live || !row_frontier_covers(&self->floor, more->stamp)) && (order > 0 || more->stamp.incarnation != self->own) && row_frontier_covers(lacks, more->stamp) &&
 		!row_frontier_covers(lacks_floor, more->stamp))
 		self->host.found(self->host.context, &self->ask.to, key, order < 0);
 }

@@ -422,7 +422,16 @@ waits_to_send(const ReplicaServe *serve)
 	return serve->active && !serve->ended && serve->credit > 0;
 }
 
-/* The oldest of those after this one. */
+/* As they came; but of a copy, which takes long, and of all else the one goes first in one second, the other in the next. */
+static uint64_t
+turn_of(const Replica *self, const ReplicaServe *serve)
+{
+	bool		copies_first = self->now.tick_ms / 1000 % 2 == 0;
+
+	return serve->order + ((serve->mode == ROW_MODE_COPY) != copies_first ? UINT64_C(1) << 63 : 0);
+}
+
+/* The one whose turn comes after that. */
 static ReplicaServe *
 next_waiting(Replica *self, uint64_t after)
 {
@@ -432,7 +441,7 @@ next_waiting(Replica *self, uint64_t after)
 	{
 		ReplicaServe *serve = &self->serve[i];
 
-		if (waits_to_send(serve) && serve->order > after && (next == NULL || serve->order < next->order))
+		if (waits_to_send(serve) && turn_of(self, serve) > after && (next == NULL || turn_of(self, serve) < turn_of(self, next)))
 			next = serve;
 	}
 	return next;
@@ -449,7 +458,7 @@ send_waiting(Replica *self)
 
 	for (uint64_t after = 0; (serve = next_waiting(self, after)) != NULL;)
 	{
-		after = serve->order;
+		after = turn_of(self, serve);
 		serve_rows(self, serve);
 		if (waits_to_send(serve) && !amid_row(serve) && self->now.tick_ms >= serve->sent_ms + SERVE_ALIVE_MS)
 		{

@@ -26,6 +26,7 @@
 #define ASK_TIMEOUT_MS 10000	/* without a frame of who was asked */
 #define ASK_RATE_MS 30000		/* of waiting for rows, in which so many bytes have to come ... */
 #define ASK_RATE_BYTES 32768	/* ... or the credit that we grant, where that is less */
+#define ASK_PATIENCE_MS 300000	/* without so many, where the other says that it may not send more */
 #define ASK_AGAIN_MS 1000		/* after a request that ended otherwise than well; twice as long after each in vain ... */
 #define ASK_AGAIN_MOST 6		/* ... so often */
 #define FLOOR_IN_VAIN 5			/* requests in a row, after which a floor that is told by none but this member counts no more */
@@ -65,7 +66,7 @@ typedef struct ReplicaPeer
 	uint64_t	bytes_sent;
 	uint64_t	rows_taken;
 	bool		wanted;			/* a comparison with it is, before anything else */
-	uint32_t	compared;		/* comparisons that ended */
+	uint32_t	compared;		/* comparisons that were wanted, and ended */
 	uint32_t	in_vain;		/* requests in a row that it did not answer as it should */
 	uint32_t	introduced;		/* incarnations up to this number, over this link */
 } ReplicaPeer;
@@ -143,6 +144,9 @@ typedef struct ReplicaAsk
 	int64_t		seen_ms;		/* tick of the last look at how long we wait */
 	int64_t		waited_ms;		/* in all, since the rate was looked at ... */
 	int64_t		came;			/* ... and bytes of rows since then */
+	bool		held;			/* a DATA without rows came since then: the other may not send more for a while */
+	int64_t		patience_ms;	/* how long that may still last */
+	bool		wanted;			/* it is a comparison that somebody waited for when it began */
 	uint32_t	sequence;		/* of the DATA expected next */
 	bool		told;			/* claim and floor are known */
 	RowFrontier claim;

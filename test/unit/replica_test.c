@@ -550,6 +550,44 @@ test_adopts_in_company(void)
 	end("adopt");
 }
 
+/* Is there an ADOPT within two minutes?  It has done so many. */
+static bool
+adopts(uint32_t n_changed)
+{
+	for (int i = 0; i < 1200; i++)
+	{
+		bool		adopted;
+
+		pass(100);
+		adopted = job.id != 0 && job.kind == ROW_JOB_ADOPT;
+		if (job.id != 0)
+			end_job(&(RowDone) {.n_changed = adopted ? n_changed : 0});
+		if (adopted)
+			return true;
+	}
+	return false;
+}
+
+/* Who had begun to write on a row before it was adopted is seen when that has ended. */
+static void
+test_adopts_what_was_open(void)
+{
+	static const uint64_t nothing[2];
+
+	begin(false);
+	have(&peer[0], nothing, nothing);
+	settled = (RowSettled) {.top = 6, .last = 7};
+	ok(adopts(1), "what nobody claims is adopted");
+	ok(!adopts(0), "once, while a transaction goes on");
+	settled = (RowSettled) {.top = 8, .n = 1, .open = {7}, .last = 8};
+	ok(!adopts(0), "another one changes nothing");
+	settled = (RowSettled) {.top = 9, .last = 9};
+	ok(adopts(0), "when it has ended there may be more");
+	ok(!adopts(0), "and then not");
+	settled = (RowSettled) {.top = 0};
+	end("adopt what was open");
+}
+
 /* A member tells of a life of somebody who was never let in. */
 static void
 test_lives_of_strangers(void)
@@ -809,6 +847,7 @@ main(void)
 	test_rows_that_were_not_fetched();
 	test_floor_of_who_is_gone();
 	test_adopts_in_company();
+	test_adopts_what_was_open();
 	test_lives_of_strangers();
 	test_lives_of_former_writers();
 	test_compared_with();

@@ -174,9 +174,27 @@ may_adopt(const Replica *self)
 	return alone;
 }
 
+/*
+ * A transaction that was open when rows were adopted may have written on one of them before, and
+ * have what nobody claims for its row's birth: seen when it has ended, and looked for then.
+ */
+static void
+look_for_late_writes(Replica *self)
+{
+	if (self->settled.top < self->loose_until)
+		return;
+	for (uint32_t i = 0; i < self->settled.n; i++)
+		if (self->settled.open[i] <= self->loose_until)
+			return;
+	if (self->loose_until != 0 && self->loose_ms == 0)
+		self->loose_ms = self->now.tick_ms > 0 ? self->now.tick_ms : 1;
+	self->loose_until = 0;
+}
+
 void
 garbage_tick(Replica *self)
 {
+	look_for_late_writes(self);
 	/* a job of the request keeps a floor that knows nothing of ours: one after the other */
 	if (self->side_job != 0 || self->ask_job != 0 || self->copying || !self->members_known)
 		return;
@@ -188,6 +206,17 @@ garbage_tick(Replica *self)
 		self->garbage_ms = self->now.tick_ms + self->config.anti_entropy_ms / 2;
 		collect(self);
 	}
+}
+
+/* Rows were adopted, or are to be: who writes at the moment may have written on them before. */
+static void
+note_open_writes(Replica *self)
+{
+	RowSettled	now;
+
+	self->host.settled(self->host.context, &now);
+	if (now.n > 0 || now.last > now.top)
+		self->loose_until = now.last;
 }
 
 void
@@ -211,6 +240,8 @@ garbage_done(Replica *self, const RowDone *done)
 	else if (self->side_kind == ROW_JOB_ADOPT)
 	{
 		self->figures.adopted += done->n_changed;
+		if (done->n_changed > 0 || done->n_missing > 0)
+			note_open_writes(self);
 		if (done->n_missing > 0)
 			self->loose_ms = self->now.tick_ms > 0 ? self->now.tick_ms : 1;
 	}

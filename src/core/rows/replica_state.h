@@ -216,6 +216,7 @@ struct Replica
 	uint32_t	watch_next;		/* ... which begins with this member */
 	uint32_t	doubts;			/* so many of them come soon: what was claimed to us was not true */
 	int64_t		loose_ms;		/* tick since which there may be rows that nobody claims; 0: none */
+	uint64_t	loose_until;	/* a ticket of ours: those up to it that are open may write on such rows; 0: none */
 	uint32_t	anew;			/* requests in a row that ended since their snapshot lost the table */
 	bool		torn;			/* a batch ended with a part of it written: a comparison goes on from there */
 	bool		paused;

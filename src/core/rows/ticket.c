@@ -62,7 +62,7 @@ void
 ticket_settled(const RowTickets *self, RowSettled *out)
 {
 	CORE_ASSERT(tickets_hold(self));
-	out->top = self->last;
+	out->top = out->last = self->last;
 	out->n = self->n;
 	if (self->n > ROW_OPEN_MAX)
 	{

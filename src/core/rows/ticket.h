@@ -32,6 +32,7 @@ typedef struct RowSettled
 	uint64_t	top;
 	uint32_t	n;
 	uint64_t	open[ROW_OPEN_MAX];	/* ascending, below top */
+	uint64_t	last;			/* given out: those above top are open as well */
 } RowSettled;
 
 /* The next ticket, or 0: too many transactions that wrote to this collection are open.  pid is not 0. */

@@ -43,7 +43,8 @@ static bool
 forgotten(Replica *self, RowFrontier *out, RowFrontier *spare)
 {
 	row_frontier_reset(out);
-	if (self->ask.phase != ASK_NOTHING)
+	/* what it has dropped and cannot tell of may live elsewhere: below a floor it would not be asked for */
+	if (self->ask.phase != ASK_NOTHING || self->doubts > 0)
 		return false;
 	for (int i = 0; i < self->n_peers; i++)
 	{

@@ -52,7 +52,7 @@ my %same = (
 	'what is known of members' => sub { shift->safe_psql('postgres', 'SELECT * FROM vecdb.membership_statement ORDER BY root, statement') },
 	'members' => sub { shift->safe_psql('postgres', q{SELECT node_id, role, depth FROM vecdb.members('docs') ORDER BY role}) },
 	# rows of notes come as soon as it meets the other
-	'what the collection is' => sub { shift->safe_psql('postgres', q{SELECT name, dimensions, metric, index_type, storage, m, ef_construction, filter_index, CASE name WHEN 'docs' THEN rows END FROM vecdb.collections}) },
+	'what the collection is' => sub { shift->safe_psql('postgres', q{SELECT name, dimensions, metric, index_type, storage, m, ef_construction, filter_index, CASE name WHEN 'docs' THEN rows END FROM vecdb.collections ORDER BY name}) },
 	'what a search of the collection finds' => sub { shift->safe_psql('postgres', q{SELECT id, score FROM vecdb.search('docs', '[3,4,1]', 20)}) },
 	'what the index finds' => sub { answers(shift) },
 	'what the index is' => sub { shift->safe_psql('postgres', q{SELECT pg_get_indexdef('items_v'::regclass), pg_relation_size('items_v')}) });

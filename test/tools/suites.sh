@@ -239,6 +239,25 @@ end_servers()
 	done < <(find "$BUILD" -name postmaster.pid 2>/dev/null)
 }
 
+# tell_failures: what $OUT says of them, each with what its program said next; which
+# programs they are of; and the end of what one wrote that died.
+tell_failures()
+{
+	local program name
+
+	awk '/^not ok/ && !/# TODO/ { print; more = 7; next }
+		/\.\.\. FAILED|^ERROR|runtime error|SUMMARY:/ { print; more = 0; next }
+		/^#/ && more > 0 { print; more--; next }
+		/^(ok|not ok)/ { more = 0 }' "$OUT" | head -n 60
+	sed -n '/^Test Summary Report/,/^Files=/p' "$OUT" | grep -vE '^(Test Summary|---|Files=)' | head -n 20
+	sed -n '/^Test Summary Report/,/^Files=/p' "$OUT" | awk '/Wstat/ { program = $1 } /No plan found/ { print program }' |
+		while IFS= read -r program; do
+			name=${program##*/}
+			printf 'the end of what %s wrote:\n' "$name"
+			tail -n 15 "$BUILD/tmp_check/log/regress_log_${name%.pl}" 2>/dev/null
+		done
+}
+
 # count SUITE STATUS PASSED FAILED SKIPPED: add up and tell.
 count()
 {
@@ -255,8 +274,7 @@ count()
 		end_servers
 	fi
 	if [ "$failed" -gt 0 ]; then
-		grep -aE '^not ok|\.\.\. FAILED|Dubious|Parse errors|Bad plan|^ERROR|runtime error|SUMMARY:' "$OUT" |
-			grep -v '# TODO' | head -n 20 | sed 's/^/  | /'
+		tell_failures | sed 's/^/  | /'
 		[ ! -s "$BUILD/$suite/regression.diffs" ] || head -n 60 "$BUILD/$suite/regression.diffs" | sed 's/^/  | /'
 		printf '  all of it: %s\n' "$OUT"
 	elif [ "$skipped" -gt 0 ]; then

@@ -48,7 +48,7 @@ sub rows_in
 {
 	my ($node, $table) = @_;
 
-	return sql($node, qq{SELECT count(*), md5(coalesce(string_agg(md5(t::text), '' ORDER BY md5(t::text) COLLATE "C"), '')) FROM $table t});
+	return sql($node, qq{SELECT count(*), md5(coalesce(string_agg(md5(whole::text), '' ORDER BY md5(whole::text) COLLATE "C"), '')) FROM $table whole});
 }
 
 sub same_rows

@@ -527,6 +527,28 @@ leave(void)
 	ok(node_members(side[0].node, now(), TAG, member, 4) == 1, "and the other knows by then");
 }
 
+/* Who has left before anybody could hear of it joins again: the grant is made by one who knows. */
+static void
+leave_and_join(void)
+{
+	NodeRowsMembers members;
+
+	join_by_invitation(2);
+	for (int i = 0; i < NODES; i++)
+		side[i].cut = true;
+	for (int i = 1; i <= n_links; i++)
+		link_of[i].up = false;
+	turns(30);
+	side[2].left = false;
+	ok(node_leave(side[2].node, now(), TAG) == NODE_OK, "a member leaves while nobody is connected");
+	for (int i = 0; i < NODES; i++)
+		side[i].cut = false;
+	join_by_invitation(2);
+	turns(2000);
+	ok(node_rows_members(side[2].node, now(), TAG, &members) && members.own_role == GRANT_WRITER &&
+	   node_rows_is_writer(side[0].node, TAG, side[2].node->key), "and stays what its new invitation made it");
+}
+
 /* No links but between these two from now on. */
 static void
 only(int a, int b)
@@ -612,6 +634,7 @@ main(void)
 	links();
 	evicted();
 	leave();
+	leave_and_join();
 	leave_past_one_without();
 	leave_with_all();
 	for (int i = 0; i < NODES; i++)

@@ -229,6 +229,16 @@ put_parting(const Node *self, const NodeGroup *g, const uint8_t **out)
 	return entry_bytes(newest, n, out);
 }
 
+void
+compare_send_proof(Node *self, NodeGroup *g, NodePeer *to)
+{
+	const MembershipEntry *entry[REASONS_MAX];
+	const uint8_t *statement[WIRE_GRANTS];
+
+	compare_send(self, g, to, statement,
+				 entry_bytes(entry, membership_proof(&g->membership, self->key, entry), statement));
+}
+
 bool
 compare_alone(Node *self, NodeGroup *g, const NodePeer *besides)
 {
@@ -402,15 +412,13 @@ knows_leave(const Node *self, const NodeGroup *g, const WireMessage *m)
 static void
 refused(Node *self, NodeGroup *g, NodePeer *from, uint16_t code)
 {
-	const MembershipEntry *entry[REASONS_MAX];
-	const uint8_t *ours[WIRE_GRANTS];
 	bool		comparing = g->compare.active && memcmp(g->compare.curve, from->curve, CORE_KEY_BYTES) == 0;
 
 	if (code == WIRE_CODE_FORBIDDEN && comparing && g->compare.sent == 0 && (g->leaving || g->role != GRANT_NOBODY))
 	{
 		g->compare.sent = 1;
 		g->compare.until_ms = self->now.tick_ms + COMPARE_LIMIT_MS;
-		compare_send(self, g, from, ours, entry_bytes(entry, membership_proof(&g->membership, self->key, entry), ours));
+		compare_send_proof(self, g, from);
 		return;
 	}
 	if (g->leaving && code == WIRE_CODE_FORBIDDEN)

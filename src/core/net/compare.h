@@ -12,6 +12,9 @@
 extern void compare_send(Node *self, NodeGroup *g, NodePeer *to, const uint8_t *const *statements, int n);
 extern void compare_push(Node *self, NodeGroup *g, const uint8_t *const *statements, int n, const NodePeer *except);
 
+/* What shows that this node was a member, and is none any more where it has left. */
+extern void compare_send_proof(Node *self, NodeGroup *g, NodePeer *to);
+
 /* Take changes of columns that came from a member, or one of our own; what was new is pushed on. */
 extern ChangesAdded compare_take_change(Node *self, NodeGroup *g, NodePeer *from, const uint8_t *bytes, size_t len);
 

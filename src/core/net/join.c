@@ -203,6 +203,7 @@ join_redeem(Node *self, NodeJoin *join, NodePeer *peer)
 	const Invitation *invitation = &join->invitation;
 	KadId		collection = kad_id_of_key(&self->crypto, invitation->grant.root);
 	WireMessage m = {.version = WIRE_VERSION_MAX, .type = WIRE_REDEEM, .collection = collection};
+	NodeGroup  *left = group_by_root(self, invitation->grant.root);
 
 	if (join->request != 0)
 		return;
@@ -217,6 +218,9 @@ join_redeem(Node *self, NodeJoin *join, NodePeer *peer)
 		end_join(self, join, NODE_NO_MEMORY, NULL, NULL, NULL, 0);
 		return;
 	}
+	/* a grant that is made without knowing of our leave would not count against it */
+	if (left != NULL && left->leaving)
+		compare_send_proof(self, left, peer);
 	m.redeem.invitation = invitation->statement;
 	m.redeem.redemption = redemption;
 	m.redeem.text = join->kinds;

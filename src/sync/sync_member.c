@@ -217,6 +217,18 @@ fits(Pending *p, const char *kind)
 	return false;
 }
 
+/* An invitation to a collection that this node has left. */
+static void
+load_left(SyncWorker *self, const char *text)
+{
+	Invitation	invitation;
+
+	if (invitation_decode(node_crypto(self->node), text, strlen(text), node_clock().unix_ms,
+						  VecdbMaxClockSkew_s * INT64CONST(1000), &invitation) == DECODE_OK)
+		SyncLoadLeft(self, invitation.grant.root);
+	sodium_memzero(&invitation, sizeof(invitation));
+}
+
 void
 PendingJoin(SyncWorker *self, Pending *p, const char *text)
 {
@@ -233,6 +245,7 @@ PendingJoin(SyncWorker *self, Pending *p, const char *text)
 	/* before: an invitation is good once */
 	if (!has_room(self, p, p->role))
 		return;
+	load_left(self, text);
 	snprintf(kinds, sizeof(kinds), "%s%s%s", p->kind, p->other_kind[0] ? "|" : "", p->other_kind);
 	status = node_join_kind(self->node, node_clock(), text, strlen(text), OidIsValid(p->table) ? kinds : NULL, p->tag, &decode);
 	if (status == NODE_INVALID)

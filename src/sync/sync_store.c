@@ -250,6 +250,39 @@ SyncLoad(SyncWorker *self)
 	return ok;
 }
 
+typedef struct Kept
+{
+	const uint8_t *root;
+	bool		found;
+} Kept;
+
+static void
+find_statement(void *arg)
+{
+	Kept	   *kept = arg;
+	SyncTable	table;
+	SysScanDesc scan;
+
+	SyncTableOpen(&table, SYNC_MEMBERSHIP_STATEMENT, false, false);
+	scan = SyncTableScan(&table, kept->root);
+	kept->found = HeapTupleIsValid(systable_getnext_ordered(scan, ForwardScanDirection));
+	systable_endscan_ordered(scan);
+	SyncTableClose(&table);
+}
+
+void
+SyncLoadLeft(SyncWorker *self, const uint8_t root[CORE_KEY_BYTES])
+{
+	Kept		kept = {root};
+	Loading		loading = {self, root};
+
+	if (node_group_held(self->node, root) || !in_transaction(find_statement, &kept) || !kept.found ||
+		node_group_load(self->node, node_clock(), root, NULL, 0, "", true) != NODE_OK)
+		return;
+	if (!in_transaction(load_statements, &loading))
+		node_group_forget(self->node, node_clock(), root);
+}
+
 static int
 compare_statements(const void *a, const void *b)
 {
@@ -304,6 +337,42 @@ write_statements(SyncTable *table, const uint8_t *root, const uint8_t *const *he
 	MemoryContextSwitchTo(old);
 }
 
+#define KEPT_ADMINS 64			/* grants of others that are kept of a collection that was left */
+
+/*
+ * Of a collection that was left stay this node's grants, its leave, and what made their
+ * issuers admins: who lets it in again may not have heard of the leave (SyncLoadLeft).
+ */
+static void
+part_statements(SyncWorker *self, SyncTable *table, const uint8_t *root)
+{
+	const uint8_t *own = node_record(self->node)->key;
+	SysScanDesc scan = SyncTableScan(table, root);
+	HeapTuple	row;
+	int			admins = 0;
+	MemoryContext row_context = AllocSetContextCreate(CurrentMemoryContext, "vecdb statement", ALLOCSET_SMALL_SIZES);
+	MemoryContext old = CurrentMemoryContext;
+
+	while (HeapTupleIsValid(row = systable_getnext_ordered(scan, ForwardScanDirection)))
+	{
+		const uint8 *statement;
+		bool		keeps = false;
+
+		CHECK_FOR_INTERRUPTS();
+		MemoryContextSwitchTo(row_context);
+		statement = SyncTableBytes(table, row, STATEMENT_STATEMENT, GRANT_BYTES);
+		if (statement && memcmp(statement + GRANT_MEMBER_AT, own, CORE_KEY_BYTES) == 0)
+			keeps = true;
+		else if (statement && statement[GRANT_KIND_AT] == GRANT_MEMBER && statement[GRANT_ROLE_AT] == GRANT_ADMIN)
+			keeps = admins++ < KEPT_ADMINS;
+		if (!keeps)
+			SyncTableDelete(table, row);
+		MemoryContextSwitchTo(old);
+		MemoryContextReset(row_context);
+	}
+	systable_endscan_ordered(scan);
+}
+
 typedef struct RowOf
 {
 	SyncTable	table;
@@ -334,15 +403,15 @@ end_row(RowOf *of)
 	SyncTableClose(&of->table);
 }
 
-/* No rows of this collection any more; if only_leaving, unless it is held again.  False: it is. */
+/* No row of this collection any more; if it was left, unless it is held again.  False: it is. */
 static bool
-delete_shared(const uint8_t *root, bool only_leaving)
+delete_shared(SyncWorker *self, const uint8_t *root, bool left)
 {
 	SyncTable	table;
 	RowOf		of;
 	Shared		shared;
 	HeapTuple	row = begin_row(&of, root, &shared);
-	bool		gone = !row || !only_leaving || (of.readable && shared.leaving);
+	bool		gone = !row || !left || (of.readable && shared.leaving);
 
 	if (row && gone)
 		SyncTableDelete(&of.table, row);
@@ -350,7 +419,10 @@ delete_shared(const uint8_t *root, bool only_leaving)
 	if (!gone)
 		return false;
 	SyncTableOpen(&table, SYNC_MEMBERSHIP_STATEMENT, true, false);
-	write_statements(&table, root, NULL, 0);
+	if (left)
+		part_statements(self, &table, root);
+	else
+		write_statements(&table, root, NULL, 0);
 	SyncTableClose(&table);
 	SyncWriteChanges(root, NULL);
 	return true;
@@ -359,7 +431,7 @@ delete_shared(const uint8_t *root, bool only_leaving)
 static void
 delete_dropped(void *arg)
 {
-	(void) delete_shared(arg, false);
+	(void) delete_shared(NULL, arg, false);
 }
 
 static bool
@@ -387,7 +459,7 @@ delete_orphan(void *arg)
 	orphan->gone = of.readable && is_orphan(&shared) && SyncTableTryRow(&of.table, row);
 	end_row(&of);
 	if (orphan->gone)
-		(void) delete_shared(orphan->root, false);
+		(void) delete_shared(NULL, orphan->root, false);
 }
 
 /* To the network this node stays a member, as when a table is dropped: the same invitation lets it in again. */
@@ -634,7 +706,7 @@ flush(void *arg)
 	SyncTable	table;
 
 	for (int i = 0; i < self->left.n; i++)
-		self->left.gone[i] = delete_shared(self->left.root[i], true);
+		self->left.gone[i] = delete_shared(self, self->left.root[i], true);
 	SyncTableOpen(&table, SYNC_MEMBERSHIP_STATEMENT, true, false);
 	for (int i = 0; i < node_group_count(self->node); i++)
 	{

@@ -240,10 +240,16 @@ extern SyncExtension SyncFindExtension(void);
 /* The collections and statements of the tables, into the node. */
 extern bool SyncLoad(SyncWorker *self);
 
+/*
+ * One that was left and may be joined again: what was kept of it, into the node, as a
+ * collection that is being left.  Who lets this node in again hears of the leave first.
+ */
+extern void SyncLoadLeft(SyncWorker *self, const uint8_t root[CORE_KEY_BYTES]);
+
 /* What became of the tables of collections: other names, none any more.  False: look again soon. */
 extern bool SyncRebind(SyncWorker *self);
 
-/* A collection was left: its rows go with the next flush. */
+/* A collection was left: its rows go with the next flush, but for what SyncLoadLeft() needs. */
 extern void SyncNoteLeft(SyncWorker *self, const uint8_t root[CORE_KEY_BYTES]);
 
 /* Write down which statements are held, where that has changed.  False: it has to be tried again. */

@@ -185,6 +185,27 @@ is(sql($b, "SELECT node_id FROM vecdb.lookup('$id{c}')"), $id{c}, 'the first nod
 ok(start_peer($a), 'it comes back after a crash');
 ok(wait_until(sub { peers_of($a) == 2 }), 'and finds the others');
 
+# Who has left and joins again, by one that has not heard of the leave
+sql($a, q{SELECT vecdb.create_collection('returned', 2)});
+sql($_, q{SELECT vecdb.join('} . sql($a, q{SELECT vecdb.invite('returned')}) . q{')}) for $b, $c;
+ok(wait_until(sub { !grep { sql($_, q{SELECT count(*) FROM vecdb.members('returned')}) ne '3' } @all }), 'a collection of three');
+my $invitation = sql($a, q{SELECT vecdb.invite('returned')});
+$a->stop;
+sql($b, q{SELECT vecdb.leave('returned'); DROP TABLE collections.returned});
+ok(wait_until(sub { sql($b, q{SELECT count(*) FROM vecdb.shared_collection WHERE name = 'returned'}) eq '0' }), 'b leaves, as one other knows');
+ok(wait_until(sub { sql($c, q{SELECT count(*) FROM vecdb.members('returned')}) eq '2' }), '... which is c');
+$b->stop;
+$c->stop;
+ok(start_peer($_), $_->name . ' starts again') for $a, $b;
+is(sql($a, q{SELECT count(*) FROM vecdb.members('returned')}), '3', 'a has not heard of it');
+is(sql($b, "SELECT vecdb.join('$invitation')"), 'collections.returned', 'it lets b in again');
+ok(start_peer($c), 'c starts again');
+ok(wait_until(sub { sql($c, q{SELECT count(*) FROM vecdb.members('returned')}) eq '3' }), 'it hears that b is back');
+my $known = q{SELECT md5(string_agg(statement::text, '' ORDER BY statement)) FROM vecdb.membership_statement JOIN vecdb.shared_collection s USING (root) WHERE s.name = 'returned'};
+ok(wait_until(sub { my @known = map { sql($_, $known) } @all; $known[0] eq $known[1] && $known[1] eq $known[2] }), 'all know the same');
+is(sql($_, q{SELECT count(*) FROM vecdb.members('returned')}), '3', '... and b is in, on ' . $_->name) for @all;
+sql($_, q{SELECT vecdb.leave('returned')}) for $b, $c;
+
 # DROP EXTENSION, DROP DATABASE
 sql($c, q{SELECT vecdb.create_collection('kept', 2)});
 sql($c, q{SELECT vecdb.invite('kept')});

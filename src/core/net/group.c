@@ -267,6 +267,12 @@ node_group_load(Node *self, CoreClock clock, const uint8_t root[CORE_KEY_BYTES],
 }
 
 bool
+node_group_held(const Node *self, const uint8_t root[CORE_KEY_BYTES])
+{
+	return group_by_root(self, root) != NULL;
+}
+
+bool
 node_group_add(Node *self, CoreClock clock, const uint8_t root[CORE_KEY_BYTES], const uint8_t *statement)
 {
 	NodeGroup  *g = group_by_root(self, root);

@@ -43,7 +43,9 @@
 
 PGDLLEXPORT void VecdbSyncApplyMain(Datum arg);
 
-#define TICK_MS 100
+#define TICK_MS 100				/* nothing wakes a worker for what is due: looks anyway ... */
+#define QUIET_TICK_MS 1000		/* ... where for so long there was nothing to do: */
+#define QUIET_MS 3000
 #define RESTART_MS 1000
 #define INDEX_AGAIN_MS 60000	/* between looks for an index that waits */
 #define CHANGE_MS 3600000		/* of a table's columns: each version may have to be written */
@@ -137,6 +139,7 @@ typedef struct ApplyWorker
 {
 	Control    *control;
 	uint32		number;
+	int64_t		stirred_ms;		/* tick at which there was something to do, last */
 	Served		served[ROWS_COLLECTIONS];
 } ApplyWorker;
 
@@ -513,8 +516,11 @@ turn(void *arg)
 	}
 	for (int i = 0; i < places(self->control) && !ShutdownRequestPending; i++)
 		more |= serve(self, i, node_clock());
-	if (!more && !ShutdownRequestPending)
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, TICK_MS, PG_WAIT_EXTENSION);
+	if (more)
+		self->stirred_ms = node_clock().tick_ms;
+	else if (!ShutdownRequestPending)
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 node_clock().tick_ms - self->stirred_ms < QUIET_MS ? TICK_MS : QUIET_TICK_MS, PG_WAIT_EXTENSION);
 	ResetLatch(MyLatch);
 }
 

@@ -25,6 +25,8 @@
 #define ASIDE_MS 200			/* between looks at which rows are set aside, while somebody waits for a token */
 #define LOOK_MS 10000			/* at the tables, where nobody has said that they changed */
 #define TICK_MS 100
+#define QUIET_TICK_MS 500		/* ... where for so long nothing was written here and nothing came: */
+#define QUIET_MS 3000
 
 /* ---------------------------------------------------------------------------
  * Memory
@@ -510,6 +512,7 @@ on_frame(void *context, uint32_t tag, const KadId *from, const uint8_t *frame, s
 	SyncWorker *worker = context;
 	SyncCollection *collection = SyncRowsOf(worker->rows, tag);
 
+	worker->rows->stirred_ms = worker->net->clock.tick_ms;
 	FAULT_POINT("frame-received");
 	if (collection)
 		replica_frame(collection->replica, worker->net->clock, from, frame, len);
@@ -522,6 +525,7 @@ on_link(void *context, const KadId *id, bool up)
 	SyncWorker *worker = context;
 	SyncRows   *self = worker->rows;
 
+	self->stirred_ms = worker->net->clock.tick_ms;
 	for (int i = 0; i < self->n; i++)
 		if (up)
 			replica_connected(self->collection[i]->replica, worker->net->clock, id);
@@ -680,18 +684,21 @@ SyncRowsRun(SyncWorker *worker, CoreClock clock)
 	}
 	if (tick)
 	{
-		worker->due.rows_tick = clock.tick_ms + TICK_MS;
+		worker->due.rows_tick = clock.tick_ms + (clock.tick_ms - self->stirred_ms < QUIET_MS ? TICK_MS : QUIET_TICK_MS);
 		SnapshotsTend(self->snapshots, clock.tick_ms);
 		AppliesTend(self->applies, clock.tick_ms);
 		RowsClockKeep();
 		let_through(self, clock);
 	}
 	/* which of them may send first where the rate is limited is left to chance */
-	first = tick ? (int) core_random_below(&self->random, (uint64_t) self->n) : 0;
+	first = tick && self->n > 1 ? (int) core_random_below(&self->random, (uint64_t) self->n) : 0;
 	for (int i = 0; i < self->n; i++)
 	{
 		SyncCollection *collection = self->collection[(first + i) % self->n];
+		bool		committed = RowsCommitted(collection->table);
 
+		if (committed)
+			self->stirred_ms = clock.tick_ms;
 		if (collection->place < 0)
 			collection->place = AppliesEnter(self->applies, collection->table, collection->root);
 		if (tick)
@@ -702,7 +709,7 @@ SyncRowsRun(SyncWorker *worker, CoreClock clock)
 		SyncRowsColumns(collection, clock);
 		SyncRowsChange(collection, clock);
 		SyncRowsWork(collection, clock);
-		if (RowsCommitted(collection->table) || tick)
+		if (committed || tick)
 			replica_tick(collection->replica, clock);
 		SyncRowsWork(collection, clock);
 	}

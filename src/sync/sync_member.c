@@ -217,16 +217,27 @@ fits(Pending *p, const char *kind)
 	return false;
 }
 
-/* An invitation to a collection that this node has left. */
+/* An invitation to a collection that this node has left.  What was kept of it is held as long as the join goes on. */
 static void
-load_left(SyncWorker *self, const char *text)
+load_left(SyncWorker *self, Pending *p, const char *text)
 {
 	Invitation	invitation;
 
 	if (invitation_decode(node_crypto(self->node), text, strlen(text), node_clock().unix_ms,
 						  VecdbMaxClockSkew_s * INT64CONST(1000), &invitation) == DECODE_OK)
-		SyncLoadLeft(self, invitation.grant.root);
+	{
+		memcpy(p->left, invitation.grant.root, CORE_KEY_BYTES);
+		p->returning = SyncLoadLeft(self, p->left);
+	}
 	sodium_memzero(&invitation, sizeof(invitation));
+}
+
+static void
+forget_left(SyncWorker *self, Pending *p)
+{
+	if (p->returning)
+		node_group_forget(self->node, node_clock(), p->left);
+	p->returning = false;
 }
 
 void
@@ -245,9 +256,11 @@ PendingJoin(SyncWorker *self, Pending *p, const char *text)
 	/* before: an invitation is good once */
 	if (!has_room(self, p, p->role))
 		return;
-	load_left(self, text);
+	load_left(self, p, text);
 	snprintf(kinds, sizeof(kinds), "%s%s%s", p->kind, p->other_kind[0] ? "|" : "", p->other_kind);
 	status = node_join_kind(self->node, node_clock(), text, strlen(text), OidIsValid(p->table) ? kinds : NULL, p->tag, &decode);
+	if (status != NODE_OK)
+		forget_left(self, p);
 	if (status == NODE_INVALID)
 	{
 		char		detail[128];
@@ -330,6 +343,8 @@ SyncJoinDone(SyncWorker *self, uint64_t tag, NodeStatus status, const char *text
 
 	if (status != NODE_OK)
 	{
+		if (p)
+			forget_left(self, p);
 		if (p && (status != NODE_OTHER_KIND || fits(p, text ? text : "")))
 			PendingStatus(p, status, text);
 		return;

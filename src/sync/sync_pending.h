@@ -26,6 +26,8 @@ typedef struct Pending
 	SyncCall   *call;
 	bool		altering;		/* it waits for a change of this name to be applied here */
 	uint8_t		change[CHANGE_HASH_BYTES];
+	bool		returning;		/* a join of what was left: the node has read what was kept of that, by this root key */
+	uint8_t		left[CORE_KEY_BYTES];
 	bool		again;			/* it could not be begun: it is in the next turn, its arguments are still there */
 } Pending;
 

@@ -270,7 +270,7 @@ find_statement(void *arg)
 	SyncTableClose(&table);
 }
 
-void
+bool
 SyncLoadLeft(SyncWorker *self, const uint8_t root[CORE_KEY_BYTES])
 {
 	Kept		kept = {root};
@@ -278,9 +278,11 @@ SyncLoadLeft(SyncWorker *self, const uint8_t root[CORE_KEY_BYTES])
 
 	if (node_group_held(self->node, root) || !in_transaction(find_statement, &kept) || !kept.found ||
 		node_group_load(self->node, node_clock(), root, NULL, 0, "", true) != NODE_OK)
-		return;
-	if (!in_transaction(load_statements, &loading))
-		node_group_forget(self->node, node_clock(), root);
+		return false;
+	if (in_transaction(load_statements, &loading))
+		return true;
+	node_group_forget(self->node, node_clock(), root);
+	return false;
 }
 
 static int

@@ -243,8 +243,9 @@ extern bool SyncLoad(SyncWorker *self);
 /*
  * One that was left and may be joined again: what was kept of it, into the node, as a
  * collection that is being left.  Who lets this node in again hears of the leave first.
+ * False: nothing was kept, or it is there.
  */
-extern void SyncLoadLeft(SyncWorker *self, const uint8_t root[CORE_KEY_BYTES]);
+extern bool SyncLoadLeft(SyncWorker *self, const uint8_t root[CORE_KEY_BYTES]);
 
 /* What became of the tables of collections: other names, none any more.  False: look again soon. */
 extern bool SyncRebind(SyncWorker *self);

@@ -2,7 +2,7 @@
 \set schema hnsw_iterative
 \set seed 0.34
 \ir hnsw_recall.psql
-SELECT plan(33);
+SELECT plan(36);
 SET enable_seqscan = off;
 SET enable_bitmapscan = off;
 SET enable_sort = off;
@@ -101,6 +101,18 @@ SELECT is(fewest, 10, 'strict, 1 in 100: full answers') FROM r;
 SELECT ok(ordered, 'strict, 1 in 100: in order') FROM r;
 SELECT cmp_ok(recall, '>=', 0.9, format('strict, 1 in 100: recall is %s', recall)) FROM r;
 DROP TABLE r;
+
+-- The first round of strict_order is a search without iteration: the rows of it, in its order.
+-- Of the last few it returns what is nearer by the operator, and not only by what the index knows.
+CREATE FUNCTION first_rows(mode text, ef int) RETURNS SETOF text LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM set_config('hnsw.iterative_scan', mode, true), set_config('hnsw.ef_search', ef::text, true);
+	RETURN QUERY SELECT q.id || ':' || (SELECT string_agg(n.id::text, ' ') FROM
+		(SELECT i.id FROM items i ORDER BY i.v <-> q.v LIMIT ef - 8) n) FROM queries q ORDER BY q.id;
+END $$;
+SELECT results_eq(format($$SELECT * FROM first_rows('strict_order', %s)$$, ef), format($$SELECT * FROM first_rows('off', %s)$$, ef),
+		format('strict, ef_search %s: the first %s rows are those without iteration', ef, ef - 8))
+	FROM unnest(ARRAY[10, 40, 400]) ef;
 
 -- max_scan_tuples ends the search, and is near to what was visited
 SET hnsw.iterative_scan = relaxed_order;

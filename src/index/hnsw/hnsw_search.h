@@ -8,6 +8,7 @@
 #include "pgcompat.h"
 
 #include "core/vec/pool.h"
+#include "core/vec/queue.h"
 #include "index/hnsw/hnsw_index.h"
 #include "index/hnsw/ref_set.h"
 
@@ -31,12 +32,6 @@ typedef struct HnswFound
 	ItemPointerData tids[HNSW_TIDS];
 } HnswFound;
 
-typedef struct HnswSpilled
-{
-	float		key;
-	HnswRef		ref;
-} HnswSpilled;
-
 typedef struct HnswSortKey
 {
 	float		distance;
@@ -45,8 +40,8 @@ typedef struct HnswSortKey
 
 /*
  * Best-first search of one level.  The pool holds the best `capacity`
- * candidates by estimated (coded) or exact (plain) distance in order; each
- * that is expanded goes to `found`.
+ * candidates by estimated (coded) or exact (plain) distance in order; a scan of
+ * coded nodes has the queue instead.  Each that is expanded goes to `found`.
  */
 typedef struct HnswSearch
 {
@@ -56,8 +51,9 @@ typedef struct HnswSearch
 
 	bool		keep_values;	/* copy values of the expanded to `values` */
 	bool		ignore_killed;	/* nodes whose rows are all marked killed count as empty */
-	bool		keep_spilled;	/* keep candidates that the pool has no room for */
-	Size		spill_limit;	/* most bytes of them */
+	bool		goes_on;		/* HnswSearchMore() may be called */
+	Size		spill_limit;	/* most bytes of candidates that wait for that */
+	bool		keep_spilled;	/* all are kept now, in the queue */
 
 	/* the walk through nodes without rows: see leave_dead() in search.c */
 	bool		thorough;		/* walk through all of them rather than find no row */
@@ -73,11 +69,12 @@ typedef struct HnswSearch
 
 	CodeQuery	code_query[2];	/* by kind of node */
 
+	bool		queued;			/* there is no pool */
 	Pool		pool;
 	int			pool_allocated; /* capacity that pool_memory has room for */
 	void	   *pool_memory;
 
-	/* when to stop; stop_nearest 0: when all in the pool are expanded */
+	/* when to stop, where there is no pool */
 	int			stop_nearest;
 	int			nnearest;
 	int			nearest_allocated;
@@ -86,9 +83,12 @@ typedef struct HnswSearch
 	double		squared_errors; /* of the estimates of nodes that were expanded */
 
 	int			nlive;			/* of found: nodes that stay in the pool */
-	bool		dropped;		/* a candidate found no room in the pool, or lost it, and was not spilled */
+	bool		dropped;		/* a candidate was not let in, or lost its place, and was not kept */
+	float		least_limit;	/* of those that were not let in, none was below it */
 
 	HnswRefSet	seen;			/* the expanded (coded), all that were seen (plain) */
+	HnswRefKeys best;			/* of a first round: least keys of what waited, -infinity of the expanded */
+	float		limit;			/* and beyond it nothing is let in */
 
 	int			nfound;
 	int			found_allocated;
@@ -102,10 +102,11 @@ typedef struct HnswSearch
 	Size		values_used;
 	Size		values_allocated;
 
-	/* binary heap, least key first */
-	int			nspilled;
-	int			spilled_allocated;
-	HnswSpilled *spilled;
+	/* candidates that wait, at most queue_limit of them: core/vec/queue.h */
+	Size		nqueued;
+	Size		queue_allocated;
+	Size		queue_limit;
+	QueueEntry *queue;
 
 	/* counters of this search */
 	int64		expanded;

@@ -51,3 +51,51 @@ HnswRefSetGrow(HnswRefSet *self)
 	}
 	pfree(old);
 }
+
+/* ---------------------------------------------------------------------
+ * With keys
+ * --------------------------------------------------------------------- */
+
+static HnswRefKey *
+empty_keys(MemoryContext context, uint64 n)
+{
+	HnswRefKey *entry = MemoryContextAllocHuge(context, sizeof(HnswRefKey) * n);
+
+	memset(entry, 0xFF, sizeof(HnswRefKey) * n);
+	return entry;
+}
+
+void
+HnswRefKeysInit(HnswRefKeys *self, MemoryContext context)
+{
+	self->mask = INITIAL_ENTRIES - 1;
+	self->n = 0;
+	self->entry = empty_keys(context, INITIAL_ENTRIES);
+}
+
+/* It keeps its memory. */
+void
+HnswRefKeysClear(HnswRefKeys *self)
+{
+	if (self->n > 0)
+		memset(self->entry, 0xFF, sizeof(HnswRefKey) * (self->mask + 1));
+	self->n = 0;
+}
+
+/* Twice the entries. */
+void
+HnswRefKeysGrow(HnswRefKeys *self)
+{
+	HnswRefKey *old = self->entry;
+	uint64		entries = self->mask + 1;
+
+	Assert((entries & self->mask) == 0);
+	self->mask = 2 * entries - 1;
+	self->entry = empty_keys(GetMemoryChunkContext(old), 2 * entries);
+	for (uint64 i = 0; i < entries; i++)
+	{
+		if (old[i].ref != HNSW_NO_REF)
+			*HnswRefKeysFind(self, old[i].ref) = old[i];
+	}
+	pfree(old);
+}

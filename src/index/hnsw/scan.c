@@ -208,12 +208,12 @@ search_base(HnswScan *self, int ef)
 		HnswRef		now;
 		int			level_now;
 
-		self->search->keep_spilled = false;
+		self->search->goes_on = false;
 		n = HnswDescend(self->search, 0, starts, most, &entry_level, &entry);
 		self->search->nfound = 0;
 		if (n == 0)
 			return;
-		self->search->keep_spilled = self->mode != HNSW_ITERATIVE_OFF;
+		self->search->goes_on = self->mode != HNSW_ITERATIVE_OFF;
 		HnswSearchLevel(self->search, HNSW_BASE, starts, n,
 						HnswScanPool(self->index, ef), ef);
 		if (self->search->nfound > 0)
@@ -279,7 +279,6 @@ start(IndexScanDesc scan)
 
 	self->search->ignore_killed = scan->ignore_killed_tuples;
 	self->search->thorough = true;
-	self->search->keep_spilled = false;
 	HnswSearchSetValue(self->search, &self->value);
 	self->search->spill_limit = (Size) (work_mem * 1024.0 * HnswScanMemMultiplier());
 	if (!self->index->space.centred)
@@ -410,6 +409,33 @@ search_again(IndexScanDesc scan)
 }
 
 /*
+ * Strict order: a row that the executor has to put in order comes out when the scan
+ * gives one that is surely behind it.  So that the first ef rows need no second round,
+ * the first round gives what surely is behind them too, if it found that.
+ */
+static int
+surely_behind(const HnswScan *self, int limit)
+{
+	const HnswSearch *search = self->search;
+	double		farthest = -get_float8_infinity();
+	double		low;
+	double		high;
+
+	for (int i = self->done; i < limit; i++)
+	{
+		found_interval(self, &search->found[i], &low, &high);
+		farthest = Max(farthest, high);
+	}
+	while (limit < search->nfound)
+	{
+		found_interval(self, &search->found[limit++], &low, &high);
+		if (low > farthest)
+			break;
+	}
+	return limit;
+}
+
+/*
  * Find the next nodes to return.  Returns false at the end of the scan.
  */
 static bool
@@ -455,8 +481,11 @@ next_batch(IndexScanDesc scan)
 			int			wanted = self->mode == HNSW_ITERATIVE_OFF ? self->wanted : self->ef;
 			float		frontier = get_float4_infinity();
 
-			/* Strict order: what a candidate could still come before has to wait */
-			if (self->mode == HNSW_ITERATIVE_STRICT)
+			/*
+			 * Strict order: what a candidate could still come before has to wait, but for
+			 * the first round, which gives what a scan without iteration does.
+			 */
+			if (self->mode == HNSW_ITERATIVE_STRICT && !first)
 				frontier = HnswSearchFrontier(search);
 			for (limit = self->done; limit < search->nfound && live < wanted; limit++)
 			{
@@ -465,6 +494,8 @@ next_batch(IndexScanDesc scan)
 				if (search->found[limit].live)
 					live++;
 			}
+			if (self->mode == HNSW_ITERATIVE_STRICT && first && limit > 0)
+				limit = surely_behind(self, limit);
 		}
 		self->end = limit;
 		if (search->nfound == 0)

@@ -12,8 +12,11 @@
  * equal values) is let in once, or the crowd would fill the pool.  Because of
  * those repeated entries, and because estimates err, the pool is larger than
  * ef_search, which keeps recall at an ef_search at least where exact distances
- * would have it.  A scan that ends with its first ef_search rows has a larger one
- * still, and does not expand it all: see is_too_far().
+ * would have it.
+ *
+ * A scan of coded nodes has no pool.  Its candidates wait in a queue until the best
+ * of them is too far: see distance_too_far(); what is too far already when it comes is not
+ * let in.  So what a node costs does not depend on ef_search.
  *
  * Plain nodes: each neighbor seen for the first time has its own page read
  * for its distance, as in the paper (Malkov and Yashunin, arXiv:1603.09320,
@@ -37,9 +40,8 @@
 /* The key of where a search begins, for want of an estimate */
 #define FROM_START			(-FLT_MAX)
 
-/* When to stop: see is_too_far() */
+/* When to stop: see distance_too_far() */
 #define STOP_SLACK			0.25
-#define STOP_NEAREST(ef)	((ef) + (ef) / 2)
 #define LEAST_ERRORS		5
 
 /*
@@ -54,6 +56,11 @@
 #define SCOUT_POOL			32
 #define SCOUT_STARTS		16
 #define SCOUT_MOST_DEAD		256
+
+/* Entries of a queue, where no later round is to come; the fewest that it has memory for, and that are looked at to halve it */
+#define QUEUE_PLACES(capacity)	Max(2 * (Size) (capacity), QUEUE_LEAST)
+#define QUEUE_LEAST			512
+#define SHED_SAMPLE			64
 
 /* Errors of estimates before the frontier of a strict order: see HnswSearchFrontier() */
 #define FRONTIER_SLACK		2
@@ -78,6 +85,7 @@ HnswSearchCreate(HnswIndex *index, MemoryContext context)
 	}
 	self->judged = true;
 	HnswRefSetInit(&self->seen, context);
+	HnswRefKeysInit(&self->best, context);
 	self->found_allocated = 128;
 	self->found = palloc(sizeof(HnswFound) * self->found_allocated);
 	MemoryContextSwitchTo(old);
@@ -102,61 +110,129 @@ HnswSearchSetValue(HnswSearch *self, const IndexValue *value)
 }
 
 /* ---------------------------------------------------------------------
- * Candidates that the pool had no room for (iterative scans)
+ * Candidates that wait: all of a scan of coded nodes; those that a pool had no room
+ * for, where they are kept
  * --------------------------------------------------------------------- */
 
-static void
-spill(HnswSearch *self, HnswRef ref, float key)
+#define ST_SORT sort_queue
+#define ST_ELEMENT_TYPE QueueEntry
+#define ST_COMPARE(a, b) ((a)->key != (b)->key ? ((a)->key < (b)->key ? -1 : 1) : \
+						  (a)->node != (b)->node ? ((a)->node < (b)->node ? -1 : 1) : 0)
+#define ST_CHECK_FOR_INTERRUPTS
+#define ST_SCOPE static
+#define ST_DEFINE
+#include "lib/sort_template.h"
+
+/* Was a candidate that waits expanded meanwhile?  A plain node waits once only. */
+static inline bool
+is_expanded(const HnswSearch *self, HnswRef ref)
 {
-	int			at;
-
-	if (!self->keep_spilled)
-		return;
-	if (self->nspilled == self->spilled_allocated)
-	{
-		int			more = self->spilled_allocated == 0 ? 1024 : self->spilled_allocated * 2;
-
-		if (sizeof(HnswSpilled) * more > self->spill_limit)
-			return;
-		if (self->spilled == NULL)
-			self->spilled = MemoryContextAllocHuge(self->context, sizeof(HnswSpilled) * more);
-		else
-			self->spilled = repalloc_huge(self->spilled, sizeof(HnswSpilled) * more);
-		self->spilled_allocated = more;
-	}
-	at = self->nspilled++;
-	while (at > 0 && key < self->spilled[(at - 1) / 2].key)
-	{
-		self->spilled[at] = self->spilled[(at - 1) / 2];
-		at = (at - 1) / 2;
-	}
-	self->spilled[at].key = key;
-	self->spilled[at].ref = ref;
+	return self->index->space.coded && HnswRefSetHas(&self->seen, ref);
 }
 
-static HnswSpilled
-unspill(HnswSearch *self)
+/* A key that about a half of those that wait do not exceed, from a sample of them */
+static float
+middle_key(const HnswSearch *self)
 {
-	HnswSpilled first = self->spilled[0];
-	HnswSpilled last = self->spilled[--self->nspilled];
-	int			at = 0;
+	QueueEntry	sample[SHED_SAMPLE];
 
-	for (;;)
+	for (int i = 0; i < SHED_SAMPLE; i++)
+		sample[i] = self->queue[self->nqueued / SHED_SAMPLE * i];
+	sort_queue(sample, SHED_SAMPLE);
+	return sample[SHED_SAMPLE / 2].key;
+}
+
+/*
+ * There is no room: forget about the worse half, and in a first round what is as far
+ * from then on.  Where most keys are the same (a crowd of equal values), what waits
+ * twice goes, and then what comes last.
+ */
+static void
+shed(HnswSearch *self)
+{
+	float		most = middle_key(self);
+	Size		kept = 0;
+	Size		sorted;
+
+	Assert(self->nqueued >= SHED_SAMPLE);
+	for (Size i = 0; i < self->nqueued; i++)
 	{
-		int			child = 2 * at + 1;
+		QueueEntry	entry = self->queue[i];
 
-		if (child >= self->nspilled)
-			break;
-		if (child + 1 < self->nspilled && self->spilled[child + 1].key < self->spilled[child].key)
-			child++;
-		if (!(self->spilled[child].key < last.key))
-			break;
-		self->spilled[at] = self->spilled[child];
-		at = child;
+		if (entry.key > most)
+			HnswRefKeysForget(&self->best, entry.node, entry.key);
+		else if (!is_expanded(self, entry.node))
+			queue_push(self->queue, kept++, entry.node, entry.key);
 	}
-	if (self->nspilled > 0)
-		self->spilled[at] = last;
-	return first;
+	self->nqueued = kept;
+	self->dropped = true;
+	if (!self->keep_spilled)
+		self->limit = Min(self->limit, most);
+	if (kept <= self->queue_limit / 4 * 3)
+		return;
+
+	/* an array in order is a queue */
+	sort_queue(self->queue, self->nqueued);
+	sorted = self->nqueued;
+	kept = 0;
+	for (Size i = 0; i < sorted; i++)
+	{
+		QueueEntry	entry = self->queue[i];
+
+		if (kept > 0 && self->queue[kept - 1].key == entry.key && self->queue[kept - 1].node == entry.node)
+			continue;
+		if (kept < self->queue_limit / 2)
+			self->queue[kept++] = entry;
+		else
+			HnswRefKeysForget(&self->best, entry.node, entry.key);
+	}
+	self->nqueued = kept;
+}
+
+static void
+grow_queue(HnswSearch *self)
+{
+	Size		more = Min(Max(self->queue_allocated * 2, QUEUE_LEAST), self->queue_limit);
+
+	if (self->queue == NULL)
+		self->queue = MemoryContextAllocHuge(self->context, sizeof(QueueEntry) * more);
+	else
+		self->queue = repalloc_huge(self->queue, sizeof(QueueEntry) * more);
+	self->queue_allocated = more;
+}
+
+static inline void
+enqueue(HnswSearch *self, HnswRef ref, float key)
+{
+	if (unlikely(self->nqueued >= self->queue_limit))
+		shed(self);
+	if (unlikely(self->nqueued == self->queue_allocated))
+		grow_queue(self);
+	queue_push(self->queue, self->nqueued++, ref, key);
+}
+
+static void
+reset_queue(HnswSearch *self)
+{
+	self->nqueued = 0;
+	self->limit = get_float4_infinity();
+	if (self->queued)
+		HnswRefKeysClear(&self->best);
+}
+
+/* The best that waits; one that was expanded meanwhile waits no more. */
+static inline bool
+best_queued(HnswSearch *self, QueueEntry *best)
+{
+	while (self->nqueued > 0 && is_expanded(self, self->queue[0].node))
+	{
+		CHECK_FOR_INTERRUPTS();
+		queue_pop(self->queue, self->nqueued--);
+	}
+	if (self->nqueued == 0)
+		return false;
+	*best = self->queue[0];
+	return true;
 }
 
 /* ---------------------------------------------------------------------
@@ -176,26 +252,48 @@ pool_reset(HnswSearch *self, int capacity)
 	pool_init(&self->pool, capacity, self->pool_memory);
 }
 
+/*
+ * Candidates of a first round wait once with each key that is less than all they had
+ * before: most are found from a dozen nodes before their turn comes.
+ */
 static void
-pool_offer(HnswSearch *self, int n, const HnswRef *refs, const float *keys)
+offer_to_queue(HnswSearch *self, int n, const HnswRef *refs, const float *keys)
+{
+	for (int i = 0; i < n; i++)
+	{
+		if (self->keep_spilled ? HnswRefSetHas(&self->seen, refs[i]) : !HnswRefKeysLower(&self->best, refs[i], keys[i]))
+			continue;
+		HnswPrefetchRecent(self->index, refs[i]);
+		enqueue(self, refs[i], keys[i]);
+	}
+}
+
+static void
+offer(HnswSearch *self, int n, const HnswRef *refs, const float *keys)
 {
 	Pool	   *pool = &self->pool;
 
+	if (self->queued)
+	{
+		offer_to_queue(self, n, refs, keys);
+		return;
+	}
 	pool_merge(pool, n, refs, keys);
 	if (self->keep_spilled)
 	{
 		for (int i = 0; i < pool->nspilled; i++)
-			spill(self, pool->spilled[i], pool->spilled_key[i]);
+			enqueue(self, pool->spilled[i], pool->spilled_key[i]);
 	}
 	else if (pool->nspilled > 0)
 		self->dropped = true;
 }
 
 /*
- * Places of the pool of a scan that wants the ef nearest.  Without codes a few more
- * than those; with codes is_too_far() ends it before all are expanded.  Under inner
- * products estimates of long vectors are off by a part of their lengths, so that many
- * others stand before what is near.
+ * Places of the pool of a scan that wants the ef nearest: without codes a few more
+ * than those.  With codes distance_too_far() ends it, and its queue has room for all that
+ * is let in before that has a say, mostly.  Under inner products estimates of long
+ * vectors are off by a part of their lengths, so that many others stand before what is
+ * near.
  */
 int
 HnswScanPool(const HnswIndex *index, int ef)
@@ -278,8 +376,52 @@ has_rows(const HnswSearch *self, const HnswNode *node, int kind)
 }
 
 /*
- * Read a node, and offer its neighbors to the pool; again: one that is among the
- * found.  Returns false where the candidate is to leave the pool.
+ * The paper's rule for when to stop: the best candidate is beyond the ef nearest
+ * found; some more of them, so that codes that are almost exact find no less
+ * than exact distances would.  An estimate may be too large, so the candidate has
+ * to be beyond by a part of what estimates of this search are usually off.  With
+ * more of either, what is found more takes longer than by a larger ef: measured
+ * in README.md.  Under inner products, where estimates are off by more, it is a half
+ * at any ef.
+ */
+static int
+stop_nearest(const HnswSearch *self, int ef)
+{
+	if (self->index->space.code_metric == CODE_IP)
+		return ef + ef / 2;
+	return ef + Min(ef / 2, ef / 8 + 8);
+}
+
+/* Infinite as long as none is too far */
+static inline float
+distance_too_far(const HnswSearch *self)
+{
+	if (self->nnearest < self->stop_nearest || self->nerrors < LEAST_ERRORS)
+		return get_float4_infinity();
+	return self->nearest[0] + STOP_SLACK * (float) sqrt(self->squared_errors / self->nerrors);
+}
+
+/*
+ * Candidates beyond this one are not wanted.  Later rounds keep all, for those after
+ * them.  What was too far when there was no room may be wanted where nodes without rows
+ * use up what waits.
+ */
+static inline float
+limit_of_candidates(const HnswSearch *self)
+{
+	float		limit;
+
+	if (self->keep_spilled)
+		return get_float4_infinity();
+	if (!self->queued)
+		return pool_limit(&self->pool);
+	limit = distance_too_far(self);
+	return self->ndead > 0 ? limit : Min(limit, self->limit);
+}
+
+/*
+ * Read a node, and offer its neighbors; again: one that was expanded before.  Returns
+ * false where nothing was there, or no rows.
  */
 static bool
 expand_coded(HnswSearch *self, int kind, HnswRef ref, bool again)
@@ -291,13 +433,11 @@ expand_coded(HnswSearch *self, int kind, HnswRef ref, bool again)
 	float		distance;
 	HnswRef		refs[2 * HNSW_MAX_M];
 	float		keys[2 * HNSW_MAX_M];
-	float		limit = self->keep_spilled ? get_float4_infinity() : pool_limit(&self->pool);
+	float		limit = limit_of_candidates(self);
 	int			n = 0;
 	int			nlinks;
 	bool		live;
 
-	if (!again && !HnswRefSetAdd(&self->seen, ref))
-		return false;
 	buffer = HnswReadNode(index, ref, kind, BUFFER_LOCK_SHARE, &node);
 	if (node == NULL)
 		return false;
@@ -308,7 +448,10 @@ expand_coded(HnswSearch *self, int kind, HnswRef ref, bool again)
 	if (!again)
 		add_found(self, ref, distance, live, buffer, node, kind);
 	if (!isinf(limit))
+	{
 		self->dropped = true;
+		self->least_limit = Min(self->least_limit, limit);
+	}
 
 	nlinks = Min(node->nlinks, layout->links);
 	for (int first = 0; first < nlinks; first += CODE_SLOTS)
@@ -335,14 +478,12 @@ expand_coded(HnswSearch *self, int kind, HnswRef ref, bool again)
 	self->distances++;
 	self->estimates += nlinks;
 	if (unlikely(self->leaving && !live))
-	{
-		/* an iterative scan comes back for what lies behind */
-		for (int i = 0; i < n; i++)
-		{
-			if (!HnswRefSetHas(&self->seen, refs[i]))
-				spill(self, refs[i], keys[i]);
-		}
 		return false;
+
+	if (self->queued)
+	{
+		offer_to_queue(self, n, refs, keys);
+		return live;
 	}
 
 	/* without those that were expanded already, and those that earlier ones left no room for */
@@ -356,7 +497,7 @@ expand_coded(HnswSearch *self, int kind, HnswRef ref, bool again)
 		}
 		if (batch == POOL_BATCH || (i == n - 1 && batch > 0))
 		{
-			pool_offer(self, batch, refs, keys);
+			offer(self, batch, refs, keys);
 			batch = 0;
 		}
 	}
@@ -378,7 +519,7 @@ offer_plain(HnswSearch *self, int kind, HnswRef ref)
 		distance = FLT_MAX;
 	UnlockReleaseBuffer(buffer);
 	self->distances++;
-	pool_offer(self, 1, &ref, &distance);
+	offer(self, 1, &ref, &distance);
 }
 
 static bool
@@ -408,7 +549,7 @@ expand_plain(HnswSearch *self, int kind, HnswRef ref, float distance, bool again
 			HnswRef		neighbor = HnswLinkGet(&links[i]);
 
 			if (!HnswRefSetHas(&self->seen, neighbor))
-				spill(self, neighbor, distance);
+				enqueue(self, neighbor, distance);
 		}
 		return false;
 	}
@@ -463,21 +604,6 @@ note_distance(HnswSearch *self, float distance, float estimate)
 	heap[at] = distance;
 }
 
-/*
- * The paper's rule for when to stop: the best candidate is beyond the ef nearest
- * found; a half more of them, so that codes that are almost exact find no less
- * than exact distances would.  An estimate may be too large, so the candidate has
- * to be beyond by a part of what estimates of this search are usually off.  With
- * more of either, what is found more takes longer than by a larger ef: measured
- * in README.md.
- */
-static bool
-is_too_far(const HnswSearch *self, float estimate)
-{
-	return self->nnearest == self->stop_nearest && self->nerrors >= LEAST_ERRORS &&
-		estimate > self->nearest[0] + STOP_SLACK * sqrt(self->squared_errors / self->nerrors);
-}
-
 static void leave_dead(HnswSearch *self);
 static bool leads_to_rows(HnswSearch *self, HnswRef ref);
 
@@ -489,12 +615,23 @@ is_among_dead(const HnswSearch *self)
 		self->ndead > self->most_dead + (self->judging ? 0 : DEAD_BY_LIVE * self->nwith_rows);
 }
 
-/*
- * Expand candidates until all in the pool are, or are too far.  Nodes without
- * rows are passed through, and leave the pool, so that they cost no part of ef.
- */
+/* What is expanded next travels while the present one is worked on. */
+static inline void
+prefetch(HnswSearch *self, int kind, HnswRef ref, HnswRef *ahead, bool more, HnswRef next)
+{
+	if (ref != *ahead)
+		HnswPrefetchNode(self->index, ref, kind);
+	if (more)
+	{
+		HnswPrefetchNode(self->index, next, kind);
+		*ahead = next;
+	}
+	self->index->prefetched = ref;
+}
+
+/* Expand all in the pool.  Nodes without rows leave it, so that they cost no part of ef. */
 static void
-run(HnswSearch *self, int kind)
+run_pool(HnswSearch *self, int kind)
 {
 	Pool	   *pool = &self->pool;
 	HnswRef		ahead = HNSW_NO_REF;
@@ -503,7 +640,6 @@ run(HnswSearch *self, int kind)
 
 	while (pool_take(pool, &entry, &ref))
 	{
-		float		key = pool_key(entry);
 		bool		keep;
 
 		CHECK_FOR_INTERRUPTS();
@@ -514,24 +650,14 @@ run(HnswSearch *self, int kind)
 		}
 		if (self->index->space.coded)
 		{
-			if (self->stop_nearest > 0 && is_too_far(self, key))
-			{
-				spill(self, ref, key);
-				break;
-			}
+			HnswRef		next = HNSW_NO_REF;
+			bool		more = pool_peek(pool, &next);
 
-			/* what seems to come next travels while this one is worked on */
-			if (ref != ahead)
-				HnswPrefetchNode(self->index, ref, kind);
-			if (pool_peek(pool, &ahead))
-				HnswPrefetchNode(self->index, ahead, kind);
-			self->index->prefetched = ref;
-			keep = expand_coded(self, kind, ref, false);
-			if (keep && self->stop_nearest > 0)
-				note_distance(self, self->found[self->nfound - 1].distance, key);
+			prefetch(self, kind, ref, &ahead, more, next);
+			keep = HnswRefSetAdd(&self->seen, ref) && expand_coded(self, kind, ref, false);
 		}
 		else
-			keep = expand_plain(self, kind, ref, key, false);
+			keep = expand_plain(self, kind, ref, pool_key(entry), false);
 		if (keep)
 			self->nlive++;
 		else
@@ -542,8 +668,72 @@ run(HnswSearch *self, int kind)
 	if (self->keep_spilled)
 	{
 		while (pool_take(pool, &entry, &ref))
-			spill(self, ref, pool_key(entry));
+			enqueue(self, ref, pool_key(entry));
 	}
+}
+
+/* Expand the best that waits until it is too far. */
+static void
+run_queue(HnswSearch *self, int kind)
+{
+	HnswRef		ahead = HNSW_NO_REF;
+	QueueEntry	best;
+	QueueEntry	next;
+
+	while (best_queued(self, &best) && !(best.key > distance_too_far(self)))
+	{
+		bool		more;
+
+		CHECK_FOR_INTERRUPTS();
+		HnswRefSetAdd(&self->seen, best.node);
+		HnswRefKeysLower(&self->best, best.node, -get_float4_infinity());
+		next.node = HNSW_NO_REF;
+		more = best_queued(self, &next);
+		prefetch(self, kind, best.node, &ahead, more, next.node);
+		if (expand_coded(self, kind, best.node, false))
+		{
+			self->nlive++;
+			note_distance(self, self->found[self->nfound - 1].distance, best.key);
+		}
+		if (unlikely(is_among_dead(self)))
+		{
+			leave_dead(self);
+			if (self->later_round)
+				break;
+		}
+	}
+}
+
+static void
+run(HnswSearch *self, int kind)
+{
+	if (self->queued)
+		run_queue(self, kind);
+	else
+		run_pool(self, kind);
+}
+
+/*
+ * What is done without in the first round of a scan of coded nodes, to be as fast as
+ * one that has no other: all neighbors of what it has expanded are found again, and
+ * wait, however far they are.
+ */
+static void
+keep_all(HnswSearch *self, int kind)
+{
+	uint64		mask = self->seen.mask;
+
+	Assert(self->queued && !self->keep_spilled);
+	self->keep_spilled = true;
+	self->nqueued = 0;
+	self->queue_limit = Max(self->spill_limit / sizeof(QueueEntry), self->queue_limit);
+	for (uint64 i = 0; i <= mask; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (self->seen.ref[i] != HNSW_NO_REF)
+			expand_coded(self, kind, self->seen.ref[i], true);
+	}
+	Assert(self->seen.mask == mask);
 }
 
 /*
@@ -554,27 +744,28 @@ run(HnswSearch *self, int kind)
 static void
 take_up_dropped(HnswSearch *self, int kind, int ef)
 {
-	int			n = self->nfound;
-
-	self->keep_spilled = true;
-	self->later_round = true;
-	pool_reset(self, self->pool.capacity);
-	HnswRefSetClear(&self->seen);
-	for (int i = 0; i < n; i++)
-		HnswRefSetAdd(&self->seen, self->found[i].ref);
-	for (int i = 0; i < n; i++)
+	if (!self->queued)
 	{
-		CHECK_FOR_INTERRUPTS();
-		if (self->index->space.coded)
-			expand_coded(self, kind, self->found[i].ref, true);
-		else
+		int			n = self->nfound;
+
+		self->keep_spilled = true;
+		self->queue_limit = self->spill_limit / sizeof(QueueEntry);
+		pool_reset(self, self->pool.capacity);
+		HnswRefSetClear(&self->seen);
+		for (int i = 0; i < n; i++)
+			HnswRefSetAdd(&self->seen, self->found[i].ref);
+		for (int i = 0; i < n; i++)
+		{
+			CHECK_FOR_INTERRUPTS();
 			expand_plain(self, kind, self->found[i].ref, 0, true);
+		}
+		self->ndead = self->nwith_rows = 0;
+		self->later_round = true;
+		run(self, kind);
 	}
-	self->ndead = self->nwith_rows = 0;
-	run(self, kind);
 	while (self->nlive < ef && HnswSearchMore(self, kind))
 		;
-	self->keep_spilled = false;
+	self->keep_spilled = self->goes_on;
 }
 
 /* ---------------------------------------------------------------------
@@ -665,7 +856,7 @@ offer_starts(HnswSearch *self, int kind, const HnswRef *starts, int nstarts)
 		{
 			const float nearest = FROM_START;
 
-			pool_offer(self, 1, &starts[i], &nearest);
+			offer(self, 1, &starts[i], &nearest);
 		}
 		else if (HnswRefSetAdd(&self->seen, starts[i]))
 			offer_plain(self, kind, starts[i]);
@@ -690,11 +881,16 @@ leave_dead(HnswSearch *self)
 	HnswRef		ref;
 
 	self->leaving = true;
-	while (self->keep_spilled && pool_take(&self->pool, &entry, &ref))
-		spill(self, ref, pool_key(entry));
-	pool_reset(self, self->pool.capacity);
+	if (!self->queued)
+	{
+		while (self->keep_spilled && pool_take(&self->pool, &entry, &ref))
+			enqueue(self, ref, pool_key(entry));
+		pool_reset(self, self->pool.capacity);
+	}
 	if (self->later_round)
 		return;
+	if (self->queued)
+		reset_queue(self);
 
 	ndown = scout_down(self, down);
 	again = MemoryContextAllocHuge(self->context, sizeof(HnswRef) * Max(self->nfound, 1));
@@ -708,7 +904,11 @@ leave_dead(HnswSearch *self)
 	}
 	HnswRefSetClear(&self->seen);
 	for (int i = 0; i < ndead; i++)
+	{
 		HnswRefSetAdd(&self->seen, dead[i]);
+		if (self->queued)
+			HnswRefKeysLower(&self->best, dead[i], -get_float4_infinity());
+	}
 	self->nfound = 0;
 	self->nlive = 0;
 	self->values_used = 0;
@@ -733,14 +933,19 @@ void
 HnswSearchLevel(HnswSearch *self, int kind, const HnswRef *starts, int nstarts, int capacity, int ef)
 {
 	Assert((kind == HNSW_BASE || kind == HNSW_UPPER) && nstarts >= 0 && ef >= 0);
-	pool_reset(self, Max(capacity, nstarts));
+	self->queued = self->index->space.coded && ef > 0;
+	self->keep_spilled = self->goes_on && !self->index->space.coded;
+	self->queue_limit = self->keep_spilled ? self->spill_limit / sizeof(QueueEntry) : QUEUE_PLACES(capacity);
+	if (!self->queued)
+		pool_reset(self, Max(capacity, nstarts));
 	HnswRefSetClear(&self->seen);
 	self->nfound = 0;
 	self->values_used = 0;
-	self->nspilled = 0;
+	reset_queue(self);
 	self->nlive = 0;
 	self->dropped = false;
-	self->stop_nearest = STOP_NEAREST(ef);
+	self->least_limit = get_float4_infinity();
+	self->stop_nearest = self->queued ? stop_nearest(self, ef) : 0;
 	self->nnearest = 0;
 	self->nerrors = 0;
 	self->squared_errors = 0;
@@ -770,42 +975,57 @@ HnswSearchLevel(HnswSearch *self, int kind, const HnswRef *starts, int nstarts, 
 }
 
 /*
- * Go on with the best of the candidates that the pool had no room for.  New
- * nodes are added to self->found.  Returns false where nothing is left.
+ * Go on with the best of the candidates that wait.  New nodes are added to
+ * self->found.  Returns false where nothing is left.
  */
 bool
 HnswSearchMore(HnswSearch *self, int kind)
 {
+	QueueEntry	best;
+
 	self->leaving = false;
 	self->later_round = true;
 	self->ndead = self->nwith_rows = 0;
-	pool_reset(self, self->pool.capacity);
 	self->nnearest = 0;
-	while (self->nspilled > 0 && self->pool.size < self->pool.capacity)
+	if (self->queued)
 	{
-		HnswSpilled candidate = unspill(self);
-
-		if (!self->index->space.coded || !HnswRefSetHas(&self->seen, candidate.ref))
-			pool_offer(self, 1, &candidate.ref, &candidate.key);
+		if (!self->keep_spilled)
+			keep_all(self, kind);
+		if (!best_queued(self, &best))
+			return false;
 	}
-	if (self->pool.size == 0)
-		return false;
+	else
+	{
+		pool_reset(self, self->pool.capacity);
+		while (self->pool.size < self->pool.capacity && best_queued(self, &best))
+		{
+			queue_pop(self->queue, self->nqueued--);
+			offer(self, 1, &best.node, &best.key);
+		}
+		if (self->pool.size == 0)
+			return false;
+	}
 	run(self, kind);
 	return true;
 }
 
 /*
- * What is nearer comes before all candidates that wait for HnswSearchMore, but for
- * those that are estimated too far by more than usual; infinity for none.
+ * What is nearer comes before all that HnswSearchMore has yet to find, but for
+ * candidates that are estimated too far by more than usual; infinity for none.
  */
 float
 HnswSearchFrontier(HnswSearch *self)
 {
-	while (self->nspilled > 0 && self->index->space.coded && HnswRefSetHas(&self->seen, self->spilled[0].ref))
-		unspill(self);
-	if (self->nspilled == 0)
-		return get_float4_infinity();
-	return self->spilled[0].key - (self->nerrors > 0 ? FRONTIER_SLACK * sqrt(self->squared_errors / self->nerrors) : 0);
+	float		frontier = get_float4_infinity();
+	QueueEntry	best;
+
+	if (self->queued && !self->keep_spilled)
+		frontier = self->least_limit;
+	if (best_queued(self, &best))
+		frontier = Min(frontier, best.key);
+	if (isinf(frontier))
+		return frontier;
+	return frontier - (self->nerrors > 0 ? FRONTIER_SLACK * sqrt(self->squared_errors / self->nerrors) : 0);
 }
 
 #define ST_SORT sort_keys

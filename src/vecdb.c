@@ -11,6 +11,7 @@
 #include "as_owner.h"
 #include "fmgr.h"
 #include "guc.h"
+#include "index/bound.h"
 #include "index/plan.h"
 #include "index/settings.h"
 #include "http/ipc.h"
@@ -92,6 +93,7 @@ _PG_init(void)
 {
 	VecdbDefineSettings();
 	IndexHookPlanner();
+	IndexHookExecutor();
 	IndexHookSettings();
 	AsOwnerInit();
 	/* callbacks run in reverse order: what capture does before an end may take a ticket */

@@ -54,8 +54,8 @@ scans_our_index(Path *path)
 }
 
 /* The planner turns q <-> v into v <-> q for the index. */
-static bool
-is_same_distance(Node *node, Node *distance)
+bool
+IndexIsSameDistance(Node *node, Node *distance)
 {
 	OpExpr	   *a = (OpExpr *) node;
 	OpExpr	   *b = (OpExpr *) distance;
@@ -79,7 +79,7 @@ without_junk_distance(PlannerInfo *root, PathTarget *target, Node *distance)
 	{
 		Node	   *node = (Node *) list_nth(target->exprs, i);
 
-		if (!list_nth_node(TargetEntry, root->processed_tlist, i)->resjunk || !is_same_distance(node, distance))
+		if (!list_nth_node(TargetEntry, root->processed_tlist, i)->resjunk || !IndexIsSameDistance(node, distance))
 			continue;
 		if (changed == NULL)
 			changed = copy_pathtarget(target);

@@ -18,6 +18,7 @@
  * pin needs to be held between pages and rows.
  */
 #include "index/access_method.h"
+#include "index/bound.h"
 #include "index/hnsw/hnsw.h"
 #include "index/hnsw/hnsw_search.h"
 #include "index/settings.h"
@@ -64,6 +65,8 @@ typedef struct HnswScan
 	bool		begun;			/* the first batch was made */
 	bool		null_query;
 	bool		exhausted;		/* nothing more to be searched */
+	bool		ended;			/* nor to be returned */
+	double		most_distance;	/* rows beyond it are not wanted */
 
 	/* found[0..done) were returned, or dropped; found[done..end) are being returned */
 	int			done;
@@ -269,6 +272,8 @@ start(IndexScanDesc scan)
 	IndexScansBegun++;
 	self->exhausted = false;
 	self->begun = false;
+	self->ended = false;
+	self->most_distance = self->null_query ? get_float8_infinity() : IndexScanBound(&scan->orderByData[0]);
 	self->done = self->end = self->at = self->at_tid = 0;
 	self->tuples = 0;
 	self->wanted = self->ef;
@@ -347,6 +352,23 @@ rank(HnswScan *self)
 			self->ranked[i].recheck |= highs[i] >= self->last_bound;
 	}
 	pfree(highs);
+}
+
+/* Is all that is still to be searched for beyond what is wanted? */
+static bool
+is_rest_too_far(const HnswScan *self)
+{
+	float		frontier;
+	double		low;
+	double		high;
+
+	if (isinf(self->most_distance))
+		return false;
+	frontier = HnswSearchFrontier(self->search);
+	if (isinf(frontier))
+		return false;
+	ValueInterval(&self->index->space, &self->value, frontier, 0, 0, &low, &high);
+	return low > self->most_distance;
 }
 
 static bool
@@ -460,7 +482,7 @@ next_batch(IndexScanDesc scan)
 		}
 		else if (!first)
 		{
-			if (!self->exhausted && self->tuples >= HnswMaxScanTuples())
+			if (!self->exhausted && (self->tuples >= HnswMaxScanTuples() || is_rest_too_far(self)))
 				self->exhausted = true;
 			if (!self->exhausted && !HnswSearchMore(search, HNSW_BASE))
 				self->exhausted = true;
@@ -557,7 +579,7 @@ hnswgettuple(IndexScanDesc scan, ScanDirection direction)
 	else if (scan->kill_prior_tuple && ItemPointerIsValid(&self->last_tid))
 		remember_killed(scan);
 
-	for (;;)
+	while (!self->ended)
 	{
 		if (self->at >= self->end && !next_batch(scan))
 			return false;
@@ -567,6 +589,13 @@ hnswgettuple(IndexScanDesc scan, ScanDirection direction)
 			Ranked	   *ranked = &self->ranked[self->at - self->done];
 
 			Assert(self->at >= self->done && self->at < self->search->nfound);
+			if (ranked->bound > self->most_distance)
+			{
+				/* so is the rest of these, and but for relaxed order all that would come */
+				self->at = self->end;
+				self->ended = self->mode != HNSW_ITERATIVE_RELAXED;
+				break;
+			}
 			while (self->at_tid < found->ntids)
 			{
 				int			t = self->at_tid++;
@@ -590,6 +619,7 @@ hnswgettuple(IndexScanDesc scan, ScanDirection direction)
 			self->at_tid = 0;
 		}
 	}
+	return false;
 }
 
 void

@@ -132,7 +132,7 @@ typedef struct SyncNode
 	int64		received;
 	int64		refused;		/* messages, handshakes */
 	int64		lookups;
-	int64		memory_bytes;	/* of the node, without PostgreSQL's */
+	int64		memory_bytes;	/* of the node and of rows, without PostgreSQL's */
 
 	SyncPlace	place[SYNC_REQUESTS];
 } SyncNode;

@@ -243,7 +243,7 @@ print_node(StringInfo out, const SyncNode *node)
 	appendStringInfo(out, "vecdb_node_messages_total{direction=\"received\"} " INT64_FORMAT "\n", node->received);
 	begin_metric(out, "vecdb_node_refused_total", "counter", "Messages and handshakes that were refused.");
 	appendStringInfo(out, "vecdb_node_refused_total " INT64_FORMAT "\n", node->refused);
-	begin_metric(out, "vecdb_node_memory_bytes", "gauge", "Memory of the node, without PostgreSQL's.");
+	begin_metric(out, "vecdb_node_memory_bytes", "gauge", "Memory of the node and of rows, without PostgreSQL's.");
 	appendStringInfo(out, "vecdb_node_memory_bytes " INT64_FORMAT "\n", node->memory_bytes);
 }
 

@@ -733,3 +733,9 @@ SyncRowsLack(const SyncWorker *worker)
 		return "rows of others wait, there is no room for an apply worker: raise max_worker_processes";
 	return index ? "an index waits, there is no room for the process that builds it: raise max_worker_processes" : "";
 }
+
+size_t
+SyncRowsMemory(const SyncWorker *worker)
+{
+	return worker->rows->allocated + (size_t) worker->rows->n * sizeof(SyncCollection);
+}

@@ -125,7 +125,7 @@ SyncPublish(SyncWorker *self)
 	slot->refused = (int64) (figures.refused + transport.refused_mechanism + transport.refused_crypto +
 							 transport.refused_own_key + transport.refused_protocol + transport.refused_room);
 	slot->lookups = (int64) figures.kad.lookups;
-	slot->memory_bytes = (int64) (self->net->allocated + sizeof(*self->net));
+	slot->memory_bytes = (int64) (self->net->allocated + sizeof(*self->net) + SyncRowsMemory(self));
 	LWLockRelease(&self->shared->lock);
 }
 

@@ -18,6 +18,9 @@
 #include "sync/sync_worker.h"
 
 #include <sys/resource.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 #include "access/xact.h"
 #include "fmgr.h"
@@ -39,6 +42,35 @@ PGDLLEXPORT void VecdbSyncNodeMain(Datum arg);
 #define SAVE_MS 300000			/* the routing table */
 #define SWEEP_MS 3600000		/* a file that could not be removed */
 #define OPEN_FILES 4096			/* enough for all links that a node may have */
+#define GIVE_BACK_BYTES (256 * 1024)	/* of frames, and of what is freed, after which memory is given back ... */
+#define QUIET_BYTES (64 * 1024) /* ... in a second in which no more than these of frames come and go */
+
+/*
+ * Frames on their way are malloc's, which keeps the pages that it has taken for them when
+ * they have arrived.  After many, when it is quiet again, the system gets those back that
+ * hold nothing.
+ */
+static void
+give_memory_back(SyncWorker *self)
+{
+#ifdef __GLIBC__
+	TransportStats stats = transport_stats(self->net->transport);
+	uint64_t	moved = stats.bytes_in + stats.bytes_out;
+	bool		anew = moved < self->moved;	/* so has the node begun, and what it had is free */
+	uint64_t	lately = anew ? moved : moved - self->moved;
+	size_t		held = self->net->allocated + SyncRowsMemory(self);
+
+	self->kept += anew ? GIVE_BACK_BYTES : lately;
+	if (held < self->held)
+		self->kept += self->held - held;
+	self->moved = moved;
+	self->held = held;
+	if (lately > QUIET_BYTES || self->kept < GIVE_BACK_BYTES)
+		return;
+	(void) malloc_trim(0);
+	self->kept = 0;
+#endif
+}
 
 /*
  * What is done once a second beside the network: database, extension, settings,
@@ -94,7 +126,10 @@ keep_house(SyncWorker *self, CoreClock clock)
 		return true;
 	}
 	if (self->node)
+	{
 		SyncPublish(self);
+		give_memory_back(self);
+	}
 	return true;
 }
 

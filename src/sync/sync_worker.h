@@ -136,6 +136,9 @@ typedef struct SyncWorker
 	char		dir[MAXPGPATH]; /* of our files, below the data directory */
 	int64_t		started_ms;
 	bool		settled;		/* it has lived long enough not to have failed */
+	uint64_t	moved;			/* bytes of frames that had come and gone at the last look, ... */
+	size_t		held;			/* ... that the node and its rows had; ... */
+	uint64_t	kept;			/* ... of frames, and freed, since memory was given back */
 	SyncRunning running;
 	SyncDue		due;
 	SyncNames	names;
@@ -313,6 +316,9 @@ extern void SyncRowsRun(SyncWorker *self, CoreClock clock);
 
 /* What does not go on for want of room for a process, and the way out; "": everything does. */
 extern const char *SyncRowsLack(const SyncWorker *self);
+
+/* Bytes that replicas hold. */
+extern size_t SyncRowsMemory(const SyncWorker *self);
 
 /* Before the node is stopped. */
 extern void SyncRowsStop(SyncWorker *self);

@@ -5,11 +5,12 @@
 use strict;
 use warnings;
 use FindBin;
-use lib $FindBin::RealBin;
+use lib $FindBin::RealBin, "$FindBin::RealBin/../t";
 use Test::More;
 use Time::HiRes qw(time sleep);
 use VecdbNet;
 use NetRows;
+use VecdbMemory;
 
 my $why = no_namespaces();
 
@@ -25,7 +26,6 @@ my @east = ($n3, $n4);
 
 share(\@all);
 all_equal(\@all, 'the rows that were there are on all', 200);
-my %memory = map { $_->{name} => worker_rss($_) } @all;
 start_writing(0.1, @all);
 put_row($n1, 'together');
 arrives(\@all, 'together', 'a row before');
@@ -66,6 +66,8 @@ diag(sprintf 'rows of both halves are on all %.1f s after the network was mended
 ok($n1->wait_sql(q{SELECT string_agg(id || coalesce(metadata ->> 'by', ''), ' ' ORDER BY id) FROM collections.docs WHERE id IN ('old1', 'old2', 'old3', 'old4', 'old5', 'old6')},
 		'old1east old2east old5east old6east'), 'the later write has won, an update as a delete');
 ok($n1->wait_sql(q{SELECT count(*) > 0 FROM vecdb.stat_collections WHERE conflicts > 0}, 't'), 'and what has lost is told');
+
+my $memory = memory_of(@all);
 
 # One direction: nobody hears n4, then n4 hears nobody, then two of four are deaf to each other's half
 for my $case (
@@ -108,6 +110,6 @@ stop_writing(@all);
 all_equal(\@all, 'all have the same rows');
 nothing_lost(\@all, 'after all of it');
 all_level(\@all, 'after all of it');
-diag("$_->{name}: VmRSS of the worker $memory{ $_->{name} } kB at first, " . worker_rss($_) . ' now') for @all;
+memory_is_as_before($memory, \@all, 'after all of it');
 sound(@all);
 done_testing;

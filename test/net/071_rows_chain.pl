@@ -4,11 +4,12 @@
 use strict;
 use warnings;
 use FindBin;
-use lib $FindBin::RealBin;
+use lib $FindBin::RealBin, "$FindBin::RealBin/../t";
 use Test::More;
 use Time::HiRes qw(time);
 use VecdbNet;
 use NetRows;
+use VecdbMemory;
 
 my $why = no_namespaces();
 
@@ -46,6 +47,8 @@ for my $i (1 .. 10)
 }
 diag(sprintf 'from one end to the other: %.2f s by the mean of ten', $one_by_one / 10);
 
+my $memory = memory_of(@all);
+
 # The ends write and delete the same rows
 $first->sql(q{DELETE FROM collections.docs WHERE id IN ('old1', 'old2', 'to the left'); UPDATE collections.docs SET metadata = '{"by": "first"}' WHERE id IN ('old3', 'old4')});
 $last->sql(q{DELETE FROM collections.docs WHERE id IN ('old3', 'to the right'); UPDATE collections.docs SET metadata = '{"by": "last"}' WHERE id IN ('old1', 'old4')});
@@ -70,6 +73,7 @@ all_equal(\@all, 'all have the same rows');
 # The walls fall
 hears_all(@all);
 all_level(\@all, 'when each hears each');
+memory_is_as_before($memory, \@all, 'along the chain, and without walls');
 sound(@all);
 done_testing;
 

@@ -11,6 +11,7 @@ use VecdbNodes;
 use VecdbRows;
 use VecdbStorage;
 use VecdbTime;
+use VecdbMemory;
 
 my @all = share_docs(conf => 'vecdb.anti_entropy_interval = 1s');
 my ($a, $b, $c) = @all;
@@ -24,6 +25,7 @@ put($a, map { "a$_" } 1 .. 50);
 put($b, map { "b$_" } 1 .. 50);
 put($c, map { "c$_" } 1 .. 50);
 is_whole(\@all, 'before a clock is wrong');
+my $memory = memory_of(@all);
 
 # Rows whose clock is too far ahead are tried again at once, not within half a minute
 sub retry
@@ -95,6 +97,8 @@ for my $node ($b, $c)
 }
 put($_, 'usual_' . $_->name, $_->name . 7) for @all;
 is_whole(\@all, 'all have the usual setting');
+memory_is_as_before($memory, \@all, 'one was an hour ahead');
+$memory = memory_of(@all);
 
 # ---- an hour behind, and back ----
 
@@ -129,11 +133,13 @@ ok(wait_until(sub { sql($b, q{SELECT string_agg(id, ' ' ORDER BY id) FROM collec
 set_clock('c', $hour);
 retry($c);
 is_whole(\@all, 'its clock is right');
+memory_is_as_before($memory, \@all, 'one was an hour behind');
 
 # ---- a member is away for longer than rows that were deleted are remembered ----
 
 put($a, map { "doomed$_" } 1 .. 50);
 is_whole(\@all, 'before one is away');
+$memory = memory_of(@all);
 isolate($c);
 $c->reload;
 ok(wait_until(sub { peers_of($c) eq '0' }), 'one meets nobody');
@@ -155,6 +161,7 @@ put($b, 'b14', 'after31');
 let_meet($c);
 other_time('c', sub { start_peer($c) });
 is_whole(\@all, 'one is back after that');
+memory_is_as_before($memory, \@all, 'one was away for 31 days');
 is(sql($c, q{SELECT string_agg(key ->> 'id', ' ' ORDER BY key ->> 'id') FROM vecdb.conflict WHERE NOT deleted}), 'doomed1', 'what it wrote to a row whose deletion nobody remembers has lost');
 
 nothing_crashed(@all);

@@ -11,6 +11,7 @@ use VecdbTest;
 use VecdbNodes;
 use VecdbRows;
 use VecdbStorage;
+use VecdbMemory;
 
 my $conf = "vecdb.anti_entropy_interval = 1s";
 my @all = share_docs(conf => $conf, admins => ['b']);
@@ -20,6 +21,7 @@ put($a, map { "a$_" } 1 .. 50);
 put($b, map { "b$_" } 1 .. 50);
 put($c, map { "c$_" } 1 .. 50);
 is_whole(\@all, 'before a copy is made');
+my $memory = memory_of(@all);
 
 # ---- cp -a, both run ----
 
@@ -70,6 +72,7 @@ is(sql($d, q{SELECT string_agg(key ->> 'id', ' ' ORDER BY id) FROM vecdb.conflic
 is(sql($d, q{SELECT vecdb.resolve(id) FROM vecdb.conflict WHERE key ->> 'id' = 'c5'}), 'updated', '... and is put back');
 now_is($d, 'c5');
 is_whole(\@all, 'everywhere');
+memory_is_as_before($memory, [ $a, $b, $c ], 'after a copy ran');
 
 # ---- the older directory takes the place of the original ----
 
@@ -77,6 +80,7 @@ remove($a, map { "b$_" } 11 .. 20);
 put($c, 'c7', 'told');
 is_whole(\@all, 'before the older directory');
 ok(wait_until(sub { !grep { !forgotten($_, 'b11') } @all }), 'what was deleted is forgotten');
+$memory = memory_of(@all);
 $c->stop;
 copy_directory($old, $c->data_dir);
 put($a, 'c8', 'b21');
@@ -91,6 +95,7 @@ remove($c, 'c11', 'b22');
 put($b, 'c11');
 let_meet($c);
 is_whole(\@all, 'it meets the others');
+memory_is_as_before($memory, \@all, 'with the older directory');
 is(sql($c, q{SELECT lost -> 'metadata' IS NOT NULL, current FROM vecdb.conflict WHERE key ->> 'id' = 'b12'}), 't|',
 	'a change of a row whose deletion all others have forgotten has lost, and is kept');
 is(sql($c, q{SELECT clone FROM vecdb.stat_workers WHERE database = 'postgres'}), '', 'there is no other node of its key');

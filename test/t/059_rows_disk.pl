@@ -11,6 +11,7 @@ use VecdbTest;
 use VecdbNodes;
 use VecdbRows;
 use VecdbStorage;
+use VecdbMemory;
 
 my @unshare = ('unshare', '--user', '--map-current-user', '--mount', '--keep-caps');
 my $small = PostgreSQL::Test::Utils::tempdir();
@@ -51,26 +52,39 @@ IPC::Run::run(
 	'>', \$out, '2>', \$err) or die "the server does not start: $out$err";
 $c->_update_pid(1);
 sql($c, "CREATE TABLESPACE small LOCATION '$small'");
-sql($c, 'CREATE TABLE ballast (t text) TABLESPACE small');
 sql($c, 'ALTER TABLE collections.docs SET TABLESPACE small');
-my (undef, undef, $error) = $c->psql('postgres',
-	q{DO $$ BEGIN LOOP INSERT INTO ballast SELECT repeat('x', 1000) FROM generate_series(1, 100); COMMIT; END LOOP; END $$});
-like($error, qr/No space left on device/, 'the disk of c is full');
-put($a, map { "big$_" } 1 .. 300);
-sql($a, q{UPDATE collections.docs SET metadata = metadata || jsonb_build_object('x', repeat(md5(id), 50)) WHERE id LIKE 'big%'});
-put($b, 'small1', 'c1');
-remove($a, 'a1', 'b1');
-is_whole_but_for_c('the others go on');
-ok(wait_until(sub { sql($c, q{SELECT interrupted > 1 FROM vecdb.stat_collections}) eq 't' }), 'c tries to write what they have, again and again');
-like(error_of($c, q{INSERT INTO collections.docs (id, data, metadata) SELECT 'mine' || i, '[1,2,3]', jsonb_build_object('x', repeat(md5(i::text), 50)) FROM generate_series(1, 300) i}),
-	qr/No space left on device/, '... as its clients do');
-is(sql($c, q{SELECT count(*) FROM vecdb.stat_replication WHERE state = 'level'}), '0', '... and says that it is behind');
-put($a, 'late');
-is_whole_but_for_c('others go on still');
-sql($c, 'DROP TABLE ballast');
-is_whole(\@all, 'there is room again');
-put($_, 'room_' . $_->name) for @all;
-is_whole(\@all, 'all write');
+
+# The disk becomes full while rows are written elsewhere, and then there is room again.
+sub fill_disk
+{
+	my ($time) = @_;
+	my $tried = sql($c, 'SELECT interrupted FROM vecdb.stat_collections');
+
+	sql($c, 'CREATE TABLE ballast (t text) TABLESPACE small');
+	my (undef, undef, $error) = $c->psql('postgres',
+		q{DO $$ BEGIN LOOP INSERT INTO ballast SELECT repeat('x', 1000) FROM generate_series(1, 100); COMMIT; END LOOP; END $$});
+
+	like($error, qr/No space left on device/, "the disk of c is full, time $time");
+	put($a, map { "big$_" } 1 .. 300);
+	sql($a, q{UPDATE collections.docs SET metadata = metadata || jsonb_build_object('x', repeat(md5(id), 50)) WHERE id LIKE 'big%'});
+	put($b, "small$time", 'c1');
+	remove($a, 'a1', 'b1');
+	is_whole_but_for_c('the others go on');
+	ok(wait_until(sub { sql($c, qq{SELECT interrupted > $tried + 1 FROM vecdb.stat_collections}) eq 't' }), 'c tries to write what they have, again and again');
+	like(error_of($c, q{INSERT INTO collections.docs (id, data, metadata) SELECT 'mine' || i, '[1,2,3]', jsonb_build_object('x', repeat(md5(i::text), 50)) FROM generate_series(1, 300) i}),
+		qr/No space left on device/, '... as its clients do');
+	is(sql($c, q{SELECT count(*) FROM vecdb.stat_replication WHERE state = 'level'}), '0', '... and says that it is behind');
+	put($a, "late$time");
+	is_whole_but_for_c('others go on still');
+	sql($c, 'DROP TABLE ballast');
+	is_whole(\@all, 'there is room again');
+	put($_, "room$time" . $_->name) for @all;
+	is_whole(\@all, 'all write');
+	return;
+}
+
+is_whole(\@all, 'on a small disk');
+memory_settles(\@all, 'a disk was full', 5, \&fill_disk);
 
 # ---- no descriptors ----
 
@@ -83,17 +97,26 @@ $c->_update_pid(1);
 ok(wait_until(sub { running($c) }), 'c runs with few descriptors');
 
 # A client takes all the connections that it gets
-my @connection;
-while (@connection < 700)
+sub connect_often
 {
-	my $socket = IO::Socket::INET->new(PeerAddr => address($c), Proto => 'tcp') or last;
-	push @connection, $socket;
+	my ($time) = @_;
+	my @connection;
+
+	while (@connection < 700)
+	{
+		my $socket = IO::Socket::INET->new(PeerAddr => address($c), Proto => 'tcp') or last;
+		push @connection, $socket;
+	}
+	put($_, "beside_client$time" . $_->name) for @all;
+	is_whole(\@all, 'beside ' . @connection . " connections, time $time");
+	close $_ for @connection;
+	return;
 }
-put($_, 'beside_client_' . $_->name) for @all;
-is_whole(\@all, 'beside ' . @connection . ' connections');
-close $_ for @connection;
+
+memory_settles(\@all, 'without 700 connections', 4, \&connect_often);
 
 # Its processes cannot open anything more, and another node comes back that has to meet them
+my $memory = memory_of(@all);
 my %limit;
 for (split /\n/, sql($c, q{SELECT pid FROM pg_stat_activity WHERE backend_type IN ('vecdb node', 'vecdb apply', 'vecdb snapshots')}))
 {
@@ -109,6 +132,7 @@ is_there([ $a, $b ], 'those who have descriptors go on');
 ok(wait_until(sub { log_since($c, $out_of) =~ /Too many open files/ }), '... c tries in vain');
 system_or_bail('prlimit', "--pid=$_", '--nofile=600:') for keys %limit;
 is_whole(\@all, 'there are descriptors again');
+memory_is_as_before($memory, \@all, 'without descriptors');
 is(sql($c, q{SELECT count(*) FROM pg_stat_activity WHERE pid IN (} . join(',', keys %limit) . ')'), '3', 'the same processes go on');
 
 nothing_crashed(@all);

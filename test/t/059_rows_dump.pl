@@ -10,6 +10,7 @@ use VecdbTest;
 use VecdbNodes;
 use VecdbRows;
 use VecdbStorage;
+use VecdbMemory;
 
 my @all = share_docs(conf => 'vecdb.anti_entropy_interval = 1s');
 my ($a, $b, $c) = @all;
@@ -29,6 +30,7 @@ $a->command_ok([ @pg_dump, '-Fc', '-f', $whole ], 'pg_dump of the database');
 put($b, 'later', 'b1');
 remove($c, map { "c$_" } 1 .. 10);
 is_whole(\@all, 'after it');
+my $memory = memory_of(@all);
 my @restore = ('pg_restore', '--data-only', '--exit-on-error', '-d', $b->connstr('postgres'));
 $b->command_fails_like([ @restore, $rows ], qr/duplicate key value/, 'rows that are there are an error of pg_restore');
 $b->command_fails_like([ @restore, '--disable-triggers', $rows ], qr/HINT: .*pg_restore fills the table without --disable-triggers/, '--disable-triggers is refused');
@@ -45,6 +47,7 @@ sql($b, 'TRUNCATE collections.docs');
 $b->command_ok([ @restore, $rows ], 'rows are restored into the emptied table');
 now_is($b, 'b1');
 is_whole(\@all, 'what they were is everywhere');
+memory_is_as_before($memory, \@all, 'rows of a dump went back');
 
 # ---- a new server of the database ----
 
@@ -52,6 +55,7 @@ put($a, 'since', 'a1');
 remove($a, 'doomed');
 is_whole(\@all, 'after the dump of the database');
 ok(wait_until(sub { !grep { !forgotten($_, 'doomed') } @all }), 'what was deleted is forgotten');
+$memory = memory_of(@all);
 my $d = new_peer('d', bootstrap => [$a], empty => 1, conf => 'vecdb.anti_entropy_interval = 1s');
 $d->start;
 $d->command_ok([ 'pg_restore', '--exit-on-error', '-d', $d->connstr('postgres'), $whole ], 'the database is restored on a new server');
@@ -66,6 +70,7 @@ is_whole(\@all, 'it joins with its rows');
 put($_, 'of_' . $_->name) for @all;
 remove($d, 'a3');
 is_whole(\@all, 'and it goes on');
+memory_is_as_before($memory, [ $a, $b, $c ], 'a new server of a dump');
 
 nothing_crashed(@all);
 done_testing();

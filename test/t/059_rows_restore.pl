@@ -12,6 +12,7 @@ use VecdbTest;
 use VecdbNodes;
 use VecdbRows;
 use VecdbStorage;
+use VecdbMemory;
 
 my @all = share_docs(conf => <<'EOT');
 vecdb.anti_entropy_interval = 1s
@@ -49,6 +50,7 @@ put($a, 'later2', 'c3');
 remove($b, 'c4', 'a1');
 is_whole(\@all, 'after it');
 ok(wait_until(sub { !grep { !forgotten($_, 'b10') } @all }), 'what was deleted is forgotten');
+my $memory = memory_of(@all);
 $c->stop;
 put($a, 'away', 'c5');
 
@@ -65,6 +67,7 @@ is_whole(\@all, 'restored from a base backup');
 put($c, 'after', 'c1');
 put($a, 'b1');
 is_whole(\@all, 'and it goes on');
+memory_is_as_before($memory, \@all, 'restored from a base backup');
 
 # ---- to a point in time ----
 
@@ -80,6 +83,7 @@ is_whole(\@all, 'after the point in time');
 sql($b, 'SELECT pg_switch_wal()');
 put($b, 'last');
 is_whole([ $a, $b, $c ], 'and the end of its log');
+$memory = memory_of(@all);
 $b->stop;
 put($c, 'b15', 'meanwhile');
 my $earlier = server_of('earlier', $b->backup_dir . '/base', <<"EOT");
@@ -96,6 +100,7 @@ is(sql($b, 'SELECT timeline_id FROM pg_control_checkpoint()'), 2, '... on a new 
 put($b, 'after_recovery', 'b12', 'b16');
 remove($a, 'batch1');
 is_whole(\@all, 'and it goes on');
+memory_is_as_before($memory, \@all, 'recovered to a point in time');
 
 # ---- a standby takes the place of its primary ----
 
@@ -115,6 +120,7 @@ ok(wait_until(sub { sql($a, 'SELECT count(*) FROM pg_stat_replication') eq '0' }
 put($a, 'not_seen', 'a3', 'b17');
 remove($a, 'a4');
 is_whole(\@all, 'before its primary dies');
+$memory = memory_of(@all);
 is(sql($standby, q{SELECT count(*) FROM collections.docs WHERE id IN ('seen_by_standby', 'not_seen')}), '1', 'the standby lacks what was written last');
 $a->kill9;
 put($b, 'a5', 'no_primary');
@@ -132,6 +138,7 @@ put($a, 'of_standby', 'a6');
 remove($a, 'a7');
 put($c, 'a8');
 is_whole(\@all, 'and it goes on');
+memory_is_as_before($memory, \@all, 'a standby is promoted');
 
 nothing_crashed(@all, @replaced);
 done_testing();

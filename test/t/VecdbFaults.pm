@@ -22,17 +22,11 @@ my %log;						# where in the log of a server its last death begins
 sub postgres_with_faults
 {
 	my $config = $ENV{PG_CONFIG} || 'pg_config';
-	my ($bin, $lib, $share) = map { my $dir = `$config --$_`; chomp $dir; $dir } qw(bindir pkglibdir sharedir);
-	my $root = "${PostgreSQL::Test::Utils::tmp_check}/postgres_with_faults";
 	my $build = "${PostgreSQL::Test::Utils::tmp_check}/faults";
+	my ($root, $bin, $lib) = postgres_copy('postgres_with_faults');
 	my $what = 'vecdb with fault points is built and installed';
 
-	system_or_bail('rm', '-rf', $root, $build);
-	system_or_bail('mkdir', '-p', map { "$root$_" } $bin, $lib, $share);
-	# programs find their files relative to where they are
-	system_or_bail('cp', '-aL', "$bin/.", "$root$bin");
-	system_or_bail('cp', '-as', "$lib/.", "$root$lib");
-	system_or_bail('cp', '-as', "$share/.", "$root$share");
+	system_or_bail('rm', '-rf', $build);
 	system_or_bail('make', '-s', '-C', $source, "PG_CONFIG=$config", "FAULTS=$build", map { "$build/$_.so" } qw(vecdb vecdb_sync));
 	for my $library (qw(vecdb.so vecdb_sync.so))
 	{

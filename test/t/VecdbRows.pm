@@ -31,13 +31,16 @@ sub error_of
 
 # Nodes a, b and c; the collection docs of a, with what the options of create_collection
 # say and the rows that a query gives, which the others join as writers; admins lists who
-# joins as an admin.
+# joins as an admin, install_path has by name the PostgreSQL of who does not run that of PATH.
 sub share_docs
 {
 	my (%opt) = @_;
-	my @all = (new_peer('a', conf => $opt{conf}));
+	my @all;
 
-	push @all, new_peer($_, bootstrap => [ $all[0] ], conf => $opt{conf}) for qw(b c);
+	for my $name (qw(a b c))
+	{
+		push @all, new_peer($name, bootstrap => [ @all ? $all[0] : () ], conf => $opt{conf}, install_path => $opt{install_path}{$name});
+	}
 	ok(wait_until(sub { !grep { !running($_) } @all }), 'three nodes run');
 	sql($all[0], "SELECT vecdb.create_collection('docs', ${\($opt{shape} // q{3, 'l2'})})");
 	sql($all[0], "INSERT INTO collections.docs (id, data, metadata) $opt{rows}") if $opt{rows};

@@ -16,7 +16,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-our @EXPORT = qw(new_node dump_and_restore create_items item_index wait_until wait_for_line start_psql is_sound recall answers
+our @EXPORT = qw(postgres_copy new_node dump_and_restore create_items item_index wait_until wait_for_line start_psql is_sound recall answers
 	alone_with_pgvector);
 
 # Programs run side by side, and one of them moves pgvector aside: who needs its files
@@ -26,6 +26,24 @@ sub alone_with_pgvector
 	open my $lock, '>>', "$ENV{TESTDIR}/pgvector.lock" or die "pgvector.lock: $!";
 	flock $lock, LOCK_EX or die "pgvector.lock: $!";
 	return $lock;
+}
+
+# A copy of PostgreSQL, whose libraries and shared files are links that can be replaced: the
+# directory it is below, and where in that programs, libraries and shared files are.
+sub postgres_copy
+{
+	my ($name) = @_;
+	my $config = $ENV{PG_CONFIG} || 'pg_config';
+	my ($bin, $lib, $share) = map { my $dir = `$config --$_`; chomp $dir; $dir } qw(bindir pkglibdir sharedir);
+	my $root = "${PostgreSQL::Test::Utils::tmp_check}/$name";
+
+	system_or_bail('rm', '-rf', $root);
+	system_or_bail('mkdir', '-p', map { "$root$_" } $bin, $lib, $share);
+	# programs find their files relative to where they are
+	system_or_bail('cp', '-aL', "$bin/.", "$root$bin");
+	system_or_bail('cp', '-as', "$lib/.", "$root$lib");
+	system_or_bail('cp', '-as', "$share/.", "$root$share");
+	return ($root, $bin, $lib, $share);
 }
 
 # A server that is ready for use; the options are appended to its configuration.

@@ -496,7 +496,12 @@ serve(ApplyWorker *self, int i, CoreClock clock)
 	}
 	serve_ask(self, i, clock);
 	if (clock.tick_ms >= served->retry_ms && row_apply_retry_due(&served->apply, clock))
+	{
 		(void) run(served, place, clock, true, (RowBytes) {0});
+		/* the rest of a pass */
+		if (row_apply_retry_due(&served->apply, clock))
+			self->stirred_ms = clock.tick_ms;
+	}
 	if (clock.tick_ms >= served->index_ms)
 		tend_index(self, i, clock);
 	return false;

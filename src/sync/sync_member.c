@@ -232,12 +232,34 @@ load_left(SyncWorker *self, Pending *p, const char *text)
 	sodium_memzero(&invitation, sizeof(invitation));
 }
 
+/*
+ * The join came to nothing, so the node forgets that again: unless another join of the same
+ * goes on, which forgets it then, or has made this node a member.
+ */
 static void
 forget_left(SyncWorker *self, Pending *p)
 {
-	if (p->returning)
-		node_group_forget(self->node, node_clock(), p->left);
+	Oid			table;
+
+	if (!p->returning)
+		return;
 	p->returning = false;
+	for (int i = 0; i < SYNC_REQUESTS; i++)
+	{
+		Pending    *other = &self->requests->pending[i];
+
+		if (other != p && other->active && !other->finished && other->op == SYNC_JOIN &&
+			memcmp(other->left, p->left, CORE_KEY_BYTES) == 0)
+		{
+			other->returning = true;
+			return;
+		}
+	}
+	if (!node_group_left(self->node, p->left) || SyncFindTable(p->left, &table))
+		return;
+	/* what came of it meanwhile may be on disk */
+	SyncNoteLeft(self, p->left);
+	node_group_forget(self->node, node_clock(), p->left);
 }
 
 void

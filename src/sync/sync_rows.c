@@ -317,6 +317,7 @@ SyncRowsPause(SyncRows *self, Oid table, bool paused, CoreClock clock)
 		return;
 	collection->paused = paused;
 	replica_pause(collection->replica, clock, paused);
+	self->worker->due.rows_tick = 0;
 	ereport(LOG, (errmsg(paused ? "rows of the collection of table %u are paused" : "rows of the collection of table %u go on", table)));
 }
 
@@ -506,13 +507,21 @@ look(SyncRows *self, CoreClock clock)
  * What the node hands on, and time
  */
 
+/* The next tick is no later than where nothing rests. */
+static void
+stir(SyncWorker *worker, int64_t tick_ms)
+{
+	worker->rows->stirred_ms = tick_ms;
+	worker->due.rows_tick = Min(worker->due.rows_tick, tick_ms + TICK_MS);
+}
+
 static void
 on_frame(void *context, uint32_t tag, const KadId *from, const uint8_t *frame, size_t len)
 {
 	SyncWorker *worker = context;
 	SyncCollection *collection = SyncRowsOf(worker->rows, tag);
 
-	worker->rows->stirred_ms = worker->net->clock.tick_ms;
+	stir(worker, worker->net->clock.tick_ms);
 	FAULT_POINT("frame-received");
 	if (collection)
 		replica_frame(collection->replica, worker->net->clock, from, frame, len);
@@ -525,7 +534,7 @@ on_link(void *context, const KadId *id, bool up)
 	SyncWorker *worker = context;
 	SyncRows   *self = worker->rows;
 
-	self->stirred_ms = worker->net->clock.tick_ms;
+	stir(worker, worker->net->clock.tick_ms);
 	for (int i = 0; i < self->n; i++)
 		if (up)
 			replica_connected(self->collection[i]->replica, worker->net->clock, id);
@@ -697,8 +706,8 @@ SyncRowsRun(SyncWorker *worker, CoreClock clock)
 		SyncCollection *collection = self->collection[(first + i) % self->n];
 		bool		committed = RowsCommitted(collection->table);
 
-		if (committed)
-			self->stirred_ms = clock.tick_ms;
+		if (committed || collection->posted)
+			stir(worker, clock.tick_ms);
 		if (collection->place < 0)
 			collection->place = AppliesEnter(self->applies, collection->table, collection->root);
 		if (tick)

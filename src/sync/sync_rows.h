@@ -112,7 +112,7 @@ struct SyncRows
 	RowScan    *reading;		/* whose transaction is open */
 	int64_t		sendable;		/* bytes that vecdb.max_send_rate lets through now; below 0: so many too many were sent */
 	int64_t		sendable_ms;	/* tick of the last look at that */
-	int64_t		stirred_ms;		/* tick at which something was written here, or came, last */
+	int64_t		stirred_ms;		/* tick at which something was written here, or came, or was worked at, last */
 	SyncJoining joining[ROWS_JOINING];
 	int			n;
 	SyncCollection *collection[ROWS_COLLECTIONS];

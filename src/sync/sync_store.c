@@ -343,7 +343,8 @@ write_statements(SyncTable *table, const uint8_t *root, const uint8_t *const *he
 
 /*
  * Of a collection that was left stay this node's grants, its leave, and what made their
- * issuers admins: who lets it in again may not have heard of the leave (SyncLoadLeft).
+ * issuers admins, or none any more: who lets it in again may not have heard of the leave
+ * (SyncLoadLeft), and who was evicted must not count again.
  */
 static void
 part_statements(SyncWorker *self, SyncTable *table, const uint8_t *root)
@@ -351,6 +352,7 @@ part_statements(SyncWorker *self, SyncTable *table, const uint8_t *root)
 	const uint8_t *own = node_record(self->node)->key;
 	SysScanDesc scan = SyncTableScan(table, root);
 	HeapTuple	row;
+	uint8_t		admin[KEPT_ADMINS][CORE_KEY_BYTES];
 	int			admins = 0;
 	MemoryContext row_context = AllocSetContextCreate(CurrentMemoryContext, "vecdb statement", ALLOCSET_SMALL_SIZES);
 	MemoryContext old = CurrentMemoryContext;
@@ -365,8 +367,15 @@ part_statements(SyncWorker *self, SyncTable *table, const uint8_t *root)
 		statement = SyncTableBytes(table, row, STATEMENT_STATEMENT, GRANT_BYTES);
 		if (statement && memcmp(statement + GRANT_MEMBER_AT, own, CORE_KEY_BYTES) == 0)
 			keeps = true;
-		else if (statement && statement[GRANT_KIND_AT] == GRANT_MEMBER && statement[GRANT_ROLE_AT] == GRANT_ADMIN)
-			keeps = admins++ < KEPT_ADMINS;
+		else if (statement && statement[GRANT_KIND_AT] == GRANT_MEMBER && statement[GRANT_ROLE_AT] == GRANT_ADMIN && admins < KEPT_ADMINS)
+		{
+			memcpy(admin[admins++], statement + GRANT_MEMBER_AT, CORE_KEY_BYTES);
+			keeps = true;
+		}
+		/* grants come before revocations, in the order of their bytes */
+		else if (statement && statement[GRANT_KIND_AT] == GRANT_REVOCATION)
+			for (int i = 0; i < admins && !keeps; i++)
+				keeps = memcmp(statement + GRANT_MEMBER_AT, admin[i], CORE_KEY_BYTES) == 0;
 		if (!keeps)
 			SyncTableDelete(table, row);
 		MemoryContextSwitchTo(old);

@@ -118,6 +118,7 @@ begin(SyncCollection *self, CoreClock clock)
 		replica_compare(self->replica, clock, &figures.id, true);
 	}
 	self->verify = new;
+	self->rows->worker->due.rows_tick = 0;
 	return new;
 }
 

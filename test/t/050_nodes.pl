@@ -187,7 +187,7 @@ ok(wait_until(sub { peers_of($a) == 2 }), 'and finds the others');
 
 # Who has left and joins again, by one that has not heard of the leave
 sql($a, q{SELECT vecdb.create_collection('returned', 2)});
-sql($_, q{SELECT vecdb.join('} . sql($a, q{SELECT vecdb.invite('returned')}) . q{')}) for $b, $c;
+sql($_, q{SELECT vecdb.join('} . sql($a, q{SELECT vecdb.invite('returned', 'admin')}) . q{')}) for $b, $c;
 ok(wait_until(sub { !grep { sql($_, q{SELECT count(*) FROM vecdb.members('returned')}) ne '3' } @all }), 'a collection of three');
 my $invitation = sql($a, q{SELECT vecdb.invite('returned')});
 $a->stop;
@@ -204,6 +204,24 @@ ok(wait_until(sub { sql($c, q{SELECT count(*) FROM vecdb.members('returned')}) e
 my $known = q{SELECT md5(string_agg(statement::text, '' ORDER BY statement)) FROM vecdb.membership_statement JOIN vecdb.shared_collection s USING (root) WHERE s.name = 'returned'};
 ok(wait_until(sub { my @known = map { sql($_, $known) } @all; $known[0] eq $known[1] && $known[1] eq $known[2] }), 'all know the same');
 is(sql($_, q{SELECT count(*) FROM vecdb.members('returned')}), '3', '... and b is in, on ' . $_->name) for @all;
+
+# Two joins of it at once: the one that comes to nothing does not take along what the other has made
+sql($b, q{SELECT vecdb.leave('returned'); DROP TABLE collections.returned});
+ok(wait_until(sub { !grep { sql($_, q{SELECT count(*) FROM vecdb.members('returned')}) ne '2' } $a, $c }), 'b leaves again, as all know');
+ok(wait_until(sub { sql($b, q{SELECT count(*) FROM vecdb.shared_collection WHERE name = 'returned'}) eq '0' }), '... which it knows');
+ok(sql($b, q{SELECT count(*) FROM vecdb.membership_statement WHERE root NOT IN (SELECT root FROM vecdb.shared_collection)}) > 0, 'it keeps what it has to show');
+my $nobody = sql($c, q{SELECT vecdb.invite('returned')});
+$invitation = sql($a, q{SELECT vecdb.invite('returned')});
+kill 'STOP', $_ for my @stopped = split /\s+/, $c->safe_psql('postgres', q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'vecdb node'});
+is(scalar(@stopped), 1, 'c does not answer any more');
+my ($in, $failed) = ("SELECT vecdb.join('$nobody', 'never');\n", '');
+my $joins = IPC::Run::start([ 'psql', '-XqAt', '-d', $b->connstr('postgres') . ' application_name=never' ], '<', \$in, '>&', \$failed);
+ok(wait_until(sub { sql($b, q{SELECT count(*) FROM pg_stat_activity WHERE application_name = 'never'}) eq '1' }), 'b waits for it');
+is(sql($b, "SELECT vecdb.join('$invitation')"), 'collections.returned', 'another invitation lets b in');
+$joins->finish;
+kill 'CONT', @stopped;
+like($failed, qr/ERROR/, 'the first join comes to nothing');
+ok(wait_until(sub { sql($_, q{SELECT count(*) FROM vecdb.members('returned')}) eq '3' }), 'b is in all the same, on ' . $_->name) for @all;
 sql($_, q{SELECT vecdb.leave('returned')}) for $b, $c;
 
 # DROP EXTENSION, DROP DATABASE

@@ -273,6 +273,14 @@ node_group_held(const Node *self, const uint8_t root[CORE_KEY_BYTES])
 }
 
 bool
+node_group_left(const Node *self, const uint8_t root[CORE_KEY_BYTES])
+{
+	const NodeGroup *g = group_by_root(self, root);
+
+	return g != NULL && g->leaving;
+}
+
+bool
 node_group_add(Node *self, CoreClock clock, const uint8_t root[CORE_KEY_BYTES], const uint8_t *statement)
 {
 	NodeGroup  *g = group_by_root(self, root);

@@ -197,6 +197,9 @@ extern bool node_peer_info(const Node *self, const uint8_t curve[CORE_KEY_BYTES]
 
 extern bool node_group_held(const Node *self, const uint8_t root[CORE_KEY_BYTES]);
 
+/* Is it held to tell others that this node has left it? */
+extern bool node_group_left(const Node *self, const uint8_t root[CORE_KEY_BYTES]);
+
 /*
  * Hold a collection that the process around keeps: secret is that of its root
  * key or NULL; tag and name are the process's own.  node_group_add() follows with each

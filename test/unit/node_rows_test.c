@@ -531,9 +531,19 @@ leave(void)
 static void
 leave_and_join(void)
 {
+	static const char text[] = "ADD COLUMN more integer";
+	const uint8_t before[CORE_HASH_BYTES] = {1};
+	const uint8_t after[CORE_HASH_BYTES] = {2};
+	uint8_t		hash[CHANGE_HASH_BYTES];
+	const ChangeEntry *change;
 	NodeRowsMembers members;
 
 	join_by_invitation(2);
+	ok(node_alter(side[0].node, now(), TAG, before, after, text, strlen(text), hash) == NODE_OK, "columns are changed");
+	turns(100);
+	ok(node_change_next(side[2].node, now(), TAG, before, &change) == CHANGES_DUE, "... which is due on the other");
+	node_change_applied(side[2].node, TAG, hash, 1);
+	ok(node_change_next(side[2].node, now(), TAG, after, &change) == CHANGES_NOTHING, "... once");
 	for (int i = 0; i < NODES; i++)
 		side[i].cut = true;
 	for (int i = 1; i <= n_links; i++)
@@ -547,6 +557,8 @@ leave_and_join(void)
 	turns(2000);
 	ok(node_rows_members(side[2].node, now(), TAG, &members) && members.own_role == GRANT_WRITER &&
 	   node_rows_is_writer(side[0].node, TAG, side[2].node->key), "and stays what its new invitation made it");
+	ok(node_change_next(side[2].node, now(), TAG, before, &change) == CHANGES_DUE, "and its new table is to have the changes of the old one");
+	node_change_applied(side[0].node, TAG, hash, 1);
 }
 
 /* No links but between these two from now on. */

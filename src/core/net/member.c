@@ -96,6 +96,8 @@ node_leave(Node *self, CoreClock clock, uint32_t tag)
 		status = compare_sign(self, g, self->config.secret, &grant, statement);
 	}
 	g->leaving = true;
+	/* they were applied to this table: should this node join again, it is with another one */
+	changes_reset(&g->changes);
 	mesh_leave(&g->mesh, clock.tick_ms, group_emit, g);
 	group_refresh(self, g);
 	g->leave_told = compare_alone(self, g, NULL);

@@ -67,6 +67,7 @@ typedef struct HnswScan
 	bool		exhausted;		/* nothing more to be searched */
 	bool		ended;			/* nor to be returned */
 	double		most_distance;	/* rows beyond it are not wanted */
+	bool		found_wanted;	/* the last round found a node not beyond it: see is_rest_too_far() */
 
 	/* found[0..done) were returned, or dropped; found[done..end) are being returned */
 	int			done;
@@ -354,7 +355,37 @@ rank(HnswScan *self)
 	pfree(highs);
 }
 
-/* Is all that is still to be searched for beyond what is wanted? */
+static bool
+needs_barren_round(const HnswScan *self)
+{
+	return !self->index->space.coded || self->index->space.metric == METRIC_IP;
+}
+
+/* Look at what a round has found: found[before..) */
+static void
+note_found(HnswScan *self, int before)
+{
+	self->found_wanted = false;
+	for (int i = before; i < self->search->nfound; i++)
+	{
+		const HnswFound *found = &self->search->found[i];
+		double		low;
+		double		high;
+
+		self->tuples += found->ntids;
+		if (self->found_wanted || !needs_barren_round(self))
+			continue;
+		found_interval(self, found, &low, &high);
+		self->found_wanted = low <= self->most_distance;
+	}
+}
+
+/*
+ * Is all that is still to be searched for beyond what is wanted?  The way to what is
+ * near may lead by what is farther: without codes no errors of estimates give room for
+ * that, and inner products are no metric.  There a whole round has to find nothing that
+ * is wanted.
+ */
 static bool
 is_rest_too_far(const HnswScan *self)
 {
@@ -362,7 +393,7 @@ is_rest_too_far(const HnswScan *self)
 	double		low;
 	double		high;
 
-	if (isinf(self->most_distance))
+	if (self->most_distance == get_float8_infinity() || self->found_wanted)
 		return false;
 	frontier = HnswSearchFrontier(self->search);
 	if (isinf(frontier))
@@ -486,14 +517,10 @@ next_batch(IndexScanDesc scan)
 				self->exhausted = true;
 			if (!self->exhausted && !HnswSearchMore(search, HNSW_BASE))
 				self->exhausted = true;
-			for (int i = before; i < search->nfound; i++)
-				self->tuples += search->found[i].ntids;
+			note_found(self, before);
 		}
 		else
-		{
-			for (int i = 0; i < search->nfound; i++)
-				self->tuples += search->found[i].ntids;
-		}
+			note_found(self, 0);
 
 		HnswSearchSort(search, self->done);
 		limit = search->nfound;

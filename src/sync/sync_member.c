@@ -311,6 +311,9 @@ PendingLeave(SyncWorker *self, Pending *p, Oid table)
 		return;
 	}
 	status = node_leave(self->node, node_clock(), table);
+	/* it could not be written down before */
+	if (status == NODE_NOT_SHARED && node_group_left(self->node, root))
+		status = NODE_OK;
 	FAULT_POINT("leave-before-marked");
 	if (status == NODE_OK && !SyncMarkLeaving(self, root))
 		PendingError(p, ERRCODE_IO_ERROR, "leaving the collection could not be written down", "The server's log says why.", NULL);

@@ -768,9 +768,6 @@ put_and_flush(void *arg)
 	NewCollection *new = arg;
 
 	put_collection(new);
-	/* what was applied to the table counts no more */
-	if (new->leave)
-		SyncWriteChanges(new->root, NULL);
 	flush(new->worker);
 }
 

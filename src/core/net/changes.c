@@ -22,6 +22,7 @@ changes_reset(Changes *self)
 {
 	for (int i = 0; i < self->n; i++)
 		core_free(self->memory, self->entry[i]);
+	self->changes += (uint64_t) self->n;
 	self->n = 0;
 	memset(self->fingerprint, 0, sizeof self->fingerprint);
 }

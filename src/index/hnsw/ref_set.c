@@ -8,6 +8,9 @@
 
 #define INITIAL_ENTRIES	512
 
+/* Entries that are kept from one search to the next: to empty them is to cost little beside any search */
+#define MOST_KEPT		16384
+
 static HnswRef *
 empty_entries(MemoryContext context, uint64 n)
 {
@@ -26,10 +29,18 @@ HnswRefSetInit(HnswRefSet *self, MemoryContext context)
 	self->ref = empty_entries(context, INITIAL_ENTRIES);
 }
 
-/* Empty the set; it keeps its memory. */
+/* Empty the set; it keeps its memory, but for that of an unusually large search. */
 void
 HnswRefSetClear(HnswRefSet *self)
 {
+	if (self->mask >= MOST_KEPT)
+	{
+		HnswRef    *old = self->ref;
+
+		HnswRefSetInit(self, GetMemoryChunkContext(old));
+		pfree(old);
+		return;
+	}
 	self->n = 0;
 	memset(self->ref, 0xFF, sizeof(HnswRef) * (self->mask + 1));
 }
@@ -73,10 +84,18 @@ HnswRefKeysInit(HnswRefKeys *self, MemoryContext context)
 	self->entry = empty_keys(context, INITIAL_ENTRIES);
 }
 
-/* It keeps its memory. */
+/* It keeps its memory as a set does. */
 void
 HnswRefKeysClear(HnswRefKeys *self)
 {
+	if (self->mask >= MOST_KEPT)
+	{
+		HnswRefKey *old = self->entry;
+
+		HnswRefKeysInit(self, GetMemoryChunkContext(old));
+		pfree(old);
+		return;
+	}
 	if (self->n > 0)
 		memset(self->entry, 0xFF, sizeof(HnswRefKey) * (self->mask + 1));
 	self->n = 0;

@@ -3,7 +3,7 @@
  *	  A set of references to nodes: what a search has seen, what VACUUM found dead.
  *	  And the least key that each reference had: candidates that wait.
  *
- * An open-addressing hash, at most half full, that only grows.  Who goes through all
+ * An open-addressing hash, at most half full, that grows until it is cleared.  Who goes through all
  * members looks at ref[0..mask]; HNSW_NO_REF is an empty entry.
  */
 #ifndef HNSW_REF_SET_H

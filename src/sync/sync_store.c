@@ -339,51 +339,6 @@ write_statements(SyncTable *table, const uint8_t *root, const uint8_t *const *he
 	MemoryContextSwitchTo(old);
 }
 
-#define KEPT_ADMINS 64			/* grants of others that are kept of a collection that was left */
-
-/*
- * Of a collection that was left stay this node's grants, its leave, and what made their
- * issuers admins, or none any more: who lets it in again may not have heard of the leave
- * (SyncLoadLeft), and who was evicted must not count again.
- */
-static void
-part_statements(SyncWorker *self, SyncTable *table, const uint8_t *root)
-{
-	const uint8_t *own = node_record(self->node)->key;
-	SysScanDesc scan = SyncTableScan(table, root);
-	HeapTuple	row;
-	uint8_t		admin[KEPT_ADMINS][CORE_KEY_BYTES];
-	int			admins = 0;
-	MemoryContext row_context = AllocSetContextCreate(CurrentMemoryContext, "vecdb statement", ALLOCSET_SMALL_SIZES);
-	MemoryContext old = CurrentMemoryContext;
-
-	while (HeapTupleIsValid(row = systable_getnext_ordered(scan, ForwardScanDirection)))
-	{
-		const uint8 *statement;
-		bool		keeps = false;
-
-		CHECK_FOR_INTERRUPTS();
-		MemoryContextSwitchTo(row_context);
-		statement = SyncTableBytes(table, row, STATEMENT_STATEMENT, GRANT_BYTES);
-		if (statement && memcmp(statement + GRANT_MEMBER_AT, own, CORE_KEY_BYTES) == 0)
-			keeps = true;
-		else if (statement && statement[GRANT_KIND_AT] == GRANT_MEMBER && statement[GRANT_ROLE_AT] == GRANT_ADMIN && admins < KEPT_ADMINS)
-		{
-			memcpy(admin[admins++], statement + GRANT_MEMBER_AT, CORE_KEY_BYTES);
-			keeps = true;
-		}
-		/* grants come before revocations, in the order of their bytes */
-		else if (statement && statement[GRANT_KIND_AT] == GRANT_REVOCATION)
-			for (int i = 0; i < admins && !keeps; i++)
-				keeps = memcmp(statement + GRANT_MEMBER_AT, admin[i], CORE_KEY_BYTES) == 0;
-		if (!keeps)
-			SyncTableDelete(table, row);
-		MemoryContextSwitchTo(old);
-		MemoryContextReset(row_context);
-	}
-	systable_endscan_ordered(scan);
-}
-
 typedef struct RowOf
 {
 	SyncTable	table;
@@ -414,9 +369,12 @@ end_row(RowOf *of)
 	SyncTableClose(&of->table);
 }
 
-/* No row of this collection any more; if it was left, unless it is held again.  False: it is. */
+/*
+ * No row of this collection any more, and of its statements only these n, in the order of
+ * their bytes; if it was left, unless it is held again.  False: it is.
+ */
 static bool
-delete_shared(SyncWorker *self, const uint8_t *root, bool left)
+delete_shared(const uint8_t *root, bool left, const uint8_t *const *kept, int n)
 {
 	SyncTable	table;
 	RowOf		of;
@@ -430,10 +388,7 @@ delete_shared(SyncWorker *self, const uint8_t *root, bool left)
 	if (!gone)
 		return false;
 	SyncTableOpen(&table, SYNC_MEMBERSHIP_STATEMENT, true, false);
-	if (left)
-		part_statements(self, &table, root);
-	else
-		write_statements(&table, root, NULL, 0);
+	write_statements(&table, root, kept, n);
 	SyncTableClose(&table);
 	SyncWriteChanges(root, NULL);
 	return true;
@@ -442,7 +397,7 @@ delete_shared(SyncWorker *self, const uint8_t *root, bool left)
 static void
 delete_dropped(void *arg)
 {
-	(void) delete_shared(NULL, arg, false);
+	(void) delete_shared(arg, false, NULL, 0);
 }
 
 static bool
@@ -470,7 +425,7 @@ delete_orphan(void *arg)
 	orphan->gone = of.readable && is_orphan(&shared) && SyncTableTryRow(&of.table, row);
 	end_row(&of);
 	if (orphan->gone)
-		(void) delete_shared(NULL, orphan->root, false);
+		(void) delete_shared(orphan->root, false, NULL, 0);
 }
 
 /* To the network this node stays a member, as when a table is dropped: the same invitation lets it in again. */
@@ -701,12 +656,37 @@ SyncTableOwner(Oid table, Oid *owner, Oid *share)
  * What has changed
  */
 
+/*
+ * What shows the leave stays: who lets this node in again may not have heard of it
+ * (SyncLoadLeft).  The node calls it, so nothing is thrown here.
+ */
 void
 SyncNoteLeft(SyncWorker *self, const uint8_t root[CORE_KEY_BYTES])
 {
+	SyncLeft   *left = &self->left;
+	uint8_t		proof[REASONS_MAX][GRANT_BYTES];
+	int			n;
+
 	/* more are not held, so more cannot wait; a row that stays is left again after a restart */
-	if (self->left.n < NODE_COLLECTIONS)
-		memcpy(self->left.root[self->left.n++], root, CORE_KEY_BYTES);
+	if (left->n == NODE_COLLECTIONS)
+		return;
+	n = node_group_proof(self->node, node_clock(), root, proof);
+	left->proof[left->n] = n == 0 ? NULL : MemoryContextAllocExtended(TopMemoryContext, (Size) n * GRANT_BYTES, MCXT_ALLOC_NO_OOM);
+	if (left->proof[left->n])
+		memcpy(left->proof[left->n], proof, (Size) n * GRANT_BYTES);
+	left->n_proof[left->n] = left->proof[left->n] ? n : 0;
+	memcpy(left->root[left->n++], root, CORE_KEY_BYTES);
+}
+
+static bool
+delete_left(SyncLeft *left, int i)
+{
+	const uint8_t *kept[REASONS_MAX];
+
+	for (int k = 0; k < left->n_proof[i]; k++)
+		kept[k] = left->proof[i] + k * GRANT_BYTES;
+	qsort(kept, (size_t) left->n_proof[i], sizeof(*kept), compare_statements);
+	return delete_shared(left->root[i], true, kept, left->n_proof[i]);
 }
 
 static void
@@ -717,7 +697,7 @@ flush(void *arg)
 	SyncTable	table;
 
 	for (int i = 0; i < self->left.n; i++)
-		self->left.gone[i] = delete_shared(self, self->left.root[i], true);
+		self->left.gone[i] = delete_left(&self->left, i);
 	SyncTableOpen(&table, SYNC_MEMBERSHIP_STATEMENT, true, false);
 	for (int i = 0; i < node_group_count(self->node); i++)
 	{
@@ -739,8 +719,12 @@ saved(SyncWorker *self)
 {
 	/* only now, when the rows are gone for good */
 	for (int i = 0; i < self->left.n; i++)
+	{
 		if (self->left.gone[i])
 			SyncRemoveRoot(self, self->left.root[i]);
+		if (self->left.proof[i])
+			pfree(self->left.proof[i]);
+	}
 	self->left.n = 0;
 	node_groups_saved(self->node);
 }

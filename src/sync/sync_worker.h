@@ -118,6 +118,8 @@ typedef struct SyncLeft
 {
 	uint8_t		root[NODE_COLLECTIONS][CORE_KEY_BYTES];
 	bool		gone[NODE_COLLECTIONS];
+	uint8_t    *proof[NODE_COLLECTIONS];	/* the statements that stay, n_proof of GRANT_BYTES each */
+	int			n_proof[NODE_COLLECTIONS];
 	int			n;
 } SyncLeft;
 
@@ -253,7 +255,7 @@ extern bool SyncLoadLeft(SyncWorker *self, const uint8_t root[CORE_KEY_BYTES]);
 /* What became of the tables of collections: other names, none any more.  False: look again soon. */
 extern bool SyncRebind(SyncWorker *self);
 
-/* A collection was left: its rows go with the next flush, but for what SyncLoadLeft() needs. */
+/* A collection was left, which the node holds still: its rows go with the next flush, but for what SyncLoadLeft() needs. */
 extern void SyncNoteLeft(SyncWorker *self, const uint8_t root[CORE_KEY_BYTES]);
 
 /* Write down which statements are held, where that has changed.  False: it has to be tried again. */

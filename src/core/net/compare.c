@@ -239,6 +239,23 @@ compare_send_proof(Node *self, NodeGroup *g, NodePeer *to)
 				 entry_bytes(entry, membership_proof(&g->membership, self->key, entry), statement));
 }
 
+int
+node_group_proof(Node *self, CoreClock clock, const uint8_t root[CORE_KEY_BYTES], uint8_t out[REASONS_MAX][GRANT_BYTES])
+{
+	NodeGroup  *g = group_by_root(self, root);
+	const MembershipEntry *entry[REASONS_MAX];
+	int			n;
+
+	self->now = clock;
+	if (g == NULL)
+		return 0;
+	(void) membership_role(&g->membership, self->key, clock.unix_ms);	/* evaluates */
+	n = membership_proof(&g->membership, self->key, entry);
+	for (int i = 0; i < n; i++)
+		memcpy(out[i], entry[i]->bytes, GRANT_BYTES);
+	return n;
+}
+
 bool
 compare_alone(Node *self, NodeGroup *g, const NodePeer *besides)
 {

@@ -20,6 +20,7 @@
 #include "core/net/links.h"
 #include "core/net/membership.h"
 #include "core/net/mesh.h"
+#include "core/net/reasons.h"
 
 #define NODE_RECORDS 16384		/* in the pool */
 #define NODE_PEERS 1280			/* whom we know by their link */
@@ -199,6 +200,10 @@ extern bool node_group_held(const Node *self, const uint8_t root[CORE_KEY_BYTES]
 
 /* Is it held to tell others that this node has left it? */
 extern bool node_group_left(const Node *self, const uint8_t root[CORE_KEY_BYTES]);
+
+/* The statements that show that this node was a member and has left, to one that has not heard of it: so many in out. */
+extern int	node_group_proof(Node *self, CoreClock clock, const uint8_t root[CORE_KEY_BYTES],
+							 uint8_t out[REASONS_MAX][GRANT_BYTES]);
 
 /*
  * Hold a collection that the process around keeps: secret is that of its root

@@ -774,7 +774,10 @@ ask_done(Replica *self, const RowDone *done)
 	ask->waits |= ask->drops && done->n_missing > 0;
 	/* others may have what we have dropped */
 	if (ask->drops && done->n_changed > 0)
+	{
 		replica_verify_soon(self);
+		garbage_note_open_writes(self);
+	}
 	for (uint32_t i = 0; i < done->n_missing && !ask->drops; i++)
 		if (!ask_add_fetch(self, ask->work.row[done->missing[i]].key, false))
 			missing = true;

@@ -209,9 +209,8 @@ garbage_tick(Replica *self)
 	}
 }
 
-/* Rows were adopted, or are to be: who writes at the moment may have written on them before. */
-static void
-note_open_writes(Replica *self)
+void
+garbage_note_open_writes(Replica *self)
 {
 	RowSettled	now;
 
@@ -242,7 +241,7 @@ garbage_done(Replica *self, const RowDone *done)
 	{
 		self->figures.adopted += done->n_changed;
 		if (done->n_changed > 0 || done->n_missing > 0)
-			note_open_writes(self);
+			garbage_note_open_writes(self);
 		if (done->n_missing > 0)
 			self->loose_ms = self->now.tick_ms > 0 ? self->now.tick_ms : 1;
 	}

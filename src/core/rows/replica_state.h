@@ -332,6 +332,9 @@ extern void garbage_heard(Replica *self, ReplicaPeer *from, const RowMessage *me
 extern void garbage_tick(Replica *self);
 extern void garbage_done(Replica *self, const RowDone *done);
 
+/* Rows that nobody claims were adopted, or are to be, or were dropped: who writes at the moment may have written on them before. */
+extern void garbage_note_open_writes(Replica *self);
+
 /* ---- replica_figures.c ---- */
 extern void figures_tick(Replica *self);
 

@@ -87,21 +87,25 @@ exact_copy(const uint8_t *bytes, size_t len)
 	return p;
 }
 
-/* What a target does with its input: the first byte says which of two. */
+/* What a target does with its input. */
+static inline int
+fuzz_one(const uint8_t *data, size_t size, void (*part) (const uint8_t *bytes, size_t len))
+{
+	uint8_t    *bytes = exact_copy(data, size);
+
+	fuzz_begin();
+	part(bytes, size);
+	fuzz_end();
+	free(bytes);
+	return 0;
+}
+
+/* The same, where the first byte says which of two. */
 static inline int
 fuzz_one_of_two(const uint8_t *data, size_t size, void (*even) (const uint8_t *bytes, size_t len),
 				void (*odd) (const uint8_t *bytes, size_t len))
 {
-	uint8_t    *bytes;
-
-	if (size == 0)
-		return 0;
-	bytes = exact_copy(data + 1, size - 1);
-	fuzz_begin();
-	(data[0] & 1 ? odd : even) (bytes, size - 1);
-	fuzz_end();
-	free(bytes);
-	return 0;
+	return size == 0 ? 0 : fuzz_one(data + 1, size - 1, data[0] & 1 ? odd : even);
 }
 
 #endif							/* TEST_NET_FUZZ_H */

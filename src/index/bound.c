@@ -37,7 +37,7 @@ typedef struct Bound
 
 static ExecutorStart_hook_type previous_hook;
 
-/* Known when the scan begins, the same for all of it, and evaluated without harm where there are no rows */
+/* Known when the scan begins, and the same for all of it.  A Param of a subquery runs that then, also where no row would reach the filter. */
 static bool
 is_known_at_start(Node *node)
 {

@@ -233,11 +233,11 @@ load_left(SyncWorker *self, Pending *p, const char *text)
 }
 
 /*
- * The join came to nothing, so the node forgets that again: unless another join of the same
+ * The join has ended.  If it came to nothing, the node forgets that again: unless another join of the same
  * goes on, which forgets it then, or has made this node a member.
  */
-static void
-forget_left(SyncWorker *self, Pending *p)
+void
+PendingForgetLeft(SyncWorker *self, Pending *p)
 {
 	Oid			table;
 
@@ -281,8 +281,6 @@ PendingJoin(SyncWorker *self, Pending *p, const char *text)
 	load_left(self, p, text);
 	snprintf(kinds, sizeof(kinds), "%s%s%s", p->kind, p->other_kind[0] ? "|" : "", p->other_kind);
 	status = node_join_kind(self->node, node_clock(), text, strlen(text), OidIsValid(p->table) ? kinds : NULL, p->tag, &decode);
-	if (status != NODE_OK)
-		forget_left(self, p);
 	if (status == NODE_INVALID)
 	{
 		char		detail[128];
@@ -368,8 +366,6 @@ SyncJoinDone(SyncWorker *self, uint64_t tag, NodeStatus status, const char *text
 
 	if (status != NODE_OK)
 	{
-		if (p)
-			forget_left(self, p);
 		if (p && (status != NODE_OTHER_KIND || fits(p, text ? text : "")))
 			PendingStatus(p, status, text);
 		return;

@@ -84,6 +84,7 @@ extern void PendingLookUp(SyncWorker *self, Pending *p, const char *id_text, boo
 extern void PendingInvite(SyncWorker *self, Pending *p, Oid table, const char *name, const char *role, int64 life_ms);
 extern void PendingShare(SyncWorker *self, Pending *p, Oid table, const char *name);
 extern void PendingJoin(SyncWorker *self, Pending *p, const char *text);
+extern void PendingForgetLeft(SyncWorker *self, Pending *p);
 extern void PendingJoinRows(SyncWorker *self, Pending *p, const char *root_hex, Oid table);
 extern void PendingLeave(SyncWorker *self, Pending *p, Oid table);
 extern void PendingPause(SyncWorker *self, Pending *p, Oid table, bool paused);

@@ -251,6 +251,8 @@ SyncServe(SyncWorker *self)
 	{
 		Pending    *p = &self->requests->pending[i];
 
+		if (p->active && p->returning && self->node && (p->finished || tick_ms >= p->until_ms))
+			PendingForgetLeft(self, p);
 		if (p->active && p->finished)
 			end(self, p, SYNC_PLACE_DONE);
 		/* what it asked of the network goes on, and counts as its role's until it ends */

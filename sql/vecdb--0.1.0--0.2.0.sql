@@ -7,6 +7,19 @@
 -- is new is created without it, or an object that waits for its name is taken.
 SET LOCAL search_path = pg_catalog, pg_temp;
 
+-- What part of the nearest rows an hnsw index finds, and in what time, beside exact
+-- answers: with one ef_search, or a row for each of several.
+CREATE FUNCTION @extschema@.hnsw_recall(index regclass, sample int DEFAULT 100, k int DEFAULT 10, ef int DEFAULT NULL,
+		OUT ef_search int, OUT k int, OUT queries int, OUT rows bigint, OUT recall float8, OUT least_recall float8,
+		OUT index_ms float8, OUT index_ms_p95 float8, OUT exact_ms float8)
+	RETURNS SETOF record
+	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000 ROWS 1;
+CREATE FUNCTION @extschema@.hnsw_recall(index regclass, ef int[], sample int DEFAULT 100, k int DEFAULT 10,
+		OUT ef_search int, OUT k int, OUT queries int, OUT rows bigint, OUT recall float8, OUT least_recall float8,
+		OUT index_ms float8, OUT index_ms_p95 float8, OUT exact_ms float8)
+	RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'hnsw_recall_curve' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000 ROWS 10;
+
 COMMENT ON ACCESS METHOD hnsw IS 'nearest neighbors in a hierarchical navigable small world graph';
 
 -- Counts in a subtransaction now, which no parallel query may begin.

@@ -309,15 +309,20 @@ extern int	GetNumConfigOptions(void);
 #define VecdbBeginParallelScan(rel, shared_scan) table_beginscan_parallel(rel, shared_scan)
 #endif
 
-/* The same of index scans; 18 lets them count what they do. */
+/* The same of index scans, by keys or in the order of a distance; 18 lets them count what they do. */
 #if PG_VERSION_NUM >= 190000
 #include "access/tableam.h"
-#define VecdbIndexBeginScan(rel, index, snapshot, nkeys) index_beginscan(rel, index, snapshot, NULL, nkeys, 0, SO_NONE)
+#define VecdbBeginIndexScan(rel, index, snapshot, nkeys, norderbys) \
+	index_beginscan(rel, index, snapshot, NULL, nkeys, norderbys, SO_NONE)
 #elif PG_VERSION_NUM >= 180000
-#define VecdbIndexBeginScan(rel, index, snapshot, nkeys) index_beginscan(rel, index, snapshot, NULL, nkeys, 0)
+#define VecdbBeginIndexScan(rel, index, snapshot, nkeys, norderbys) \
+	index_beginscan(rel, index, snapshot, NULL, nkeys, norderbys)
 #else
-#define VecdbIndexBeginScan(rel, index, snapshot, nkeys) index_beginscan(rel, index, snapshot, nkeys, 0)
+#define VecdbBeginIndexScan(rel, index, snapshot, nkeys, norderbys) \
+	index_beginscan(rel, index, snapshot, nkeys, norderbys)
 #endif
+#define VecdbIndexBeginScan(rel, index, snapshot, nkeys) VecdbBeginIndexScan(rel, index, snapshot, nkeys, 0)
+#define VecdbIndexBeginOrderedScan(rel, index, snapshot, norderbys) VecdbBeginIndexScan(rel, index, snapshot, 0, norderbys)
 
 #if PG_VERSION_NUM >= 190000
 #define VecdbIndexFetchBegin(rel) table_index_fetch_begin(rel, SO_NONE)

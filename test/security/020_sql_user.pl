@@ -52,6 +52,22 @@ is(join('; ', sort keys %ran), 'mallory, path pg_catalog, pg_temp', 'its express
 is($node->safe_psql('postgres', q{SET search_path = public; SELECT count(*) FROM hnsw_check('mine_idx'); SELECT current_user, current_setting('search_path')}),
 	"0\npostgres|public", 'and the superuser is who he was');
 
+$node->safe_psql('postgres', 'GRANT SELECT ON mine TO bob', @mallory);
+foreach my $who ([ 'a superuser' ], [ 'a reader', @bob ])
+{
+	my ($name, @as) = @$who;
+
+	$offset = -s $node->logfile;
+	is($node->safe_psql('postgres', q{SET search_path = public; SELECT rows, recall FROM hnsw_recall('mine_idx'); SELECT current_user, current_setting('search_path')}, @as),
+		"7|1\n@{[ @as ? 'bob' : 'postgres' ]}|public", "$name measures the index of another, and is who he was");
+	%ran = map { $_ => 1 } substr(slurp_file($node->logfile), $offset) =~ /WARNING:  a trap was sprung by (.*)/g;
+	is(join('; ', sort keys %ran), 'mallory, path pg_catalog, pg_temp', "$name: expression and predicate run as their owner");
+}
+like(error_of(q{SELECT * FROM hnsw_recall('mine_idx')}, @ann), qr/permission denied for table mine/, 'who may not read a table does not measure its index');
+$node->safe_psql('postgres', q{CREATE POLICY few ON mine USING (id < 5); ALTER TABLE mine ENABLE ROW LEVEL SECURITY}, @mallory);
+like(error_of(q{SELECT * FROM hnsw_recall('mine_idx')}, @bob), qr/row-level security hides rows of table "mine" from you/, 'nor does who sees a part of its rows');
+$node->safe_psql('postgres', q{ALTER TABLE mine DISABLE ROW LEVEL SECURITY}, @mallory);
+
 # An expression that tries to stay, to leave, or to set
 $node->safe_psql(
 	'postgres', q{
@@ -106,6 +122,8 @@ $node->safe_psql('postgres', 'ALTER TABLE failing OWNER TO ann; GRANT SELECT ON 
 foreach my $between (
 	q{PERFORM * FROM public.hnsw_check('public.between_idx')},
 	q{BEGIN PERFORM * FROM public.hnsw_check('public.tried_idx'); EXCEPTION WHEN OTHERS THEN NULL; END},
+	q{PERFORM * FROM public.hnsw_recall('public.between_idx')},
+	q{BEGIN PERFORM * FROM public.hnsw_recall('public.tried_idx'); EXCEPTION WHEN OTHERS THEN NULL; END},
 	q{PERFORM vecdb.count_rows('public.failing')})
 {
 	is($node->safe_psql('postgres', qq{SELECT pg_advisory_lock(7) \\gset
@@ -285,7 +303,8 @@ foreach my $try (
 	q{SELECT vecdb.drop_collection('private')},
 	q{SELECT vecdb.rename_collection('private', 'x')},
 	q{SELECT * FROM hnsw_check('collections.private_data_idx')},
-	q{SELECT * FROM hnsw_stats('collections.private_data_idx')})
+	q{SELECT * FROM hnsw_stats('collections.private_data_idx')},
+	q{SELECT * FROM hnsw_recall('collections.private_data_idx')})
 {
 	unlike(error_of("SET lock_timeout = '10s'; $try", @bob), qr/timeout/, "a stranger does not wait for a lock: $try");
 }

@@ -548,22 +548,28 @@ check_rows(Check *self)
 						   VecdbBeginScan(self->heap, GetActiveSnapshot()));
 }
 
+/* Who looks at pages and bytes owns the index. */
+void
+HnswCheckOwner(Oid index, Oid heap)
+{
+	if (!VecdbOwnsRelation(index))
+		aclcheck_error(ACLCHECK_NOT_OWNER, get_relkind_objtype(get_rel_relkind(index)), get_rel_name(index));
+}
+
 /*
- * Open an hnsw index of ours that the user may look into, and its table (NULL
- * where it has none); an error for anything else.  Rights are checked before
- * anything is locked: nobody waits for, or stops, what is not theirs.
+ * Open an hnsw index of ours that the user may look into, and its table; an error for
+ * anything else.  Rights are checked before anything is locked: nobody waits for, or
+ * stops, what is not theirs.
  */
 Relation
-HnswOpenToLook(Oid oid, Relation *heap)
+HnswOpenToLook(Oid oid, HnswRightCheck check, Relation *heap)
 {
-	Oid			heap_oid;
+	Oid			heap_oid = IndexGetRelation(oid, true);
 	Relation	rel;
 
-	if (!VecdbOwnsRelation(oid))
-		aclcheck_error(ACLCHECK_NOT_OWNER, get_relkind_objtype(get_rel_relkind(oid)), get_rel_name(oid));
+	check(oid, OidIsValid(heap_oid) ? heap_oid : oid);
 
 	/* the table first, as every user of an index locks them */
-	heap_oid = IndexGetRelation(oid, true);
 	*heap = OidIsValid(heap_oid) ? table_open(heap_oid, AccessShareLock) : NULL;
 	rel = relation_open(oid, AccessShareLock);
 	if (rel->rd_rel->relkind != RELKIND_INDEX || rel->rd_indam == NULL || rel->rd_indam->ambuild != hnswbuild)
@@ -573,14 +579,13 @@ HnswOpenToLook(Oid oid, Relation *heap)
 				 errhint(rel->rd_rel->relkind == RELKIND_PARTITIONED_INDEX ?
 						 "Name the indexes of the partitions one by one." :
 						 "Give the name of an index, not of its table.")));
-
-	/* The owner may have changed, or the oid may be another index's, while we waited. */
-	if (!VecdbOwnsRelation(oid))
-		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_INDEX, RelationGetRelationName(rel));
 	if (*heap == NULL || rel->rd_index->indrelid != RelationGetRelid(*heap))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
 				 errmsg("could not open the table of index \"%s\"", RelationGetRelationName(rel))));
+
+	/* The owner may have changed, or the oid may be another index's, while we waited. */
+	check(oid, RelationGetRelid(*heap));
 	if (!rel->rd_index->indisvalid)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -606,7 +611,7 @@ hnsw_check(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 	memset(&self, 0, sizeof(self));
 	self.result = (ReturnSetInfo *) fcinfo->resultinfo;
-	rel = HnswOpenToLook(PG_GETARG_OID(0), &self.heap);
+	rel = HnswOpenToLook(PG_GETARG_OID(0), HnswCheckOwner, &self.heap);
 	self.index = HnswOpen(rel, CurrentMemoryContext);
 	self.context = AllocSetContextCreate(CurrentMemoryContext, "hnsw check", ALLOCSET_DEFAULT_SIZES);
 	memset(&control, 0, sizeof(control));

@@ -59,7 +59,11 @@ extern IndexBulkDeleteResult *hnswbulkdelete(IndexVacuumInfo *info, IndexBulkDel
 extern IndexBulkDeleteResult *hnswvacuumcleanup(IndexVacuumInfo *info, IndexBulkDeleteResult *stats);
 
 /* check.c */
-extern Relation HnswOpenToLook(Oid oid, Relation *heap);
+
+/* An error where the user may not look into an index of this table; both may be anything. */
+typedef void (*HnswRightCheck) (Oid index, Oid heap);
+extern void HnswCheckOwner(Oid index, Oid heap);
+extern Relation HnswOpenToLook(Oid oid, HnswRightCheck check, Relation *heap);
 
 /* Phases in pg_stat_progress_create_index; 1 is "initializing" */
 #define HNSW_PHASE_LOAD 2

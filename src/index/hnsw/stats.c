@@ -116,7 +116,7 @@ hnsw_stats(PG_FUNCTION_ARGS)
 	BlockNumber nblocks;
 
 	InitMaterializedSRF(fcinfo, 0);
-	rel = HnswOpenToLook(PG_GETARG_OID(0), &heap);
+	rel = HnswOpenToLook(PG_GETARG_OID(0), HnswCheckOwner, &heap);
 	index = HnswOpen(rel, CurrentMemoryContext);
 	nblocks = RelationGetNumberOfBlocks(rel);
 	for (BlockNumber block = 1; block < nblocks; block++)

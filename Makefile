@@ -31,7 +31,7 @@ SHLIB_LINK = core.a -lm -Wl,-Bsymbolic
 
 # The HTTP workers are a library of their own, so that no backend loads what they link.
 HTTP_OBJS = $(call objects,src/http src/http/* src/worker)
-HTTP_LIBS = core.a -lmicrohttpd
+HTTP_LIBS = core.a -lmicrohttpd -lsodium -lcrypto
 EXTRA_CLEAN += vecdb_http.so $(HTTP_OBJS)
 
 # So is the network: the launcher and a worker for each node.

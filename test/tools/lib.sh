@@ -339,6 +339,7 @@ choose_pg()
 	need library:zmq:zmq libzmq3-dev
 	need library:sodium:sodium libsodium-dev
 	need library:lz4:lz4 liblz4-dev
+	need library:openssl/evp:crypto libssl-dev
 	need library:czmq:czmq libczmq-dev
 }
 

@@ -85,6 +85,9 @@ packages()
 		need library:sodium:sodium libsodium-dev
 		need library:lz4:lz4 liblz4-dev
 	fi
+	if any_wanted unit fuzz; then
+		need library:openssl/evp:crypto libssl-dev
+	fi
 	if any_wanted unit security net; then
 		need library:zmq:zmq libzmq3-dev
 	fi
@@ -100,6 +103,9 @@ packages()
 	if any_wanted tap security http; then
 		need perl:IPC::Run libipc-run-perl
 		need program:curl curl
+	fi
+	if wanted http; then
+		need perl:Crypt::JWT libcrypt-jwt-perl
 	fi
 	if wanted tap && any 'test/t/*.pl'; then
 		need 'file:/usr/share/datasets/fashion-mnist/train-images*.gz' dataset-fashion-mnist

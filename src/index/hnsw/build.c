@@ -29,9 +29,6 @@
 #include "catalog/pg_type.h"
 #include "commands/progress.h"
 #include "miscadmin.h"
-#include "optimizer/plancat.h"
-#include "optimizer/optimizer.h"
-#include "optimizer/planner.h"
 #include "utils/backend_progress.h"
 #include "utils/memutils.h"
 #include "utils/wait_event.h"
@@ -237,18 +234,13 @@ define_index(Relation rel)
 	return index;
 }
 
-/* 8-bit codes in memory if the table fits so, 4-bit otherwise. */
+/* 8-bit codes in memory if so many values fit so, 4-bit otherwise. */
 static int
-choose_scalar_bits(HnswIndex *index, Relation heap)
+choose_scalar_bits(HnswIndex *index, double values)
 {
-	BlockNumber pages;
-	double		tuples;
-	double		visible;
-
 	if (!index->space.coded)
 		return 8;
-	estimate_rel_size(heap, NULL, &pages, &tuples, &visible);
-	return tuples * 1.1 * (BuildNodeBytes(index, 8) + 16) <= maintenance_work_mem * 1024.0 ? 8 : 4;
+	return values * 1.1 * (BuildNodeBytes(index, 8) + 16) <= maintenance_work_mem * 1024.0 ? 8 : 4;
 }
 
 void
@@ -302,6 +294,7 @@ hnswbuild(Relation heap, Relation rel, IndexInfo *info)
 {
 	IndexBuildResult *result = palloc0(sizeof(IndexBuildResult));
 	HnswIndex  *index = define_index(rel);
+	double		values;
 	int			scalar_bits;
 	int			workers;
 
@@ -309,11 +302,10 @@ hnswbuild(Relation heap, Relation rel, IndexInfo *info)
 		elog(ERROR, "index \"%s\" already contains data", RelationGetRelationName(rel));
 
 	HnswCreateMeta(rel, MAIN_FORKNUM, index, false);
-	if (index->space.coded)
-		BuildSampleCenter(index, heap, info);
-	scalar_bits = choose_scalar_bits(index, heap);
-	workers = plan_create_index_workers(RelationGetRelid(heap), RelationGetRelid(rel));
-	if (workers == 0 || !BuildCanShare(index, heap, scalar_bits) ||
+	values = BuildSample(index, heap, info);
+	scalar_bits = choose_scalar_bits(index, values);
+	workers = BuildWorkers(heap, rel, values);
+	if (workers == 0 || !BuildCanShare(index, values, scalar_bits) ||
 		!BuildParallel(index, heap, rel, info, scalar_bits, workers, result))
 		build_serial(index, heap, rel, info, scalar_bits, result);
 

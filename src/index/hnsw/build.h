@@ -198,7 +198,7 @@ extern char *BuildTableItem(BuildState *state, ChunkTable *table, char **chunks,
 extern uint32 BuildTakeNode(BuildState *state, Size own_bytes, BuildNode **node);
 
 /* build_center.c */
-extern void BuildSampleCenter(HnswIndex *index, Relation heap, IndexInfo *info);
+extern double BuildSample(HnswIndex *index, Relation heap, IndexInfo *info);
 
 /* build_load.c */
 extern void BuildLoad(BuildState *state, ParallelTableScanDesc parallel_scan);
@@ -215,7 +215,8 @@ extern void BuildListFreeSlots(HnswIndex *index);
 extern void BuildLinkRest(BuildState *state);
 
 /* build_parallel.c */
-extern bool BuildCanShare(HnswIndex *index, Relation heap, int scalar_bits);
+extern int	BuildWorkers(Relation heap, Relation rel, double values);
+extern bool BuildCanShare(HnswIndex *index, double values, int scalar_bits);
 extern bool BuildParallel(HnswIndex *index, Relation heap, Relation rel, IndexInfo *info, int scalar_bits,
 						  int workers, IndexBuildResult *result);
 

@@ -1,6 +1,11 @@
 /*
  * build_center.c
- *	  Unit and centre of a new index, from a sample of the table.
+ *	  What a build wants to know before it begins, from a sample of the table: unit and
+ *	  centre of the new index, and how many values there are.
+ *
+ * PostgreSQL knows how many rows a table has once it was analyzed, not how many of them
+ * an index takes; before that it guesses from the widths of types, and of vectors it
+ * knows none.
  */
 #include "index/hnsw/build.h"
 
@@ -30,6 +35,11 @@ sample_row(Relation rel, ItemPointer tid, Datum *values, bool *isnull, bool aliv
 
 	if (isnull[0])
 		return;
+	if (!sample->index->space.coded)
+	{
+		sample->n++;
+		return;
+	}
 	old = MemoryContextSwitchTo(sample->context);
 	x = ValueFloats(&sample->index->space, sample->index->file.rel, values[0], &norm);
 	if (sample->index->space.metric != METRIC_COSINE || norm > 0)
@@ -45,42 +55,54 @@ sample_row(Relation rel, ItemPointer tid, Datum *values, bool *isnull, bool aliv
 	MemoryContextReset(sample->context);
 }
 
+/* Read blocks of the table into the sample; gives their number. */
+static BlockNumber
+sample_blocks(Relation heap, IndexInfo *info, BlockNumber first, BlockNumber n, Sample *sample)
+{
+	table_index_build_range_scan(heap, sample->index->file.rel, info, false, false, false, first, n, sample_row, sample, NULL);
+	return n;
+}
+
+static void
+set_center(HnswIndex *index, const Sample *sample)
+{
+	float	   *center = palloc0(sizeof(float) * index->space.dim);
+	float		unit = 1;
+
+	if (index->space.metric != METRIC_IP)
+	{
+		for (int i = 0; i < index->space.dim; i++)
+			center[i] = (float) (sample->sum[i] / sample->n);
+	}
+	if (index->space.metric != METRIC_COSINE)
+		unit = ValueCenterAndUnit(sample->largest, index->space.dim, center);
+	HnswSetCenter(index, center, unit, false);
+}
+
 /*
- * Set unit and centre from a sample of the table: some blocks at even distances,
- * more where they hold no value.  A table without any value leaves both to the
- * first insert.
+ * Set unit and centre of a coded index from a sample of the table: some blocks at even
+ * distances, more where they hold no value.  A table without any value leaves both to the
+ * first insert.  Returns about how many values the table has for the index.
  */
-void
-BuildSampleCenter(HnswIndex *index, Relation heap, IndexInfo *info)
+double
+BuildSample(HnswIndex *index, Relation heap, IndexInfo *info)
 {
 	BlockNumber nblocks = RelationGetNumberOfBlocks(heap);
+	BlockNumber step = Max(nblocks / 64, 1);
+	BlockNumber read = 0;
 	Sample		sample;
-	float	   *center;
-	float		unit = 1;
-	BlockNumber step;
 
 	sample.index = index;
 	sample.context = AllocSetContextCreate(CurrentMemoryContext, "hnsw sample", ALLOCSET_DEFAULT_SIZES);
-	sample.sum = palloc0(sizeof(double) * index->space.dim);
-	sample.largest = palloc0(sizeof(float) * index->space.dim);
+	sample.sum = index->space.coded ? palloc0(sizeof(double) * index->space.dim) : NULL;
+	sample.largest = index->space.coded ? palloc0(sizeof(float) * index->space.dim) : NULL;
 	sample.n = 0;
-	step = Max(nblocks / 64, 1);
 	for (BlockNumber block = 0; block < nblocks && sample.n < SAMPLE_VALUES; block += step)
-		table_index_build_range_scan(heap, index->file.rel, info, false, false, false, block, 1, sample_row, &sample, NULL);
+		read += sample_blocks(heap, info, block, 1, &sample);
 	for (BlockNumber block = 0; block < nblocks && sample.n == 0; block += 64)
-		table_index_build_range_scan(heap, index->file.rel, info, false, false, false, block,
-									 Min(64, nblocks - block), sample_row, &sample, NULL);
-	if (sample.n > 0)
-	{
-		center = palloc0(sizeof(float) * index->space.dim);
-		if (index->space.metric != METRIC_IP)
-		{
-			for (int i = 0; i < index->space.dim; i++)
-				center[i] = (float) (sample.sum[i] / sample.n);
-		}
-		if (index->space.metric != METRIC_COSINE)
-			unit = ValueCenterAndUnit(sample.largest, index->space.dim, center);
-		HnswSetCenter(index, center, unit, false);
-	}
+		read += sample_blocks(heap, info, block, Min(64, nblocks - block), &sample);
+	if (sample.n > 0 && index->space.coded)
+		set_center(index, &sample);
 	MemoryContextDelete(sample.context);
+	return read > 0 ? (double) sample.n / read * nblocks : 0;
 }

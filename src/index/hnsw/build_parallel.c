@@ -15,11 +15,17 @@
 #include "access/xact.h"
 #include "catalog/index.h"
 #include "miscadmin.h"
-#include "optimizer/plancat.h"
+#include "nodes/pathnodes.h"
+#include "optimizer/clauses.h"
+#include "optimizer/optimizer.h"
 #include "pgstat.h"
 #include "tcop/tcopprot.h"
 #include "utils/memutils.h"
+#include "utils/rel.h"
 #include "utils/snapmgr.h"
+
+/* A participant merits its start when it has so many values to link: half a second's work */
+#define VALUES_OF_ONE	5000
 
 #define PARALLEL_KEY_SHARED		UINT64CONST(0xB000000000000001)
 #define PARALLEL_KEY_SCAN		UINT64CONST(0xB000000000000002)
@@ -55,24 +61,55 @@ HnswBuildWorker(dsm_segment *segment, shm_toc *toc)
 	table_close(heap, shared->concurrent ? ShareUpdateExclusiveLock : ShareLock);
 }
 
-/* Bytes that a build shares at most: what is set aside in whole segments, and the state of all participants. */
-static double
-shared_need(HnswIndex *index, Relation heap, int scalar_bits)
+/* May a worker read the table, and evaluate the index's expressions and predicate? */
+static bool
+is_safe(Relation heap, Relation rel)
 {
-	BlockNumber pages;
-	double		tuples;
-	double		visible;
+	PlannerInfo *root = makeNode(PlannerInfo);
 
-	estimate_rel_size(heap, NULL, &pages, &tuples, &visible);
-	return Min(maintenance_work_mem * 1024.0, 2 * 1.1 * tuples * (BuildNodeBytes(index, scalar_bits) + 16)) +
+	if (heap->rd_rel->relpersistence == RELPERSISTENCE_TEMP)
+		return false;
+	root->glob = makeNode(PlannerGlobal);
+	return is_parallel_safe(root, (Node *) RelationGetIndexExpressions(rel)) &&
+		is_parallel_safe(root, (Node *) RelationGetIndexPredicate(rel));
+}
+
+/*
+ * How many workers the build of an index of so many values is to have.
+ *
+ * PostgreSQL goes by the pages of the table, without those of TOAST, where long vectors
+ * are, and by maintenance_work_mem, as if each process had its own.  Here all share one
+ * graph, and the work is that of linking its nodes.  What the table says of its workers
+ * is what PostgreSQL gives.
+ */
+int
+BuildWorkers(Relation heap, Relation rel, double values)
+{
+	int			planned = plan_create_index_workers(RelationGetRelid(heap), RelationGetRelid(rel));
+	int			most = Min(max_parallel_maintenance_workers, max_parallel_workers);
+	double		merited = floor(values / VALUES_OF_ONE) - 1;
+
+	if (!IsUnderPostmaster || RelationGetParallelWorkers(heap, -1) >= 0 || merited <= planned || !is_safe(heap, rel))
+		return planned;
+	return Max(planned, (int) Min(merited, most));
+}
+
+/*
+ * Bytes that a build of so many values shares at most: what is set aside in whole segments,
+ * and the state of all participants.
+ */
+static double
+shared_need(HnswIndex *index, double values, int scalar_bits)
+{
+	return Min(maintenance_work_mem * 1024.0, 2 * 1.1 * values * (BuildNodeBytes(index, scalar_bits) + 16)) +
 		sizeof(BuildShared) + 2 * 1024 * 1024;
 }
 
 /* Is there so much shared memory?  A NOTICE tells where not. */
 bool
-BuildCanShare(HnswIndex *index, Relation heap, int scalar_bits)
+BuildCanShare(HnswIndex *index, double values, int scalar_bits)
 {
-	double		need = shared_need(index, heap, scalar_bits);
+	double		need = shared_need(index, values, scalar_bits);
 	uint64		room = BuildSharedRoom();
 
 	if (need <= room)

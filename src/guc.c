@@ -55,6 +55,9 @@ char	   *VecdbHttpCorsOrigins;
 char	   *VecdbHttpDatabase;
 char	   *VecdbHttpRole;
 char	   *VecdbHttpAnonRole;
+char	   *VecdbHttpSchemas;
+int			VecdbHttpMaxRows = 0;
+bool		VecdbHttpPlans = false;
 int			VecdbHttpMaxBody_kb = 64 * 1024;
 int			VecdbHttpMaxAnswer_kb = 256 * 1024;
 int			VecdbHttpMaxBuffered_kb = 512 * 1024;
@@ -173,6 +176,18 @@ DefineHttpSettings(void)
 							   "Role that a request without a token acts as.",
 							   "Empty: such requests are refused.",
 							   &VecdbHttpAnonRole, "vecdb_anon", PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("vecdb.http_schemas",
+							   "Schemas whose tables and views are served below /rest/v1.",
+							   "Separated by commas; the first is the one of requests that name none.",
+							   &VecdbHttpSchemas, "collections", PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("vecdb.http_max_rows",
+							"Most rows of an answer below /rest/v1.",
+							"0 means no limit.",
+							&VecdbHttpMaxRows, 0, 0, INT_MAX, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable("vecdb.http_plans",
+							 "Lets requests below /rest/v1 ask for the plan of their query.",
+							 NULL,
+							 &VecdbHttpPlans, false, PGC_SIGHUP, 0, NULL, NULL, NULL);
 
 	DefineCustomIntVariable("vecdb.http_max_body",
 							"Largest body of an HTTP request.", NULL,

@@ -34,6 +34,9 @@ VECDB_SETTING char *VecdbHttpHosts; /* see http/site.h; "": localhost and our ow
 VECDB_SETTING char *VecdbHttpCorsOrigins;	/* "": none */
 VECDB_SETTING char *VecdbHttpDatabase;
 VECDB_SETTING char *VecdbHttpRole;
+VECDB_SETTING char *VecdbHttpSchemas;	/* those that /rest/v1 serves, the first by default */
+VECDB_SETTING int VecdbHttpMaxRows; /* of an answer of /rest/v1; 0: no limit */
+VECDB_SETTING bool VecdbHttpPlans;	/* /rest/v1 tells plans to who asks */
 VECDB_SETTING char *VecdbHttpAnonRole;	/* "": none may come without a token */
 
 /* HTTP: limits. */

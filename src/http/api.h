@@ -58,6 +58,9 @@ extern void ApiHeader(ApiAnswer *answer, const char *name, const char *value);
 /* The HTTP status of the error that is being raised; 0: its SQLSTATE determines it. */
 extern int	ApiErrorStatus;
 
+/* Its code, a static text; NULL: its SQLSTATE. */
+extern const char *ApiErrorCode;
+
 /* Raise an error with this status.  A message longer than a kilobyte is cut. */
 extern void ApiRefuse(int status, int sqlstate, const char *format,...) pg_attribute_printf(3, 4) pg_attribute_noreturn();
 #define ApiWrongShape(...) ApiRefuse(422, ERRCODE_INVALID_PARAMETER_VALUE, __VA_ARGS__)

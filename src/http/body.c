@@ -42,6 +42,13 @@ too_large(void)
 }
 
 void
+BodyExpect(StringInfo body, Size len)
+{
+	if (len > BodyLimit() - Min((Size) body->len, BodyLimit()))
+		too_large();
+}
+
+void
 BodyBytes(StringInfo body, const char *bytes, Size len)
 {
 	Size		limit = BodyLimit();
@@ -107,8 +114,7 @@ BodyTextDatum(StringInfo body, Datum value)
 	text	   *t;
 
 	/* The raw size counts the header of 4 bytes too. */
-	if ((Size) body->len + toast_raw_datum_size(value) > BodyLimit() + VARHDRSZ)
-		too_large();
+	BodyExpect(body, toast_raw_datum_size(value) - VARHDRSZ);
 	t = DatumGetTextPP(value);
 	BodyString(body, VARDATA_ANY(t), VARSIZE_ANY_EXHDR(t));
 	if ((Pointer) t != DatumGetPointer(value))
@@ -207,6 +213,16 @@ put_number(StringInfo body, Numeric number)
 	pfree(text);
 }
 
+void
+BodyNumeric(StringInfo body, Datum value)
+{
+	Numeric		number = DatumGetNumeric(value);
+
+	put_number(body, number);
+	if ((Pointer) number != DatumGetPointer(value))
+		pfree(number);
+}
+
 /* ---------------------------------------------------------------------------
  * jsonb
  */
@@ -244,8 +260,7 @@ BodyJsonb(StringInfo body, Datum value)
 	bool		raw = false;	/* a scalar, kept as an array without brackets */
 
 	/* One that cannot fit is not even taken out of its compressed form. */
-	if (toast_raw_datum_size(value) / JSONB_BYTES_OF_TEXT > BodyLimit() - Min((Size) body->len, BodyLimit()))
-		too_large();
+	BodyExpect(body, toast_raw_datum_size(value) / JSONB_BYTES_OF_TEXT);
 	jsonb = DatumGetJsonbP(value);
 	it = JsonbIteratorInit(&jsonb->root);
 	while ((token = JsonbIteratorNext(&it, &piece, false)) != WJB_DONE)

@@ -35,6 +35,12 @@ extern void BodyJsonb(StringInfo body, Datum value);
 /* The same; NULL is as an empty object. */
 extern void BodyMetadata(StringInfo body, Datum value, bool isnull);
 
+/* A number that is one (no NaN, not infinite), with an exponent where it has more than JSON_MAX_DIGITS digits. */
+extern void BodyNumeric(StringInfo body, Datum value);
+
+/* Raise the error where a value of so many bytes can only be an answer that is too large. */
+extern void BodyExpect(StringInfo body, Size len);
+
 /* null where it is not finite. */
 extern void BodyDouble(StringInfo body, double value);
 

@@ -37,6 +37,7 @@
 #include "http/body.h"
 #include "http/ipc.h"
 #include "http/native/native.h"
+#include "http/rest/rest.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "monotonic.h"
@@ -71,7 +72,8 @@ PGDLLEXPORT void VecdbHttpExecutorMain(Datum arg);
 
 static const ApiSurface *const surfaces[NSURFACES] = {
 	[SURFACE_NATIVE] = &native_api,
-	[SURFACE_ADMIN] = &admin_api
+	[SURFACE_ADMIN] = &admin_api,
+	[SURFACE_REST] = &rest_api
 };
 
 static IpcShared *shared;
@@ -753,6 +755,7 @@ serve(const IpcRequest *head, ApiRequest *request, ApiAnswer *answer)
 	initStringInfo(&answer->body);
 	answer->status = 200;
 	ApiErrorStatus = 0;
+	ApiErrorCode = NULL;
 	RowsForgetLastCommit();
 
 	/* A cancel that was meant for the request before must not hit this one. */

@@ -9,6 +9,7 @@
 #include "utils/builtins.h"
 
 int			ApiErrorStatus;
+const char *ApiErrorCode;
 
 /* The message, cut to its size, but not within a character. */
 static char *pg_attribute_printf(1, 0)
@@ -110,7 +111,7 @@ ApiAnswerError(ApiAnswer *answer, const HttpSurface *surface, int status, const 
 {
 	const HttpError as_shown = {
 		.status = status,
-		.code = unpack_sql_state(error->sqlerrcode),
+		.code = ApiErrorCode ? ApiErrorCode : unpack_sql_state(error->sqlerrcode),
 		.message = shown(error->message),
 		.details = shown(error->detail),
 		.hint = shown(error->hint)

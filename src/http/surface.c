@@ -8,10 +8,12 @@
 
 #include "http/admin/admin_surface.h"
 #include "http/native/native_surface.h"
+#include "http/rest/rest_surface.h"
 
 const HttpSurface *const http_surfaces[NSURFACES] = {
 	[SURFACE_NATIVE] = &native_surface,
-	[SURFACE_ADMIN] = &admin_surface
+	[SURFACE_ADMIN] = &admin_surface,
+	[SURFACE_REST] = &rest_surface
 };
 
 const HttpSurface *

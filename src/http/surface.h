@@ -28,6 +28,7 @@ typedef enum SurfaceId
 {
 	SURFACE_NATIVE,
 	SURFACE_ADMIN,
+	SURFACE_REST,
 	NSURFACES
 } SurfaceId;
 

@@ -1,8 +1,8 @@
 # 040_http_readme.pl
-#	  The examples of HTTP in doc/http.md give what is written there.
+#	  The examples of doc/http.md and doc/postgrest.md give what is written there.
 #
-# The block that begins with curl is run by a shell
-# against a server of the test's own, after the statements that the page
+# The block of a page that begins with curl is run by a shell
+# against a server of the test's own, after the statements that http.md
 # gives for the roles; the text block behind it is its output.
 use strict;
 use warnings;
@@ -12,9 +12,8 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(sleep);
 
-my ($section) = slurp_file("$FindBin::RealBin/../../doc/http.md") =~ /\A# HTTP\n(.*)\z/ms;
-my ($commands, $expected) = $section =~ /^```sh\n(curl .*?)^```\n\n^```text\n(.*?)^```\n/ms;
-my ($roles) = $section =~ /^```sh\necho "(.*?)" \| psql -d DATABASE\n^```\n/ms;
+my %pages = map { $_ => slurp_file("$FindBin::RealBin/../../doc/$_.md") } qw(http postgrest);
+my ($roles) = $pages{http} =~ /^```sh\necho "(.*?)" \| psql -d DATABASE\n^```\n/ms;
 
 my $port = PostgreSQL::Test::Cluster::get_free_port();
 my $admin = PostgreSQL::Test::Cluster::get_free_port();
@@ -48,14 +47,18 @@ for my $try (1 .. 1800)
 }
 is($ready, "OK\n", 'the executors connect once there is a role');
 
-$commands =~ s/127\.0\.0\.1:8080/127.0.0.1:$port/g;
-my @got = split /\n/, curl($commands);
-my @want = split /\n/, $expected;
-s/("(?:created|updated)_at":)"[^"]*"/$1"..."/g for @got;
-s/("(?:table|index|total)_bytes":)\d+/${1}0/g for @got, @want;
-ok(@want > 5, 'the page has examples');
-is($got[$_] // '', $want[$_], 'answer ' . ($_ + 1)) for 0 .. $#want;
-is(scalar @got, scalar @want, 'no more answers than the page has');
+for my $page (sort keys %pages)
+{
+	my ($commands, $expected) = $pages{$page} =~ /^```sh\n(curl .*?)^```\n\n^```text\n(.*?)^```\n/ms;
+	$commands =~ s/127\.0\.0\.1:8080/127.0.0.1:$port/g;
+	my @got = split /\n/, curl($commands);
+	my @want = split /\n/, $expected;
+	s/("(?:created|updated)_at":)"[^"]*"/$1"..."/g for @got;
+	s/("(?:table|index|total)_bytes":)\d+/${1}0/g for @got, @want;
+	ok(@want > 5, "the page $page has examples");
+	is($got[$_] // '', $want[$_], "$page, line " . ($_ + 1)) for 0 .. $#want;
+	is(scalar @got, scalar @want, "no more answers than $page has");
+}
 
 $node->stop;
 done_testing();

@@ -1,0 +1,56 @@
+/*
+ * rest.c
+ *	  PostgREST's API: which function serves a request, statuses of errors.
+ */
+#include "http/rest/rest.h"
+
+#include "access/relation.h"
+#include "access/xact.h"
+#include "http/api_statement.h"
+#include "http/rest/rest_surface.h"
+#include "utils/guc.h"
+
+void
+RestRefuse(int status, const char *code, const char *message, const char *detail, const char *hint)
+{
+	ApiErrorStatus = status;
+	ApiErrorCode = code;
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg_internal("%s", message),
+			 detail ? errdetail_internal("%s", detail) : 0,
+			 hint ? errhint("%s", hint) : 0));
+}
+
+static int
+error_status(int sqlerrcode)
+{
+	return ApiErrorStatus != 0 ? ApiErrorStatus : ApiStatusOfSqlState(sqlerrcode, true);
+}
+
+static void
+run(const ApiRequest *request, ApiAnswer *answer)
+{
+	RestRequest parsed;
+	RestTable	table;
+
+	/* A read by POST is as one by GET. */
+	if (request->route == REST_TABLE_QUERY)
+		XactReadOnly = true;
+	ApiFindTypes();
+	RestReadRequest(request, &parsed);
+	if (parsed.timezone)
+		(void) set_config_option("TimeZone", parsed.timezone, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, ERROR, false);
+	RestOpenTable(parsed.schema, request->param, &table);
+	RestRead(&table, &parsed, answer);
+	relation_close(table.rel, NoLock);
+	if (parsed.profile_given || list_length(RestSchemas()) > 1)
+		ApiHeader(answer, "Content-Profile", parsed.schema);
+	if (parsed.applied.len > 0)
+		ApiHeader(answer, "Preference-Applied", parsed.applied.data);
+}
+
+const ApiSurface rest_api = {
+	.run = run,
+	.error_status = error_status
+};

@@ -1,0 +1,150 @@
+/*
+ * rest.h
+ *	  PostgREST's API as an executor serves it.
+ *
+ *	  rest.c				which function serves a request, statuses of errors
+ *	  rest_request.c		parameters and headers
+ *	  rest_table.c			a table or view of the exposed schemas, its columns, nearest names
+ *	  rest_sql.c			the text and the parameters of a statement
+ *	  rest_value.c			values as JSON and as CSV
+ *	  rest_read.c			reads
+ *
+ * A name gets into a statement only as the catalogs have it, quoted and with its
+ * schema; operators and functions too, since a request runs with the search_path of
+ * its role.  A value is a parameter of its column's type, made by the type's input
+ * function.
+ */
+#ifndef VECDB_HTTP_REST_H
+#define VECDB_HTTP_REST_H
+
+#include "http/api.h"
+
+#include "core/query/rest_query.h"
+#include "utils/relcache.h"
+
+extern const ApiSurface rest_api;
+
+/* Raise an error with a status and a code of PostgREST's, a static text.  detail and hint may be NULL. */
+extern void RestRefuse(int status, const char *code, const char *message, const char *detail, const char *hint) pg_attribute_noreturn();
+
+/* ---- rest_request.c ---- */
+
+typedef enum RestMedia
+{
+	REST_JSON,
+	REST_OBJECT,				/* one row, without the array around it */
+	REST_CSV,
+	REST_PLAN_TEXT,
+	REST_PLAN_JSON
+} RestMedia;
+
+typedef enum RestCount
+{
+	REST_NO_COUNT,
+	REST_EXACT,
+	REST_PLANNED,
+	REST_ESTIMATED
+} RestCount;
+
+/* What a request asks for.  Texts are in the database's encoding. */
+typedef struct RestRequest
+{
+	const char *schema;			/* of the profile, or the first */
+	bool		profile_given;
+	RestColumn *columns;		/* NULL: all */
+	RestNode   *conditions;		/* all of which hold; NULL: none */
+	RestOrder  *order;
+	int64		limit;			/* -1: none */
+	int64		offset;
+
+	RestMedia	media;
+	bool		strip_nulls;
+	const char *plan_options;	/* for EXPLAIN, each behind a comma */
+
+	RestCount	count;
+	bool		vectors_as_text;
+	const char *timezone;		/* NULL: none */
+	StringInfoData applied;		/* the preferences that were heeded */
+} RestRequest;
+
+extern void RestReadRequest(const ApiRequest *request, RestRequest *self);
+
+/* ---- rest_table.c ---- */
+
+typedef struct RestTable
+{
+	Relation	rel;			/* open, with AccessShareLock until the transaction ends */
+	Oid			schema;
+	const char *schema_name;
+	const char *name;
+	const char *sql;			/* quoted, with its schema */
+} RestTable;
+
+/* Find a table or view of a schema, which the role may use in some way; an error where there is none. */
+extern void RestOpenTable(const char *schema, const char *name, RestTable *self);
+
+/* A column's number, or InvalidAttrNumber. */
+extern AttrNumber RestFindColumn(const RestTable *table, RestText name);
+
+/* A computed column: a function of the table's schema that takes a row of it.  Its type, or InvalidOid. */
+extern Oid	RestFindComputed(const RestTable *table, RestText name, Oid *function);
+
+extern void RestNoColumn(const RestTable *table, RestText name) pg_attribute_noreturn();
+
+/* The names of the exposed schemas. */
+extern List *RestSchemas(void);
+
+extern char *RestCopy(RestText text);
+
+/* ---- rest_sql.c ---- */
+
+/* A statement in the making. */
+typedef struct RestSql
+{
+	const RestTable *table;
+	StringInfoData text;
+	int			nparams;
+	int			size;
+	Oid		   *types;
+	Datum	   *values;
+	int			distances[16];	/* parameters that are vectors of distances */
+	int			ndistances;
+} RestSql;
+
+/* A column of the answer. */
+typedef struct RestOutput
+{
+	const char *name;
+	Oid			type;
+} RestOutput;
+
+extern void RestSqlBegin(RestSql *self, const RestTable *table);
+
+/* "a, b, ..." of the request, and what its columns are. */
+extern void RestSqlColumns(RestSql *self, const RestColumn *columns, RestOutput **outputs, int *n);
+
+/* " WHERE ...", " ORDER BY ...", " LIMIT ... OFFSET ...", each where there is one. */
+extern void RestSqlWhere(RestSql *self, const RestNode *conditions);
+extern void RestSqlOrder(RestSql *self, const RestOrder *order);
+extern void RestSqlLimit(RestSql *self, int64 limit, int64 offset);
+
+/* ---- rest_value.c ---- */
+
+typedef struct RestFormat
+{
+	bool		vectors_as_text;
+	bool		strip_nulls;
+} RestFormat;
+
+extern void RestPutValue(StringInfo body, const RestFormat *format, Datum value, Oid type);
+extern void RestPutCsvText(StringInfo body, const char *text, Size len);
+extern void RestPutCsvValue(StringInfo body, const RestFormat *format, Datum value, Oid type);
+
+/* Is it one of the extension's types of vectors whose text is an array of numbers? */
+extern bool RestIsVector(Oid type);
+
+/* ---- rest_read.c ---- */
+
+extern void RestRead(const RestTable *table, const RestRequest *request, ApiAnswer *answer);
+
+#endif							/* VECDB_HTTP_REST_H */

@@ -1,0 +1,519 @@
+/*
+ * rest_request.c
+ *	  Parameters and headers of a request.
+ *
+ * The parameters come in the query, or for /TABLE/query in the body as an object of
+ * JSON whose members are the parameters, a list of texts where one is given several
+ * times.  Either way they are texts, and go the same way from here.
+ */
+#include "http/rest/rest.h"
+
+#include "http/json.h"
+#include "http/read_body.h"
+#include "http/rest/rest_surface.h"
+#include "guc.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+
+/* The most parameters of a body; the front has a lower limit for those of a query. */
+#define MAX_BODY_PARAMETERS		1000
+
+#define OBJECT_TYPE		"application/vnd.pgrst.object"
+#define ARRAY_TYPE		"application/vnd.pgrst.array"
+#define PLAN_TYPE		"application/vnd.pgrst.plan"
+
+static void *
+parser_alloc(void *arg, size_t size)
+{
+	return palloc(size);
+}
+
+/* Raise what a parser has to say of a text. */
+static void
+refuse_text(const RestParser *parser, const char *what, const char *text)
+{
+	char	   *detail = psprintf("%s (at byte %zu).", parser->why, parser->where + 1);
+	char	   *message = psprintf("failed to parse %s (%s)", what, text);
+
+	switch (parser->problem)
+	{
+		case REST_EMBEDDING:
+			RestRefuse(400, "PGRST200", message, detail, "A view that joins the tables can be read.");
+		case REST_AGGREGATE:
+			RestRefuse(400, "PGRST123", message, detail, "A view that aggregates can be read.");
+		default:
+			RestRefuse(400, "PGRST100", message, detail, NULL);
+	}
+}
+
+/* ---------------------------------------------------------------------------
+ * Parameters
+ */
+
+/* A number of rows, not less than 0. */
+static int64
+read_rows(const char *key, const char *value)
+{
+	char	   *end;
+	int64		rows;
+
+	errno = 0;
+	rows = strtoll(value, &end, 10);
+	if (end == value || *end != '\0' || errno != 0)
+		RestRefuse(400, "PGRST100", psprintf("failed to parse %s (%.100s)", key, value), "A whole number is expected.", NULL);
+	if (rows < 0)
+		RestRefuse(416, "PGRST103", "Requested range not satisfiable", psprintf("The parameter %s is less than 0.", key), NULL);
+	return rows;
+}
+
+static void
+add_condition(RestRequest *self, RestNode *node)
+{
+	node->next = self->conditions;
+	self->conditions = node;
+}
+
+static bool
+is_tree(const char *key, RestNode *node)
+{
+	node->negated = strncmp(key, "not.", 4) == 0;
+	key += node->negated ? 4 : 0;
+	node->kind = strcmp(key, "or") == 0 ? REST_OR : REST_AND;
+	return node->kind == REST_OR || strcmp(key, "and") == 0;
+}
+
+static void
+read_filter(RestRequest *self, RestParser *parser, char *key, char *value)
+{
+	RestNode   *node = palloc0(sizeof(RestNode));
+	char	   *shown = psprintf("%.200s=%.200s", key, value);
+	bool		good;
+
+	if (is_tree(key, node))
+	{
+		rest_begin(parser, value, strlen(value));
+		good = rest_parse_tree(parser, node);
+	}
+	else
+	{
+		node->negated = false;
+		rest_begin(parser, key, strlen(key));
+		good = rest_parse_field(parser, &node->field);
+		if (good)
+		{
+			rest_begin(parser, value, strlen(value));
+			good = rest_parse_operation(parser, node);
+		}
+	}
+	if (!good)
+		refuse_text(parser, "filter", shown);
+	add_condition(self, node);
+}
+
+/* key and value are the parameter's own, and may be changed. */
+static void
+read_parameter(RestRequest *self, RestParser *parser, char *key, char *value)
+{
+	char	   *shown = psprintf("%.200s", value);
+
+	CHECK_FOR_INTERRUPTS();
+	if (strcmp(key, "select") == 0)
+	{
+		rest_begin(parser, value, strlen(value));
+		if (!rest_parse_select(parser, &self->columns))
+			refuse_text(parser, "select parameter", shown);
+	}
+	else if (strcmp(key, "order") == 0)
+	{
+		rest_begin(parser, value, strlen(value));
+		if (!rest_parse_order(parser, &self->order))
+			refuse_text(parser, "order", shown);
+	}
+	else if (strcmp(key, "limit") == 0)
+		self->limit = read_rows(key, value);
+	else if (strcmp(key, "offset") == 0)
+		self->offset = read_rows(key, value);
+	else if (strcmp(key, "columns") == 0 || strcmp(key, "on_conflict") == 0)
+		RestRefuse(400, "PGRST100", psprintf("the parameter %s is for writes", key), NULL, NULL);
+	else
+		read_filter(self, parser, key, value);
+}
+
+static char *
+to_server(const char *text)
+{
+	char	   *converted = pg_any_to_server(text, strlen(text), PG_UTF8);
+
+	return converted == text ? pstrdup(text) : converted;
+}
+
+static void
+read_query(RestRequest *self, RestParser *parser, const ApiRequest *request)
+{
+	const char *query = request->query;
+	size_t		len = request->query_len;
+	char	   *key = palloc(len + 1);
+	char	   *value = palloc(len + 1);
+	bool		bad;
+
+	while (route_query_next(&query, &len, key, value, &bad))
+	{
+		if (bad)
+			RestRefuse(400, "PGRST100", "the query is not well percent-encoded", NULL, NULL);
+		read_parameter(self, parser, to_server(key), to_server(value));
+	}
+}
+
+/* A text, or a number, which is taken as it is written. */
+static char *
+body_text(JsonReader *json, const char *key)
+{
+	JsonKind	kind = json_peek(json);
+	JsonSpan	span;
+	char	   *text;
+
+	if (kind == JSON_NUMBER && json_value(json, &span))
+		return pnstrdup(json->data + span.pos, span.len);
+	if (kind != JSON_STRING && kind != JSON_NONE)
+		RestRefuse(400, "PGRST102", psprintf("the parameter %.100s must be a string, a number, or a list of those", key), NULL, NULL);
+	if (!json_value(json, &span))
+		ReadMalformed(json);
+	text = palloc(span.len);
+	if (json_string(json, span, text) < 0)
+		ReadMalformed(json);
+	return to_server(text);
+}
+
+static void
+read_body(RestRequest *self, RestParser *parser, const ApiRequest *request)
+{
+	JsonReader	json;
+	JsonSpan	span;
+	bool		first = true;
+	int			n = 0;
+
+	if (request->query_len > 0)
+		RestRefuse(400, "PGRST100", "the parameters of this path come in the body", NULL, NULL);
+	ReadBegin(request, &json);
+	while (json_member(&json, &first, &span))
+	{
+		char	   *key = palloc(span.len);
+		bool		first_value = true;
+
+		if (json_string(&json, span, key) < 0)
+			ReadMalformed(&json);
+		key = to_server(key);
+		if (json_peek(&json) != JSON_ARRAY)
+		{
+			if (++n <= MAX_BODY_PARAMETERS)
+				read_parameter(self, parser, pstrdup(key), body_text(&json, key));
+		}
+		else
+		{
+			json_enter(&json);
+			while (n <= MAX_BODY_PARAMETERS && json_element(&json, &first_value))
+			{
+				n++;
+				read_parameter(self, parser, pstrdup(key), body_text(&json, key));
+			}
+		}
+		if (n > MAX_BODY_PARAMETERS)
+			RestRefuse(400, "PGRST100", "the body has more than 1000 parameters", NULL, NULL);
+	}
+	if (json.error)
+		ReadMalformed(&json);
+	ReadEnd(&json);
+}
+
+/* ---------------------------------------------------------------------------
+ * Headers
+ */
+
+/* The next header of this name behind *pos, which is NULL at first; NULL: no more. */
+static const char *
+next_header(const ApiRequest *request, const char *name, const char **pos)
+{
+	const char *end = request->headers + request->headers_len;
+
+	for (const char *h = *pos ? *pos : request->headers; h < end;)
+	{
+		const char *value = h + strlen(h) + 1;
+		bool		found = pg_strcasecmp(h, name) == 0;
+
+		h = value + strlen(value) + 1;
+		if (found)
+		{
+			*pos = h;
+			return value;
+		}
+	}
+	return NULL;
+}
+
+static const char *
+one_header(const ApiRequest *request, const char *name)
+{
+	const char *pos = NULL;
+
+	return next_header(request, name, &pos);
+}
+
+/* Take the next piece up to the separator off *text, without space around it; NULL at the end. */
+static char *
+next_piece(const char **text, char separator)
+{
+	const char *start = *text;
+	const char *end;
+
+	if (!start)
+		return NULL;
+	end = strchr(start, separator);
+	*text = end ? end + 1 : NULL;
+	end = end ? end : start + strlen(start);
+	while (start < end && (*start == ' ' || *start == '\t'))
+		start++;
+	while (end > start && (end[-1] == ' ' || end[-1] == '\t'))
+		end--;
+	return pnstrdup(start, end - start);
+}
+
+/* NULL unless word is NAME=VALUE of this name. */
+static const char *
+value_of(const char *word, const char *name)
+{
+	size_t		n = strlen(name);
+
+	return strncmp(word, name, n) == 0 && word[n] == '=' ? word + n + 1 : NULL;
+}
+
+/* One preference; false: it is none that we know. */
+static bool
+read_preference(RestRequest *self, const char *word, bool *strict)
+{
+	const char *value;
+
+	if ((value = value_of(word, "count")))
+	{
+		if (strcmp(value, "exact") == 0)
+			self->count = REST_EXACT;
+		else if (strcmp(value, "planned") == 0)
+			self->count = REST_PLANNED;
+		else if (strcmp(value, "estimated") == 0)
+			self->count = REST_ESTIMATED;
+		else
+			return false;
+		return true;
+	}
+	if ((value = value_of(word, "vector")))
+	{
+		self->vectors_as_text = strcmp(value, "string") == 0;
+		return self->vectors_as_text || strcmp(value, "array") == 0;
+	}
+	if ((value = value_of(word, "handling")))
+	{
+		*strict = strcmp(value, "strict") == 0;
+		return *strict || strcmp(value, "lenient") == 0;
+	}
+	if ((value = value_of(word, "timezone")))
+	{
+		if (set_config_option("TimeZone", value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, false, DEBUG5, false) == 0)
+			return false;
+		self->timezone = value;
+		return true;
+	}
+	return false;
+}
+
+static void
+read_preferences(RestRequest *self, const ApiRequest *request)
+{
+	const char *pos = NULL;
+	const char *header;
+	bool		strict = false;
+	StringInfoData unknown;
+
+	initStringInfo(&self->applied);
+	initStringInfo(&unknown);
+	while ((header = next_header(request, "Prefer", &pos)))
+	{
+		char	   *word;
+
+		while ((word = next_piece(&header, ',')))
+		{
+			if (word[0] == '\0')
+				continue;
+			if (read_preference(self, word, &strict))
+				appendStringInfo(&self->applied, "%s%s", self->applied.len ? ", " : "", word);
+			else
+				appendStringInfo(&unknown, "%s%s", unknown.len ? ", " : "", word);
+		}
+	}
+	if (strict && unknown.len > 0)
+		RestRefuse(400, "PGRST122", "Invalid preferences given with handling=strict",
+				   psprintf("Invalid preferences: %s", unknown.data), NULL);
+}
+
+/* "0-9" or "10-"; anything else is no range of rows, and is passed over. */
+static void
+read_range(RestRequest *self, const ApiRequest *request)
+{
+	const char *range = one_header(request, "Range");
+	const char *unit = one_header(request, "Range-Unit");
+	int64		first,
+				last;
+	int			used = 0;
+
+	if (!range || (unit && strcmp(unit, "items") != 0))
+		return;
+	if (strncmp(range, "items=", 6) == 0)
+		range += 6;
+	if (strspn(range, "0123456789-") != strlen(range) || strlen(range) > 38 || range[0] == '-' ||
+		sscanf(range, INT64_FORMAT "-%n", &first, &used) != 1 || used == 0)
+		return;
+	self->offset = first;
+	if (range[used] == '\0')
+		return;
+	if (sscanf(range + used, INT64_FORMAT "%n", &last, &used) != 1)
+		return;
+	if (last < first)
+		RestRefuse(416, "PGRST103", "Requested range not satisfiable",
+				   "The lower boundary must be lower than or equal to the upper boundary in the Range header.", NULL);
+	self->limit = last - first + 1;
+}
+
+/* options="analyze|verbose" and the like, as EXPLAIN takes them. */
+static const char *
+read_plan_options(const char *value)
+{
+	static const char *const known[] = {"analyze", "verbose", "settings", "buffers", "wal"};
+	StringInfoData options;
+	char	   *list = pstrdup(value);
+	const char *rest = list;
+	char	   *word;
+
+	initStringInfo(&options);
+	for (char *p = list; *p; p++)
+	{
+		if (*p == '"')
+			*p = ' ';
+	}
+	while ((word = next_piece(&rest, '|')))
+	{
+		for (int i = 0; i < lengthof(known); i++)
+		{
+			if (strcmp(word, known[i]) == 0)
+				appendStringInfo(&options, ", %s", known[i]);
+		}
+	}
+	return options.data;
+}
+
+/* Is this media type of an Accept one of ours? */
+static bool
+read_media(RestRequest *self, const char *entry)
+{
+	char	   *type = next_piece(&entry, ';');
+	char	   *parameter;
+
+	self->strip_nulls = false;
+	self->plan_options = "";
+	if (strcmp(type, "*/*") == 0 || strcmp(type, "application/*") == 0 || strcmp(type, "application/json") == 0 ||
+		strcmp(type, ARRAY_TYPE) == 0 || strcmp(type, ARRAY_TYPE "+json") == 0)
+		self->media = REST_JSON;
+	else if (strcmp(type, OBJECT_TYPE) == 0 || strcmp(type, OBJECT_TYPE "+json") == 0)
+		self->media = REST_OBJECT;
+	else if (strcmp(type, "text/csv") == 0)
+		self->media = REST_CSV;
+	else if (VecdbHttpPlans && (strcmp(type, PLAN_TYPE) == 0 || strcmp(type, PLAN_TYPE "+text") == 0))
+		self->media = REST_PLAN_TEXT;
+	else if (VecdbHttpPlans && strcmp(type, PLAN_TYPE "+json") == 0)
+		self->media = REST_PLAN_JSON;
+	else
+		return false;
+	while ((parameter = next_piece(&entry, ';')))
+	{
+		const char *value;
+
+		if (strcmp(parameter, "nulls=stripped") == 0)
+			self->strip_nulls = true;
+		else if ((value = value_of(parameter, "options")))
+			self->plan_options = read_plan_options(value);
+		else if (strcmp(parameter, "q=0") == 0)
+			return false;
+	}
+	return true;
+}
+
+static void
+read_accept(RestRequest *self, const ApiRequest *request)
+{
+	const char *pos = NULL;
+	const char *accept = next_header(request, "Accept", &pos);
+	const char *shown = accept;
+	char	   *entry;
+
+	self->media = REST_JSON;
+	self->plan_options = "";
+	if (!accept)
+		return;
+	do
+	{
+		while ((entry = next_piece(&accept, ',')))
+		{
+			if (read_media(self, entry))
+				return;
+		}
+	} while ((accept = next_header(request, "Accept", &pos)));
+	RestRefuse(406, "PGRST107", psprintf("None of these media types are available: %.200s", shown), NULL,
+			   "Media types are application/json, " OBJECT_TYPE "+json, " ARRAY_TYPE "+json and text/csv.");
+}
+
+/* The schema that a header names, or the first. */
+static void
+read_profile(RestRequest *self, const ApiRequest *request, const char *name)
+{
+	const char *given = one_header(request, name);
+	List	   *schemas = RestSchemas();
+	ListCell   *cell;
+	StringInfoData all;
+
+	self->profile_given = given != NULL;
+	self->schema = linitial(schemas);
+	if (!given)
+		return;
+	initStringInfo(&all);
+	foreach(cell, schemas)
+	{
+		const char *schema = lfirst(cell);
+
+		if (strcmp(given, schema) == 0)
+		{
+			self->schema = schema;
+			return;
+		}
+		appendStringInfo(&all, "%s%s", all.len ? ", " : "", schema);
+	}
+	RestRefuse(406, "PGRST106", psprintf("Invalid schema: %.100s", given), NULL,
+			   psprintf("Only the following schemas are exposed: %s", all.data));
+}
+
+void
+RestReadRequest(const ApiRequest *request, RestRequest *self)
+{
+	RestParser	parser = {.alloc = parser_alloc};
+	bool		by_body = request->route == REST_TABLE_QUERY;
+
+	memset(self, 0, sizeof(*self));
+	self->limit = -1;
+	read_profile(self, request, "Accept-Profile");
+	read_preferences(self, request);
+	read_accept(self, request);
+	if (!by_body)
+		read_range(self, request);
+	if (by_body)
+		read_body(self, &parser, request);
+	else
+		read_query(self, &parser, request);
+}

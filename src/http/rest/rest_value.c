@@ -1,0 +1,288 @@
+/*
+ * rest_value.c
+ *	  Values as JSON and as CSV, within the limit of an answer.
+ *
+ * PostgreSQL's to_json() makes a value's text whole before anybody can look at its
+ * size.  Here arrays and composite values are taken apart, and each piece is written
+ * as its type has it.
+ */
+#include "http/rest/rest.h"
+
+#include <math.h>
+
+#include "access/detoast.h"
+#include "access/htup_details.h"
+#include "catalog/pg_type.h"
+#include "http/api_statement.h"
+#include "http/body.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/arrayaccess.h"
+#include "utils/builtins.h"
+#include "utils/datetime.h"
+#include "utils/json.h"
+#include "utils/lsyscache.h"
+#include "utils/numeric.h"
+#include "utils/syscache.h"
+#include "utils/typcache.h"
+
+bool
+RestIsVector(Oid type)
+{
+	HeapTuple	tuple;
+	HeapTuple	vector;
+	bool		is = type == ApiVectorType;
+
+	if (is || type < FirstNormalObjectId)
+		return is;
+	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
+	vector = SearchSysCache1(TYPEOID, ObjectIdGetDatum(ApiVectorType));
+	if (HeapTupleIsValid(tuple) && HeapTupleIsValid(vector))
+		is = strcmp(NameStr(((Form_pg_type) GETSTRUCT(tuple))->typname), "halfvec") == 0 &&
+			((Form_pg_type) GETSTRUCT(tuple))->typnamespace == ((Form_pg_type) GETSTRUCT(vector))->typnamespace;
+	if (HeapTupleIsValid(tuple))
+		ReleaseSysCache(tuple);
+	if (HeapTupleIsValid(vector))
+		ReleaseSysCache(vector);
+	return is;
+}
+
+static char *
+text_of(Datum value, Oid type)
+{
+	Oid			output;
+	bool		varlena;
+
+	getTypeOutputInfo(type, &output, &varlena);
+	return OidOutputFunctionCall(output, value);
+}
+
+static void
+put_text_of(StringInfo body, Datum value, Oid type, bool quoted)
+{
+	char	   *text = text_of(value, type);
+
+	if (quoted)
+		BodyName(body, text);
+	else
+		BodyText(body, text);
+	pfree(text);
+}
+
+static void
+put_array(StringInfo body, const RestFormat *format, Datum value)
+{
+	AnyArrayType *array = DatumGetAnyArrayP(value);
+	Oid			type = AARR_ELEMTYPE(array);
+	int			ndim = AARR_NDIM(array);
+	int			nitems = ArrayGetNItems(ndim, AARR_DIMS(array));
+	array_iter	it;
+	int16		len;
+	bool		by_value;
+	char		align;
+
+	if (nitems == 0)
+	{
+		BodyText(body, "[]");
+		return;
+	}
+	get_typlenbyvalalign(type, &len, &by_value, &align);
+	array_iter_setup(&it, array);
+	for (int i = 0; i < nitems; i++)
+	{
+		bool		isnull;
+		Datum		element = array_iter_next(&it, &isnull, i, len, by_value, align);
+		int			inner = 1;
+
+		CHECK_FOR_INTERRUPTS();
+		BodyText(body, i > 0 ? "," : "");
+		/* A bracket for each dimension that begins here, and below for each that ends. */
+		for (int d = ndim - 1; d >= 0; d--)
+		{
+			inner *= AARR_DIMS(array)[d];
+			if (i % inner == 0)
+				BodyText(body, "[");
+		}
+		if (isnull)
+			BodyText(body, "null");
+		else
+			RestPutValue(body, format, element, type);
+		inner = 1;
+		for (int d = ndim - 1; d >= 0; d--)
+		{
+			inner *= AARR_DIMS(array)[d];
+			if ((i + 1) % inner == 0)
+				BodyText(body, "]");
+		}
+	}
+}
+
+static void
+put_composite(StringInfo body, const RestFormat *format, Datum value)
+{
+	HeapTupleHeader row = DatumGetHeapTupleHeader(value);
+	TupleDesc	desc = lookup_rowtype_tupdesc(HeapTupleHeaderGetTypeId(row), HeapTupleHeaderGetTypMod(row));
+	HeapTupleData tuple = {.t_len = HeapTupleHeaderGetDatumLength(row),.t_data = row};
+	bool		first = true;
+
+	BodyText(body, "{");
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+		bool		isnull;
+		Datum		member;
+
+		if (att->attisdropped)
+			continue;
+		member = heap_getattr(&tuple, i + 1, desc, &isnull);
+		BodyText(body, first ? "" : ",");
+		first = false;
+		BodyName(body, NameStr(att->attname));
+		BodyText(body, ":");
+		if (isnull)
+			BodyText(body, "null");
+		else
+			RestPutValue(body, format, member, att->atttypid);
+	}
+	BodyText(body, "}");
+	ReleaseTupleDesc(desc);
+}
+
+static void
+put_numeric(StringInfo body, Datum value)
+{
+	Numeric		number = DatumGetNumeric(value);
+
+	if (numeric_is_nan(number) || numeric_is_inf(number))
+		put_text_of(body, value, NUMERICOID, true);
+	else
+		BodyNumeric(body, value);
+}
+
+static void
+put_time(StringInfo body, Datum value, Oid type)
+{
+	char		text[MAXDATELEN + 1];
+
+	JsonEncodeDateTime(text, value, type, NULL);
+	BodyName(body, text);
+}
+
+/* Text of JSON as it was stored: it has been checked then. */
+static void
+put_json(StringInfo body, Datum value)
+{
+	text	   *json;
+
+	BodyExpect(body, toast_raw_datum_size(value) - VARHDRSZ);
+	json = DatumGetTextPP(value);
+	BodyBytes(body, VARDATA_ANY(json), VARSIZE_ANY_EXHDR(json));
+}
+
+void
+RestPutValue(StringInfo body, const RestFormat *format, Datum value, Oid type)
+{
+	check_stack_depth();
+	type = getBaseType(type);
+	switch (type)
+	{
+		case BOOLOID:
+			BodyText(body, DatumGetBool(value) ? "true" : "false");
+			return;
+		case INT2OID:
+		case INT4OID:
+		case INT8OID:
+			put_text_of(body, value, type, false);
+			return;
+		case FLOAT4OID:
+			put_text_of(body, value, type, !isfinite(DatumGetFloat4(value)));
+			return;
+		case FLOAT8OID:
+			put_text_of(body, value, type, !isfinite(DatumGetFloat8(value)));
+			return;
+		case NUMERICOID:
+			put_numeric(body, value);
+			return;
+		case TEXTOID:
+		case VARCHAROID:
+		case BPCHAROID:
+			BodyTextDatum(body, value);
+			return;
+		case JSONOID:
+			put_json(body, value);
+			return;
+		case JSONBOID:
+			BodyJsonb(body, value);
+			return;
+		case DATEOID:
+		case TIMESTAMPOID:
+		case TIMESTAMPTZOID:
+			put_time(body, value, type);
+			return;
+	}
+	if (OidIsValid(get_element_type(type)))
+		put_array(body, format, value);
+	else if (get_typtype(type) == TYPTYPE_COMPOSITE || type == RECORDOID)
+		put_composite(body, format, value);
+	else
+		put_text_of(body, value, type, format->vectors_as_text || !RestIsVector(type));
+}
+
+/* ---------------------------------------------------------------------------
+ * CSV (RFC 4180)
+ */
+
+void
+RestPutCsvText(StringInfo body, const char *text, Size len)
+{
+	bool		quoted = len == 0;
+	Size		run = 0;
+
+	for (Size i = 0; i < len && !quoted; i++)
+		quoted = strchr(",\"\r\n", text[i]) != NULL || (text[i] == ' ' && (i == 0 || i == len - 1));
+	if (!quoted)
+	{
+		BodyBytes(body, text, len);
+		return;
+	}
+	BodyText(body, "\"");
+	for (Size i = 0; i < len; i++)
+	{
+		if (text[i] == '"')
+		{
+			BodyBytes(body, text + run, i + 1 - run);
+			run = i;
+		}
+		if (i % 65536 == 0)
+			CHECK_FOR_INTERRUPTS();
+	}
+	BodyBytes(body, text + run, len - run);
+	BodyText(body, "\"");
+}
+
+/* Arrays and composite values as JSON; what JSON has as a string, and boolean values, as PostgreSQL's text. */
+void
+RestPutCsvValue(StringInfo body, const RestFormat *format, Datum value, Oid type)
+{
+	StringInfoData text;
+
+	type = getBaseType(type);
+	if (type == JSONBOID || type == JSONOID || type == NUMERICOID || OidIsValid(get_element_type(type)) ||
+		get_typtype(type) == TYPTYPE_COMPOSITE || type == RECORDOID)
+	{
+		initStringInfo(&text);
+		RestPutValue(&text, format, value, type);
+		RestPutCsvText(body, text.data, text.len);
+		pfree(text.data);
+	}
+	else
+	{
+		char	   *plain;
+
+		if (get_typlen(type) == -1)
+			BodyExpect(body, toast_raw_datum_size(value) / 8);
+		plain = text_of(value, type);
+		RestPutCsvText(body, plain, strlen(plain));
+		pfree(plain);
+	}
+}

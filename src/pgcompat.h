@@ -72,6 +72,20 @@ NewIndexRoutine(void)
 #define typeof_unqual __typeof_unqual__
 #endif
 
+#include "access/stratnum.h"
+#include "nodes/pathnodes.h"
+
+/* From the least on.  18 names the comparison, where others have a strategy of btree. */
+static inline void
+PathKeySetAscending(PathKey *key)
+{
+#if PG_VERSION_NUM >= 180000
+	key->pk_cmptype = COMPARE_LT;
+#else
+	key->pk_strategy = BTLessStrategyNumber;
+#endif
+}
+
 /* Fields of the access method's routine that later versions added. */
 static inline void
 FillVersionedRoutine(IndexAmRoutine *am)

@@ -2,10 +2,12 @@
  * cost.c
  *	  The planner's cost of an index scan that gives rows in the order of a distance.
  */
+#include "index/bound.h"
 #include "index/cost.h"
 
 #include "optimizer/optimizer.h"
 #include "utils/float.h"
+#include "utils/selfuncs.h"
 #include "utils/spccache.h"
 
 /*
@@ -30,21 +32,36 @@ IndexCostBegin(IndexPath *path, Cost *startup_cost, Cost *total_cost, Selectivit
 }
 
 /*
- * The cost of a scan that visits so many pages before its first row comes out, with so
- * many operators each, and one page for each row beyond those.  The pages are read over
+ * The part of the rows that is within a bound of distance.  Nothing is known of distances.
+ * A bound is a range with two ends in each dimension, so the part is that of the planner
+ * for such a one, where it knows nothing of a column; and it is to be no less than what a
+ * search finds anyway.
+ */
+static double
+rows_within_bound(double rows, double found)
+{
+	return Min(Max(rows * DEFAULT_RANGE_INEQ_SEL, found), rows);
+}
+
+/*
+ * The cost of a scan that visits so many pages before its first rows come out, `found` of
+ * them, with so many operators each, and one page for each row beyond those.  Where it
+ * goes on to the end, the end is that of a bound, if there is one.  The pages are read over
  * and over by all queries, so most are cached: a quarter of random_page_cost.
  */
 void
-IndexCostVisits(const IndexPath *path, double visits, int operators, Cost *startup_cost, Cost *total_cost,
-				double *pages)
+IndexCostVisits(const IndexPath *path, double visits, double found, int operators, bool ends_at_bound,
+				Cost *startup_cost, Cost *total_cost, Selectivity *selectivity, double *pages)
 {
-	double		rows = Max(path->indexinfo->tuples, 1);
+	double		tuples = Max(path->indexinfo->tuples, 1);
+	double		rows = ends_at_bound && BoundHasPath(path) ? rows_within_bound(tuples, found) : tuples;
 	double		page_cost;
 	double		per_visit;
 
 	get_tablespace_page_costs(path->indexinfo->reltablespace, &page_cost, NULL);
 	per_visit = page_cost / 4 + cpu_index_tuple_cost + operators * cpu_operator_cost;
 	*startup_cost = visits * per_visit + 100 * cpu_operator_cost;
-	*total_cost = *startup_cost + Max(rows - visits, 0) * per_visit;
+	*total_cost = *startup_cost + Max(rows - found, 0) * per_visit;
+	*selectivity = rows / tuples;
 	*pages = Max(Min(visits, path->indexinfo->pages), 1);
 }

@@ -26,6 +26,7 @@
  * index comes by both hooks in time.
  */
 #include "index/access_method.h"
+#include "index/bound.h"
 #include "index/plan.h"
 #include "index/settings.h"
 
@@ -164,10 +165,22 @@ is_ordered_by_scan(Path *path)
 	}
 }
 
+/* An order by what this index gives rows by, as the planner would have it; of no use to it but for the operator */
+static PathKey *
+order_of_scan(IndexPath *scan)
+{
+	PathKey    *key = makeNode(PathKey);
+	OpExpr	   *distance = linitial(scan->indexorderbys);
+
+	key->pk_opfamily = get_op_opfamily_sortfamily(distance->opno, scan->indexinfo->opfamily[0]);
+	PathKeySetAscending(key);
+	return key;
+}
+
 /*
  * The plan of an index scan is made from its path's order: a scan that claimed none
- * while its query was planned gets a copy of it.  To the planner, who compares
- * pointers, the copy is no order that anybody asked for: a merge join that sorts such
+ * while its query was planned gets one of its own.  To the planner, who compares
+ * pointers, that is no order that anybody asked for: a merge join that sorts such
  * a scan does not sort what is sorted.
  */
 static void
@@ -189,7 +202,7 @@ restore_orders_of_scans(PlannerInfo *root)
 			if (IsA(path, ProjectionPath))
 				path = ((ProjectionPath *) path)->subpath;
 			if (path->pathkeys == NIL)
-				path->pathkeys = list_make1(copyObject(linitial(root->query_pathkeys)));
+				path->pathkeys = list_make1(order_of_scan((IndexPath *) path));
 		}
 	}
 }
@@ -238,6 +251,7 @@ rel_paths_complete(PlannerInfo *root, RelOptInfo *rel, Index rti, RangeTblEntry 
 
 	if (previous_rel_hook != NULL)
 		previous_rel_hook(root, rel, rti, rte);
+	BoundAddPaths(root, rel, rti, rte);
 	foreach(lc, rel->pathlist)
 	{
 		Path	   *path = (Path *) lfirst(lc);
@@ -262,7 +276,7 @@ paths_complete(PlannerInfo *root, UpperRelationKind stage, RelOptInfo *input_rel
 		Path	   *path = (Path *) lfirst(lc);
 
 		drop_junk_distance(root, path);
-		if (root->parent_root == NULL || HnswIterativeScanMode() != HNSW_ITERATIVE_RELAXED)
+		if (root->parent_root == NULL || (path->pathkeys != NIL && HnswIterativeScanMode() != HNSW_ITERATIVE_RELAXED))
 			continue;
 		if (IsA(path, IndexPath) && scans_our_index(path))
 			path = lfirst(lc) = create_projection_path(root, output_rel, path, path->pathtarget);

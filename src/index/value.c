@@ -340,6 +340,13 @@ ValuePackedDistance(const IndexSpace *space, const float *q, const uint8 *x, flo
 /* What multiplications by the unit and in the rotation can take from a coordinate that is too small for a float */
 #define LOST_COORDINATE 1e-44
 
+/* Of a coded value's length, what rotation and sums over the dimensions may be off */
+static double
+rounding_of(const IndexSpace *space)
+{
+	return 8e-6 + 4e-9 * space->padded;
+}
+
 /*
  * The interval that holds the operator's distance, in its own units, of a query from a
  * stored value.  distance is ValuePackedDistance() or ValueRawDistance(); error and norm
@@ -382,7 +389,7 @@ ValueInterval(const IndexSpace *space, const IndexValue *query, float distance, 
 		return;
 	}
 
-	rounding = 8e-6 + 4e-9 * space->padded;
+	rounding = rounding_of(space);
 	if (space->metric == METRIC_IP)
 	{
 		margin = (query->norm + lost) * ((double) error + lost) + lost * norm +
@@ -413,4 +420,27 @@ ValueInterval(const IndexSpace *space, const IndexValue *query, float distance, 
 		*low = -get_float8_infinity();
 		*high = get_float8_infinity();
 	}
+}
+
+/*
+ * The other way for Euclidean distances and cosines of coded values: above what
+ * ValuePackedDistance() surely has a distance greater than `most`, where the value was
+ * stored without loss.  Infinity where nothing is sure, negative infinity where all is.
+ */
+float
+ValueLargestWithin(const IndexSpace *space, const IndexValue *query, double most)
+{
+	double		rounding = rounding_of(space);
+	double		margin = 2 * LOST_COORDINATE * sqrt(space->padded) + rounding * query->norm + 1e-6 * space->center_norm;
+	double		length;
+
+	Assert(space->coded && space->metric != METRIC_IP);
+	if (space->metric == METRIC_COSINE)
+		length = most + rounding >= 0 ? sqrt(2 * (most + rounding)) : -1;
+	else
+		length = most * space->unit;
+	if (length < 0)
+		return -get_float4_infinity();
+	length = (length + margin) * (length + margin) + UNDERFLOW;
+	return query->clamped || !(length < FLT_MAX) ? get_float4_infinity() : (float) length;
 }

@@ -147,19 +147,177 @@ DROP TABLE bound_ip, bound_sparse;
 DROP FUNCTION bound_share, bound_pages;
 SET hnsw.iterative_scan = strict_order;
 
--- Under a policy the scan has no bound, and shows no row beyond the policy
+-- Alone, without ORDER BY: a path of its own, where scans go on; the rows are those that are there, but for a few
+CREATE FUNCTION bound_by_index(filter text) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+	plan json;
+BEGIN
+	EXECUTE 'EXPLAIN (FORMAT json) SELECT id FROM bound_items WHERE ' || filter INTO plan;
+	RETURN plan #>> '{0,Plan,Node Type}' = 'Index Scan' AND plan #>> '{0,Plan,Index Name}' LIKE 'bound_items%';
+END $$;
+CREATE FUNCTION bound_alone(filter text, OUT by_index boolean, OUT found_most boolean, OUT wrong bigint, OUT removed_few boolean)
+LANGUAGE plpgsql AS $$
+DECLARE
+	rows bigint;
+	missed bigint;
+	query text := 'SELECT id FROM bound_items WHERE ' || filter;
+BEGIN
+	by_index := bound_by_index(filter);
+	EXECUTE 'CREATE TEMP TABLE answer AS ' || query;
+	SET LOCAL enable_indexscan = off;
+	EXECUTE 'CREATE TEMP TABLE truth AS ' || query;
+	RESET enable_indexscan;
+	SELECT count(*) INTO rows FROM truth;
+	SELECT count(*) INTO missed FROM truth WHERE id NOT IN (SELECT id FROM answer);
+	found_most := rows > 0 AND missed * 50 <= rows;
+	SELECT count(*) INTO wrong FROM answer WHERE id NOT IN (SELECT id FROM truth);
+	removed_few := bound_removed(query) < 200;
+	DROP TABLE answer, truth;
+END $$;
+RESET enable_seqscan;
+RESET enable_sort;
+SELECT * FROM bound_alone('v <-> ''[9.4,9.3,9.2]'' < 5');
+SELECT * FROM bound_alone('2.5 >= ''[9.4,9.3,9.2]'' <-> v AND tag = 1');
+SELECT * FROM bound_alone('NOT v <-> ''[9.4,9.3,9.2]'' >= 5');
+SELECT * FROM bound_alone('v <-> ''[9.4,9.3,9.2]'' < (SELECT max(id) / 2000.0::float8 FROM bound_items)');
+SELECT * FROM bound_alone('v <-> ''[9.4,9.3,9.2]'' < 2::real');
+SELECT * FROM bound_alone('v <-> ''[9.4,9.3,9.2]'' < length(current_schema::text) - 3');
+SET hnsw.iterative_scan = relaxed_order;
+SELECT * FROM bound_alone('v <-> ''[9.4,9.3,9.2]'' BETWEEN 1 AND 3');
+SET hnsw.iterative_scan = strict_order;
+
+-- Computed with, as a similarity is
+SELECT * FROM bound_alone('1 - (v <-> ''[9.4,9.3,9.2]'') > -2');
+SELECT * FROM bound_alone('-2 < 1 - (v <-> ''[9.4,9.3,9.2]'')');
+SELECT * FROM bound_alone('-(v <-> ''[9.4,9.3,9.2]'') >= -3');
+SELECT * FROM bound_alone('(v <-> ''[9.4,9.3,9.2]'') * -2 > -6');
+SELECT * FROM bound_alone('2 * (v <-> ''[9.4,9.3,9.2]'') - 1 < 5');
+SELECT * FROM bound_alone('100 - (v <-> ''[9.4,9.3,9.2]'') / 10 * 100 > 70');
+SELECT * FROM bound_alone('1 / (1 + (v <-> ''[9.4,9.3,9.2]'')) >= 0.25');
+SELECT * FROM bound_alone('(v <#> ''[1,1,1]'') * -1 > 50');
+CREATE INDEX bound_items_cosine ON bound_items USING hnsw (v vector_cosine_ops);
+SELECT * FROM bound_alone('1 - (v <=> ''[1,2,3]'') >= 0.998');
+-- what rounds to the limit passes, too
+SELECT by_index, found_most, wrong FROM bound_alone('1 - (v <-> ''[9.4,9.3,9.2]'') * 1e-17 >= 1');
+SELECT by_index, found_most, wrong FROM bound_alone('((v <-> ''[9.4,9.3,9.2]'') + 1e16) / 1e300 <= 1e-284');
+-- a query without direction is as far from all, and NaN is greater than all numbers
+SELECT count(*) FROM (SELECT 1 FROM bound_items WHERE 1 - (v <=> '[0,0,0]') > 0.8 ORDER BY v <=> '[0,0,0]' LIMIT 100) t;
+SELECT count(*) FROM bound_items WHERE 1 - (v <=> '[0,0,0]') > 0.8 AND v <=> '[0,0,0]' < 0.5;
+-- what says nothing from above, or would keep an index from being used; a function that may say something else each time
+SELECT filter FROM unnest(ARRAY['v <-> ''[0,0,0]'' > 2', '1 - (v <-> ''[0,0,0]'') < -2', '1 / ((v <-> ''[0,0,1]'') + 0.5) < 0.1',
+	'(v <-> ''[0,0,0]'') + 0 < 2', '(v <-> ''[0,0,0]'') * (id - id + 1) < 2', '(v <-> ''[0,0,0]'') * (v <-> ''[0,0,0]'') < 4',
+	'v <-> ''[0,0,0]'' < 2 + random() / 10', '(v <-> ''[0,0,0]'') * ''NaN''::float8 < 2', 'v <-> ARRAY[id, 0, 0]::vector < 20',
+	'v <-> ''[0,0,0]'' < id', 'v <-> ''[0,0,0]'' = 1']) filter WHERE bound_by_index(filter);
+
+-- Neither max_scan_tuples nor ef_search cuts it short; nor is it used where no scan goes on, or for a small table
+SET hnsw.max_scan_tuples = 50;
+SET hnsw.ef_search = 10;
+SELECT * FROM bound_alone('v <-> ''[9.4,9.3,9.2]'' < 5');
+RESET hnsw.max_scan_tuples;
+RESET hnsw.ef_search;
+SET hnsw.iterative_scan = off;
+EXPLAIN (COSTS OFF) SELECT id FROM bound_items WHERE v <-> '[9.4,9.3,9.2]' < 5;
+SET hnsw.iterative_scan = strict_order;
+CREATE TABLE bound_few AS SELECT * FROM bound_items LIMIT 500;
+CREATE INDEX ON bound_few USING hnsw (v vector_l2_ops);
+ANALYZE bound_few;
+EXPLAIN (COSTS OFF) SELECT id FROM bound_few WHERE v <-> '[9.4,9.3,9.2]' < 5;
+DROP TABLE bound_few;
+-- an index of another column is better where it leaves fewer; no scan of ours looks for what is to be changed
+CREATE INDEX bound_items_id ON bound_items (id);
+EXPLAIN (COSTS OFF) SELECT id FROM bound_items WHERE v <-> '[9.4,9.3,9.2]' < 5 AND id < 10;
+EXPLAIN (COSTS OFF) DELETE FROM bound_items WHERE v <-> '[9.4,9.3,9.2]' < 5;
+EXPLAIN (COSTS OFF) UPDATE bound_items SET tag = 0 WHERE v <-> '[9.4,9.3,9.2]' < 5;
+
+-- It claims no order, in whatever place of a query
+EXPLAIN (COSTS OFF) SELECT id FROM bound_items WHERE v <-> '[9.4,9.3,9.2]' < 5 ORDER BY id LIMIT 3;
+EXPLAIN (COSTS OFF) SELECT tag, count(*) FROM bound_items WHERE v <-> '[9.4,9.3,9.2]' < 5 GROUP BY tag;
+EXPLAIN (COSTS OFF) SELECT * FROM (SELECT id, v <-> '[9.4,9.3,9.2]' AS d FROM bound_items WHERE v <-> '[9.4,9.3,9.2]' < 5 OFFSET 0) t ORDER BY d;
+SELECT bool_and(d >= previous) AS ordered, count(*) > 300 AS many FROM (SELECT d, lag(d) OVER () AS previous
+	FROM (SELECT * FROM (SELECT v <-> '[9.4,9.3,9.2]' AS d FROM bound_items WHERE v <-> '[9.4,9.3,9.2]' < 5 OFFSET 0) t ORDER BY d) u) w WHERE previous IS NOT NULL;
+SELECT count(*), count(DISTINCT a.id) FROM (SELECT id FROM bound_items WHERE v <-> '[0,0,0]' <= 2 OFFSET 0) a
+	JOIN bound_items b ON b.v <-> '[0,0,0]' <= 1;
+SELECT EXISTS (SELECT 1 FROM bound_items WHERE v <-> '[0,0,0]' <= 1) AS there, EXISTS (SELECT 1 FROM bound_items WHERE v <-> '[0.5,0.5,0.5]' < 0.5) AS not_there;
+-- for each row of another table, where NULL is near to nothing; for a table in parts, one of them without an index
+SELECT r, n FROM (VALUES (0.0::float8), (1), (2), (-1), (NULL)) b(r),
+	LATERAL (SELECT count(*) AS n FROM bound_items WHERE v <-> '[0,0,0]' <= b.r OFFSET 0) c ORDER BY r;
+CREATE TABLE bound_parts (id int, tag int, v vector(3)) PARTITION BY LIST (tag);
+CREATE TABLE bound_parts_0 PARTITION OF bound_parts FOR VALUES IN (0);
+CREATE TABLE bound_parts_1 PARTITION OF bound_parts FOR VALUES IN (1, 2);
+INSERT INTO bound_parts SELECT id, tag, v FROM bound_items;
+CREATE INDEX ON bound_parts_1 USING hnsw (v vector_l2_ops);
+ANALYZE bound_parts;
+EXPLAIN (COSTS OFF) SELECT id FROM bound_parts WHERE v <-> '[0,0,0]' <= 2;
+SELECT count(*) FROM bound_parts WHERE v <-> '[0,0,0]' <= 2;
+CREATE INDEX ON bound_parts_0 USING hnsw (v vector_l2_ops);
+SELECT count(*) FROM (SELECT id FROM bound_parts WHERE v <-> '[0,0,0]' <= 2 ORDER BY v <-> '[0,0,0]' LIMIT 100) t;
+DROP TABLE bound_parts;
+
+-- Policies come first: what a user compares with ends no scan before they have a say, nor is it evaluated
 CREATE ROLE bound_reader;
 GRANT SELECT ON bound_items TO bound_reader;
+CREATE FUNCTION bound_leak(float8) RETURNS float8 STABLE LANGUAGE plpgsql AS $$ BEGIN RAISE NOTICE 'evaluated'; RETURN $1; END $$;
 ALTER TABLE bound_items ENABLE ROW LEVEL SECURITY;
 CREATE POLICY bound_policy ON bound_items USING (tag = 1);
 SET ROLE bound_reader;
 SELECT count(*) FROM (SELECT 1 FROM bound_items WHERE v <-> '[0,0,0]' <= 2 ORDER BY v <-> '[0,0,0]' LIMIT 100) t;
+SET enable_seqscan = off;
+SET enable_sort = off;
 SELECT bound_removed('SELECT 1 FROM bound_items WHERE v <-> ''[0,0,0]'' <= 2 ORDER BY v <-> ''[0,0,0]'' LIMIT 100') > 7000 AS read_all;
-RESET ROLE;
-DROP TABLE bound_items;
-DROP ROLE bound_reader;
-DROP FUNCTION bound_removed, bound_compare;
-RESET hnsw.iterative_scan;
+SELECT bound_removed('SELECT 1 FROM bound_items WHERE 3 - (v <-> ''[0,0,0]'') >= 1 ORDER BY v <-> ''[0,0,0]'' LIMIT 100') > 7000 AS read_all;
 RESET enable_seqscan;
 RESET enable_sort;
+EXPLAIN (COSTS OFF) SELECT 1 FROM bound_items WHERE v <-> '[0,0,0]' <= 2;
+-- where no row passes the policy, nothing that is the user's is evaluated
+RESET ROLE;
+ALTER POLICY bound_policy ON bound_items USING (tag = 7);
+SET ROLE bound_reader;
+SET enable_seqscan = off;
+SET plan_cache_mode = force_generic_plan;
+PREPARE bound_leaks(float8) AS SELECT count(*) FROM (SELECT 1 FROM bound_items WHERE v <-> '[0,0,0]' <= bound_leak($1) ORDER BY v <-> '[0,0,0]' LIMIT 100) t;
+PREPARE bound_leaks_alone(float8) AS SELECT count(*) FROM bound_items WHERE bound_leak($1) - (v <-> '[0,0,0]') >= -1;
+EXECUTE bound_leaks(0.5);
+EXECUTE bound_leaks_alone(0);
+RESET ROLE;
+-- who owns the table sees it evaluated where the scan begins, and for the rows that it gives
+EXECUTE bound_leaks(0.5);
+EXECUTE bound_leaks_alone(-1);
+RESET plan_cache_mode;
+RESET enable_seqscan;
+-- a bound that is the policy's, or beside a policy that leaves nothing to ask, serves
+ALTER POLICY bound_policy ON bound_items USING (v <-> '[0,0,0]' <= 2);
+SET ROLE bound_reader;
+EXPLAIN (COSTS OFF) SELECT id FROM bound_items;
+SELECT count(*) FROM bound_items;
+SELECT count(*) FROM bound_items WHERE v <-> '[0,0,0]' <= 1;
+RESET ROLE;
+ALTER POLICY bound_policy ON bound_items USING (true);
+SET ROLE bound_reader;
+SELECT bound_removed('SELECT 1 FROM bound_items WHERE v <-> ''[0,0,0]'' <= 2 ORDER BY v <-> ''[0,0,0]'' LIMIT 100') < 100 AS read_few;
+RESET ROLE;
+-- and for who is above the policies, and for a table beside one that has some
+ALTER POLICY bound_policy ON bound_items USING (tag = 1);
+SELECT bound_removed('SELECT 1 FROM bound_items WHERE v <-> ''[0,0,0]'' <= 2 ORDER BY v <-> ''[0,0,0]'' LIMIT 100') < 100 AS read_few;
+CREATE TABLE bound_open AS SELECT * FROM bound_items;
+CREATE INDEX bound_open_v ON bound_open USING hnsw (v vector_l2_ops);
+ANALYZE bound_open;
+GRANT SELECT ON bound_open TO bound_reader;
+SET ROLE bound_reader;
+EXPLAIN (COSTS OFF) SELECT o.id FROM bound_open o JOIN bound_items i USING (id) WHERE o.v <-> '[0,0,0]' <= 2;
+SELECT count(*) FROM bound_open o JOIN bound_items i USING (id) WHERE o.v <-> '[0,0,0]' <= 2;
+-- the same through a prepared plan, made anew for another role
+PREPARE bound_prepared AS SELECT 1 FROM bound_items WHERE v <-> '[0,0,0]' <= 2;
+SET plan_cache_mode = force_generic_plan;
+EXPLAIN (COSTS OFF) EXECUTE bound_prepared;
+RESET ROLE;
+EXPLAIN (COSTS OFF) EXECUTE bound_prepared;
+SET ROLE bound_reader;
+EXPLAIN (COSTS OFF) EXECUTE bound_prepared;
+RESET ROLE;
+RESET plan_cache_mode;
+DEALLOCATE ALL;
+DROP TABLE bound_items, bound_open;
+DROP ROLE bound_reader;
+DROP FUNCTION bound_removed, bound_compare, bound_by_index, bound_alone, bound_leak;
+RESET hnsw.iterative_scan;
 RESET max_parallel_workers_per_gather;

@@ -63,8 +63,9 @@ hnswoptions(Datum reloptions, bool validate)
  * --------------------------------------------------------------------- */
 
 /*
- * What a scan does is nearly all done before the first row comes out: it
- * expands about HNSW_POOL(ef_search) nodes and a few for the descent, one page each.
+ * What a scan does is nearly all done before the first row comes out: it expands its
+ * nodes and a few for the descent, one page each (measured in README.md); where there
+ * are no codes, and a page for about a half of their neighbors.
  */
 void
 hnswcostestimate(PlannerInfo *root, IndexPath *path, double loop_count,
@@ -72,7 +73,10 @@ hnswcostestimate(PlannerInfo *root, IndexPath *path, double loop_count,
 				 double *correlation, double *pages)
 {
 	double		rows = Max(path->indexinfo->tuples, 1);
+	double		ef = HnswEfSearch();
+	double		visits;
 	int			m = HNSW_DEFAULT_M;
+	bool		coded;
 	Relation	rel;
 	HnswOptions *options;
 
@@ -82,9 +86,13 @@ hnswcostestimate(PlannerInfo *root, IndexPath *path, double loop_count,
 	options = (HnswOptions *) rel->rd_options;
 	if (options != NULL)
 		m = options->m;
+	coded = ValueIsCoded(IndexGetOpclass(rel));
 	index_close(rel, NoLock);
-	IndexCostVisits(path, Min(rows, HNSW_POOL(HnswEfSearch()) + 4 * log(rows + 1) / log(m)), 2 * m,
-					startup_cost, total_cost, pages);
+	visits = (coded ? 2 * ef + 16 : 1.25 * ef) + 4 * log(rows + 1) / log(m);
+	if (!coded)
+		visits *= m;
+	IndexCostVisits(path, Min(rows, visits), ef, coded ? 2 * m : 1, HnswIterativeScanMode() != HNSW_ITERATIVE_OFF,
+					startup_cost, total_cost, selectivity, pages);
 }
 
 static char *

@@ -79,6 +79,7 @@ typedef struct HnswSearch
 	int			nnearest;
 	int			nearest_allocated;
 	float	   *nearest;		/* heap of the distances of the stop_nearest nearest found, the farthest first */
+	float		most_wanted;	/* what is beyond this distance is not asked for; infinity: all is */
 	int			nerrors;
 	double		squared_errors; /* of the estimates of nodes that were expanded */
 
@@ -118,8 +119,9 @@ extern HnswSearch *HnswSearchCreate(HnswIndex *index, MemoryContext context);
 extern void HnswSearchSetValue(HnswSearch *self, const IndexValue *value);
 extern void HnswSearchLevel(HnswSearch *self, int kind, const HnswRef *starts, int nstarts, int capacity,
 							int ef);
-extern bool HnswSearchMore(HnswSearch *self, int kind);
+extern bool HnswSearchMore(HnswSearch *self, int kind, int ef);
 extern float HnswSearchFrontier(HnswSearch *self);
+extern bool HnswSearchIsBeyond(HnswSearch *self);
 extern void HnswSearchSort(HnswSearch *self, int from);
 extern int	HnswDescend(HnswSearch *self, int to_level, HnswRef *starts, int most, int *entry_level, HnswRef *entry);
 

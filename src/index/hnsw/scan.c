@@ -51,6 +51,9 @@ typedef struct KilledTid
 /* Times that a scan without iteration searches again, each with twice the ef: rows of a region that was deleted */
 #define MAX_AGAIN 4
 
+/* Nodes that a round of a scan with a bound is to find at most */
+#define MOST_IN_ROUND 20000
+
 typedef struct HnswScan
 {
 	MemoryContext context;		/* of the scan */
@@ -61,9 +64,11 @@ typedef struct HnswScan
 	IndexValue	value;
 	HnswIterativeScan mode;
 	int			ef;
+	int			round;			/* nodes that a round of an iterative scan is to find */
 	bool		started;
 	bool		begun;			/* the first batch was made */
 	bool		null_query;
+	bool		unordered;		/* all within a bound are wanted, in any order */
 	bool		exhausted;		/* nothing more to be searched */
 	bool		ended;			/* nor to be returned */
 	double		most_distance;	/* rows beyond it are not wanted */
@@ -231,11 +236,19 @@ search_base(HnswScan *self, int ef)
 	}
 }
 
+/* Does the way to what is within a bound lead by what is beyond?  See is_rest_too_far(). */
+static bool
+needs_barren_round(const HnswScan *self)
+{
+	return !self->index->space.coded || self->index->space.metric == METRIC_IP;
+}
+
 static void
 start(IndexScanDesc scan)
 {
 	HnswScan   *self = (HnswScan *) scan->opaque;
 	MemoryContext old;
+	bool		has_direction = true;
 
 	if (scan->numberOfOrderBys != 1)
 		ereport(ERROR,
@@ -263,10 +276,14 @@ start(IndexScanDesc scan)
 	if (self->null_query)
 		prepare_null(self);
 	else
-		ValuePrepare(&self->index->space, self->index->file.rel, scan->orderByData[0].sk_argument, true, &self->value);
+		has_direction = ValuePrepare(&self->index->space, self->index->file.rel,
+									 scan->orderByData[0].sk_argument, true, &self->value);
 	MemoryContextSwitchTo(old);
 
-	self->mode = HnswIterativeScanMode();
+	self->most_distance = IndexScanBound(&scan->orderByData[0], !has_direction);
+
+	self->unordered = IndexScanIsUnordered(&scan->orderByData[0]);
+	self->mode = self->unordered ? HNSW_ITERATIVE_RELAXED : HnswIterativeScanMode();
 	self->ef = HnswEfSearch();
 	self->started = true;
 	self->searches++;
@@ -274,8 +291,8 @@ start(IndexScanDesc scan)
 	self->exhausted = false;
 	self->begun = false;
 	self->ended = false;
-	self->most_distance = self->null_query ? get_float8_infinity() : IndexScanBound(&scan->orderByData[0]);
 	self->done = self->end = self->at = self->at_tid = 0;
+	self->round = self->ef;
 	self->tuples = 0;
 	self->wanted = self->ef;
 	self->again = 0;
@@ -283,6 +300,9 @@ start(IndexScanDesc scan)
 	self->last_bound = self->last_high = -get_float8_infinity();
 	ItemPointerSetInvalid(&self->last_tid);
 
+	self->search->most_wanted = get_float4_infinity();
+	if (self->most_distance < get_float8_infinity() && self->index->space.centred && !needs_barren_round(self))
+		self->search->most_wanted = ValueLargestWithin(&self->index->space, &self->value, self->most_distance);
 	self->search->ignore_killed = scan->ignore_killed_tuples;
 	self->search->thorough = true;
 	HnswSearchSetValue(self->search, &self->value);
@@ -355,12 +375,6 @@ rank(HnswScan *self)
 	pfree(highs);
 }
 
-static bool
-needs_barren_round(const HnswScan *self)
-{
-	return !self->index->space.coded || self->index->space.metric == METRIC_IP;
-}
-
 /* Look at what a round has found: found[before..) */
 static void
 note_found(HnswScan *self, int before)
@@ -393,7 +407,11 @@ is_rest_too_far(const HnswScan *self)
 	double		low;
 	double		high;
 
-	if (self->most_distance == get_float8_infinity() || self->found_wanted)
+	if (self->most_distance == get_float8_infinity())
+		return false;
+	if (!needs_barren_round(self))
+		return HnswSearchIsBeyond(self->search);
+	if (self->found_wanted)
 		return false;
 	frontier = HnswSearchFrontier(self->search);
 	if (isinf(frontier))
@@ -489,6 +507,22 @@ surely_behind(const HnswScan *self, int limit)
 }
 
 /*
+ * A further round of an iterative scan.  Where the search knows what is wanted, each is
+ * to find four times as much as the one before, and they are few: the last one ends
+ * where that does.
+ */
+static void
+search_on(HnswScan *self)
+{
+	if (!isinf(self->search->most_wanted))
+		self->round = Min(self->round * 4, MOST_IN_ROUND);
+	if (!self->exhausted && !self->unordered && self->tuples >= HnswMaxScanTuples())
+		self->exhausted = true;
+	if (!self->exhausted && !HnswSearchMore(self->search, HNSW_BASE, self->round))
+		self->exhausted = true;
+}
+
+/*
  * Find the next nodes to return.  Returns false at the end of the scan.
  */
 static bool
@@ -512,22 +546,17 @@ next_batch(IndexScanDesc scan)
 				return false;
 		}
 		else if (!first)
-		{
-			if (!self->exhausted && (self->tuples >= HnswMaxScanTuples() || is_rest_too_far(self)))
-				self->exhausted = true;
-			if (!self->exhausted && !HnswSearchMore(search, HNSW_BASE))
-				self->exhausted = true;
-			note_found(self, before);
-		}
-		else
-			note_found(self, 0);
+			search_on(self);
+		note_found(self, first ? 0 : before);
+		if (!self->exhausted && is_rest_too_far(self))
+			self->exhausted = true;
 
 		HnswSearchSort(search, self->done);
 		limit = search->nfound;
 		if (self->mode == HNSW_ITERATIVE_OFF || !self->exhausted)
 		{
 			int			live = 0;
-			int			wanted = self->mode == HNSW_ITERATIVE_OFF ? self->wanted : self->ef;
+			int			wanted = self->mode == HNSW_ITERATIVE_OFF ? self->wanted : self->round;
 			float		frontier = get_float4_infinity();
 
 			/*
@@ -635,7 +664,7 @@ hnswgettuple(IndexScanDesc scan, ScanDirection direction)
 				self->last_removals = found->removals;
 				scan->xs_heaptid = found->tids[t];
 				scan->xs_recheck = false;
-				scan->xs_recheckorderby = ranked->recheck && !self->null_query;
+				scan->xs_recheckorderby = ranked->recheck && !self->null_query && !self->unordered;
 				scan->xs_orderbyvals[0] = Float8GetDatum(ranked->bound);
 				scan->xs_orderbynulls[0] = self->null_query;
 				self->returned++;

@@ -65,6 +65,9 @@
 /* Errors of estimates before the frontier of a strict order: see HnswSearchFrontier() */
 #define FRONTIER_SLACK		2
 
+/* And beyond what is wanted, where a search for all within a distance ends: see HnswSearchIsBeyond() */
+#define BEYOND_SLACK		1
+
 /* The caller may search many values, one after the other, with one HnswSearch. */
 HnswSearch *
 HnswSearchCreate(HnswIndex *index, MemoryContext context)
@@ -84,6 +87,7 @@ HnswSearchCreate(HnswIndex *index, MemoryContext context)
 		}
 	}
 	self->judged = true;
+	self->most_wanted = get_float4_infinity();
 	HnswRefSetInit(&self->seen, context);
 	HnswRefKeysInit(&self->best, context);
 	self->found_allocated = 128;
@@ -392,18 +396,45 @@ stop_nearest(const HnswSearch *self, int ef)
 	return ef + Min(ef / 2, ef / 8 + 8);
 }
 
+/* The root mean square of what estimates of this search were off */
+static inline float
+usual_error(const HnswSearch *self)
+{
+	return self->nerrors > 0 ? (float) sqrt(self->squared_errors / self->nerrors) : 0;
+}
+
+/*
+ * What a later round does not look at: candidates beyond what is wanted.  In a first
+ * round they may be the way there.
+ */
+static inline float
+distance_not_wanted(const HnswSearch *self)
+{
+	if (isinf(self->most_wanted))
+		return self->most_wanted;
+	return self->most_wanted + BEYOND_SLACK * usual_error(self);
+}
+
 /* Infinite as long as none is too far */
 static inline float
 distance_too_far(const HnswSearch *self)
 {
 	if (self->nnearest < self->stop_nearest || self->nerrors < LEAST_ERRORS)
 		return get_float4_infinity();
-	return self->nearest[0] + STOP_SLACK * (float) sqrt(self->squared_errors / self->nerrors);
+	return self->nearest[0] + STOP_SLACK * usual_error(self);
+}
+
+static inline float
+distance_to_stop(const HnswSearch *self)
+{
+	float		too_far = distance_too_far(self);
+
+	return self->later_round ? Min(too_far, distance_not_wanted(self)) : too_far;
 }
 
 /*
- * Candidates beyond this one are not wanted.  Later rounds keep all, for those after
- * them.  What was too far when there was no room may be wanted where nodes without rows
+ * Candidates beyond this one are not let in.  Later rounds keep all that is wanted, for
+ * those after them.  What was too far when there was no room may be wanted where nodes without rows
  * use up what waits.
  */
 static inline float
@@ -412,7 +443,7 @@ limit_of_candidates(const HnswSearch *self)
 	float		limit;
 
 	if (self->keep_spilled)
-		return get_float4_infinity();
+		return distance_not_wanted(self);
 	if (!self->queued)
 		return pool_limit(&self->pool);
 	limit = distance_too_far(self);
@@ -680,7 +711,7 @@ run_queue(HnswSearch *self, int kind)
 	QueueEntry	best;
 	QueueEntry	next;
 
-	while (best_queued(self, &best) && !(best.key > distance_too_far(self)))
+	while (best_queued(self, &best) && !(best.key > distance_to_stop(self)))
 	{
 		bool		more;
 
@@ -763,7 +794,7 @@ take_up_dropped(HnswSearch *self, int kind, int ef)
 		self->later_round = true;
 		run(self, kind);
 	}
-	while (self->nlive < ef && HnswSearchMore(self, kind))
+	while (self->nlive < ef && HnswSearchMore(self, kind, ef))
 		;
 	self->keep_spilled = self->goes_on;
 }
@@ -921,6 +952,21 @@ leave_dead(HnswSearch *self)
 	pfree(dead);
 }
 
+/* A round begins that is to find the ef nearest of what is left. */
+static void
+begin_nearest(HnswSearch *self, int ef)
+{
+	self->stop_nearest = self->queued ? stop_nearest(self, ef) : 0;
+	self->nnearest = 0;
+	if (self->stop_nearest > self->nearest_allocated)
+	{
+		if (self->nearest != NULL)
+			pfree(self->nearest);
+		self->nearest_allocated = self->stop_nearest;
+		self->nearest = MemoryContextAllocHuge(self->context, sizeof(float) * self->stop_nearest);
+	}
+}
+
 /*
  * Search one level from `starts`.  self->found holds all expanded nodes
  * afterwards, in no order; everything of an earlier search is gone.
@@ -945,17 +991,9 @@ HnswSearchLevel(HnswSearch *self, int kind, const HnswRef *starts, int nstarts, 
 	self->nlive = 0;
 	self->dropped = false;
 	self->least_limit = get_float4_infinity();
-	self->stop_nearest = self->queued ? stop_nearest(self, ef) : 0;
-	self->nnearest = 0;
+	begin_nearest(self, ef);
 	self->nerrors = 0;
 	self->squared_errors = 0;
-	if (self->stop_nearest > self->nearest_allocated)
-	{
-		if (self->nearest != NULL)
-			pfree(self->nearest);
-		self->nearest_allocated = self->stop_nearest;
-		self->nearest = MemoryContextAlloc(self->context, sizeof(float) * self->stop_nearest);
-	}
 	self->leaving = false;
 	self->later_round = false;
 	self->ndead = self->nwith_rows = 0;
@@ -975,23 +1013,24 @@ HnswSearchLevel(HnswSearch *self, int kind, const HnswRef *starts, int nstarts, 
 }
 
 /*
- * Go on with the best of the candidates that wait.  New nodes are added to
- * self->found.  Returns false where nothing is left.
+ * Go on with the best of the candidates that wait, until ef more are found (coded
+ * nodes; a pool is expanded else).  New nodes are added to self->found.  Returns false
+ * where nothing is left.
  */
 bool
-HnswSearchMore(HnswSearch *self, int kind)
+HnswSearchMore(HnswSearch *self, int kind, int ef)
 {
 	QueueEntry	best;
 
 	self->leaving = false;
 	self->later_round = true;
 	self->ndead = self->nwith_rows = 0;
-	self->nnearest = 0;
+	begin_nearest(self, ef);
 	if (self->queued)
 	{
 		if (!self->keep_spilled)
 			keep_all(self, kind);
-		if (!best_queued(self, &best))
+		if (!best_queued(self, &best) || best.key > distance_not_wanted(self))
 			return false;
 	}
 	else
@@ -1009,6 +1048,20 @@ HnswSearchMore(HnswSearch *self, int kind)
 	return true;
 }
 
+/* The least estimate of all that HnswSearchMore has yet to find; infinity for nothing */
+static float
+least_waiting(HnswSearch *self)
+{
+	float		least = get_float4_infinity();
+	QueueEntry	best;
+
+	if (self->queued && !self->keep_spilled)
+		least = self->least_limit;
+	if (best_queued(self, &best))
+		least = Min(least, best.key);
+	return least;
+}
+
 /*
  * What is nearer comes before all that HnswSearchMore has yet to find, but for
  * candidates that are estimated too far by more than usual; infinity for none.
@@ -1016,16 +1069,18 @@ HnswSearchMore(HnswSearch *self, int kind)
 float
 HnswSearchFrontier(HnswSearch *self)
 {
-	float		frontier = get_float4_infinity();
-	QueueEntry	best;
+	float		least = least_waiting(self);
 
-	if (self->queued && !self->keep_spilled)
-		frontier = self->least_limit;
-	if (best_queued(self, &best))
-		frontier = Min(frontier, best.key);
-	if (isinf(frontier))
-		return frontier;
-	return frontier - (self->nerrors > 0 ? FRONTIER_SLACK * sqrt(self->squared_errors / self->nerrors) : 0);
+	return isinf(least) ? least : least - FRONTIER_SLACK * usual_error(self);
+}
+
+/* Is all that HnswSearchMore would find not wanted, but for a few?  Not known where nothing waits. */
+bool
+HnswSearchIsBeyond(HnswSearch *self)
+{
+	float		least = least_waiting(self);
+
+	return !isinf(least) && !isinf(self->most_wanted) && least > distance_not_wanted(self);
 }
 
 #define ST_SORT sort_keys

@@ -20,6 +20,10 @@ CREATE FUNCTION @extschema@.hnsw_recall(index regclass, ef int[], sample int DEF
 	RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'hnsw_recall_curve' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000 ROWS 10;
 
+-- Why a query uses an hnsw index or not, and what to change.  The query is planned, not run.
+CREATE FUNCTION @extschema@.hnsw_why(query text) RETURNS text
+	AS 'MODULE_PATHNAME' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE COST 1000;
+
 COMMENT ON ACCESS METHOD hnsw IS 'nearest neighbors in a hierarchical navigable small world graph';
 
 -- Counts in a subtransaction now, which no parallel query may begin.

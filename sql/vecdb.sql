@@ -935,3 +935,7 @@ CREATE FUNCTION hnsw_recall(index regclass, ef int[], sample int DEFAULT 100, k 
 		OUT index_ms float8, OUT index_ms_p95 float8, OUT exact_ms float8)
 	RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'hnsw_recall_curve' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10000 ROWS 10;
+
+-- Why a query uses an hnsw index or not, and what to change.  The query is planned, not run.
+CREATE FUNCTION hnsw_why(query text) RETURNS text
+	AS 'MODULE_PATHNAME' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE COST 1000;

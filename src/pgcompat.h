@@ -405,4 +405,28 @@ typedef struct VecdbJsonbState
 #define VecdbPrimaryKeyIndex(rel) RelationGetPrimaryKeyIndex(rel)
 #endif
 
+/* Plan a query that was rewritten; 19 tells the planner of an EXPLAIN. */
+#include "tcop/tcopprot.h"
+#if PG_VERSION_NUM >= 190000
+#define VecdbPlanQuery(query, text, options) pg_plan_query(query, text, options, NULL, NULL)
+#else
+#define VecdbPlanQuery(query, text, options) pg_plan_query(query, text, options, NULL)
+#endif
+
+/* An error where the user may not do what the plan does; who uses it includes executor/executor.h. */
+#if PG_VERSION_NUM >= 160000
+#define VecdbCheckRights(plan) ExecCheckPermissions((plan)->rtable, (plan)->permInfos, true)
+#else
+#define VecdbCheckRights(plan) ExecCheckRTPerms((plan)->rtable, true)
+#endif
+
+/* From 18 on what a query groups by is an entry of its range table. */
+#if PG_VERSION_NUM >= 180000
+#define VecdbIsGroup(rte) ((rte)->rtekind == RTE_GROUP)
+#define VecdbGroupExprs(rte) ((rte)->groupexprs)
+#else
+#define VecdbIsGroup(rte) false
+#define VecdbGroupExprs(rte) NIL
+#endif
+
 #endif							/* VECDB_PGCOMPAT_H */

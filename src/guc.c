@@ -6,6 +6,7 @@
 
 #include <ctype.h>
 
+#include "core/query/role_path.h"
 #include "guc.h"
 #include "miscadmin.h"
 #include "utils/guc.h"
@@ -58,6 +59,12 @@ char	   *VecdbHttpAnonRole;
 char	   *VecdbHttpSchemas;
 int			VecdbHttpMaxRows = 0;
 bool		VecdbHttpPlans = false;
+char	   *VecdbHttpJwtKey;
+char	   *VecdbHttpJwtKeyFile;
+char	   *VecdbHttpJwtAud;
+char	   *VecdbHttpJwtRoleClaim;
+int			VecdbHttpJwtCacheEntries = 1000;
+char	   *VecdbHttpPreRequest;
 int			VecdbHttpMaxBody_kb = 64 * 1024;
 int			VecdbHttpMaxAnswer_kb = 256 * 1024;
 int			VecdbHttpMaxBuffered_kb = 512 * 1024;
@@ -91,6 +98,30 @@ check_hosts(char **newval, void **extra, GucSource source)
 			GUC_check_errdetail("Hosts, separated by commas, hold no \"%c\".", *p);
 			return false;
 		}
+	}
+	return true;
+}
+
+static bool
+check_role_claim(char **newval, void **extra, GucSource source)
+{
+	RolePath	path;
+	size_t		at;
+	const char *error = role_path_parse(*newval, &path, &at);
+
+	if (error)
+		GUC_check_errdetail("At byte %zu of \"%s\": %s.", at, *newval, error);
+	return !error;
+}
+
+/* Which of several functions is called must not depend on anybody's search_path. */
+static bool
+check_pre_request(char **newval, void **extra, GucSource source)
+{
+	if (**newval != '\0' && strchr(*newval, '.') == NULL)
+	{
+		GUC_check_errdetail("The function is given with its schema, as schema.function.");
+		return false;
 	}
 	return true;
 }
@@ -144,7 +175,7 @@ DefineHttpSettings(void)
 							0, NULL, NULL, NULL);
 	DefineCustomStringVariable("vecdb.http_listen",
 							   "Address that the HTTP front listens on.",
-							   "An IPv4 or IPv6 address; 0.0.0.0 or :: for all. One beyond this machine needs vecdb.http_allow_remote.",
+							   "An IPv4 or IPv6 address; 0.0.0.0 or :: for all. One beyond this machine needs a key for tokens or vecdb.http_allow_remote.",
 							   &VecdbHttpListen, "127.0.0.1", PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("vecdb.http_port",
 							"TCP port that the HTTP front listens on.", NULL,
@@ -155,7 +186,7 @@ DefineHttpSettings(void)
 							&VecdbHttpAdminPort, 8081, 0, 65535, PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomBoolVariable("vecdb.http_allow_remote",
 							 "Lets the HTTP front listen on an address beyond this machine.",
-							 "Whoever reaches the port then acts as vecdb.http_anon_role.",
+							 "Without a key for tokens, whoever reaches the port then acts as vecdb.http_anon_role.",
 							 &VecdbHttpAllowRemote, false, PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomStringVariable("vecdb.http_hosts",
 							   "Names that clients may call the HTTP front by.",
@@ -188,6 +219,29 @@ DefineHttpSettings(void)
 							 "Lets requests below /rest/v1 ask for the plan of their query.",
 							 NULL,
 							 &VecdbHttpPlans, false, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("vecdb.http_jwt_key",
+							   "Key that tokens of HTTP requests are verified with.",
+							   "A secret of HS256, a JSON Web Key or a set of them, or a public key in PEM. Empty, without vecdb.http_jwt_key_file: tokens are not looked at.",
+							   &VecdbHttpJwtKey, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
+	DefineCustomStringVariable("vecdb.http_jwt_key_file",
+							   "File with that key, which counts in place of vecdb.http_jwt_key.",
+							   "It is read again at each reload.",
+							   &VecdbHttpJwtKeyFile, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
+	DefineCustomStringVariable("vecdb.http_jwt_aud",
+							   "Audience that a token must name, if it names any.",
+							   "Empty: any will do.",
+							   &VecdbHttpJwtAud, "", PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("vecdb.http_jwt_role_claim",
+							   "Path to the role within the claims of a token.", NULL,
+							   &VecdbHttpJwtRoleClaim, ".role", PGC_SIGHUP, 0, check_role_claim, NULL, NULL);
+	DefineCustomIntVariable("vecdb.http_jwt_cache_entries",
+							"Most verified tokens that the HTTP front remembers.",
+							"0 means that each is verified at each request.",
+							&VecdbHttpJwtCacheEntries, 1000, 0, 100000, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("vecdb.http_pre_request",
+							   "Function that each HTTP request calls first, as its role.",
+							   "schema.function, without arguments; an error that it raises is the answer.",
+							   &VecdbHttpPreRequest, "", PGC_SIGHUP, 0, check_pre_request, NULL, NULL);
 
 	DefineCustomIntVariable("vecdb.http_max_body",
 							"Largest body of an HTTP request.", NULL,

@@ -38,6 +38,12 @@ VECDB_SETTING char *VecdbHttpSchemas;	/* those that /rest/v1 serves, the first b
 VECDB_SETTING int VecdbHttpMaxRows; /* of an answer of /rest/v1; 0: no limit */
 VECDB_SETTING bool VecdbHttpPlans;	/* /rest/v1 tells plans to who asks */
 VECDB_SETTING char *VecdbHttpAnonRole;	/* "": none may come without a token */
+VECDB_SETTING char *VecdbHttpJwtKey;	/* "": none */
+VECDB_SETTING char *VecdbHttpJwtKeyFile;	/* "": none; it counts before VecdbHttpJwtKey */
+VECDB_SETTING char *VecdbHttpJwtAud;	/* "": all audiences are ours */
+VECDB_SETTING char *VecdbHttpJwtRoleClaim;	/* see core/query/role_path.h */
+VECDB_SETTING int VecdbHttpJwtCacheEntries;	/* 0: none */
+VECDB_SETTING char *VecdbHttpPreRequest;	/* schema.function; "": none */
 
 /* HTTP: limits. */
 VECDB_SETTING int VecdbHttpMaxBody_kb;

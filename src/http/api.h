@@ -26,6 +26,8 @@ typedef struct ApiRequest
 	size_t		path_len;		/* of the target, up to the "?" */
 	const char *headers;		/* name NUL value NUL ... */
 	size_t		headers_len;
+	const char *role;			/* that the token names; "": none, it acts as the anonymous role */
+	const char *claims;			/* of the token, JSON in UTF-8; "": there is no token */
 	const char *body;			/* any bytes: who reads it checks that it is UTF-8, as ReadBegin() does */
 	size_t		body_len;
 } ApiRequest;
@@ -55,6 +57,9 @@ extern void ApiHeader(ApiAnswer *answer, const char *name, const char *value);
 
 /* ---- status.c ---- */
 
+/* The request acts as the anonymous role. */
+extern bool ApiAnonymous;
+
 /* The HTTP status of the error that is being raised; 0: its SQLSTATE determines it. */
 extern int	ApiErrorStatus;
 
@@ -68,8 +73,8 @@ extern void ApiRefuse(int status, int sqlstate, const char *format,...) pg_attri
 /* Raise an error with status 422, for a body that holds more than it may. */
 extern void ApiTooMany(const char *format,...) pg_attribute_printf(1, 2) pg_attribute_noreturn();
 
-/* A SQLSTATE's HTTP status, as PostgREST has it.  anonymous: the request had no token. */
-extern int	ApiStatusOfSqlState(int sqlerrcode, bool anonymous);
+/* A SQLSTATE's HTTP status, as PostgREST has it. */
+extern int	ApiStatusOfSqlState(int sqlerrcode);
 
 /* Make an error the answer, in the surface's form; what was written of an answer is gone. */
 extern void ApiAnswerError(ApiAnswer *answer, const HttpSurface *surface, int status, const ErrorData *error);

@@ -192,5 +192,6 @@ RequestFree(Request *r)
 	free(r->site_headers);
 	free(r->answer);
 	free(r->await);
+	free(r->role);
 	free(r);
 }

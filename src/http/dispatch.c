@@ -210,13 +210,15 @@ send_request(Worker *w)
 
 	if (w->phase == WORKER_HEAD)
 	{
-		shm_mq_iovec iov[3] = {
+		shm_mq_iovec iov[5] = {
 			{(char *) &w->head, sizeof(w->head)},
 			{r->target, w->head.target_len},
-			{r->headers, w->head.headers_len}
+			{r->headers, w->head.headers_len},
+			{r->role, w->head.role_len},
+			{r->claims, w->head.claims_len}
 		};
 
-		result = shm_mq_sendv(w->out, iov, 3, true, w->head.body_len == 0);
+		result = shm_mq_sendv(w->out, iov, 5, true, w->head.body_len == 0);
 		if (result != SHM_MQ_SUCCESS)
 			return result == SHM_MQ_WOULD_BLOCK;
 		w->phase = WORKER_BODY;
@@ -379,6 +381,8 @@ WorkersDispatch(void)
 			.query_len = r->route.query_len,
 			.target_len = r->target_len,
 			.headers_len = r->headers_len,
+			.role_len = r->names_role ? strlen(r->role) : 0,
+			.claims_len = r->claims_len,
 			.body_len = r->body_len
 		};
 		w->phase = WORKER_HEAD;

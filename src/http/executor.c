@@ -63,6 +63,7 @@
 #include "utils/portal.h"
 #include "utils/snapmgr.h"
 #include "utils/timeout.h"
+#include "utils/varlena.h"
 #include "worker/worker.h"
 
 PGDLLEXPORT void VecdbHttpExecutorMain(Datum arg);
@@ -314,7 +315,7 @@ receive_request(IpcRequest *head, ApiRequest *request, bool *got)
 	if (n < sizeof(*head))
 		elog(FATAL, "HTTP request of %zu bytes has no head", n);
 	memcpy(head, data, sizeof(*head));
-	if (n != sizeof(*head) + head->target_len + head->headers_len)
+	if (n != sizeof(*head) + head->target_len + head->headers_len + head->role_len + head->claims_len)
 		elog(FATAL, "HTTP request of %zu bytes does not have the length it tells", n);
 	if (head->body_len >= MaxAllocHugeSize)
 		elog(FATAL, "HTTP request tells of a body of " UINT64_FORMAT " bytes", head->body_len);
@@ -334,6 +335,8 @@ receive_request(IpcRequest *head, ApiRequest *request, bool *got)
 	request->query_len = head->query_len;
 	request->headers = copy + head->target_len;
 	request->headers_len = head->headers_len;
+	request->role = pnstrdup(copy + head->target_len + head->headers_len, head->role_len);
+	request->claims = pnstrdup(copy + head->target_len + head->headers_len + head->role_len, head->claims_len);
 	if (head->body_len > 0)
 		body = MemoryContextAllocHuge(request_context, head->body_len + 1);
 	while (have < head->body_len)
@@ -475,6 +478,24 @@ is_ascii(const char *s)
 	return *s == '\0';
 }
 
+/* What the token claims, for policies and functions; of a request without one, the role. */
+static void
+set_claims(const ApiRequest *request)
+{
+	StringInfoData json;
+
+	if (request->claims[0] != '\0')
+	{
+		set_local("request.jwt.claims", pg_any_to_server(request->claims, (int) strlen(request->claims), PG_UTF8));
+		return;
+	}
+	initStringInfo(&json);
+	appendStringInfoString(&json, "{\"role\":");
+	escape_json(&json, VecdbHttpAnonRole);
+	appendStringInfoChar(&json, '}');
+	set_local("request.jwt.claims", json.data);
+}
+
 /* For functions and policies: current_setting('request.headers')::json and the like. */
 static void
 set_request_settings(const ApiRequest *request)
@@ -483,6 +504,7 @@ set_request_settings(const ApiRequest *request)
 	const char *h = request->headers;
 	const char *end = h + request->headers_len;
 
+	set_claims(request);
 	set_local("request.method", guard_method_name(request->method));
 	set_local("request.path", pnstrdup(request->target, request->path_len));
 	initStringInfo(&json);
@@ -494,7 +516,7 @@ set_request_settings(const ApiRequest *request)
 		/* What clients send need not be valid in the database's encoding. */
 		for (char *p = name; *p; p++)
 			*p = pg_tolower((unsigned char) *p);
-		if (is_ascii(value) && strcmp(name, "authorization") != 0)
+		if (is_ascii(value))
 		{
 			appendStringInfoChar(&json, json.len == 0 ? '{' : ',');
 			escape_json(&json, name);
@@ -507,16 +529,9 @@ set_request_settings(const ApiRequest *request)
 	set_local("request.headers", json.data);
 }
 
-/*
- * Become the role that the request acts as, with no way back for SQL: not even
- * RESET ROLE is allowed while the user id is marked as set by a function.  The
- * mark stays until the transaction has ended, see unlock_role.
- *
- * From here on names are looked up as in a session of the role, for triggers and
- * functions of users were written for that; our own statements qualify theirs.
- */
-static void
-assume_role(const char *name)
+/* The role of the settings, which every request without a token acts as. */
+static Oid
+find_anonymous_role(const char *name)
 {
 	Oid			role;
 
@@ -538,6 +553,52 @@ assume_role(const char *name)
 				 errmsg("role \"%s\" does not exist", name),
 				 errhint("The setting vecdb.http_anon_role names the role that requests act as.")));
 	}
+	return role;
+}
+
+/*
+ * The role that a token names.  Whether the executors may act as it is looked at when
+ * the role is set; that would let them act as their own role, too.
+ */
+static Oid
+find_token_role(const char *name)
+{
+	Oid			role = get_role_oid(name, true);
+
+	if (!OidIsValid(role))
+	{
+		ApiErrorStatus = 401;
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("role \"%s\" does not exist", name)));
+	}
+	if (superuser_arg(role) || role == GetSessionUserId())
+	{
+		ApiErrorStatus = 403;
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied to set role \"%s\"", name),
+				 errdetail("HTTP requests act neither as a superuser nor as the role of vecdb.http_role.")));
+	}
+	return role;
+}
+
+/*
+ * Become the role that the request acts as, with no way back for SQL: not even
+ * RESET ROLE is allowed while the user id is marked as set by a function.  The
+ * mark stays until the transaction has ended, see unlock_role.
+ *
+ * From here on names are looked up as in a session of the role, for triggers and
+ * functions of users were written for that; our own statements qualify theirs.
+ */
+static void
+assume_role(const ApiRequest *request)
+{
+	const char *name = request->role[0] != '\0' ? request->role : VecdbHttpAnonRole;
+	Oid			role;
+
+	ApiAnonymous = strcmp(name, VecdbHttpAnonRole) == 0;
+	role = ApiAnonymous ? find_anonymous_role(name) : find_token_role(name);
 	set_local("search_path", users_path);
 	apply_role_settings(role);
 	set_local("role", name);
@@ -619,6 +680,44 @@ disarm(void)
 		disable_timeout(stubborn_timeout, false);
 }
 
+/*
+ * Call the function of vecdb.http_pre_request.  The plan is kept; PostgreSQL renews it
+ * when the function changes.  It looks at rights to the function at each call, but at
+ * those to the schema only when it makes a plan, so that is done here.
+ */
+static void
+call_pre_request(void)
+{
+	static char *planned;
+	static SPIPlanPtr plan;
+	List	   *name = textToQualifiedNameList(cstring_to_text(VecdbHttpPreRequest));
+	int			result;
+
+	if (list_length(name) != 2)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_NAME),
+				 errmsg("vecdb.http_pre_request \"%s\" is no schema.function", VecdbHttpPreRequest)));
+	(void) LookupExplicitNamespace(strVal(linitial(name)), false);
+	if (!planned || strcmp(planned, VecdbHttpPreRequest) != 0)
+	{
+		SPIPlanPtr	made = SPI_prepare(psprintf("SELECT %s()", NameListToQuotedString(name)), 0, NULL);
+
+		if (!made)
+			elog(ERROR, "could not prepare vecdb.http_pre_request: %s", SPI_result_code_string(SPI_result));
+		SPI_keepplan(made);
+		if (planned)
+		{
+			SPI_freeplan(plan);
+			pfree(planned);
+		}
+		plan = made;
+		planned = MemoryContextStrdup(TopMemoryContext, VecdbHttpPreRequest);
+	}
+	result = SPI_execute_plan(plan, NULL, NULL, false, 0);
+	if (result < 0)
+		elog(ERROR, "could not call vecdb.http_pre_request: %s", SPI_result_code_string(result));
+}
+
 /* The token of what was committed, with which a client finds it on other nodes. */
 static void
 tell_token(ApiAnswer *answer)
@@ -644,7 +743,7 @@ run_request(const IpcRequest *head, ApiRequest *request, ApiAnswer *answer)
 	PushActiveSnapshot(GetTransactionSnapshot());
 	if (!surface->as_executor)
 	{
-		assume_role(VecdbHttpAnonRole);
+		assume_role(request);
 		set_request_settings(request);
 	}
 	if (StatementTimeout > 0)
@@ -656,6 +755,8 @@ run_request(const IpcRequest *head, ApiRequest *request, ApiAnswer *answer)
 		request->param = pg_any_to_server(request->param, request->param_len, PG_UTF8);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "could not connect to SPI");
+	if (!surface->as_executor && VecdbHttpPreRequest[0] != '\0')
+		call_pre_request();
 	surface->run(request, answer);
 	SPI_finish();
 	encode_answer(answer);

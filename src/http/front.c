@@ -222,6 +222,7 @@ front_init(void)
 	LWLockRelease(&front.shared->lock);
 	raise_descriptor_limit();
 	front.now_ms = FrontMonotonicUs() / 1000;
+	BearerInit();
 }
 
 void
@@ -253,6 +254,7 @@ VecdbHttpFrontMain(Datum arg)
 		{
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
+			BearerReload();
 			if (front.stop_ms == 0)
 				ListenersAdjust();
 			WorkersNudge();

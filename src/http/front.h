@@ -6,6 +6,7 @@
  *	  front.c			the process: loop, start, stop
  *	  listener.c		listening sockets, which follow the settings
  *	  hooks.c			what the HTTP library calls; what is answered without the database
+ *	  bearer.c			who a request is, by its token
  *	  client.c			phases, deadlines and hanging up of connections; networks
  *	  request_queue.c	requests that wait for an executor
  *	  await.c			requests that wait for what was written on another node
@@ -118,6 +119,10 @@ typedef struct Request
 	Route		route;			/* until the headers are there, only the port's default surface */
 	bool		metrics;		/* /metrics of the admin port */
 	struct Await *await;		/* await.c's; NULL: it waits for no commit token */
+	char	   *role;			/* of its token; NULL: it has none */
+	bool		names_role;		/* the token itself names the role */
+	char	   *claims;			/* of its token, JSON; in the memory of role */
+	size_t		claims_len;
 	int64		started_us;
 	char	   *target;			/* path and query, of target_len bytes */
 	size_t		target_len;
@@ -227,6 +232,7 @@ typedef struct Front
 	bool		cancelled_running;	/* stopping: what runs has been told to end */
 	MetricsCounters counters;
 
+	struct Bearer *bearer;		/* bearer.c's: keys of tokens */
 	Server		servers[NSERVERS];
 	int64		listen_retry_ms;	/* 0: nothing to try again */
 
@@ -335,6 +341,18 @@ extern void AwaitStop(void);
 
 /* The process ends: give the places back. */
 extern void AwaitLetGo(void);
+
+/* ---- bearer.c ---- */
+
+/* Read the keys of tokens; again when the settings may have changed. */
+extern void BearerInit(void);
+extern void BearerReload(void);
+
+/* Whether tokens are verified. */
+extern bool BearerIsOn(void);
+
+/* Find out who a request is: role and claims of its token.  False: it is answered instead. */
+extern bool BearerHeaders(Request *r, const GuardRequest *request);
 
 /* ---- dispatch.c ---- */
 

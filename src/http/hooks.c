@@ -109,6 +109,18 @@ on_started(void *client, const char *uri)
 	}
 }
 
+/* What says who somebody is goes no further than the front. */
+static bool
+is_credential(const GuardHeader *h)
+{
+	static const char *const names[] = {"authorization", "apikey"};
+	bool		found = false;
+
+	for (int i = 0; i < lengthof(names); i++)
+		found = found || (h->name_len == strlen(names[i]) && pg_strncasecmp(h->name, names[i], h->name_len) == 0);
+	return found;
+}
+
 /* The header lines, for the executor: name NUL value NUL ... */
 static bool
 keep_headers(Request *r, const GuardRequest *request)
@@ -117,7 +129,10 @@ keep_headers(Request *r, const GuardRequest *request)
 	char	   *out;
 
 	for (size_t i = 0; i < request->nheaders; i++)
-		len += request->headers[i].name_len + request->headers[i].value_len + 2;
+	{
+		if (!is_credential(&request->headers[i]))
+			len += request->headers[i].name_len + request->headers[i].value_len + 2;
+	}
 	r->headers = out = malloc(len + 1);
 	if (!out)
 		return false;
@@ -126,6 +141,8 @@ keep_headers(Request *r, const GuardRequest *request)
 	{
 		const GuardHeader *h = &request->headers[i];
 
+		if (is_credential(h))
+			continue;
 		memcpy(out, h->name, h->name_len);
 		out += h->name_len;
 		*out++ = '\0';
@@ -204,7 +221,7 @@ public_headers(Request *r, const GuardRequest *request)
 		QueueRefuse(r);
 	else if (!keep_headers(r, request))
 		ReplyNoMemory(r);
-	else
+	else if (BearerHeaders(r, request))
 		AwaitHeaders(r, request);
 }
 

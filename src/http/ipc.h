@@ -74,7 +74,7 @@ IpcSize(int executors)
 	return IpcSlotsSize(executors) + (Size) executors * 2 * IPC_RING;
 }
 
-/* Request: after it the target, the header lines and the body. */
+/* Request: after it the target, the header lines, the role, the claims and the body. */
 typedef struct IpcRequest
 {
 	uint64		id;				/* never 0 */
@@ -87,11 +87,13 @@ typedef struct IpcRequest
 	uint32		query_len;
 	uint32		target_len;
 	uint32		headers_len;	/* name NUL value NUL ... */
+	uint32		role_len;		/* of the role that the token names; 0: the anonymous role */
+	uint32		claims_len;		/* of the token, JSON; 0: there is no token */
 	uint32		unused;			/* 0 */
 	uint64		body_len;
 } IpcRequest;
 
-StaticAssertDecl(sizeof(IpcRequest) == 56, "no byte of a request's head is padding, which would go out unset");
+StaticAssertDecl(sizeof(IpcRequest) == 64, "no byte of a request's head is padding, which would go out unset");
 
 /* Answer: after it its own header lines and the body. */
 typedef struct IpcAnswer

@@ -55,7 +55,7 @@ open_listener(const char *host, int port, bool remote_allowed, Server *replaces)
 	{
 		ereport(LOG,
 				(errmsg("HTTP does not listen on \"%s\", which can be reached from other machines", host),
-				 errhint("Whoever reaches it would act as role \"%s\". Set vecdb.http_allow_remote if that is wanted.", VecdbHttpAnonRole)));
+				 errhint("Whoever reaches it would act as role \"%s\". Give a key for tokens, vecdb.http_jwt_key_file, or set vecdb.http_allow_remote if that is wanted.", VecdbHttpAnonRole)));
 		freeaddrinfo(found);
 		return -1;
 	}
@@ -140,6 +140,17 @@ start_server(Server *s, int fd, const char *host, int port)
 	return true;
 }
 
+/* A reload has taken the key or vecdb.http_allow_remote away from a socket that other machines reach. */
+static bool
+is_forbidden(const Server *s, bool remote_allowed)
+{
+	struct sockaddr_storage address;
+	socklen_t	len = sizeof(address);
+
+	return s->http && !remote_allowed &&
+		(getsockname(s->fd, (struct sockaddr *) &address, &len) != 0 || !is_loopback((struct sockaddr *) &address));
+}
+
 /*
  * Connections of a server that is replaced are not cut off: the server goes on
  * without a listening socket until they are idle.
@@ -148,7 +159,9 @@ void
 ListenersAdjust(void)
 {
 	Server	   *s = &front.servers[SERVER_MAIN];
-	bool		moved = !s->http || s->tcp_port != VecdbHttpPort || !s->address || strcmp(s->address, VecdbHttpListen) != 0;
+	bool		remote_allowed = VecdbHttpAllowRemote || BearerIsOn();
+	bool		forbidden = is_forbidden(s, remote_allowed);
+	bool		moved = forbidden || !s->http || s->tcp_port != VecdbHttpPort || !s->address || strcmp(s->address, VecdbHttpListen) != 0;
 	bool		resized = s->http &&
 		(s->pool_bytes != main_pool_bytes() ||
 		 s->max_connections != VecdbHttpMaxConnections || s->max_per_address != VecdbHttpMaxPerAddress);
@@ -160,11 +173,11 @@ ListenersAdjust(void)
 
 		if (moved)
 		{
-			fd = open_listener(VecdbHttpListen, VecdbHttpPort, VecdbHttpAllowRemote, s);
+			fd = open_listener(VecdbHttpListen, VecdbHttpPort, remote_allowed, s);
 			if (fd < 0)
 				front.listen_retry_ms = front.now_ms + LISTEN_RETRY_MS;
 		}
-		if (s->http && (fd >= 0 || !moved))
+		if (s->http && (fd >= 0 || !moved || forbidden))
 		{
 			Server	   *draining = &front.servers[SERVER_DRAINING];
 			dlist_mutable_iter iter;

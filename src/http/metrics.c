@@ -15,7 +15,7 @@ static const double bucket_limits[METRICS_BUCKETS] = {
 };
 
 static const char *const rejection_names[METRICS_REJECTIONS] = {
-	"queue", "memory", "connections", "deadline", "guard", "site"
+	"queue", "memory", "connections", "deadline", "guard", "site", "token"
 };
 
 typedef struct Text

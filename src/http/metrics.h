@@ -20,6 +20,7 @@ typedef enum MetricsRejection
 	METRICS_REJECT_DEADLINE,		/* a client was too slow */
 	METRICS_REJECT_GUARD,			/* the request broke a rule of HTTP */
 	METRICS_REJECT_SITE,			/* a name that is not ours, or a page of another origin */
+	METRICS_REJECT_TOKEN,			/* a token that does not count, or none where there must be one */
 	METRICS_REJECTIONS
 } MetricsRejection;
 

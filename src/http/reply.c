@@ -8,6 +8,7 @@
 #include "http/front.h"
 
 #include "guc.h"
+#include "http/token/jwt.h"
 
 /* name NUL value NUL ..., from pairs ended by NULL; malloc'ed, NULL when there is no memory. */
 static char *
@@ -59,7 +60,8 @@ ReplyError(Request *r, int status, const char *code, const char *message, const 
 {
 	const HttpSurface *surface = r->route.surface;
 	const HttpError error = {.status = status,.code = code,.message = message,.hint = hint};
-	const char *pairs[7] = {"Content-Type", surface->error_type};
+	const char *pairs[9] = {"Content-Type", surface->error_type};
+	char		challenge[256];
 	int			n = 2;
 
 	free(r->answer);
@@ -74,6 +76,16 @@ ReplyError(Request *r, int status, const char *code, const char *message, const 
 	{
 		pairs[n++] = "Retry-After";
 		pairs[n++] = "1";
+	}
+	if (status == 401)
+	{
+		/* RFC 6750, 3: there is no error to tell of where there was no token. */
+		if (code && strcmp(code, JWT_CODE_NONE) == 0)
+			strlcpy(challenge, "Bearer", sizeof(challenge));
+		else
+			snprintf(challenge, sizeof(challenge), "Bearer error=\"invalid_token\", error_description=\"%s\"", message);
+		pairs[n++] = "WWW-Authenticate";
+		pairs[n++] = challenge;
 	}
 	ReplyHeaders(r, pairs);
 	r->state = REQUEST_ANSWERED;
@@ -169,6 +181,7 @@ ReplyLog(Client *c, Request *r, bool sent)
 	int			status = sent || r->raw ? r->status : 499;
 	char		target[512];
 	size_t		n = Min(r->target_len, sizeof(target) - 1);
+	const char *role = r->role ? r->role : VecdbHttpAnonRole[0] != '\0' ? VecdbHttpAnonRole : "-";
 
 	if (c->server->kind == SERVER_ADMIN)
 		return;
@@ -182,7 +195,7 @@ ReplyLog(Client *c, Request *r, bool sent)
 	ereport(LOG,
 			(errmsg_internal("http: %s %s %s %d %zu bytes %.3f ms role=%s", c->address,
 							 guard_method_name(r->method), target, status, r->answer_len, us / 1000.0,
-							 VecdbHttpAnonRole[0] != '\0' ? VecdbHttpAnonRole : "-"),
+							 role),
 			 errhidestmt(true), errhidecontext(true)));
 }
 
@@ -203,14 +216,16 @@ ReplySiteHeaders(Request *r, const SiteResult *site)
 		pairs[n++] = "Access-Control-Allow-Origin";
 		pairs[n++] = origin;
 		pairs[n++] = "Access-Control-Expose-Headers";
-		pairs[n++] = "Location, Retry-After, Allow, Vecdb-Commit-Token";
+		pairs[n++] = "Location, Retry-After, Allow, WWW-Authenticate, Content-Range, Content-Location, Preference-Applied, Server-Timing, "
+			"Vecdb-Commit-Token";
 	}
 	if (site->allow_origin && site->preflight)
 	{
 		pairs[n++] = "Access-Control-Allow-Methods";
 		pairs[n++] = r->route.surface->allow;
 		pairs[n++] = "Access-Control-Allow-Headers";
-		pairs[n++] = "Content-Type, Authorization, Vecdb-Wait-For, Vecdb-Wait-Timeout";
+		pairs[n++] = "Content-Type, Authorization, apikey, X-Client-Info, X-Supabase-Api-Version, X-Retry-Count, Accept-Profile, Content-Profile, Prefer, Range, "
+			"Range-Unit, Vecdb-Wait-For, Vecdb-Wait-Timeout";
 		pairs[n++] = "Access-Control-Max-Age";
 		pairs[n++] = "600";
 	}

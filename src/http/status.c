@@ -10,6 +10,7 @@
 
 int			ApiErrorStatus;
 const char *ApiErrorCode;
+bool		ApiAnonymous;
 
 /* The message, cut to its size, but not within a character. */
 static char *pg_attribute_printf(1, 0)
@@ -52,7 +53,7 @@ ApiTooMany(const char *format,...)
 }
 
 int
-ApiStatusOfSqlState(int sqlerrcode, bool anonymous)
+ApiStatusOfSqlState(int sqlerrcode)
 {
 	const char *state = unpack_sql_state(sqlerrcode);
 
@@ -70,7 +71,7 @@ ApiStatusOfSqlState(int sqlerrcode, bool anonymous)
 		case ERRCODE_READ_ONLY_SQL_TRANSACTION:
 			return 405;
 		case ERRCODE_INSUFFICIENT_PRIVILEGE:
-			return anonymous ? 401 : 403;
+			return ApiAnonymous ? 401 : 403;
 		case ERRCODE_UNDEFINED_FUNCTION:
 		case ERRCODE_UNDEFINED_TABLE:
 			return 404;

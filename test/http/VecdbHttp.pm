@@ -189,7 +189,7 @@ sub is_error
 	  : $answer->{status} != $status ? "status $answer->{status}"
 	  : ref $body ne 'HASH' || join(' ', sort keys %$body) ne 'code details hint message' ? 'not the form of an error'
 	  : ($answer->{headers}{'content-type'} // '') !~ m{^application/json} ? 'not said to be JSON'
-	  : ($body->{code} // '') !~ /^[0-9A-Z]{5}$/ ? 'no code'
+	  : ($body->{code} // '') !~ /^(?:[0-9A-Z]{5}|PGRST[0-9]{3})$/ ? 'no code'
 	  : defined $code && $body->{code} ne $code ? "code $body->{code}"
 	  : ($body->{message} // '') !~ $message ? 'another message'
 	  : (grep { defined $body->{$_} && ref $body->{$_} } qw(details hint)) ? 'details or hint are no text'

@@ -48,7 +48,7 @@ error_status(int sqlerrcode)
 	/* The JSON was right, its values are not. */
 	if (ERRCODE_TO_CATEGORY(sqlerrcode) == ERRCODE_DATA_EXCEPTION)
 		return 422;
-	return ApiStatusOfSqlState(sqlerrcode, true);
+	return ApiStatusOfSqlState(sqlerrcode);
 }
 
 /* The parameter collection= of the query, or NULL; others are refused. */

@@ -25,7 +25,7 @@ RestRefuse(int status, const char *code, const char *message, const char *detail
 static int
 error_status(int sqlerrcode)
 {
-	return ApiErrorStatus != 0 ? ApiErrorStatus : ApiStatusOfSqlState(sqlerrcode, true);
+	return ApiErrorStatus != 0 ? ApiErrorStatus : ApiStatusOfSqlState(sqlerrcode);
 }
 
 static void

@@ -58,6 +58,7 @@ char	   *VecdbHttpRole;
 char	   *VecdbHttpAnonRole;
 char	   *VecdbHttpSchemas;
 int			VecdbHttpMaxRows = 0;
+bool		VecdbHttpWholeTables = false;
 bool		VecdbHttpPlans = false;
 char	   *VecdbHttpJwtKey;
 char	   *VecdbHttpJwtKeyFile;
@@ -215,6 +216,10 @@ DefineHttpSettings(void)
 							"Most rows of an answer below /rest/v1.",
 							"0 means no limit.",
 							&VecdbHttpMaxRows, 0, 0, INT_MAX, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable("vecdb.http_whole_tables",
+							 "Lets PATCH and DELETE below /rest/v1 change all rows of a table, without a filter.",
+							 NULL,
+							 &VecdbHttpWholeTables, false, PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomBoolVariable("vecdb.http_plans",
 							 "Lets requests below /rest/v1 ask for the plan of their query.",
 							 NULL,

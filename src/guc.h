@@ -36,6 +36,7 @@ VECDB_SETTING char *VecdbHttpDatabase;
 VECDB_SETTING char *VecdbHttpRole;
 VECDB_SETTING char *VecdbHttpSchemas;	/* those that /rest/v1 serves, the first by default */
 VECDB_SETTING int VecdbHttpMaxRows; /* of an answer of /rest/v1; 0: no limit */
+VECDB_SETTING bool VecdbHttpWholeTables;	/* /rest/v1 changes and deletes rows without a filter */
 VECDB_SETTING bool VecdbHttpPlans;	/* /rest/v1 tells plans to who asks */
 VECDB_SETTING char *VecdbHttpAnonRole;	/* "": none may come without a token */
 VECDB_SETTING char *VecdbHttpJwtKey;	/* "": none */

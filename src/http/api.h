@@ -36,6 +36,7 @@ typedef struct ApiRequest
 typedef struct ApiAnswer
 {
 	int			status;
+	bool		rollback;		/* what the request did is undone, though it did not fail */
 	StringInfoData headers;		/* name NUL value NUL ... */
 	StringInfoData body;
 } ApiAnswer;
@@ -54,6 +55,9 @@ typedef struct ApiSurface
 } ApiSurface;
 
 extern void ApiHeader(ApiAnswer *answer, const char *name, const char *value);
+
+/* Append a text, percent-encoded, for the header Location. */
+extern void ApiAppendEncoded(StringInfo location, const char *text);
 
 /* ---- status.c ---- */
 

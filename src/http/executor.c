@@ -763,8 +763,13 @@ run_request(const IpcRequest *head, ApiRequest *request, ApiAnswer *answer)
 	PopActiveSnapshot();
 	settle();
 	disarm();
-	CommitTransactionCommand();
-	tell_token(answer);
+	if (answer->rollback)
+		AbortCurrentTransaction();
+	else
+	{
+		CommitTransactionCommand();
+		tell_token(answer);
+	}
 }
 
 /* An error becomes the answer, after the transaction is gone. */
@@ -855,6 +860,7 @@ serve(const IpcRequest *head, ApiRequest *request, ApiAnswer *answer)
 	initStringInfo(&answer->headers);
 	initStringInfo(&answer->body);
 	answer->status = 200;
+	answer->rollback = false;
 	ApiErrorStatus = 0;
 	ApiErrorCode = NULL;
 	RowsForgetLastCommit();

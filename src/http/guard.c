@@ -69,26 +69,29 @@ guard_header(const GuardRequest *request, const char *name)
 	return NULL;
 }
 
-bool
-guard_is_json(const GuardHeader *type)
+/* The length of a Content-Type without what stands behind a semicolon; 0: there is none. */
+static size_t
+bare_type(const GuardHeader *type)
 {
-	const char *v,
-			   *end,
-			   *semicolon;
+	const char *semicolon;
 	size_t		len;
 
 	if (!type || type->value_len == 0)
-		return false;
-	v = type->value;
-	end = v + type->value_len;
-	semicolon = memchr(v, ';', type->value_len);
-	len = (size_t) ((semicolon ? semicolon : end) - v);
-	while (len > 0 && (v[len - 1] == ' ' || v[len - 1] == '\t'))
+		return 0;
+	semicolon = memchr(type->value, ';', type->value_len);
+	len = semicolon ? (size_t) (semicolon - type->value) : type->value_len;
+	while (len > 0 && (type->value[len - 1] == ' ' || type->value[len - 1] == '\t'))
 		len--;
-	if (!(len == 16 && strncasecmp(v, "application/json", 16) == 0) &&
-		!(len > 17 && strncasecmp(v, "application/", 12) == 0 && strncasecmp(v + len - 5, "+json", 5) == 0))
-		return false;
-	for (const char *p = semicolon; p && p + 8 < end; p++)
+	return len;
+}
+
+/* The charset of a Content-Type is UTF-8, or there is none. */
+static bool
+is_utf8(const GuardHeader *type)
+{
+	const char *end = type->value + type->value_len;
+
+	for (const char *p = memchr(type->value, ';', type->value_len); p && p + 8 < end; p++)
 	{
 		if (strncasecmp(p, "charset=", 8) == 0)
 		{
@@ -100,6 +103,25 @@ guard_is_json(const GuardHeader *type)
 		}
 	}
 	return true;
+}
+
+bool
+guard_is_json(const GuardHeader *type)
+{
+	size_t		len = bare_type(type);
+
+	if (len == 0)
+		return false;
+	if (!(len == 16 && strncasecmp(type->value, "application/json", 16) == 0) &&
+		!(len > 17 && strncasecmp(type->value, "application/", 12) == 0 && strncasecmp(type->value + len - 5, "+json", 5) == 0))
+		return false;
+	return is_utf8(type);
+}
+
+bool
+guard_is_csv(const GuardHeader *type)
+{
+	return bare_type(type) == 8 && strncasecmp(type->value, "text/csv", 8) == 0 && is_utf8(type);
 }
 
 /* Digits only, saturated; a sign, a space or a list is no length. */

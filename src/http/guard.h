@@ -81,6 +81,9 @@ extern const GuardHeader *guard_header(const GuardRequest *request, const char *
  */
 extern bool guard_is_json(const GuardHeader *type);
 
+/* The same of CSV, which a browser asks us for, too. */
+extern bool guard_is_csv(const GuardHeader *type);
+
 extern HttpMethod guard_method(const char *name);
 extern const char *guard_method_name(HttpMethod method);
 

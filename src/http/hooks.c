@@ -210,7 +210,8 @@ public_headers(Request *r, const GuardRequest *request)
 		ReplyText(r, 200, ANSWER_TEXT, def->text);
 	else if (has_body(r->method) && guard_header(request, "Content-Encoding"))
 		ReplyError(r, 415, NULL, "a body must not be compressed", NULL);
-	else if (has_body(r->method) && !guard_is_json(guard_header(request, "Content-Type")))
+	else if (has_body(r->method) && !guard_is_json(guard_header(request, "Content-Type")) &&
+			 !(def->takes_csv && guard_is_csv(guard_header(request, "Content-Type"))))
 		ReplyError(r, 415, NULL, "the body must be JSON in UTF-8",
 				  "Send the header \"Content-Type: application/json\"; curl does with --json.");
 	else if (front.stop_ms != 0)

@@ -159,8 +159,8 @@ ReadVector(JsonReader *json, const ReadPlace *place, const char *field)
 }
 
 /* Refuse what would become much larger when it is stored or shown: long numbers, and too many values. */
-static void
-check_stored(JsonReader *json, const ReadPlace *place, const char *field)
+void
+ReadCheckStored(JsonReader *json, const ReadPlace *place, const char *field)
 {
 	JsonSpan	number = json->long_number;
 	const char *text = json->data + number.pos;
@@ -192,7 +192,7 @@ ReadJsonb(JsonReader *json, const ReadPlace *place, const char *field)
 		return (Datum) 0;
 	if (!json_value(json, &span))
 		ReadMalformed(json);
-	check_stored(json, place, field);
+	ReadCheckStored(json, place, field);
 	scratch = AllocSetContextCreate(context, "vecdb http jsonb", ALLOCSET_DEFAULT_SIZES);
 	MemoryContextSwitchTo(scratch);
 	value = DirectFunctionCall1(jsonb_in, CStringGetDatum(to_server(pnstrdup(json->data + span.pos, span.len))));
@@ -203,17 +203,33 @@ ReadJsonb(JsonReader *json, const ReadPlace *place, const char *field)
 }
 
 void
-ReadBegin(const ApiRequest *request, JsonReader *json)
+ReadCheckText(const ApiRequest *request)
 {
-	if (request->body_len == 0)
-		ApiRefuse(400, ERRCODE_INVALID_TEXT_REPRESENTATION, "the body is empty; it must be a JSON object");
 	if (memchr(request->body, '\0', request->body_len))
 		ApiRefuse(400, ERRCODE_INVALID_TEXT_REPRESENTATION, "the body holds a NUL");
-	/* The body stays UTF-8; each text that is taken out of it is converted. */
 	pg_verify_mbstr(PG_UTF8, request->body, request->body_len, false);
+}
+
+JsonKind
+ReadBeginAny(const ApiRequest *request, JsonReader *json)
+{
+	JsonKind	kind;
+
+	if (request->body_len == 0)
+		ApiRefuse(400, ERRCODE_INVALID_TEXT_REPRESENTATION, "the body is empty; it must be JSON");
+	/* The body stays UTF-8; each text that is taken out of it is converted. */
+	ReadCheckText(request);
 	json_begin(json, request->body, request->body_len);
-	if (json_peek(json) == JSON_NONE)
+	kind = json_peek(json);
+	if (kind == JSON_NONE)
 		ReadMalformed(json);
+	return kind;
+}
+
+void
+ReadBegin(const ApiRequest *request, JsonReader *json)
+{
+	(void) ReadBeginAny(request, json);
 	if (json_peek(json) != JSON_OBJECT)
 	{
 		JsonKind	kind = json_peek(json);

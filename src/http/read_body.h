@@ -36,6 +36,15 @@ extern const char *ReadPlaceName(const ReadPlace *place, const char *field);
 extern void ReadBegin(const ApiRequest *request, JsonReader *json);
 extern void ReadEnd(JsonReader *json);
 
+/* Look at a body that may be any value, which is not entered: its kind. */
+extern JsonKind ReadBeginAny(const ApiRequest *request, JsonReader *json);
+
+/* Refuse a body that is no text in UTF-8. */
+extern void ReadCheckText(const ApiRequest *request);
+
+/* Refuse what json_value() has just read where it would become much larger when it is stored or shown. */
+extern void ReadCheckStored(JsonReader *json, const ReadPlace *place, const char *field);
+
 /* Which field the next member is, by its place in names, which a NULL ends; -1 at the end. */
 extern int	ReadField(JsonReader *json, bool *first, const char *const *names, unsigned *seen, const ReadPlace *place);
 

@@ -5,6 +5,8 @@
  */
 #include "http/api.h"
 
+#include <ctype.h>
+
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 
@@ -87,6 +89,18 @@ ApiStatusOfSqlState(int sqlerrcode)
 		strncmp(state, "XX", 2) == 0)
 		return 500;
 	return 400;
+}
+
+void
+ApiAppendEncoded(StringInfo location, const char *text)
+{
+	for (const char *p = pg_server_to_any(text, (int) strlen(text), PG_UTF8); *p; p++)
+	{
+		if (isalnum((unsigned char) *p) || strchr("-._~", *p))
+			appendStringInfoChar(location, *p);
+		else
+			appendStringInfo(location, "%%%02X", (unsigned char) *p);
+	}
 }
 
 void

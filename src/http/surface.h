@@ -48,6 +48,7 @@ typedef struct RouteDef
 	unsigned	methods;		/* set of 1 << HttpMethod */
 	const char *allow;			/* "GET, HEAD, OPTIONS": the value of the header Allow */
 	const char *text;			/* what the front answers by itself; NULL: an executor does */
+	bool		takes_csv;		/* a body may be CSV, beside JSON */
 } RouteDef;
 
 typedef struct HttpSurface

@@ -227,14 +227,14 @@ refused(ask('people', [ select => 'id,film(*)' ]), 400, 'PGRST200', qr/not serve
 refused(ask('people', [ 'film.id' => 'eq.1' ]), 400, 'PGRST200', qr/not served/, 'filters of them');
 refused(ask('people', [ select => 'id.sum()' ]), 400, 'PGRST123', qr/not served/, 'aggregates');
 refused(ask('people', [ id => 'is.5' ]), 400, 'PGRST100', qr/not_null/, 'is of something else');
-refused(ask('people', undef, method => 'DELETE'), 405, 'PGRST117', qr/method/, 'another method');
+refused(ask('people/query'), 405, 'PGRST117', qr/method/, 'another method');
 refused(ask('a/b/c'), 404, 'PGRST125', qr/path/, 'another path');
 refused(ask('people', undef, 'Accept-Profile' => 'public'), 406, 'PGRST106', qr/api, collections/, 'a schema that is not exposed');
 refused($c->request('GET', '/rest/v1/people?id=%zz'), 400, 'PGRST100', qr/percent/, 'bad percent-encoding');
 refused($c->request('GET', '/rest/v1/people?id=eq.%FF'), 400, '22021', qr/UTF8/, 'no UTF-8');
 is(ask('people', [ id => 'eq.1' ])->{headers}{'content-profile'}, 'api', 'Content-Profile');
 $answer = ask('people', undef, method => 'OPTIONS');
-is("$answer->{status} $answer->{headers}{allow}", '204 GET, HEAD, OPTIONS', 'OPTIONS');
+is("$answer->{status} $answer->{headers}{allow}", '204 GET, HEAD, POST, PATCH, PUT, DELETE, OPTIONS', 'OPTIONS');
 
 # --- names that try to be SQL
 for my $name ('id"; DROP TABLE api.people; --', q{id'); SELECT pg_sleep(9); --}, "id/**/", "\xef\xbc\xa1", 'pg_sleep(9)', 'xmin')

@@ -4,13 +4,10 @@
  */
 #include "http/native/native.h"
 
-#include <ctype.h>
-
 #include "access/xact.h"
 #include "http/api_statement.h"
 #include "http/body.h"
 #include "http/read_body.h"
-#include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 
 static ApiStatement create_statement = {
@@ -136,13 +133,7 @@ NativePostCollection(const ApiRequest *request, ApiAnswer *answer)
 	answer->status = 201;
 	initStringInfo(&location);
 	appendStringInfoString(&location, "/collections/");
-	for (const char *p = pg_server_to_any(name, strlen(name), PG_UTF8); *p; p++)
-	{
-		if (isalnum((unsigned char) *p) || strchr("-._~", *p))
-			appendStringInfoChar(&location, *p);
-		else
-			appendStringInfo(&location, "%%%02X", (unsigned char) *p);
-	}
+	ApiAppendEncoded(&location, name);
 	ApiHeader(answer, "Location", location.data);
 	/* Not read only, so that the statement sees the new table. */
 	NativeGetCollection(name, answer, false);

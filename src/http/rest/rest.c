@@ -42,7 +42,10 @@ run(const ApiRequest *request, ApiAnswer *answer)
 	if (parsed.timezone)
 		(void) set_config_option("TimeZone", parsed.timezone, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, ERROR, false);
 	RestOpenTable(parsed.schema, request->param, &table);
-	RestRead(&table, &parsed, answer);
+	if (request->route == REST_TABLE_QUERY || request->method == HTTP_GET || request->method == HTTP_HEAD)
+		RestRead(&table, &parsed, answer);
+	else
+		RestWrite(&table, request, &parsed, answer);
 	relation_close(table.rel, NoLock);
 	if (parsed.profile_given || list_length(RestSchemas()) > 1)
 		ApiHeader(answer, "Content-Profile", parsed.schema);

@@ -7,7 +7,10 @@
  *	  rest_table.c			a table or view of the exposed schemas, its columns, nearest names
  *	  rest_sql.c			the text and the parameters of a statement
  *	  rest_value.c			values as JSON and as CSV
+ *	  rest_rows.c			the rows of a statement
  *	  rest_read.c			reads
+ *	  rest_payload.c		rows of a body, as JSON or CSV
+ *	  rest_write.c			writes
  *
  * A name gets into a statement only as the catalogs have it, quoted and with its
  * schema; operators and functions too, since a request runs with the search_path of
@@ -46,6 +49,22 @@ typedef enum RestCount
 	REST_ESTIMATED
 } RestCount;
 
+/* What a write answers. */
+typedef enum RestReturn
+{
+	REST_MINIMAL,
+	REST_HEADERS_ONLY,
+	REST_REPRESENTATION
+} RestReturn;
+
+/* What becomes of a row whose key is there. */
+typedef enum RestResolution
+{
+	REST_NO_RESOLUTION,			/* an error */
+	REST_MERGE,
+	REST_IGNORE
+} RestResolution;
+
 /* What a request asks for.  Texts are in the database's encoding. */
 typedef struct RestRequest
 {
@@ -63,6 +82,17 @@ typedef struct RestRequest
 
 	RestCount	count;
 	bool		vectors_as_text;
+
+	/* of writes */
+	RestText   *names;			/* of columns=; NULL: those of the body */
+	int			nnames;
+	RestText   *conflict;		/* of on_conflict=; NULL: the primary key */
+	int			nconflict;
+	RestReturn	what;
+	RestResolution resolution;
+	bool		missing_default;
+	bool		rollback;
+	int64		max_affected;	/* -1: no limit */
 	const char *timezone;		/* NULL: none */
 	StringInfoData applied;		/* the preferences that were heeded */
 } RestRequest;
@@ -88,6 +118,9 @@ extern AttrNumber RestFindColumn(const RestTable *table, RestText name);
 
 /* A computed column: a function of the table's schema that takes a row of it.  Its type, or InvalidOid. */
 extern Oid	RestFindComputed(const RestTable *table, RestText name, Oid *function);
+
+/* A hint that names the nearest column of those that the role may read, or NULL. */
+extern char *RestNearestColumn(const RestTable *table, RestText name);
 
 extern void RestNoColumn(const RestTable *table, RestText name) pg_attribute_noreturn();
 
@@ -123,6 +156,9 @@ extern void RestSqlBegin(RestSql *self, const RestTable *table);
 /* "a, b, ..." of the request, and what its columns are. */
 extern void RestSqlColumns(RestSql *self, const RestColumn *columns, RestOutput **outputs, int *n);
 
+/* A parameter, of which the number is given. */
+extern int	RestSqlParameter(RestSql *self, Oid type, Datum value);
+
 /* " WHERE ...", " ORDER BY ...", " LIMIT ... OFFSET ...", each where there is one. */
 extern void RestSqlWhere(RestSql *self, const RestNode *conditions);
 extern void RestSqlOrder(RestSql *self, const RestOrder *order);
@@ -142,6 +178,33 @@ extern void RestPutCsvValue(StringInfo body, const RestFormat *format, Datum val
 
 /* Is it one of the extension's types of vectors whose text is an array of numbers? */
 extern bool RestIsVector(Oid type);
+
+/* ---- rest_rows.c ---- */
+
+/* Run a statement and write its rows to the answer; how many they were. */
+extern int64 RestWriteRows(const RestSql *sql, const RestRequest *request, const RestOutput *outputs, int noutputs,
+						   bool read_only, ApiAnswer *answer);
+
+/* ---- rest_payload.c ---- */
+
+/* The rows of a body. */
+typedef struct RestPayload
+{
+	Datum		json;			/* an array of objects, of type json */
+	char	  **columns;		/* that the objects have */
+	int			ncolumns;
+	int64		rows;
+} RestPayload;
+
+/* columns_given: objects need not have the same members. */
+extern void RestReadPayload(const ApiRequest *request, bool columns_given, RestPayload *self);
+
+/* The value of a header, or NULL. */
+extern const char *RestHeader(const ApiRequest *request, const char *name);
+
+/* ---- rest_write.c ---- */
+
+extern void RestWrite(const RestTable *table, const ApiRequest *request, const RestRequest *asked, ApiAnswer *answer);
 
 /* ---- rest_read.c ---- */
 

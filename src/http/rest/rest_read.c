@@ -1,159 +1,14 @@
 /*
  * rest_read.c
- *	  Reads: rows as JSON or CSV, their number, their plan.
- *
- * Rows come through a cursor, some at a time, and each is written to the answer at
- * once: what is in memory is the answer, and the rows of one turn.
+ *	  Reads: the statement, the number of rows, the plan.
  */
 #include "http/rest/rest.h"
 
 #include "executor/spi.h"
 #include "guc.h"
 #include "http/body.h"
-#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
-#include "utils/memutils.h"
-
-/* Rows of one turn. */
-#define ROWS_A_TURN		64
-
-#define JSON_TYPE		"application/json; charset=utf-8"
-#define OBJECT_TYPE		"application/vnd.pgrst.object+json; charset=utf-8"
-#define CSV_TYPE		"text/csv; charset=utf-8"
-
-/* What is written of the rows of a statement. */
-typedef struct Writer
-{
-	const RestRequest *request;
-	RestFormat	format;
-	const RestOutput *outputs;
-	int			noutputs;
-	char	  **names;			/* as strings of JSON */
-	StringInfo	body;
-	int64		rows;
-	MemoryContext row_context;
-} Writer;
-
-/* ---------------------------------------------------------------------------
- * Rows
- */
-
-static void
-writer_begin(Writer *self, const RestRequest *request, const RestOutput *outputs, int noutputs, StringInfo body)
-{
-	memset(self, 0, sizeof(*self));
-	self->request = request;
-	self->format.vectors_as_text = request->vectors_as_text;
-	self->format.strip_nulls = request->strip_nulls;
-	self->outputs = outputs;
-	self->noutputs = noutputs;
-	self->body = body;
-	self->row_context = AllocSetContextCreate(CurrentMemoryContext, "vecdb http row", ALLOCSET_DEFAULT_SIZES);
-	self->names = palloc(sizeof(char *) * Max(noutputs, 1));
-	for (int i = 0; i < noutputs; i++)
-	{
-		StringInfoData name;
-
-		initStringInfo(&name);
-		BodyName(&name, outputs[i].name);
-		self->names[i] = name.data;
-		if (request->media != REST_CSV)
-			continue;
-		BodyText(body, i > 0 ? "," : "");
-		RestPutCsvText(body, outputs[i].name, strlen(outputs[i].name));
-	}
-	if (request->media == REST_JSON)
-		BodyText(body, "[");
-}
-
-static void
-put_json_row(Writer *self, HeapTuple row, TupleDesc desc)
-{
-	bool		first = true;
-
-	BodyText(self->body, "{");
-	for (int i = 0; i < self->noutputs; i++)
-	{
-		bool		isnull;
-		Datum		value = SPI_getbinval(row, desc, i + 1, &isnull);
-
-		if (isnull && self->format.strip_nulls)
-			continue;
-		BodyText(self->body, first ? "" : ",");
-		first = false;
-		BodyText(self->body, self->names[i]);
-		BodyText(self->body, ":");
-		if (isnull)
-			BodyText(self->body, "null");
-		else
-			RestPutValue(self->body, &self->format, value, SPI_gettypeid(desc, i + 1));
-	}
-	BodyText(self->body, "}");
-}
-
-static void
-put_csv_row(Writer *self, HeapTuple row, TupleDesc desc)
-{
-	BodyText(self->body, "\n");
-	for (int i = 0; i < self->noutputs; i++)
-	{
-		bool		isnull;
-		Datum		value = SPI_getbinval(row, desc, i + 1, &isnull);
-
-		BodyText(self->body, i > 0 ? "," : "");
-		if (!isnull)
-			RestPutCsvValue(self->body, &self->format, value, SPI_gettypeid(desc, i + 1));
-	}
-}
-
-static void
-writer_put(Writer *self, HeapTuple row, TupleDesc desc)
-{
-	MemoryContext old = MemoryContextSwitchTo(self->row_context);
-
-	CHECK_FOR_INTERRUPTS();
-	self->rows++;
-	if (self->request->media == REST_CSV)
-		put_csv_row(self, row, desc);
-	else if (self->request->media == REST_JSON || self->rows == 1)
-	{
-		if (self->rows > 1)
-			BodyText(self->body, ",\n ");
-		put_json_row(self, row, desc);
-	}
-	MemoryContextSwitchTo(old);
-	MemoryContextReset(self->row_context);
-}
-
-static void
-writer_end(Writer *self)
-{
-	if (self->request->media == REST_JSON)
-		BodyText(self->body, "]");
-	if (self->request->media == REST_OBJECT && self->rows != 1)
-		RestRefuse(406, "PGRST116", "Cannot coerce the result to a single JSON object",
-				   psprintf("The result contains " INT64_FORMAT " rows", self->rows), NULL);
-}
-
-/* Run the statement and write its rows. */
-static void
-write_rows(Writer *self, const RestSql *sql)
-{
-	Portal		portal = SPI_cursor_open_with_args(NULL, sql->text.data, sql->nparams, sql->types, sql->values, NULL, true, 0);
-
-	for (;;)
-	{
-		SPI_cursor_fetch(portal, true, ROWS_A_TURN);
-		for (uint64 i = 0; i < SPI_processed; i++)
-			writer_put(self, SPI_tuptable->vals[i], SPI_tuptable->tupdesc);
-		if (SPI_processed < ROWS_A_TURN)
-			break;
-		SPI_freetuptable(SPI_tuptable);
-	}
-	SPI_freetuptable(SPI_tuptable);
-	SPI_cursor_close(portal);
-}
 
 /* ---------------------------------------------------------------------------
  * Counts and plans
@@ -271,27 +126,13 @@ tell_range(const RestRequest *request, int64 rows, int64 total, ApiAnswer *answe
 	ApiHeader(answer, "Content-Range", total < 0 ? psprintf("%s/*", range) : psprintf("%s/" INT64_FORMAT, range, total));
 }
 
-static const char *
-media_type(const RestRequest *request)
-{
-	switch (request->media)
-	{
-		case REST_OBJECT:
-			return OBJECT_TYPE;
-		case REST_CSV:
-			return CSV_TYPE;
-		default:
-			return JSON_TYPE;
-	}
-}
-
 void
 RestRead(const RestTable *table, const RestRequest *request, ApiAnswer *answer)
 {
 	RestSql		sql;
 	RestOutput *outputs;
 	int			noutputs;
-	Writer		writer;
+	int64		rows;
 	int64		limit = request->limit;
 
 	if (VecdbHttpMaxRows > 0 && (limit < 0 || limit > VecdbHttpMaxRows))
@@ -309,9 +150,6 @@ RestRead(const RestTable *table, const RestRequest *request, ApiAnswer *answer)
 		answer_with_plan(&sql, request, answer);
 		return;
 	}
-	writer_begin(&writer, request, outputs, noutputs, &answer->body);
-	write_rows(&writer, &sql);
-	writer_end(&writer);
-	ApiHeader(answer, "Content-Type", media_type(request));
-	tell_range(request, writer.rows, count_rows(table, request), answer);
+	rows = RestWriteRows(&sql, request, outputs, noutputs, true, answer);
+	tell_range(request, rows, count_rows(table, request), answer);
 }

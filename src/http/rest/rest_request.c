@@ -112,6 +112,16 @@ read_filter(RestRequest *self, RestParser *parser, char *key, char *value)
 	add_condition(self, node);
 }
 
+static void
+read_names(RestParser *parser, char *value, const char *what, RestText **names, int *n)
+{
+	char	   *shown = psprintf("%.200s", value);
+
+	rest_begin(parser, value, strlen(value));
+	if (!rest_parse_names(parser, names, n))
+		refuse_text(parser, what, shown);
+}
+
 /* key and value are the parameter's own, and may be changed. */
 static void
 read_parameter(RestRequest *self, RestParser *parser, char *key, char *value)
@@ -135,8 +145,10 @@ read_parameter(RestRequest *self, RestParser *parser, char *key, char *value)
 		self->limit = read_rows(key, value);
 	else if (strcmp(key, "offset") == 0)
 		self->offset = read_rows(key, value);
-	else if (strcmp(key, "columns") == 0 || strcmp(key, "on_conflict") == 0)
-		RestRefuse(400, "PGRST100", psprintf("the parameter %s is for writes", key), NULL, NULL);
+	else if (strcmp(key, "columns") == 0)
+		read_names(parser, value, "columns parameter", &self->names, &self->nnames);
+	else if (strcmp(key, "on_conflict") == 0)
+		read_names(parser, value, "on_conflict parameter", &self->conflict, &self->nconflict);
 	else
 		read_filter(self, parser, key, value);
 }
@@ -252,8 +264,8 @@ next_header(const ApiRequest *request, const char *name, const char **pos)
 	return NULL;
 }
 
-static const char *
-one_header(const ApiRequest *request, const char *name)
+const char *
+RestHeader(const ApiRequest *request, const char *name)
 {
 	const char *pos = NULL;
 
@@ -288,22 +300,64 @@ value_of(const char *word, const char *name)
 	return strncmp(word, name, n) == 0 && word[n] == '=' ? word + n + 1 : NULL;
 }
 
+/* Is value one of these words, which NULL ends?  *which is its number. */
+static bool
+is_one_of(const char *value, const char *const *words, int *which)
+{
+	for (int i = 0; words[i]; i++)
+	{
+		if (strcmp(value, words[i]) == 0)
+		{
+			*which = i;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* A preference about writes; false: it is none. */
+static bool
+read_write_preference(RestRequest *self, const char *word)
+{
+	static const char *const returns[] = {"minimal", "headers-only", "representation", NULL};
+	static const char *const resolutions[] = {"merge-duplicates", "ignore-duplicates", NULL};
+	static const char *const missing[] = {"null", "default", NULL};
+	static const char *const ends[] = {"commit", "rollback", NULL};
+	const char *value;
+	char	   *end;
+	int			which;
+
+	if ((value = value_of(word, "return")) && is_one_of(value, returns, &which))
+		self->what = (RestReturn) which;
+	else if ((value = value_of(word, "resolution")) && is_one_of(value, resolutions, &which))
+		self->resolution = which == 0 ? REST_MERGE : REST_IGNORE;
+	else if ((value = value_of(word, "missing")) && is_one_of(value, missing, &which))
+		self->missing_default = which == 1;
+	else if ((value = value_of(word, "tx")) && is_one_of(value, ends, &which))
+		self->rollback = which == 1;
+	else if ((value = value_of(word, "max-affected")) && value[0] >= '0' && value[0] <= '9')
+	{
+		self->max_affected = strtoll(value, &end, 10);
+		return *end == '\0';
+	}
+	else
+		return false;
+	return true;
+}
+
 /* One preference; false: it is none that we know. */
 static bool
 read_preference(RestRequest *self, const char *word, bool *strict)
 {
+	static const char *const counts[] = {"exact", "planned", "estimated", NULL};
 	const char *value;
+	int			which;
 
 	if ((value = value_of(word, "count")))
 	{
-		if (strcmp(value, "exact") == 0)
-			self->count = REST_EXACT;
-		else if (strcmp(value, "planned") == 0)
-			self->count = REST_PLANNED;
-		else if (strcmp(value, "estimated") == 0)
-			self->count = REST_ESTIMATED;
-		else
+		if (!is_one_of(value, counts, &which))
 			return false;
+		self->count = (RestCount) (REST_EXACT + which);
 		return true;
 	}
 	if ((value = value_of(word, "vector")))
@@ -323,7 +377,7 @@ read_preference(RestRequest *self, const char *word, bool *strict)
 		self->timezone = value;
 		return true;
 	}
-	return false;
+	return read_write_preference(self, word);
 }
 
 static void
@@ -353,14 +407,16 @@ read_preferences(RestRequest *self, const ApiRequest *request)
 	if (strict && unknown.len > 0)
 		RestRefuse(400, "PGRST122", "Invalid preferences given with handling=strict",
 				   psprintf("Invalid preferences: %s", unknown.data), NULL);
+	if (!strict)
+		self->max_affected = -1;
 }
 
 /* "0-9" or "10-"; anything else is no range of rows, and is passed over. */
 static void
 read_range(RestRequest *self, const ApiRequest *request)
 {
-	const char *range = one_header(request, "Range");
-	const char *unit = one_header(request, "Range-Unit");
+	const char *range = RestHeader(request, "Range");
+	const char *unit = RestHeader(request, "Range-Unit");
 	int64		first,
 				last;
 	int			used = 0;
@@ -474,7 +530,7 @@ read_accept(RestRequest *self, const ApiRequest *request)
 static void
 read_profile(RestRequest *self, const ApiRequest *request, const char *name)
 {
-	const char *given = one_header(request, name);
+	const char *given = RestHeader(request, name);
 	List	   *schemas = RestSchemas();
 	ListCell   *cell;
 	StringInfoData all;
@@ -504,16 +560,22 @@ RestReadRequest(const ApiRequest *request, RestRequest *self)
 {
 	RestParser	parser = {.alloc = parser_alloc};
 	bool		by_body = request->route == REST_TABLE_QUERY;
+	bool		reads = by_body || request->method == HTTP_GET || request->method == HTTP_HEAD;
 
 	memset(self, 0, sizeof(*self));
 	self->limit = -1;
-	read_profile(self, request, "Accept-Profile");
+	self->max_affected = -1;
+	read_profile(self, request, reads ? "Accept-Profile" : "Content-Profile");
 	read_preferences(self, request);
 	read_accept(self, request);
-	if (!by_body)
-		read_range(self, request);
 	if (by_body)
 		read_body(self, &parser, request);
 	else
+	{
+		if (reads)
+			read_range(self, request);
 		read_query(self, &parser, request);
+	}
+	if (reads && (self->names || self->conflict))
+		RestRefuse(400, "PGRST100", "the parameters columns and on_conflict are for writes", NULL, NULL);
 }

@@ -59,8 +59,8 @@ RestSqlBegin(RestSql *self, const RestTable *table)
  * Parameters
  */
 
-static int
-add_parameter(RestSql *self, Oid type, Datum value)
+int
+RestSqlParameter(RestSql *self, Oid type, Datum value)
 {
 	if (self->nparams == self->size)
 	{
@@ -76,7 +76,7 @@ add_parameter(RestSql *self, Oid type, Datum value)
 static int
 add_text(RestSql *self, const char *text)
 {
-	return add_parameter(self, TEXTOID, CStringGetTextDatum(text));
+	return RestSqlParameter(self, TEXTOID, CStringGetTextDatum(text));
 }
 
 static Datum
@@ -120,7 +120,7 @@ vector_text(RestText given, Oid type)
 static int
 add_value(RestSql *self, RestText text, Oid type)
 {
-	return add_parameter(self, type, read_value(vector_text(text, type), type));
+	return RestSqlParameter(self, type, read_value(vector_text(text, type), type));
 }
 
 /* The vector of a distance: one that was there before is the same parameter, so that equal distances are computed once. */
@@ -138,7 +138,7 @@ add_vector(RestSql *self, RestText text, Oid type)
 	}
 	if (self->ndistances == lengthof(self->distances))
 		RestRefuse(400, "PGRST100", psprintf("the request has more than %d vectors", (int) lengthof(self->distances)), NULL, NULL);
-	number = add_parameter(self, type, value);
+	number = RestSqlParameter(self, type, value);
 	self->distances[self->ndistances++] = number;
 	return number;
 }
@@ -193,7 +193,7 @@ field_expression(RestSql *self, const RestField *field)
 	{
 		const RestStep *step = &field->steps[i];
 		char	   *key = RestCopy(step->key);
-		int			number = step->is_index ? add_parameter(self, INT4OID, Int32GetDatum(atoi(key))) : add_text(self, key);
+		int			number = step->is_index ? RestSqlParameter(self, INT4OID, Int32GetDatum(atoi(key))) : add_text(self, key);
 
 		appendStringInfo(&sql, " OPERATOR(pg_catalog.%s) $%d%s", step->as_text ? "->>" : "->", number,
 						 i + 1 < field->nsteps ? ")" : "");
@@ -380,7 +380,7 @@ put_in(RestSql *self, const RestNode *test, Expression left)
 		state = accumArrayResult(state, read_value(vector_text(element, type), type), false, type, CurrentMemoryContext);
 	}
 	appendStringInfo(&self->text, "(%s %s ANY ($%d))", left.sql, operator_sql(operator),
-					 add_parameter(self, array_type, state ? makeArrayResult(state, CurrentMemoryContext) :
+					 RestSqlParameter(self, array_type, state ? makeArrayResult(state, CurrentMemoryContext) :
 								   PointerGetDatum(construct_empty_array(type))));
 }
 
@@ -416,7 +416,7 @@ add_language(RestSql *self, RestText language)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("text search configuration \"%s\" does not exist", name)));
-	return add_parameter(self, REGCONFIGOID, ObjectIdGetDatum(config));
+	return RestSqlParameter(self, REGCONFIGOID, ObjectIdGetDatum(config));
 }
 
 static void
@@ -654,7 +654,7 @@ void
 RestSqlLimit(RestSql *self, int64 limit, int64 offset)
 {
 	if (limit >= 0)
-		appendStringInfo(&self->text, " LIMIT $%d", add_parameter(self, INT8OID, Int64GetDatum(limit)));
+		appendStringInfo(&self->text, " LIMIT $%d", RestSqlParameter(self, INT8OID, Int64GetDatum(limit)));
 	if (offset > 0)
-		appendStringInfo(&self->text, " OFFSET $%d", add_parameter(self, INT8OID, Int64GetDatum(offset)));
+		appendStringInfo(&self->text, " OFFSET $%d", RestSqlParameter(self, INT8OID, Int64GetDatum(offset)));
 }

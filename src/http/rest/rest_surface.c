@@ -8,7 +8,8 @@
 #define READ			(M(GET) | M(HEAD))
 
 static const RouteDef routes[] = {
-	[REST_TABLE] = {"v1", true, NULL, READ, "GET, HEAD, OPTIONS", NULL},
+	[REST_TABLE] = {"v1", true, NULL, READ | M(POST) | M(PATCH) | M(PUT) | M(DELETE),
+	"GET, HEAD, POST, PATCH, PUT, DELETE, OPTIONS", NULL, true},
 	[REST_TABLE_QUERY] = {"v1", true, "query", M(POST), "POST, OPTIONS", NULL},
 };
 
@@ -44,7 +45,7 @@ const HttpSurface rest_surface = {
 	.prefix = "/rest",
 	.routes = routes,
 	.nroutes = sizeof(routes) / sizeof(routes[0]),
-	.allow = "GET, HEAD, POST, OPTIONS",
+	.allow = "GET, HEAD, POST, PATCH, PUT, DELETE, OPTIONS",
 	.paths = "Paths are /rest/v1/TABLE and /rest/v1/TABLE/query.",
 	.error_type = ANSWER_JSON,
 	.error_body = error_body

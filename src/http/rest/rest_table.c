@@ -114,14 +114,13 @@ may_read_column(Oid relid, AttrNumber number)
 		pg_attribute_aclcheck(relid, number, GetUserId(), ACL_SELECT) == ACLCHECK_OK;
 }
 
-void
-RestNoColumn(const RestTable *table, RestText name)
+char *
+RestNearestColumn(const RestTable *table, RestText name)
 {
 	TupleDesc	desc = RelationGetDescr(table->rel);
-	char	   *wanted = RestCopy(name);
 	Nearest		nearest;
 
-	nearest_begin(&nearest, wanted);
+	nearest_begin(&nearest, RestCopy(name));
 	for (int i = 0; i < desc->natts; i++)
 	{
 		Form_pg_attribute att = TupleDescAttr(desc, i);
@@ -129,11 +128,19 @@ RestNoColumn(const RestTable *table, RestText name)
 		if (!att->attisdropped && may_read_column(RelationGetRelid(table->rel), att->attnum))
 			nearest_offer(&nearest, NameStr(att->attname));
 	}
+	return nearest.name ? psprintf("Perhaps you meant the column \"%s\".", nearest.name) : NULL;
+}
+
+void
+RestNoColumn(const RestTable *table, RestText name)
+{
+	char	   *hint = RestNearestColumn(table, name);
+
 	ApiErrorStatus = 400;
 	ereport(ERROR,
 			(errcode(ERRCODE_UNDEFINED_COLUMN),
-			 errmsg("column %s.%s does not exist", table->name, wanted),
-			 nearest.name ? errhint("Perhaps you meant the column \"%s\".", nearest.name) : 0));
+			 errmsg("column %s.%s does not exist", table->name, RestCopy(name)),
+			 hint ? errhint("%s", hint) : 0));
 }
 
 /* ---------------------------------------------------------------------------

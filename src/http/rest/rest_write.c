@@ -1,0 +1,433 @@
+/*
+ * rest_write.c
+ *	  Writes: POST, PATCH, PUT and DELETE, each one statement.
+ *
+ * The body goes to SQL as one parameter, which json_to_recordset() takes apart into
+ * columns of the table's own types: so a vector is an array of JSON or a text.
+ */
+#include "http/rest/rest.h"
+
+#include "access/genam.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "guc.h"
+#include "http/body.h"
+#include "miscadmin.h"
+#include "nodes/nodes.h"
+#include "rewrite/rewriteHandler.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/ruleutils.h"
+
+typedef struct Write
+{
+	const RestTable *table;
+	const ApiRequest *request;
+	const RestRequest *asked;
+	ApiAnswer  *answer;
+	RestSql		sql;
+	RestPayload payload;
+	AttrNumber *columns;		/* that are written */
+	int			ncolumns;
+	AttrNumber *key;			/* of the primary key */
+	int			nkey;
+} Write;
+
+static const char *
+column_name(const Write *self, AttrNumber number)
+{
+	return quote_identifier(NameStr(TupleDescAttr(RelationGetDescr(self->table->rel), number - 1)->attname));
+}
+
+static void
+put_names(Write *self, const AttrNumber *numbers, int n, const char *before)
+{
+	for (int i = 0; i < n; i++)
+		appendStringInfo(&self->sql.text, "%s%s%s", i > 0 ? ", " : "", before, column_name(self, numbers[i]));
+}
+
+static bool
+holds(const AttrNumber *numbers, int n, AttrNumber number)
+{
+	while (n > 0 && numbers[n - 1] != number)
+		n--;
+	return n > 0;
+}
+
+/* ---------------------------------------------------------------------------
+ * Columns of the body and of the key
+ */
+
+static void
+find_key(Write *self)
+{
+	Oid			index;
+	Relation	rel;
+
+	(void) RelationGetIndexList(self->table->rel);
+	index = VecdbPrimaryKeyIndex(self->table->rel);
+	if (!OidIsValid(index))
+		return;
+	rel = index_open(index, AccessShareLock);
+	self->nkey = rel->rd_index->indnkeyatts;
+	self->key = palloc(sizeof(AttrNumber) * self->nkey);
+	for (int i = 0; i < self->nkey; i++)
+		self->key[i] = rel->rd_index->indkey.values[i];
+	index_close(rel, AccessShareLock);
+}
+
+static AttrNumber
+find_written(const Write *self, RestText name)
+{
+	AttrNumber	number = RestFindColumn(self->table, name);
+
+	if (number == InvalidAttrNumber)
+		RestRefuse(400, "PGRST204", psprintf("Could not find the '%s' column of '%s' in the schema", RestCopy(name), self->table->name), NULL,
+				   RestNearestColumn(self->table, name));
+	return number;
+}
+
+static void
+read_columns(Write *self)
+{
+	const RestRequest *asked = self->asked;
+	int			n;
+
+	RestReadPayload(self->request, asked->names != NULL, &self->payload);
+	n = asked->names ? asked->nnames : self->payload.ncolumns;
+	self->columns = palloc(sizeof(AttrNumber) * Max(n, 1));
+	for (int i = 0; i < n; i++)
+	{
+		RestText	name = asked->names ? asked->names[i] :
+			(RestText) {self->payload.columns[i], strlen(self->payload.columns[i])};
+		AttrNumber	number = find_written(self, name);
+
+		CHECK_FOR_INTERRUPTS();
+		if (!holds(self->columns, self->ncolumns, number))
+			self->columns[self->ncolumns++] = number;
+	}
+}
+
+/* The members of an object as columns: AS NAME(a type, b type). */
+static void
+put_record(Write *self, const char *name)
+{
+	TupleDesc	desc = RelationGetDescr(self->table->rel);
+
+	appendStringInfo(&self->sql.text, " AS %s(", name);
+	for (int i = 0; i < self->ncolumns; i++)
+		appendStringInfo(&self->sql.text, "%s%s %s", i > 0 ? ", " : "", column_name(self, self->columns[i]),
+						 format_type_be_qualified(TupleDescAttr(desc, self->columns[i] - 1)->atttypid));
+	appendStringInfoChar(&self->sql.text, ')');
+}
+
+/* A column's value, where the object has none its default. */
+static void
+put_value_or_default(Write *self, AttrNumber number)
+{
+	Form_pg_attribute att = TupleDescAttr(RelationGetDescr(self->table->rel), number - 1);
+	Node	   *value = att->attgenerated ? NULL : build_column_default(self->table->rel, number);
+
+	if (!value)
+	{
+		appendStringInfo(&self->sql.text, "t.%s", column_name(self, number));
+		return;
+	}
+	appendStringInfo(&self->sql.text, "CASE WHEN (j.e OPERATOR(pg_catalog.->) $%d) IS NULL THEN %s ELSE t.%s END",
+					 RestSqlParameter(&self->sql, TEXTOID, CStringGetTextDatum(NameStr(att->attname))),
+					 deparse_expression(value, NIL, false, false), column_name(self, number));
+}
+
+/* SELECT ... FROM the body, whose rows are "t", as conditions have it. */
+static void
+put_source(Write *self)
+{
+	StringInfo	text = &self->sql.text;
+	int			body = RestSqlParameter(&self->sql, JSONOID, self->payload.json);
+
+	appendStringInfoString(text, "SELECT ");
+	if (self->ncolumns == 0)
+		appendStringInfo(text, "FROM pg_catalog.json_array_elements($%d)", body);
+	else if (!self->asked->missing_default)
+	{
+		put_names(self, self->columns, self->ncolumns, "t.");
+		appendStringInfo(text, " FROM pg_catalog.json_to_recordset($%d)", body);
+		put_record(self, "t");
+	}
+	else
+	{
+		for (int i = 0; i < self->ncolumns; i++)
+		{
+			appendStringInfoString(text, i > 0 ? ", " : "");
+			put_value_or_default(self, self->columns[i]);
+		}
+		appendStringInfo(text, " FROM pg_catalog.json_array_elements($%d) AS j(e), LATERAL pg_catalog.json_to_record(j.e)", body);
+		put_record(self, "t");
+	}
+}
+
+/* ---------------------------------------------------------------------------
+ * Running it
+ */
+
+/* Where the one new row is, by its primary key; nothing where there is none or are several. */
+static void
+tell_location(Write *self)
+{
+	StringInfoData location;
+
+	if (SPI_processed != 1)
+		return;
+	initStringInfo(&location);
+	appendStringInfoString(&location, "/rest/v1/");
+	ApiAppendEncoded(&location, self->table->name);
+	for (int i = 0; i < self->nkey; i++)
+	{
+		char	   *value = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, i + 1);
+		const char *name = NameStr(TupleDescAttr(RelationGetDescr(self->table->rel), self->key[i] - 1)->attname);
+
+		appendStringInfoChar(&location, i == 0 ? '?' : '&');
+		ApiAppendEncoded(&location, name);
+		appendStringInfoString(&location, "=eq.");
+		ApiAppendEncoded(&location, value ? value : "");
+	}
+	ApiHeader(self->answer, "Location", location.data);
+}
+
+/* Run the statement; how many rows it changed. */
+static int64
+run_statement(Write *self)
+{
+	bool		location = self->asked->what == REST_HEADERS_ONLY && self->request->method == HTTP_POST && self->nkey > 0;
+	RestOutput *outputs;
+	int			noutputs;
+	int64		rows;
+
+	if (self->asked->what == REST_REPRESENTATION)
+	{
+		appendStringInfoString(&self->sql.text, " RETURNING ");
+		RestSqlColumns(&self->sql, self->asked->columns, &outputs, &noutputs);
+		return RestWriteRows(&self->sql, self->asked, outputs, noutputs, false, self->answer);
+	}
+	if (location)
+	{
+		appendStringInfoString(&self->sql.text, " RETURNING ");
+		put_names(self, self->key, self->nkey, "t.");
+	}
+	if (SPI_execute_with_args(self->sql.text.data, self->sql.nparams, self->sql.types, self->sql.values, NULL, false, 0) < 0)
+		elog(ERROR, "could not execute a statement");
+	rows = (int64) SPI_processed;
+	if (location)
+		tell_location(self);
+	return rows;
+}
+
+static void
+finish(Write *self, int64 rows)
+{
+	const RestRequest *asked = self->asked;
+	bool		is_update = self->request->method == HTTP_PATCH;
+	char	   *range = is_update && rows > 0 ? psprintf("0-" INT64_FORMAT, rows - 1) : "*";
+
+	if (asked->max_affected >= 0 && rows > asked->max_affected)
+		RestRefuse(400, "PGRST124", "Query result exceeds max-affected preference constraint",
+				   psprintf("The query affects " INT64_FORMAT " rows", rows), NULL);
+	if (self->request->method != HTTP_PUT)
+		ApiHeader(self->answer, "Content-Range", asked->count == REST_NO_COUNT ? psprintf("%s/*", range) :
+				  psprintf("%s/" INT64_FORMAT, range, rows));
+	if (self->request->method == HTTP_POST)
+		self->answer->status = 201;
+	else
+		self->answer->status = asked->what == REST_REPRESENTATION ? 200 : 204;
+	self->answer->rollback = asked->rollback;
+}
+
+/* ---------------------------------------------------------------------------
+ * Methods
+ */
+
+/* What becomes of a row whose key is there. */
+static void
+put_conflict(Write *self, RestResolution resolution)
+{
+	AttrNumber *target = self->key;
+	int			ntarget = self->nkey;
+	int			n = 0;
+
+	if (resolution == REST_NO_RESOLUTION)
+		return;
+	if (self->asked->conflict)
+	{
+		ntarget = self->asked->nconflict;
+		target = palloc(sizeof(AttrNumber) * ntarget);
+		for (int i = 0; i < ntarget; i++)
+		{
+			target[i] = RestFindColumn(self->table, self->asked->conflict[i]);
+			if (target[i] == InvalidAttrNumber)
+				RestNoColumn(self->table, self->asked->conflict[i]);
+		}
+	}
+	if (ntarget == 0)
+		return;
+	appendStringInfoString(&self->sql.text, " ON CONFLICT (");
+	put_names(self, target, ntarget, "");
+	appendStringInfoString(&self->sql.text, resolution == REST_MERGE && self->ncolumns > 0 ? ") DO UPDATE SET " : ") DO NOTHING");
+	for (int i = 0; i < self->ncolumns && resolution == REST_MERGE; i++)
+	{
+		const char *name = column_name(self, self->columns[i]);
+
+		appendStringInfo(&self->sql.text, "%s%s = EXCLUDED.%s", n++ > 0 ? ", " : "", name, name);
+	}
+}
+
+static void
+put_insert(Write *self)
+{
+	appendStringInfo(&self->sql.text, "INSERT INTO %s AS t ", self->table->sql);
+	if (self->ncolumns > 0)
+	{
+		appendStringInfoChar(&self->sql.text, '(');
+		put_names(self, self->columns, self->ncolumns, "");
+		appendStringInfoString(&self->sql.text, ") ");
+	}
+	put_source(self);
+}
+
+static int64
+insert_rows(Write *self)
+{
+	read_columns(self);
+	put_insert(self);
+	put_conflict(self, self->asked->resolution);
+	return run_statement(self);
+}
+
+/* Is it a condition that a column of the key, not seen before, has a value? */
+static bool
+is_key_test(Write *self, const RestNode *test, AttrNumber *seen, int nseen)
+{
+	AttrNumber	number;
+
+	if (test->kind != REST_TEST || test->negated || test->op != REST_EQ || test->quantifier != REST_ONE || test->field.nsteps > 0)
+		return false;
+	number = RestFindColumn(self->table, test->field.name);
+	if (nseen >= self->nkey || !holds(self->key, self->nkey, number) || holds(seen, nseen, number))
+		return false;
+	seen[nseen] = number;
+	return true;
+}
+
+/* The row that the conditions name becomes that of the body, or is made. */
+static int64
+put_row(Write *self)
+{
+	AttrNumber *seen = palloc(sizeof(AttrNumber) * Max(self->nkey, 1));
+	int			nseen = 0;
+	const RestNode *test;
+	int64		rows;
+
+	for (test = self->asked->conditions; test && is_key_test(self, test, seen, nseen); test = test->next)
+		nseen++;
+	if (test || nseen == 0 || nseen != self->nkey)
+		RestRefuse(405, "PGRST105", "Filters must include all and only primary key columns with 'eq' operators", NULL, NULL);
+	read_columns(self);
+	if (self->payload.rows != 1)
+		RestRefuse(400, "PGRST102", "the body of PUT must be one row", NULL, NULL);
+	for (int i = 0; i < self->nkey; i++)
+	{
+		if (!holds(self->columns, self->ncolumns, self->key[i]))
+			RestRefuse(400, "PGRST115", "Payload values do not match URL in primary key column(s)", NULL, NULL);
+	}
+	put_insert(self);
+	RestSqlWhere(&self->sql, self->asked->conditions);
+	put_conflict(self, REST_MERGE);
+	rows = run_statement(self);
+	if (rows != 1)
+		RestRefuse(400, "PGRST115", "Payload values do not match URL in primary key column(s)", NULL, NULL);
+	return rows;
+}
+
+static void
+want_filter(const Write *self, const char *method)
+{
+	if (!self->asked->conditions && !VecdbHttpWholeTables)
+		RestRefuse(400, "21000", psprintf("%s of all rows of a table is not allowed", method), NULL,
+				   "Give a filter. The setting vecdb.http_whole_tables allows it without one.");
+}
+
+/* No row changes; the answer has the form that it would have. */
+static int64
+update_nothing(Write *self)
+{
+	RestOutput *outputs;
+	int			noutputs;
+
+	if (self->asked->what != REST_REPRESENTATION)
+		return 0;
+	appendStringInfoString(&self->sql.text, "SELECT ");
+	RestSqlColumns(&self->sql, self->asked->columns, &outputs, &noutputs);
+	appendStringInfo(&self->sql.text, " FROM %s t WHERE false", self->table->sql);
+	return RestWriteRows(&self->sql, self->asked, outputs, noutputs, true, self->answer);
+}
+
+static int64
+update_rows(Write *self)
+{
+	want_filter(self, "PATCH");
+	read_columns(self);
+	if (self->payload.rows != 1)
+		RestRefuse(400, "PGRST102", "the body of PATCH must be one row", NULL, NULL);
+	if (self->ncolumns == 0)
+		return update_nothing(self);
+	appendStringInfo(&self->sql.text, "UPDATE %s AS t SET ", self->table->sql);
+	for (int i = 0; i < self->ncolumns; i++)
+	{
+		const char *name = column_name(self, self->columns[i]);
+
+		appendStringInfo(&self->sql.text, "%s%s = x.%s", i > 0 ? ", " : "", name, name);
+	}
+	appendStringInfo(&self->sql.text, " FROM pg_catalog.json_to_recordset($%d)", RestSqlParameter(&self->sql, JSONOID, self->payload.json));
+	put_record(self, "x");
+	RestSqlWhere(&self->sql, self->asked->conditions);
+	return run_statement(self);
+}
+
+static int64
+delete_rows(Write *self)
+{
+	want_filter(self, "DELETE");
+	appendStringInfo(&self->sql.text, "DELETE FROM %s AS t", self->table->sql);
+	RestSqlWhere(&self->sql, self->asked->conditions);
+	return run_statement(self);
+}
+
+void
+RestWrite(const RestTable *table, const ApiRequest *request, const RestRequest *asked, ApiAnswer *answer)
+{
+	Write		self = {.table = table,.request = request,.asked = asked,.answer = answer};
+	int64		rows;
+
+	if (asked->order || asked->limit >= 0 || asked->offset > 0)
+		RestRefuse(400, "PGRST100", "order, limit and offset are for reads", NULL, NULL);
+	if (asked->media == REST_PLAN_TEXT || asked->media == REST_PLAN_JSON)
+		RestRefuse(406, "PGRST107", "plans are told of reads only", NULL, NULL);
+	RestSqlBegin(&self.sql, table);
+	find_key(&self);
+	switch (request->method)
+	{
+		case HTTP_POST:
+			rows = insert_rows(&self);
+			break;
+		case HTTP_PUT:
+			rows = put_row(&self);
+			break;
+		case HTTP_PATCH:
+			rows = update_rows(&self);
+			break;
+		default:
+			rows = delete_rows(&self);
+			break;
+	}
+	finish(&self, rows);
+}

@@ -1,0 +1,199 @@
+# 130_rest_writes.pl
+#	  Writes by PostgREST's grammar: POST, PATCH, PUT, DELETE, what each preference
+#	  does, and what is refused.
+use strict;
+use warnings;
+use FindBin;
+use lib $FindBin::RealBin;
+use Test::More;
+use VecdbHttp;
+
+my $node = http_node('rest_writes', "vecdb.http_schemas = 'api, collections'\n");
+$node->safe_psql('postgres', <<'SQL');
+	CREATE SCHEMA api;
+	GRANT USAGE ON SCHEMA api TO vecdb_anon;
+	CREATE TABLE api.items (id int PRIMARY KEY, name text DEFAULT 'none', n numeric(6, 2), tags text[], info jsonb, embedding vector(3), h halfvec(3),
+		s sparsevec(5), code varchar(3), made int GENERATED ALWAYS AS (id * 2) STORED, UNIQUE (code));
+	CREATE TABLE api.pairs (a int, b text, c int, PRIMARY KEY (a, b));
+	CREATE TABLE api.serial (id serial PRIMARY KEY, name text);
+	CREATE TABLE api.keyless (a int, b int);
+	CREATE TABLE api.hidden (id int, b int);
+	CREATE TABLE api."odd ""name" ("a b" int PRIMARY KEY, "t" int);
+	CREATE TABLE api.checked (id int PRIMARY KEY, other int REFERENCES api.items DEFERRABLE INITIALLY DEFERRED);
+	CREATE VIEW api.names AS SELECT id, name FROM api.items;
+	GRANT ALL ON ALL TABLES IN SCHEMA api TO vecdb_anon;
+	REVOKE ALL ON api.hidden FROM vecdb_anon;
+	GRANT USAGE ON ALL SEQUENCES IN SCHEMA api TO vecdb_anon;
+	SELECT vecdb.create_collection('film', 3);
+	GRANT ALL ON collections.film TO vecdb_anon;
+SQL
+my $c = VecdbHttp::Client->new($node->{http});
+
+sub ask
+{
+	my ($method, $path, $body, $prefer, %headers) = @_;
+
+	return $c->request($method, "/rest/v1/$path", $body, ($prefer ? (Prefer => $prefer) : ()), %headers);
+}
+
+# The answer's status, its range and body.
+sub answers
+{
+	my ($answer, $expected, $name) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+
+	is(join(' ', $answer->{status}, $answer->{headers}{'content-range'} // '-', $answer->{body}), $expected, $name);
+	return;
+}
+
+sub refused
+{
+	my ($answer, $status, $code, $text, $name) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	my $body = decode_raw($answer) // {};
+
+	ok($answer->{status} == $status && ($body->{code} // '') eq $code && join(' ', map { $_ // '' } @$body{qw(message details hint)}) =~ $text, $name)
+	  or diag("$answer->{status} $answer->{body}");
+	return;
+}
+
+sub table_is
+{
+	my ($sql, $expected, $name) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+
+	is($node->safe_psql('postgres', $sql), $expected, $name);
+	return;
+}
+
+# --- POST
+answers(ask('POST', 'items', { id => 1, name => 'one', embedding => [ 1, 2, 3 ] }), '201 */* ', 'one row');
+answers(ask('POST', 'items', [ { id => 2, n => 2.5, tags => [ 'a', 'b' ], info => { k => [1] } }, { id => 3, n => undef, tags => [], info => undef } ], 'count=exact'),
+	'201 */2 ', 'two rows');
+table_is('SELECT id, name, n, tags, info, embedding, made FROM api.items ORDER BY id', "1|one||||[1,2,3]|2\n2|none|2.50|{a,b}|{\"k\": [1]}||4\n3|none||{}|||6", 'they are there');
+answers(ask('POST', 'items?select=id,embedding,h,s,made', { id => 4, embedding => '[4,5,6]', h => [ 1, 2, 3 ], s => '{1:2}/5' }, 'return=representation'),
+	'201 */* [{"id":4,"embedding":[4,5,6],"h":[1,2,3],"s":"{1:2}/5","made":8}]', 'return=representation, of columns');
+same_json(ask('POST', 'items?select=id', { id => 5 }, 'return=representation', Accept => 'application/vnd.pgrst.object+json'), 201, { id => 5 }, 'as an object');
+my $answer = ask('POST', 'serial', { name => 'x' }, 'return=headers-only');
+is("$answer->{status} $answer->{headers}{location}", '201 /rest/v1/serial?id=eq.1', 'return=headers-only');
+is(ask('POST', escape('odd "name'), { 'a b' => 7, t => 1 }, 'return=headers-only')->{headers}{location}, '/rest/v1/odd%20%22name?a%20b=eq.7', 'Location is encoded');
+is(ask('GET', 'odd%20%22name?%22a%20b%22=eq.7')->{body}, '[{"a b":7,"t":1}]', 'and leads to the row');
+is(ask('POST', 'pairs', { a => 1, b => 'x&y', c => 1 }, 'return=headers-only')->{headers}{location}, '/rest/v1/pairs?a=eq.1&b=eq.x%26y', 'of a key of two columns');
+answers(ask('POST', 'serial', {}), '201 */* ', 'a row of defaults');
+answers(ask('POST', 'serial', [ {}, {} ], 'return=representation'), qq(201 */* [{"id":3,"name":null},\n {"id":4,"name":null}]), 'two of them');
+answers(ask('POST', 'serial', [], 'return=representation'), '201 */* []', 'no row');
+answers(ask('POST', 'items?columns=id,name', [ { id => 6, other => 1 }, { id => 7, name => 'seven' } ]), '201 */* ', 'columns=');
+table_is('SELECT id, name FROM api.items WHERE id > 5 ORDER BY id', "6|\n7|seven", 'are those that count, and null where they are missing');
+answers(ask('POST', 'items?columns=id,name', [ { id => 8 }, { id => 9, name => undef } ], 'missing=default'), '201 */* ', 'missing=default');
+table_is('SELECT id, name FROM api.items WHERE id > 7 ORDER BY id', "8|none\n9|", 'gives the default where a member is missing');
+answers(ask('POST', 'names', { id => 10, name => 'by a view' }), '201 */* ', 'a view');
+
+# --- CSV
+my @csv = ('Content-Type' => 'text/csv');
+answers(ask('POST', 'items', qq(id,name,embedding,n\r\n11,"a ""quoted"", name","[1,2,3]",1.5\r\n12,NULL,NULL,NULL\n13,"NULL",NULL,NULL), 'count=exact', @csv), '201 */3 ', 'CSV');
+table_is('SELECT id, name, name IS NULL, embedding, n FROM api.items WHERE id BETWEEN 11 AND 13 ORDER BY id', "11|a \"quoted\", name|f|[1,2,3]|1.50\n12||t||\n13|NULL|f||", 'is read');
+refused(ask('POST', 'items', "id,name\n1", undef, @csv), 400, 'PGRST102', qr/number of fields/, 'a line that is too short');
+refused(ask('POST', 'items', "id\n1,2", undef, @csv), 400, 'PGRST102', qr/number of fields/, 'a line that is too long');
+refused(ask('POST', 'items', qq(id\n"1), undef, @csv), 400, 'PGRST102', qr/quote/, 'quotes that do not end');
+refused(ask('POST', 'items', "id,id\n1,2", undef, @csv), 400, 'PGRST102', qr/twice/, 'a name that is there twice');
+refused(ask('POST', 'items', '', undef, @csv), 400, 'PGRST102', qr/empty/, 'no CSV');
+is(ask('POST', 'items', 'id', undef, 'Content-Type' => 'text/plain')->{status}, 415, 'text/plain');
+is($c->request('POST', '/vectors', 'id', 'Content-Type' => 'text/csv')->{status}, 415, 'the native API takes no CSV');
+
+# --- duplicates
+refused(ask('POST', 'items', { id => 1 }), 409, '23505', qr/items_pkey/, 'a key that is there');
+answers(ask('POST', 'items?select=id,name', [ { id => 1, name => 'uno' }, { id => 14, name => 'new' } ], 'resolution=merge-duplicates, return=representation'),
+	qq(201 */* [{"id":1,"name":"uno"},\n {"id":14,"name":"new"}]), 'resolution=merge-duplicates');
+table_is('SELECT name, embedding FROM api.items WHERE id = 1', 'uno|[1,2,3]', 'leaves other columns');
+answers(ask('POST', 'items?select=id', [ { id => 1, name => 'eins' }, { id => 15, name => 'new' } ], 'resolution=ignore-duplicates, return=representation'),
+	'201 */* [{"id":15}]', 'resolution=ignore-duplicates');
+ask('POST', 'items', { id => 16, code => 'abc' });
+answers(ask('POST', 'items?on_conflict=code&select=id,name', { id => 16, code => 'abc', name => 'by code' }, 'resolution=merge-duplicates, return=representation'),
+	'201 */* [{"id":16,"name":"by code"}]', 'on_conflict');
+refused(ask('POST', 'items?on_conflict=name', { id => 1, name => 'x' }, 'resolution=merge-duplicates'), 400, '42P10', qr/unique/, 'on_conflict of a column that is not unique');
+refused(ask('POST', 'items?on_conflict=cod', { id => 1 }, 'resolution=merge-duplicates'), 400, '42703', qr/"code"/, 'of one that is none');
+
+# --- PATCH
+answers(ask('PATCH', 'items?id=eq.2', { name => 'two', embedding => [ 2, 2, 2 ] }), '204 0-0/* ', 'PATCH');
+table_is('SELECT name, n, embedding FROM api.items WHERE id = 2', 'two|2.50|[2,2,2]', 'changes what it names');
+answers(ask('PATCH', 'items?id=in.(2,3)&select=id,name', { name => 'both' }, 'return=representation, count=exact'), qq(200 0-1/2 [{"id":2,"name":"both"},\n {"id":3,"name":"both"}]), 'return=representation');
+answers(ask('PATCH', 'items?id=eq.99', { name => 'x' }, 'return=representation'), '200 */* []', 'no row');
+answers(ask('PATCH', 'items?id=eq.2', {}), '204 */* ', 'no column');
+answers(ask('PATCH', 'items?id=eq.2&select=id', {}, 'return=representation'), '200 */* []', 'no column, with its representation');
+answers(ask('PATCH', 'items?or=(embedding.lt.l2.0.1.[2,2,2],id.eq.99)&select=id', { name => 'near' }, 'return=representation'), '200 0-0/* [{"id":2}]', 'a distance and a tree');
+refused(ask('PATCH', 'items', { name => 'x' }), 400, '21000', qr/http_whole_tables/, 'all rows');
+refused(ask('PATCH', 'items?id=eq.2', [ { name => 'x' }, { name => 'y' } ]), 400, 'PGRST102', qr/one row/, 'two rows');
+refused(ask('PATCH', 'items?id=eq.1&limit=1', { name => 'x' }), 400, 'PGRST100', qr/reads/, 'a limit');
+refused(ask('PATCH', 'items?id=gt.0', { name => 'x' }, 'handling=strict, max-affected=2'), 400, 'PGRST124', qr/affects \d\d rows/, 'max-affected');
+table_is("SELECT count(*) FROM api.items WHERE name = 'x'", 0, 'nothing has changed');
+answers(ask('PATCH', 'items?id=lt.2', { n => 1 }, 'handling=strict, max-affected=2'), '204 0-0/* ', 'as many as that may');
+
+# --- tx=rollback
+answers(ask('PATCH', 'items?id=eq.2&select=name', { name => 'gone' }, 'tx=rollback, return=representation'), '200 0-0/* [{"name":"gone"}]', 'tx=rollback');
+table_is('SELECT name FROM api.items WHERE id = 2', 'near', 'is undone');
+answers(ask('DELETE', 'items?id=eq.2', undef, 'tx=rollback'), '204 */* ', 'a DELETE');
+answers(ask('GET', 'items?id=eq.2&select=id'), '200 0-0/* [{"id":2}]', 'too');
+refused(ask('POST', 'checked', { id => 1, other => 999 }, 'tx=rollback'), 409, '23503', qr/checked/, 'what a commit would have refused');
+refused(ask('POST', 'checked', { id => 1, other => 999 }), 409, '23503', qr/checked/, 'is refused by it');
+is(ask('POST', 'checked', { id => 1, other => 1 })->{headers}{'preference-applied'}, undef, 'no preference');
+is(ask('PATCH', 'checked?id=eq.1', { other => 2 }, 'tx=commit, return=minimal, foo=1')->{headers}{'preference-applied'}, 'tx=commit, return=minimal', 'Preference-Applied');
+
+# --- PUT
+answers(ask('PUT', 'pairs?a=eq.1&b=eq.z', { a => 1, b => 'z', c => 3 }), '204 - ', 'PUT makes a row');
+answers(ask('PUT', 'pairs?b=eq.z&a=eq.1', { a => 1, b => 'z', c => 4 }, 'return=representation'), '200 - [{"a":1,"b":"z","c":4}]', 'or replaces it');
+refused(ask('PUT', 'pairs?a=eq.1&b=eq.z', { a => 1, b => 'other', c => 4 }), 400, 'PGRST115', qr/primary key/, 'another key in the body');
+refused(ask('PUT', 'pairs?a=eq.1&b=eq.z', { a => 1, c => 4 }), 400, 'PGRST115', qr/primary key/, 'no key in it');
+for my $bad ('a=eq.1', 'a=eq.1&b=gt.z', 'a=eq.1&b=eq.z&c=eq.4', 'a=eq.1&a=eq.1', 'a=eq.1&b=not.eq.z', 'or=(a.eq.1,b.eq.z)', '')
+{
+	refused(ask('PUT', "pairs?$bad", { a => 1, b => 'z', c => 4 }), 405, 'PGRST105', qr/primary key/, "PUT ?$bad");
+}
+refused(ask('PUT', 'keyless?a=eq.1', { a => 1 }), 405, 'PGRST105', qr/primary key/, 'PUT without a primary key');
+
+# --- DELETE
+answers(ask('DELETE', 'items?id=in.(14,15)&select=id', undef, 'return=representation, count=exact'), qq(200 */2 [{"id":14},\n {"id":15}]), 'DELETE');
+answers(ask('DELETE', 'items?id=eq.13'), '204 */* ', 'DELETE of one');
+refused(ask('DELETE', 'items'), 400, '21000', qr/http_whole_tables/, 'all rows');
+refused(ask('DELETE', 'items?id=gt.0&select=id', undef, 'return=representation', Accept => 'application/vnd.pgrst.object+json'), 406, 'PGRST116', qr/\d\d rows/, 'several as one object');
+isnt($node->safe_psql('postgres', 'SELECT count(*) FROM api.items'), '0', 'and nothing is deleted');
+
+# --- what is refused
+refused(ask('POST', 'items', { id => 30, nam => 'x' }), 400, 'PGRST204', qr/'nam' column.*"name"/, 'a column that is none');
+refused(ask('POST', 'items?columns=id,nam', { id => 30 }), 400, 'PGRST204', qr/'nam'/, 'in columns=');
+refused(ask('POST', 'items', [ { id => 30 }, { id => 31, name => 'x' } ]), 400, 'PGRST102', qr/must match/, 'objects of other members');
+refused(ask('POST', 'items', [ { id => 30, name => 1 }, { id => 31 } ]), 400, 'PGRST102', qr/must match/, 'of fewer');
+refused(ask('POST', 'items', '[1]'), 400, 'PGRST102', qr/object/, 'no object');
+refused(ask('POST', 'items', '"x"'), 400, 'PGRST102', qr/object/, 'a text');
+refused(ask('POST', 'items', '{"id":'), 400, 'PGRST102', qr/JSON/, 'no JSON');
+refused(ask('POST', 'items', '{"id":30,"name":"\u0000"}'), 400, '22P05', qr/Unicode/, 'a NUL in a text');
+refused(ask('POST', 'items', '[' x 10_000), 400, 'PGRST102', qr/object/, '10,000 brackets');
+refused(ask('POST', 'items', '{"id":30,"info":' . '[' x 10_000), 400, 'PGRST102', qr/deep/, 'within a value');
+refused(ask('POST', 'items', { map { ("c$_" => 1) } 1 .. 10_000 }), 400, 'PGRST102', qr/2000/, '10,000 columns');
+refused(ask('POST', 'serial', '[' . join(',', ('{}') x 100_001) . ']'), 400, 'PGRST102', qr/100000 rows/, '100,001 rows');
+refused(ask('POST', 'items', '{"id":30,"n":1e500}'), 422, 'PGRST102', qr/digits/, 'a number that is longer than it looks');
+refused(ask('POST', 'items', { id => 'x' }), 400, '22P02', qr/integer/, 'a value of another type');
+refused(ask('POST', 'items', { id => 30, embedding => [ 1, 2 ] }), 400, '22000', qr/dimensions/, 'a vector of other dimensions');
+refused(ask('POST', 'items', { id => 30, code => 'long' }), 400, '22001', qr/too long/, 'a text that is too long');
+refused(ask('POST', 'items', { id => 30, made => 1 }), 400, '428C9', qr/made/, 'a generated column');
+refused(ask('POST', 'hidden', { id => 1 }), 401, '42501', qr/hidden/, 'a table that the role may not use');
+refused(ask('POST', 'nothing', { id => 1 }), 404, 'PGRST205', qr/nothing/, 'one that is none');
+refused(ask('POST', 'items', { id => 30, '"); DROP TABLE api.items; --' => 1 }), 400, 'PGRST204', qr/DROP/, 'SQL for a column');
+refused(ask('POST', 'items', { id => 1 }, 'resolution=other, handling=strict'), 400, 'PGRST122', qr/resolution=other/, 'handling=strict');
+refused(ask('GET', 'items?columns=id'), 400, 'PGRST100', qr/writes/, 'columns= of a read');
+refused(ask('POST', 'film', { id => 'a' }, undef, 'Content-Profile' => 'public'), 406, 'PGRST106', qr/collections/, 'another schema');
+
+# --- collections
+answers(ask('POST', 'film?select=id,data,metadata', [ map { { id => "f$_", data => [ $_, 1, 2 ], metadata => { year => 1900 + $_ } } } 1 .. 3 ], 'return=representation', 'Content-Profile' => 'collections'),
+	qq(201 */* [{"id":"f1","data":[1,1,2],"metadata":{"year": 1901}},\n {"id":"f2","data":[2,1,2],"metadata":{"year": 1902}},\n {"id":"f3","data":[3,1,2],"metadata":{"year": 1903}}]), 'rows of a collection');
+answers(ask('POST', 'film', { id => 'f1', data => [ 9, 9, 9 ], metadata => {} }, 'resolution=merge-duplicates', 'Content-Profile' => 'collections'), '201 */* ', 'upsert');
+answers(ask('GET', 'film?select=id&order=data.l2.[9,9,9]&limit=1', undef, undef, 'Accept-Profile' => 'collections'), '200 0-0/* [{"id":"f1"}]', 'is found where it is now');
+
+# --- settings
+$node->append_conf('postgresql.conf', "vecdb.http_whole_tables = on\n");
+reload($node);
+ok(wait_until(sub { ask('DELETE', 'keyless')->{status} == 204 }), 'vecdb.http_whole_tables');
+answers(ask('PATCH', 'keyless', { b => 1 }), '204 */* ', 'PATCH without a filter');
+
+$node->stop;
+done_testing();
+
+sub escape { return $_[0] =~ s/([^A-Za-z0-9_.~-])/sprintf '%%%02X', ord $1/ger }

@@ -348,20 +348,43 @@ rounding_of(const IndexSpace *space)
 }
 
 /*
+ * How many standard deviations of what rounding loses in one direction an interval allows
+ * for, where it is not to hold surely.
+ */
+#define PROBABLE_DEVIATIONS 7
+
+/*
+ * What was lost of a stored vector in one direction that does not depend on it, in units
+ * of all that was lost.  Coordinates are rounded after a rotation that mixes them, so what
+ * is lost points nowhere in particular: its part in a direction is about normal, with a
+ * standard deviation of 1 / sqrt(dimensions).
+ */
+static double
+lost_in_direction(const IndexSpace *space, bool surely)
+{
+	return surely ? 1 : Min(1, PROBABLE_DEVIATIONS / sqrt(space->padded));
+}
+
+/*
  * The interval that holds the operator's distance, in its own units, of a query from a
- * stored value.  distance is ValuePackedDistance() or ValueRawDistance(); error and norm
- * are what ValuePack() gave of a coded value.  Beyond the stored error the interval
- * allows for rounding: of the rotation, of sums over the dimensions here and in the
- * operator, and of centring; and for what the index's floats cannot hold: coordinates
- * that the unit makes too small, products that underflow, sums that overflow.
+ * stored value: surely, or but for one in 10^11 pairs.  distance is ValuePackedDistance()
+ * or ValueRawDistance(); error and norm are what ValuePack() gave of a coded value.
+ * Beyond the stored error the interval allows for rounding: of the rotation, of sums over
+ * the dimensions here and in the operator, and of centring; and for what the index's floats
+ * cannot hold: coordinates that the unit makes too small, products that underflow, sums
+ * that overflow.
+ *
+ * With x the true vector, y the stored one, r = x - y and u the direction of x from the
+ * query q: |y - q|^2 = |x - q|^2 - 2 |x - q| u.r + |r|^2.  Where q is near x, |r|^2 counts.
  */
 void
 ValueInterval(const IndexSpace *space, const IndexValue *query, float distance, float error, float norm,
-			  double *low, double *high)
+			  bool surely, double *low, double *high)
 {
 	double		unit = space->unit;
 	double		rounding;
 	double		lost = LOST_COORDINATE * sqrt(space->padded);	/* of a vector */
+	double		part;			/* of r in the direction that counts, at most */
 	double		margin;
 	double		d;
 
@@ -390,20 +413,21 @@ ValueInterval(const IndexSpace *space, const IndexValue *query, float distance, 
 	}
 
 	rounding = rounding_of(space);
+	part = error * lost_in_direction(space, surely);
 	if (space->metric == METRIC_IP)
 	{
-		margin = (query->norm + lost) * ((double) error + lost) + lost * norm +
+		margin = (query->norm + lost) * (part + lost) + lost * norm +
 			rounding * query->norm * norm + UNDERFLOW;
 		*low = (distance - margin) / unit / unit;
 		*high = (distance + margin) / unit / unit;
 	}
 	else
 	{
-		margin = error + 2 * lost +
+		margin = part + 2 * lost +
 			rounding * ((double) query->norm + norm) + 1e-6 * space->center_norm;
 		d = Max(distance, 0.0f);
-		*low = Max(sqrt(Max(d - UNDERFLOW, 0)) - margin, 0);
-		*high = sqrt(d + UNDERFLOW) + margin;
+		*low = Max(sqrt(Max(d - UNDERFLOW - ((double) error + part) * (error - part), 0)) - margin, 0);
+		*high = sqrt(d + part * part + UNDERFLOW) + margin;
 		if (space->metric == METRIC_COSINE)
 		{
 			*low = *low * *low / 2 - rounding;

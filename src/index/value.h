@@ -65,7 +65,7 @@ extern void ValuePack(const IndexSpace *space, const IndexValue *value, uint8 *o
 					  float *scale, float *error, float *norm);
 extern float ValuePackedDistance(const IndexSpace *space, const float *q, const uint8 *x, float scale);
 extern void ValueInterval(const IndexSpace *space, const IndexValue *query, float distance, float error, float norm,
-						  double *low, double *high);
+						  bool surely, double *low, double *high);
 extern float ValueLargestWithin(const IndexSpace *space, const IndexValue *query, double most);
 
 #endif							/* INDEX_VALUE_H */

@@ -2,8 +2,8 @@
  * scan.c
  *	  Index scans: rows in the exact order of their distance.
  *
- * The index knows distances of coded nodes up to a small, known error (half
- * precision).  A row whose interval of possible distances meets no other's is
+ * The index knows distances of coded nodes up to a small, known error (12 bits
+ * a coordinate).  A row whose interval of possible distances meets no other's is
  * returned as it is; where intervals meet, rows are returned with the lower
  * bound and xs_recheckorderby, and the executor's reorder queue puts them in
  * exact order.  So only ambiguous rows have their vectors read from the table.
@@ -318,11 +318,22 @@ start(IndexScanDesc scan)
 	self->exhausted = self->mode == HNSW_ITERATIVE_OFF || self->search->nfound == 0;
 }
 
-/* The interval that holds the operator's distance of the query from a found node. */
+/* The interval that holds the operator's distance of the query from a found node: see ValueInterval() */
 static void
 found_interval(const HnswScan *self, const HnswFound *found, double *low, double *high)
 {
-	ValueInterval(&self->index->space, &self->value, found->distance, found->error, found->norm, low, high);
+	ValueInterval(&self->index->space, &self->value, found->distance, found->error, found->norm, false, low, high);
+}
+
+/* No distance of the operator is below it.  The executor takes one that is for a corrupted index. */
+static double
+least_distance(const HnswScan *self, const HnswFound *found)
+{
+	double		low;
+	double		high;
+
+	ValueInterval(&self->index->space, &self->value, found->distance, found->error, found->norm, true, &low, &high);
+	return low;
 }
 
 /* Decide for found[done..end) which rows the executor has to put in order. */
@@ -372,6 +383,11 @@ rank(HnswScan *self)
 		for (int i = 0; i < n; i++)
 			self->ranked[i].recheck |= highs[i] >= self->last_bound;
 	}
+	for (int i = 0; i < n; i++)
+	{
+		if (self->ranked[i].recheck)
+			self->ranked[i].bound = Min(self->ranked[i].bound, least_distance(self, &found[i]));
+	}
 	pfree(highs);
 }
 
@@ -416,7 +432,7 @@ is_rest_too_far(const HnswScan *self)
 	frontier = HnswSearchFrontier(self->search);
 	if (isinf(frontier))
 		return false;
-	ValueInterval(&self->index->space, &self->value, frontier, 0, 0, &low, &high);
+	ValueInterval(&self->index->space, &self->value, frontier, 0, 0, true, &low, &high);
 	return low > self->most_distance;
 }
 

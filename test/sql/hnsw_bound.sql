@@ -215,6 +215,22 @@ SET hnsw.ef_search = 10;
 SELECT * FROM bound_alone('v <-> ''[9.4,9.3,9.2]'' < 5');
 RESET hnsw.max_scan_tuples;
 RESET hnsw.ef_search;
+-- Many within: the rest is read page by page, each row once, whether they lie with codes or without
+SET enable_seqscan = off;
+SELECT bound_by_index('v <-> ''[9.4,9.3,9.2]'' < 12') AND bound_by_index('v <+> ''[9.4,9.3,9.2]'' < 20') AS by_index;
+SELECT count(*) = count(*) FILTER (WHERE d < 12) AS within, count(*) = count(DISTINCT id) AS once,
+	count(*) = (SELECT count(*) FROM bound_items WHERE (v <-> '[9.4,9.3,9.2]') + 0 < 12) AS all_of_them
+	FROM (SELECT id, v <-> '[9.4,9.3,9.2]' AS d FROM bound_items WHERE v <-> '[9.4,9.3,9.2]' < 12 OFFSET 0) t;
+SET work_mem = '64kB';
+SET hnsw.ef_search = 2;
+SELECT count(*), count(DISTINCT id) FROM bound_items WHERE v <-> '[9.4,9.3,9.2]' < 1000;
+SELECT count(*) = count(DISTINCT id) AS once, count(*) = (SELECT count(*) FROM bound_items WHERE (v <+> '[9.4,9.3,9.2]') + 0 < 20) AS all_of_them
+	FROM bound_items WHERE v <+> '[9.4,9.3,9.2]' < 20;
+SELECT r, n FROM (VALUES (1000.0::float8), (-1), (1), (500)) b(r),
+	LATERAL (SELECT count(*) AS n FROM bound_items WHERE v <-> '[9.4,9.3,9.2]' <= b.r OFFSET 0) c;
+RESET work_mem;
+RESET hnsw.ef_search;
+RESET enable_seqscan;
 SET hnsw.iterative_scan = off;
 EXPLAIN (COSTS OFF) SELECT id FROM bound_items WHERE v <-> '[9.4,9.3,9.2]' < 5;
 SET hnsw.iterative_scan = strict_order;

@@ -120,6 +120,8 @@ extern void HnswSearchSetValue(HnswSearch *self, const IndexValue *value);
 extern void HnswSearchLevel(HnswSearch *self, int kind, const HnswRef *starts, int nstarts, int capacity,
 							int ef);
 extern bool HnswSearchMore(HnswSearch *self, int kind, int ef);
+extern void HnswSearchLeaveGraph(HnswSearch *self);
+extern void HnswSearchPage(HnswSearch *self, BlockNumber block, BufferAccessStrategy strategy);
 extern float HnswSearchFrontier(HnswSearch *self);
 extern bool HnswSearchIsBeyond(HnswSearch *self);
 extern void HnswSearchSort(HnswSearch *self, int from);

@@ -11,6 +11,8 @@
  * Iterative scans keep the candidates that the pool had no room for, and go on
  * with the best of them when the rows found so far are used up.  What one round
  * found beyond ef_search waits for the next round, to come out in better order.
+ * Where all within a bound are wanted in any order, and they are many, the graph is left:
+ * the rest is read page by page.
  * Other scans search again only where rows turned out to be dead.
  *
  * Only MVCC snapshots: a row that vacuum removed after the scan saw its TID, and
@@ -54,6 +56,9 @@ typedef struct KilledTid
 /* Nodes that a round of a scan with a bound is to find at most */
 #define MOST_IN_ROUND 20000
 
+/* The graph gives a scan that wants no order this part of the index, 1 by it */
+#define GRAPH_PART 8
+
 typedef struct HnswScan
 {
 	MemoryContext context;		/* of the scan */
@@ -69,6 +74,11 @@ typedef struct HnswScan
 	bool		begun;			/* the first batch was made */
 	bool		null_query;
 	bool		unordered;		/* all within a bound are wanted, in any order */
+	int			by_graph;		/* then so many nodes are to be found by the graph */
+	bool		paging;			/* and the rest is read page by page */
+	BlockNumber page;			/* the next of these */
+	BlockNumber npages;
+	BufferAccessStrategy strategy;
 	bool		exhausted;		/* nothing more to be searched */
 	bool		ended;			/* nor to be returned */
 	double		most_distance;	/* rows beyond it are not wanted */
@@ -243,6 +253,21 @@ needs_barren_round(const HnswScan *self)
 	return !self->index->space.coded || self->index->space.metric == METRIC_IP;
 }
 
+/*
+ * How many nodes are to be found by the graph.  There a node costs about ten times as much
+ * as on a page that is read as a whole; and what was found takes memory.
+ */
+static int
+most_by_graph(const HnswScan *self)
+{
+	const HnswIndex *index = self->index;
+	const HnswLayout *layout = &index->layout[HNSW_BASE];
+	double		nodes = (double) RelationGetNumberOfBlocks(index->file.rel) / (1 + layout->tail_pages) * layout->slots;
+	double		room = (double) self->search->spill_limit / (sizeof(HnswFound) + 4 * sizeof(HnswRef));
+
+	return (int) Min(Min(nodes / GRAPH_PART, room), INT_MAX);
+}
+
 static void
 start(IndexScanDesc scan)
 {
@@ -282,6 +307,7 @@ start(IndexScanDesc scan)
 
 	self->most_distance = IndexScanBound(&scan->orderByData[0], !has_direction);
 
+	self->paging = false;
 	self->unordered = IndexScanIsUnordered(&scan->orderByData[0]);
 	self->mode = self->unordered ? HNSW_ITERATIVE_RELAXED : HnswIterativeScanMode();
 	self->ef = HnswEfSearch();
@@ -314,6 +340,8 @@ start(IndexScanDesc scan)
 		self->exhausted = true;
 		return;
 	}
+	if (self->unordered)
+		self->by_graph = most_by_graph(self);
 	search_base(self, self->ef);
 	self->exhausted = self->mode == HNSW_ITERATIVE_OFF || self->search->nfound == 0;
 }
@@ -522,6 +550,41 @@ surely_behind(const HnswScan *self, int limit)
 	return limit;
 }
 
+static void
+leave_graph(HnswScan *self)
+{
+	HnswSearchLeaveGraph(self->search);
+	self->paging = true;
+	self->page = 1;
+	self->npages = RelationGetNumberOfBlocks(self->index->file.rel);
+	if (self->strategy == NULL && self->npages > NBuffers / 4)
+	{
+		MemoryContext old = MemoryContextSwitchTo(self->context);
+
+		self->strategy = GetAccessStrategy(BAS_BULKREAD);
+		MemoryContextSwitchTo(old);
+	}
+}
+
+/* The next page with nodes that are to be returned.  False: there is none. */
+static bool
+next_page(HnswScan *self)
+{
+	self->done = self->end = 0;
+	while (self->page < self->npages && self->end == 0)
+	{
+		CHECK_FOR_INTERRUPTS();
+		HnswSearchPage(self->search, self->page++, self->strategy);
+		self->end = self->search->nfound;
+	}
+	self->at = self->at_tid = 0;
+	if (self->end == 0)
+		return false;
+	HnswSearchSort(self->search, 0);
+	rank(self);
+	return true;
+}
+
 /*
  * A further round of an iterative scan.  Where the search knows what is wanted, each is
  * to find four times as much as the one before, and they are few: the last one ends
@@ -530,8 +593,15 @@ surely_behind(const HnswScan *self, int limit)
 static void
 search_on(HnswScan *self)
 {
+	if (self->unordered && !self->exhausted && self->search->nfound >= self->by_graph)
+	{
+		leave_graph(self);
+		self->exhausted = true;
+	}
 	if (!isinf(self->search->most_wanted))
 		self->round = Min(self->round * 4, MOST_IN_ROUND);
+	if (self->unordered)
+		self->round = Min(self->round, Max(self->by_graph - self->search->nfound, 1));
 	if (!self->exhausted && !self->unordered && self->tuples >= HnswMaxScanTuples())
 		self->exhausted = true;
 	if (!self->exhausted && !HnswSearchMore(self->search, HNSW_BASE, self->round))
@@ -539,10 +609,10 @@ search_on(HnswScan *self)
 }
 
 /*
- * Find the next nodes to return.  Returns false at the end of the scan.
+ * Find the next nodes to return by the graph.  Returns false where it gives no more.
  */
 static bool
-next_batch(IndexScanDesc scan)
+next_round(IndexScanDesc scan)
 {
 	HnswScan   *self = (HnswScan *) scan->opaque;
 	HnswSearch *search = self->search;
@@ -621,6 +691,14 @@ next_batch(IndexScanDesc scan)
 		if (self->exhausted)
 			return false;
 	}
+}
+
+static bool
+next_batch(IndexScanDesc scan)
+{
+	HnswScan   *self = (HnswScan *) scan->opaque;
+
+	return (!self->paging && next_round(scan)) || (self->paging && next_page(self));
 }
 
 /* A tid beyond the table's end is no row's: what reading it would give is a matter of luck. */

@@ -1048,6 +1048,50 @@ HnswSearchMore(HnswSearch *self, int kind, int ef)
 	return true;
 }
 
+/* What was found stays known, for HnswSearchPage() to leave it out; what waits is forgotten. */
+void
+HnswSearchLeaveGraph(HnswSearch *self)
+{
+	HnswRefSetClear(&self->seen);
+	for (int i = 0; i < self->nfound; i++)
+		HnswRefSetAdd(&self->seen, self->found[i].ref);
+	self->nqueued = 0;
+}
+
+/*
+ * Find all nodes of level 0 that stand on a page, but for those that were found by the
+ * graph.  self->found holds these alone afterwards.  A row that was there when the scan
+ * began is in a node that has stood where it is since then.
+ */
+void
+HnswSearchPage(HnswSearch *self, BlockNumber block, BufferAccessStrategy strategy)
+{
+	HnswIndex  *index = self->index;
+	const HnswLayout *layout = &index->layout[HNSW_BASE];
+	Buffer		buffer = ReadBufferExtended(index->file.rel, MAIN_FORKNUM, block, RBM_NORMAL, strategy);
+	Page		page = BufferGetPage(buffer);
+	int			n = 0;
+
+	self->nfound = 0;
+	index->file.pages_read++;
+	LockBuffer(buffer, BUFFER_LOCK_SHARE);
+	if (IndexReadKind(&index->file, buffer) == HNSW_PAGE_BASE)
+		n = HnswPageSlots(page, layout);
+	for (int slot = 0; slot < n; slot++)
+	{
+		HnswNode   *node = HnswPageNode(page, layout, slot);
+		HnswRef		ref = HnswMakeRef(block, slot, node->generation);
+		float		distance;
+
+		if (!(node->flags & HNSW_NODE_USED) || (node->flags & HNSW_NODE_REMOVED) || HnswRefSetHas(&self->seen, ref))
+			continue;
+		distance = HnswNodeDistance(index, buffer, node, HNSW_BASE, self->value);
+		self->distances++;
+		add_found(self, ref, isnan(distance) ? FLT_MAX : distance, has_rows(self, node, HNSW_BASE), buffer, node, HNSW_BASE);
+	}
+	UnlockReleaseBuffer(buffer);
+}
+
 /* The least estimate of all that HnswSearchMore has yet to find; infinity for nothing */
 static float
 least_waiting(HnswSearch *self)

@@ -152,6 +152,25 @@ has_limit(const WhyLevel *level)
 	return level != NULL;
 }
 
+/* What a query does to rows before it puts them in order; NULL: nothing */
+static const char *
+grouping_of(const Query *query)
+{
+	if (query->setOperations != NULL)
+		return "UNION, INTERSECT or EXCEPT";
+	if (query->groupClause != NIL || query->groupingSets != NIL)
+		return "GROUP BY";
+	if (query->hasAggs)
+		return "an aggregate";
+	if (query->hasWindowFuncs)
+		return "a window function";
+	if (query->distinctClause != NIL)
+		return "DISTINCT";
+	if (query->hasTargetSRFs)
+		return "a function that returns a set";
+	return NULL;
+}
+
 static bool
 has_join(const Query *query)
 {
@@ -188,7 +207,7 @@ say_how_many(Why *self, const WhyScan *scan, const WhySearch *search)
 	double		rows = known_rows(scan->table);
 	double		limit = 0;
 	bool		known = search != NULL && known_limit(search->level, &limit);
-	bool		filtered = scan->filtered || (search != NULL && is_joined(search));
+	bool		filtered = scan->filtered || (search != NULL && (is_joined(search) || grouping_of(search->level->query) != NULL));
 
 	if (HnswIterativeScanMode() != HNSW_ITERATIVE_OFF)
 	{
@@ -208,7 +227,7 @@ say_how_many(Why *self, const WhyScan *scan, const WhySearch *search)
 		say(self, "There is no LIMIT, but the rows beyond those do not come: add a LIMIT, or SET hnsw.iterative_scan = strict_order.");
 	if (filtered)
 	{
-		say(self, "Conditions and joins are applied to the rows that the index gives, so that fewer may come");
+		say(self, "Conditions, joins and what groups rows are applied to what the index gives, so that fewer may come");
 		if (scan->filtered && rows > 0 && scan->rows < rows)
 			say(self, "(about %.0f of %d, by the planner's estimate)", rint(ef * scan->rows / rows), ef);
 		say(self, "unless the search goes on: SET hnsw.iterative_scan = strict_order.");
@@ -229,25 +248,6 @@ say_used(Why *self, const WhyScan *scan, const WhySearch *search)
 /* ---------------------------------------------------------------------
  * What is wrong with the query
  * --------------------------------------------------------------------- */
-
-/* What a query does to rows before it puts them in order; NULL: nothing */
-static const char *
-grouping_of(const Query *query)
-{
-	if (query->setOperations != NULL)
-		return "UNION, INTERSECT or EXCEPT";
-	if (query->groupClause != NIL || query->groupingSets != NIL)
-		return "GROUP BY";
-	if (query->hasAggs)
-		return "an aggregate";
-	if (query->hasWindowFuncs)
-		return "a window function";
-	if (query->distinctClause != NIL)
-		return "DISTINCT";
-	if (query->hasTargetSRFs)
-		return "a function that returns a set";
-	return NULL;
-}
 
 /* The scan that serves it where its query is ordered by the distance alone, ascending, with these settings */
 static WhyScan *

@@ -13,9 +13,9 @@ CREATE TABLE hw_small (id int, u vector(2));
 INSERT INTO hw_small SELECT i, ARRAY[i, 1]::vector FROM generate_series(1, 5) i;
 CREATE INDEX hw_small_u ON hw_small USING hnsw (u vector_l2_ops);
 ANALYZE hw, hw_small;
--- costs differ from one version to the next
+-- costs differ from one version to the next, and before 18 those of what is disabled are none
 CREATE FUNCTION why(query text) RETURNS text LANGUAGE sql AS
-	$$SELECT regexp_replace(hnsw_why(query), 'cost [0-9]+, with the index [0-9]+', 'cost N, with the index N')$$;
+	$$SELECT regexp_replace(hnsw_why(query), ' \(cost [0-9]+, with the index [0-9]+\)', '')$$;
 SET hnsw.iterative_scan = off;
 \pset format unaligned
 \pset tuples_only
@@ -77,7 +77,8 @@ SELECT why($$SELECT 1 FROM hw_broken ORDER BY v::vector(3) <-> $1 LIMIT 3$$);
 
 -- something between the table and the order
 SELECT why($$SELECT tenant, min(v <-> $1) FROM hw GROUP BY tenant ORDER BY 2 LIMIT 5$$);
-SELECT why($$SELECT DISTINCT tenant, v <-> $1 AS d FROM hw ORDER BY d LIMIT 5$$);
+SELECT why($$SELECT DISTINCT tenant, v <-> $1 AS d FROM hw ORDER BY d LIMIT 5$$) ~ 'There is DISTINCT between|uses the hnsw index hw_l2.* fewer may come';
+SELECT why($$SELECT * FROM (SELECT DISTINCT tenant, v FROM hw) h ORDER BY v <-> $1 LIMIT 5$$);
 SELECT why($$SELECT id, v <-> $1 AS d FROM hw INTERSECT SELECT id, u <-> $2 FROM hw_small ORDER BY d LIMIT 5$$);
 SELECT why($$SELECT id, row_number() OVER (ORDER BY id), v <-> $1 AS d FROM hw ORDER BY d LIMIT 5$$);
 SELECT why($$WITH m AS MATERIALIZED (SELECT * FROM hw) SELECT id FROM m ORDER BY v <-> $1 LIMIT 5$$);
@@ -105,6 +106,7 @@ SELECT why($$SELECT id FROM hw_small ORDER BY u <-> $1 LIMIT 5$$);
 CREATE TABLE hw_unknown (u vector(2));
 CREATE INDEX ON hw_unknown USING hnsw (u vector_l2_ops);
 INSERT INTO hw_unknown VALUES ('[1,2]');
+SELECT hnsw_why($$SELECT id FROM hw_small ORDER BY u <-> $1 LIMIT 5$$) ~ 'cheaper \(cost [0-9]+, with the index [0-9]+\)\.';
 SELECT why($$SELECT 1 FROM hw_unknown ORDER BY u <-> $1 LIMIT 5$$) ~ 'takes another plan.*is not known: ANALYZE hw_unknown';
 SELECT why($$SELECT h.id FROM hw h JOIN hw_small s USING (id) ORDER BY h.v <-> $1 LIMIT 5$$);
 SET enable_indexscan = off;

@@ -8,9 +8,9 @@
 #define READ			((1U << HTTP_GET) | (1U << HTTP_HEAD))
 
 static const RouteDef routes[] = {
-	[ADMIN_LIVE] = {"live", false, NULL, READ, "GET, HEAD", "OK\n"},
-	[ADMIN_READY] = {"ready", false, NULL, READ, "GET, HEAD", NULL},
-	[ADMIN_METRICS] = {"metrics", false, NULL, READ, "GET, HEAD", NULL},
+	[ADMIN_LIVE] = {"live", false, NULL, READ, "GET, HEAD", "OK\n", false},
+	[ADMIN_READY] = {"ready", false, NULL, READ, "GET, HEAD", NULL, false},
+	[ADMIN_METRICS] = {"metrics", false, NULL, READ, "GET, HEAD", NULL, false},
 };
 
 const HttpSurface admin_surface = {

@@ -8,14 +8,14 @@
 #define READ			(M(GET) | M(HEAD))
 
 static const RouteDef routes[] = {
-	[NATIVE_HEALTH] = {"health", false, NULL, READ, "GET, HEAD, OPTIONS", "OK"},
-	[NATIVE_STATS] = {"stats", false, NULL, READ, "GET, HEAD, OPTIONS", NULL},
-	[NATIVE_VECTORS] = {"vectors", false, NULL, M(POST), "POST, OPTIONS", NULL},
-	[NATIVE_VECTOR] = {"vectors", true, NULL, READ | M(DELETE), "GET, HEAD, DELETE, OPTIONS", NULL},
-	[NATIVE_SEARCH] = {"search", false, NULL, M(POST), "POST, OPTIONS", NULL},
-	[NATIVE_COLLECTIONS] = {"collections", false, NULL, READ | M(POST), "GET, HEAD, POST, OPTIONS", NULL},
-	[NATIVE_COLLECTION] = {"collections", true, NULL, READ | M(DELETE), "GET, HEAD, DELETE, OPTIONS", NULL},
-	[NATIVE_COLLECTION_SEARCH] = {"collections", true, "search", M(POST), "POST, OPTIONS", NULL},
+	[NATIVE_HEALTH] = {"health", false, NULL, READ, "GET, HEAD, OPTIONS", "OK", false},
+	[NATIVE_STATS] = {"stats", false, NULL, READ, "GET, HEAD, OPTIONS", NULL, false},
+	[NATIVE_VECTORS] = {"vectors", false, NULL, M(POST), "POST, OPTIONS", NULL, false},
+	[NATIVE_VECTOR] = {"vectors", true, NULL, READ | M(DELETE), "GET, HEAD, DELETE, OPTIONS", NULL, false},
+	[NATIVE_SEARCH] = {"search", false, NULL, M(POST), "POST, OPTIONS", NULL, false},
+	[NATIVE_COLLECTIONS] = {"collections", false, NULL, READ | M(POST), "GET, HEAD, POST, OPTIONS", NULL, false},
+	[NATIVE_COLLECTION] = {"collections", true, NULL, READ | M(DELETE), "GET, HEAD, DELETE, OPTIONS", NULL, false},
+	[NATIVE_COLLECTION_SEARCH] = {"collections", true, "search", M(POST), "POST, OPTIONS", NULL, false},
 };
 
 const HttpSurface native_surface = {

@@ -10,7 +10,7 @@
 static const RouteDef routes[] = {
 	[REST_TABLE] = {"v1", true, NULL, READ | M(POST) | M(PATCH) | M(PUT) | M(DELETE),
 	"GET, HEAD, POST, PATCH, PUT, DELETE, OPTIONS", NULL, true},
-	[REST_TABLE_QUERY] = {"v1", true, "query", M(POST), "POST, OPTIONS", NULL},
+	[REST_TABLE_QUERY] = {"v1", true, "query", M(POST), "POST, OPTIONS", NULL, false},
 };
 
 /* PostgREST's code of an error that the front found; NULL where it has none. */

@@ -23,7 +23,9 @@ PG_CPPFLAGS = -I$(srcdir)/src -isystem $(PG_INCLUDES) $(CORE_ASSERTIONS)
 # The core's assertions are on where PostgreSQL's are.  That of castNode() lets a null
 # pointer pass, which gcc then warns of wherever the node is used.
 CORE_ASSERTIONS = $(shell grep -qs '^.define USE_ASSERT_CHECKING 1' $(PG_INCLUDES)/pg_config.h && echo -DCORE_ASSERTIONS)
-PG_CFLAGS = -std=gnu11 -O3 -fno-math-errno -fvisibility=hidden \
+# No product is fused into an addition unless the code says so: what is stored would
+# differ between processors, and between the forms of a kernel.
+PG_CFLAGS = -std=gnu11 -O3 -fno-math-errno -ffp-contract=off -fvisibility=hidden \
 	-Wall -Wextra -Wshadow -Wstrict-prototypes -Wformat=2 -Wnull-dereference -Wvla \
 	-Wno-unused-parameter -Wno-missing-field-initializers -Wno-sign-compare -Wimplicit-fallthrough=3 \
 	$(if $(CORE_ASSERTIONS),-Wno-null-dereference) $(WERROR)

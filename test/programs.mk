@@ -8,9 +8,10 @@
 
 top := ../..
 CC ?= gcc
+NM ?= nm
 BIN ?= bin
 OPTIMIZE ?= -O2
-CFLAGS = -std=gnu11 -g $(OPTIMIZE) -fno-math-errno -fno-omit-frame-pointer $(SANITIZE) \
+CFLAGS = -std=gnu11 -g $(OPTIMIZE) -fno-math-errno -ffp-contract=off -fno-omit-frame-pointer $(SANITIZE) \
 	-Wall -Wextra -Wno-unused-parameter -Wno-sign-compare -Wshadow -Wstrict-prototypes -Wvla $(WERROR)
 CPPFLAGS = -D_GNU_SOURCE -DCORE_ASSERTIONS -I$(top)/src -I$(top)/test/unit -I. -MMD -MP
 
@@ -27,7 +28,7 @@ all:
 $(core): $(call objects,core core/*)
 	rm -f $@
 	$(AR) crs $@ $^
-	@twice=$$(nm -g --defined-only $@ | sed -n 's/.* [BDRT] //p' | sort | uniq -d); \
+	@twice=$$($(NM) -g --defined-only $@ | sed -n 's/.* [BDRT] //p' | sort | uniq -d); \
 		[ -z "$$twice" ] || { echo "$@: error: defined twice:" $$twice; rm -f $@; exit 1; }
 
 $(BIN)/src/%.o: $(top)/src/%.c $(BIN)/flags

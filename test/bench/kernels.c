@@ -37,7 +37,6 @@
 #define RUN_NS 2e5
 
 static const size_t working_sets[] = {256 << 10, 64 << 20};
-static const char *const level_names[] = {"scalar", "avx2", "avx512"};
 
 /* What a case is given: fixed operands, and the number of the stored item */
 typedef struct Operands
@@ -434,7 +433,7 @@ run_case(const Case *c, int dim, int bits)
 			printf(" %dbit", bits);
 		else
 			printf("     ");
-		printf(" %-7s", level_names[level]);
+		printf(" %-7s", cpu_level_names[level]);
 		for (int w = 0; w < 2; w++)
 		{
 			size_t		count = working_sets[w] / on.stride;

@@ -114,8 +114,6 @@ guarded_copy(Guarded self, bool at_end, const void *data, size_t bytes)
 
 /* ---- forms ---- */
 
-static const char *const level_names[] = {"scalar", "avx2", "avx512"};
-
 #define FOR_EACH_LEVEL(level) \
 	for (int level = CPU_SCALAR; \
 		 level <= (int) cpu_level() && (cpu_level_limit((CpuLevel) level), true); \
@@ -125,7 +123,7 @@ static const char *const level_names[] = {"scalar", "avx2", "avx512"};
 static inline void
 report_levels(void)
 {
-	diag("best form here: %s", level_names[cpu_level()]);
+	diag("best form here: %s", cpu_level_names[cpu_level()]);
 }
 
 static inline void *

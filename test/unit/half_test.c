@@ -148,9 +148,9 @@ test_arrays(Guarded src, Guarded dst)
 			free(back);
 		}
 		ok(wrong_to == 0, "half_to_float_array %s: all halves equal the single conversion to the bit",
-		   level_names[level]);
+		   cpu_level_names[level]);
 		ok(wrong_from == 0, "half_from_float_array %s: floats of every exponent equal the single conversion",
-		   level_names[level]);
+		   cpu_level_names[level]);
 
 		for (int len = 0; len < 300; len++)
 		{
@@ -184,7 +184,7 @@ test_arrays(Guarded src, Guarded dst)
 			}
 		}
 		ok(wrong_lengths == 0, "array conversions %s: lengths 0 to 299 touch their own elements only",
-		   level_names[level]);
+		   cpu_level_names[level]);
 	}
 }
 

@@ -160,7 +160,7 @@ main(void)
 			pass = true;
 			FOR_EACH_LENGTH(n)
 				pass &= test_distance(&data[i], n);
-			ok(pass, "distances from packed integers %s: %s", level_names[level], data[i].name);
+			ok(pass, "distances from packed integers %s: %s", cpu_level_names[level], data[i].name);
 		}
 	}
 	FOR_EACH_LEVEL(level)
@@ -172,7 +172,7 @@ main(void)
 		for (int i = 0; i < 8; i++)
 			q[i] = -q[i];
 		ok(isinf(dist_l2sq_f32_p12(q, packed, 8, packed12_store(x, 8, packed))),
-		   "l2sq_f32_p12 %s: infinity on overflow", level_names[level]);
+		   "l2sq_f32_p12 %s: infinity on overflow", cpu_level_names[level]);
 	}
 	test_bfloat16();
 	return tap_done();

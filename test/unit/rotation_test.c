@@ -89,7 +89,7 @@ test_dim(int dim, Guarded in, Guarded out)
 			rotation_apply(rotation, guarded_copy(in, end, x, sizeof(float) * dim), place);
 			if (memcmp(place, rx, sizeof(float) * D) != 0)
 			{
-				diag("dim %d: %s differs from scalar", dim, level_names[level]);
+				diag("dim %d: %s differs from scalar", dim, cpu_level_names[level]);
 				pass = false;
 			}
 		}
@@ -156,7 +156,7 @@ test_fixed(void)
 
 			rotation_apply(rotation, x, out);
 			got = checksum(out, rotation_padded(dim));
-			if (!ok(got == known[k].expected, "dim %d %s: the output has its fixed checksum", dim, level_names[level]))
+			if (!ok(got == known[k].expected, "dim %d %s: the output has its fixed checksum", dim, cpu_level_names[level]))
 				diag("got 0x%016" PRIX64, got);
 		}
 		free(rotation);
@@ -171,7 +171,7 @@ test_mixing(void)
 {
 	static const int dims[] = {64, 100, 384, 784, 1536};
 
-	cpu_level_limit(CPU_AVX512);
+	cpu_level_limit(CPU_MOST);
 	for (size_t k = 0; k < sizeof dims / sizeof *dims; k++)
 	{
 		int			dim = dims[k];
@@ -233,11 +233,11 @@ test_range(void)
 		for (int i = 0; i < DIM; i++)
 			finite_all &= !!isfinite(out[i]);
 		ok(finite_all && fabs(sqrt(dot(out, out, DIM)) / (3e37 * sqrt(DIM)) - 1) < 1e-5,
-		   "%s: a norm near the largest float does not overflow on the way", level_names[level]);
+		   "%s: a norm near the largest float does not overflow on the way", cpu_level_names[level]);
 
 		memset(x, 0, sizeof x);
 		rotation_apply(rotation, x, out);
-		ok(dot(out, out, DIM) == 0, "%s: zero stays zero", level_names[level]);
+		ok(dot(out, out, DIM) == 0, "%s: zero stays zero", cpu_level_names[level]);
 	}
 	for (int i = 0; i < DIM; i++)
 		x[i] = (float) random_normal();

@@ -253,8 +253,8 @@ test_dot(void)
 				b = guarded_copy(guard_b, D % 3 != 0, b0, (size_t) D / 2);
 				pass4 &= scalar_dot4(a, b, D) == dot4;
 			}
-			ok(pass8, "scalar_dot8 %s: %s", level_names[level], names[kind]);
-			ok(pass4, "scalar_dot4 %s: %s", level_names[level], names[kind]);
+			ok(pass8, "scalar_dot8 %s: %s", cpu_level_names[level], names[kind]);
+			ok(pass4, "scalar_dot4 %s: %s", cpu_level_names[level], names[kind]);
 		}
 	}
 }

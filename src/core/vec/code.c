@@ -3,8 +3,8 @@
  *	  Encoding of a node's neighbors, blocks of codes, and the estimate of 32
  *	  distances at once.  The layout of a block is described in code.h.
  *
- * Here are the public functions and the scalar forms; code_avx2.c and
- * code_avx512.c have the others, and code_forms.h says what they must share.
+ * Here are the public functions and the scalar forms; code_avx2.c, code_avx512.c
+ * and code_neon.c have the others, and code_forms.h says what they must share.
  */
 #include "core/vec/code.h"
 
@@ -39,6 +39,11 @@ static const CodeForms *const forms[] = {
 #ifdef CORE_X86
 	[CPU_AVX2] = &code_forms_avx2,
 	[CPU_AVX512] = &code_forms_avx512,
+#endif
+#ifdef CORE_ARM64
+	[CPU_NEON] = &code_forms_neon,
+	[CPU_DOTPROD] = &code_forms_neon,
+	[CPU_FP16] = &code_forms_neon,
 #endif
 };
 

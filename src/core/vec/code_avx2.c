@@ -10,12 +10,34 @@
 #include <math.h>
 #include <string.h>
 
-#define INLINE_AVX2 TARGET_AVX2 static inline __attribute__((always_inline))
+#define TARGET TARGET_AVX2
+#define INLINE TARGET_AVX2 static inline __attribute__((always_inline))
 
 /* ---- encoding ---- */
 
-INLINE_AVX2 float
-sum_in_any_order(__m256 v)
+typedef __m256 Vector;
+
+#define vec_zero() _mm256_setzero_ps()
+#define vec_set(f) _mm256_set1_ps(f)
+#define vec_load_f32(p) _mm256_loadu_ps(p)
+#define vec_add(x, y) _mm256_add_ps(x, y)
+#define vec_sub(x, y) _mm256_sub_ps(x, y)
+#define vec_mul_add(x, y, sum) _mm256_fmadd_ps(x, y, sum)
+#define vec_abs(x) _mm256_andnot_ps(_mm256_set1_ps(-0.0f), x)
+#define vec_max(x, y) _mm256_max_ps(x, y)
+#define vec_min(x, y) _mm256_min_ps(x, y)
+
+INLINE Vector
+vec_mul_rounded(Vector x, Vector y)
+{
+	Vector		product = _mm256_mul_ps(x, y);
+
+	KEEP_ROUNDED(product);
+	return product;
+}
+
+INLINE float
+vec_sum(Vector v)
 {
 	__m128		x = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
 
@@ -24,48 +46,8 @@ sum_in_any_order(__m256 v)
 	return _mm_cvtss_f32(x);
 }
 
-/* The order of code_forms.h: lane j is element j % 8 of vector j / 8 */
-INLINE_AVX2 float
-sum_lanes(const __m256 lane[4])
-{
-	return sum_in_any_order(_mm256_add_ps(_mm256_add_ps(lane[0], lane[2]),
-										  _mm256_add_ps(lane[1], lane[3])));
-}
-
-INLINE_AVX2 __m256
-square(__m256 r)
-{
-	__m256		rr = _mm256_mul_ps(r, r);
-
-	KEEP_ROUNDED(rr);
-	return rr;
-}
-
-INLINE_AVX2 __m256
-residual(const float *y, const float *c, int i)
-{
-	return _mm256_sub_ps(_mm256_loadu_ps(y + i), _mm256_loadu_ps(c + i));
-}
-
-TARGET_AVX2 static float
-sum_of_squares(int n, const float *y, const float *c)
-{
-	__m256		lane[4] = {_mm256_setzero_ps(), _mm256_setzero_ps(),
-	_mm256_setzero_ps(), _mm256_setzero_ps()};
-	int			i = 0;
-
-	for (; i + 32 <= n; i += 32)
-	{
-		for (int j = 0; j < 4; j++)
-			lane[j] = _mm256_add_ps(lane[j], square(residual(y, c, i + 8 * j)));
-	}
-	for (int j = 0; i < n; i += 8, j++)
-		lane[j] = _mm256_add_ps(lane[j], square(residual(y, c, i)));
-	return sum_lanes(lane);
-}
-
 /* Eight levels, 0 .. 255 in 32 bits each, as bytes */
-INLINE_AVX2 void
+INLINE void
 put_levels(uint8_t *u, __m256i level)
 {
 	__m128i		words = _mm_packus_epi32(_mm256_castsi256_si128(level),
@@ -74,115 +56,29 @@ put_levels(uint8_t *u, __m256i level)
 	_mm_storel_epi64((__m128i *) u, _mm_packus_epi16(words, words));
 }
 
-/* Running sums of encoding, two of each to hide the latency of additions */
-typedef struct Running
+INLINE Vector
+vec_put_signs(uint8_t *u, Vector r, Vector at)
 {
-	__m256		rr;
-	__m256		vr;
-	__m256		vc;
-	__m256		cr;
-} Running;
+	Vector		above = _mm256_cmp_ps(r, _mm256_setzero_ps(), _CMP_GT_OQ);
 
-/* v is 1/2 or -1/2: sum |r| and sum +-c are twice what is wanted */
-INLINE_AVX2 void
-step_1_bit(Running *sum, const float *y, const float *c, uint8_t *u, int i)
-{
-	const __m256 sign = _mm256_set1_ps(-0.0f);
-	__m256		at = _mm256_loadu_ps(c + i);
-	__m256		r = _mm256_sub_ps(_mm256_loadu_ps(y + i), at);
-	__m256		above = _mm256_cmp_ps(r, _mm256_setzero_ps(), _CMP_GT_OQ);
-
-	put_levels(u + i, _mm256_srli_epi32(_mm256_castps_si256(above), 31));
-	sum->rr = _mm256_fmadd_ps(r, r, sum->rr);
-	sum->cr = _mm256_fmadd_ps(at, r, sum->cr);
-	sum->vr = _mm256_add_ps(sum->vr, _mm256_andnot_ps(sign, r));
-	sum->vc = _mm256_add_ps(sum->vc, _mm256_xor_ps(at, _mm256_andnot_ps(above, sign)));
+	put_levels(u, _mm256_srli_epi32(_mm256_castps_si256(above), 31));
+	return _mm256_xor_ps(at, _mm256_andnot_ps(above, _mm256_set1_ps(-0.0f)));
 }
 
-INLINE_AVX2 void
-step_more_bits(Running *sum, const float *y, const float *c, uint8_t *u, int i,
-			   __m256 per_unit, __m256 middle, __m256 top, __m256 half_top)
+INLINE Vector
+vec_put_whole(uint8_t *u, Vector level)
 {
-	__m256		at = _mm256_loadu_ps(c + i);
-	__m256		r = _mm256_sub_ps(_mm256_loadu_ps(y + i), at);
-	__m256		level = _mm256_mul_ps(r, per_unit);
-	__m256i		whole;
-	__m256		v;
+	__m256i		whole = _mm256_cvttps_epi32(level);
 
-	KEEP_ROUNDED(level);
-	level = _mm256_add_ps(level, middle);
-	level = _mm256_min_ps(_mm256_max_ps(level, _mm256_setzero_ps()), top);
-	whole = _mm256_cvttps_epi32(level);
-	put_levels(u + i, whole);
-	v = _mm256_sub_ps(_mm256_cvtepi32_ps(whole), half_top);
-	sum->cr = _mm256_fmadd_ps(at, r, sum->cr);
-	sum->vr = _mm256_fmadd_ps(v, r, sum->vr);
-	sum->vc = _mm256_fmadd_ps(v, at, sum->vc);
+	put_levels(u, whole);
+	return _mm256_cvtepi32_ps(whole);
 }
 
-TARGET_AVX2 static bool
-encode(int bits, int dc, int D, const float *y, const float *c,
-	   uint8_t *u, EncodeSums *sums)
-{
-	__m256		zero = _mm256_setzero_ps();
-	Running		a = {zero, zero, zero, zero};
-	Running		b = {zero, zero, zero, zero};
-	float		rr;
-	int			i = 0;
-
-	if (bits == 1)
-	{
-		for (; i + 16 <= dc; i += 16)
-		{
-			step_1_bit(&a, y, c, u, i);
-			step_1_bit(&b, y, c, u, i + 8);
-		}
-		if (i < dc)
-			step_1_bit(&a, y, c, u, i);
-		rr = 0;
-	}
-	else
-	{
-		__m256		middle = _mm256_set1_ps((float) (1 << (bits - 1)));
-		__m256		top = _mm256_set1_ps((float) ((1 << bits) - 1));
-		__m256		half_top = _mm256_set1_ps((float) ((1 << bits) - 1) / 2);
-		__m256		per_unit;
-
-		rr = sum_of_squares(dc, y, c);
-		if (!(rr >= SAFE_LEAST && rr <= SAFE_MOST))
-			return false;
-		per_unit = _mm256_set1_ps(1 / (sqrtf(rr / (float) dc) * code_step(bits)));
-		for (; i + 16 <= dc; i += 16)
-		{
-			step_more_bits(&a, y, c, u, i, per_unit, middle, top, half_top);
-			step_more_bits(&b, y, c, u, i + 8, per_unit, middle, top, half_top);
-		}
-		if (i < dc)
-			step_more_bits(&a, y, c, u, i, per_unit, middle, top, half_top);
-	}
-
-	for (i = dc; i < D; i += 8)
-	{
-		__m256		at = _mm256_loadu_ps(c + i);
-		__m256		r = _mm256_sub_ps(_mm256_loadu_ps(y + i), at);
-
-		a.rr = _mm256_fmadd_ps(r, r, a.rr);
-		a.cr = _mm256_fmadd_ps(at, r, a.cr);
-	}
-
-	sums->rr = rr + sum_in_any_order(_mm256_add_ps(a.rr, b.rr));
-	sums->vr = sum_in_any_order(_mm256_add_ps(a.vr, b.vr)) * (bits == 1 ? 0.5f : 1);
-	sums->vc = sum_in_any_order(_mm256_add_ps(a.vc, b.vc)) * (bits == 1 ? 0.5f : 1);
-	sums->cr = sum_in_any_order(_mm256_add_ps(a.cr, b.cr));
-
-	/* the residual may be small beside a huge c */
-	return sums->rr >= SAFE_LEAST && sums->rr <= SAFE_MOST &&
-		isfinite(sums->vc) && isfinite(sums->cr);
-}
+#include "core/vec/code_encode.h"
 
 /* ---- preparing a query ---- */
 
-TARGET_AVX2 static void
+TARGET static void
 query_size(int dc, const float *q, float *widest, double *total)
 {
 	const __m256 sign = _mm256_set1_ps(-0.0f);
@@ -212,7 +108,7 @@ query_size(int dc, const float *q, float *widest, double *total)
  * sizes plus the signed sizes of the coordinates in m.  A byte shuffle spreads
  * coordinate b over the entries whose m has bit b, with zeros elsewhere.
  */
-INLINE_AVX2 __m256i
+INLINE __m256i
 query_group(__m256i four_words, __m256i base)
 {
 #define WORD(m, b) (char) ((m) >> (b) & 1 ? 2 * (b) : -128), (char) ((m) >> (b) & 1 ? 2 * (b) + 1 : -128)
@@ -228,7 +124,7 @@ query_group(__m256i four_words, __m256i base)
 #undef WORD
 }
 
-TARGET_AVX2 static void
+TARGET static void
 query_table(int dc, const float *q, float scale, uint8_t *table)
 {
 	const __m256 sign = _mm256_set1_ps(-0.0f);
@@ -284,7 +180,7 @@ typedef struct Sums
 	__m256i		eight[4];
 } Sums;
 
-INLINE_AVX2 void
+INLINE void
 add_pair(Words *words, const uint8_t *block, const uint8_t *table)
 {
 	const __m256i nibble = _mm256_set1_epi8(15);
@@ -299,7 +195,7 @@ add_pair(Words *words, const uint8_t *block, const uint8_t *table)
 	words->odd_high = _mm256_add_epi16(words->odd_high, _mm256_srli_epi16(high, 8));
 }
 
-INLINE_AVX2 void
+INLINE void
 add_pairs(Words *words, const uint8_t *block, const uint8_t *table, int pairs)
 {
 	for (; pairs >= 2; pairs -= 2)
@@ -313,7 +209,7 @@ add_pairs(Words *words, const uint8_t *block, const uint8_t *table, int pairs)
 		add_pair(words, block, table);
 }
 
-INLINE_AVX2 Words
+INLINE Words
 no_words(void)
 {
 	__m256i		zero = _mm256_setzero_si256();
@@ -321,14 +217,14 @@ no_words(void)
 	return (Words) {zero, zero, zero, zero};
 }
 
-INLINE_AVX2 __m256i
+INLINE __m256i
 widen(__m256i words)
 {
 	return _mm256_add_epi32(_mm256_cvtepu16_epi32(_mm256_castsi256_si128(words)),
 							_mm256_cvtepu16_epi32(_mm256_extracti128_si256(words, 1)));
 }
 
-INLINE_AVX2 void
+INLINE void
 add_words(Sums *sums, const Words *words, int shift)
 {
 	__m128i		by = _mm_cvtsi32_si128(shift);
@@ -341,55 +237,28 @@ add_words(Sums *sums, const Words *words, int shift)
 	sums->eight[3] = _mm256_add_epi32(sums->eight[3], _mm256_sll_epi32(widen(words->odd_high), by));
 }
 
-/* Pairs of groups that a 16-bit lane can add up */
-#define MOST_PAIRS (65535 / 255)
-
-INLINE_AVX2 Sums
-scan_block(const CodeQuery *self, const uint8_t *block)
+INLINE void
+double_words(Words *words)
 {
-	int			bits = self->bits;
-	int			pairs = self->dc / 8;
-	size_t		plane = (size_t) pairs * 32;
+	words->both_low = _mm256_add_epi16(words->both_low, words->both_low);
+	words->odd_low = _mm256_add_epi16(words->odd_low, words->odd_low);
+	words->both_high = _mm256_add_epi16(words->both_high, words->both_high);
+	words->odd_high = _mm256_add_epi16(words->odd_high, words->odd_high);
+}
+
+INLINE Sums
+no_sums(void)
+{
 	Sums		sums;
-	Words		words;
 
 	for (int k = 0; k < 4; k++)
 		sums.eight[k] = _mm256_setzero_si256();
-
-	if (pairs * ((1 << bits) - 1) <= MOST_PAIRS)
-	{
-		/* all planes fit together: highest first, doubled on the way */
-		words = no_words();
-		for (int p = bits - 1;; p--)
-		{
-			add_pairs(&words, block + p * plane, self->table, pairs);
-			if (p == 0)
-				break;
-			words.both_low = _mm256_add_epi16(words.both_low, words.both_low);
-			words.odd_low = _mm256_add_epi16(words.odd_low, words.odd_low);
-			words.both_high = _mm256_add_epi16(words.both_high, words.both_high);
-			words.odd_high = _mm256_add_epi16(words.odd_high, words.odd_high);
-		}
-		add_words(&sums, &words, 0);
-		return sums;
-	}
-
-	for (int p = 0; p < bits; p++)
-	{
-		for (int done = 0; done < pairs; done += MOST_PAIRS)
-		{
-			size_t		at = (size_t) done * 32;
-
-			words = no_words();
-			add_pairs(&words, block + p * plane + at, self->table + at,
-					  pairs - done < MOST_PAIRS ? pairs - done : MOST_PAIRS);
-			add_words(&sums, &words, p);
-		}
-	}
 	return sums;
 }
 
-TARGET_AVX2 static void
+#include "core/vec/code_scan.h"
+
+TARGET static void
 scan(const CodeQuery *self, const uint8_t *block, uint32_t *acc)
 {
 	Sums		sums = scan_block(self, block);
@@ -398,13 +267,13 @@ scan(const CodeQuery *self, const uint8_t *block, uint32_t *acc)
 		_mm256_storeu_si256((__m256i *) (acc + 8 * k), sums.eight[k]);
 }
 
-INLINE_AVX2 __m256
+INLINE __m256
 load_factors(const bfloat16 *p)
 {
 	return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *) p)), 16));
 }
 
-TARGET_AVX2 static uint32_t
+TARGET static uint32_t
 estimate(const CodeQuery *self, const uint8_t *block, float own,
 		 const bfloat16 *f_add, const bfloat16 *f_mul, float limit, float *est)
 {

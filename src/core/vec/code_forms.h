@@ -68,4 +68,8 @@ extern const CodeForms code_forms_avx2;
 extern const CodeForms code_forms_avx512;
 #endif
 
+#ifdef CORE_ARM64
+extern const CodeForms code_forms_neon;
+#endif
+
 #endif							/* CORE_CODE_FORMS_H */

@@ -9,6 +9,10 @@
  * and anything of AVX-512 only where it saves zmm and the mask registers too.
  * The one bit we read ourselves, F16C, works on ymm registers as AVX2 does, so
  * that asking for both covers it.
+ *
+ * On Arm the kernel tells what it and the processor have.  Advanced SIMD is
+ * always there, with the conversion of halves; the arithmetic of halves is of
+ * use to us only with products that are added up in floats.
  */
 #include "core/vec/cpu.h"
 
@@ -30,9 +34,25 @@ has_f16c(void)
 }
 #endif
 
+#ifdef CORE_ARM64
+#include <sys/auxv.h>
+
+/* The kernel's bits, which older headers of libc do not name */
+#define HAS_FPHP (1UL << 9)
+#define HAS_ASIMDHP (1UL << 10)
+#define HAS_ASIMDDP (1UL << 20)
+#define HAS_ASIMDFHM (1UL << 23)
+
+#define HAS_FP16 (HAS_FPHP | HAS_ASIMDHP | HAS_ASIMDFHM)
+
+const char *const cpu_level_names[] = {"scalar", "neon", "dotprod", "fp16"};
+#else
+const char *const cpu_level_names[] = {"scalar", "avx2", "avx512"};
+#endif
+
 int			cpu_level_chosen = -1;
 
-static int	most_allowed = CPU_AVX512;
+static int	most_allowed = CPU_MOST;
 
 CpuLevel
 cpu_level(void)
@@ -48,6 +68,12 @@ cpu_level(void)
 		!__builtin_cpu_supports("avx512vnni") || !__builtin_cpu_supports("avx512vpopcntdq"))
 		return CPU_AVX2;
 	return CPU_AVX512;
+#elif defined(CORE_ARM64)
+	unsigned long has = getauxval(AT_HWCAP);
+
+	if ((has & HAS_ASIMDDP) == 0)
+		return CPU_NEON;
+	return (has & HAS_FP16) == HAS_FP16 ? CPU_FP16 : CPU_DOTPROD;
 #else
 	return CPU_SCALAR;
 #endif
@@ -69,7 +95,7 @@ cpu_level_choose(void)
 void
 cpu_level_limit(CpuLevel most)
 {
-	CORE_ASSERT(most >= CPU_SCALAR && most <= CPU_AVX512);
+	CORE_ASSERT(most >= CPU_SCALAR && most <= CPU_MOST);
 	__atomic_store_n(&most_allowed, (int) most, __ATOMIC_RELAXED);
 	(void) cpu_level_choose();
 }

@@ -4,8 +4,9 @@
  *	  runs a sum again in double where float could not hold it, and owns the
  *	  sparse distances, which are merges and have one form only.
  *
- * The kernels themselves are in distance_scalar.c, distance_avx2.c and
- * distance_avx512.c, behind the table of distance_forms.h.
+ * The kernels themselves are in distance_scalar.c, distance_avx2.c,
+ * distance_avx512.c, distance_neon.c and distance_fp16.c, behind the table of
+ * distance_forms.h.
  */
 #include "core/vec/distance.h"
 
@@ -29,6 +30,11 @@ static const DistanceForms *const forms[] = {
 #ifdef CORE_X86
 	[CPU_AVX2] = &distance_forms_avx2,
 	[CPU_AVX512] = &distance_forms_avx512,
+#endif
+#ifdef CORE_ARM64
+	[CPU_NEON] = &distance_forms_neon,
+	[CPU_DOTPROD] = &distance_forms_neon,
+	[CPU_FP16] = &distance_forms_fp16,
 #endif
 };
 

@@ -3,7 +3,7 @@
  *	  Distance kernels on dense vectors, packed bits and sparse vectors.
  *
  * Plain C11: no PostgreSQL header.  Each kernel has a scalar reference and
- * forms for AVX2+FMA+F16C and AVX-512, chosen at run time (cpu.h).  Arrays may
+ * forms for AVX2+FMA+F16C, AVX-512 and Arm, chosen at run time (cpu.h).  Arrays may
  * be unaligned and n may be 0.  Sums are accumulated in float, several lanes
  * wide; where that overflows (the sum is not finite although every element
  * is), the kernel runs again in double, so that a result is finite whenever

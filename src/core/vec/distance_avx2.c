@@ -42,37 +42,13 @@ vec_load_some_f32(const float *p, int n)
 	return _mm256_maskload_ps(p, _mm256_loadu_si256((const __m256i *) (first_lanes + 8 - n)));
 }
 
-/*
- * There is no masked load of 16-bit elements: two overlapping loads of half
- * the size, or less, cover them, and shifts put them in place.
- */
 INLINE Vector
 vec_load_some_f16(const half *p, int n)
 {
-	uint64_t	low = 0;
-	uint64_t	high = 0;
+	uint64_t	words[2];
 
-	if (n >= 4)
-	{
-		memcpy(&low, p, 8);
-		if (n > 4)
-		{
-			memcpy(&high, p + n - 4, 8);
-			high >>= 16 * (8 - n);
-		}
-	}
-	else if (n >= 2)
-	{
-		uint32_t	first;
-		uint32_t	last;
-
-		memcpy(&first, p, 4);
-		memcpy(&last, p + n - 2, 4);
-		low = first | (uint64_t) last << (16 * (n - 2));
-	}
-	else
-		low = *p;
-	return _mm256_cvtph_ps(_mm_set_epi64x((long long) high, (long long) low));
+	load_some_halves(p, n, words);
+	return _mm256_cvtph_ps(_mm_set_epi64x((long long) words[1], (long long) words[0]));
 }
 
 #define vec_set(f) _mm256_set1_ps(f)
@@ -117,22 +93,6 @@ sum_counts(__m256i v)
 	__m128i		x = _mm_add_epi64(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
 
 	return (uint64_t) _mm_cvtsi128_si64(x) + (uint64_t) _mm_extract_epi64(x, 1);
-}
-
-/* Up to eight bytes, with zeros behind them */
-INLINE uint64_t
-load_bits(const uint8_t *p, int bytes)
-{
-	uint64_t	word = 0;
-
-	if (bytes >= 8)
-		memcpy(&word, p, 8);
-	else
-	{
-		for (int i = 0; i < bytes; i++)
-			word |= (uint64_t) p[i] << (8 * i);
-	}
-	return word;
 }
 
 TARGET_AVX2 static uint64_t

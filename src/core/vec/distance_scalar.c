@@ -1,7 +1,7 @@
 /*
  * distance_scalar.c
  *	  Distance kernels in plain C: the reference, and the form for processors
- *	  other than x86.
+ *	  that have no other.
  *
  * Sums run in LANES independent lanes.  That lets the compiler use whatever
  * vectors the platform's baseline has without reordering any addition, and
@@ -110,16 +110,6 @@ NAME(const float *q, const uint8_t *x, int n, float scale) \
 
 DEFINE_SUM_P12(l2sq_f32_p12, (q[i] - scale * v) * (q[i] - scale * v))
 DEFINE_SUM_P12(ip_f32_p12, q[i] * v)
-
-/* Eight bytes, or the last few with zeros behind them */
-static inline uint64_t
-load_bits(const uint8_t *p, int bytes)
-{
-	uint64_t	word = 0;
-
-	memcpy(&word, p, bytes < 8 ? (size_t) bytes : 8);
-	return word;
-}
 
 static uint64_t
 count_xor(const uint8_t *a, const uint8_t *b, int bytes)

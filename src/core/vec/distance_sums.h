@@ -1,15 +1,16 @@
 /*
  * distance_sums.h
  *	  The vector forms of the distance sums, written once over the primitives
- *	  of one instruction set; included by distance_avx2.c and distance_avx512.c
- *	  after they have defined
+ *	  of one instruction set; included by distance_avx2.c, distance_avx512.c,
+ *	  distance_neon.c and distance_fp16.c after they have defined
  *
  *	  TARGET			attribute of functions that use the primitives
  *	  Vector, WIDTH		a register of WIDTH floats
  *	  vec_zero, vec_add, vec_sub, vec_mul_add, vec_abs, vec_sum
  *	  vec_load_f32(p), vec_load_f16(p)				WIDTH elements
  *	  vec_load_some_f32(p, n), vec_load_some_f16(p, n)	0 < n < WIDTH elements,
- *					reading no other; zeros follow
+ *					reading no other; zeros follow.  What f16 loads may be of a
+ *					type of its own, which vec_sub and vec_mul_add take too
  *	  vec_set(f), vec_mul_sub_from(x, y, z)		z - x * y
  *	  vec_load_p12(high, low)	WIDTH integers of packed12.h from their two parts
  *	  vec_load_eight_p12(high, low)	eight of them; zeros follow
@@ -67,8 +68,8 @@ NAME(const TYPE_A *a, const TYPE_B *b, int n) \
 #define STEP_COSINE(k, x, y) \
 	do \
 	{ \
-		Vector		x_ = x; \
-		Vector		y_ = y; \
+		__typeof__(x) x_ = x; \
+		__typeof__(y) y_ = y; \
 \
 		ab##k = vec_mul_add(x_, y_, ab##k); \
 		aa##k = vec_mul_add(x_, x_, aa##k); \

@@ -6,8 +6,10 @@
 
 #include "core/vec/cpu.h"
 
-#ifdef CORE_X86
+#if defined(CORE_X86)
 #include <immintrin.h>
+#elif defined(CORE_ARM64)
+#include <arm_neon.h>
 #endif
 
 typedef struct HalfForms
@@ -26,11 +28,21 @@ static void to_float_avx512(float *dst, const half *src, int n);
 static void from_float_avx512(half *dst, const float *src, int n);
 #endif
 
+#ifdef CORE_ARM64
+static void to_float_neon(float *dst, const half *src, int n);
+static void from_float_neon(half *dst, const float *src, int n);
+#endif
+
 static const HalfForms forms[] = {
 	[CPU_SCALAR] = {to_float_scalar, from_float_scalar},
 #ifdef CORE_X86
 	[CPU_AVX2] = {to_float_avx2, from_float_avx2},
 	[CPU_AVX512] = {to_float_avx512, from_float_avx512},
+#endif
+#ifdef CORE_ARM64
+	[CPU_NEON] = {to_float_neon, from_float_neon},
+	[CPU_DOTPROD] = {to_float_neon, from_float_neon},
+	[CPU_FP16] = {to_float_neon, from_float_neon},
 #endif
 };
 
@@ -153,3 +165,36 @@ from_float_avx512(half *dst, const float *src, int n)
 }
 
 #endif							/* CORE_X86 */
+
+#ifdef CORE_ARM64
+
+static void
+to_float_neon(float *dst, const half *src, int n)
+{
+	int			i = 0;
+
+	for (; i + 8 <= n; i += 8)
+	{
+		float16x8_t v = vreinterpretq_f16_u16(vld1q_u16(src + i));
+
+		vst1q_f32(dst + i, vcvt_f32_f16(vget_low_f16(v)));
+		vst1q_f32(dst + i + 4, vcvt_high_f32_f16(v));
+	}
+	to_float_scalar(dst + i, src + i, n - i);
+}
+
+static void
+from_float_neon(half *dst, const float *src, int n)
+{
+	int			i = 0;
+
+	for (; i + 8 <= n; i += 8)
+	{
+		float16x4_t low = vcvt_f16_f32(vld1q_f32(src + i));
+
+		vst1q_u16(dst + i, vreinterpretq_u16_f16(vcvt_high_f16_f32(low, vld1q_f32(src + i + 4))));
+	}
+	from_float_scalar(dst + i, src + i, n - i);
+}
+
+#endif							/* CORE_ARM64 */

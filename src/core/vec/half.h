@@ -2,8 +2,8 @@
  * half.h
  *	  IEEE 754 binary16 ("half"), stored as its 16 bits.
  *
- * No compiler support for _Float16 is needed; the array functions use F16C
- * where the processor has it, with the same results to the bit.
+ * No compiler support for _Float16 is needed; the array functions use what
+ * the processor has for it (F16C on x86), with the same results to the bit.
  */
 #ifndef CORE_HALF_H
 #define CORE_HALF_H

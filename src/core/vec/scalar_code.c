@@ -5,6 +5,7 @@
  * Codes and products of codes are equal to the bit in every form.  The choice
  * of the 4-bit scale rests on sums of floats; those run in LANES lanes added
  * up in one fixed order, without fused multiplication, in every form alike.
+ * Those for Arm are in scalar_code_neon.c.
  */
 #include "core/vec/scalar_code.h"
 
@@ -13,7 +14,7 @@
 #include <string.h>
 
 #include "core/assert.h"
-#include "core/vec/cpu.h"
+#include "core/vec/scalar_code_forms.h"
 
 #ifdef CORE_X86
 #include <immintrin.h>
@@ -35,20 +36,6 @@
  */
 #define FIRST_STEP 0.29f
 #define STEP_RATIO 1.15f
-
-typedef struct ScalarForms
-{
-	float		(*largest) (int D, const float *x); /* max |x_i|; NaN may be missed */
-	float		(*sum_of_squares) (int D, const float *x, float prescale);
-
-	/* sums of x_i v_i and v_i^2 where v_i = x_i * per_unit rounded, within -7..7 */
-	void		(*try4) (int D, const float *x, float prescale, float per_unit,
-						 float *xv, int32_t *vv);
-	void		(*encode4) (int D, const float *x, float prescale, float per_unit, uint8_t *code);
-	void		(*encode8) (int D, const float *x, float prescale, float per_unit, int8_t *code);
-	int32_t		(*dot8) (const int8_t *a, const int8_t *b, int D);
-	int32_t		(*dot4) (const uint8_t *a, const uint8_t *b, int D);
-} ScalarForms;
 
 static float largest_scalar(int D, const float *x);
 static float sum_of_squares_scalar(int D, const float *x, float prescale);
@@ -78,21 +65,38 @@ static int32_t dot8_avx512(const int8_t *a, const int8_t *b, int D);
 static int32_t dot4_avx512(const uint8_t *a, const uint8_t *b, int D);
 #endif
 
-static const ScalarForms forms[] = {
-	[CPU_SCALAR] = {largest_scalar, sum_of_squares_scalar, try4_scalar,
-	encode4_scalar, encode8_scalar, dot8_scalar, dot4_scalar},
+static const ScalarForms forms_scalar = {
+	largest_scalar, sum_of_squares_scalar, try4_scalar,
+	encode4_scalar, encode8_scalar, dot8_scalar, dot4_scalar
+};
 #ifdef CORE_X86
-	[CPU_AVX2] = {largest_avx2, sum_of_squares_avx2, try4_avx2,
-	encode4_avx2, encode8_avx2, dot8_avx2, dot4_avx2},
-	[CPU_AVX512] = {largest_avx512, sum_of_squares_avx512, try4_avx512,
-	encode4_avx512, encode8_avx512, dot8_avx512, dot4_avx512},
+static const ScalarForms forms_avx2 = {
+	largest_avx2, sum_of_squares_avx2, try4_avx2,
+	encode4_avx2, encode8_avx2, dot8_avx2, dot4_avx2
+};
+static const ScalarForms forms_avx512 = {
+	largest_avx512, sum_of_squares_avx512, try4_avx512,
+	encode4_avx512, encode8_avx512, dot8_avx512, dot4_avx512
+};
+#endif
+
+static const ScalarForms *const forms[] = {
+	[CPU_SCALAR] = &forms_scalar,
+#ifdef CORE_X86
+	[CPU_AVX2] = &forms_avx2,
+	[CPU_AVX512] = &forms_avx512,
+#endif
+#ifdef CORE_ARM64
+	[CPU_NEON] = &scalar_forms_neon,
+	[CPU_DOTPROD] = &scalar_forms_dotprod,
+	[CPU_FP16] = &scalar_forms_dotprod,
 #endif
 };
 
 static inline const ScalarForms *
 forms_in_force(void)
 {
-	return &forms[cpu_level_in_force()];
+	return forms[cpu_level_in_force()];
 }
 
 /* A power of two that brings most to about 1, within float's own range */

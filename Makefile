@@ -63,7 +63,7 @@ override with_llvm = no
 NODE_DATA := $(DATA)
 override DATA = $(patsubst $(srcdir)/%,%,$(wildcard $(srcdir)/sql/vecdb--*--*.sql))
 
-COMMANDS = help start stop psql demo test unit fuzz sim sim-rows regress isolation pgtap tap security http net soak-http fresh deb test-matrix bench bench-http bench-peers bench-sync
+COMMANDS = help start stop psql demo test unit arm64 fuzz sim sim-rows regress isolation pgtap tap security http net soak-http fresh deb test-matrix bench bench-http bench-peers bench-sync
 .PHONY: $(COMMANDS) install-vector-shim uninstall-vector-shim
 
 ifneq ($(if $(MAKECMDGOALS),$(filter-out $(COMMANDS),$(MAKECMDGOALS)),all),)
@@ -158,7 +158,7 @@ help:
 	@echo '                    variables: DATA=directory (.vecdb/data) PGPORT=port (5488) PORT=port of HTTP (8080) CONF=file'
 	@echo '                    P2P_PORT=port for other nodes (7777) P2P_LISTEN=address (127.0.0.1) BOOTSTRAP=host:port,...'
 	@echo 'make test           install what the tests need and run every suite; SUITES="unit tap" only these'
-	@echo 'make unit|fuzz|sim|regress|isolation|pgtap|tap|security|http|net  one suite; FUZZ_SECONDS=n (3) FUZZ_SEED=n (1)'
+	@echo 'make unit|arm64|fuzz|sim|regress|isolation|pgtap|tap|security|http|net  one suite; FUZZ_SECONDS=n (3) FUZZ_SEED=n (1)'
 	@echo 'make sim NODES=n    the network of n nodes in simulation; SEED=n PARTS=ideal,rest,dead,liars,partition,churn LONG=1'
 	@echo 'make sim-rows SEEDS=n  so many short lives of a few copies of a collection, with faults; SEED=first OFF=rule'
 	@echo 'make bench          vecdb beside pgvector, and hnswlib: queries, builds, sizes (root)'
@@ -185,9 +185,9 @@ demo:
 	@$(TOOL)/demo.sh
 
 test:
-	@VECDB_SUITES='$(SUITES)' $(TOOL)/suites.sh unit fuzz sim regress isolation pgtap tap security http net
+	@VECDB_SUITES='$(SUITES)' $(TOOL)/suites.sh unit arm64 fuzz sim regress isolation pgtap tap security http net
 
-unit fuzz regress isolation pgtap tap security http net:
+unit arm64 fuzz regress isolation pgtap tap security http net:
 	@$(TOOL)/suites.sh $@
 
 # Larger networks are simulated in place, with what is installed.

@@ -88,7 +88,7 @@ MISSING=()
 #	program:NAME         on the PATH
 #	file:PATTERN         a file of that name
 #	perl:MODULE
-#	compiler:            of C, with the headers of libc
+#	compiler:            of C, with the headers of libc; compiler:NAME another than gcc
 #	library:HEADER:NAME  to compile and link with; HEADER without .h
 #	fuzzer:              clang with the runtime of libFuzzer and the sanitizers
 #	server:MAJOR  headers:MAJOR  tests:MAJOR  extension:MAJOR:NAME  of PostgreSQL
@@ -100,7 +100,7 @@ has()
 		program:*) command -v "$what" >/dev/null ;;
 		file:*) compgen -G "$what" >/dev/null ;;
 		perl:*) perl -M"$what" -e 1 2>/dev/null ;;
-		compiler:) makes_program gcc <<<'' ;;
+		compiler:*) makes_program "${what:-gcc}" <<<'' ;;
 		library:*) makes_program gcc -l"$name" <<<"#include <${what%:*}.h>" ;;
 		fuzzer:) clang -fsanitize=fuzzer,address,undefined -x c - -o /dev/null 2>/dev/null <<-'EOF' ;;
 			#include <stdint.h>

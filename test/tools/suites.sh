@@ -2,7 +2,7 @@
 #
 # suites.sh SUITE...
 #	  Build with -Werror, install, run test suites, count; the last line is
-#	  "N passed, N failed".  Suites: unit fuzz sim regress isolation pgtap tap security http net.
+#	  "N passed, N failed".  Suites: unit arm64 fuzz sim regress isolation pgtap tap security http net.
 #
 # All of it happens in a copy of the tree and a copy of PostgreSQL that belong
 # to the ordinary user who runs the servers: the tree keeps its owner, what is
@@ -90,6 +90,10 @@ packages()
 	fi
 	if any_wanted unit security net; then
 		need library:zmq:zmq libzmq3-dev
+	fi
+	if wanted arm64; then
+		need compiler:aarch64-linux-gnu-gcc gcc-aarch64-linux-gnu libc6-dev-arm64-cross
+		need program:qemu-aarch64 qemu-user
 	fi
 	if wanted fuzz && any 'test/fuzz/Makefile'; then
 		need fuzzer: clang libclang-rt-dev
@@ -183,7 +187,7 @@ copy_tree()
 
 	version=$(sed -n "s/^default_version = '\(.*\)'/\1/p" "$ROOT/vecdb.control")
 	skip='--exclude=./.git --exclude=./.vecdb --exclude=*.o --exclude=*.so --exclude=*.a --exclude=./vecdb-probe
-		--exclude=./.deps --exclude=./test/unit/bin --exclude=./test/net_unit/bin --exclude=./test/fuzz/bin --exclude=./test/sim/bin --exclude=./test/net/bin --exclude=./sql/vecdb--'$version.sql
+		--exclude=./.deps --exclude=./test/unit/bin --exclude=./test/arm64/bin --exclude=./test/net_unit/bin --exclude=./test/fuzz/bin --exclude=./test/sim/bin --exclude=./test/net/bin --exclude=./sql/vecdb--'$version.sql
 	# shellcheck disable=SC2086
 	key=$( (tar -C "$ROOT" $skip -cf - . | tar -tf - | LC_ALL=C sort
 		find "$ROOT" -path "$WORK" -prune -o -name Makefile -exec cat {} +
@@ -337,6 +341,17 @@ unit_suite()
 	tap_suite unit --jobs="$(nproc)" $tests
 }
 
+# The core for another processor; its tests of kernels on three that are emulated.
+arm64_suite()
+{
+	local tests
+
+	step 'build for arm64' in_build make -C test/arm64 -j"$(nproc)" WERROR=-Werror
+	tests=$(cd "$BUILD" && ls test/arm64/bin/*/*_test)
+	# shellcheck disable=SC2086
+	tap_suite arm64 --jobs="$(nproc)" $tests
+}
+
 fuzz_goal()
 {
 	if in_build make -C test/fuzz "$1" SECONDS="$FUZZ_SECONDS" SEED="$FUZZ_SEED"; then
@@ -470,7 +485,7 @@ for s in $RUN; do
 	wanted "$s" || die "there is no suite $s" "name suites out of: $SUITES"
 done
 [[ $WORDS_SEED =~ ^[0-9]+$ ]] || die "VECDB_WORDS_SEED is a number, not $WORDS_SEED"
-[ $# -gt 0 ] || die 'usage: suites.sh unit|fuzz|sim|regress|isolation|pgtap|tap|security|http|net ...'
+[ $# -gt 0 ] || die 'usage: suites.sh unit|arm64|fuzz|sim|regress|isolation|pgtap|tap|security|http|net ...'
 open_log test
 choose_pg
 [ -n "${VECDB_NO_PACKAGES:-}" ] || packages
@@ -490,6 +505,7 @@ suite()
 	OUT=$WORK/log/$1-$PGMAJOR.log
 	case $1 in
 		unit) unit_suite ;;
+		arm64) arm64_suite ;;
 		fuzz) fuzz_suite ;;
 		sim) sim_suite ;;
 		regress) regress_suite_sql ;;

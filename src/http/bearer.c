@@ -10,6 +10,7 @@
  */
 #include "http/front.h"
 
+#include <ctype.h>
 #include <fcntl.h>
 #include <sodium.h>
 #include <sys/stat.h>
@@ -163,6 +164,13 @@ BearerIsOn(void)
  * A request's token
  */
 
+/* May the name of a scheme go on with it?  RFC 9110, 5.6.2. */
+static bool
+is_token_char(char c)
+{
+	return isalnum((unsigned char) c) || (c != '\0' && strchr("!#$%&'*+-.^_`|~", c));
+}
+
 /* The token of "Bearer TOKEN"; false: the header is of another scheme, which is not ours to look at. */
 static bool
 bearer_token(const GuardHeader *header, const char **token, size_t *len)
@@ -171,7 +179,7 @@ bearer_token(const GuardHeader *header, const char **token, size_t *len)
 	size_t		n = sizeof(scheme) - 1;
 
 	if (header->value_len < n || pg_strncasecmp(header->value, scheme, n) != 0 ||
-		(header->value_len > n && header->value[n] != ' '))
+		(header->value_len > n && is_token_char(header->value[n])))
 		return false;
 	while (n < header->value_len && header->value[n] == ' ')
 		n++;

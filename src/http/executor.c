@@ -594,9 +594,16 @@ find_token_role(const char *name)
 static void
 assume_role(const ApiRequest *request)
 {
-	const char *name = request->role[0] != '\0' ? request->role : VecdbHttpAnonRole;
+	const char *name = VecdbHttpAnonRole;
 	Oid			role;
 
+	if (request->role[0] != '\0')
+	{
+		/* It comes in UTF-8; in an encoding that does not have its characters there is no such role. */
+		ApiErrorStatus = 401;
+		name = pg_any_to_server(request->role, (int) strlen(request->role), PG_UTF8);
+		ApiErrorStatus = 0;
+	}
 	ApiAnonymous = strcmp(name, VecdbHttpAnonRole) == 0;
 	role = ApiAnonymous ? find_anonymous_role(name) : find_token_role(name);
 	set_local("search_path", users_path);

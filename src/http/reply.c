@@ -174,13 +174,24 @@ ReplyRaw(Client *c, int status, const char *reason, const char *message, const c
 	}
 }
 
+/* What a client or its token chose, cut to size, as it may be in one line of the log. */
+static void
+to_log(char *out, size_t size, const char *s, size_t len)
+{
+	size_t		n = Min(len, size - 1);
+
+	for (size_t i = 0; i < n; i++)
+		out[i] = s[i] > ' ' && s[i] < 0x7F ? s[i] : '?';
+	out[n] = '\0';
+}
+
 void
 ReplyLog(Client *c, Request *r, bool sent)
 {
 	int64		us = FrontMonotonicUs() - r->started_us;
 	int			status = sent || r->raw ? r->status : 499;
 	char		target[512];
-	size_t		n = Min(r->target_len, sizeof(target) - 1);
+	char		shown_role[64];
 	const char *role = r->role ? r->role : VecdbHttpAnonRole[0] != '\0' ? VecdbHttpAnonRole : "-";
 
 	if (c->server->kind == SERVER_ADMIN)
@@ -189,13 +200,12 @@ ReplyLog(Client *c, Request *r, bool sent)
 	if (VecdbHttpAccessLogs == HTTP_ACCESS_LOG_OFF ||
 		(VecdbHttpAccessLogs == HTTP_ACCESS_LOG_ERRORS && status < 400))
 		return;
-	for (size_t i = 0; i < n; i++)
-		target[i] = r->target[i] > ' ' && r->target[i] < 0x7F ? r->target[i] : '?';
-	target[n] = '\0';
+	to_log(target, sizeof(target), r->target, r->target_len);
+	to_log(shown_role, sizeof(shown_role), role, strlen(role));
 	ereport(LOG,
 			(errmsg_internal("http: %s %s %s %d %zu bytes %.3f ms role=%s", c->address,
 							 guard_method_name(r->method), target, status, r->answer_len, us / 1000.0,
-							 role),
+							 shown_role),
 			 errhidestmt(true), errhidecontext(true)));
 }
 

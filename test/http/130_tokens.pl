@@ -167,6 +167,7 @@ is_unauthorized(sign_text('[]', '{"role":"web"}'), 'PGRST301', qr/header/, 'a he
 is(ask($good, 'SELECT current_user'), 'web', 'the good one still counts');
 is(ask(undef, 'SELECT current_user', undef, Authorization => "bearer  $good"), 'web', 'the scheme in another case');
 is(ask(undef, 'SELECT current_user', undef, Authorization => 'Basic eDp5'), 'vecdb_anon', 'another scheme is not ours');
+is_error(call($node, 'GET', '/stats', undef, Authorization => "Bearer\t$good"), 401, qr/base64url/, 'a tab behind the scheme');
 is(ask(undef, 'SELECT current_user', undef, Authorization => 'Bearerx'), 'vecdb_anon', 'a scheme that begins alike is another one');
 is(ask(undef, 'SELECT current_user', undef, apikey => 'sb_publishable_x', Authorization => 'Bearer sb_publishable_x'), 'vecdb_anon', 'an application key');
 is(ask($good, 'SELECT current_user', undef, apikey => 'sb_publishable_x'), 'web', 'a token beside an application key');
@@ -180,6 +181,8 @@ is_error(call($node, 'GET', '/stats', undef, Authorization => 'Bearer ' . sign({
 is_error(call($node, 'GET', '/stats', undef, Authorization => 'Bearer ' . sign({ role => 'stranger' })), 403, qr/^permission denied to set role "stranger"$/, 'a role that is not granted', '42501');
 is_error(call($node, 'GET', '/stats', undef, Authorization => 'Bearer ' . sign({ role => 'boss' })), 403, qr/^permission denied to set role "boss"$/, 'a superuser', '42501');
 is_error(call($node, 'GET', '/stats', undef, Authorization => 'Bearer ' . sign({ role => 'vecdb_http' })), 403, qr/^permission denied to set role "vecdb_http"$/, 'the role of the executors', '42501');
+is_error(call($node, 'GET', '/stats', undef, Authorization => 'Bearer ' . sign({ role => "a\nLOG:  b" })), 401, qr/^role "a\nLOG:  b" does not exist$/, 'a role of two lines');
+like(slurp_file($node->logfile), qr/role=a\?LOG:\?\?b$/m, 'which are one in the log');
 is_error(call($node, 'GET', '/stats', undef, Authorization => 'Bearer ' . sign({ role => 'x' x 300 })), 401, qr/role/, 'a role too long', 'PGRST303');
 $node->safe_psql('postgres', 'REVOKE ALL ON collections.lab FROM other');
 is(call($node, 'POST', '/vectors', { vectors => [ { id => 'x', collection => 'lab', data => [ 1, 2, 3 ] } ] }, Authorization => 'Bearer ' . sign({ role => 'other' }))->{status}, 403, 'what a role may not do is 403');

@@ -22,6 +22,6 @@ typedef struct CompiledFilter
  * first parameter has the number given.  A bad filter is an error that tells the
  * place in it.
  */
-extern void CompileFilter(Jsonb *filter, int first_parameter, CompiledFilter *compiled);
+extern PGDLLEXPORT void CompileFilter(Jsonb *filter, int first_parameter, CompiledFilter *compiled);
 
 #endif							/* VECDB_FILTER_JSONB_H */

@@ -183,6 +183,19 @@ time_sql(bool there, const char *name)
 	return there ? psprintf("pg_catalog.to_json(t.%s)::pg_catalog.text", name) : "NULL::pg_catalog.text";
 }
 
+static char *
+row_columns(bool created_at, bool updated_at)
+{
+	return psprintf("t.data::pg_catalog.json::pg_catalog.text, t.metadata::pg_catalog.jsonb, %s, %s",
+					time_sql(created_at, "created_at"), time_sql(updated_at, "updated_at"));
+}
+
+char *
+ApiRowColumns(Oid relid)
+{
+	return psprintf("%s, t.id", row_columns(has_time(relid, "created_at"), has_time(relid, "updated_at")));
+}
+
 /*
  * Text of a statement on the row of a collection that has an id.  The casts to
  * json and jsonb make sure that what comes out is JSON, whatever table has the
@@ -197,8 +210,7 @@ row_sql(const TablePlan *plan)
 	switch ((ApiRowStatement) plan->key.kind)
 	{
 		case TABLE_READ:
-			return psprintf("SELECT t.data::pg_catalog.json::pg_catalog.text, t.metadata::pg_catalog.jsonb, %s, %s FROM %s t %s",
-							time_sql(plan->created_at, "created_at"), time_sql(plan->updated_at, "updated_at"), table, where);
+			return psprintf("SELECT %s FROM %s t %s", row_columns(plan->created_at, plan->updated_at), table, where);
 		case TABLE_EXISTS:
 			return psprintf("SELECT FROM %s t %s", table, where);
 		case TABLE_DELETE:

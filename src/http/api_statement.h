@@ -49,6 +49,12 @@ extern void ApiRunNamed(ApiStatement *self, const char *name, bool read_only);
 /* Run a statement on the row that has this id.  relid, the collection's table, matters only for TABLE_READ. */
 extern void ApiRunOnRow(const char *collection, Oid relid, ApiRowStatement kind, const char *id);
 
+/*
+ * What a statement selects of a collection's table t: data, metadata, created_at and
+ * updated_at as TABLE_READ does, and the id behind them.
+ */
+extern char *ApiRowColumns(Oid relid);
+
 /* A text of the result as a C string; NULL where it is NULL. */
 extern char *ApiText(uint64 row, int number);
 

@@ -80,6 +80,25 @@ ReadText(JsonReader *json, const ReadPlace *place, const char *field)
 	return to_server(text);
 }
 
+char *
+ReadId(JsonReader *json, const ReadPlace *place, const char *field)
+{
+	JsonSpan	span;
+
+	if (json_peek(json) != JSON_NUMBER)
+		return ReadText(json, place, field);
+	if (!json_value(json, &span))
+		ReadMalformed(json);
+	for (size_t i = 0; i < span.len; i++)
+	{
+		char		c = json->data[span.pos + i];
+
+		if ((c < '0' || c > '9') && (c != '-' || i > 0))
+			ApiWrongShape("%s must be a string or an integer written without fraction and exponent", ReadPlaceName(place, field));
+	}
+	return pnstrdup(json->data + span.pos, span.len);
+}
+
 bool
 ReadDouble(JsonReader *json, const char *field, double *value)
 {

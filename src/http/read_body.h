@@ -53,6 +53,8 @@ extern bool ReadExpect(JsonReader *json, JsonKind kind, const ReadPlace *place, 
 
 /* NULL, false or 0 for null. */
 extern char *ReadText(JsonReader *json, const ReadPlace *place, const char *field);
+/* An id: a string, or an integer, which stands for its digits. */
+extern char *ReadId(JsonReader *json, const ReadPlace *place, const char *field);
 extern bool ReadDouble(JsonReader *json, const char *field, double *value);
 extern bool ReadInt(JsonReader *json, const char *field, int *value);
 extern bool ReadBool(JsonReader *json, const char *field, bool *value);

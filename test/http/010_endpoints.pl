@@ -208,8 +208,9 @@ for my $path ('/health', '/stats', '/collections', '/collections/one', '/vectors
 is(ask('HEAD', '/vectors/none')->{status}, 404, 'HEAD of what is not there');
 my %allow = (
 	'/health' => 'GET, HEAD, OPTIONS', '/stats' => 'GET, HEAD, OPTIONS', '/vectors' => 'POST, OPTIONS',
-	'/vectors/x' => 'GET, HEAD, DELETE, OPTIONS', '/search' => 'POST, OPTIONS', '/collections' => 'GET, HEAD, POST, OPTIONS',
-	'/collections/x' => 'GET, HEAD, DELETE, OPTIONS', '/collections/x/search' => 'POST, OPTIONS');
+	'/vectors/x' => 'GET, HEAD, PATCH, DELETE, OPTIONS', '/search' => 'POST, OPTIONS', '/collections' => 'GET, HEAD, POST, OPTIONS',
+	'/collections/x' => 'GET, HEAD, DELETE, OPTIONS', '/collections/x/search' => 'POST, OPTIONS',
+	'/collections/x/vectors' => 'GET, HEAD, OPTIONS', map { ("/collections/x/$_" => 'POST, OPTIONS') } qw(count get delete));
 for my $path (sort keys %allow)
 {
 	$answer = ask('OPTIONS', $path);

@@ -99,7 +99,7 @@ my @shapes = (
 	[ '/vectors', '{"vectors":[{"data":[1,2,-Infinity]}]}', qr/vectors\[0\]\.data\[2\] is not a finite number/ ],
 	[ '/vectors', '{"vectors":[{"data":[1,1e39]}]}', qr/vectors\[0\]\.data\[1\] is out of range/ ],
 	[ '/vectors', '{"vectors":[{"data":[1,-1e999999999]}]}', qr/vectors\[0\]\.data\[1\] is out of range/ ],
-	[ '/vectors', '{"vectors":[{"id":1,"data":[1,2,3]}]}', qr/vectors\[0\]\.id must be a string, not a number/ ],
+	[ '/vectors', '{"vectors":[{"id":1.5,"data":[1,2,3]}]}', qr/vectors\[0\]\.id must be a string or an integer/ ],
 	[ '/vectors', '{"vectors":[{"id":"","data":[1,2,3]}]}', qr/vectors\[0\]\.id must not be empty/ ],
 	[ '/vectors', '{"vectors":[{"id":"a","id":"b","data":[1,2,3]}]}', qr/vectors\[0\]\.id is given twice/ ],
 	[ '/vectors', '{"vectors":[{"data":[1,2,3],"metadata":[]}]}', qr/vectors\[0\]\.metadata must be an object, not an array/ ],

@@ -94,7 +94,7 @@ run(const ApiRequest *request, ApiAnswer *answer)
 
 	ApiFindTypes();
 	ApiHeader(answer, "Content-Type", ANSWER_JSON);
-	if (request->query_len > 0 && request->route != NATIVE_VECTOR)
+	if (request->query_len > 0 && request->route != NATIVE_VECTOR && request->route != NATIVE_COLLECTION_VECTORS)
 		NativeCollectionOfQuery(request);
 	switch (request->route)
 	{
@@ -107,6 +107,8 @@ run(const ApiRequest *request, ApiAnswer *answer)
 		case NATIVE_VECTOR:
 			if (method == HTTP_DELETE)
 				NativeDeleteVector(request, answer);
+			else if (method == HTTP_PATCH)
+				NativePatchVector(request, NativeCollectionOfVector(request), answer);
 			else
 				NativeGetVector(request, answer);
 			return;
@@ -125,6 +127,18 @@ run(const ApiRequest *request, ApiAnswer *answer)
 				NativeDeleteCollection(request->param, answer);
 			else
 				NativeGetCollection(request->param, answer, true);
+			return;
+		case NATIVE_COLLECTION_VECTORS:
+			NativeListVectors(request, answer);
+			return;
+		case NATIVE_COLLECTION_COUNT:
+			NativeCountVectors(request, answer);
+			return;
+		case NATIVE_COLLECTION_GET:
+			NativeFetchVectors(request, answer);
+			return;
+		case NATIVE_COLLECTION_DELETE:
+			NativeDeleteVectors(request, answer);
 			return;
 		default:
 			ApiRefuse(404, ERRCODE_UNDEFINED_OBJECT, "there is no such path");

@@ -23,6 +23,19 @@ extern void NativePostVectors(const ApiRequest *request, ApiAnswer *answer);
 extern void NativeGetVector(const ApiRequest *request, ApiAnswer *answer);
 extern void NativeDeleteVector(const ApiRequest *request, ApiAnswer *answer);
 
+/* The collection that has the vector of the request: the query names it, or else it is looked for. */
+extern char *NativeCollectionOfVector(const ApiRequest *request);
+
+/* A row of the result of a statement on ApiRowColumns(), as JSON. */
+extern void NativeWriteVector(StringInfo out, uint64 row, const char *id, const char *collection);
+
+/* native_rows.c */
+extern void NativeListVectors(const ApiRequest *request, ApiAnswer *answer);
+extern void NativeCountVectors(const ApiRequest *request, ApiAnswer *answer);
+extern void NativeFetchVectors(const ApiRequest *request, ApiAnswer *answer);
+extern void NativeDeleteVectors(const ApiRequest *request, ApiAnswer *answer);
+extern void NativePatchVector(const ApiRequest *request, const char *collection, ApiAnswer *answer);
+
 /* native_search.c */
 extern void NativePostSearch(const ApiRequest *request, ApiAnswer *answer);
 

@@ -16,7 +16,11 @@ typedef enum NativeRoute
 	NATIVE_SEARCH,				/* /search */
 	NATIVE_COLLECTIONS,			/* /collections */
 	NATIVE_COLLECTION,			/* /collections/:c */
-	NATIVE_COLLECTION_SEARCH	/* /collections/:c/search */
+	NATIVE_COLLECTION_SEARCH,	/* /collections/:c/search */
+	NATIVE_COLLECTION_VECTORS,	/* /collections/:c/vectors */
+	NATIVE_COLLECTION_COUNT,	/* /collections/:c/count */
+	NATIVE_COLLECTION_GET,		/* /collections/:c/get */
+	NATIVE_COLLECTION_DELETE	/* /collections/:c/delete */
 } NativeRoute;
 
 extern const HttpSurface native_surface;

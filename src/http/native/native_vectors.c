@@ -120,7 +120,7 @@ read_item(JsonReader *json, Batch *batch)
 		switch (field)
 		{
 			case 0:
-				item->id = ReadText(json, &place, "id");
+				item->id = ReadId(json, &place, "id");
 				if (item->id && item->id[0] == '\0')
 					ApiWrongShape("%s must not be empty", ReadPlaceName(&place, "id"));
 				if (item->id && strlen(item->id) > COLLECTION_MAX_ID)
@@ -311,6 +311,14 @@ find_vector(const char *id)
 	return name;
 }
 
+char *
+NativeCollectionOfVector(const ApiRequest *request)
+{
+	char	   *collection = NativeCollectionOfQuery(request);
+
+	return collection ? collection : find_vector(request->param);
+}
+
 /* Read or delete the vector that the request names; gives the collection that has it. */
 static char *
 run_on_vector(const ApiRequest *request, ApiRowStatement kind)
@@ -329,18 +337,16 @@ run_on_vector(const ApiRequest *request, ApiRowStatement kind)
 }
 
 void
-NativeGetVector(const ApiRequest *request, ApiAnswer *answer)
+NativeWriteVector(StringInfo out, uint64 row, const char *id, const char *collection)
 {
-	StringInfo	out = &answer->body;
-	char	   *collection = run_on_vector(request, TABLE_READ);
-	char	   *data = ApiText(0, 1);
+	char	   *data = ApiText(row, 1);
 	bool		no_metadata;
-	Datum		metadata = SpiColumn(0, 2, JSONBOID, &no_metadata);
-	char	   *created_at = ApiText(0, 3);
-	char	   *updated_at = ApiText(0, 4);
+	Datum		metadata = SpiColumn(row, 2, JSONBOID, &no_metadata);
+	char	   *created_at = ApiText(row, 3);
+	char	   *updated_at = ApiText(row, 4);
 
 	BodyText(out, "{\"id\":");
-	BodyName(out, request->param);
+	BodyName(out, id);
 	BodyText(out, ",\"collection\":");
 	BodyName(out, collection);
 	BodyText(out, ",\"data\":");
@@ -351,7 +357,18 @@ NativeGetVector(const ApiRequest *request, ApiAnswer *answer)
 	BodyText(out, created_at ? created_at : "null");
 	BodyText(out, ",\"updated_at\":");
 	BodyText(out, updated_at ? updated_at : "null");
-	BodyText(out, "}\n");
+	BodyText(out, "}");
+	if (data)
+		pfree(data);
+}
+
+void
+NativeGetVector(const ApiRequest *request, ApiAnswer *answer)
+{
+	char	   *collection = run_on_vector(request, TABLE_READ);
+
+	NativeWriteVector(&answer->body, 0, request->param, collection);
+	BodyText(&answer->body, "\n");
 }
 
 void

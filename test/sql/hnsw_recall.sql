@@ -130,6 +130,13 @@ SELECT rows FROM hnsw_recall('hr_none_v');
 SET ROLE hr_reader;
 SELECT rows FROM hnsw_recall('hr_none_v');
 RESET ROLE;
+ALTER TABLE hr_none OWNER TO hr_reader;
+SET ROLE hr_reader;
+SELECT rows FROM hnsw_recall('hr_none_v');
+ALTER TABLE hr_none FORCE ROW LEVEL SECURITY;
+\set VERBOSITY terse
+SELECT rows FROM hnsw_recall('hr_none_v');
+RESET ROLE;
 -- the rights of the owner and those of the reader are kept apart
 CREATE FUNCTION hr_who(v vector) RETURNS vector IMMUTABLE LANGUAGE plpgsql AS $$
 BEGIN

@@ -38,6 +38,10 @@ sub agree
 create_items($primary, 6000, 32);
 $primary->safe_psql('postgres', 'SET max_parallel_maintenance_workers = 0; CREATE INDEX items_v ON items USING hnsw (v vector_l2_ops)');
 agree('built serially');
+my $recall = q{SELECT queries, recall, recall > 0.8 FROM hnsw_recall('items_v', 50)};
+like($standby->safe_psql('postgres', $recall), qr/^50\|.*\|t$/, 'a standby measures its index');
+is($standby->safe_psql('postgres', $recall), $primary->safe_psql('postgres', $recall), 'as its primary does');
+like($standby->safe_psql('postgres', q{SELECT hnsw_why('SELECT 1 FROM items ORDER BY v <=> $1 LIMIT 3')}), qr/Index items_v is for the distance <->/, 'and says why a query does not use it');
 $primary->safe_psql('postgres', 'SET max_parallel_maintenance_workers = 2; REINDEX INDEX items_v');
 agree('built in parallel');
 $primary->safe_psql('postgres', 'INSERT INTO items SELECT i, 0, item_vector(i) FROM generate_series(100001, 102000) i');

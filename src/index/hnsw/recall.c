@@ -504,7 +504,7 @@ check_reader(Oid index, Oid heap)
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("cannot measure index \"%s\": row-level security hides rows of table \"%s\" from you",
 						get_rel_name(index), get_rel_name(heap)),
-				 errhint("Ask a role that its policies do not hold for, as the owner of the table.")));
+				 errhint("Ask a role that its policies do not hold for: one with BYPASSRLS, or the owner of the table unless they are forced.")));
 }
 
 static int

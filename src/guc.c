@@ -60,6 +60,7 @@ char	   *VecdbHttpSchemas;
 int			VecdbHttpMaxRows = 0;
 bool		VecdbHttpWholeTables = false;
 bool		VecdbHttpPlans = false;
+double		VecdbHttpMaxCost = 0;
 char	   *VecdbHttpJwtKey;
 char	   *VecdbHttpJwtKeyFile;
 char	   *VecdbHttpJwtAud;
@@ -224,6 +225,10 @@ DefineHttpSettings(void)
 							 "Lets requests below /rest/v1 ask for the plan of their query.",
 							 NULL,
 							 &VecdbHttpPlans, false, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomRealVariable("vecdb.http_max_cost",
+							 "Highest cost that the planner may estimate of a statement of an HTTP request.",
+							 "0 means no limit.",
+							 &VecdbHttpMaxCost, 0, 0, 1e300, PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomStringVariable("vecdb.http_jwt_key",
 							   "Key that tokens of HTTP requests are verified with.",
 							   "A secret of HS256, a JSON Web Key or a set of them, or a public key in PEM. Empty, without vecdb.http_jwt_key_file: tokens are not looked at.",

@@ -39,6 +39,7 @@ VECDB_SETTING int VecdbHttpMaxRows; /* of an answer of /rest/v1; 0: no limit */
 VECDB_SETTING bool VecdbHttpWholeTables;	/* /rest/v1 changes and deletes rows without a filter */
 VECDB_SETTING bool VecdbHttpPlans;	/* /rest/v1 tells plans to who asks */
 VECDB_SETTING char *VecdbHttpAnonRole;	/* "": none may come without a token */
+VECDB_SETTING double VecdbHttpMaxCost;	/* of a plan; 0: no limit */
 VECDB_SETTING char *VecdbHttpJwtKey;	/* "": none */
 VECDB_SETTING char *VecdbHttpJwtKeyFile;	/* "": none; it counts before VecdbHttpJwtKey */
 VECDB_SETTING char *VecdbHttpJwtAud;	/* "": all audiences are ours */

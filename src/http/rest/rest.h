@@ -99,6 +99,9 @@ typedef struct RestRequest
 
 extern void RestReadRequest(const ApiRequest *request, RestRequest *self);
 
+/* The beginning of a text of the client, for a message. */
+extern char *RestShown(const char *text);
+
 /* ---- rest_table.c ---- */
 
 typedef struct RestTable

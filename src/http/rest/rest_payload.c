@@ -49,7 +49,7 @@ add_column(Reading *self, const char *name)
 	if (payload->ncolumns == REST_MAX_NODES)
 		refuse("the body has more than 2000 columns");
 	if (strlen(name) >= NAMEDATALEN)
-		RestRefuse(400, "PGRST204", psprintf("Could not find the '%.100s' column in the schema", name), NULL, NULL);
+		RestRefuse(400, "PGRST204", psprintf("Could not find the '%s' column in the schema", RestShown(name)), NULL, NULL);
 	(void) hash_search(self->names, name, HASH_ENTER, &found);
 	if (found)
 		return;

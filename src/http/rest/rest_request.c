@@ -20,6 +20,9 @@
 /* The most parameters of a body; the front has a lower limit for those of a query. */
 #define MAX_BODY_PARAMETERS		1000
 
+/* Bytes of a text of the client that a message has. */
+#define MAX_SHOWN				200
+
 #define OBJECT_TYPE		"application/vnd.pgrst.object"
 #define ARRAY_TYPE		"application/vnd.pgrst.array"
 #define PLAN_TYPE		"application/vnd.pgrst.plan"
@@ -27,7 +30,26 @@
 static void *
 parser_alloc(void *arg, size_t size)
 {
+	CHECK_FOR_INTERRUPTS();
 	return palloc(size);
+}
+
+char *
+RestShown(const char *text)
+{
+	int			len = (int) strnlen(text, MAX_SHOWN + MAX_MULTIBYTE_CHAR_LEN);
+	char	   *shown = pnstrdup(text, pg_mbcliplen(text, len, MAX_SHOWN));
+
+	/* A header may hold any bytes. */
+	if (!pg_verifymbstr(shown, (int) strlen(shown), true))
+	{
+		for (char *p = shown; *p; p++)
+		{
+			if (IS_HIGHBIT_SET(*p))
+				*p = '?';
+		}
+	}
+	return shown;
 }
 
 /* Raise what a parser has to say of a text. */
@@ -62,7 +84,7 @@ read_rows(const char *key, const char *value)
 	errno = 0;
 	rows = strtoll(value, &end, 10);
 	if (end == value || *end != '\0' || errno != 0)
-		RestRefuse(400, "PGRST100", psprintf("failed to parse %s (%.100s)", key, value), "A whole number is expected.", NULL);
+		RestRefuse(400, "PGRST100", psprintf("failed to parse %s (%s)", key, RestShown(value)), "A whole number is expected.", NULL);
 	if (rows < 0)
 		RestRefuse(416, "PGRST103", "Requested range not satisfiable", psprintf("The parameter %s is less than 0.", key), NULL);
 	return rows;
@@ -88,7 +110,7 @@ static void
 read_filter(RestRequest *self, RestParser *parser, char *key, char *value)
 {
 	RestNode   *node = palloc0(sizeof(RestNode));
-	char	   *shown = psprintf("%.200s=%.200s", key, value);
+	char	   *shown = psprintf("%s=%s", RestShown(key), RestShown(value));
 	bool		good;
 
 	if (is_tree(key, node))
@@ -115,7 +137,7 @@ read_filter(RestRequest *self, RestParser *parser, char *key, char *value)
 static void
 read_names(RestParser *parser, char *value, const char *what, RestText **names, int *n)
 {
-	char	   *shown = psprintf("%.200s", value);
+	char	   *shown = RestShown(value);
 
 	rest_begin(parser, value, strlen(value));
 	if (!rest_parse_names(parser, names, n))
@@ -126,7 +148,7 @@ read_names(RestParser *parser, char *value, const char *what, RestText **names, 
 static void
 read_parameter(RestRequest *self, RestParser *parser, char *key, char *value)
 {
-	char	   *shown = psprintf("%.200s", value);
+	char	   *shown = RestShown(value);
 
 	CHECK_FOR_INTERRUPTS();
 	if (strcmp(key, "select") == 0)
@@ -189,7 +211,7 @@ body_text(JsonReader *json, const char *key)
 	if (kind == JSON_NUMBER && json_value(json, &span))
 		return pnstrdup(json->data + span.pos, span.len);
 	if (kind != JSON_STRING && kind != JSON_NONE)
-		RestRefuse(400, "PGRST102", psprintf("the parameter %.100s must be a string, a number, or a list of those", key), NULL, NULL);
+		RestRefuse(400, "PGRST102", psprintf("the parameter %s must be a string, a number, or a list of those", RestShown(key)), NULL, NULL);
 	if (!json_value(json, &span))
 		ReadMalformed(json);
 	text = palloc(span.len);
@@ -406,7 +428,7 @@ read_preferences(RestRequest *self, const ApiRequest *request)
 	}
 	if (strict && unknown.len > 0)
 		RestRefuse(400, "PGRST122", "Invalid preferences given with handling=strict",
-				   psprintf("Invalid preferences: %s", unknown.data), NULL);
+				   psprintf("Invalid preferences: %s", RestShown(unknown.data)), NULL);
 	if (!strict)
 		self->max_affected = -1;
 }
@@ -522,7 +544,7 @@ read_accept(RestRequest *self, const ApiRequest *request)
 				return;
 		}
 	} while ((accept = next_header(request, "Accept", &pos)));
-	RestRefuse(406, "PGRST107", psprintf("None of these media types are available: %.200s", shown), NULL,
+	RestRefuse(406, "PGRST107", psprintf("None of these media types are available: %s", RestShown(shown)), NULL,
 			   "Media types are application/json, " OBJECT_TYPE "+json, " ARRAY_TYPE "+json and text/csv.");
 }
 
@@ -551,7 +573,7 @@ read_profile(RestRequest *self, const ApiRequest *request, const char *name)
 		}
 		appendStringInfo(&all, "%s%s", all.len ? ", " : "", schema);
 	}
-	RestRefuse(406, "PGRST106", psprintf("Invalid schema: %.100s", given), NULL,
+	RestRefuse(406, "PGRST106", psprintf("Invalid schema: %s", RestShown(given)), NULL,
 			   psprintf("Only the following schemas are exposed: %s", all.data));
 }
 

@@ -399,7 +399,7 @@ put_is(RestSql *self, const RestNode *test, Expression left)
 			return;
 		}
 	}
-	RestRefuse(400, "PGRST100", psprintf("failed to parse filter (is.%.100s)", word),
+	RestRefuse(400, "PGRST100", psprintf("failed to parse filter (is.%s)", RestShown(word)),
 			   "null, not_null, true, false or unknown is expected.", NULL);
 }
 

@@ -17,7 +17,6 @@
 #include "http/body.h"
 #include "miscadmin.h"
 #include "utils/array.h"
-#include "utils/arrayaccess.h"
 #include "utils/builtins.h"
 #include "utils/datetime.h"
 #include "utils/json.h"
@@ -72,26 +71,20 @@ put_text_of(StringInfo body, Datum value, Oid type, bool quoted)
 static void
 put_array(StringInfo body, const RestFormat *format, Datum value)
 {
-	AnyArrayType *array = DatumGetAnyArrayP(value);
-	Oid			type = AARR_ELEMTYPE(array);
-	int			ndim = AARR_NDIM(array);
-	int			nitems = ArrayGetNItems(ndim, AARR_DIMS(array));
-	array_iter	it;
-	int16		len;
-	bool		by_value;
-	char		align;
+	ArrayType  *array = DatumGetArrayTypeP(value);
+	int			ndim = ARR_NDIM(array);
+	ArrayIterator it;
+	Datum		element;
+	bool		isnull;
 
-	if (nitems == 0)
+	if (ArrayGetNItems(ndim, ARR_DIMS(array)) == 0)
 	{
 		BodyText(body, "[]");
 		return;
 	}
-	get_typlenbyvalalign(type, &len, &by_value, &align);
-	array_iter_setup(&it, array);
-	for (int i = 0; i < nitems; i++)
+	it = array_create_iterator(array, 0, NULL);
+	for (int i = 0; array_iterate(it, &element, &isnull); i++)
 	{
-		bool		isnull;
-		Datum		element = array_iter_next(&it, &isnull, i, len, by_value, align);
 		int			inner = 1;
 
 		CHECK_FOR_INTERRUPTS();
@@ -99,22 +92,23 @@ put_array(StringInfo body, const RestFormat *format, Datum value)
 		/* A bracket for each dimension that begins here, and below for each that ends. */
 		for (int d = ndim - 1; d >= 0; d--)
 		{
-			inner *= AARR_DIMS(array)[d];
+			inner *= ARR_DIMS(array)[d];
 			if (i % inner == 0)
 				BodyText(body, "[");
 		}
 		if (isnull)
 			BodyText(body, "null");
 		else
-			RestPutValue(body, format, element, type);
+			RestPutValue(body, format, element, ARR_ELEMTYPE(array));
 		inner = 1;
 		for (int d = ndim - 1; d >= 0; d--)
 		{
-			inner *= AARR_DIMS(array)[d];
+			inner *= ARR_DIMS(array)[d];
 			if ((i + 1) % inner == 0)
 				BodyText(body, "]");
 		}
 	}
+	array_free_iterator(it);
 }
 
 static void

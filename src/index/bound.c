@@ -41,7 +41,8 @@
 
 typedef struct Operand
 {
-	ExprState  *state;
+	Expr	   *expr;
+	ExprState  *state;			/* NULL: it is a Const */
 	Oid			type;			/* float8 or float4 */
 } Operand;
 
@@ -274,9 +275,17 @@ limit_inside(const BoundStep *step, double limit, double other, bool from_above)
 static bool
 evaluate(const Operand *operand, ExprContext *context, double *value)
 {
+	Const	   *constant = (Const *) operand->expr;
 	bool		isnull;
-	Datum		datum = ExecEvalExprSwitchContext(operand->state, context, &isnull);
+	Datum		datum;
 
+	if (IsA(constant, Const))
+	{
+		datum = constant->constvalue;
+		isnull = constant->constisnull;
+	}
+	else
+		datum = ExecEvalExprSwitchContext(operand->state, context, &isnull);
 	if (!isnull)
 		*value = operand->type == FLOAT4OID ? (double) DatumGetFloat4(datum) : DatumGetFloat8(datum);
 	return !isnull;
@@ -345,8 +354,10 @@ IndexScanIsUnordered(const ScanKeyData *orderby)
 static void
 init_operand(Operand *operand, Expr *expr, PlanState *parent)
 {
+	operand->expr = expr;
 	operand->type = exprType((Node *) expr);
-	operand->state = ExecInitExpr(expr, parent);
+	if (!IsA(expr, Const))
+		operand->state = ExecInitExpr(expr, parent);
 }
 
 static ClauseLimit *
@@ -367,6 +378,24 @@ make_limit(const BoundForm *form, PlanState *parent)
 		limit->steps = lappend(limit->steps, step);
 	}
 	return limit;
+}
+
+bool
+BoundIsConstant(const BoundForm *form, double *most)
+{
+	ListCell   *lc;
+
+	if (!IsA(form->limit, Const))
+		return false;
+	foreach(lc, form->steps)
+	{
+		BoundStep  *step = lfirst(lc);
+
+		if (step->other != NULL && !IsA(step->other, Const))
+			return false;
+	}
+	*most = bound_of(make_limit(form, NULL), NULL);
+	return true;
 }
 
 static void

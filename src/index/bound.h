@@ -52,8 +52,11 @@ extern bool IndexScanIsUnordered(const ScanKeyData *orderby);
 extern bool BoundRead(Node *clause, Index rti, BoundForm *form);
 extern bool BoundIsKnown(Node *node, Index rti);
 
+/* What it says of the distance, where all that it is computed from is constant */
+extern bool BoundIsConstant(const BoundForm *form, double *most);
+
 /* bound_path.c: for the planner's hook of a table's paths, and for the cost of a scan */
 extern void BoundAddPaths(PlannerInfo *root, RelOptInfo *rel, Index rti, RangeTblEntry *table);
-extern bool BoundHasPath(const IndexPath *path);
+extern bool BoundOfPath(const IndexPath *path, double *most);
 
 #endif							/* INDEX_BOUND_H */

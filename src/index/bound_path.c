@@ -24,6 +24,7 @@
 #include "optimizer/pathnode.h"
 #include "optimizer/paths.h"
 #include "optimizer/restrictinfo.h"
+#include "utils/float.h"
 #include "utils/lsyscache.h"
 
 static bool
@@ -148,22 +149,29 @@ BoundAddPaths(PlannerInfo *root, RelOptInfo *rel, Index rti, RangeTblEntry *tabl
 	}
 }
 
-/* Does a bound end this scan? */
+/* Does a bound end this scan?  *most: what is known of it while the query is planned; infinity for nothing. */
 bool
-BoundHasPath(const IndexPath *path)
+BoundOfPath(const IndexPath *path, double *most)
 {
 	RelOptInfo *rel = path->path.parent;
+	bool		any = false;
 	ListCell   *lc;
+
+	*most = get_float8_infinity();
 
 	foreach(lc, path->indexinfo->indrestrictinfo)
 	{
 		RestrictInfo *restriction = lfirst_node(RestrictInfo, lc);
 		BoundForm	form;
+		double		limit;
 
-		if (restriction_is_securely_promotable(restriction, rel) &&
-			BoundRead((Node *) restriction->clause, rel->relid, &form) &&
-			IndexIsSameDistance((Node *) form.distance, linitial(path->indexorderbys)))
-			return true;
+		if (!restriction_is_securely_promotable(restriction, rel) ||
+			!BoundRead((Node *) restriction->clause, rel->relid, &form) ||
+			!IndexIsSameDistance((Node *) form.distance, linitial(path->indexorderbys)))
+			continue;
+		any = true;
+		if (BoundIsConstant(&form, &limit))
+			*most = Min(*most, limit);
 	}
-	return false;
+	return any;
 }

@@ -2,12 +2,10 @@
  * cost.c
  *	  The planner's cost of an index scan that gives rows in the order of a distance.
  */
-#include "index/bound.h"
 #include "index/cost.h"
 
 #include "optimizer/optimizer.h"
 #include "utils/float.h"
-#include "utils/selfuncs.h"
 #include "utils/spccache.h"
 
 /*
@@ -32,29 +30,16 @@ IndexCostBegin(IndexPath *path, Cost *startup_cost, Cost *total_cost, Selectivit
 }
 
 /*
- * The part of the rows that is within a bound of distance.  Nothing is known of distances.
- * A bound is a range with two ends in each dimension, so the part is that of the planner
- * for such a one, where it knows nothing of a column; and it is to be no less than what a
- * search finds anyway.
- */
-static double
-rows_within_bound(double rows, double found)
-{
-	return Min(Max(rows * DEFAULT_RANGE_INEQ_SEL, found), rows);
-}
-
-/*
  * The cost of a scan that visits so many pages before its first rows come out, `found` of
- * them, with so many operators each, and one page for each row beyond those.  Where it
- * goes on to the end, the end is that of a bound, if there is one.  The pages are read over
+ * them, with so many operators each, and one page for each row beyond those, where it goes on
+ * to the last of `rows`.  The pages are read over
  * and over by all queries, so most are cached: a quarter of random_page_cost.
  */
 void
-IndexCostVisits(const IndexPath *path, double visits, double found, int operators, bool ends_at_bound,
+IndexCostVisits(const IndexPath *path, double visits, double found, double rows, int operators,
 				Cost *startup_cost, Cost *total_cost, Selectivity *selectivity, double *pages)
 {
 	double		tuples = Max(path->indexinfo->tuples, 1);
-	double		rows = ends_at_bound && BoundHasPath(path) ? rows_within_bound(tuples, found) : tuples;
 	double		page_cost;
 	double		per_visit;
 

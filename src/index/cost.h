@@ -13,7 +13,7 @@
 
 extern bool IndexCostBegin(IndexPath *path, Cost *startup_cost, Cost *total_cost, Selectivity *selectivity,
 						   double *correlation, double *pages);
-extern void IndexCostVisits(const IndexPath *path, double visits, double found, int operators, bool ends_at_bound,
+extern void IndexCostVisits(const IndexPath *path, double visits, double found, double rows, int operators,
 							Cost *startup_cost, Cost *total_cost, Selectivity *selectivity, double *pages);
 
 #endif							/* INDEX_COST_H */

@@ -84,6 +84,23 @@ ValueCenterAndUnit(const float *largest, int dim, float *center)
  * From a datum
  * --------------------------------------------------------------------- */
 
+int
+ValueDimensions(const IndexSpace *space, Datum datum)
+{
+	switch (space->element)
+	{
+		case ELEMENT_VECTOR:
+			return DatumGetVector(datum)->dim;
+		case ELEMENT_HALFVEC:
+			return DatumGetHalfVector(datum)->dim;
+		case ELEMENT_BIT:
+			return VARBITLEN(DatumGetVarBitP(datum));
+		case ELEMENT_SPARSEVEC:
+			return DatumGetSparseVector(datum)->dim;
+	}
+	return 0;
+}
+
 static void
 check_dim(const IndexSpace *space, Relation rel, int dim, bool query)
 {

@@ -56,6 +56,8 @@ extern int	ValueMostDimensions(IndexElement element);
 extern uint32 ValueRawBytes(const IndexSpace *space);
 extern float ValueCenterAndUnit(const float *largest, int dim, float *center);
 
+extern int	ValueDimensions(const IndexSpace *space, Datum datum);
+
 /* rel: the index, for the message where the dimensions are others */
 extern const float *ValueFloats(const IndexSpace *space, Relation rel, Datum datum, double *norm);
 extern bool ValuePrepare(const IndexSpace *space, Relation rel, Datum datum, bool query, IndexValue *value);

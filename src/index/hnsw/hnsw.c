@@ -2,6 +2,7 @@
  * hnsw.c
  *	  The access method's handler, its options, and what the planner is told.
  */
+#include "index/bound.h"
 #include "index/cost.h"
 #include "index/hnsw/hnsw.h"
 #include "index/hnsw/hnsw_search.h"
@@ -13,6 +14,10 @@
 #include "access/reloptions.h"
 #include "commands/progress.h"
 #include "commands/vacuum.h"
+#include "optimizer/cost.h"
+#include "optimizer/optimizer.h"
+#include "utils/float.h"
+#include "utils/selfuncs.h"
 
 /* ---------------------------------------------------------------------
  * Options of an index
@@ -63,6 +68,31 @@ hnswoptions(Datum reloptions, bool validate)
  * --------------------------------------------------------------------- */
 
 /*
+ * How many rows a scan gives before it ends.  A bound of distance is a range with two ends
+ * in each dimension, so where nothing is known of it, its part of the rows is the one of the
+ * planner for such a range; a sample of the index tells more, but of no less than that.  A
+ * search finds ef_search rows anyway.  Under a LIMIT, where the first rows count, it does not
+ * matter.
+ */
+static double
+rows_of_scan(PlannerInfo *root, IndexPath *path, Relation rel)
+{
+	double		rows = Max(path->indexinfo->tuples, 1);
+	Node	   *query = lsecond(((OpExpr *) linitial(path->indexorderbys))->args);
+	Const	   *constant = (Const *) query;
+	double		part = DEFAULT_RANGE_INEQ_SEL;
+	double		most;
+	double		sampled;
+
+	if (HnswIterativeScanMode() == HNSW_ITERATIVE_OFF || !BoundOfPath(path, &most))
+		return rows;
+	if (enable_indexscan && root->limit_tuples < 0 && most < get_float8_infinity() && IsA(query, Const) &&
+		!constant->constisnull && HnswPartWithin(rel, constant->constvalue, most, &sampled))
+		part = Max(part, sampled);
+	return Min(Max(rows * part, HnswEfSearch()), rows);
+}
+
+/*
  * What a scan does is nearly all done before the first row comes out: it expands its
  * nodes and a few for the descent, one page each (measured in README.md); where there
  * are no codes, and a page for about a half of their neighbors.
@@ -75,6 +105,7 @@ hnswcostestimate(PlannerInfo *root, IndexPath *path, double loop_count,
 	double		rows = Max(path->indexinfo->tuples, 1);
 	double		ef = HnswEfSearch();
 	double		visits;
+	double		given;
 	int			m = HNSW_DEFAULT_M;
 	bool		coded;
 	Relation	rel;
@@ -87,11 +118,12 @@ hnswcostestimate(PlannerInfo *root, IndexPath *path, double loop_count,
 	if (options != NULL)
 		m = options->m;
 	coded = ValueIsCoded(IndexGetOpclass(rel));
+	given = rows_of_scan(root, path, rel);
 	index_close(rel, NoLock);
 	visits = (coded ? 2 * ef + 16 : 1.25 * ef) + 4 * log(rows + 1) / log(m);
 	if (!coded)
 		visits *= m;
-	IndexCostVisits(path, Min(rows, visits), ef, coded ? 2 * m : 1, HnswIterativeScanMode() != HNSW_ITERATIVE_OFF,
+	IndexCostVisits(path, Min(rows, visits), Min(rows, ef), given, coded ? 2 * m : 1,
 					startup_cost, total_cost, selectivity, pages);
 }
 

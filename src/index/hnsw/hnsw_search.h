@@ -127,6 +127,9 @@ extern bool HnswSearchIsBeyond(HnswSearch *self);
 extern void HnswSearchSort(HnswSearch *self, int from);
 extern int	HnswDescend(HnswSearch *self, int to_level, HnswRef *starts, int most, int *entry_level, HnswRef *entry);
 
+/* within.c */
+extern bool HnswPartWithin(Relation rel, Datum query, double most, double *part);
+
 /* Candidates kept for each ef where all of them are expanded, and where a search may stop: see search.c */
 #define HNSW_POOL(ef) (3 * (ef) + 16)
 extern int	HnswScanPool(const HnswIndex *index, int ef);

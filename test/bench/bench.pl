@@ -36,15 +36,23 @@ my %SET = (
 my @SETS = qw(fashion glove synthetic distributions);
 my %SYSTEM = (vecdb => 'vecdb', pgvector => 'vector');    # and its extension
 my @SYSTEMS = qw(vecdb pgvector);
+my @LIBRARIES = qw(hnswlib faiss);    # searched without SQL, in the same rounds
+
+# k, and the values of ef_search for it: as many as pgvector has, and no fewer than k
+my %WIDE = (1 => [ 10, 20, 40, 80, 160 ], 100 => [ 100, 200, 400, 800 ], 500 => [ 500, 700, 1000 ]);
+my @WIDE = (1, 100, 500);
+my @STRICT = ([ 10, 40 ], [ 100, 200 ], [ 500, 1000 ]);    # k and ef_search at which strict_order stands beside off
 
 # In the order in which they are run
-my @ROWS = qw(build build64 recall inside client size cold);
+my @ROWS = qw(build build64 recall inside client wide range size cold);
 my %RUN = (
 	build => sub { run_build($_[0], '1GB') },
 	build64 => sub { run_build($_[0], '64MB') },
 	recall => \&run_recall,
 	inside => sub { run_speed($_[0], 'inside') },
 	client => sub { run_speed($_[0], 'client') },
+	wide => \&run_wide,
+	range => \&run_range,
 	size => \&run_size,
 	cold => \&run_cold);
 
@@ -111,6 +119,7 @@ sub environment
 
 	$set{enable_seqscan} = 'off';
 	$set{enable_sort} = 'off';
+	$set{'hnsw.iterative_scan'} //= 'off';
 	$set{statement_timeout} //= $LIMIT . 's';
 	$set{client_min_messages} = 'warning';
 	return (
@@ -145,19 +154,23 @@ sub database { return "$_[0]_$_[1]" }
 # Sets
 # ---------------------------------------------------------------------
 
+sub truth_file { return set_file($_[0], "truth$_[1]") }
+
 sub make_truth
 {
-	my ($set) = @_;
-	my ($base, $query, $truth) = map { set_file($set, $_) } qw(base query truth);
+	my ($set, $k) = @_;
+	my ($base, $query) = map { set_file($set, $_) } qw(base query);
+	my $truth = truth_file($set, $k);
 
-	make("exact answers of $set by brute force", quote("$PROGRAMS/data") . " truth $SET{$set}{metric} $base $query $truth", $truth);
+	make("$k exact answers to each query of $set by brute force", quote("$PROGRAMS/data") . " truth $SET{$set}{metric} $base $query $truth $k", $truth);
 }
 
 sub load
 {
 	my ($set, $system) = @_;
 	my $database = database($set, $system);
-	my ($base, $query, $truth) = map { set_file($set, $_) } qw(base query truth);
+	my ($base, $query) = map { set_file($set, $_) } qw(base query);
+	my $truth = truth_file($set, 10);
 	my $data = quote("$PROGRAMS/data");
 	my $stamp = "$set $SEED $QUERIES";
 
@@ -338,18 +351,29 @@ sub need_index
 	build($set, $system, '1GB', 1);
 }
 
-sub yardstick_index
+sub library_index
 {
-	my ($set, $again) = @_;
-	my $file = set_file($set, "hnswlib-$M-$EF_CONSTRUCTION");
+	my ($set, $library, $again) = @_;
+	my $file = set_file($set, "$library-$M-$EF_CONSTRUCTION");
 
 	if ($again || !-s $file)
 	{
-		my ($seconds, $bytes) = split / /, run($LIMIT, "$PROGRAMS/yardstick", 'build', $SET{$set}{metric}, set_file($set, 'base'), $file, $M, $EF_CONSTRUCTION, 2);
-		progress(sprintf 'hnswlib built %s in %.1f s with two threads, %d MB', $set, $seconds, $bytes / 1048576);
-		return ($file, { seconds => $seconds + 0, bytes => $bytes + 0 });
+		my ($seconds, $bytes, $memory) = split / /, run($LIMIT, "$PROGRAMS/yardstick", $library, 'build', $SET{$set}{metric}, set_file($set, 'base'), $file, $M, $EF_CONSTRUCTION, 2);
+		progress(sprintf '%s built %s in %.1f s with two threads, %d MB, memory %d MB', $library, $set, $seconds, $bytes / 1048576, $memory / 1048576);
+		return ($file, { seconds => $seconds + 0, bytes => $bytes + 0, memory => $memory + 0 });
 	}
 	return ($file, undef);
+}
+
+# Recall and rate of a library, one thread
+sub library_rate
+{
+	my ($set, $library, $k, $ef) = @_;
+	my ($file) = library_index($set, $library);
+	my (undef, $recall, $rate) = split / /, run(600 + $SECONDS, "$PROGRAMS/yardstick", $library, 'search', $SET{$set}{metric},
+		set_file($set, 'query'), truth_file($set, $k), $file, $SECONDS, $k, $ef);
+
+	return ($recall + 0, $rate + 0);
 }
 
 sub run_build
@@ -357,7 +381,10 @@ sub run_build
 	my ($set, $memory) = @_;
 	my %row = map { $_ => build($set, $_, $memory, $memory eq '1GB') } @SYSTEMS;
 
-	(undef, $row{hnswlib}) = yardstick_index($set, 1) if $memory eq '1GB';
+	for my $library ($memory eq '1GB' ? @LIBRARIES : ())
+	{
+		(undef, $row{$library}) = library_index($set, $library, 1);
+	}
 	return \%row;
 }
 
@@ -365,13 +392,16 @@ sub run_build
 # Recall and speed
 # ---------------------------------------------------------------------
 
+# Of the k rows that an index gives, the part that are among the k nearest
 sub recall_sql
 {
-	my ($set) = @_;
+	my ($set, $k, $queries) = @_;
 
-	return "SELECT sum(least(10, hits))::float8 / (10 * count(*)) FROM (" .
-	  "SELECT count(*) FILTER (WHERE r.id = ANY (q.answers)) AS hits FROM query q CROSS JOIN LATERAL " .
-	  "(SELECT id FROM item ORDER BY item.embedding $SET{$set}{operator} q.embedding LIMIT 10) r GROUP BY q.id) s";
+	$k //= 10;
+	$queries //= 'query';
+	return "SELECT sum(least($k, hits))::float8 / ($k * count(*)) FROM (" .
+	  "SELECT count(*) FILTER (WHERE r.id = ANY (q.answers)) AS hits FROM $queries q CROSS JOIN LATERAL " .
+	  "(SELECT id FROM item ORDER BY item.embedding $SET{$set}{operator} q.embedding LIMIT $k) r GROUP BY q.id) s";
 }
 
 # The plan of the statements that are timed must use the index.
@@ -462,23 +492,22 @@ sub warm
 
 sub rate
 {
-	my ($set, $system, $view, $ef, $clients) = @_;
-	local %ENV = (%ENV, environment(database($set, $system), 'hnsw.ef_search' => $ef));
+	my ($set, $system, $view, $k, $ef, $clients, %setting) = @_;
+	local %ENV = (%ENV, environment(database($set, $system), 'hnsw.ef_search' => $ef, %setting));
 
 	my ($rate, $missing) = split / /,
-	  run(600 + $SECONDS, "$PROGRAMS/client", $view, $SET{$set}{operator}, $clients, $SECONDS, set_file($set, 'query'));
+	  run(600 + $SECONDS, "$PROGRAMS/client", $view, $SET{$set}{operator}, $k, $clients, $SECONDS, set_file($set, 'query'));
 	progress(sprintf '  %s at ef %d on %s: %.2f %% of the rows asked for did not come', $system, $ef, $set, 100 * $missing) if $missing > 0;
 	return ($rate + 0, $missing + 0);
 }
 
 # Rates of one and of two clients at each ef, one system after the other, again
-# and again, so that what disturbs the machine disturbs all.  hnswlib, which has
-# no server, runs beside the view from inside.
+# and again, so that what disturbs the machine disturbs all.  Libraries, which have
+# no server, run beside the view from inside.
 sub run_speed
 {
 	my ($set, $view) = @_;
 	my %recall = %{ run_recall($set) };
-	my ($file) = yardstick_index($set);
 	my %row = (seconds => $SECONDS, rounds => $ROUNDS);
 
 	for my $ef (@EF)
@@ -490,16 +519,18 @@ sub run_speed
 			{
 				for my $system (@SYSTEMS)
 				{
-					my ($rate, $missing) = rate($set, $system, $view, $ef, $clients);
+					my ($rate, $missing) = rate($set, $system, $view, 10, $ef, $clients);
 					push @{ $rates{$system}{$clients} }, $rate;
 					$missing{$system} = $missing if $missing > ($missing{$system} // 0);
 				}
 			}
 			next unless $view eq 'inside';
-			my (undef, $recall, $rate) = split / /, run(600 + $SECONDS, "$PROGRAMS/yardstick", 'search', $SET{$set}{metric},
-				set_file($set, 'query'), set_file($set, 'truth'), $file, $SECONDS, $ef);
-			push @{ $rates{hnswlib}{1} }, $rate + 0;
-			$recall{hnswlib}{$ef} = $recall + 0;
+			for my $library (@LIBRARIES)
+			{
+				my ($recall, $rate) = library_rate($set, $library, 10, $ef);
+				push @{ $rates{$library}{1} }, $rate;
+				$recall{$library}{$ef} = $recall;
+			}
 		}
 		for my $system (keys %rates)
 		{
@@ -514,7 +545,159 @@ sub run_speed
 		}
 		progress(sprintf '%-9s %-7s ef %-4d %s', $set, $view, $ef,
 			join '   ', map { my $p = $row{$_}[-1]; sprintf '%s %.4f %d/s%s', $_, $p->{recall}, $p->{rate1}, $p->{rate2} ? sprintf(' (two: %d/s)', $p->{rate2}) : '' }
-			  grep { $row{$_} } @SYSTEMS, 'hnswlib');
+			  grep { $row{$_} } @SYSTEMS, @LIBRARIES);
+	}
+	return \%row;
+}
+
+# ---------------------------------------------------------------------
+# Many rows, rows in strict order, rows within a distance
+# ---------------------------------------------------------------------
+
+# Exact answers of k rows in a table like query
+sub load_answers
+{
+	my ($set, $system, $k) = @_;
+	my $database = database($set, $system);
+
+	return if sql($database, "SELECT to_regclass('query$k') IS NOT NULL") eq 't';
+	sql($database, "CREATE TABLE query$k (LIKE query INCLUDING STORAGE)");
+	local %ENV = (%ENV, environment($database));
+	shell(1800, quote("$PROGRAMS/data") . ' copy ' . set_file($set, 'query') . ' ' . truth_file($set, $k) .
+		  " | psql -X -q -c 'COPY query$k FROM STDIN (FORMAT binary)' -c 'ANALYZE query$k'");
+}
+
+# The part of vecdb's rows that the executor has to put in order, whose vectors it reads
+sub rechecked
+{
+	my ($set, $k, $ef) = @_;
+	local %ENV = (%ENV, environment(database($set, 'vecdb'), 'hnsw.ef_search' => $ef, 'vecdb.log_scan_counters' => 'on'));
+	my $out = shell($LIMIT, 'psql -X -q -A -t -v ON_ERROR_STOP=1 -c ' .
+		  quote("SELECT count(*) FROM query q CROSS JOIN LATERAL (SELECT id FROM item ORDER BY item.embedding $SET{$set}{operator} q.embedding LIMIT $k) r WHERE q.id < 100") . ' 2>&1');
+	my ($returned, $rechecked) = $out =~ /rows returned: ([0-9]+), of them to be put in order: ([0-9]+)/ or die "no counters: $out\n";
+
+	return $rechecked / $returned;
+}
+
+# One point of both systems and, where the order is not asked for, of both libraries:
+# recall, and the median of the rates of one client, in turn
+sub point
+{
+	my ($set, $k, $ef, $order) = @_;
+	my $queries = $k == 10 ? 'query' : "query$k";
+	my %rates;
+	my %point = map { $_ => { ef => $ef, k => $k, recall => sql(database($set, $_), recall_sql($set, $k, $queries), 'hnsw.ef_search' => $ef, 'hnsw.iterative_scan' => $order) + 0 } } @SYSTEMS;
+
+	for my $round (1 .. $ROUNDS)
+	{
+		for my $system (@SYSTEMS)
+		{
+			my ($rate) = rate($set, $system, 'inside', $k, $ef, 1, 'hnsw.iterative_scan' => $order);
+			push @{ $rates{$system} }, $rate;
+		}
+		next if $order ne 'off';
+		for my $library (@LIBRARIES)
+		{
+			my ($recall, $rate) = library_rate($set, $library, $k, $ef);
+			$point{$library} //= { ef => $ef, k => $k, recall => $recall };
+			push @{ $rates{$library} }, $rate;
+		}
+	}
+	$point{$_}{rate1} = median(@{ $rates{$_} }) for keys %point;
+	$point{vecdb}{rechecked} = rechecked($set, $k, $ef) if $order eq 'off';
+	progress(sprintf '%-9s wide    k %-3d ef %-4d %-12s %s%s', $set, $k, $ef, $order,
+		join('   ', map { sprintf '%s %.4f %.3f ms', $_, $point{$_}{recall}, 1000 / $point{$_}{rate1} } grep { $point{$_} } @SYSTEMS, @LIBRARIES),
+		defined $point{vecdb}{rechecked} ? sprintf('   rechecked %.1f %%', 100 * $point{vecdb}{rechecked}) : '');
+	return \%point;
+}
+
+sub run_wide
+{
+	my ($set) = @_;
+	my %row = (seconds => $SECONDS, rounds => $ROUNDS);
+
+	run_recall($set);
+	for my $k (@WIDE)
+	{
+		make_truth($set, $k);
+		load_answers($set, $_, $k) for @SYSTEMS;
+	}
+	for my $at (map { my $k = $_; map { [ $k, $_ ] } @{ $WIDE{$k} } } @WIDE)
+	{
+		my $point = point($set, @$at, 'off');
+		push @{ $row{off}{ $at->[0] }{$_} }, $point->{$_} for keys %$point;
+	}
+	for my $at (@STRICT)
+	{
+		for my $order ('off', 'strict_order')
+		{
+			my $point = point($set, @$at, $order);
+			push @{ $row{strict}{$order}{$_} }, $point->{$_} for @SYSTEMS;
+		}
+	}
+	return \%row;
+}
+
+# Rows nearer than a radius, which a hundredth of them is, or none.
+my $RANGE_QUERIES = 40;
+
+sub load_radius
+{
+	my ($set, $system) = @_;
+	my $database = database($set, $system);
+	my $distance = "item.embedding $SET{$set}{operator} q.embedding";
+
+	return if sql($database, "SELECT to_regclass('radius') IS NOT NULL") eq 't';
+	progress("distances of all rows from $RANGE_QUERIES queries of $set, $system");
+	sql($database, "
+		CREATE TABLE radius AS SELECT q.id, q.embedding, r.d[n.n / 100] AS hundredth, r.d[1] * 0.5 AS nobody, n.n / 100 - 1 AS inside
+		FROM (SELECT count(*) AS n FROM item) n, query q CROSS JOIN LATERAL
+			(SELECT array_agg(d) AS d FROM (SELECT $distance AS d FROM item ORDER BY 1 LIMIT (SELECT count(*) / 100 FROM item)) s) r
+		WHERE q.id < $RANGE_QUERIES",
+		enable_indexscan => 'off', enable_seqscan => 'on', enable_sort => 'on');
+}
+
+# Milliseconds of a query and the part of the rows inside that came
+sub range_point
+{
+	my ($set, $system, $radius) = @_;
+	my $clock = 'SELECT extract(epoch FROM clock_timestamp())';
+	my $distance = "item.embedding $SET{$set}{operator} q.embedding";
+	my $ask = "SELECT count(*) FROM radius q CROSS JOIN LATERAL (SELECT id FROM item WHERE $distance < q.$radius ORDER BY $distance) r";
+	my ($plan) = sql(database($set, $system), "EXPLAIN $ask");
+
+	die "$system does not use its index on $set:\n$plan\n" unless $plan =~ /Index Scan using item_hnsw/;
+	my ($began, $found, $ended) = (split /\n/, script(database($set, $system), join ";\n",
+		"SET hnsw.iterative_scan = strict_order", 'SET hnsw.ef_search = 100', $ask, $clock, $ask, $clock, ''))[ -3 .. -1 ];
+	my $inside = $radius eq 'nobody' ? 0 : sql(database($set, $system), 'SELECT sum(inside) FROM radius');
+	return { ms => ($ended - $began) * 1000 / $RANGE_QUERIES, found => $inside ? $found / $inside : 1 };
+}
+
+sub run_range
+{
+	my ($set) = @_;
+	my %row;
+
+	for my $system (@SYSTEMS)
+	{
+		need_index($set, $system);
+		load_radius($set, $system);
+		warm($set, $system);
+	}
+	for my $radius ('hundredth', 'nobody')
+	{
+		my %ms;
+		for my $round (1 .. $ROUNDS)
+		{
+			for my $system (@SYSTEMS)
+			{
+				my $point = range_point($set, $system, $radius);
+				push @{ $ms{$system} }, $point->{ms};
+				$row{$radius}{$system} = $point;
+			}
+		}
+		$row{$radius}{$_}{ms} = median(@{ $ms{$_} }) for @SYSTEMS;
+		progress(sprintf '%-9s range   %-10s %s', $set, $radius, join '   ', map { sprintf '%s %.2f ms, %.4f of the rows', $_, @{ $row{$radius}{$_} }{qw(ms found)} } @SYSTEMS);
 	}
 	return \%row;
 }
@@ -610,7 +793,7 @@ $RESULTS = eval { decode_json(slurp("$DIR/results.json")) } // {};
 die "$DIR/results.json is not of this benchmark: remove it\n" unless ref $RESULTS eq 'HASH';
 
 progress("sets @WANT_SETS; rows @WANT_ROWS; $SECONDS s a point, $ROUNDS rounds; m $M, ef_construction $EF_CONSTRUCTION, seed $SEED");
-for (grep { $SET{$_} } @WANT_SETS) { make_set($_); make_truth($_) }
+for (grep { $SET{$_} } @WANT_SETS) { make_set($_); make_truth($_, 10) }
 server(warm_buffers());
 $RESULTS->{machine} = machine();
 $RESULTS->{server} = sql('postgres', 'SHOW server_version');

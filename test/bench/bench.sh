@@ -147,6 +147,7 @@ run()
 	need program:psql postgresql-client
 	need library:postgresql/libpq-fe:pq libpq-dev
 	need file:/usr/include/hnswlib/hnswalg.h libhnswlib-dev
+	need file:/usr/include/faiss/IndexHNSW.h libfaiss-dev
 	need 'file:/usr/share/datasets/fashion-mnist/train-images*.gz' dataset-fashion-mnist
 	install_missing
 	step 'build the programs' make -C "$ROOT/test/bench" programs

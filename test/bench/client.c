@@ -4,7 +4,7 @@
  *	  how many queries it answered in a second, and which part of the rows that
  *	  were asked for did not come.
  *
- *	client VIEW OPERATOR CLIENTS SECONDS QUERY
+ *	client VIEW OPERATOR K CLIENTS SECONDS QUERY
  *
  * VIEW is "client": one prepared statement for each query, the vector and the
  * result in binary, a round trip each.  Or it is "inside": one statement that
@@ -27,7 +27,6 @@
 
 #include "vectors.h"
 
-#define K 10
 #define WARM_UP 20				/* queries, which tell how many a statement is given */
 #define MOST_WARM_UP 2.0		/* seconds in all */
 #define MAX_CLIENTS 64
@@ -37,6 +36,7 @@ typedef struct Session
 {
 	PGconn	   *conn;
 	bool		inside;
+	int			k;				/* rows that a query asks for */
 	const Vectors *query;
 	char	   *binary;			/* query's rows as the type sends them */
 	int			bytes;			/* of such a row */
@@ -78,9 +78,9 @@ session_open(Session *self, const char *operator)
 		snprintf(sql, sizeof(sql),
 				 "SELECT count(*)::int FROM query q CROSS JOIN LATERAL "
 				 "(SELECT id FROM item ORDER BY item.embedding %s q.embedding LIMIT %d) r "
-				 "WHERE q.id >= $1 AND q.id < $1 + $2", operator, K);
+				 "WHERE q.id >= $1 AND q.id < $1 + $2", operator, self->k);
 	else
-		snprintf(sql, sizeof(sql), "SELECT id FROM item ORDER BY embedding %s $1::vector LIMIT %d", operator, K);
+		snprintf(sql, sizeof(sql), "SELECT id FROM item ORDER BY embedding %s $1::vector LIMIT %d", operator, self->k);
 	check(self, PQprepare(self->conn, "ask", sql, 0, NULL), PGRES_COMMAND_OK);
 }
 
@@ -99,7 +99,7 @@ session_ask(Session *self, int first, int n)
 
 		check(self, result, PGRES_TUPLES_OK);
 		memcpy(&rows, PQgetvalue(result, 0, 0), 4);
-		self->missing += (long) n * K - ntohl(rows);
+		self->missing += (long) n * self->k - ntohl(rows);
 		PQclear(result);
 		return;
 	}
@@ -110,7 +110,7 @@ session_ask(Session *self, int first, int n)
 		PGresult   *result = PQexecPrepared(self->conn, "ask", 1, &value, &self->bytes, &format, 1);
 
 		check(self, result, PGRES_TUPLES_OK);
-		self->missing += K - PQntuples(result);
+		self->missing += self->k - PQntuples(result);
 		PQclear(result);
 	}
 }
@@ -197,14 +197,17 @@ main(int argc, char **argv)
 	Report		sum = {0};
 	bool		failed = false;
 
-	if (argc != 6 || (strcmp(argv[1], "client") != 0 && strcmp(argv[1], "inside") != 0))
-		fail("usage: client client|inside OPERATOR CLIENTS SECONDS QUERY");
+	if (argc != 7 || (strcmp(argv[1], "client") != 0 && strcmp(argv[1], "inside") != 0))
+		fail("usage: client client|inside OPERATOR K CLIENTS SECONDS QUERY");
 	session.inside = strcmp(argv[1], "inside") == 0;
-	nclients = atoi(argv[3]);
-	seconds = atof(argv[4]);
-	query = vectors_read(argv[5]);
+	session.k = atoi(argv[3]);
+	nclients = atoi(argv[4]);
+	seconds = atof(argv[5]);
+	query = vectors_read(argv[6]);
 	session.query = &query;
 	session_encode(&session);
+	if (session.k < 1)
+		fail("at least one row, not %d", session.k);
 	if (nclients < 1 || nclients > MAX_CLIENTS)
 		fail("1 to %d clients, not %d", MAX_CLIENTS, nclients);
 	if (pipe(ready) != 0 || pipe(go) != 0 || pipe(reports) != 0)
@@ -261,6 +264,6 @@ main(int argc, char **argv)
 	}
 	if (failed)
 		fail("a client failed");
-	printf("%.2f %.6f\n", sum.rate, sum.missing / ((double) sum.queries * K));
+	printf("%.2f %.6f\n", sum.rate, sum.missing / ((double) sum.queries * session.k));
 	return 0;
 }

@@ -5,14 +5,14 @@
  *	data idx COUNT FILE < images		Fashion-MNIST's images, or the first COUNT
  *	data words QUERIES SEED BASE QUERY < json	word vectors, QUERIES of them held out
  *	data synthetic ROWS QUERIES DIM SEED BASE QUERY
- *	data truth METRIC BASE QUERY FILE	ten nearest by brute force; metric l2 or cosine
+ *	data truth METRIC BASE QUERY FILE K	the K nearest by brute force; metric l2 or cosine
  *	data copy BASE [TRUTH]				to standard output, for COPY (FORMAT binary)
  *	data size BASE						rows and dimensions
  *
  * A file of vectors is int32 rows, int32 dimensions, then the rows as float32,
  * all in the machine's byte order.  A file of answers has a line for each
- * query: the rows nearest to it.  Rows that are as near as the tenth are all in
- * it, up to MOST_ANSWERS, since any of them is right.
+ * query: the rows nearest to it.  Rows that are as near as the last are all in
+ * it, up to most_answers(), since any of them is right.
  *
  * Seeds decide everything that is random, and are in the names of the files.
  */
@@ -28,8 +28,6 @@
 
 #include "vectors.h"
 
-#define ANSWERS 10
-#define MOST_ANSWERS 32
 #define QUERIES_AT_ONCE 8
 #define ROWS_AT_ONCE 512
 #define MAX_THREADS 16
@@ -285,7 +283,8 @@ typedef struct TruthTask
 	bool		cosine;
 	int			first;			/* queries of this thread */
 	int			end;
-	Answer	   *answers;		/* MOST_ANSWERS for each query, nearest first */
+	Answer	   *answers;		/* most for each query, nearest first */
+	int			most;
 	pthread_t	thread;
 } TruthTask;
 
@@ -310,10 +309,17 @@ exact_distance(const float *a, const float *b, int dim)
 	return sum;
 }
 
-static void
-keep_answer(Answer *answers, double distance, int row)
+/* Room for rows as near as the last of k: any of them is right. */
+static int
+most_answers(int k)
 {
-	int			i = MOST_ANSWERS - 1;
+	return k + k / 4 + 20;
+}
+
+static void
+keep_answer(Answer *answers, int most, double distance, int row)
+{
+	int			i = most - 1;
 
 	if (distance >= answers[i].distance)
 		return;
@@ -327,10 +333,11 @@ find_truth(void *argument)
 {
 	TruthTask  *self = argument;
 	int			dim = self->base->dim;
+	int			most = self->most;
 
 	for (int q = self->first; q < self->end; q++)
-		for (int i = 0; i < MOST_ANSWERS; i++)
-			self->answers[q * MOST_ANSWERS + i] = (Answer) {INFINITY, -1};
+		for (int i = 0; i < most; i++)
+			self->answers[(size_t) q * most + i] = (Answer) {INFINITY, -1};
 	/* Some queries against some rows, which stay in the cache */
 	for (int from = self->first; from < self->end; from += QUERIES_AT_ONCE)
 	{
@@ -342,7 +349,7 @@ find_truth(void *argument)
 
 			for (int q = from; q < to; q++)
 			{
-				Answer	   *answers = self->answers + (size_t) q * MOST_ANSWERS;
+				Answer	   *answers = self->answers + (size_t) q * most;
 				const float *query = vectors_row(self->query, q);
 
 				for (int row = start; row < stop; row++)
@@ -350,8 +357,8 @@ find_truth(void *argument)
 					const float *value = vectors_row(self->base, row);
 					float		distance = squared_distance(query, value, dim);
 
-					if (distance <= answers[MOST_ANSWERS - 1].distance * 1.0001)
-						keep_answer(answers, exact_distance(query, value, dim), row);
+					if (distance <= answers[most - 1].distance * 1.0001)
+						keep_answer(answers, most, exact_distance(query, value, dim), row);
 				}
 			}
 		}
@@ -364,16 +371,17 @@ find_truth(void *argument)
 }
 
 static void
-make_truth(bool cosine, const char *base_path, const char *query_path, const char *path)
+make_truth(bool cosine, const char *base_path, const char *query_path, const char *path, int k)
 {
 	Vectors		base = vectors_read(base_path);
 	Vectors		query = vectors_read(query_path);
-	Answer	   *answers = allocate((size_t) query.n * MOST_ANSWERS * sizeof(Answer));
+	int			most = most_answers(k);
+	Answer	   *answers = allocate((size_t) query.n * most * sizeof(Answer));
 	TruthTask	tasks[MAX_THREADS];
 	int			nthreads = sysconf(_SC_NPROCESSORS_ONLN);
 	FILE	   *out;
 
-	if (base.dim != query.dim || base.n < MOST_ANSWERS)
+	if (base.dim != query.dim || base.n < most)
 		fail("%d rows of %d dimensions cannot answer queries of %d", base.n, base.dim, query.dim);
 	/* Of unit vectors the nearest by angle are the nearest in space. */
 	if (cosine)
@@ -385,7 +393,7 @@ make_truth(bool cosine, const char *base_path, const char *query_path, const cha
 	for (int i = 0; i < nthreads; i++)
 	{
 		tasks[i] = (TruthTask) {&base, &query, cosine, query.n / nthreads * i,
-			i == nthreads - 1 ? query.n : query.n / nthreads * (i + 1), answers, 0};
+			i == nthreads - 1 ? query.n : query.n / nthreads * (i + 1), answers, most, 0};
 		if (pthread_create(&tasks[i].thread, NULL, find_truth, &tasks[i]) != 0)
 			fail("could not start a thread");
 	}
@@ -395,11 +403,11 @@ make_truth(bool cosine, const char *base_path, const char *query_path, const cha
 	out = create_file(path);
 	for (int q = 0; q < query.n; q++)
 	{
-		const Answer *answer = answers + (size_t) q * MOST_ANSWERS;
-		/* What single precision cannot tell from the tenth is as near. */
-		double		limit = answer[ANSWERS - 1].distance * (1 + 1e-6) + (cosine ? 1e-6 : 0);
+		const Answer *answer = answers + (size_t) q * most;
+		/* What single precision cannot tell from the last is as near. */
+		double		limit = answer[k - 1].distance * (1 + 1e-6) + (cosine ? 1e-6 : 0);
 
-		for (int i = 0; i < MOST_ANSWERS && (i < ANSWERS || answer[i].distance <= limit); i++)
+		for (int i = 0; i < most && (i < k || answer[i].distance <= limit); i++)
 			fprintf(out, "%s%d", i == 0 ? "" : " ", answer[i].row);
 		fputc('\n', out);
 	}
@@ -488,8 +496,8 @@ main(int argc, char **argv)
 		make_words(atoi(argv[2]), strtoull(argv[3], NULL, 10), argv[4], argv[5]);
 	else if (strcmp(verb, "synthetic") == 0 && argc == 8)
 		make_synthetic(atoi(argv[2]), atoi(argv[3]), atoi(argv[4]), strtoull(argv[5], NULL, 10), argv[6], argv[7]);
-	else if (strcmp(verb, "truth") == 0 && argc == 6)
-		make_truth(strcmp(argv[2], "cosine") == 0, argv[3], argv[4], argv[5]);
+	else if (strcmp(verb, "truth") == 0 && argc == 7 && atoi(argv[6]) > 0)
+		make_truth(strcmp(argv[2], "cosine") == 0, argv[3], argv[4], argv[5], atoi(argv[6]));
 	else if (strcmp(verb, "copy") == 0 && (argc == 3 || argc == 4))
 		copy(argv[2], argv[3]);
 	else if (strcmp(verb, "size") == 0 && argc == 3)

@@ -26,17 +26,25 @@ my %TITLE = (
 	synthetic => 'synthetic, 100,000 × 1,536, cosine');
 my %NAME = (fashion => 'fashion', glove => 'glove', synthetic => '1,536-d', distributions => 'small');
 
-# Ratio of rates to pgvector's at a recall; to hnswlib's; of index sizes; of the
-# size with a smaller code; the recall at which blocks are compared.
+# Ratio of rates to pgvector's at a recall, and at equal ef_search from 320 on; to each
+# library's at these recalls; of index sizes; of the size with a smaller code; the recall
+# at which blocks are compared.
 my %GOAL = (
-	fashion => { rate => [ [ 0.99, 6 ] ], size => 1.0, cold => 0.99 },
+	fashion => { rate => [ [ 0.99, 8 ] ], equal => 3, size => 1.0, cold => 0.99 },
 	glove => {
-		rate => [ [ 0.90, 8 ], [ 0.95, 12 ], [ 0.98, 12 ] ], yardstick => [ 0.95, 1.2 ],
+		rate => [ [ 0.90, 8 ], [ 0.95, 15 ], [ 0.98, 12 ] ], equal => 5,
 		size => 2.5, small => 1.6, cold => 0.95
 	},
-	synthetic => { rate => [ [ 0.95, 12 ] ], size => 1.0, cold => 0.95 });
-my %COLOUR = (vecdb => '#0b62c4', pgvector => '#d1570b', hnswlib => '#6b6b6b');
-my @SYSTEMS = qw(vecdb pgvector hnswlib);
+	synthetic => { rate => [ [ 0.95, 15 ] ], equal => 3, size => 1.0, cold => 0.95 });
+my @LIBRARIES = qw(hnswlib faiss);
+my @LIBRARY_RECALL = (0.90, 0.95, 0.99, 0.999, 0.9995);
+# Of wide searches: ratio of rates at equal ef_search; the part of the rows that is rechecked; of range searches: ratio of times
+my %WIDE_GOAL = ('100 200' => 4, '500 1000' => 3);
+my $RECHECKED_GOAL = 0.05;
+my $RANGE_GOAL = 20;
+my $BUILD_GOAL = 5;
+my %COLOUR = (vecdb => '#0b62c4', pgvector => '#d1570b', hnswlib => '#6b6b6b', faiss => '#3d8b52');
+my @SYSTEMS = ('vecdb', 'pgvector', @LIBRARIES);
 
 my $R = do
 {
@@ -108,10 +116,76 @@ sub rate_line
 	my $ratio = defined $ours && defined $theirs ? $ours / $theirs : undef;
 	my $mark = sub { my ($n, $bound) = @_; defined $n ? ($bound ? '≥ ' : '') . number($n) : 'not reached' };
 
-	line(sprintf('%s, recall %.2f, queries a second%s', $what, $want, $peer eq 'pgvector' ? '' : ", beside $peer"), $set,
+	# Who does not reach a recall is behind who does.
+	my $met = defined $ours && (defined $theirs ? $ratio >= ($goal // 0) : 1);
+	line(sprintf('%s, recall %s, queries a second%s', $what, $want =~ /^0\.[0-9]$/ ? "${want}0" : $want, $peer eq 'pgvector' ? '' : ", beside $peer"), $set,
 		$mark->($ours, $ours_bound), $mark->($theirs, $theirs_bound),
 		defined $ratio ? ($ours_bound && !$theirs_bound ? '≥ ' : $theirs_bound && !$ours_bound ? '≤ ' : '') . number($ratio, 2) . ' ×' : '–',
-		defined $goal ? "≥ $goal ×" : '', defined $goal ? defined $ratio && $ratio >= $goal : undef);
+		defined $goal ? "≥ $goal ×" : '', defined $goal && (defined $ours || defined $theirs) ? $met : undef);
+}
+
+# Rates at the same ef_search, where it is large
+sub equal_ef_lines
+{
+	my ($set, $inside, $goal) = @_;
+	my %theirs = map { $_->{ef} => $_ } @{ $inside->{pgvector} // [] };
+
+	for my $ours (grep { $_->{ef} >= 320 && $theirs{ $_->{ef} } } @{ $inside->{vecdb} // [] })
+	{
+		my $peer = $theirs{ $ours->{ef} };
+		my $ratio = $ours->{rate1} / $peer->{rate1};
+
+		line("inside the server, ef_search $ours->{ef}, queries a second", $set, number($ours->{rate1}), number($peer->{rate1}), number($ratio, 2) . ' ×', "≥ $goal ×", $ratio >= $goal);
+	}
+}
+
+sub milliseconds { return number($_[0], $_[0] < 10 ? 3 : 1) . ' ms' }
+
+sub wide_lines
+{
+	my ($set, $wide) = @_;
+
+	for my $k (sort { $a <=> $b } keys %{ $wide->{off} })
+	{
+		my $points = $wide->{off}{$k};
+		my ($ours, $theirs) = @$points{qw(vecdb pgvector)};
+
+		for my $i (0 .. $#$ours)
+		{
+			my $goal = $WIDE_GOAL{"$k $ours->[$i]{ef}"} or next;
+			my $ratio = $ours->[$i]{rate1} / $theirs->[$i]{rate1};
+
+			line(sprintf('%d rows, ef_search %d; recall %.4f, %.4f', $k, $ours->[$i]{ef}, $ours->[$i]{recall}, $theirs->[$i]{recall}), $set,
+				milliseconds(1000 / $ours->[$i]{rate1}), milliseconds(1000 / $theirs->[$i]{rate1}), number($ratio, 2) . ' ×', "≥ $goal ×", $ratio >= $goal);
+			line("$k rows, ef_search $ours->[$i]{ef}: rows read again from the table", $set, number(100 * $ours->[$i]{rechecked}, 1) . ' %', '', '',
+				$k == 500 ? sprintf('≤ %d %%', 100 * $RECHECKED_GOAL) : '', $k == 500 ? $ours->[$i]{rechecked} <= $RECHECKED_GOAL : undef);
+		}
+		for my $recall (@LIBRARY_RECALL)
+		{
+			rate_line($k == 1 ? '1 row' : "$k rows", $set, $recall, 'rate1', $points, $_, $_ eq 'pgvector' ? undef : 1) for 'pgvector', @LIBRARIES;
+		}
+	}
+	my ($off, $strict) = @{ $wide->{strict} }{qw(off strict_order)};
+	for my $i (0 .. $#{ $off->{vecdb} })
+	{
+		my ($a, $b) = ($off->{vecdb}[$i], $strict->{vecdb}[$i]);
+		my ($c, $d) = ($off->{pgvector}[$i], $strict->{pgvector}[$i]);
+
+		line("strict_order, $a->{k} rows, ef_search $a->{ef}, against off", $set, number($a->{rate1} / $b->{rate1}, 2) . ' × the time', number($c->{rate1} / $d->{rate1}, 2) . ' × the time',
+			sprintf('recall %+.4f', $b->{recall} - $a->{recall}), '≤ 1 ×, ≥ 0', $a->{rate1} <= $b->{rate1} * 1.02 && $b->{recall} >= $a->{recall});
+	}
+}
+
+sub range_lines
+{
+	my ($set, $range) = @_;
+	my ($ours, $theirs) = @{ $range->{hundredth} }{qw(vecdb pgvector)};
+	my $nobody = $range->{nobody};
+	my $ratio = $theirs->{ms} / $ours->{ms};
+
+	line(sprintf('a distance bound that 1 %% of the rows meet; of those found %.4f, %.4f', $ours->{found}, $theirs->{found}), $set,
+		milliseconds($ours->{ms}), milliseconds($theirs->{ms}), number($ratio, 2) . ' ×', "≥ $RANGE_GOAL ×, ≥ 0.98", $ratio >= $RANGE_GOAL && $ours->{found} >= 0.98);
+	line('a distance bound that no row meets', $set, milliseconds($nobody->{vecdb}{ms}), milliseconds($nobody->{pgvector}{ms}), number($nobody->{pgvector}{ms} / $nobody->{vecdb}{ms}, 0) . ' ×', '≤ 1 ms', $nobody->{vecdb}{ms} <= 1);
 }
 
 sub median
@@ -152,11 +226,15 @@ sub build_lines
 	my ($ours, $theirs) = @$row{qw(vecdb pgvector)};
 	my $ratio = $theirs->{seconds} / $ours->{seconds};
 
-	line("build, two processes, $memory", $set, seconds($ours), seconds($theirs), ($theirs->{stopped} ? '≥ ' : '') . number($ratio, 2) . ' ×', '≥ 3 ×',
-		!$ours->{stopped} && $ratio >= 3);
-	if ($row->{hnswlib})
+	line("build, two processes, $memory", $set, seconds($ours), seconds($theirs), ($theirs->{stopped} ? '≥ ' : '') . number($ratio, 2) . ' ×', "≥ $BUILD_GOAL ×",
+		!$ours->{stopped} && $ratio >= $BUILD_GOAL);
+	for my $library (grep { $row->{$_} } @LIBRARIES)
 	{
-		line('build, beside hnswlib with two threads', $set, seconds($ours), seconds($row->{hnswlib}), number($row->{hnswlib}{seconds} / $ours->{seconds}, 2) . ' ×', '');
+		my $peer = $row->{$library};
+
+		line("build, beside $library with two threads", $set, seconds($ours), seconds($peer), number($peer->{seconds} / $ours->{seconds}, 2) . ' ×', '≥ 1 ×', $peer->{seconds} >= $ours->{seconds});
+		line("memory of the build, beside $library and without its vectors", $set, megabytes($ours->{touched}), megabytes($peer->{memory}), number($ours->{touched} / $peer->{memory}, 2) . ' ×', '')
+		  if $peer->{memory};
 	}
 	return if $ours->{stopped} || $theirs->{stopped};
 	line("recall at ef_search 40 of the index built with $memory", $set, number($ours->{recall40}, 4), number($theirs->{recall40}, 4), sprintf('%+.4f', $ours->{recall40} - $theirs->{recall40}), '≥ 0',
@@ -175,10 +253,15 @@ for my $set (@SETS)
 	if (my $inside = row($set, 'inside'))
 	{
 		rate_line('inside the server', $set, $_->[0], 'rate1', $inside, 'pgvector', $_->[1]) for @{ $goal->{rate} };
-		my $yard = $goal->{yardstick} // [ $goal->{rate}[0][0] ];
-		rate_line('inside the server', $set, $yard->[0], 'rate1', $inside, 'hnswlib', $yard->[1]);
+		equal_ef_lines($set, $inside, $goal->{equal});
+		for my $library (@LIBRARIES)
+		{
+			rate_line('inside the server', $set, $_, 'rate1', $inside, $library, 1) for @LIBRARY_RECALL;
+		}
 		two_line('inside the server', $set, $inside, 1.9);
 	}
+	if (my $wide = row($set, 'wide')) { wide_lines($set, $wide) }
+	if (my $range = row($set, 'range')) { range_lines($set, $range) }
 	if (my $client = row($set, 'client'))
 	{
 		rate_line('through a client', $set, $_->[0], 'rate1', $client, 'pgvector', undef) for @{ $goal->{rate} };
@@ -309,12 +392,12 @@ sub curve
 		$svg .= qq(<path d="M$xa ${at}H$xb" stroke="#e4e4e4"/><text x="@{[ $xa - 8 ]}" y="@{[ $at + 4 ]}" text-anchor="end">@{[ number($rate, 0) ]}</text>\n);
 	}
 	$svg .= qq(<path d="M$xa ${yb}V${ya}H$xb" fill="none" stroke="#888"/><text x="@{[ ($xa + $xb) / 2 ]}" y="@{[ $height - 10 ]}" text-anchor="middle" fill="#666">recall@10</text>\n);
-	my $legend = $xb - 250;
+	my $legend = $xb - 336;
 	for my $system (grep { $points{$_} } @SYSTEMS)
 	{
 		my @p = sort { $a->{ef} <=> $b->{ef} } @{ $points{$system} };
 		my $path = join 'L', map { $x->($_->{recall}) . ' ' . $y->($_->{rate1}) } @p;
-		$svg .= qq(<path d="M$path" fill="none" stroke="$COLOUR{$system}" stroke-width="2"@{[ $system eq 'hnswlib' ? ' stroke-dasharray="5 4"' : '' ]}/>\n);
+		$svg .= qq(<path d="M$path" fill="none" stroke="$COLOUR{$system}" stroke-width="2"@{[ $system eq 'hnswlib' || $system eq 'faiss' ? ' stroke-dasharray="5 4"' : '' ]}/>\n);
 		$svg .= sprintf qq(<circle cx="%s" cy="%s" r="3" fill="%s"><title>%s, ef_search %d: recall %.4f, %s queries a second</title></circle>\n),
 		  $x->($_->{recall}), $y->($_->{rate1}), $COLOUR{$system}, $system, $_->{ef}, $_->{recall}, number($_->{rate1}, 0)
 		  for @p;

@@ -242,6 +242,13 @@ for my $who (qw(a b))
 		my $answer = decode_raw(as($who, 'POST', $path, { vector => [ 1, 1, 1 ], k => 10 }));
 		is(join(' ', sort map { $_->{id} } grep { $_->{collection} eq 'shared' } @{ $answer->{results} }), "${who}1 ${who}2 ${who}3", "tenant $who finds its own alone: $path");
 	}
+	is(join(' ', map { $_->{id} } @{ decode_raw(as($who, 'GET', '/rest/v1/shared?select=id&order=id')) }), "${who}1 ${who}2 ${who}3", "tenant $who reads its own alone by /rest/v1");
+	is(join(' ', map { $_->{id} } @{ decode_raw(as($who, 'GET', '/rest/v1/shared?select=id&order=data.l2.[1,1,1]&limit=10')) }), "${who}1 ${who}2 ${who}3", 'and in the order of a distance');
+	is(decode_raw(as($who, 'POST', '/collections/shared/count', {}))->{count}, 3, 'and counts them');
+	is(join(' ', map { $_->{id} } @{ decode_raw(as($who, 'GET', '/collections/shared/vectors'))->{vectors} }), "${who}1 ${who}2 ${who}3", 'and lists them');
+	is(decode_raw(as($who, 'POST', '/collections/shared/delete', { ids => ["${other}1"] }))->{deleted}, 0, 'and deletes no other');
+	is(as($who, 'PATCH', "/vectors/${other}1?collection=shared", { metadata => { tenant => $who } })->{status}, 404, 'nor changes one');
+	is(as($who, 'PATCH', "/vectors/${who}1?collection=shared", { metadata => { tenant => $other } })->{status}, 403, 'nor gives one away');
 	is(as($who, 'GET', "/vectors/${who}1?collection=shared")->{status}, 200, "tenant $who reads its own row");
 	is(as($who, 'GET', "/vectors/${other}1?collection=shared")->{status}, 404, "but not the other's");
 	is(as($who, 'DELETE', "/vectors/${other}1?collection=shared")->{status}, 404, 'nor deletes it');

@@ -248,6 +248,17 @@ dot4(Operands *on, const void *item)
 	return scalar_dot4(on->query_code, item, on->dim);
 }
 
+/* The item four times, so that its time is that of four */
+static double
+dots8(Operands *on, const void *item)
+{
+	const void *four[4] = {item, item, item, item};
+	int32_t		dots[4];
+
+	scalar_dots(8, on->dim, on->query_code, four, 4, dots);
+	return dots[3];
+}
+
 static const int vector_dims[] = {104, 384, 784, 1536, 0};
 static const int odd_dims[] = {100, 103, 784, 1536, 0};
 static const int code_dims[] = {104, 496, 504, 1024, 4096, 0};
@@ -268,6 +279,7 @@ static const Case cases[] = {
 	{"rotation_apply", rotate, bytes_f32, rotation_dims, no_bits},
 	{"scalar_dot8", dot8, bytes_scalar8, vector_dims, no_bits},
 	{"scalar_dot4", dot4, bytes_scalar4, vector_dims, no_bits},
+	{"scalar_dots 8, of four", dots8, bytes_scalar8, vector_dims, no_bits},
 	{"scalar_encode8", encode8, bytes_f32, vector_dims, no_bits},
 	{"scalar_encode4", encode4, bytes_f32, vector_dims, no_bits},
 	{"dist_l2sq_f32", l2sq_f32, bytes_f32, odd_dims, no_bits},

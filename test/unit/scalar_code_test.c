@@ -259,6 +259,51 @@ test_dot(void)
 	}
 }
 
+/* Many at once: those of one after the other, at the end of memory too, whatever their number */
+static void
+test_dots(void)
+{
+	static uint8_t query[LONGEST];
+	static uint8_t random[LONGEST];
+	static uint8_t *code[7];
+
+	for (int k = 0; k < 7; k++)
+		code[k] = malloc(LONGEST);
+	FOR_EACH_LEVEL(level)
+	{
+		bool		pass = true;
+
+		for (int D = 0; D <= LONGEST; D = D < 1200 ? D + 8 : D + 1480)
+		{
+			for (int bits = 4; bits <= 8; bits += 4)
+			{
+				size_t		bytes = scalar_code_bytes(bits, D);
+				const void *codes[7];
+				int32_t		dots[7];
+				int			n = random_below(8);
+
+				for (int k = -1; k < n; k++)
+				{
+					uint8_t    *out = k < 0 ? query : random;
+
+					for (size_t i = 0; i < bytes; i++)
+						out[i] = (uint8_t) (bits == 8 ? random_below(255) - 127 : (1 + random_below(15)) | (1 + random_below(15)) << 4);
+					if (k == n - 1 && k >= 0)
+						codes[k] = guarded_copy(guard_a, true, random, bytes);
+					else if (k >= 0)
+						codes[k] = memcpy(code[k], random, bytes);
+				}
+				scalar_dots(bits, D, query, codes, n, dots);
+				for (int k = 0; k < n; k++)
+					pass &= dots[k] == (bits == 8 ? scalar_dot8((const int8_t *) query, codes[k], D) : scalar_dot4(query, codes[k], D));
+			}
+		}
+		ok(pass, "scalar_dots %s", cpu_level_names[level]);
+	}
+	for (int k = 0; k < 7; k++)
+		free(code[k]);
+}
+
 int
 main(void)
 {
@@ -271,5 +316,6 @@ main(void)
 	test_encode(8);
 	test_encode(4);
 	test_dot();
+	test_dots();
 	return tap_done();
 }

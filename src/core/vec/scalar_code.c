@@ -63,20 +63,22 @@ static void encode4_avx512(int D, const float *x, float prescale, float per_unit
 static void encode8_avx512(int D, const float *x, float prescale, float per_unit, int8_t *code);
 static int32_t dot8_avx512(const int8_t *a, const int8_t *b, int D);
 static int32_t dot4_avx512(const uint8_t *a, const uint8_t *b, int D);
+static void dots8_avx512(const void *query, const void *const *codes, int D, int32_t *dots);
+static void dots4_avx512(const void *query, const void *const *codes, int D, int32_t *dots);
 #endif
 
 static const ScalarForms forms_scalar = {
 	largest_scalar, sum_of_squares_scalar, try4_scalar,
-	encode4_scalar, encode8_scalar, dot8_scalar, dot4_scalar
+	encode4_scalar, encode8_scalar, dot8_scalar, dot4_scalar, NULL, NULL
 };
 #ifdef CORE_X86
 static const ScalarForms forms_avx2 = {
 	largest_avx2, sum_of_squares_avx2, try4_avx2,
-	encode4_avx2, encode8_avx2, dot8_avx2, dot4_avx2
+	encode4_avx2, encode8_avx2, dot8_avx2, dot4_avx2, NULL, NULL
 };
 static const ScalarForms forms_avx512 = {
 	largest_avx512, sum_of_squares_avx512, try4_avx512,
-	encode4_avx512, encode8_avx512, dot8_avx512, dot4_avx512
+	encode4_avx512, encode8_avx512, dot8_avx512, dot4_avx512, dots8_avx512, dots4_avx512
 };
 #endif
 
@@ -254,6 +256,31 @@ scalar_dot4(const uint8_t *a, const uint8_t *b, int D)
 {
 	CORE_ASSERT(is_shape(4, D) && D <= INT32_MAX / (7 * 7));
 	return forms_in_force()->dot4(a, b, D);
+}
+
+void
+scalar_dots(int bits, int D, const void *query, const void *const *codes, int n, int32_t *dots)
+{
+	const ScalarForms *f = forms_in_force();
+	void		(*four) (const void *, const void *const *, int, int32_t *) = bits == 8 ? f->dots8 : f->dots4;
+	int			i = 0;
+
+	CORE_ASSERT(is_shape(bits, D));
+	for (; four != NULL && i + 4 <= n; i += 4)
+		four(query, codes + i, D, dots + i);
+	if (four != NULL && i + 2 <= n)
+	{
+		const void *last[4];
+		int32_t		sums[4];
+
+		for (int k = 0; k < 4; k++)
+			last[k] = codes[i + k < n ? i + k : n - 1];
+		four(query, last, D, sums);
+		memcpy(dots + i, sums, sizeof(int32_t) * (size_t) (n - i));
+		i = n;
+	}
+	for (; i < n; i++)
+		dots[i] = bits == 8 ? f->dot8(query, codes[i], D) : f->dot4(query, codes[i], D);
 }
 
 /* ---- scalar forms ---- */
@@ -833,6 +860,80 @@ dot4_avx512(const uint8_t *a, const uint8_t *b, int D)
 		eightfold = _mm512_dpbusd_epi32(eightfold, sum, eights);
 	}
 	return _mm512_reduce_add_epi32(_mm512_sub_epi32(_mm512_add_epi32(low, high), eightfold)) + 64 * D;
+}
+
+/* The sums of four vectors, less `excess` each. */
+INLINE_AVX512 void
+store_four_sums(__m512i a, __m512i b, __m512i c, __m512i d, int32_t excess, int32_t *sums)
+{
+	__m256i		ab = _mm256_hadd_epi32(_mm256_add_epi32(_mm512_castsi512_si256(a), _mm512_extracti64x4_epi64(a, 1)),
+									   _mm256_add_epi32(_mm512_castsi512_si256(b), _mm512_extracti64x4_epi64(b, 1)));
+	__m256i		cd = _mm256_hadd_epi32(_mm256_add_epi32(_mm512_castsi512_si256(c), _mm512_extracti64x4_epi64(c, 1)),
+									   _mm256_add_epi32(_mm512_castsi512_si256(d), _mm512_extracti64x4_epi64(d, 1)));
+	__m256i		all = _mm256_hadd_epi32(ab, cd);
+	__m128i		four = _mm_add_epi32(_mm256_castsi256_si128(all), _mm256_extracti128_si256(all, 1));
+
+	_mm_storeu_si128((__m128i *) sums, _mm_sub_epi32(four, _mm_set1_epi32(excess)));
+}
+
+/* What is unsigned are the codes, with 128 added: then the excess is of the query alone. */
+TARGET_AVX512 static void
+dots8_avx512(const void *query, const void *const *codes, int D, int32_t *dots)
+{
+	const __m512i top = _mm512_set1_epi8(-128);
+	__m512i		products[4] = {_mm512_setzero_si512(), _mm512_setzero_si512(),
+	_mm512_setzero_si512(), _mm512_setzero_si512()};
+	__m512i		excess = _mm512_setzero_si512();
+	int			i = 0;
+
+	for (; i + 64 <= D; i += 64)
+	{
+		__m512i		y = _mm512_loadu_si512((const int8_t *) query + i);
+
+		excess = _mm512_dpbusd_epi32(excess, top, y);
+		for (int k = 0; k < 4; k++)
+			products[k] = _mm512_dpbusd_epi32(products[k], _mm512_xor_si512(_mm512_loadu_si512((const int8_t *) codes[k] + i), top), y);
+	}
+	if (i < D)
+	{
+		__mmask64	some = FIRST_BYTES(D - i);
+		__m512i		y = _mm512_maskz_loadu_epi8(some, (const int8_t *) query + i);
+
+		excess = _mm512_dpbusd_epi32(excess, top, y);
+		for (int k = 0; k < 4; k++)
+			products[k] = _mm512_dpbusd_epi32(products[k], _mm512_xor_si512(_mm512_maskz_loadu_epi8(some, (const int8_t *) codes[k] + i), top), y);
+	}
+	store_four_sums(products[0], products[1], products[2], products[3], _mm512_reduce_add_epi32(excess), dots);
+}
+
+/* sum (u - 8) v = sum u v - 8 sum v, where v are the query's levels */
+TARGET_AVX512 static void
+dots4_avx512(const void *query, const void *const *codes, int D, int32_t *dots)
+{
+	const __m512i nibble = _mm512_set1_epi8(15);
+	const __m512i eights = _mm512_set1_epi8(8);
+	__m512i		products[4] = {_mm512_setzero_si512(), _mm512_setzero_si512(),
+	_mm512_setzero_si512(), _mm512_setzero_si512()};
+	__m512i		excess = _mm512_setzero_si512();
+	int			bytes = D / 2;
+
+	for (int i = 0; i < bytes; i += 64)
+	{
+		__mmask64	some = bytes - i >= 64 ? ~UINT64_C(0) : FIRST_BYTES(bytes - i);
+		__m512i		y = _mm512_maskz_loadu_epi8(some, (const int8_t *) query + i);
+		__m512i		low = _mm512_maskz_sub_epi8(some, _mm512_and_si512(y, nibble), eights);
+		__m512i		high = _mm512_maskz_sub_epi8(some, _mm512_and_si512(_mm512_srli_epi16(y, 4), nibble), eights);
+
+		excess = _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(excess, eights, low), eights, high);
+		for (int k = 0; k < 4; k++)
+		{
+			__m512i		x = _mm512_maskz_loadu_epi8(some, (const uint8_t *) codes[k] + i);
+
+			products[k] = _mm512_dpbusd_epi32(products[k], _mm512_and_si512(x, nibble), low);
+			products[k] = _mm512_dpbusd_epi32(products[k], _mm512_and_si512(_mm512_srli_epi16(x, 4), nibble), high);
+		}
+	}
+	store_four_sums(products[0], products[1], products[2], products[3], _mm512_reduce_add_epi32(excess), dots);
 }
 
 #endif							/* CORE_X86 */

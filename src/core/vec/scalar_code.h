@@ -34,4 +34,10 @@ extern void scalar_decode(int bits, int D, const void *code, float scale, float 
 extern int32_t scalar_dot8(const int8_t *a, const int8_t *b, int D);
 extern int32_t scalar_dot4(const uint8_t *a, const uint8_t *b, int D);
 
+/*
+ * dots[i] = that of the query and codes[i], each of them as above, for any n: cheaper
+ * than one after the other.
+ */
+extern void scalar_dots(int bits, int D, const void *query, const void *const *codes, int n, int32_t *dots);
+
 #endif							/* CORE_SCALAR_CODE_H */

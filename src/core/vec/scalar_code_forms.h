@@ -21,6 +21,10 @@ typedef struct ScalarForms
 	void		(*encode8) (int D, const float *x, float prescale, float per_unit, int8_t *code);
 	int32_t		(*dot8) (const int8_t *a, const int8_t *b, int D);
 	int32_t		(*dot4) (const uint8_t *a, const uint8_t *b, int D);
+
+	/* of four codes at once; NULL: no quicker than one by one */
+	void		(*dots8) (const void *query, const void *const *codes, int D, int32_t *dots);
+	void		(*dots4) (const void *query, const void *const *codes, int D, int32_t *dots);
 } ScalarForms;
 
 #ifdef CORE_ARM64

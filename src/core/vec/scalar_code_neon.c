@@ -266,7 +266,7 @@ dot4_dotprod(const uint8_t *a, const uint8_t *b, int D)
 	return vaddvq_s32(vaddq_s32(low, high));
 }
 
-const ScalarForms scalar_forms_neon = {largest, sum_of_squares, try4, encode4, encode8, dot8, dot4};
-const ScalarForms scalar_forms_dotprod = {largest, sum_of_squares, try4, encode4, encode8, dot8_dotprod, dot4_dotprod};
+const ScalarForms scalar_forms_neon = {largest, sum_of_squares, try4, encode4, encode8, dot8, dot4, NULL, NULL};
+const ScalarForms scalar_forms_dotprod = {largest, sum_of_squares, try4, encode4, encode8, dot8_dotprod, dot4_dotprod, NULL, NULL};
 
 #endif							/* CORE_ARM64 */

@@ -141,6 +141,7 @@ BuildInitState(BuildState *state, BuildShared *shared, dsa_area *area, Relation 
 	state->index = HnswOpen(rel, state->context);
 	state->index->build_lock = &shared->graph_lock;
 	state->node_chunks = MemoryContextAllocZero(state->context, sizeof(char *) * MAX_CHUNKS);
+	state->value_chunks = MemoryContextAllocZero(state->context, sizeof(char *) * MAX_CHUNKS);
 	state->upper_chunks = MemoryContextAllocZero(state->context, sizeof(char *) * MAX_CHUNKS);
 }
 
@@ -172,7 +173,8 @@ BuildInitShared(BuildShared *shared, HnswIndex *index, Relation heap, IndexInfo 
 	SpinLockInit(&shared->mutex);
 	shared->entry = NO_NODE;
 	shared->entry_level = -1;
-	BuildInitTable(&shared->nodes, BuildNodeBytes(index, scalar_bits), shared->memory_limit);
+	BuildInitTable(&shared->nodes, BuildNodeStride(index), shared->memory_limit);
+	BuildInitTable(&shared->values, BuildValueStride(index, scalar_bits), shared->memory_limit);
 	BuildInitTable(&shared->uppers, MAXALIGN(sizeof(uint32)) + BuildLinksBytes(index->m), shared->memory_limit);
 }
 

@@ -45,16 +45,12 @@ BuildLinksBytes(int most)
 	return MAXALIGN(offsetof(BuildLinks, id) + 8 * most + 2 * ((most + 7) / 8));
 }
 
-/* A node of level 0.  Its links and its value follow. */
+/* A node of level 0.  Its links follow. */
 typedef struct BuildNode
 {
 	HnswRef		ref;			/* slot on a page */
 	uint64		hash;			/* of the stored value */
-	char	   *value_pointer;	/* value of its own size: where (serial) ... */
-	dsa_pointer value_dsa;		/* ... or where (parallel) */
 	float		error;			/* HnswNode's, over all rows: raised by merges under lock */
-	float		scale;			/* of the scalar code */
-	float		norm2;			/* squared norm of what the code decodes to; plain: HnswLength() */
 	uint32		upper;			/* number of its first upper node */
 	uint32		next_equal;		/* nodes that were merged into this one, a list */
 	ItemPointerData tid;
@@ -63,6 +59,20 @@ typedef struct BuildNode
 	bool		present;
 	bool		merged;			/* its row went to an equal node */
 } BuildNode;
+
+/*
+ * The value of a node, by the same number, in a table of its own: a search reads the values
+ * of a dozen nodes for each whose links it follows, and so they are in as few lines of
+ * cache, and pages, as can be.  The code or the value follows; of one of its own size, where
+ * that is: a pointer (serial) or a dsa_pointer (parallel).
+ */
+typedef struct BuildValue
+{
+	float		scale;			/* of the scalar code */
+	float		norm2;			/* squared norm of what the code decodes to; plain: HnswLength() */
+} BuildValue;
+
+#define VALUE_ALIGNMENT	32		/* half a line */
 
 /* Memory that participants share, in numbered pieces. */
 typedef struct ChunkTable
@@ -114,6 +124,7 @@ typedef struct BuildShared
 	bool		broken_hot_chain;
 
 	ChunkTable	nodes;
+	ChunkTable	values;
 	ChunkTable	uppers;
 } BuildShared;
 
@@ -137,6 +148,7 @@ typedef struct BuildState
 	MemoryContext row_context;	/* of one row or node */
 
 	char	  **node_chunks;
+	char	  **value_chunks;
 	char	  **upper_chunks;
 
 	/* load */
@@ -148,9 +160,7 @@ typedef struct BuildState
 	uint16		round;
 	PoolEntry  *pool;			/* sorted; top bit of id: expanded */
 	int			pool_size;
-	char	   *query;			/* value of the node being inserted */
-	float		query_scale;
-	float		query_norm2;
+	const BuildValue *query;	/* of the node being inserted */
 } BuildState;
 
 #define EXPANDED_ID 0x80000000u
@@ -159,23 +169,38 @@ typedef struct BuildState
  * Sizes
  * --------------------------------------------------------------------- */
 
+static inline bool
+BuildOwnSize(const HnswIndex *index)
+{
+	return index->layout[HNSW_BASE].value_form == HNSW_VALUE_CHUNKS;
+}
+
+/* What follows a BuildValue. */
 static inline Size
-BuildValueOffset(const HnswIndex *index)
+BuildValueBytes(const HnswIndex *index, int scalar_bits)
+{
+	if (BuildOwnSize(index))
+		return Max(sizeof(char *), sizeof(dsa_pointer));
+	return index->space.coded ? scalar_code_bytes(scalar_bits, index->space.padded) : ValueRawBytes(&index->space);
+}
+
+static inline Size
+BuildValueStride(const HnswIndex *index, int scalar_bits)
+{
+	return TYPEALIGN(VALUE_ALIGNMENT, sizeof(BuildValue) + BuildValueBytes(index, scalar_bits));
+}
+
+static inline Size
+BuildNodeStride(const HnswIndex *index)
 {
 	return MAXALIGN(sizeof(BuildNode)) + BuildLinksBytes(2 * index->m);
 }
 
-static inline Size
-BuildValueBytes(const HnswIndex *index, int scalar_bits)
-{
-	return index->space.coded ? scalar_code_bytes(scalar_bits, index->space.padded) : ValueRawBytes(&index->space);
-}
-
-/* What a node costs: about 8 * 2m + 100 bytes, and its value. */
+/* What a node costs: about 8 * 2m + 60 bytes, and its value. */
 static inline Size
 BuildNodeBytes(const HnswIndex *index, int scalar_bits)
 {
-	return MAXALIGN(BuildValueOffset(index) + BuildValueBytes(index, scalar_bits));
+	return BuildNodeStride(index) + BuildValueStride(index, scalar_bits);
 }
 
 /* ---------------------------------------------------------------------
@@ -195,7 +220,7 @@ extern void BuildInitTable(ChunkTable *table, Size stride, Size memory_limit);
 extern uint64 BuildSharedRoom(void);
 extern bool BuildSharedFits(BuildState *state, Size bytes);
 extern char *BuildTableItem(BuildState *state, ChunkTable *table, char **chunks, uint32 id, bool make);
-extern uint32 BuildTakeNode(BuildState *state, Size own_bytes, BuildNode **node);
+extern uint32 BuildTakeNode(BuildState *state, Size own_bytes, BuildNode **node, BuildValue **value);
 
 /* build_center.c */
 extern double BuildSample(HnswIndex *index, Relation heap, IndexInfo *info);
@@ -224,15 +249,26 @@ extern bool BuildParallel(HnswIndex *index, Relation heap, Relation rel, IndexIn
  * Nodes in memory
  * --------------------------------------------------------------------- */
 
+static inline char *
+BuildGetItem(BuildState *state, ChunkTable *table, char **chunks, uint32 id)
+{
+	char	   *chunk = chunks[id >> table->shift];
+
+	if (likely(chunk != NULL))
+		return chunk + table->stride * (id & ((1u << table->shift) - 1));
+	return BuildTableItem(state, table, chunks, id, false);
+}
+
 static inline BuildNode *
 BuildGetNode(BuildState *state, uint32 id)
 {
-	const ChunkTable *table = &state->shared->nodes;
-	char	   *chunk = state->node_chunks[id >> table->shift];
+	return (BuildNode *) BuildGetItem(state, &state->shared->nodes, state->node_chunks, id);
+}
 
-	if (likely(chunk != NULL))
-		return (BuildNode *) (chunk + table->stride * (id & ((1u << table->shift) - 1)));
-	return (BuildNode *) BuildTableItem(state, &state->shared->nodes, state->node_chunks, id, false);
+static inline BuildValue *
+BuildGetValue(BuildState *state, uint32 id)
+{
+	return (BuildValue *) BuildGetItem(state, &state->shared->values, state->value_chunks, id);
 }
 
 static inline BuildLinks *
@@ -256,12 +292,15 @@ BuildGetLinks(BuildState *state, BuildNode *node, int level)
 	return (BuildLinks *) ((char *) BuildGetUpper(state, node->upper + level - 1) + MAXALIGN(sizeof(uint32)));
 }
 
+/* The code, or the value. */
 static inline const char *
-BuildNodeValue(BuildState *state, BuildNode *node)
+BuildValueData(BuildState *state, const BuildValue *value)
 {
-	if (state->index->layout[HNSW_BASE].value_form == HNSW_VALUE_CHUNKS)
-		return state->area == NULL ? node->value_pointer : dsa_get_address(state->area, node->value_dsa);
-	return (char *) node + BuildValueOffset(state->index);
+	const char *data = (const char *) (value + 1);
+
+	if (!BuildOwnSize(state->index))
+		return data;
+	return state->area == NULL ? *(char *const *) data : dsa_get_address(state->area, *(const dsa_pointer *) data);
 }
 
 static inline void

@@ -17,6 +17,9 @@
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
+#define BATCH			32		/* distances computed at once */
+#define MOST_PREFETCH	1024	/* bytes of a value that are asked for before it is read */
+
 /* Most links of a node on a level. */
 static inline int
 most_links(const BuildState *state, int level)
@@ -24,45 +27,61 @@ most_links(const BuildState *state, int level)
 	return level > 0 ? state->index->m : 2 * state->index->m;
 }
 
+/* Of two coded values, from the product of their codes. */
 static inline float
-value_distance(BuildState *state, const char *a, float a_scale, float a_norm2, BuildNode *node)
+coded_distance(const BuildState *state, const BuildValue *a, const BuildValue *b, int32_t dot)
 {
-	HnswIndex  *index = state->index;
-	const char *b = BuildNodeValue(state, node);
-	float		distance;
+	float		product = a->scale * b->scale * (float) dot;
+	float		distance = state->index->space.code_metric == CODE_IP ? -product : a->norm2 + b->norm2 - 2 * product;
 
-	if (index->space.coded)
-	{
-		int32_t		dot = state->shared->scalar_bits == 8
-			? scalar_dot8((const int8_t *) a, (const int8_t *) b, index->space.padded)
-			: scalar_dot4((const uint8_t *) a, (const uint8_t *) b, index->space.padded);
-		float		product = a_scale * node->scale * (float) dot;
-
-		distance = index->space.code_metric == CODE_IP ? -product : a_norm2 + node->norm2 - 2 * product;
-	}
-	else
-		distance = (float) ValueRawDistance(&index->space, a, b);
 	return isnan(distance) ? FLT_MAX : distance;
 }
 
-static inline float
-query_distance(BuildState *state, BuildNode *node)
-{
-	return value_distance(state, state->query, state->query_scale, state->query_norm2, node);
-}
-
-static inline float
-nodes_distance(BuildState *state, BuildNode *a, BuildNode *b)
-{
-	return value_distance(state, BuildNodeValue(state, a), a->scale, a->norm2, b);
-}
-
+/* Distances from one value to n others. */
 static void
-set_query(BuildState *state, BuildNode *node)
+distances_from(BuildState *state, const BuildValue *from, BuildValue *const *to, int n, float *distances)
 {
-	state->query = (char *) BuildNodeValue(state, node);
-	state->query_scale = node->scale;
-	state->query_norm2 = node->norm2;
+	HnswIndex  *index = state->index;
+	const char *from_data = BuildValueData(state, from);
+
+	if (!index->space.coded)
+	{
+		for (int i = 0; i < n; i++)
+		{
+			float		distance = (float) ValueRawDistance(&index->space, from_data, BuildValueData(state, to[i]));
+
+			distances[i] = isnan(distance) ? FLT_MAX : distance;
+		}
+		return;
+	}
+	for (int first = 0; first < n; first += BATCH)
+	{
+		int			count = Min(n - first, BATCH);
+		const void *codes[BATCH];
+		int32_t		dots[BATCH];
+
+		for (int i = 0; i < count; i++)
+			codes[i] = to[first + i] + 1;
+		scalar_dots(state->shared->scalar_bits, index->space.padded, from_data, codes, count, dots);
+		for (int i = 0; i < count; i++)
+			distances[first + i] = coded_distance(state, from, to[first + i], dots[i]);
+	}
+}
+
+static float
+distance_between(BuildState *state, const BuildValue *a, uint32 id)
+{
+	BuildValue *b = BuildGetValue(state, id);
+	float		distance;
+
+	distances_from(state, a, &b, 1, &distance);
+	return distance;
+}
+
+static inline float
+query_distance(BuildState *state, uint32 id)
+{
+	return distance_between(state, state->query, id);
 }
 
 static void
@@ -75,30 +94,96 @@ new_round(BuildState *state, uint32 nnodes)
 	}
 }
 
-static inline int
-pool_insert(BuildState *state, int capacity, uint32 id, float distance)
+/*
+ * Let n candidates into the pool, which keeps the best `capacity`.  Of equal ones the
+ * earlier stands before.  Returns the place of the first.
+ */
+static int
+merge_into_pool(BuildState *state, int capacity, PoolEntry *fresh, int n)
 {
 	PoolEntry  *pool = state->pool;
-	int			low = 0;
-	int			high = state->pool_size;
+	int			in_pool = state->pool_size;
+	int			at;
 
-	while (low < high)
+	for (int i = 1; i < n; i++)
 	{
-		int			middle = (low + high) / 2;
+		PoolEntry	entry = fresh[i];
+		int			place = i;
 
-		if (pool[middle].distance <= distance)
-			low = middle + 1;
-		else
-			high = middle;
+		for (; place > 0 && fresh[place - 1].distance > entry.distance; place--)
+			fresh[place] = fresh[place - 1];
+		fresh[place] = entry;
 	}
-	if (low == capacity)
-		return low;
-	if (state->pool_size < capacity)
-		state->pool_size++;
-	memmove(&pool[low + 1], &pool[low], sizeof(PoolEntry) * (state->pool_size - low - 1));
-	pool[low].distance = distance;
-	pool[low].id = id;
-	return low;
+	while (n > 0 && in_pool + n > capacity)
+	{
+		if (in_pool > 0 && pool[in_pool - 1].distance > fresh[n - 1].distance)
+			in_pool--;
+		else
+			n--;
+	}
+	at = in_pool + n;
+	if (n > 0)
+		state->pool_size = at;
+	while (n > 0)
+	{
+		if (in_pool > 0 && pool[in_pool - 1].distance > fresh[n - 1].distance)
+			pool[--at] = pool[--in_pool];
+		else
+			pool[--at] = fresh[--n];
+	}
+	return at;
+}
+
+/*
+ * Numbers and values of those neighbors of a node on a level that this search has not
+ * seen; they are seen then, and their values asked for.
+ */
+static int
+unseen_neighbors(BuildState *state, uint32 id, int level, uint32 *ids, BuildValue **values)
+{
+	volatile BuildLinks *links = BuildGetLinks(state, BuildGetNode(state, id), level);
+	int			n = Min(links->n, most_links(state, level));
+	int			bytes = Min(state->shared->values.stride, MOST_PREFETCH);
+	int			nunseen = 0;
+
+	pg_read_barrier();			/* pairs with those before links->n grows */
+	for (int i = 0; i < n; i++)
+	{
+		uint32		other = links->id[i];
+		const char *value;
+
+		if (state->seen[other] == state->round)
+			continue;
+		state->seen[other] = state->round;
+		ids[nunseen] = other;
+		values[nunseen] = BuildGetValue(state, other);
+		value = (const char *) values[nunseen++];
+		for (int line = 0; line < bytes; line += 64)
+			__builtin_prefetch(value + line);
+	}
+	return nunseen;
+}
+
+/* The first from `next` on that is not expanded yet; the pool's size where there is none. */
+static inline int
+pool_unexpanded(const BuildState *state, int next)
+{
+	while (next < state->pool_size && (state->pool[next].id & EXPANDED_ID))
+		next++;
+	return next;
+}
+
+/* Ask for the links of the node that will probably be expanded next. */
+static inline void
+prefetch_links(BuildState *state, int level, int at)
+{
+	if (level == 0 && at < state->pool_size)
+	{
+		const char *links = (const char *) BuildBaseLinks(BuildGetNode(state, state->pool[at].id));
+
+		for (Size line = 0; line < offsetof(BuildLinks, id) + sizeof(uint32) * most_links(state, 0); line += 64)
+			__builtin_prefetch(links + line);
+	}
 }
 
 /*
@@ -108,118 +193,101 @@ pool_insert(BuildState *state, int capacity, uint32 id, float distance)
 static void
 search_level(BuildState *state, int level, int capacity)
 {
-	HnswIndex  *index = state->index;
-	int			most = most_links(state, level);
-	int			prefetch = Min(BuildValueBytes(index, state->shared->scalar_bits), 1024);
-	Size		offset = BuildValueOffset(index);
-	int			next = 0;
+	int			next;
 
-	if (index->layout[HNSW_BASE].value_form == HNSW_VALUE_CHUNKS)
-		prefetch = 0;
-	for (int i = 0; i < state->pool_size; i++)
-		state->seen[state->pool[i].id & ~EXPANDED_ID] = state->round;
-	for (int i = 0; i < state->pool_size; i++)
-		state->pool[i].id &= ~EXPANDED_ID;
 	state->pool_size = Min(state->pool_size, capacity);
-
-	while (next < state->pool_size)
+	for (int i = 0; i < state->pool_size; i++)
 	{
-		uint32		id = state->pool[next].id;
-		volatile BuildLinks *links;
-		BuildNode  *fresh[2 * HNSW_MAX_M];
-		uint32		fresh_id[2 * HNSW_MAX_M];
+		state->pool[i].id &= ~EXPANDED_ID;
+		state->seen[state->pool[i].id] = state->round;
+	}
+	for (next = 0; next < state->pool_size; next = pool_unexpanded(state, next))
+	{
+		uint32		ids[2 * HNSW_MAX_M];
+		BuildValue *values[2 * HNSW_MAX_M];
+		float		distances[2 * HNSW_MAX_M];
+		PoolEntry	fresh[2 * HNSW_MAX_M];
+		int			nunseen = unseen_neighbors(state, state->pool[next].id, level, ids, values);
 		int			nfresh = 0;
-		int			n;
-		int			at = next;
+		float		limit = state->pool_size < capacity ? INFINITY : state->pool[state->pool_size - 1].distance;
 
-		if (id & EXPANDED_ID)
+		state->pool[next].id |= EXPANDED_ID;
+		next = pool_unexpanded(state, next);
+		prefetch_links(state, level, next);
+		distances_from(state, state->query, values, nunseen, distances);
+		for (int i = 0; i < nunseen; i++)
 		{
-			next++;
-			continue;
+			fresh[nfresh].distance = distances[i];
+			fresh[nfresh].id = ids[i];
+			nfresh += distances[i] < limit;
 		}
-		state->pool[at].id |= EXPANDED_ID;
-		next++;
-		links = BuildGetLinks(state, BuildGetNode(state, id), level);
-		n = Min(links->n, most);
-		pg_read_barrier();		/* pairs with those before links->n grows */
-		for (int i = 0; i < n; i++)
+		if (nfresh > 0)
 		{
-			uint32		other = links->id[i];
+			int			first = merge_into_pool(state, capacity, fresh, nfresh);
 
-			if (state->seen[other] == state->round)
-				continue;
-			state->seen[other] = state->round;
-			fresh[nfresh] = BuildGetNode(state, other);
-			fresh_id[nfresh++] = other;
-			__builtin_prefetch(fresh[nfresh - 1]);
-			for (int line = 0; line < prefetch; line += 64)
-				__builtin_prefetch((char *) fresh[nfresh - 1] + offset + line);
-		}
-		for (int i = 0; i < nfresh; i++)
-		{
-			float		distance = query_distance(state, fresh[i]);
-
-			if (state->pool_size < capacity || distance < state->pool[state->pool_size - 1].distance)
-			{
-				int			placed = pool_insert(state, capacity, fresh_id[i], distance);
-
-				if (placed < next)
-					next = placed;
-			}
+			next = Min(next, first);
 		}
 	}
 }
 
 static inline float
-node_length(const BuildState *state, const BuildNode *node)
+value_length(const BuildState *state, const BuildValue *value)
 {
-	return HnswHasLengths(state->index) ? node->norm2 : 1;
+	return HnswHasLengths(state->index) ? value->norm2 : 1;
 }
 
-/* The heuristic over the pool; chosen ids, kept ones first. */
+/*
+ * The heuristic over the pool; chosen ids, kept ones first.  The first candidate that
+ * none hides is kept, and hides others: its distances to all of them are computed at once.
+ */
 static int
 choose_neighbors(BuildState *state, uint32 self_id, int most, uint32 *ids, float *distances, uint8 *occluded)
 {
-	int			nkept = 0;
-	int			nfill = 0;
-	int			n;
-	BuildNode  *kept[2 * HNSW_MAX_M];
-	uint32		fill[2 * HNSW_MAX_M];
-	float		fill_distance[2 * HNSW_MAX_M];
-	float		own = node_length(state, BuildGetNode(state, self_id));
+	const PoolEntry *pool = state->pool;
+	int			nwaiting = 0;
+	int			n = 0;
+	int			waiting[HNSW_MAX_EF_CONSTRUCTION];
+	BuildValue *values[HNSW_MAX_EF_CONSTRUCTION];	/* of those that wait */
+	float		between[HNSW_MAX_EF_CONSTRUCTION];
+	bool		hidden[HNSW_MAX_EF_CONSTRUCTION];
+	float		own = value_length(state, BuildGetValue(state, self_id));
 
-	for (int i = 0; i < state->pool_size && nkept < most; i++)
-	{
-		uint32		id = state->pool[i].id & ~EXPANDED_ID;
-		float		distance = state->pool[i].distance;
-		BuildNode  *candidate = BuildGetNode(state, id);
-		bool		hidden = false;
-
-		if (id == self_id)
-			continue;
-		for (int k = 0; k < nkept && !hidden; k++)
-			hidden = HnswOccludes(nodes_distance(state, kept[k], candidate), node_length(state, kept[k]), distance, own);
-		if (hidden)
-		{
-			if (nfill < most)
-			{
-				fill[nfill] = id;
-				fill_distance[nfill++] = distance;
-			}
-			continue;
-		}
-		kept[nkept] = candidate;
-		ids[nkept] = id;
-		distances[nkept++] = distance;
-	}
 	memset(occluded, 0, (most + 7) / 8);
-	n = nkept;
-	for (int i = 0; i < nfill && n < most; i++)
+	for (int i = 0; i < state->pool_size; i++)
 	{
-		ids[n] = fill[i];
-		distances[n] = fill_distance[i];
-		HnswBitSet(occluded, n, true);
-		n++;
+		hidden[i] = false;
+		if ((pool[i].id & ~EXPANDED_ID) == self_id)
+			continue;
+		waiting[nwaiting] = i;
+		values[nwaiting++] = BuildGetValue(state, pool[i].id & ~EXPANDED_ID);
+	}
+	while (nwaiting > 0 && n < most)
+	{
+		BuildValue *kept = values[0];
+		float		kept_length = value_length(state, kept);
+		int			left = 0;
+
+		ids[n] = pool[waiting[0]].id & ~EXPANDED_ID;
+		distances[n++] = pool[waiting[0]].distance;
+		distances_from(state, kept, values + 1, nwaiting - 1, between);
+		for (int i = 1; i < nwaiting; i++)
+		{
+			int			at = waiting[i];
+
+			hidden[at] = HnswOccludes(between[i - 1], kept_length, pool[at].distance, own);
+			waiting[left] = at;
+			values[left] = values[i];
+			left += !hidden[at];
+		}
+		nwaiting = left;
+	}
+	for (int i = 0; i < state->pool_size && n < most; i++)
+	{
+		if (!hidden[i])
+			continue;
+		ids[n] = pool[i].id & ~EXPANDED_ID;
+		distances[n] = pool[i].distance;
+		HnswBitSet(occluded, n++, true);
 	}
 	return n;
 }
@@ -227,7 +295,7 @@ choose_neighbors(BuildState *state, uint32 self_id, int most, uint32 *ids, float
 typedef struct BetweenArg
 {
 	BuildState *state;
-	BuildNode  *node;
+	const BuildValue *value;
 	BuildLinks *links;
 } BetweenArg;
 
@@ -236,19 +304,20 @@ between_nodes(void *arg, int i)
 {
 	BetweenArg *between = (BetweenArg *) arg;
 
-	return nodes_distance(between->state, between->node, BuildGetNode(between->state, between->links->id[i]));
+	return distance_between(between->state, between->value, between->links->id[i]);
 }
 
 /* Offer node `id` to the list of `target`; returns whether it is taken. */
 static bool
-add_back_link(BuildState *state, uint32 target_id, int level, uint32 id, BuildNode *node, float distance, HnswPin pin)
+add_back_link(BuildState *state, uint32 target_id, int level, uint32 id, float distance, HnswPin pin)
 {
 	int			most = most_links(state, level);
 	BuildNode  *target = BuildGetNode(state, target_id);
 	BuildLinks *links = BuildGetLinks(state, target, level);
 	float	   *distances = LinkDistances(links, most);
 	uint8	   *occluded = LinkOccluded(links, most);
-	BetweenArg	arg = {state, node, links};
+	const BuildValue *value = BuildGetValue(state, id);
+	BetweenArg	arg = {state, value, links};
 	HnswLengths lengths;
 	bool		new_occluded;
 	int			at;
@@ -261,10 +330,10 @@ add_back_link(BuildState *state, uint32 target_id, int level, uint32 id, BuildNo
 	}
 	if (HnswHasLengths(state->index))
 	{
-		lengths.own = node_length(state, target);
-		lengths.fresh = node_length(state, node);
+		lengths.own = value_length(state, BuildGetValue(state, target_id));
+		lengths.fresh = value_length(state, value);
 		for (int i = 0; i < links->n; i++)
-			lengths.present[i] = node_length(state, BuildGetNode(state, links->id[i]));
+			lengths.present[i] = value_length(state, BuildGetValue(state, links->id[i]));
 	}
 	at = HnswPlaceLink(links->n, most, distances, distance, between_nodes, &arg,
 					   HnswHasLengths(state->index) ? &lengths : NULL, occluded,
@@ -287,7 +356,7 @@ add_back_link(BuildState *state, uint32 target_id, int level, uint32 id, BuildNo
 
 /* As HnswFindParent() */
 static uint32
-find_parent(BuildState *state, int level, uint32 at, uint32 id, BuildNode *node)
+find_parent(BuildState *state, int level, uint32 at, uint32 id)
 {
 	int			most = most_links(state, level);
 	uint32		from = id;
@@ -312,7 +381,7 @@ find_parent(BuildState *state, int level, uint32 at, uint32 id, BuildNode *node)
 		from = at;
 		at = pinned[(random >> 8) % n];
 		random = random * 1664525 + 1013904223;
-		if (add_back_link(state, at, level, id, node, query_distance(state, BuildGetNode(state, at)), HNSW_PIN_CHILD))
+		if (add_back_link(state, at, level, id, query_distance(state, at), HNSW_PIN_CHILD))
 			return at;
 	}
 	return NO_NODE;
@@ -342,7 +411,7 @@ pin_parent(BuildState *state, uint32 id, BuildNode *node, int level, uint32 near
 	}
 	BuildUnlockNode(state, id);
 	if (!found)
-		add_back_link(state, id, level, parent, BuildGetNode(state, parent), query_distance(state, BuildGetNode(state, parent)), HNSW_PIN_ALWAYS);
+		add_back_link(state, id, level, parent, query_distance(state, parent), HNSW_PIN_ALWAYS);
 }
 
 /* Give the row of `node` to an equal node among the candidates. */
@@ -355,15 +424,15 @@ merge_equal(BuildState *state, uint32 id, BuildNode *node)
 		BuildNode  *other = BuildGetNode(state, other_id);
 		bool		merged = false;
 
-		if (other->hash != node->hash || other->scale != node->scale || other == node)
+		if (other->hash != node->hash || other == node || BuildGetValue(state, other_id)->scale != state->query->scale)
 			continue;
 
 		/* 64 bits of hash over the stored bytes; the codes in memory agree as well */
 		if (state->index->space.coded &&
-			memcmp(BuildNodeValue(state, other), BuildNodeValue(state, node),
+			memcmp(BuildGetValue(state, other_id) + 1, state->query + 1,
 				   BuildValueBytes(state->index, state->shared->scalar_bits)) != 0)
 			continue;
-		if (!state->index->space.coded && state->pool[i].distance != query_distance(state, node))
+		if (!state->index->space.coded && state->pool[i].distance != query_distance(state, id))
 			continue;
 		BuildLockNode(state, other_id);
 		if (!other->merged && other->nequal < HNSW_TIDS - 1)
@@ -496,13 +565,14 @@ search_levels(BuildState *state, NewNode *new, uint32 nnodes)
 {
 	int			level = new->node->level;
 
-	set_query(state, new->node);
+	state->query = BuildGetValue(state, new->id);
 	state->pool_size = 0;
 	new->top = Min(level, new->entry_level);
 	if (new->entry == NO_NODE)
 		return true;
 	new_round(state, nnodes);
-	pool_insert(state, 1, new->entry, query_distance(state, BuildGetNode(state, new->entry)));
+	state->pool[state->pool_size].distance = query_distance(state, new->entry);
+	state->pool[state->pool_size++].id = new->entry;
 	for (int l = new->entry_level; l > level; l--)
 	{
 		search_level(state, l, 1);
@@ -552,7 +622,7 @@ offer(BuildState *state, const NewNode *new, int level)
 
 	for (int i = 0; i < found->nchosen && parent == NO_NODE; i++)
 	{
-		if (add_back_link(state, found->chosen[i], level, new->id, new->node, found->distance[i], HNSW_PIN_CHILD))
+		if (add_back_link(state, found->chosen[i], level, new->id, found->distance[i], HNSW_PIN_CHILD))
 			parent = found->chosen[i];
 	}
 	for (int i = 0; i < found->nothers && parent == NO_NODE; i++)
@@ -560,15 +630,15 @@ offer(BuildState *state, const NewNode *new, int level)
 		uint32		other = found->others[i].id & ~EXPANDED_ID;
 
 		if (other != new->id &&
-			add_back_link(state, other, level, new->id, new->node, found->others[i].distance, HNSW_PIN_CHILD))
+			add_back_link(state, other, level, new->id, found->others[i].distance, HNSW_PIN_CHILD))
 			parent = other;
 	}
 	if (parent == NO_NODE && found->nchosen > 0)
-		parent = find_parent(state, level, found->chosen[0], new->id, new->node);
+		parent = find_parent(state, level, found->chosen[0], new->id);
 	for (int i = 0; i < found->nchosen; i++)
 	{
 		if (found->chosen[i] != parent)
-			add_back_link(state, found->chosen[i], level, new->id, new->node, found->distance[i], HNSW_PIN_NOT);
+			add_back_link(state, found->chosen[i], level, new->id, found->distance[i], HNSW_PIN_NOT);
 	}
 	if (parent != NO_NODE && parent != found->chosen[0])
 		pin_parent(state, new->id, new->node, level, found->chosen[0], parent);

@@ -78,13 +78,14 @@ load_row(Relation rel, ItemPointer tid, Datum *values, bool *isnull, bool alive,
 		HnswStored	stored;
 		HnswRef		ref;
 		BuildNode  *node;
+		BuildValue *in_memory;
 		uint32		id;
 		dsa_pointer own_room = InvalidDsaPointer;
-		bool		own_size = index->layout[HNSW_BASE].value_form == HNSW_VALUE_CHUNKS;
+		bool		own_size = BuildOwnSize(index);
 
 		HnswStore(index, &value, &stored);
 		ref = write_value(state, &stored, tid);
-		id = BuildTakeNode(state, own_size ? value.raw_bytes : 0, &node);
+		id = BuildTakeNode(state, own_size ? value.raw_bytes : 0, &node, &in_memory);
 		if (id != NO_NODE && own_size && state->area != NULL)
 		{
 			if (BuildSharedFits(state, value.raw_bytes))
@@ -99,7 +100,7 @@ load_row(Relation rel, ItemPointer tid, Datum *values, bool *isnull, bool alive,
 			pg_atomic_fetch_add_u64(&shared->rest, 1);
 		else
 		{
-			char	   *room = (char *) node + BuildValueOffset(index);
+			char	   *room = (char *) (in_memory + 1);
 
 			node->ref = ref;
 			node->hash = hash_bytes_extended((const unsigned char *) stored.bytes, stored.nbytes, 0);
@@ -109,22 +110,22 @@ load_row(Relation rel, ItemPointer tid, Datum *values, bool *isnull, bool alive,
 			node->next_equal = NO_NODE;
 			if (index->space.coded)
 			{
-				node->scale = scalar_encode(shared->scalar_bits, index->space.padded, stored.floats, room);
+				in_memory->scale = scalar_encode(shared->scalar_bits, index->space.padded, stored.floats, room);
 				if (shared->scalar_bits == 8)
-					node->norm2 = (float) scalar_dot8((int8_t *) room, (int8_t *) room, index->space.padded);
+					in_memory->norm2 = (float) scalar_dot8((int8_t *) room, (int8_t *) room, index->space.padded);
 				else
-					node->norm2 = (float) scalar_dot4((uint8_t *) room, (uint8_t *) room, index->space.padded);
-				node->norm2 *= node->scale * node->scale;
+					in_memory->norm2 = (float) scalar_dot4((uint8_t *) room, (uint8_t *) room, index->space.padded);
+				in_memory->norm2 *= in_memory->scale * in_memory->scale;
 			}
 			else if (own_size)
 			{
 				char	   *copy;
 
 				if (state->area == NULL)
-					copy = node->value_pointer = MemoryContextAlloc(state->context, value.raw_bytes);
+					copy = *(char **) room = MemoryContextAlloc(state->context, value.raw_bytes);
 				else
 				{
-					node->value_dsa = own_room;
+					*(dsa_pointer *) room = own_room;
 					copy = dsa_get_address(state->area, own_room);
 				}
 				memcpy(copy, value.raw, value.raw_bytes);
@@ -134,7 +135,7 @@ load_row(Relation rel, ItemPointer tid, Datum *values, bool *isnull, bool alive,
 			else
 				memcpy(room, value.raw, value.raw_bytes);
 			if (!index->space.coded)
-				node->norm2 = HnswLength(index, value.raw);
+				in_memory->norm2 = HnswLength(index, value.raw);
 			node->present = true;
 		}
 		state->index_tuples++;

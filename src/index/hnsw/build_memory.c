@@ -47,7 +47,7 @@ chunk_bytes(const ChunkTable *table)
 static bool
 chunk_fits(BuildShared *shared, const ChunkTable *table)
 {
-	return table != &shared->nodes ||
+	return table == &shared->uppers ||
 		pg_atomic_read_u64(&shared->memory) + chunk_bytes(table) <= shared->memory_limit;
 }
 
@@ -106,19 +106,20 @@ BuildTableItem(BuildState *state, ChunkTable *table, char **chunks, uint32 id, b
 			if (!make || !chunk_fits(shared, table))
 				return NULL;
 			pg_atomic_fetch_add_u64(&shared->memory, chunk_bytes(table));
-			chunks[c] = MemoryContextAllocExtended(state->context, chunk_bytes(table), MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+			chunks[c] = MemoryContextAllocExtended(state->context, chunk_bytes(table) + VALUE_ALIGNMENT, MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+			chunks[c] = (char *) TYPEALIGN(VALUE_ALIGNMENT, chunks[c]);
 		}
 		else
 		{
 			LWLockAcquire(&shared->allocation, LW_EXCLUSIVE);
 			ok = DsaPointerIsValid(table->chunk[c]);
 			if (!ok && make && chunk_fits(shared, table) &&
-				(table != &shared->nodes || BuildSharedFits(state, chunk_bytes(table))))
+				(table == &shared->uppers || BuildSharedFits(state, chunk_bytes(table))))
 			{
 				int			flags = DSA_ALLOC_HUGE | DSA_ALLOC_ZERO | DSA_ALLOC_NO_OOM;
 
 				table->chunk[c] = dsa_allocate_extended(state->area, chunk_bytes(table), flags);
-				if (!DsaPointerIsValid(table->chunk[c]) && table != &shared->nodes)
+				if (!DsaPointerIsValid(table->chunk[c]) && table == &shared->uppers)
 				{
 					/* all is loaded: the limit need not hold the nodes back any more */
 					shared->area_limit += Max(shared->memory_limit / 16, 2 * chunk_bytes(table));
@@ -143,7 +144,7 @@ BuildTableItem(BuildState *state, ChunkTable *table, char **chunks, uint32 id, b
  * maintenance_work_mem is used up.
  */
 uint32
-BuildTakeNode(BuildState *state, Size own_bytes, BuildNode **node)
+BuildTakeNode(BuildState *state, Size own_bytes, BuildNode **node, BuildValue **value)
 {
 	BuildShared *shared = state->shared;
 	uint32		id;
@@ -156,8 +157,14 @@ BuildTakeNode(BuildState *state, Size own_bytes, BuildNode **node)
 		return NO_NODE;
 	}
 	id = pg_atomic_fetch_add_u32(&shared->nnodes, 1);
-	*node = id < EXPANDED_ID - 1 ? (BuildNode *) BuildTableItem(state, &shared->nodes, state->node_chunks, id, true) : NULL;
-	if (*node == NULL)
+	*node = NULL;
+	*value = NULL;
+	if (id < EXPANDED_ID - 1)
+	{
+		*node = (BuildNode *) BuildTableItem(state, &shared->nodes, state->node_chunks, id, true);
+		*value = (BuildValue *) BuildTableItem(state, &shared->values, state->value_chunks, id, true);
+	}
+	if (*node == NULL || *value == NULL)
 	{
 		pg_atomic_write_u32(&shared->full, 1);
 		return NO_NODE;

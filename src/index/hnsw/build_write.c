@@ -58,15 +58,18 @@ BuildPrepareWrite(BuildState *state)
  * for the difference from the node's own.
  */
 static void
-load_floats(BuildState *state, BuildNode *node, const float *own, float *out)
+load_floats(BuildState *state, uint32 id, const float *own, float *out)
 {
 	HnswIndex  *index = state->index;
+	BuildNode  *node = BuildGetNode(state, id);
 	bool		near = true;
 
 	if (state->shared->scalar_bits == 8)
 	{
-		scalar_decode(8, index->space.padded, BuildNodeValue(state, node), node->scale, out);
-		near = dist_l2sq_f32(own, out, index->space.padded) < 0.1 * node->norm2;
+		const BuildValue *value = BuildGetValue(state, id);
+
+		scalar_decode(8, index->space.padded, BuildValueData(state, value), value->scale, out);
+		near = dist_l2sq_f32(own, out, index->space.padded) < 0.1 * value->norm2;
 	}
 	if (near)
 	{
@@ -134,7 +137,7 @@ write_links(BuildState *state, BuildNode *node, int level)
 		BuildNode  *neighbor = BuildGetNode(state, links->id[i]);
 
 		if (index->space.coded)
-			load_floats(state, neighbor, own, other);
+			load_floats(state, links->id[i], own, other);
 		HnswSetLink(index, kind, image, i, level_ref(state, neighbor, level), HnswBitGet(occluded, i),
 					HnswBitGet(LinkPinned(links, layout->links), i), other, own, levels);
 	}

@@ -175,3 +175,11 @@ BoundOfPath(const IndexPath *path, double *most)
 	}
 	return any;
 }
+
+bool
+BoundHasPath(const IndexPath *path)
+{
+	double		most;
+
+	return BoundOfPath(path, &most);
+}

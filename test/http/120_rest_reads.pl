@@ -32,8 +32,8 @@ $node->safe_psql('postgres', <<'SQL');
 	INSERT INTO api.half VALUES (1, 'h', 's');
 	CREATE TABLE api."odd ""name" ("a.b" int, "sel,ect" int, "t" int, "ä" int);
 	INSERT INTO api."odd ""name" VALUES (1, 2, 3, 4);
-	CREATE TABLE api.numbers (id int, n numeric, j jsonb, f float8, a numeric[], e text);
-	INSERT INTO api.numbers VALUES (1, '1e131000', '[1e131000]', 'NaN', '{1e131000,NaN}', E'a"b\\c\n,'), (2, 'Infinity', 'null', '-Infinity', '{}', '');
+	CREATE TABLE api.numbers (id int, n numeric, j jsonb, f float8, a numeric[], e text, m nummultirange);
+	INSERT INTO api.numbers VALUES (1, '1e131000', '[1e131000]', 'NaN', '{1e131000,NaN}', E'a"b\\c\n,', '{[1,2.5],[3,4]}'), (2, 'Infinity', 'null', '-Infinity', '{}', '', NULL);
 	CREATE VIEW api.names AS SELECT id, name FROM api.people;
 	GRANT SELECT ON api.people, api.names, api."odd ""name", api.numbers TO vecdb_anon;
 	GRANT SELECT (id, shown) ON api.half TO vecdb_anon;
@@ -164,7 +164,7 @@ is_deeply($all, {
 		code => 'c2', embedding => [ 2, 1, 2 ], h => [ 2, 1, 2 ], s => '{1:2,3:2}/5', b => '0010', words => "'2':5 'cat':3 'fat':2", good => JSON::PP::true()
 	}, 'a value of each type');
 my $numbers = ask('numbers', [ order => 'id' ])->{body};
-is($numbers, qq([{"id":1,"n":1e131000,"j":[1e131000],"f":"NaN","a":[1e131000,"NaN"],"e":"a\\"b\\\\c\\n,"},\n {"id":2,"n":"Infinity","j":null,"f":"-Infinity","a":[],"e":""}]),
+is($numbers, qq([{"id":1,"n":1e131000,"j":[1e131000],"f":"NaN","a":[1e131000,"NaN"],"e":"a\\"b\\\\c\\n,","m":"{[1,2.5],[3,4]}"},\n {"id":2,"n":"Infinity","j":null,"f":"-Infinity","a":[],"e":"","m":null}]),
 	'long numbers have an exponent, what is no number is a string');
 
 # --- order and pages
@@ -199,8 +199,8 @@ same_json(ask('people', [ select => 'id', id => 'eq.1' ], Accept => 'application
 refused(ask('people', undef, Accept => 'application/vnd.pgrst.object+json'), 406, 'PGRST116', qr/10 rows/, 'one object of ten rows');
 refused(ask('people', [ id => 'eq.99' ], Accept => 'application/vnd.pgrst.object+json'), 406, 'PGRST116', qr/0 rows/, 'one object of none');
 is(ask('people', [ select => 'id,name', id => 'eq.10' ], Accept => 'application/vnd.pgrst.array+json;nulls=stripped')->{body}, '[{"id":10}]', 'nulls=stripped');
-is(ask('numbers', [ select => 'id,e,a,f', order => 'id' ], Accept => 'text/csv')->{body},
-	qq(id,e,a,f\n1,"a""b\\c\n,","[1e131000,""NaN""]",NaN\n2,"",[],-Infinity), 'CSV');
+is(ask('numbers', [ select => 'id,e,a,f,m', order => 'id' ], Accept => 'text/csv')->{body},
+	qq(id,e,a,f,m\n1,"a""b\\c\n,","[1e131000,""NaN""]",NaN,"{[1,2.5],[3,4]}"\n2,"",[],-Infinity,), 'CSV');
 is(ask('people', [ select => 'id,name', id => 'eq.10' ], Accept => 'text/csv')->{body}, "id,name\n10,", 'CSV has nothing for NULL');
 refused(ask('people', undef, Accept => 'image/png'), 406, 'PGRST107', qr/image/, 'another media type');
 is(ask('people', [ id => 'eq.1' ], Accept => 'text/html, */*;q=0.8')->{status}, 200, 'a browser');

@@ -21,6 +21,7 @@
 #include "utils/datetime.h"
 #include "utils/json.h"
 #include "utils/lsyscache.h"
+#include "utils/multirangetypes.h"
 #include "utils/numeric.h"
 #include "utils/syscache.h"
 #include "utils/typcache.h"
@@ -66,6 +67,28 @@ put_text_of(StringInfo body, Datum value, Oid type, bool quoted)
 	else
 		BodyText(body, text);
 	pfree(text);
+}
+
+/* Text of a multirange, each of whose bounds may be much longer than it is stored. */
+static void
+multirange_text(StringInfo text, Datum value, Oid type)
+{
+	TypeCacheEntry *range = lookup_type_cache(type, TYPECACHE_MULTIRANGE_INFO)->rngtype;
+	RangeType **ranges;
+	int32		n;
+
+	multirange_deserialize(range, DatumGetMultirangeTypeP(value), &n, &ranges);
+	BodyText(text, "{");
+	for (int i = 0; i < n; i++)
+	{
+		char	   *one = text_of(RangeTypePGetDatum(ranges[i]), range->type_id);
+
+		CHECK_FOR_INTERRUPTS();
+		BodyText(text, i > 0 ? "," : "");
+		BodyText(text, one);
+		pfree(one);
+	}
+	BodyText(text, "}");
 }
 
 static void
@@ -218,6 +241,15 @@ RestPutValue(StringInfo body, const RestFormat *format, Datum value, Oid type)
 		put_array(body, format, value);
 	else if (get_typtype(type) == TYPTYPE_COMPOSITE || type == RECORDOID)
 		put_composite(body, format, value);
+	else if (get_typtype(type) == TYPTYPE_MULTIRANGE)
+	{
+		StringInfoData text;
+
+		initStringInfo(&text);
+		multirange_text(&text, value, type);
+		BodyString(body, text.data, text.len);
+		pfree(text.data);
+	}
 	else
 		put_text_of(body, value, type, format->vectors_as_text || !RestIsVector(type));
 }
@@ -261,7 +293,14 @@ RestPutCsvValue(StringInfo body, const RestFormat *format, Datum value, Oid type
 	StringInfoData text;
 
 	type = getBaseType(type);
-	if (type == JSONBOID || type == JSONOID || type == NUMERICOID || OidIsValid(get_element_type(type)) ||
+	if (get_typtype(type) == TYPTYPE_MULTIRANGE)
+	{
+		initStringInfo(&text);
+		multirange_text(&text, value, type);
+		RestPutCsvText(body, text.data, text.len);
+		pfree(text.data);
+	}
+	else if (type == JSONBOID || type == JSONOID || type == NUMERICOID || OidIsValid(get_element_type(type)) ||
 		get_typtype(type) == TYPTYPE_COMPOSITE || type == RECORDOID)
 	{
 		initStringInfo(&text);

@@ -133,3 +133,13 @@ CREATE FUNCTION vecdb.stats(OUT collections integer, OUT total_vectors bigint,
 			LEFT JOIN pg_class t ON t.relname = c.name::name AND t.relnamespace = 'collections'::regnamespace;
 	END;
 COMMENT ON FUNCTION vecdb.stats() IS 'totals over the collections that the current user may read';
+
+-- pg_stat_get_tuples_hot_updated(): src/index/cut.c
+CREATE VIEW vecdb.stat_indexes AS
+SELECT i.indrelid AS relid, i.indexrelid, n.nspname AS schemaname, t.relname, c.relname AS indexrelname,
+	pg_stat_get_numscans(i.indexrelid) AS scans, pg_stat_get_tuples_hot_updated(i.indexrelid) AS scans_cut
+FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am m ON m.oid = c.relam AND m.amname = 'hnsw'
+	JOIN pg_class t ON t.oid = i.indrelid JOIN pg_namespace n ON n.oid = t.relnamespace
+WHERE c.relkind = 'i';
+COMMENT ON VIEW vecdb.stat_indexes IS 'scans of hnsw indexes, and how many of them ended before they had found all rows asked for';
+GRANT SELECT ON vecdb.stat_indexes TO PUBLIC;

@@ -177,6 +177,18 @@ DisableIndexPath(IndexPath *path)
 #endif
 }
 
+/* Make a path one that is taken where no other is enabled: its cost is the planner's for those that are not. */
+static inline void
+DiscourageIndexPath(IndexPath *path, Cost *startup_cost, Cost *total_cost)
+{
+#if PG_VERSION_NUM >= 180000
+	path->path.disabled_nodes++;
+#else
+	*startup_cost += 1.0e10;
+	*total_cost += 1.0e10;
+#endif
+}
+
 /* 16 tells an index's vacuum of the table. */
 #if PG_VERSION_NUM >= 160000
 #define VacuumInfoSetHeap(info, rel) ((info)->heaprel = (rel))
@@ -195,6 +207,13 @@ CountIndexSearch(IndexScanDesc scan)
 		scan->instrument->nsearches++;
 #endif
 }
+
+/* 16 renamed what a process counts of a relation.  Who uses it includes pgstat.h. */
+#if PG_VERSION_NUM >= 160000
+#define VecdbHotUpdates(info) ((info)->counts.tuples_hot_updated)
+#else
+#define VecdbHotUpdates(info) ((info)->t_counts.t_tuples_hot_updated)
+#endif
 
 /*
  * Has this backend the buffer locked, or locked exclusively?  For assertions: 19 has

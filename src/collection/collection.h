@@ -153,9 +153,6 @@ extern Statement *StatementPrepare(const Collection *collection, StatementKind k
 								   const char *text, int nargs, Oid *types, int options);
 extern int	StatementExecute(Statement *self, Datum *values, bool read_only, int64 count);
 
-/* Size of a table that the caller has locked. */
-extern BlockNumber CollectionBlocks(Oid relid);
-
 /* The facts about a table, or about all, changed: drop what was made from them. */
 extern void StatementForget(Oid relid);
 

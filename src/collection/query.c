@@ -2,16 +2,16 @@
  * query.c
  *	  vecdb.search(): the nearest rows of a collection.
  *
- * Rows come in the order of the index.  Without a filter one round of the search is
- * tried first, because an iterative scan costs something even when one round is
- * enough.  With a filter, or when a policy or dead rows left fewer than k rows, an
- * iterative scan goes on past ef_search.  It may also find fewer than k: it ends at
- * hnsw.max_scan_tuples or at its limit of memory, and zero vectors are not in an
- * index of cosine distance.  Then a second statement reads every row.  If the plan
- * did not use the index, its result was exact, and no second statement follows.
+ * Rows come in the order of the index.  Where one round of the search leaves fewer than
+ * k rows, by a filter, a policy or rows that are dead, the scan goes on past ef_search.
+ * It may also find fewer than k: it ends at hnsw.max_scan_tuples or at its limit of
+ * memory, and zero vectors are not in an index of cosine distance.  Then a second
+ * statement reads every row.  If the plan did not use the index, its result was exact,
+ * and no second statement follows.
  *
- * The order of the scan is relaxed, which gives the best of all rows that it has
- * seen; the k rows are sorted here.
+ * With a filter, or for more than ef_search rows, the order of the scan is relaxed, which
+ * gives the best of all rows that it has seen; the k rows are sorted here.  Else it is
+ * strict, as it is in most sessions: a plan is kept that does not depend on it.
  *
  * A statement with a filter is planned for the values that it is given: whether
  * the index of vectors, that of metadata or none is best depends on how many
@@ -26,18 +26,17 @@
 #include "collection/filter_jsonb.h"
 #include "funcapi.h"
 #include "index/access_method.h"
+#include "index/cut.h"
 #include "index/settings.h"
 #include "spi_column.h"
 #include "utils/builtins.h"
 #include "utils/float.h"
 #include "utils/fmgrprotos.h"
 #include "utils/guc.h"
+#include "utils/rls.h"
 #include "utils/tuplestore.h"
 
 #define DEFAULT_K 10
-
-/* In a table of at most so many blocks, reading every row is as cheap as another scan of the index. */
-#define SMALL_TABLE_BLOCKS 64
 
 typedef struct Search
 {
@@ -142,13 +141,14 @@ run_statement(const Search *self, StatementKind kind)
 
 /*
  * Run the search through the index, with ef_search and the mode of the scan set
- * for this one statement.
+ * for this one statement.  Tells whether the index was read.
  */
 static bool
 run_index_search(const Search *self, HnswIterativeScan mode)
 {
 	bool		set_ef = HnswEfSearch() != self->ef_search;
 	bool		set_mode = HnswIterativeScanMode() != mode;
+	bool		silent = IndexCutsAreSilent;
 	int			nest = 0;
 	bool		used;
 
@@ -162,8 +162,20 @@ run_index_search(const Search *self, HnswIterativeScan mode)
 		set_config_option("hnsw.ef_search", number, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	}
 	if (set_mode)
-		set_config_option("hnsw.iterative_scan", mode == HNSW_ITERATIVE_OFF ? "off" : "relaxed_order", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-	used = run_statement(self, STATEMENT_SEARCH);
+		set_config_option("hnsw.iterative_scan", mode == HNSW_ITERATIVE_RELAXED ? "relaxed_order" : "strict_order",
+						  PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+
+	/* what is missing is read from the table */
+	PG_TRY();
+	{
+		IndexCutsAreSilent = true;
+		used = run_statement(self, STATEMENT_SEARCH);
+	}
+	PG_FINALLY();
+	{
+		IndexCutsAreSilent = silent;
+	}
+	PG_END_TRY();
 	if (nest > 0)
 		AtEOXact_GUC(true, nest);
 	return used;
@@ -173,24 +185,14 @@ run_index_search(const Search *self, HnswIterativeScan mode)
 static void
 run_search(const Search *self, bool exact)
 {
-	bool		iterative = self->filter.sql != NULL || self->k > self->ef_search;
-	bool		small = false;
+	const Collection *collection = &self->collection;
+	bool		goes_on = self->filter.sql != NULL || self->k > self->ef_search ||
+		check_enable_rls(collection->relid, InvalidOid, true) == RLS_ENABLED;
 
-	if (exact || !self->collection.hnsw)
+	if (!exact && collection->hnsw)
 	{
-		run_statement(self, STATEMENT_EXACT);
-		return;
-	}
-	if (!iterative)
-	{
-		if (!run_index_search(self, HNSW_ITERATIVE_OFF) || SPI_processed >= (uint64) self->k)
-			return;
-		SPI_freetuptable(SPI_tuptable);
-		small = CollectionBlocks(self->collection.relid) <= SMALL_TABLE_BLOCKS;
-	}
-	if (!small)
-	{
-		if (!run_index_search(self, HNSW_ITERATIVE_RELAXED) || SPI_processed >= (uint64) self->k)
+		if (!run_index_search(self, goes_on ? HNSW_ITERATIVE_RELAXED : HNSW_ITERATIVE_STRICT) ||
+			SPI_processed >= (uint64) self->k)
 			return;
 		SPI_freetuptable(SPI_tuptable);
 	}

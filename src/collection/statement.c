@@ -82,8 +82,9 @@ free_dropped(void)
 	}
 }
 
-BlockNumber
-CollectionBlocks(Oid relid)
+/* Size of a table that the caller has locked. */
+static BlockNumber
+table_blocks(Oid relid)
 {
 	Relation	rel = relation_open(relid, NoLock);
 	BlockNumber blocks = RELKIND_HAS_STORAGE(rel->rd_rel->relkind) ? RelationGetNumberOfBlocks(rel) : 0;
@@ -100,7 +101,7 @@ CollectionBlocks(Oid relid)
 static bool
 outgrown(const Statement *self)
 {
-	BlockNumber blocks = CollectionBlocks(self->relid);
+	BlockNumber blocks = table_blocks(self->relid);
 
 	return blocks > 10 + 2 * (uint64) self->blocks || self->blocks > 10 + 2 * (uint64) blocks;
 }
@@ -159,7 +160,7 @@ StatementPrepare(const Collection *collection, StatementKind kind, int limit, co
 	self->kind = kind;
 	self->limit = limit;
 	self->filter = kept_filter;
-	self->blocks = CollectionBlocks(relid);
+	self->blocks = table_blocks(relid);
 	SPI_keepplan(plan);
 	self->plan = plan;
 	dlist_push_head(&statements, &self->node);

@@ -1,6 +1,7 @@
 /*
  * plan.c
- *	  Planner hooks: distances that nobody looks at, an order that is not kept.
+ *	  Planner hooks: distances that nobody looks at, an order that is not kept, rows
+ *	  that are all wanted, and a LIMIT that is not known.
  *
  * ORDER BY v <-> q puts the distance into the target list as a junk column, for
  * a sort to read.  Where an index scan already gives the order there is no sort,
@@ -22,6 +23,16 @@
  * not see that sees a projection above it, which costs nothing.  Plans are made anew
  * when the setting changes (settings.c).
  *
+ * Who wants all rows in order, or more than hnsw.max_scan_tuples, gets them by a scan of
+ * the table and a sort, unless sequential scans are off: a scan of an index is approximate,
+ * and ends.  A cursor, EXISTS and the like tell the planner that they want a part of all; a
+ * bound of the distance ends a scan that goes on by rounds.
+ *
+ * A LIMIT whose number is not known when the plan is made, a parameter of a generic plan,
+ * an expression or a subquery, is to the planner a tenth of all rows, and then a sort of all
+ * looks cheaper the larger the table is.  Whoever orders by a distance wants few: such a LIMIT
+ * above a scan of ours counts as hnsw.ef_search rows.
+ *
  * A backend that loads the library because it plans its first statement with such an
  * index comes by both hooks in time.
  */
@@ -34,8 +45,11 @@
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "nodes/pathnodes.h"
+#include "optimizer/cost.h"
+#include "optimizer/optimizer.h"
 #include "optimizer/pathnode.h"
 #include "optimizer/paths.h"
+#include "optimizer/paramassign.h"
 #include "optimizer/planner.h"
 #include "optimizer/tlist.h"
 #include "utils/lsyscache.h"
@@ -207,6 +221,66 @@ restore_orders_of_scans(PlannerInfo *root)
 	}
 }
 
+/* Does a scan end by itself where its rows are too far?  One whose order is nobody's wish goes on without the setting. */
+static bool
+ends_at_bound(const IndexPath *path)
+{
+	OpExpr	   *distance = linitial(path->indexorderbys);
+	double		most;
+
+	return BoundOfPath(path, &most) && (HnswIterativeScanMode() != HNSW_ITERATIVE_OFF ||
+								  (IsA(distance, OpExpr) && distance->location == BOUND_UNORDERED));
+}
+
+bool
+IndexWantsExactPlan(PlannerInfo *root, const IndexPath *path)
+{
+	if (!enable_seqscan || ends_at_bound(path))
+		return false;
+	if (root->tuple_fraction < 1)
+		return root->tuple_fraction <= 0;
+	return HnswIterativeScanMode() != HNSW_ITERATIVE_OFF && root->tuple_fraction > HnswMaxScanTuples();
+}
+
+/* The number of rows of LIMIT or OFFSET as create_limit_path() wants it: 0 for none, or NULL; what is not known is few. */
+static int64
+expected_rows(PlannerInfo *root, Node *count, bool *unknown)
+{
+	Const	   *value = (Const *) estimate_expression_value(root, count);
+
+	if (value == NULL || (IsA(value, Const) && value->constisnull))
+		return 0;
+	if (IsA(value, Const))
+		return Max(DatumGetInt64(value->constvalue), 0);
+	*unknown = true;
+	return HnswEfSearch();
+}
+
+/* Where LIMIT or OFFSET is not known, add paths that give few rows of our scans. */
+static void
+expect_few_rows(PlannerInfo *root, RelOptInfo *ordered, RelOptInfo *final)
+{
+	Query	   *query = root->parse;
+	bool		unknown = false;
+	int64		count = expected_rows(root, query->limitCount, &unknown);
+	int64		offset = expected_rows(root, query->limitOffset, &unknown);
+	ListCell   *lc;
+
+	if (!unknown || count == 0 || query->commandType != CMD_SELECT)
+		return;
+	foreach(lc, ordered->pathlist)
+	{
+		Path	   *path = (Path *) lfirst(lc);
+
+		if (!is_ordered_by_scan(path))
+			continue;
+		if (query->rowMarks != NIL)
+			path = (Path *) create_lockrows_path(root, final, path, root->rowMarks, assign_special_exec_param(root));
+		add_path(final, (Path *) create_limit_path(root, final, path, query->limitOffset, query->limitCount,
+												   query->limitOption, offset, count));
+	}
+}
+
 /*
  * Is this a query that the planner made out of one with min() or max(), ORDER BY the
  * argument LIMIT 1?  It bears no mark but the name of its column (build_minmax_path()).
@@ -271,6 +345,7 @@ paths_complete(PlannerInfo *root, UpperRelationKind stage, RelOptInfo *input_rel
 		previous_hook(root, stage, input_rel, output_rel, extra);
 	if (stage != UPPERREL_FINAL)
 		return;
+	expect_few_rows(root, input_rel, output_rel);
 	foreach(lc, output_rel->pathlist)
 	{
 		Path	   *path = (Path *) lfirst(lc);

@@ -29,8 +29,8 @@
 #include "utils/syscache.h"
 
 static int	ef_search = HNSW_DEFAULT_EF_SEARCH;
-static int	iterative_scan = HNSW_ITERATIVE_OFF;
-static int	max_scan_tuples = 20000;
+static int	iterative_scan = HNSW_DEFAULT_ITERATIVE_SCAN;
+static int	max_scan_tuples = HNSW_DEFAULT_MAX_SCAN_TUPLES;
 static double scan_mem_multiplier = 1;
 
 static post_parse_analyze_hook_type previous_hook;
@@ -38,11 +38,11 @@ static post_parse_analyze_hook_type previous_hook;
 static bool settings_known = false;
 static bool settings_foreign = false;
 
-/* What order a plan may count on depends on it: plan.c */
+/* Whether a plan may count on the order of a scan depends on it: plan.c */
 static void
 assign_iterative_scan(int value, void *extra)
 {
-	if (value != iterative_scan)
+	if ((value == HNSW_ITERATIVE_RELAXED) != (iterative_scan == HNSW_ITERATIVE_RELAXED))
 		ResetPlanCache();
 }
 
@@ -88,12 +88,12 @@ HnswDefineSettings(void)
 	DefineCustomEnumVariable("hnsw.iterative_scan",
 							 "Sets whether a scan goes on when more rows are asked for than hnsw.ef_search found.",
 							 NULL,
-							 &iterative_scan, HNSW_ITERATIVE_OFF, iterative_scan_options,
+							 &iterative_scan, HNSW_DEFAULT_ITERATIVE_SCAN, iterative_scan_options,
 							 PGC_USERSET, 0, NULL, assign_iterative_scan, NULL);
 	DefineCustomIntVariable("hnsw.max_scan_tuples",
 							"Sets the number of rows after which an iterative scan stops searching.",
 							NULL,
-							&max_scan_tuples, 20000, 1, INT_MAX,
+							&max_scan_tuples, HNSW_DEFAULT_MAX_SCAN_TUPLES, 1, INT_MAX,
 							PGC_USERSET, 0, NULL, NULL, NULL);
 	DefineCustomRealVariable("hnsw.scan_mem_multiplier",
 							 "Sets the multiple of work_mem that an iterative scan may use for candidates.",
@@ -215,9 +215,9 @@ HnswIterativeScanMode(void)
 	value = foreign_setting("hnsw.iterative_scan");
 	if (strcmp(value, "relaxed_order") == 0)
 		return HNSW_ITERATIVE_RELAXED;
-	if (strcmp(value, "strict_order") == 0)
-		return HNSW_ITERATIVE_STRICT;
-	return HNSW_ITERATIVE_OFF;
+	if (strcmp(value, "off") == 0)
+		return HNSW_ITERATIVE_OFF;
+	return HNSW_DEFAULT_ITERATIVE_SCAN;
 }
 
 int
@@ -225,7 +225,7 @@ HnswMaxScanTuples(void)
 {
 	int			value = settings_foreign ? atoi(foreign_setting("hnsw.max_scan_tuples")) : max_scan_tuples;
 
-	return value > 0 ? value : 20000;
+	return value > 0 ? value : HNSW_DEFAULT_MAX_SCAN_TUPLES;
 }
 
 double

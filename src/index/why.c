@@ -630,9 +630,9 @@ say_cheaper(Why *self, const WhySearch *search, const WhyScan *forced, const Pla
 	else
 		appendStringInfoChar(&self->out, '.');
 	if (!has_limit(search->level) && scan_with_limit(self, search) != NULL)
-		say(self, "There is no LIMIT, so that all rows have to be put in order; with LIMIT 10 the index is used.");
+		say(self, "There is no LIMIT, so that all rows have to be put in order, which is exact; with LIMIT 10 the index is used.");
 	else if (has_limit(search->level) && !known_limit(search->level, &limit) && scan_with_limit(self, search) != NULL)
-		say(self, "It does not know what the LIMIT comes to and reckons with a tenth of the rows; with LIMIT 10 the index is used.");
+		say(self, "It does not know what the LIMIT comes to and reckons with hnsw.ef_search = %d rows; with LIMIT 10 the index is used.", HnswEfSearch());
 	else if (has_limit(search->level) && known_limit(search->level, &limit) && limit > 10 && scan_with_limit(self, search) != NULL)
 		say(self, "LIMIT and OFFSET come to %.0f rows; with LIMIT 10 the index is used.", limit);
 	else

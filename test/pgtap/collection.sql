@@ -345,9 +345,9 @@ RESET enable_seqscan;
 DELETE FROM collections.many WHERE id::int % 100 <> 7;
 SELECT is(fewest, 10, 'dead rows do not count') FROM recall(NULL, 10);
 SELECT is(fewest, 80, 'nor with all that are left') FROM recall(NULL, 1000);
-SELECT is(current_setting('hnsw.iterative_scan') || current_setting('hnsw.ef_search'), 'off40', 'settings of the session are as they were');
+SELECT is(current_setting('hnsw.iterative_scan') || current_setting('hnsw.ef_search'), 'strict_order40', 'settings of the session are as they were');
 SELECT throws_ok($$SELECT vecdb.search('many', '[1]')$$, '22000', NULL, 'an error leaves them so');
-SELECT is(current_setting('hnsw.iterative_scan') || current_setting('hnsw.ef_search'), 'off40', 'they are still');
+SELECT is(current_setting('hnsw.iterative_scan') || current_setting('hnsw.ef_search'), 'strict_order40', 'they are still');
 
 -- ---------------------------------------------------------------------
 -- Kept statements follow what they were made from

@@ -54,11 +54,12 @@ BEGIN
 END $$;
 
 SET hnsw.ef_search = 40;
-SELECT is((SELECT current_setting('hnsw.iterative_scan')), 'off', 'an iterative scan has to be asked for');
+SELECT is((SELECT current_setting('hnsw.iterative_scan')), 'strict_order', 'a scan goes on unless it is told not to');
 SELECT alike((SELECT string_agg(l, ' ') FROM plan_of('SELECT id FROM items WHERE hundredth ORDER BY v <-> (SELECT v FROM queries LIMIT 1) LIMIT 10') l),
 	'%Index Scan using items_idx%', 'the filtered search goes through the index');
 
 -- off: what the one search gives, filtered
+SET hnsw.iterative_scan = off;
 SELECT * INTO TEMP r FROM search('true', 10);
 SELECT is(fewest, 10, 'off, no filter: full answers') FROM r;
 SELECT ok(ordered, 'off, no filter: in order') FROM r;

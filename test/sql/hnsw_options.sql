@@ -83,6 +83,7 @@ SELECT count(*) FROM (SELECT id FROM ho ORDER BY v <-> '[1,2,3]' LIMIT 100) t;
 
 -- A search looks no farther than ef_search, unless it is iterative.
 SET hnsw.ef_search = 10;
+SET hnsw.iterative_scan = off;
 SELECT count(*) >= 10 AND count(*) < 80 AS "ends early" FROM (SELECT id FROM ho ORDER BY v <-> '[1,2,3]' LIMIT 100) t;
 SET hnsw.iterative_scan = relaxed_order;
 SELECT count(*) FROM (SELECT id FROM ho ORDER BY v <-> '[1,2,3]' LIMIT 100) t;

@@ -14,6 +14,7 @@ SET parallel_tuple_cost = 0;
 SET min_parallel_table_scan_size = 0;
 SET parallel_leader_participation = off;
 SET hnsw.ef_search = 7;
+SET hnsw.iterative_scan = off;
 SELECT min(hl_near(v)), max(hl_near(v)) FROM hl WHERE id <= 20;
 SET hnsw.iterative_scan = strict_order;
 SELECT min(hl_near(v)), max(hl_near(v)) FROM hl WHERE id <= 20;
@@ -26,6 +27,7 @@ SET parallel_tuple_cost = 0;
 SET min_parallel_table_scan_size = 0;
 SET parallel_leader_participation = off;
 SET hnsw.ef_search = 9;
+SET hnsw.iterative_scan = off;
 SELECT min(hl_near(v)), max(hl_near(v)) FROM hl WHERE id <= 20;
 SHOW hnsw.ef_search;
 

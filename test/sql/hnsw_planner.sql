@@ -39,10 +39,10 @@ PREPARE hp_cosine(vector) AS SELECT id FROM hp ORDER BY v <=> $1 LIMIT 10;
 EXPLAIN (COSTS OFF) EXECUTE hp_cosine('[1]');
 PREPARE hp_far(vector) AS SELECT id FROM hp ORDER BY v <-> $1 DESC LIMIT 10;
 EXPLAIN (COSTS OFF) EXECUTE hp_far('[1]');
--- A distance as a filter alone is no search.
+-- A distance as a filter alone is a search that it ends.
 PREPARE hp_within(vector) AS SELECT id FROM hp WHERE v <-> $1 < 1;
 EXPLAIN (COSTS OFF) EXECUTE hp_within('[1]');
--- The whole table in order: the index would not give all of it.
+-- The whole table in order: the index might not give all of it.
 PREPARE hp_all(vector) AS SELECT id FROM hp ORDER BY v <-> $1;
 EXPLAIN (COSTS OFF) EXECUTE hp_all('[1]');
 -- An inner side that is looked up once for each outer row
@@ -66,8 +66,10 @@ CREATE TABLE hp_query AS SELECT id, v FROM hp WHERE id <= 3;
 SET enable_sort = off;
 EXPLAIN (COSTS OFF, VERBOSE) SELECT q.id, r.id FROM hp_query q CROSS JOIN LATERAL
 	(SELECT id FROM hp ORDER BY hp.v <-> q.v LIMIT 2) r;
+SET enable_seqscan = off;
 EXPLAIN (COSTS OFF, VERBOSE) SELECT q.id, r.id FROM hp_query q CROSS JOIN LATERAL
 	(SELECT id FROM hp ORDER BY q.v <-> hp.v OFFSET 0) r;
+RESET enable_seqscan;
 -- Who asks for it, or has it compared, gets it.
 EXPLAIN (COSTS OFF, VERBOSE) SELECT q.id, r.d FROM hp_query q CROSS JOIN LATERAL
 	(SELECT hp.v <-> q.v AS d FROM hp ORDER BY hp.v <-> q.v LIMIT 2) r;
@@ -106,11 +108,14 @@ EXPLAIN (COSTS OFF) EXECUTE outer_order;
 RESET hnsw.iterative_scan;
 DEALLOCATE outer_order;
 
--- an ef_search that covers the index gives all rows
+-- an ef_search that covers the index gives all rows but those beyond it, iteration all
 TRUNCATE hp_relaxed;
 INSERT INTO hp_relaxed SELECT i, ARRAY[sin(i * 12.9898) * 1000, cos(i * 78.233) * 1000, sin(i * 37.719) * 1000]::vector FROM generate_series(1, 1010) i;
 SET hnsw.ef_search = 1000;
 SELECT count(*) FROM (SELECT id FROM hp_relaxed ORDER BY v <-> '[1,2,3]') t;
+SET hnsw.iterative_scan = off;
+SELECT count(*) FROM (SELECT id FROM hp_relaxed ORDER BY v <-> '[1,2,3]') t;
+RESET hnsw.iterative_scan;
 RESET hnsw.ef_search;
 RESET enable_seqscan;
 DROP TABLE hp_relaxed;

@@ -50,7 +50,7 @@ sub first_parsed
 # The first statement
 
 first('postgres', 'SHOW hnsw.ef_search', '40', 'SHOW');
-first('postgres', q{SELECT current_setting('hnsw.iterative_scan')}, 'off', 'current_setting');
+first('postgres', q{SELECT current_setting('hnsw.iterative_scan')}, 'strict_order', 'current_setting');
 first('postgres', q{SELECT string_agg(name, ' ' ORDER BY name) FROM pg_settings WHERE name LIKE 'hnsw.%'},
 	'hnsw.ef_search hnsw.iterative_scan hnsw.max_scan_tuples hnsw.scan_mem_multiplier', 'pg_settings');
 first('postgres', 'SELECT ef()', '40', 'current_setting in the body of a function');

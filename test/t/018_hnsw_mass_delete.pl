@@ -47,7 +47,7 @@ $node->safe_psql(
 	VACUUM ANALYZE points;
 	DELETE FROM points WHERE id <= $deleted});
 
-# A scan marks up to 256 rows that it finds dead.
+# A scan marks the rows that it finds dead, unless somebody's snapshot still sees them.
 my $marked = wait_until(
 	sub {
 		return $node->safe_psql(

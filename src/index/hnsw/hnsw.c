@@ -6,6 +6,7 @@
 #include "index/cost.h"
 #include "index/hnsw/hnsw.h"
 #include "index/hnsw/hnsw_search.h"
+#include "index/plan.h"
 #include "index/settings.h"
 #include "index/validate.h"
 
@@ -125,6 +126,8 @@ hnswcostestimate(PlannerInfo *root, IndexPath *path, double loop_count,
 		visits *= m;
 	IndexCostVisits(path, Min(rows, visits), Min(rows, ef), given, coded ? 2 * m : 1,
 					startup_cost, total_cost, selectivity, pages);
+	if (IndexWantsExactPlan(root, path))
+		DiscourageIndexPath(path, startup_cost, total_cost);
 }
 
 static char *

@@ -85,6 +85,7 @@ typedef struct HnswSearch
 
 	int			nlive;			/* of found: nodes that stay in the pool */
 	bool		dropped;		/* a candidate was not let in, or lost its place, and was not kept */
+	bool		forgot;			/* nor for want of memory, where all are to be kept */
 	float		least_limit;	/* of those that were not let in, none was below it */
 
 	HnswRefSet	seen;			/* the expanded (coded), all that were seen (plain) */
@@ -119,6 +120,7 @@ extern HnswSearch *HnswSearchCreate(HnswIndex *index, MemoryContext context);
 extern void HnswSearchSetValue(HnswSearch *self, const IndexValue *value);
 extern void HnswSearchLevel(HnswSearch *self, int kind, const HnswRef *starts, int nstarts, int capacity,
 							int ef);
+extern bool HnswSearchHasMore(HnswSearch *self, int kind);
 extern bool HnswSearchMore(HnswSearch *self, int kind, int ef);
 extern void HnswSearchLeaveGraph(HnswSearch *self);
 extern void HnswSearchPage(HnswSearch *self, BlockNumber block, BufferAccessStrategy strategy);

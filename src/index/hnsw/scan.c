@@ -21,6 +21,7 @@
  */
 #include "index/access_method.h"
 #include "index/bound.h"
+#include "index/cut.h"
 #include "index/hnsw/hnsw.h"
 #include "index/hnsw/hnsw_search.h"
 #include "index/settings.h"
@@ -81,6 +82,7 @@ typedef struct HnswScan
 	BufferAccessStrategy strategy;
 	bool		exhausted;		/* nothing more to be searched */
 	bool		ended;			/* nor to be returned */
+	IndexCut	cut;			/* though there is more */
 	double		most_distance;	/* rows beyond it are not wanted */
 	bool		found_wanted;	/* the last round found a node not beyond it: see is_rest_too_far() */
 
@@ -129,8 +131,8 @@ hnswbeginscan(Relation rel, int nkeys, int norderbys)
  * them nor let their nodes use up ef_search.  This is logged, or a standby's
  * pages would differ; standbys do not act upon the marks.
  *
- * The marks are set when the scan ends or searches again, which for a cursor may be long after
- * the rows were read.  Where vacuum has removed rows of the node meanwhile, the
+ * The marks are set when the scan ends or searches again, or in an iterative scan there are many
+ * of them, which for a cursor may be long after the rows were read.  Where vacuum has removed rows of the node meanwhile, the
  * same TID may belong to a new, live row with the same value: leave it alone.
  */
 static void
@@ -174,6 +176,8 @@ remember_killed(IndexScanDesc scan)
 	self->any_dead = true;
 	if (self->killed == NULL)
 		self->killed = MemoryContextAlloc(self->context, sizeof(KilledTid) * MAX_KILLED);
+	if (self->nkilled == MAX_KILLED && self->mode != HNSW_ITERATIVE_OFF)
+		apply_killed(scan);
 	if (self->nkilled < MAX_KILLED)
 	{
 		self->killed[self->nkilled].ref = self->last_ref;
@@ -317,6 +321,7 @@ start(IndexScanDesc scan)
 	self->exhausted = false;
 	self->begun = false;
 	self->ended = false;
+	self->cut = INDEX_NOT_CUT;
 	self->done = self->end = self->at = self->at_tid = 0;
 	self->round = self->ef;
 	self->tuples = 0;
@@ -602,10 +607,20 @@ search_on(HnswScan *self)
 		self->round = Min(self->round * 4, MOST_IN_ROUND);
 	if (self->unordered)
 		self->round = Min(self->round, Max(self->by_graph - self->search->nfound, 1));
-	if (!self->exhausted && !self->unordered && self->tuples >= HnswMaxScanTuples())
+	if (self->exhausted)
+		return;
+	if (!self->unordered && self->tuples >= HnswMaxScanTuples())
+	{
 		self->exhausted = true;
-	if (!self->exhausted && !HnswSearchMore(self->search, HNSW_BASE, self->round))
+		if (HnswSearchHasMore(self->search, HNSW_BASE))
+			self->cut = INDEX_CUT_BY_TUPLES;
+	}
+	else if (!HnswSearchMore(self->search, HNSW_BASE, self->round))
+	{
 		self->exhausted = true;
+		if (self->search->forgot)
+			self->cut = INDEX_CUT_BY_MEMORY;
+	}
 }
 
 /*
@@ -732,7 +747,12 @@ hnswgettuple(IndexScanDesc scan, ScanDirection direction)
 	while (!self->ended)
 	{
 		if (self->at >= self->end && !next_batch(scan))
+		{
+			self->ended = true;
+			if (self->cut != INDEX_NOT_CUT)
+				IndexScanWasCut(scan->indexRelation, self->cut);
 			return false;
+		}
 		while (self->at < self->end)
 		{
 			HnswFound  *found = &self->search->found[self->at];

@@ -170,6 +170,7 @@ shed(HnswSearch *self)
 	}
 	self->nqueued = kept;
 	self->dropped = true;
+	self->forgot |= self->keep_spilled;
 	if (!self->keep_spilled)
 		self->limit = Min(self->limit, most);
 	if (kept <= self->queue_limit / 4 * 3)
@@ -990,6 +991,7 @@ HnswSearchLevel(HnswSearch *self, int kind, const HnswRef *starts, int nstarts, 
 	reset_queue(self);
 	self->nlive = 0;
 	self->dropped = false;
+	self->forgot = false;
 	self->least_limit = get_float4_infinity();
 	begin_nearest(self, ef);
 	self->nerrors = 0;
@@ -1012,6 +1014,18 @@ HnswSearchLevel(HnswSearch *self, int kind, const HnswRef *starts, int nstarts, 
 		take_up_dropped(self, kind, ef);
 }
 
+/* Is there anything that HnswSearchMore can go on with? */
+bool
+HnswSearchHasMore(HnswSearch *self, int kind)
+{
+	QueueEntry	best;
+
+	self->leaving = false;
+	if (self->queued && !self->keep_spilled)
+		keep_all(self, kind);
+	return best_queued(self, &best) && !(self->queued && best.key > distance_not_wanted(self));
+}
+
 /*
  * Go on with the best of the candidates that wait, until ef more are found (coded
  * nodes; a pool is expanded else).  New nodes are added to self->found.  Returns false
@@ -1022,18 +1036,12 @@ HnswSearchMore(HnswSearch *self, int kind, int ef)
 {
 	QueueEntry	best;
 
-	self->leaving = false;
 	self->later_round = true;
 	self->ndead = self->nwith_rows = 0;
 	begin_nearest(self, ef);
-	if (self->queued)
-	{
-		if (!self->keep_spilled)
-			keep_all(self, kind);
-		if (!best_queued(self, &best) || best.key > distance_not_wanted(self))
-			return false;
-	}
-	else
+	if (!HnswSearchHasMore(self, kind))
+		return false;
+	if (!self->queued)
 	{
 		pool_reset(self, self->pool.capacity);
 		while (self->pool.size < self->pool.capacity && best_queued(self, &best))
@@ -1041,8 +1049,6 @@ HnswSearchMore(HnswSearch *self, int kind, int ef)
 			queue_pop(self->queue, self->nqueued--);
 			offer(self, 1, &best.node, &best.key);
 		}
-		if (self->pool.size == 0)
-			return false;
 	}
 	run(self, kind);
 	return true;

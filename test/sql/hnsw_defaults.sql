@@ -1,0 +1,134 @@
+-- What a query gets that sets nothing: the rows that it asks for, or a word about those that are missing
+CREATE TABLE hd (id int PRIMARY KEY, half int, v vector(3));
+INSERT INTO hd SELECT i, i % 2, ARRAY[sin(i), cos(i * 0.7), sin(i * 0.31)]::vector FROM generate_series(1, 6000) i;
+CREATE INDEX hd_v ON hd USING hnsw (v vector_l2_ops);
+VACUUM ANALYZE hd;
+SET max_parallel_workers_per_gather = 0;
+SHOW hnsw.iterative_scan;
+-- The scans and sorts of a plan
+CREATE FUNCTION hd_plan(query text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	line text;
+	plan text[];
+BEGIN
+	FOR line IN EXECUTE 'EXPLAIN (COSTS OFF) ' || query LOOP
+		plan := plan || substring(line FROM 'Index Scan using \w+|Seq Scan|Incremental Sort|Sort$');
+	END LOOP;
+	RETURN array_to_string(plan, ', ');
+END $$;
+
+-- More rows than ef_search, and a filter that one row in a thousand passes
+SELECT hd_plan($q$SELECT id FROM hd ORDER BY v <-> '[0.1,0.2,0.3]' LIMIT 200$q$);
+SELECT count(*) FROM (SELECT id FROM hd ORDER BY v <-> '[0.1,0.2,0.3]' LIMIT 200) t;
+SET enable_seqscan = off;
+SET enable_bitmapscan = off;
+SELECT count(*) FROM (SELECT id FROM hd WHERE id % 1000 = 7 ORDER BY v <-> '[0.1,0.2,0.3]' LIMIT 6) t;
+-- off gives no more than ef_search rows
+SET hnsw.iterative_scan = off;
+SELECT count(*) FROM (SELECT id FROM hd ORDER BY v <-> '[0.1,0.2,0.3]' LIMIT 200) t;
+RESET hnsw.iterative_scan;
+
+-- A scan that ends at max_scan_tuples says so, once a statement, and counts.
+SELECT pg_stat_force_next_flush();
+SELECT scans_cut AS cut FROM vecdb.stat_indexes WHERE indexrelname = 'hd_v' \gset
+SET hnsw.max_scan_tuples = 500;
+SELECT count(*) BETWEEN 450 AND 900 AS some FROM (SELECT id FROM hd ORDER BY v <-> '[0.1,0.2,0.3]' LIMIT 5000) t;
+SELECT count(*) FROM (SELECT id FROM hd ORDER BY v <-> '[0.1,0.2,0.3]' LIMIT 400) t;
+-- for many rows, by a function
+SELECT count(n.id) FROM hd q LEFT JOIN LATERAL (SELECT id FROM hd WHERE half = 2 ORDER BY v <-> q.v LIMIT 1) n ON true WHERE q.id <= 20;
+CREATE FUNCTION hd_none(q vector) RETURNS bigint LANGUAGE plpgsql AS $$
+BEGIN
+	RETURN (SELECT count(*) FROM (SELECT id FROM hd WHERE half = 2 ORDER BY v <-> q LIMIT 1) t);
+END $$;
+SELECT sum(hd_none(v)) FROM hd WHERE id <= 20;
+SELECT pg_stat_force_next_flush();
+SELECT relname, scans >= scans_cut AS counted, scans_cut - :cut AS cut FROM vecdb.stat_indexes WHERE indexrelname = 'hd_v';
+-- not where all is found, nor where nothing more is wanted
+SELECT count(*) FROM (SELECT id FROM hd WHERE v <-> '[0.1,0.2,0.3]' < 0.2 ORDER BY v <-> '[0.1,0.2,0.3]' LIMIT 5000) t;
+CREATE TABLE hd_small AS SELECT * FROM hd WHERE id <= 600;
+CREATE INDEX hd_small_v ON hd_small USING hnsw (v vector_l2_ops);
+ANALYZE hd_small;
+SET hnsw.max_scan_tuples = 600;
+SELECT count(*) >= 580 AS nearly_all FROM (SELECT id FROM hd_small ORDER BY v <-> '[0.1,0.2,0.3]' LIMIT 5000) t;
+SET hnsw.iterative_scan = off;
+SELECT count(*) FROM (SELECT id FROM hd ORDER BY v <-> '[0.1,0.2,0.3]' LIMIT 5000) t;
+RESET hnsw.iterative_scan;
+RESET hnsw.max_scan_tuples;
+-- memory, too
+SET work_mem = '64kB';
+SELECT count(*) BETWEEN 200 AND 5999 AS some FROM (SELECT id FROM hd ORDER BY v <-> '[0.1,0.2,0.3]' LIMIT 6000) t;
+RESET work_mem;
+-- collections read the rest from the table, and say nothing
+SELECT vecdb.create_collection('hd_collection', 3);
+INSERT INTO collections.hd_collection (id, data, metadata) SELECT i::text, v, '{}' FROM hd, LATERAL (SELECT id AS i) t;
+SET hnsw.max_scan_tuples = 500;
+SELECT count(*) FROM vecdb.search('hd_collection', '[0.1,0.2,0.3]', k => 3000);
+RESET hnsw.max_scan_tuples;
+SELECT vecdb.drop_collection('hd_collection');
+RESET enable_seqscan;
+RESET enable_bitmapscan;
+
+-- Who wants all rows gets them, and in exact order.
+SELECT hd_plan($q$SELECT id FROM hd ORDER BY v <-> '[0.1,0.2,0.3]'$q$);
+CREATE INDEX hd_few ON hd USING hnsw (v vector_l2_ops) WHERE id <= 10;
+SELECT hd_plan($q$SELECT id FROM hd WHERE id <= 10 ORDER BY v <-> '[0.1,0.2,0.3]'$q$);
+SELECT hd_plan($q$SELECT id FROM hd WHERE id <= 10 AND half >= 0 ORDER BY v <-> '[0.1,0.2,0.3]' LIMIT ALL$q$);
+SELECT hd_plan($q$SELECT id FROM hd ORDER BY v <-> '[0.1,0.2,0.3]' OFFSET 10$q$);
+SELECT hd_plan($q$SELECT array_agg(id) FROM (SELECT id FROM hd ORDER BY v <-> '[0.1,0.2,0.3]') t$q$);
+SET hnsw.max_scan_tuples = 100;
+SELECT hd_plan($q$SELECT id FROM hd ORDER BY v <-> '[0.1,0.2,0.3]' LIMIT 101$q$);
+SELECT hd_plan($q$SELECT id FROM hd ORDER BY v <-> '[0.1,0.2,0.3]' LIMIT 100$q$);
+SET hnsw.iterative_scan = off;
+SELECT hd_plan($q$SELECT id FROM hd ORDER BY v <-> '[0.1,0.2,0.3]' LIMIT 101$q$);
+RESET hnsw.iterative_scan;
+RESET hnsw.max_scan_tuples;
+-- but by the index where sequential scans are off
+SET enable_seqscan = off;
+SELECT hd_plan($q$SELECT id FROM hd ORDER BY v <-> '[0.1,0.2,0.3]'$q$);
+RESET enable_seqscan;
+-- and where a part is wanted
+SELECT hd_plan($q$SELECT * FROM (SELECT id FROM hd ORDER BY v <-> '[0.1,0.2,0.3]') t LIMIT 5$q$);
+SELECT hd_plan($q$SELECT min(v <-> '[0.1,0.2,0.3]') FROM hd$q$);
+SELECT hd_plan($q$SELECT id FROM hd q WHERE id < 3 AND EXISTS (SELECT FROM (SELECT n.v FROM hd n ORDER BY n.v <-> q.v LIMIT 3) t WHERE t.v <> q.v)$q$);
+DROP TABLE hd, hd_small;
+DROP FUNCTION hd_none;
+
+-- A LIMIT that the planner does not know: of 50,000 rows, and of a million, most without a vector
+CREATE TABLE hd (id int, half int, v vector(3));
+INSERT INTO hd SELECT i, i % 2, CASE WHEN i % 25 = 0 THEN ARRAY[sin(i), cos(i * 0.7), sin(i * 0.31)]::vector END FROM generate_series(1, 50000) i;
+CREATE INDEX hd_v ON hd USING hnsw (v vector_l2_ops);
+VACUUM ANALYZE hd;
+CREATE FUNCTION hd_near(n int) RETURNS SETOF int LANGUAGE sql VOLATILE AS $$ SELECT id FROM hd ORDER BY v <-> '[0.1,0.2,0.3]' LIMIT n $$;
+CREATE FUNCTION hd_scans() RETURNS bigint LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM pg_stat_clear_snapshot();
+	RETURN pg_stat_get_xact_numscans('hd_v'::regclass);
+END $$;
+SET plan_cache_mode = force_generic_plan;
+PREPARE hd_limit(int) AS SELECT id FROM hd ORDER BY v <-> '[0.1,0.2,0.3]' LIMIT $1;
+PREPARE hd_offset(int, int) AS SELECT id FROM hd WHERE half = 1 ORDER BY v <-> '[0.1,0.2,0.3]' LIMIT $1 OFFSET $2;
+SELECT hd_plan($q$EXECUTE hd_limit(10)$q$);
+SELECT hd_plan($q$EXECUTE hd_offset(10, 10)$q$);
+SELECT hd_plan($q$SELECT id FROM hd ORDER BY v <-> '[0.1,0.2,0.3]' LIMIT (SELECT 10)$q$);
+SELECT hd_plan($q$SELECT id FROM hd ORDER BY v <-> '[0.1,0.2,0.3]' LIMIT (SELECT 10) FOR UPDATE$q$);
+SELECT hd_plan($q$SELECT id FROM hd ORDER BY v <-> '[0.1,0.2,0.3]' LIMIT ALL OFFSET (SELECT 10)$q$);
+SELECT hd_plan($q$DECLARE near CURSOR FOR SELECT id FROM hd ORDER BY v <-> '[0.1,0.2,0.3]'$q$);
+SELECT hd_plan($q$SELECT DISTINCT ON (v <-> '[0.1,0.2,0.3]') id FROM hd ORDER BY v <-> '[0.1,0.2,0.3]' LIMIT 5$q$);
+BEGIN;
+SELECT count(*), hd_scans() FROM hd_near(10);
+COMMIT;
+INSERT INTO hd SELECT i, i % 2, NULL FROM generate_series(50001, 1000000) i;
+VACUUM ANALYZE hd;
+SELECT hd_plan($q$EXECUTE hd_limit(10)$q$);
+SELECT hd_plan($q$EXECUTE hd_offset(10, 10)$q$);
+SELECT hd_plan($q$SELECT id FROM hd ORDER BY v <-> '[0.1,0.2,0.3]' LIMIT (SELECT 10)$q$);
+SET max_parallel_workers_per_gather = 2;
+SELECT hd_plan($q$EXECUTE hd_limit(10)$q$);
+BEGIN;
+SELECT count(*), hd_scans() FROM hd_near(10);
+COMMIT;
+DEALLOCATE ALL;
+DROP TABLE hd;
+DROP FUNCTION hd_near, hd_scans, hd_plan;
+RESET plan_cache_mode;
+RESET max_parallel_workers_per_gather;

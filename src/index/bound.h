@@ -58,6 +58,5 @@ extern bool BoundIsConstant(const BoundForm *form, double *most);
 /* bound_path.c: for the planner's hook of a table's paths, and for the cost of a scan */
 extern void BoundAddPaths(PlannerInfo *root, RelOptInfo *rel, Index rti, RangeTblEntry *table);
 extern bool BoundOfPath(const IndexPath *path, double *most);
-extern bool BoundHasPath(const IndexPath *path);
 
 #endif							/* INDEX_BOUND_H */

@@ -175,11 +175,3 @@ BoundOfPath(const IndexPath *path, double *most)
 	}
 	return any;
 }
-
-bool
-BoundHasPath(const IndexPath *path)
-{
-	double		most;
-
-	return BoundOfPath(path, &most);
-}

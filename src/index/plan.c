@@ -191,11 +191,50 @@ order_of_scan(IndexPath *scan)
 	return key;
 }
 
+/* The scans of ours in a path of a table, which may be one of several tables */
+static void
+restore_order(Path *path)
+{
+	ListCell   *lc;
+
+	check_stack_depth();
+	switch (nodeTag(path))
+	{
+		case T_IndexPath:
+			if (path->pathkeys == NIL && scans_our_index(path))
+				path->pathkeys = list_make1(order_of_scan((IndexPath *) path));
+			break;
+		case T_ProjectionPath:
+			restore_order(((ProjectionPath *) path)->subpath);
+			break;
+		case T_ProjectSetPath:
+			restore_order(((ProjectSetPath *) path)->subpath);
+			break;
+		case T_MaterialPath:
+			restore_order(((MaterialPath *) path)->subpath);
+			break;
+		case T_MemoizePath:
+			restore_order(((MemoizePath *) path)->subpath);
+			break;
+		case T_AppendPath:
+			foreach(lc, ((AppendPath *) path)->subpaths)
+				restore_order((Path *) lfirst(lc));
+			break;
+		case T_MergeAppendPath:
+			foreach(lc, ((MergeAppendPath *) path)->subpaths)
+				restore_order((Path *) lfirst(lc));
+			break;
+		default:
+			break;
+	}
+}
+
 /*
  * The plan of an index scan is made from its path's order: a scan that claimed none
  * while its query was planned gets one of its own.  To the planner, who compares
  * pointers, that is no order that anybody asked for: a merge join that sorts such
- * a scan does not sort what is sorted.
+ * a scan does not sort what is sorted.  Of a scan of a partition that a join gives
+ * parameters to, the planner has made a copy that the paths of the parent alone know.
  */
 static void
 restore_orders_of_scans(PlannerInfo *root)
@@ -208,16 +247,25 @@ restore_orders_of_scans(PlannerInfo *root)
 		if (rel == NULL)
 			continue;
 		foreach(lc, rel->pathlist)
-		{
-			Path	   *path = (Path *) lfirst(lc);
+			restore_order((Path *) lfirst(lc));
+	}
+}
 
-			if (!scans_our_index(path))
-				continue;
-			if (IsA(path, ProjectionPath))
-				path = ((ProjectionPath *) path)->subpath;
-			if (path->pathkeys == NIL)
-				path->pathkeys = list_make1(order_of_scan((IndexPath *) path));
-		}
+/* The queries that the planner made of min() and max() are complete by then, and no hook is called for them. */
+static void
+restore_orders_of_minmax(const RelOptInfo *grouped)
+{
+	ListCell   *lc;
+
+	foreach(lc, grouped->pathlist)
+	{
+		MinMaxAggPath *path = (MinMaxAggPath *) lfirst(lc);
+		ListCell   *aggregate;
+
+		if (!IsA(path, MinMaxAggPath))
+			continue;
+		foreach(aggregate, path->mmaggregates)
+			restore_orders_of_scans(lfirst_node(MinMaxAggInfo, aggregate)->subroot);
 	}
 }
 
@@ -343,6 +391,8 @@ paths_complete(PlannerInfo *root, UpperRelationKind stage, RelOptInfo *input_rel
 
 	if (previous_hook != NULL)
 		previous_hook(root, stage, input_rel, output_rel, extra);
+	if (stage == UPPERREL_GROUP_AGG)
+		restore_orders_of_minmax(output_rel);
 	if (stage != UPPERREL_FINAL)
 		return;
 	expect_few_rows(root, input_rel, output_rel);

@@ -110,6 +110,9 @@ WhyHasDistance(Query *query)
  * From a column to what it is
  * --------------------------------------------------------------------- */
 
+/* Columns of subqueries that are looked behind in one statement */
+#define MOST_LOOKED 10000
+
 static WhyLevel *
 within(Query *query, WhyLevel *outer)
 {
@@ -117,6 +120,7 @@ within(Query *query, WhyLevel *outer)
 
 	level->query = query;
 	level->outer = outer;
+	level->looked = outer != NULL ? outer->looked : palloc0(sizeof(int));
 	return level;
 }
 
@@ -164,6 +168,8 @@ find_with_query(const WhyLevel *level, const char *name)
 /*
  * What a column of a subquery, a join or a group is, and the level that is of; NULL for
  * columns of all else.  Subqueries that are planned by themselves are added to barriers.
+ * Each level of subqueries may double what a column comes to, so beyond MOST_LOOKED a
+ * column is what it is.
  */
 static Node *
 behind(Var *var, WhyLevel **level, WhyLevel *start, List **barriers)
@@ -173,8 +179,11 @@ behind(Var *var, WhyLevel **level, WhyLevel *start, List **barriers)
 	Query	   *query = NULL;
 	TargetEntry *entry;
 
-	if (!is_inside(own, start) || var->varattno <= 0 || var->varno > list_length(own->query->rtable))
+	CHECK_FOR_INTERRUPTS();
+	if (!is_inside(own, start) || var->varattno <= 0 || var->varno > list_length(own->query->rtable) ||
+		*own->looked >= MOST_LOOKED)
 		return NULL;
+	(*own->looked)++;
 	rte = rt_fetch(var->varno, own->query->rtable);
 	if (rte->rtekind == RTE_JOIN)
 	{

@@ -14,6 +14,7 @@ typedef struct WhyLevel
 {
 	Query	   *query;
 	struct WhyLevel *outer;
+	int		   *looked;			/* columns that were looked behind, of all levels */
 } WhyLevel;
 
 /* An ORDER BY that has a distance in it */

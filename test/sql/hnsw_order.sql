@@ -111,6 +111,25 @@ SET hnsw.iterative_scan = relaxed_order;
 SELECT count(*) AS searches, count(*) FILTER (WHERE least <> truth) AS differ
 	FROM (SELECT (SELECT min(a.v <-> b.v) FROM hb_min a WHERE a.id <> b.id) AS least,
 			(SELECT min((a.v <-> b.v) + 0) FROM hb_min a WHERE a.id <> b.id) AS truth FROM hb_min b WHERE b.id % 40 = 0) t;
+-- a join gives parameters to scans of some partitions, and a copy of the others
+CREATE INDEX ON hb_min_low (id);
+SET enable_seqscan = off;
+SET enable_bitmapscan = off;
+SET enable_hashjoin = off;
+SET enable_mergejoin = off;
+SET enable_material = off;
+SELECT count(*) FROM (SELECT 1 FROM (VALUES (3), (1), (2)) n(n) LEFT JOIN hb_min a ON a.id = n
+	GROUP BY a.v <-> array_fill(0.5, ARRAY[24])::vector ORDER BY a.v <-> array_fill(0.5, ARRAY[24])::vector) t;
+-- a partition that another index gives in that order makes it the order of all: scans of ours are sorted
+CREATE INDEX ON hb_min_high ((v <-> array_fill(0.5, ARRAY[24])::vector));
+ANALYZE hb_min;
+SELECT (SELECT min(v <-> array_fill(0.5, ARRAY[24])::vector) FROM hb_min) =
+	(SELECT min((v <-> array_fill(0.5, ARRAY[24])::vector) + 0) FROM hb_min) AS same;
+RESET enable_bitmapscan;
+RESET enable_seqscan;
+RESET enable_hashjoin;
+RESET enable_mergejoin;
+RESET enable_material;
 RESET hnsw.iterative_scan;
 DROP TABLE hb_min;
 DROP FUNCTION hb_min_plans, hb_is_by_index;

@@ -149,6 +149,22 @@ SELECT why($$SELECT id FROM hw_small ORDER BY u <-> $1 LIMIT 3$$);
 RESET ROLE;
 RESET enable_seqscan;
 
+-- columns that each subquery doubles
+CREATE FUNCTION hw_doubled(expression text, levels int) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	query text := 'SELECT ' || expression || ' AS c FROM hw_small';
+BEGIN
+	FOR i IN 1 .. levels LOOP
+		query := format('SELECT c + c AS c FROM (%s) t%s OFFSET 0', query, i);
+	END LOOP;
+	RETURN format('SELECT 1 FROM (%s) t', query);
+END $$;
+SET statement_timeout = '60s';
+SELECT hnsw_why(hw_doubled('id', 50) || ' ORDER BY c');
+SELECT hnsw_why(hw_doubled('u', 50) || ' ORDER BY c <-> $1');
+RESET statement_timeout;
+DROP FUNCTION hw_doubled;
+
 -- what it refuses
 SELECT hnsw_why('SELECT 1; SELECT 2');
 SELECT hnsw_why('');

@@ -107,6 +107,9 @@ guarded_copy(Guarded self, bool at_end, const void *data, size_t bytes)
 {
 	void	   *place = at_end ? guarded_at_end(self, bytes) : self.start;
 
+	/* a mistake of the test's */
+	if (bytes > PTRDIFF_MAX || bytes > self.size)
+		abort();
 	if (bytes > 0)
 		memcpy(place, data, bytes);
 	return place;

@@ -8,7 +8,6 @@
 #include "guc.h"
 #include "http/body.h"
 #include "utils/builtins.h"
-#include "utils/guc.h"
 
 /* ---------------------------------------------------------------------------
  * Counts and plans
@@ -99,19 +98,6 @@ answer_with_plan(const RestSql *sql, const RestRequest *request, ApiAnswer *answ
  * The request
  */
 
-/*
- * Order by a distance comes out of an index, which has looked at hnsw.ef_search rows:
- * where fewer of them pass the conditions, or more are asked for, it must go on.
- */
-static void
-let_index_go_on(const RestRequest *request)
-{
-	const char *mode = GetConfigOption("hnsw.iterative_scan", true, false);
-
-	if (request->order && request->order->distance.metric != REST_NO_METRIC && mode && strcmp(mode, "off") == 0)
-		(void) set_config_option("hnsw.iterative_scan", "strict_order", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, ERROR, false);
-}
-
 /* Which rows of how many these are; and whether they are all. */
 static void
 tell_range(const RestRequest *request, int64 rows, int64 total, ApiAnswer *answer)
@@ -144,7 +130,6 @@ RestRead(const RestTable *table, const RestRequest *request, ApiAnswer *answer)
 	RestSqlWhere(&sql, request->conditions);
 	RestSqlOrder(&sql, request->order);
 	RestSqlLimit(&sql, limit, request->offset);
-	let_index_go_on(request);
 	if (request->media == REST_PLAN_TEXT || request->media == REST_PLAN_JSON)
 	{
 		answer_with_plan(&sql, request, answer);

@@ -134,6 +134,16 @@ typedef struct PoolEntry
 	uint32		id;
 } PoolEntry;
 
+/* A distance that the search for a new node has computed. */
+typedef struct BuildKnown
+{
+	uint32		id;
+	uint32		from;			/* number of the new node, plus 1 */
+	float		distance;
+} BuildKnown;
+
+#define KNOWN_DISTANCES	16384	/* by the last bits of the id; a later one takes the place of another */
+
 /* One participant. */
 typedef struct BuildState
 {
@@ -161,6 +171,8 @@ typedef struct BuildState
 	PoolEntry  *pool;			/* sorted; top bit of id: expanded */
 	int			pool_size;
 	const BuildValue *query;	/* of the node being inserted */
+	uint32		query_id;
+	BuildKnown *known;
 } BuildState;
 
 #define EXPANDED_ID 0x80000000u

@@ -78,9 +78,14 @@ distance_between(BuildState *state, const BuildValue *a, uint32 id)
 	return distance;
 }
 
+/* From the new node; mostly its search came by the other, and knows. */
 static inline float
 query_distance(BuildState *state, uint32 id)
 {
+	const BuildKnown *known = &state->known[id % KNOWN_DISTANCES];
+
+	if (known->id == id && known->from == state->query_id + 1)
+		return known->distance;
 	return distance_between(state, state->query, id);
 }
 
@@ -217,6 +222,11 @@ search_level(BuildState *state, int level, int capacity)
 		distances_from(state, state->query, values, nunseen, distances);
 		for (int i = 0; i < nunseen; i++)
 		{
+			BuildKnown *known = &state->known[ids[i] % KNOWN_DISTANCES];
+
+			known->id = ids[i];
+			known->from = state->query_id + 1;
+			known->distance = distances[i];
 			fresh[nfresh].distance = distances[i];
 			fresh[nfresh].id = ids[i];
 			nfresh += distances[i] < limit;
@@ -304,6 +314,8 @@ between_nodes(void *arg, int i)
 {
 	BetweenArg *between = (BetweenArg *) arg;
 
+	if (between->value == between->state->query)
+		return query_distance(between->state, between->links->id[i]);
 	return distance_between(between->state, between->value, between->links->id[i]);
 }
 
@@ -566,6 +578,7 @@ search_levels(BuildState *state, NewNode *new, uint32 nnodes)
 	int			level = new->node->level;
 
 	state->query = BuildGetValue(state, new->id);
+	state->query_id = new->id;
 	state->pool_size = 0;
 	new->top = Min(level, new->entry_level);
 	if (new->entry == NO_NODE)
@@ -678,6 +691,7 @@ BuildLinkNodes(BuildState *state)
 
 	state->seen = MemoryContextAllocExtended(state->context, sizeof(uint16) * Max(nnodes, 1), MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
 	state->round = 0;
+	state->known = MemoryContextAllocZero(state->context, sizeof(BuildKnown) * KNOWN_DISTANCES);
 	state->pool = MemoryContextAlloc(state->context, sizeof(PoolEntry) * (HNSW_MAX_EF_CONSTRUCTION + 1));
 	while (BuildNextBatch(state, nnodes, &from, &to))
 	{
@@ -694,5 +708,6 @@ BuildLinkNodes(BuildState *state)
 	}
 	MemoryContextSwitchTo(old);
 	pfree(state->seen);
+	pfree(state->known);
 	pfree(state->pool);
 }

@@ -14,6 +14,7 @@
  */
 #include "rows/row_write.h"
 
+#include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "as_owner.h"
@@ -164,6 +165,19 @@ TableWriterEnd(TableWriter *self)
 	ExecDropSingleTupleTableSlot(self->written);
 }
 
+/*
+ * What ExecGetTriggerResultRel() has opened.  The function that closes it has been in some
+ * minor releases of PostgreSQL and not in others.
+ */
+static void
+close_trigger_targets(EState *estate)
+{
+	ListCell   *lc;
+
+	foreach(lc, estate->es_trig_target_relations)
+		table_close(lfirst_node(ResultRelInfo, lc)->ri_RelationDesc, NoLock);
+}
+
 /* All columns are written. */
 static Bitmapset *
 all_columns(Relation rel)
@@ -210,7 +224,7 @@ execute(TableWriter *self, const Row *row, TupleTableSlot *here)
 	AfterTriggerEndQuery(estate);
 	EvalPlanQualEnd(&epq);
 	ExecCloseIndices(target);
-	ExecCloseTrigTargetRelations(estate);
+	close_trigger_targets(estate);
 	ExecResetTupleTable(estate->es_tupleTable, false);
 	FreeExecutorState(estate);
 	ExecClearTuple(self->row);

@@ -1,6 +1,6 @@
 /*
  * bound.c
- *	  Distances beyond which a query wants no row of an index scan.
+ *	  Distances beyond which a query wants no row of an index scan, and the LIMIT above one.
  *
  * WHERE v <-> q < r: rows that the scan gives are compared with r by the executor.
  * Nothing tells it to stop where all that is left is too far, and nothing tells the access
@@ -65,6 +65,7 @@ typedef struct Bound
 	ExprContext *context;
 	bool		unordered;
 	List	   *limits;
+	LimitState *rows;			/* the LIMIT above, if there is one */
 } Bound;
 
 static ExecutorStart_hook_type previous_hook;
@@ -323,7 +324,7 @@ IndexScanBound(const ScanKeyData *orderby, bool without_direction)
 	double		least = get_float8_infinity();
 	ListCell   *lc;
 
-	if (bound == NULL)
+	if (bound == NULL || bound->limits == NIL)
 		return least;
 	if (orderby->sk_flags & SK_ISNULL)
 		return -least;
@@ -345,6 +346,35 @@ IndexScanIsUnordered(const ScanKeyData *orderby)
 	Bound	   *bound = orderby->sk_func.fn_extra;
 
 	return bound != NULL && bound->unordered;
+}
+
+/* Of LIMIT or OFFSET; 0 where there is none, or it cannot be told here */
+static double
+count_of(LimitState *limit, ExprState *state, Node *expr)
+{
+	bool		isnull;
+	Datum		count;
+
+	if (state == NULL || contain_volatile_functions(expr) || contain_subplans(expr))
+		return 0;
+	count = ExecEvalExprSwitchContext(state, limit->ps.ps_ExprContext, &isnull);
+	return isnull ? 0 : (double) DatumGetInt64(count);
+}
+
+/* By now the LIMIT has been evaluated, before it asked for the first row. */
+double
+IndexScanRowsWanted(const ScanKeyData *orderby)
+{
+	Bound	   *bound = orderby->sk_func.fn_extra;
+	LimitState *limit = bound != NULL && bound->limits == NIL ? bound->rows : NULL;
+	Limit	   *plan;
+	double		count;
+
+	if (limit == NULL)
+		return 0;
+	plan = (Limit *) limit->ps.plan;
+	count = count_of(limit, limit->limitCount, plan->limitCount);
+	return count <= 0 ? 0 : count + count_of(limit, limit->limitOffset, plan->limitOffset);
 }
 
 /* ---------------------------------------------------------------------
@@ -398,15 +428,34 @@ BoundIsConstant(const BoundForm *form, double *most)
 	return true;
 }
 
+/* What a scan of ours is given; NULL for another one */
+static Bound *
+bound_of_scan(IndexScanState *state)
+{
+	FmgrInfo   *function;
+
+	if (state->iss_NumOrderByKeys != 1 || IndexMethodOf(state->iss_RelationDesc) == INDEX_NOT_OURS)
+		return NULL;
+	function = &state->iss_OrderByKeys[0].sk_func;
+	if (function->fn_extra == NULL)
+	{
+		Bound	   *bound = palloc0(sizeof(Bound));
+
+		bound->context = state->ss.ps.ps_ExprContext;
+		function->fn_extra = bound;
+	}
+	return function->fn_extra;
+}
+
 static void
 give_bound(IndexScanState *state)
 {
 	IndexScan  *scan = (IndexScan *) state->ss.ps.plan;
+	Bound	   *bound = bound_of_scan(state);
 	Node	   *distance;
-	Bound	   *bound = NULL;
 	ListCell   *lc;
 
-	if (state->iss_NumOrderByKeys != 1 || IndexMethodOf(state->iss_RelationDesc) == INDEX_NOT_OURS)
+	if (bound == NULL)
 		return;
 	distance = linitial(scan->indexorderbyorig);
 	foreach(lc, scan->scan.plan.qual)
@@ -417,15 +466,25 @@ give_bound(IndexScanState *state)
 		if (!IsA(clause, OpExpr) || ((OpExpr *) clause)->location != BOUND_MAY_SERVE ||
 			!BoundRead(clause, scan->scan.scanrelid, &form) || !IndexIsSameDistance((Node *) form.distance, distance))
 			continue;
-		if (bound == NULL)
-		{
-			bound = palloc0(sizeof(Bound));
-			bound->context = state->ss.ps.ps_ExprContext;
-			bound->unordered = IsA(distance, OpExpr) && ((OpExpr *) distance)->location == BOUND_UNORDERED;
-			state->iss_OrderByKeys[0].sk_func.fn_extra = bound;
-		}
+		bound->unordered = IsA(distance, OpExpr) && ((OpExpr *) distance)->location == BOUND_UNORDERED;
 		bound->limits = lappend(bound->limits, make_limit(&form, &state->ss.ps));
 	}
+}
+
+/* A scan that gives the rows of a LIMIT, but for those that a filter takes away */
+static void
+give_limit(LimitState *limit)
+{
+	PlanState  *below = outerPlanState(limit);
+	Bound	   *bound;
+
+	while (below != NULL && (IsA(below, ResultState) || IsA(below, LockRowsState) || IsA(below, SubqueryScanState)))
+		below = IsA(below, SubqueryScanState) ? ((SubqueryScanState *) below)->subplan : outerPlanState(below);
+	if (below == NULL || !IsA(below, IndexScanState))
+		return;
+	bound = bound_of_scan((IndexScanState *) below);
+	if (bound != NULL)
+		bound->rows = limit;
 }
 
 static bool
@@ -433,6 +492,8 @@ give_bounds(PlanState *state, void *context)
 {
 	if (IsA(state, IndexScanState))
 		give_bound((IndexScanState *) state);
+	else if (IsA(state, LimitState))
+		give_limit((LimitState *) state);
 	return planstate_tree_walker(state, give_bounds, context);
 }
 

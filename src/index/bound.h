@@ -42,6 +42,9 @@ extern void IndexHookExecutor(void);
  */
 extern double IndexScanBound(const ScanKeyData *orderby, bool without_direction);
 
+/* How many rows are wanted at least by the LIMIT above a scan without a bound; 0 where that is not known */
+extern double IndexScanRowsWanted(const ScanKeyData *orderby);
+
 /* Does the query want all within the bound in any order? */
 extern bool IndexScanIsUnordered(const ScanKeyData *orderby);
 

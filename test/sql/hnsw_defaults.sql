@@ -23,6 +23,31 @@ SELECT count(*) FROM (SELECT id FROM hd ORDER BY v <-> '[0.1,0.2,0.3]' LIMIT 200
 SET enable_seqscan = off;
 SET enable_bitmapscan = off;
 SELECT count(*) FROM (SELECT id FROM hd WHERE id % 1000 = 7 ORDER BY v <-> '[0.1,0.2,0.3]' LIMIT 6) t;
+-- A LIMIT that is known when the scan begins is what the first round searches for: it reads no more pages than by an ef_search of as many.
+CREATE FUNCTION hd_pages(query text) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+	plan json;
+BEGIN
+	EXECUTE 'EXPLAIN (ANALYZE, BUFFERS, COSTS OFF, TIMING OFF, SUMMARY OFF, FORMAT json) ' || query INTO plan;
+	RETURN (plan #>> '{0,Plan,Shared Hit Blocks}')::bigint + (plan #>> '{0,Plan,Shared Read Blocks}')::bigint;
+END $$;
+CREATE TABLE hd_far AS SELECT i AS id, ARRAY(SELECT sin(i * k * 0.37 + k * k) FROM generate_series(1, 24) k)::vector(24) AS v FROM generate_series(1, 3000) i;
+CREATE INDEX hd_far_v ON hd_far USING hnsw (v vector_l2_ops);
+ANALYZE hd_far;
+SET plan_cache_mode = force_generic_plan;
+PREPARE hd_many(int, int) AS SELECT id FROM hd_far ORDER BY v <-> (SELECT v FROM hd_far WHERE id = 1) LIMIT $1 OFFSET $2;
+SET hnsw.ef_search = 300;
+SET hnsw.iterative_scan = off;
+SELECT hd_pages('EXECUTE hd_many(300, 0)') AS pages \gset
+RESET hnsw.ef_search;
+RESET hnsw.iterative_scan;
+SELECT hd_pages('EXECUTE hd_many(300, 0)') < :pages * 1.1 AS as_few, hd_pages('EXECUTE hd_many(100, 200)') < :pages * 1.1 AS with_offset,
+	hd_pages('EXECUTE hd_many(NULL, 0)') > 0 AS no_limit, hd_pages('EXECUTE hd_many(10, 0)') < :pages / 3 AS few;
+SELECT hd_pages('SELECT id FROM (SELECT id FROM hd_far ORDER BY v <-> (SELECT v FROM hd_far WHERE id = 1)) t LIMIT 300') < :pages * 1.1 AS around;
+DEALLOCATE hd_many;
+RESET plan_cache_mode;
+DROP TABLE hd_far;
+DROP FUNCTION hd_pages;
 -- off gives no more than ef_search rows
 SET hnsw.iterative_scan = off;
 SELECT count(*) FROM (SELECT id FROM hd ORDER BY v <-> '[0.1,0.2,0.3]' LIMIT 200) t;

@@ -315,6 +315,9 @@ start(IndexScanDesc scan)
 	self->unordered = IndexScanIsUnordered(&scan->orderByData[0]);
 	self->mode = self->unordered ? HNSW_ITERATIVE_RELAXED : HnswIterativeScanMode();
 	self->ef = HnswEfSearch();
+	if (self->mode != HNSW_ITERATIVE_OFF)
+		self->ef = Max(self->ef, (int) Min(IndexScanRowsWanted(&scan->orderByData[0]),
+										   Min(HNSW_MAX_EF_SEARCH, HnswMaxScanTuples())));
 	self->started = true;
 	self->searches++;
 	IndexScansBegun++;
@@ -607,6 +610,8 @@ search_on(HnswScan *self)
 		self->round = Min(self->round * 4, MOST_IN_ROUND);
 	if (self->unordered)
 		self->round = Min(self->round, Max(self->by_graph - self->search->nfound, 1));
+	else
+		self->round = Min(self->round, (int) Max(HnswMaxScanTuples() - self->tuples, HnswEfSearch()));
 	if (self->exhausted)
 		return;
 	if (!self->unordered && self->tuples >= HnswMaxScanTuples())

@@ -117,8 +117,8 @@ sub environment
 {
 	my ($database, %set) = @_;
 
-	$set{enable_seqscan} = 'off';
-	$set{enable_sort} = 'off';
+	$set{enable_seqscan} //= 'off';
+	$set{enable_sort} //= 'off';
 	$set{'hnsw.iterative_scan'} //= 'off';
 	$set{statement_timeout} //= $LIMIT . 's';
 	$set{client_min_messages} = 'warning';

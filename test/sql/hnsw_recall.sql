@@ -15,10 +15,10 @@ CREATE FUNCTION hr_recall(op text, ef int, k int) RETURNS float8 LANGUAGE plpgsq
 DECLARE
 	answer float8;
 BEGIN
-	PERFORM set_config('hnsw.ef_search', (ef + 1)::text, true), set_config('enable_seqscan', 'off', true), set_config('enable_sort', 'off', true), set_config('jit', 'off', true);
+	PERFORM set_config('hnsw.ef_search', (greatest(ef, k) + 1)::text, true), set_config('enable_seqscan', 'off', true), set_config('enable_sort', 'off', true), set_config('jit', 'off', true);
 	EXECUTE format('CREATE TEMP TABLE hr_found ON COMMIT DROP AS
 		SELECT q.id AS query, n.* FROM hr q, LATERAL (SELECT id, v OPERATOR(public.%1$s) q.v AS distance, row_number() OVER () AS place
-			FROM (SELECT id, v FROM hr ORDER BY v OPERATOR(public.%1$s) q.v LIMIT 1000) f WHERE id <> q.id LIMIT %2$s) n', op, k);
+			FROM (SELECT id, v FROM hr ORDER BY v OPERATOR(public.%1$s) q.v OFFSET 0) f WHERE id <> q.id LIMIT %2$s) n', op, k);
 	EXECUTE format('WITH exact AS MATERIALIZED (SELECT q.id AS query, (SELECT max(d) FROM (SELECT n.v OPERATOR(public.%1$s) q.v AS d FROM hr n WHERE n.id <> q.id ORDER BY (n.v OPERATOR(public.%1$s) q.v) + 0 LIMIT %2$s) n) AS farthest FROM hr q)
 		SELECT count(*)::float8 / (%2$s * (SELECT count(*) FROM hr)) FROM hr_found JOIN exact USING (query) WHERE distance <= farthest', op, k) INTO answer;
 	DROP TABLE hr_found;

@@ -404,8 +404,12 @@ measure_index(Recall *self, RecallResult *result)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "hnsw recall query", ALLOCSET_DEFAULT_SIZES);
 	int			nest = NewGUCNestLevel();
-	int			ef = Min(result->ef + 1, HNSW_MAX_EF_SEARCH);	/* the query's own row takes a place */
+	int			ef = result->ef;
 
+	/* an iterative scan under LIMIT k searches for as many; the query's own row takes a place */
+	if (HnswIterativeScanMode() != HNSW_ITERATIVE_OFF)
+		ef = Max(ef, self->k);
+	ef = Min(ef + 1, HNSW_MAX_EF_SEARCH);
 	set_config_option("hnsw.ef_search", psprintf("%d", ef), PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	for (int i = 0; i < self->nqueries; i++)
 	{

@@ -17,6 +17,7 @@ $node->safe_psql('postgres', <<'SQL');
 	CREATE TABLE api.pairs (a int, b text, c int, PRIMARY KEY (a, b));
 	CREATE TABLE api.serial (id serial PRIMARY KEY, name text);
 	CREATE TABLE api.keyless (a int, b int);
+	CREATE TABLE api.widths (id int PRIMARY KEY, c char(5), b bit(3), cs char(4)[]);
 	CREATE TABLE api.hidden (id int, b int);
 	CREATE TABLE api."odd ""name" ("a b" int PRIMARY KEY, "t" int);
 	CREATE TABLE api.checked (id int PRIMARY KEY, other int REFERENCES api.items DEFERRABLE INITIALLY DEFERRED);
@@ -67,6 +68,10 @@ sub table_is
 }
 
 # --- POST
+answers(ask('POST', 'widths', { id => 1, c => 'abc', b => '101', cs => [ 'ab', 'abcd' ] }, 'return=representation'),
+	'201 */* [{"id":1,"c":"abc  ","b":"101","cs":["ab  ","abcd"]}]', 'characters and bits of a length');
+answers(ask('PATCH', 'widths?id=eq.1&select=c,b', { c => 'abcde', b => '010' }, 'return=representation'), '200 0-0/* [{"c":"abcde","b":"010"}]', 'the same by PATCH');
+refused(ask('POST', 'widths', { id => 2, c => 'abcdef' }), 400, '22001', qr/character\(5\)/, 'one that is too long');
 answers(ask('POST', 'items', { id => 1, name => 'one', embedding => [ 1, 2, 3 ] }), '201 */* ', 'one row');
 answers(ask('POST', 'items', [ { id => 2, n => 2.5, tags => [ 'a', 'b' ], info => { k => [1] } }, { id => 3, n => undef, tags => [], info => undef } ], 'count=exact'),
 	'201 */2 ', 'two rows');
@@ -98,6 +103,8 @@ refused(ask('POST', 'items', qq(id\n"1), undef, @csv), 400, 'PGRST102', qr/quote
 refused(ask('POST', 'items', "id,id\n1,2", undef, @csv), 400, 'PGRST102', qr/twice/, 'a name that is there twice');
 refused(ask('POST', 'items', '', undef, @csv), 400, 'PGRST102', qr/empty/, 'no CSV');
 is(ask('POST', 'items', 'id', undef, 'Content-Type' => 'text/plain')->{status}, 415, 'text/plain');
+refused(ask('POST', 'items', join(',', map { sprintf 'c%062d', $_ } 1 .. 2000) . "\n" . (',' x 1999 . "\n") x 1100, undef, @csv), 400, 'PGRST102', qr/too large as JSON/,
+	'2 MB of CSV that would be 150 MB of JSON');
 is($c->request('POST', '/vectors', 'id', 'Content-Type' => 'text/csv')->{status}, 415, 'the native API takes no CSV');
 
 # --- duplicates

@@ -7,6 +7,7 @@
  */
 #include "http/rest/rest.h"
 
+#include "guc.h"
 #include "http/json.h"
 #include "http/read_body.h"
 #include "mb/pg_wchar.h"
@@ -17,6 +18,9 @@
 
 /* The most rows of a body. */
 #define MAX_ROWS		100000
+
+/* Rows of CSV become at most so many times as much JSON as a body may have: each of them gets the names of all columns. */
+#define MAX_GROWTH		2
 
 typedef struct Reading
 {
@@ -195,6 +199,14 @@ read_field(const char **p, StringInfo field, bool *ended)
 }
 
 static void
+check_growth(const StringInfoData *json)
+{
+	if ((Size) json->len > (Size) VecdbHttpMaxBody_kb * 1024 * MAX_GROWTH)
+		RestRefuse(400, "PGRST102", "the body is too large as JSON, where each row has the names of its columns", NULL,
+				   "Send it in several requests. The limit is twice the setting vecdb.http_max_body.");
+}
+
+static void
 read_csv(Reading *self, const ApiRequest *request)
 {
 	StringInfoData field;
@@ -236,6 +248,7 @@ read_csv(Reading *self, const ApiRequest *request)
 				appendStringInfoString(&json, "null");
 			else
 				escape_json(&json, field.data);
+			check_growth(&json);
 		}
 		if (n != self->payload->ncolumns)
 			refuse("All lines must have same number of fields");
@@ -243,6 +256,7 @@ read_csv(Reading *self, const ApiRequest *request)
 	}
 	appendStringInfoChar(&json, ']');
 	self->payload->json = PointerGetDatum(cstring_to_text_with_len(json.data, json.len));
+	pfree(json.data);
 }
 
 void

@@ -83,7 +83,7 @@ find_written(const Write *self, RestText name)
 	AttrNumber	number = RestFindColumn(self->table, name);
 
 	if (number == InvalidAttrNumber)
-		RestRefuse(400, "PGRST204", psprintf("Could not find the '%s' column of '%s' in the schema", RestCopy(name), self->table->name), NULL,
+		RestRefuse(400, "PGRST204", psprintf("Could not find the '%s' column of '%s' in the schema", RestShown(RestCopy(name)), self->table->name), NULL,
 				   RestNearestColumn(self->table, name));
 	return number;
 }
@@ -109,7 +109,7 @@ read_columns(Write *self)
 	}
 }
 
-/* The members of an object as columns: AS NAME(a type, b type). */
+/* The members of an object as columns: AS NAME(a type, b type), types without a length, which "character" and "bit" have. */
 static void
 put_record(Write *self, const char *name)
 {
@@ -118,7 +118,8 @@ put_record(Write *self, const char *name)
 	appendStringInfo(&self->sql.text, " AS %s(", name);
 	for (int i = 0; i < self->ncolumns; i++)
 		appendStringInfo(&self->sql.text, "%s%s %s", i > 0 ? ", " : "", column_name(self, self->columns[i]),
-						 format_type_be_qualified(TupleDescAttr(desc, self->columns[i] - 1)->atttypid));
+						 format_type_extended(TupleDescAttr(desc, self->columns[i] - 1)->atttypid, -1,
+											  FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY));
 	appendStringInfoChar(&self->sql.text, ')');
 }
 

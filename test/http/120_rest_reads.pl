@@ -206,6 +206,7 @@ refused(ask('people', undef, Accept => 'image/png'), 406, 'PGRST107', qr/image/,
 is(ask('people', [ id => 'eq.1' ], Accept => 'text/html, */*;q=0.8')->{status}, 200, 'a browser');
 is(ask('people', [ select => 'seen', id => 'eq.1' ], Prefer => 'timezone=America/Los_Angeles')->{body}, '[{"seen":"2020-01-01T05:00:00-08:00"}]', 'timezone');
 refused(ask('people', undef, Prefer => 'timezone=Nowhere, handling=strict'), 400, 'PGRST122', qr/Nowhere/, 'handling=strict');
+refused(ask('people', undef, Prefer => "timezone=<\xff>5, handling=strict"), 400, 'PGRST122', qr/Invalid preferences/, 'a zone that is no text');
 is(ask('people', undef, Prefer => 'timezone=Nowhere, count=many')->{status}, 200, 'handling=lenient');
 
 # --- errors
@@ -220,6 +221,9 @@ refused(ask('people', [ id => 'foo.1' ]), 400, 'PGRST100', qr/operator/, 'no ope
 refused(ask('people', [ id => 'eq.x' ]), 400, '22P02', qr/integer: "x"/, 'no value of the type');
 refused(ask('people', [ or => '(id.eq.1' ]), 400, 'PGRST100', qr/parenthesis/, 'no tree');
 refused(ask('people', [ select => 'id::nothing' ]), 400, '42704', qr/nothing/, 'no type');
+refused(ask('people', [ select => 'id::' . 'x' x 5000 ]), 400, '42704', qr/"x{200}"/, 'no more of it than its beginning is told');
+refused(ask('people', [ select => 'name::secret' ]), 400, '42704', qr/secret/, 'the row of a table that the role may not read');
+refused(ask('people', [ select => "name::$_" ]), 400, '42704', qr/secret/, "$_") foreach qw(secret[] _secret);
 refused(ask('people', [ select => 'id::record' ]), 400, '42704', qr/record/, 'a type that no value has');
 refused(ask('people', [ span => 'like.x' ]), 404, '42883', qr/int4range/, 'no such operator of the type');
 refused(ask('people', [ plain => 'eq.1' ]), 404, '42883', qr/json/, 'a type without equality');

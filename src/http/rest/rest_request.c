@@ -394,7 +394,9 @@ read_preference(RestRequest *self, const char *word, bool *strict)
 	}
 	if ((value = value_of(word, "timezone")))
 	{
-		if (set_config_option("TimeZone", value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, false, DEBUG5, false) == 0)
+		/* Names of zones come out again, in texts. */
+		if (!pg_verifymbstr(value, (int) strlen(value), true) ||
+			set_config_option("TimeZone", value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, false, DEBUG5, false) == 0)
 			return false;
 		self->timezone = value;
 		return true;

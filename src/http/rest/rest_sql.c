@@ -9,11 +9,13 @@
 
 #include "access/stratnum.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_operator.h"
 #include "catalog/pg_type.h"
 #include "http/api_statement.h"
 #include "miscadmin.h"
 #include "parser/parse_coerce.h"
+#include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/catcache.h"
@@ -307,7 +309,7 @@ value_type(Oid operator, Oid type)
 				right;
 
 	op_input_types(operator, &left, &right);
-	return IsPolymorphicType(right) ? type : right;
+	return IsPolymorphicType(right) || right == RECORDOID ? type : right;
 }
 
 /* ---------------------------------------------------------------------------
@@ -412,7 +414,7 @@ add_language(RestSql *self, RestText language)
 	if (!OidIsValid(config))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("text search configuration \"%s\" does not exist", name)));
+				 errmsg("text search configuration \"%s\" does not exist", RestShown(name))));
 	return RestSqlParameter(self, REGCONFIGOID, ObjectIdGetDatum(config));
 }
 
@@ -538,6 +540,17 @@ static const char *const type_names[][2] = {
 	{"timestamp with time zone", "timestamptz"}, {"timestamp without time zone", "timestamp"}
 };
 
+/* Is it the row of a table that the role may not read, or an array of such?  Its values would tell the names of the columns. */
+static bool
+is_hidden_row(Oid type)
+{
+	Oid			element = get_base_element_type(type);
+	Oid			relid = get_typ_typrelid(getBaseType(OidIsValid(element) ? element : type));
+
+	return OidIsValid(relid) && get_rel_relkind(relid) != RELKIND_COMPOSITE_TYPE &&
+		pg_class_aclcheck(relid, GetUserId(), ACL_SELECT) != ACLCHECK_OK;
+}
+
 /* A type by its name: of pg_catalog, of the extension or of the table's schema. */
 static Oid
 find_type(const RestSql *self, RestText name)
@@ -557,12 +570,14 @@ find_type(const RestSql *self, RestText name)
 	}
 	for (int i = 0; i < lengthof(schemas) && !OidIsValid(type) && strlen(base) < NAMEDATALEN; i++)
 		type = GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid, CStringGetDatum(base), ObjectIdGetDatum(schemas[i]));
+	if (OidIsValid(type) && is_hidden_row(type))
+		type = InvalidOid;
 	if (OidIsValid(type) && is_array)
 		type = get_array_type(type);
 	if (!OidIsValid(type) || get_typtype(type) == TYPTYPE_PSEUDO)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("type \"%.*s\" does not exist", (int) name.len, name.at)));
+				 errmsg("type \"%s\" does not exist", RestShown(RestCopy(name)))));
 	return type;
 }
 

@@ -138,7 +138,7 @@ RestNoColumn(const RestTable *table, RestText name)
 	ApiErrorStatus = 400;
 	ereport(ERROR,
 			(errcode(ERRCODE_UNDEFINED_COLUMN),
-			 errmsg("column %s.%s does not exist", table->name, RestCopy(name)),
+			 errmsg("column %s.%s does not exist", table->name, RestShown(RestCopy(name))),
 			 hint ? errhint("%s", hint) : 0));
 }
 

@@ -50,6 +50,11 @@ IndexScanWasCut(Relation index, IndexCut cut)
 						RelationGetRelationName(index)),
 				 errhint("Raise hnsw.max_scan_tuples (%d), or set enable_indexscan to off for an exact answer.",
 						 HnswMaxScanTuples())));
+	else if (cut == INDEX_CUT_BY_ORDER)
+		ereport(NOTICE,
+				(errmsg("scan of index \"%s\" left out rows that it found behind farther ones", RelationGetRelationName(index)),
+				 errhint("Raise hnsw.ef_search (%d), set hnsw.iterative_scan to relaxed_order, or enable_indexscan to off for an exact answer.",
+						 HnswEfSearch())));
 	else
 		ereport(NOTICE,
 				(errmsg("scan of index \"%s\" had no memory to find all rows asked for", RelationGetRelationName(index)),

@@ -13,7 +13,8 @@ typedef enum IndexCut
 {
 	INDEX_NOT_CUT,
 	INDEX_CUT_BY_TUPLES,		/* hnsw.max_scan_tuples */
-	INDEX_CUT_BY_MEMORY			/* work_mem, hnsw.scan_mem_multiplier */
+	INDEX_CUT_BY_MEMORY,		/* work_mem, hnsw.scan_mem_multiplier */
+	INDEX_CUT_BY_ORDER			/* strict_order: rows came to light too late */
 } IndexCut;
 
 /* Who finds the missing rows by other means says nothing of them.  Set back on errors, too. */

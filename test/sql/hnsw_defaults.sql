@@ -83,6 +83,20 @@ RESET hnsw.max_scan_tuples;
 SET work_mem = '64kB';
 SELECT count(*) BETWEEN 200 AND 5999 AS some FROM (SELECT id FROM hd ORDER BY v <-> '[0.1,0.2,0.3]' LIMIT 6000) t;
 RESET work_mem;
+-- rows that strict_order finds too late to stand in order: some of 20 searches leave some out
+SET max_parallel_maintenance_workers = 0;
+CREATE TABLE hd_late AS SELECT i AS id, ARRAY[sin(i), cos(i * 3), sin(i * 7)]::vector(3) AS v FROM generate_series(1, 4003) i;
+CREATE INDEX hd_late_v ON hd_late USING hnsw (v vector_l2_ops);
+SET hnsw.ef_search = 10;
+SELECT sum(4003 - n) > 0 AS left_out, sum(4003 - n) < 400 AS few FROM generate_series(1, 20) q CROSS JOIN LATERAL
+	(SELECT count(*) AS n FROM (SELECT id FROM hd_late ORDER BY v <-> ARRAY[q, 5, 5]::vector(3) LIMIT (SELECT 5000)) t) s;
+SET hnsw.iterative_scan = relaxed_order;
+SELECT sum(4003 - n) AS left_out FROM generate_series(1, 20) q CROSS JOIN LATERAL
+	(SELECT count(*) AS n FROM (SELECT id FROM hd_late ORDER BY v <-> ARRAY[q, 5, 5]::vector(3) LIMIT (SELECT 5000)) t) s;
+RESET hnsw.iterative_scan;
+RESET hnsw.ef_search;
+DROP TABLE hd_late;
+RESET max_parallel_maintenance_workers;
 -- collections read the rest from the table, and say nothing
 SELECT vecdb.create_collection('hd_collection', 3);
 INSERT INTO collections.hd_collection (id, data, metadata) SELECT i::text, v, '{}' FROM hd, LATERAL (SELECT id AS i) t;
@@ -139,6 +153,7 @@ SELECT hd_plan($q$SELECT id FROM hd ORDER BY v <-> '[0.1,0.2,0.3]' LIMIT (SELECT
 SELECT hd_plan($q$SELECT id FROM hd ORDER BY v <-> '[0.1,0.2,0.3]' LIMIT ALL OFFSET (SELECT 10)$q$);
 SELECT hd_plan($q$DECLARE near CURSOR FOR SELECT id FROM hd ORDER BY v <-> '[0.1,0.2,0.3]'$q$);
 SELECT hd_plan($q$SELECT DISTINCT ON (v <-> '[0.1,0.2,0.3]') id FROM hd ORDER BY v <-> '[0.1,0.2,0.3]' LIMIT 5$q$);
+SELECT pg_stat_force_next_flush();
 BEGIN;
 SELECT count(*), hd_scans() FROM hd_near(10);
 COMMIT;
@@ -149,6 +164,7 @@ SELECT hd_plan($q$EXECUTE hd_offset(10, 10)$q$);
 SELECT hd_plan($q$SELECT id FROM hd ORDER BY v <-> '[0.1,0.2,0.3]' LIMIT (SELECT 10)$q$);
 SET max_parallel_workers_per_gather = 2;
 SELECT hd_plan($q$EXECUTE hd_limit(10)$q$);
+SELECT pg_stat_force_next_flush();
 BEGIN;
 SELECT count(*), hd_scans() FROM hd_near(10);
 COMMIT;

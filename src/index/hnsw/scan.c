@@ -698,6 +698,8 @@ next_round(IndexScanDesc scan)
 				found_interval(self, &search->found[i], &low, &high);
 				if (low >= self->last_bound)
 					search->found[--kept] = search->found[i];
+				else if (search->found[i].live && self->cut == INDEX_NOT_CUT)
+					self->cut = INDEX_CUT_BY_ORDER;
 			}
 			self->done = kept;
 		}

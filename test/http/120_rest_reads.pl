@@ -304,6 +304,10 @@ is(scalar @{ decode_raw(ask('film', [ @near, limit => 100, 'metadata->>year' => 
 my $long = $c->request('POST', '/rest/v1/film/query', { select => "id,distance:data.cosine.$vector", order => "data.cosine.$vector", limit => 2, id => [ 'gt.1', 'lt.3' ] }, @film);
 is($long->{status}, 200, 'the same parameters in a body');
 is_deeply(decode_raw($long), decode_raw(ask('film', [ select => "id,distance:data.cosine.$vector", order => "data.cosine.$vector", limit => 2, id => 'gt.1', id => 'lt.3' ], @film)), 'give the same');
+refused($c->request('POST', '/rest/v1/people/query', { $_->[0] => "$_->[1]\{" . join(',', (1) x $_->[2]) . '}' }), 400, 'PGRST100', qr/more than 100000/, "$_->[2] elements of $_->[0]=$_->[1]")
+  foreach [ id => 'eq(any).', 100_001 ], [ name => 'like(all).', 2_000_000 ], [ tags => 'cs.', 100_001 ], [ info => 'eq.', 100_001 ];
+is($c->request('POST', '/rest/v1/people/query', { select => 'id', id => 'eq(any).{' . join(',', (1) x 100_000) . '}' })->{body}, '[{"id":1}]', 'as many as may be');
+refused($c->request('POST', '/rest/v1/people/query', { name => 'plfts.' . 'word ' x 300_000 }), 400, 'PGRST100', qr/1 MB/, 'a text search for too much');
 refused($c->request('POST', '/rest/v1/people/query', { id => { a => 1 } }), 400, 'PGRST102', qr/string/, 'a parameter that is no text');
 is($c->request('POST', '/rest/v1/people/query', '{"id":')->{status}, 400, 'no JSON');
 refused($c->request('POST', '/rest/v1/people/query?id=eq.1', {}), 400, 'PGRST100', qr/body/, 'parameters in both');

@@ -25,8 +25,11 @@
 #include "utils/syscache.h"
 #include "utils/typcache.h"
 
-/* Elements of a list of "in". */
+/* Elements of a list of "in", and of a value that has any. */
 #define MAX_LIST		100000
+
+/* Bytes of what a text search looks for; PostgreSQL has no larger tsquery, but reads all of it first. */
+#define MAX_TSQUERY		(1024 * 1024)
 
 /* An expression that is written into a statement. */
 typedef struct Expression
@@ -78,12 +81,33 @@ add_text(RestSql *self, const char *text)
 	return RestSqlParameter(self, TEXTOID, CStringGetTextDatum(text));
 }
 
+/*
+ * Elements of arrays, objects and the like take many times the bytes of their text while
+ * input functions read them, and some of those sort them without a check for interrupts.
+ */
+static void
+check_elements(const char *text)
+{
+	int			commas = 0;
+
+	for (const char *p = text; (p = strchr(p, ',')); p++)
+	{
+		if (++commas == MAX_LIST)
+			RestRefuse(400, "PGRST100", psprintf("a value has more than %d elements", MAX_LIST), NULL, NULL);
+	}
+}
+
 static Datum
 read_value(const char *text, Oid type)
 {
 	Oid			input;
 	Oid			ioparam;
+	char		category;
+	bool		preferred;
 
+	get_type_category_preferred(type, &category, &preferred);
+	if (category != TYPCATEGORY_STRING)
+		check_elements(text);
 	getTypeInputInfo(type, &input, &ioparam);
 	return OidInputFunctionCall(input, unconstify(char *, text), ioparam, -1);
 }
@@ -424,7 +448,11 @@ put_text_search(RestSql *self, const RestNode *test, Expression left)
 	static const char *const functions[] = {
 		[REST_FTS] = "to_tsquery",[REST_PLFTS] = "plainto_tsquery",[REST_PHFTS] = "phraseto_tsquery",[REST_WFTS] = "websearch_to_tsquery"
 	};
-	char	   *language = test->language.at ? psprintf("$%d, ", add_language(self, test->language)) : "";
+	char	   *language;
+
+	if (test->value.len > MAX_TSQUERY)
+		RestRefuse(400, "PGRST100", "a text search looks for more than 1 MB", NULL, NULL);
+	language = test->language.at ? psprintf("$%d, ", add_language(self, test->language)) : "";
 
 	if (left.type == JSONOID || left.type == JSONBOID || IsBinaryCoercible(left.type, TEXTOID))
 		left.sql = psprintf("pg_catalog.to_tsvector(%s%s)", language, left.sql);

@@ -105,6 +105,13 @@ refused(ask('POST', 'items', '', undef, @csv), 400, 'PGRST102', qr/empty/, 'no C
 is(ask('POST', 'items', 'id', undef, 'Content-Type' => 'text/plain')->{status}, 415, 'text/plain');
 refused(ask('POST', 'items', join(',', map { sprintf 'c%062d', $_ } 1 .. 2000) . "\n" . (',' x 1999 . "\n") x 1100, undef, @csv), 400, 'PGRST102', qr/too large as JSON/,
 	'2 MB of CSV that would be 150 MB of JSON');
+my $elements = '{' . join(',', ('x') x 100_001) . '}';
+refused(ask('POST', 'items', { id => 100, tags => $elements }), 400, 'PGRST100', qr/more than 100000 elements/, 'an array of too many, as a text');
+refused(ask('POST', 'items', '{"id":100,"tags":"{' . 'x\u002c' x 100_001 . 'x}"}'), 400, 'PGRST100', qr/more than 100000 elements/, 'commas that are escaped');
+refused(ask('POST', 'items', qq(id,tags\n100,"$elements"), undef, @csv), 400, 'PGRST100', qr/more than 100000 elements/, 'the same as CSV');
+answers(ask('POST', 'items?select=id', { id => 100, name => $elements }, 'return=representation'), '201 */* [{"id":100}]', 'a text of as many commas');
+answers(ask('PATCH', 'items?id=eq.100&select=id', { info => { text => $elements } }, 'return=representation'), '200 0-0/* [{"id":100}]', 'a text of as many within JSON');
+answers(ask('DELETE', 'items?id=eq.100'), '204 */* ', 'it goes');
 is($c->request('POST', '/vectors', 'id', 'Content-Type' => 'text/csv')->{status}, 415, 'the native API takes no CSV');
 
 # --- duplicates

@@ -159,6 +159,16 @@ extern void RestSqlBegin(RestSql *self, const RestTable *table);
 /* "a, b, ..." of the request, and what its columns are. */
 extern void RestSqlColumns(RestSql *self, const RestColumn *columns, RestOutput **outputs, int *n);
 
+/*
+ * More commas than the text of an array, an object and the like may have, whose elements
+ * take many times the bytes of their text while input functions read them, and some of
+ * those sort them without a check for interrupts.
+ */
+extern bool RestManyElements(const char *text, Size len);
+
+/* Refuse such a text as a value of a type, unless it is a type of texts. */
+extern void RestRefuseElements(Oid type);
+
 /* A parameter, of which the number is given. */
 extern int	RestSqlParameter(RestSql *self, Oid type, Datum value);
 
@@ -197,6 +207,7 @@ typedef struct RestPayload
 	char	  **columns;		/* that the objects have */
 	int			ncolumns;
 	int64		rows;
+	List	   *long_lists;		/* names of columns of which a value has RestManyElements() */
 } RestPayload;
 
 /* columns_given: objects need not have the same members. */

@@ -12,6 +12,7 @@
 #include "http/read_body.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "nodes/value.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
 #include "utils/json.h"
@@ -65,6 +66,14 @@ add_column(Reading *self, const char *name)
 	payload->columns[payload->ncolumns++] = pstrdup(name);
 }
 
+/* Remember a column with a text that only a column of texts may have: see RestManyElements. */
+static void
+look_at_text(Reading *self, const char *name, const char *text, Size len)
+{
+	if (RestManyElements(text, len) && !list_member(self->payload->long_lists, makeString(unconstify(char *, name))))
+		self->payload->long_lists = lappend(self->payload->long_lists, makeString(pstrdup(name)));
+}
+
 /* ---------------------------------------------------------------------------
  * JSON
  */
@@ -102,6 +111,7 @@ read_object(Reading *self, JsonReader *json)
 		if (!json_value(json, &value))
 			ReadMalformed(json);
 		ReadCheckStored(json, NULL, name);
+		look_at_text(self, name, json->data + value.pos, value.len);
 		members++;
 		if (first_row)
 			add_column(self, name);
@@ -244,6 +254,7 @@ read_csv(Reading *self, const ApiRequest *request)
 			appendStringInfoString(&json, n > 0 ? "," : self->payload->rows > 1 ? ",{" : "{");
 			escape_json(&json, self->payload->columns[n]);
 			appendStringInfoChar(&json, ':');
+			look_at_text(self, self->payload->columns[n], field.data, field.len);
 			if (!quoted && strcmp(field.data, "NULL") == 0)
 				appendStringInfoString(&json, "null");
 			else

@@ -81,20 +81,26 @@ add_text(RestSql *self, const char *text)
 	return RestSqlParameter(self, TEXTOID, CStringGetTextDatum(text));
 }
 
-/*
- * Elements of arrays, objects and the like take many times the bytes of their text while
- * input functions read them, and some of those sort them without a check for interrupts.
- */
-static void
-check_elements(const char *text)
+bool
+RestManyElements(const char *text, Size len)
 {
 	int			commas = 0;
 
-	for (const char *p = text; (p = strchr(p, ',')); p++)
-	{
-		if (++commas == MAX_LIST)
-			RestRefuse(400, "PGRST100", psprintf("a value has more than %d elements", MAX_LIST), NULL, NULL);
-	}
+	/* JSON may write a comma as \u002c. */
+	for (Size i = 0; i < len && commas < MAX_LIST; i++)
+		commas += text[i] == ',' || (text[i] == '\\' && i + 1 < len && text[i + 1] == 'u');
+	return commas == MAX_LIST;
+}
+
+void
+RestRefuseElements(Oid type)
+{
+	char		category;
+	bool		preferred;
+
+	get_type_category_preferred(type, &category, &preferred);
+	if (category != TYPCATEGORY_STRING)
+		RestRefuse(400, "PGRST100", psprintf("a value has more than %d elements", MAX_LIST), NULL, NULL);
 }
 
 static Datum
@@ -102,12 +108,9 @@ read_value(const char *text, Oid type)
 {
 	Oid			input;
 	Oid			ioparam;
-	char		category;
-	bool		preferred;
 
-	get_type_category_preferred(type, &category, &preferred);
-	if (category != TYPCATEGORY_STRING)
-		check_elements(text);
+	if (RestManyElements(text, strlen(text)))
+		RestRefuseElements(type);
 	getTypeInputInfo(type, &input, &ioparam);
 	return OidInputFunctionCall(input, unconstify(char *, text), ioparam, -1);
 }

@@ -14,6 +14,7 @@
 #include "http/body.h"
 #include "miscadmin.h"
 #include "nodes/nodes.h"
+#include "nodes/value.h"
 #include "rewrite/rewriteHandler.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -88,6 +89,16 @@ find_written(const Write *self, RestText name)
 	return number;
 }
 
+/* A value of the column has many commas.  Values within JSON were counted when it was read. */
+static void
+check_elements(const Write *self, AttrNumber number)
+{
+	Oid			type = getBaseType(TupleDescAttr(RelationGetDescr(self->table->rel), number - 1)->atttypid);
+
+	if (type != JSONOID && type != JSONBOID)
+		RestRefuseElements(type);
+}
+
 static void
 read_columns(Write *self)
 {
@@ -104,6 +115,8 @@ read_columns(Write *self)
 		AttrNumber	number = find_written(self, name);
 
 		CHECK_FOR_INTERRUPTS();
+		if (list_member(self->payload.long_lists, makeString(RestCopy(name))))
+			check_elements(self, number);
 		if (!holds(self->columns, self->ncolumns, number))
 			self->columns[self->ncolumns++] = number;
 	}

@@ -60,6 +60,7 @@ char	   *VecdbHttpSchemas;
 int			VecdbHttpMaxRows = 0;
 bool		VecdbHttpWholeTables = false;
 bool		VecdbHttpPlans = false;
+bool		VecdbHttpServerTiming = false;
 double		VecdbHttpMaxCost = 0;
 char	   *VecdbHttpJwtKey;
 char	   *VecdbHttpJwtKeyFile;
@@ -225,6 +226,10 @@ DefineHttpSettings(void)
 							 "Lets requests below /rest/v1 ask for the plan of their query.",
 							 NULL,
 							 &VecdbHttpPlans, false, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable("vecdb.http_server_timing",
+							 "Tells in answers below /rest/v1 how long their parts took.",
+							 NULL,
+							 &VecdbHttpServerTiming, false, PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomRealVariable("vecdb.http_max_cost",
 							 "Highest cost that the planner may estimate of a statement of an HTTP request.",
 							 "0 means no limit.",

@@ -38,6 +38,7 @@ VECDB_SETTING char *VecdbHttpSchemas;	/* those that /rest/v1 serves, the first b
 VECDB_SETTING int VecdbHttpMaxRows; /* of an answer of /rest/v1; 0: no limit */
 VECDB_SETTING bool VecdbHttpWholeTables;	/* /rest/v1 changes and deletes rows without a filter */
 VECDB_SETTING bool VecdbHttpPlans;	/* /rest/v1 tells plans to who asks */
+VECDB_SETTING bool VecdbHttpServerTiming;	/* and in each answer how long its parts took */
 VECDB_SETTING char *VecdbHttpAnonRole;	/* "": none may come without a token */
 VECDB_SETTING double VecdbHttpMaxCost;	/* of a plan; 0: no limit */
 VECDB_SETTING char *VecdbHttpJwtKey;	/* "": none */

@@ -236,7 +236,10 @@ refused(ask('a/b/c'), 404, 'PGRST125', qr/path/, 'another path');
 refused(ask('people', undef, 'Accept-Profile' => 'public'), 406, 'PGRST106', qr/api, collections/, 'a schema that is not exposed');
 refused($c->request('GET', '/rest/v1/people?id=%zz'), 400, 'PGRST100', qr/percent/, 'bad percent-encoding');
 refused($c->request('GET', '/rest/v1/people?id=eq.%FF'), 400, '22021', qr/UTF8/, 'no UTF-8');
-is(ask('people', [ id => 'eq.1' ])->{headers}{'content-profile'}, 'api', 'Content-Profile');
+$answer = ask('people', [ id => 'eq.1' ]);
+is($answer->{headers}{'content-profile'}, 'api', 'Content-Profile');
+is($answer->{headers}{vary}, 'Accept, Prefer, Range', 'Vary');
+is($answer->{headers}{'server-timing'}, undef, 'no Server-Timing unless it is asked for');
 $answer = ask('people', undef, method => 'OPTIONS');
 is("$answer->{status} $answer->{headers}{allow}", '204 GET, HEAD, POST, PATCH, PUT, DELETE, OPTIONS', 'OPTIONS');
 
@@ -313,13 +316,14 @@ is($c->request('POST', '/rest/v1/people/query', '{"id":')->{status}, 400, 'no JS
 refused($c->request('POST', '/rest/v1/people/query?id=eq.1', {}), 400, 'PGRST100', qr/body/, 'parameters in both');
 
 # --- settings
-$node->append_conf('postgresql.conf', "vecdb.http_max_rows = 3\nvecdb.http_plans = off\nvecdb.http_schemas = 'api'\n");
+$node->append_conf('postgresql.conf', "vecdb.http_max_rows = 3\nvecdb.http_plans = off\nvecdb.http_schemas = 'api'\nvecdb.http_server_timing = on\n");
 reload($node);
 ok(wait_until(sub { ask('people', undef, 'Accept-Profile' => 'collections')->{status} == 406 }), 'vecdb.http_schemas');
 $answer = ask('people', [ limit => 5 ], Prefer => 'count=exact');
 is("$answer->{status} $answer->{headers}{'content-range'}", '206 0-2/10', 'vecdb.http_max_rows');
 is(ask('people', [ id => 'lt.3' ], Prefer => 'count=estimated')->{headers}{'content-range'}, '0-1/2', 'count=estimated is exact for as many');
 refused(ask('people', undef, Accept => 'application/vnd.pgrst.plan+json'), 406, 'PGRST107', qr/plan/, 'vecdb.http_plans');
+like(ask('people', [ id => 'eq.1' ])->{headers}{'server-timing'}, qr/^parse;dur=[0-9]+\.[0-9]{3}, plan;dur=[0-9]+\.[0-9]{3}, transaction;dur=[0-9]+\.[0-9]{3}$/, 'vecdb.http_server_timing');
 
 $node->stop;
 done_testing();

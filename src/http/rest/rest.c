@@ -6,8 +6,10 @@
 
 #include "access/relation.h"
 #include "access/xact.h"
+#include "guc.h"
 #include "http/api_statement.h"
 #include "http/rest/rest_surface.h"
+#include "portability/instr_time.h"
 #include "utils/guc.h"
 
 void
@@ -28,12 +30,24 @@ error_status(int sqlerrcode)
 	return ApiErrorStatus != 0 ? ApiErrorStatus : ApiStatusOfSqlState(sqlerrcode);
 }
 
+static double
+milliseconds(instr_time since, instr_time until)
+{
+	INSTR_TIME_SUBTRACT(until, since);
+	return INSTR_TIME_GET_MILLISEC(until);
+}
+
 static void
 run(const ApiRequest *request, ApiAnswer *answer)
 {
 	RestRequest parsed;
 	RestTable	table;
+	instr_time	began;
+	instr_time	read;
+	instr_time	found;
+	instr_time	ended;
 
+	INSTR_TIME_SET_CURRENT(began);
 	/* A read by POST is as one by GET. */
 	if (request->route == REST_TABLE_QUERY)
 		XactReadOnly = true;
@@ -41,7 +55,9 @@ run(const ApiRequest *request, ApiAnswer *answer)
 	RestReadRequest(request, &parsed);
 	if (parsed.timezone)
 		(void) set_config_option("TimeZone", parsed.timezone, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, ERROR, false);
+	INSTR_TIME_SET_CURRENT(read);
 	RestOpenTable(parsed.schema, request->param, &table);
+	INSTR_TIME_SET_CURRENT(found);
 	if (request->route == REST_TABLE_QUERY || request->method == HTTP_GET || request->method == HTTP_HEAD)
 		RestRead(&table, &parsed, answer);
 	else
@@ -51,6 +67,12 @@ run(const ApiRequest *request, ApiAnswer *answer)
 		ApiHeader(answer, "Content-Profile", parsed.schema);
 	if (parsed.applied.len > 0)
 		ApiHeader(answer, "Preference-Applied", parsed.applied.data);
+	ApiHeader(answer, "Vary", "Accept, Prefer, Range");
+	INSTR_TIME_SET_CURRENT(ended);
+	if (VecdbHttpServerTiming)
+		ApiHeader(answer, "Server-Timing",
+				  psprintf("parse;dur=%.3f, plan;dur=%.3f, transaction;dur=%.3f", milliseconds(began, read),
+						   milliseconds(read, found), milliseconds(found, ended)));
 }
 
 const ApiSurface rest_api = {

@@ -161,6 +161,7 @@ for my $bad ('a=eq.1', 'a=eq.1&b=gt.z', 'a=eq.1&b=eq.z&c=eq.4', 'a=eq.1&a=eq.1',
 {
 	refused(ask('PUT', "pairs?$bad", { a => 1, b => 'z', c => 4 }), 405, 'PGRST105', qr/primary key/, "PUT ?$bad");
 }
+refused(ask('PUT', 'pairs?a=eq.1&b=eq.z&on_conflict=c', { a => 1, b => 'z', c => 4 }), 400, 'PGRST100', qr/on_conflict/, 'PUT of a row by another key');
 refused(ask('PUT', 'keyless?a=eq.1', { a => 1 }), 405, 'PGRST105', qr/primary key/, 'PUT without a primary key');
 
 # --- DELETE

@@ -602,4 +602,6 @@ RestReadRequest(const ApiRequest *request, RestRequest *self)
 	}
 	if (reads && (self->names || self->conflict))
 		RestRefuse(400, "PGRST100", "the parameters columns and on_conflict are for writes", NULL, NULL);
+	if (request->method == HTTP_PUT && self->conflict)
+		RestRefuse(400, "PGRST100", "the parameter on_conflict is not for PUT, which is of a row by its primary key", NULL, NULL);
 }

@@ -627,6 +627,16 @@ output_name(const RestColumn *column)
 	return RestCopy(column->field.name);
 }
 
+/* In SQL "character" and "bit" have the length 1, and "bpchar" has none: what was asked for is kept. */
+static char *
+cast_name(RestText name, Oid type)
+{
+	bool		has_length = strncmp(RestCopy(name), "bpchar", strlen("bpchar")) != 0;
+
+	return has_length ? format_type_be_qualified(type) :
+		format_type_extended(type, -1, FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY);
+}
+
 static void
 put_output(RestSql *self, const RestColumn *column, RestOutput *output)
 {
@@ -638,7 +648,7 @@ put_output(RestSql *self, const RestColumn *column, RestOutput *output)
 	if (column->cast.at)
 	{
 		output->type = find_type(self, column->cast);
-		value.sql = psprintf("CAST(%s AS %s)", value.sql, format_type_be_qualified(output->type));
+		value.sql = psprintf("CAST(%s AS %s)", value.sql, cast_name(column->cast, output->type));
 	}
 	appendStringInfoString(&self->text, value.sql);
 }

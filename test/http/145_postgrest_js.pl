@@ -1,4 +1,4 @@
-# 140_postgrest_js.pl
+# 145_postgrest_js.pl
 #	  @supabase/postgrest-js, unchanged, reads and writes: the cases are in
 #	  postgrest_js.cjs.  VECDB_POSTGREST_JS is where npm has put the client.
 use strict;

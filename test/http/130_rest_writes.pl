@@ -123,9 +123,33 @@ answers(ask('POST', 'items?select=id', [ { id => 1, name => 'eins' }, { id => 15
 	'201 */* [{"id":15}]', 'resolution=ignore-duplicates');
 ask('POST', 'items', { id => 16, code => 'abc' });
 answers(ask('POST', 'items?on_conflict=code&select=id,name', { id => 16, code => 'abc', name => 'by code' }, 'resolution=merge-duplicates, return=representation'),
-	'201 */* [{"id":16,"name":"by code"}]', 'on_conflict');
+	'200 */* [{"id":16,"name":"by code"}]', 'on_conflict');
 refused(ask('POST', 'items?on_conflict=name', { id => 1, name => 'x' }, 'resolution=merge-duplicates'), 400, '42P10', qr/unique/, 'on_conflict of a column that is not unique');
 refused(ask('POST', 'items?on_conflict=cod', { id => 1 }, 'resolution=merge-duplicates'), 400, '42703', qr/"code"/, 'of one that is none');
+
+# --- 201 where a row is new, 200 where none is
+for my $case ([ 'merge-duplicates', '200 201 201 200 200' ], [ 'ignore-duplicates', '201 201 201 201 201' ])
+{
+	my ($resolution, $expected) = @$case;
+
+	$node->safe_psql('postgres', q{DELETE FROM api.pairs; INSERT INTO api.pairs VALUES (1, 'x', 1), (2, 'x', 1)});
+	is(join(' ', map { ask('POST', 'pairs', $_, "resolution=$resolution")->{status} }
+			[ { a => 1, b => 'x', c => 2 }, { a => 2, b => 'x', c => 2 } ], [ { a => 1, b => 'x', c => 3 }, { a => 3, b => 'x', c => 3 } ],
+			{ a => 4, b => 'x' }, { a => 4, b => 'x', c => 5 }, []), $expected, "$resolution: statuses");
+}
+is(ask('POST', 'keyless', { a => 1, b => 1 }, 'resolution=merge-duplicates')->{status}, 201, 'a table that has no key');
+is(ask('POST', 'names?on_conflict=id', { id => 10, name => 'again' }, 'resolution=merge-duplicates')->{status}, 200, 'a view, by the key of its table');
+$node->safe_psql('postgres', q{CREATE TABLE api.parted (id int PRIMARY KEY, n int) PARTITION BY LIST (id); CREATE TABLE api.part PARTITION OF api.parted DEFAULT; GRANT ALL ON api.parted TO vecdb_anon;
+	CREATE TABLE api.shy (id int PRIMARY KEY, n int); GRANT INSERT, UPDATE, SELECT (id, n) ON api.shy TO vecdb_anon;
+	CREATE FUNCTION api.skip() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+	CREATE TABLE api.skipping (id int PRIMARY KEY, n int); GRANT ALL ON api.skipping TO vecdb_anon;
+	CREATE TRIGGER skip BEFORE UPDATE ON api.skipping FOR EACH ROW EXECUTE FUNCTION api.skip()});
+for my $table (qw(parted shy skipping))
+{
+	is(join(' ', map { ask('POST', $table, $_, 'resolution=merge-duplicates')->{status} } { id => 1, n => 1 }, { id => 1, n => 2 }, [ { id => 1, n => 3 }, { id => 2, n => 3 } ]),
+		'201 200 201', "statuses of the table $table");
+}
+table_is(q{SELECT (SELECT string_agg(n::text, ' ' ORDER BY id) FROM api.parted) || ', ' || (SELECT string_agg(n::text, ' ' ORDER BY id) FROM api.skipping)}, '3 3, 1 3', 'which are as their triggers have it');
 
 # --- PATCH
 answers(ask('PATCH', 'items?id=eq.2', { name => 'two', embedding => [ 2, 2, 2 ] }), '204 0-0/* ', 'PATCH');
@@ -155,6 +179,8 @@ is(ask('PATCH', 'checked?id=eq.1', { other => 2 }, 'tx=commit, return=minimal, f
 # --- PUT
 answers(ask('PUT', 'pairs?a=eq.1&b=eq.z', { a => 1, b => 'z', c => 3 }), '204 - ', 'PUT makes a row');
 answers(ask('PUT', 'pairs?b=eq.z&a=eq.1', { a => 1, b => 'z', c => 4 }, 'return=representation'), '200 - [{"a":1,"b":"z","c":4}]', 'or replaces it');
+answers(ask('PUT', 'pairs?b=eq.y&a=eq.1', { a => 1, b => 'y', c => 4 }, 'return=representation'), '201 - [{"a":1,"b":"y","c":4}]', 'and returns one that it made');
+answers(ask('PUT', 'pairs?b=eq.y&a=eq.1', { a => 1, b => 'y', c => 5 }), '204 - ', 'or not');
 refused(ask('PUT', 'pairs?a=eq.1&b=eq.z', { a => 1, b => 'other', c => 4 }), 400, 'PGRST115', qr/primary key/, 'another key in the body');
 refused(ask('PUT', 'pairs?a=eq.1&b=eq.z', { a => 1, c => 4 }), 400, 'PGRST115', qr/primary key/, 'no key in it');
 for my $bad ('a=eq.1', 'a=eq.1&b=gt.z', 'a=eq.1&b=eq.z&c=eq.4', 'a=eq.1&a=eq.1', 'a=eq.1&b=not.eq.z', 'or=(a.eq.1,b.eq.z)', '')
@@ -199,7 +225,7 @@ refused(ask('POST', 'film', { id => 'a' }, undef, 'Content-Profile' => 'public')
 # --- collections
 answers(ask('POST', 'film?select=id,data,metadata', [ map { { id => "f$_", data => [ $_, 1, 2 ], metadata => { year => 1900 + $_ } } } 1 .. 3 ], 'return=representation', 'Content-Profile' => 'collections'),
 	qq(201 */* [{"id":"f1","data":[1,1,2],"metadata":{"year": 1901}},\n {"id":"f2","data":[2,1,2],"metadata":{"year": 1902}},\n {"id":"f3","data":[3,1,2],"metadata":{"year": 1903}}]), 'rows of a collection');
-answers(ask('POST', 'film', { id => 'f1', data => [ 9, 9, 9 ], metadata => {} }, 'resolution=merge-duplicates', 'Content-Profile' => 'collections'), '201 */* ', 'upsert');
+answers(ask('POST', 'film', { id => 'f1', data => [ 9, 9, 9 ], metadata => {} }, 'resolution=merge-duplicates', 'Content-Profile' => 'collections'), '200 */* ', 'upsert');
 answers(ask('GET', 'film?select=id&order=data.l2.[9,9,9]&limit=1', undef, undef, 'Accept-Profile' => 'collections'), '200 0-0/* [{"id":"f1"}]', 'is found where it is now');
 
 # --- settings

@@ -160,6 +160,9 @@ is(run('web', 'SELECT 1', 'X-Mine' => 'a')->{status}, 201, 'a request with one')
 is(answer('web', q{SELECT coalesce(current_setting('request.headers')::json->>'x-mine', 'none')}), 'none', 'does not leave it');
 is(answer('other', q{SELECT current_setting('request.method') || ' ' || current_setting('request.path')}), 'POST /rest/v1/lab', 'nor its method and path');
 
+is(ask('web', 'POST', 'lab', { id => 1 }, Prefer => 'resolution=merge-duplicates')->{status}, 200, 'an upsert');
+is(answer('other', q{SELECT coalesce(current_setting('request.rows_met', true), '')}), '', 'leaves no count of its rows');
+
 # --- the function that each request calls first
 $node->append_conf('postgresql.conf', "vecdb.http_pre_request = 'api.before'");
 reload($node);

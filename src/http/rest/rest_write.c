@@ -17,9 +17,13 @@
 #include "nodes/value.h"
 #include "rewrite/rewriteHandler.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/ruleutils.h"
+
+/* How many rows that were there a statement has met with ON CONFLICT DO UPDATE; it counts them itself, whatever else may be known of rows. */
+#define MET				"request.rows_met"
 
 typedef struct Write
 {
@@ -33,6 +37,7 @@ typedef struct Write
 	int			ncolumns;
 	AttrNumber *key;			/* of the primary key */
 	int			nkey;
+	bool		counts_met;
 } Write;
 
 static const char *
@@ -237,6 +242,33 @@ run_statement(Write *self)
 	return rows;
 }
 
+/* Was any row of the body new? */
+static bool
+made_rows(const Write *self)
+{
+	int64		met = self->counts_met ? strtoll(GetConfigOption(MET, false, false), NULL, 10) : 0;
+
+	return self->payload.rows > met;
+}
+
+/* As PostgREST has it: only an upsert that merges, and what a PUT returns, tell new rows from others. */
+static int
+status_of(const Write *self)
+{
+	bool		merges = self->asked->resolution == REST_MERGE;
+	bool		returns = self->asked->what == REST_REPRESENTATION;
+
+	switch (self->request->method)
+	{
+		case HTTP_POST:
+			return merges && !made_rows(self) ? 200 : 201;
+		case HTTP_PUT:
+			return !returns ? 204 : made_rows(self) ? 201 : 200;
+		default:
+			return returns ? 200 : 204;
+	}
+}
+
 static void
 finish(Write *self, int64 rows)
 {
@@ -250,16 +282,23 @@ finish(Write *self, int64 rows)
 	if (self->request->method != HTTP_PUT)
 		ApiHeader(self->answer, "Content-Range", asked->count == REST_NO_COUNT ? psprintf("%s/*", range) :
 				  psprintf("%s/" INT64_FORMAT, range, rows));
-	if (self->request->method == HTTP_POST)
-		self->answer->status = 201;
-	else
-		self->answer->status = asked->what == REST_REPRESENTATION ? 200 : 204;
+	self->answer->status = status_of(self);
 	self->answer->rollback = asked->rollback;
 }
 
 /* ---------------------------------------------------------------------------
  * Methods
  */
+
+/* A condition that is always true, and counts the rows that it is asked for. */
+static void
+put_count_met(Write *self)
+{
+	(void) set_config_option(MET, "0", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, ERROR, false);
+	self->counts_met = true;
+	appendStringInfoString(&self->sql.text,
+						   " WHERE pg_catalog.set_config('" MET "', (pg_catalog.current_setting('" MET "')::pg_catalog.int8 OPERATOR(pg_catalog.+) 1)::pg_catalog.text, true) IS NOT NULL");
+}
 
 /* What becomes of a row whose key is there. */
 static void
@@ -293,6 +332,8 @@ put_conflict(Write *self, RestResolution resolution)
 
 		appendStringInfo(&self->sql.text, "%s%s = EXCLUDED.%s", n++ > 0 ? ", " : "", name, name);
 	}
+	if (n > 0)
+		put_count_met(self);
 }
 
 static void

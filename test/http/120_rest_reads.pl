@@ -162,7 +162,7 @@ my $all = decode_raw(ask('people', [ id => 'eq.2' ]))->[0];
 is_deeply($all, {
 		id => 2, name => 'name 2', age => 20, tags => [ 't2', 'x' ], grid => [ [ 2, 2 ], [ 3, 4 ] ], info => { a => [ 2, 'z' ], k => 'v2' }, plain => { k => 2 },
 		born => '2020-01-03', seen => '2020-01-01T14:00:00+00:00', span => '[2,7)', mood => 'happy', pair => { a => 2, b => 'p' }, score => 0.5, n => 3,
-		code => 'c2', embedding => [ 2, 1, 2 ], h => [ 2, 1, 2 ], s => '{1:2,3:2}/5', b => '0010', words => "'2':5 'cat':3 'fat':2", good => JSON::PP::true()
+		code => 'c2', embedding => [ 2, 1, 2 ], h => [ 2, 1, 2 ], s => [ 2, 0, 2, 0, 0 ], b => '0010', words => "'2':5 'cat':3 'fat':2", good => JSON::PP::true()
 	}, 'a value of each type');
 my $numbers = ask('numbers', [ order => 'id' ])->{body};
 is($numbers, qq([{"id":1,"n":1e131000,"j":[1e131000],"f":"NaN","a":[1e131000,"NaN"],"e":"a\\"b\\\\c\\n,","m":"{[1,2.5],[3,4]}"},\n {"id":2,"n":"Infinity","j":null,"f":"-Infinity","a":[],"e":"","m":null}]),
@@ -277,6 +277,7 @@ refused(ask('later'), 404, 'PGRST205', qr/later/, 'and gone as soon');
 rows([ { id => 1, distance => 2 ** 0.5 }, { id => 2, distance => 3 ** 0.5 } ], 'order by a distance, told',
 	'people', select => 'id,distance:h.l2.[1,2,3]', order => 'h.l2.[1,2,3].asc', limit => 2);
 rows([ { id => 9, distance => -9 }, { id => 8, distance => -8 } ], 'of a sparse vector', 'people', select => 'id,s.ip.{1:1,2:3}/5', order => 's.ip.{1:1,2:3}/5', limit => 2);
+rows([ { id => 9, distance => -9 }, { id => 8, distance => -8 } ], 'of one as an array', 'people', select => 'id,s.ip.[1,3,0,0,0.0]', order => 's.ip.[1,3,0,0,0.0]', limit => 2);
 rows([ { id => 7, distance => 1 } ], 'of bits', 'people', select => 'id,b.hamming.1111', order => 'b.hamming.1111,id', limit => 1);
 rows([ { id => 3, distance => 0 } ], 'l1', 'people', select => 'id,embedding.l1.[3,1,2]', order => 'embedding.l1.[3,1,2]', limit => 1);
 my $base64 = encode_base64(pack('f<3', 3, 1, 2), '');

@@ -5,6 +5,7 @@ use strict;
 use warnings;
 use FindBin;
 use lib $FindBin::RealBin;
+use MIME::Base64 qw(encode_base64 encode_base64url);
 use Test::More;
 use VecdbHttp;
 
@@ -77,7 +78,39 @@ answers(ask('POST', 'items', [ { id => 2, n => 2.5, tags => [ 'a', 'b' ], info =
 	'201 */2 ', 'two rows');
 table_is('SELECT id, name, n, tags, info, embedding, made FROM api.items ORDER BY id', "1|one||||[1,2,3]|2\n2|none|2.50|{a,b}|{\"k\": [1]}||4\n3|none||{}|||6", 'they are there');
 answers(ask('POST', 'items?select=id,embedding,h,s,made', { id => 4, embedding => '[4,5,6]', h => [ 1, 2, 3 ], s => '{1:2}/5' }, 'return=representation'),
-	'201 */* [{"id":4,"embedding":[4,5,6],"h":[1,2,3],"s":"{1:2}/5","made":8}]', 'return=representation, of columns');
+	'201 */* [{"id":4,"embedding":[4,5,6],"h":[1,2,3],"s":[2,0,0,0,0],"made":8}]', 'return=representation, of columns');
+answers(ask('GET', 'items?id=eq.4&select=embedding,h,s', undef, 'vector=string'), '200 0-0/* [{"embedding":"[4,5,6]","h":"[1,2,3]","s":"{1:2}/5"}]', 'as strings');
+
+my @csv = ('Content-Type' => 'text/csv');
+
+# --- vectors in each form that a body may have: base64 of three numbers, lowest byte first
+{
+	my $floats = encode_base64(pack('f<3', 1, -2.5, 0.1), '');
+	my $url = encode_base64url(pack('f<3', 1, -2.5, 0.1));
+	my $row = sub { return '201 */* [' . join(",\n ", map { sprintf '{"embedding":%s,"h":%s,"s":%s}', @$_ } @_) . ']' };
+	my ($full, $half) = ('[1,-2.5,0.1]', '[1,-2.5,0.099975586]');
+	my @returns = ('return=representation, tx=rollback');
+
+	answers(ask('POST', 'items?select=embedding,h,s', { id => 50, embedding => $floats, h => $url, s => [ 0, 1.5, 0, -2, 0 ] }, @returns), $row->([ $full, $half, '[0,1.5,0,-2,0]' ]), 'base64, and an array for a sparse vector');
+	answers(ask('POST', 'items?select=embedding,h,s', [ { id => 50, embedding => $floats, h => undef, s => [ 0, 0, 0, 0, 0 ] }, { id => 51, embedding => [ 1, 2, 3 ], h => $floats, s => '{2:1}/5' } ], @returns),
+		$row->([ $full, 'null', '[0,0,0,0,0]' ], [ '[1,2,3]', $half, '[0,1,0,0,0]' ]), 'in several rows');
+	answers(ask('POST', 'items?select=embedding,h,s', q({"id":50,"name":"[0,1]","embedding":") . $floats =~ s{/}{\\/}gr . q(","s": [ 0.0e5 , 1E-3, -0, 2e+0 ,0 ],"info":{"s":[0,1]}}), @returns), $row->([ $full, 'null', '[0,0.001,0,2,0]' ]), 'with blanks, escapes and exponents');
+	answers(ask('POST', 'items?select=embedding,h,s', qq(id,embedding,h,s\n50,$floats,$url,"[0,1,0,0,2]"), @returns, @csv), $row->([ $full, $half, '[0,1,0,0,2]' ]), 'in CSV');
+	answers(ask('PATCH', 'items?id=eq.4&select=embedding,h,s', { embedding => $url, s => [ 1, 0, 0, 0, 0 ] }, @returns), $row->([ $full, '[1,2,3]', '[1,0,0,0,0]' ]) =~ s{^201 \*/\*}{200 0-0/*}r, 'by PATCH');
+	answers(ask('POST', 'items?select=name,info', { id => 50, name => $floats, info => [ 0, 1 ] }, @returns), qq(201 */* [{"name":"$floats","info":[0, 1]}]), 'other columns are as they are');
+	for my $bad ([ s => [ 1, 2 ], '22000' ], [ s => [ 1, [2] ], '22P02' ], [ s => [ 1, 'x' ], '22P02' ], [ s => [], '22P02' ], [ s => '[1,2,3,4,--5]', '22P02' ], [ s => '[1,2,3,4,5', '22P02' ], [ s => [ 1e300, 0, 0, 0, 0 ], '22003' ],
+		[ embedding => substr($floats, 1), '22P02' ], [ embedding => encode_base64(pack('f<2', 1, 2), ''), '22000' ], [ embedding => encode_base64('xyz', ''), '22P02' ], [ embedding => encode_base64('x' x 100_000, ''), '22P02' ],
+		[ h => encode_base64(pack('f<3', 1, 1e30, 2), ''), '22003' ], [ embedding => '', '22P02' ], [ s => '[1,2,3,4,5,]', '22P02' ], [ s => '[1,2,3,4,5] x', '22P02' ])
+	{
+		my ($column, $value, $code) = @$bad;
+
+		refused(ask('POST', 'items', { id => 50, $column => $value }), 400, $code, qr/./, "no vector: $column " . substr(encode($value), 0, 40));
+	}
+	refused(ask('POST', 'items', { id => 50, s => [ (0) x 200_000 ] }), 422, 'PGRST102', qr/more than 100000/, 'more numbers than an array may have');
+	$node->safe_psql('postgres', q{CREATE TABLE api.wide (id int PRIMARY KEY, s sparsevec); GRANT ALL ON api.wide TO vecdb_anon});
+	answers(ask('POST', 'wide?select=s', { id => 1, s => '{3:1}/16001' }, 'return=representation'), '201 */* [{"s":"{3:1}/16001"}]', 'more dimensions than a vector may have: a string');
+	is(decode_raw(ask('POST', 'wide?select=s', { id => 2, s => '{16000:1}/16000' }, 'return=representation'))->[0]{s}[15_999], 1, 'as many: an array');
+}
 same_json(ask('POST', 'items?select=id', { id => 5 }, 'return=representation', Accept => 'application/vnd.pgrst.object+json'), 201, { id => 5 }, 'as an object');
 my $answer = ask('POST', 'serial', { name => 'x' }, 'return=headers-only');
 is("$answer->{status} $answer->{headers}{location}", '201 /rest/v1/serial?id=eq.1', 'return=headers-only');
@@ -94,7 +127,6 @@ table_is('SELECT id, name FROM api.items WHERE id > 7 ORDER BY id', "8|none\n9|"
 answers(ask('POST', 'names', { id => 10, name => 'by a view' }), '201 */* ', 'a view');
 
 # --- CSV
-my @csv = ('Content-Type' => 'text/csv');
 answers(ask('POST', 'items', qq(id,name,embedding,n\r\n11,"a ""quoted"", name","[1,2,3]",1.5\r\n12,NULL,NULL,NULL\n13,"NULL",NULL,NULL), 'count=exact', @csv), '201 */3 ', 'CSV');
 table_is('SELECT id, name, name IS NULL, embedding, n FROM api.items WHERE id BETWEEN 11 AND 13 ORDER BY id', "11|a \"quoted\", name|f|[1,2,3]|1.50\n12||t||\n13|NULL|f||", 'is read');
 refused(ask('POST', 'items', "id,name\n1", undef, @csv), 400, 'PGRST102', qr/number of fields/, 'a line that is too short');
@@ -226,6 +258,7 @@ refused(ask('POST', 'film', { id => 'a' }, undef, 'Content-Profile' => 'public')
 answers(ask('POST', 'film?select=id,data,metadata', [ map { { id => "f$_", data => [ $_, 1, 2 ], metadata => { year => 1900 + $_ } } } 1 .. 3 ], 'return=representation', 'Content-Profile' => 'collections'),
 	qq(201 */* [{"id":"f1","data":[1,1,2],"metadata":{"year": 1901}},\n {"id":"f2","data":[2,1,2],"metadata":{"year": 1902}},\n {"id":"f3","data":[3,1,2],"metadata":{"year": 1903}}]), 'rows of a collection');
 answers(ask('POST', 'film', { id => 'f1', data => [ 9, 9, 9 ], metadata => {} }, 'resolution=merge-duplicates', 'Content-Profile' => 'collections'), '200 */* ', 'upsert');
+answers(ask('POST', 'film?select=id,data', { id => 'e', data => 'AACAPwAAAEAAAABA' }, 'return=representation', 'Content-Profile' => 'collections'), '201 */* [{"id":"e","data":[1,2,2]}]', 'base64');
 answers(ask('GET', 'film?select=id&order=data.l2.[9,9,9]&limit=1', undef, undef, 'Accept-Profile' => 'collections'), '200 0-0/* [{"id":"f1"}]', 'is found where it is now');
 
 # --- settings

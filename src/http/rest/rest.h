@@ -7,6 +7,7 @@
  *	  rest_table.c			a table or view of the exposed schemas, its columns, nearest names
  *	  rest_sql.c			the text and the parameters of a statement
  *	  rest_value.c			values as JSON and as CSV
+ *	  rest_vector.c			vectors of requests, and sparse ones as arrays
  *	  rest_rows.c			the rows of a statement
  *	  rest_read.c			reads
  *	  rest_payload.c		rows of a body, as JSON or CSV
@@ -189,8 +190,22 @@ extern void RestPutValue(StringInfo body, const RestFormat *format, Datum value,
 extern void RestPutCsvText(StringInfo body, const char *text, Size len);
 extern void RestPutCsvValue(StringInfo body, const RestFormat *format, Datum value, Oid type);
 
-/* Is it one of the extension's types of vectors whose text is an array of numbers? */
-extern bool RestIsVector(Oid type);
+/* ---- rest_vector.c ---- */
+
+typedef enum RestVectorKind
+{
+	REST_NO_VECTOR,
+	REST_DENSE,					/* vector and halfvec, whose text is an array of numbers */
+	REST_SPARSE					/* sparsevec */
+} RestVectorKind;
+
+extern RestVectorKind RestVectorOf(Oid type);
+
+/* What the type reads, palloc'ed, for what only requests may have in its place; else NULL. */
+extern char *RestVectorText(RestText given, RestVectorKind kind);
+
+/* A sparsevec as an array; false, and nothing written, where it has more dimensions than a vector may have. */
+extern bool RestPutSparse(StringInfo body, Datum value);
 
 /* ---- rest_rows.c ---- */
 
@@ -210,8 +225,8 @@ typedef struct RestPayload
 	List	   *long_lists;		/* names of columns of which a value has RestManyElements() */
 } RestPayload;
 
-/* columns_given: objects need not have the same members. */
-extern void RestReadPayload(const ApiRequest *request, bool columns_given, RestPayload *self);
+/* columns_given: objects need not have the same members.  Values of the table's columns of vectors become what their types read. */
+extern void RestReadPayload(const ApiRequest *request, const RestTable *table, bool columns_given, RestPayload *self);
 
 /* The value of a header, or NULL. */
 extern const char *RestHeader(const ApiRequest *request, const char *name);

@@ -16,6 +16,8 @@
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
 #include "utils/json.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
 
 /* The most rows of a body. */
 #define MAX_ROWS		100000
@@ -23,9 +25,20 @@
 /* Rows of CSV become at most so many times as much JSON as a body may have: each of them gets the names of all columns. */
 #define MAX_GROWTH		2
 
+/* A column of vectors. */
+typedef struct VectorColumn
+{
+	const char *name;
+	RestVectorKind kind;
+} VectorColumn;
+
 typedef struct Reading
 {
 	RestPayload *payload;
+	VectorColumn *vectors;
+	int			nvectors;
+	StringInfoData text;		/* of a body of JSON in which values were replaced */
+	size_t		copied;			/* bytes of the body that are in it, or replaced */
 	HTAB	   *names;			/* of the first object's members */
 	int			size;
 	bool		any_members;	/* of objects that are not the first, too */
@@ -74,9 +87,81 @@ look_at_text(Reading *self, const char *name, const char *text, Size len)
 		self->payload->long_lists = lappend(self->payload->long_lists, makeString(pstrdup(name)));
 }
 
+static void
+check_growth(const StringInfoData *json)
+{
+	if ((Size) json->len > (Size) VecdbHttpMaxBody_kb * 1024 * MAX_GROWTH)
+		RestRefuse(400, "PGRST102", "the body is too large as JSON, where each row has the names of its columns and numbers have digits", NULL,
+				   "Send it in several requests. The limit is twice the setting vecdb.http_max_body.");
+}
+
+/* ---------------------------------------------------------------------------
+ * Columns of vectors
+ */
+
+static void
+find_vectors(Reading *self, const RestTable *table)
+{
+	TupleDesc	desc = RelationGetDescr(table->rel);
+
+	self->vectors = palloc(sizeof(VectorColumn) * Max(desc->natts, 1));
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+		RestVectorKind kind = att->attisdropped ? REST_NO_VECTOR : RestVectorOf(getBaseType(att->atttypid));
+
+		if (kind != REST_NO_VECTOR)
+			self->vectors[self->nvectors++] = (VectorColumn) {NameStr(att->attname), kind};
+	}
+}
+
+static RestVectorKind
+kind_of(const Reading *self, const char *name)
+{
+	for (int i = 0; i < self->nvectors; i++)
+	{
+		if (strcmp(self->vectors[i].name, name) == 0)
+			return self->vectors[i].kind;
+	}
+	return REST_NO_VECTOR;
+}
+
 /* ---------------------------------------------------------------------------
  * JSON
  */
+
+/* Replace a value that has another form than its column's type reads. */
+static void
+replace_vector(Reading *self, JsonReader *json, const char *name, JsonSpan value)
+{
+	RestVectorKind kind = kind_of(self, name);
+	RestText	given = {json->data + value.pos, value.len};
+	char	   *string = NULL;
+	char	   *text;
+
+	if (kind == REST_NO_VECTOR)
+		return;
+	if (given.at[0] == '"')
+	{
+		string = MemoryContextAllocHuge(CurrentMemoryContext, value.len);
+		if (json_string(json, value, string) < 0)
+			ReadMalformed(json);
+		given = (RestText) {string, strlen(string)};
+	}
+	text = RestVectorText(given, kind);
+	if (text)
+	{
+		if (!self->text.data)
+			initStringInfo(&self->text);
+		appendBinaryStringInfo(&self->text, json->data + self->copied, (int) (value.pos - self->copied));
+		appendStringInfo(&self->text, "\"%s\"", text);
+		self->copied = value.pos + value.len;
+		check_growth(&self->text);
+		pfree(text);
+	}
+	if (string)
+		pfree(string);
+}
 
 static char *
 member_name(JsonReader *json, JsonSpan span)
@@ -112,6 +197,7 @@ read_object(Reading *self, JsonReader *json)
 			ReadMalformed(json);
 		ReadCheckStored(json, NULL, name);
 		look_at_text(self, name, json->data + value.pos, value.len);
+		replace_vector(self, json, name, value);
 		members++;
 		if (first_row)
 			add_column(self, name);
@@ -135,6 +221,29 @@ json_datum(const char *text, Size len)
 	return PointerGetDatum(cstring_to_text_with_len(converted, converted == text ? (int) len : (int) strlen(converted)));
 }
 
+/* The body with what was replaced in it, as an array. */
+static Datum
+json_list(Reading *self, const ApiRequest *request, bool is_list)
+{
+	const char *text = request->body;
+	size_t		len = request->body_len;
+	char	   *list;
+
+	if (self->text.data)
+	{
+		appendBinaryStringInfo(&self->text, request->body + self->copied, (int) (request->body_len - self->copied));
+		text = self->text.data;
+		len = (size_t) self->text.len;
+	}
+	if (is_list)
+		return json_datum(text, len);
+	list = MemoryContextAllocHuge(CurrentMemoryContext, len + 3);
+	list[0] = '[';
+	memcpy(list + 1, text, len);
+	strcpy(list + len + 1, "]");
+	return json_datum(list, len + 2);
+}
+
 static void
 read_json(Reading *self, const ApiRequest *request)
 {
@@ -153,17 +262,7 @@ read_json(Reading *self, const ApiRequest *request)
 	else
 		read_object(self, &json);
 	ReadEnd(&json);
-	if (kind == JSON_ARRAY)
-		self->payload->json = json_datum(request->body, request->body_len);
-	else
-	{
-		char	   *list = MemoryContextAllocHuge(CurrentMemoryContext, request->body_len + 3);
-
-		list[0] = '[';
-		memcpy(list + 1, request->body, request->body_len);
-		strcpy(list + request->body_len + 1, "]");
-		self->payload->json = json_datum(list, request->body_len + 2);
-	}
+	self->payload->json = json_list(self, request, kind == JSON_ARRAY);
 }
 
 /* ---------------------------------------------------------------------------
@@ -209,14 +308,6 @@ read_field(const char **p, StringInfo field, bool *ended)
 }
 
 static void
-check_growth(const StringInfoData *json)
-{
-	if ((Size) json->len > (Size) VecdbHttpMaxBody_kb * 1024 * MAX_GROWTH)
-		RestRefuse(400, "PGRST102", "the body is too large as JSON, where each row has the names of its columns", NULL,
-				   "Send it in several requests. The limit is twice the setting vecdb.http_max_body.");
-}
-
-static void
 read_csv(Reading *self, const ApiRequest *request)
 {
 	StringInfoData field;
@@ -258,7 +349,13 @@ read_csv(Reading *self, const ApiRequest *request)
 			if (!quoted && strcmp(field.data, "NULL") == 0)
 				appendStringInfoString(&json, "null");
 			else
-				escape_json(&json, field.data);
+			{
+				char	   *vector = RestVectorText((RestText) {field.data, field.len}, kind_of(self, self->payload->columns[n]));
+
+				escape_json(&json, vector ? vector : field.data);
+				if (vector)
+					pfree(vector);
+			}
 			check_growth(&json);
 		}
 		if (n != self->payload->ncolumns)
@@ -271,7 +368,7 @@ read_csv(Reading *self, const ApiRequest *request)
 }
 
 void
-RestReadPayload(const ApiRequest *request, bool columns_given, RestPayload *self)
+RestReadPayload(const ApiRequest *request, const RestTable *table, bool columns_given, RestPayload *self)
 {
 	HASHCTL		ctl = {.keysize = NAMEDATALEN,.entrysize = NAMEDATALEN,.hcxt = CurrentMemoryContext};
 	const char *type = RestHeader(request, "Content-Type");
@@ -279,6 +376,7 @@ RestReadPayload(const ApiRequest *request, bool columns_given, RestPayload *self
 
 	memset(self, 0, sizeof(*self));
 	reading.names = hash_create("vecdb http columns", 64, &ctl, HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
+	find_vectors(&reading, table);
 	ApiErrorCode = "PGRST102";
 	if (type && pg_strncasecmp(type, "text/csv", 8) == 0)
 		read_csv(&reading, request);

@@ -115,32 +115,18 @@ read_value(const char *text, Oid type)
 	return OidInputFunctionCall(input, unconstify(char *, text), ioparam, -1);
 }
 
-/* Base64 of single precision numbers, lowest byte first, as the text of a vector; else the text as it is. */
+/* A value as the text that its type reads. */
 static const char *
 vector_text(RestText given, Oid type)
 {
-	unsigned char *bytes;
-	long		n;
-	StringInfoData text;
+	RestVectorKind kind = RestVectorOf(type);
+	char	   *text = RestVectorText(given, kind);
 
-	if (!RestIsVector(type) || given.len == 0 || given.at[0] == '[' || given.at[0] == ' ')
-		return RestCopy(given);
-	bytes = palloc(3 * given.len / 4 + 3);
-	n = rest_base64(given, bytes);
-	if (n <= 0 || n % 4 != 0)
-		RestRefuse(400, "PGRST100", "a vector is neither an array of numbers nor base64 of numbers of four bytes", NULL, NULL);
-	initStringInfo(&text);
-	for (long i = 0; i < n; i += 4)
-	{
-		uint32		bits = (uint32) bytes[i] | (uint32) bytes[i + 1] << 8 | (uint32) bytes[i + 2] << 16 | (uint32) bytes[i + 3] << 24;
-		float		number;
-
-		memcpy(&number, &bits, sizeof(number));
-		appendStringInfo(&text, "%c%.9g", i == 0 ? '[' : ',', number);
-	}
-	appendStringInfoChar(&text, ']');
-	pfree(bytes);
-	return text.data;
+	if (text)
+		return text;
+	if (kind == REST_DENSE && given.len > 0 && given.at[0] != '[' && given.at[0] != ' ')
+		RestRefuse(400, "PGRST100", "a vector is neither an array of numbers nor base64 of at most 16000 numbers of four bytes", NULL, NULL);
+	return RestCopy(given);
 }
 
 static int

@@ -26,27 +26,6 @@
 #include "utils/syscache.h"
 #include "utils/typcache.h"
 
-bool
-RestIsVector(Oid type)
-{
-	HeapTuple	tuple;
-	HeapTuple	vector;
-	bool		is = type == ApiVectorType;
-
-	if (is || type < FirstNormalObjectId)
-		return is;
-	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
-	vector = SearchSysCache1(TYPEOID, ObjectIdGetDatum(ApiVectorType));
-	if (HeapTupleIsValid(tuple) && HeapTupleIsValid(vector))
-		is = strcmp(NameStr(((Form_pg_type) GETSTRUCT(tuple))->typname), "halfvec") == 0 &&
-			((Form_pg_type) GETSTRUCT(tuple))->typnamespace == ((Form_pg_type) GETSTRUCT(vector))->typnamespace;
-	if (HeapTupleIsValid(tuple))
-		ReleaseSysCache(tuple);
-	if (HeapTupleIsValid(vector))
-		ReleaseSysCache(vector);
-	return is;
-}
-
 static char *
 text_of(Datum value, Oid type)
 {
@@ -251,7 +230,12 @@ RestPutValue(StringInfo body, const RestFormat *format, Datum value, Oid type)
 		pfree(text.data);
 	}
 	else
-		put_text_of(body, value, type, format->vectors_as_text || !RestIsVector(type));
+	{
+		RestVectorKind kind = format->vectors_as_text ? REST_NO_VECTOR : RestVectorOf(type);
+
+		if (kind != REST_SPARSE || !RestPutSparse(body, value))
+			put_text_of(body, value, type, kind != REST_DENSE);
+	}
 }
 
 /* ---------------------------------------------------------------------------

@@ -110,7 +110,7 @@ read_columns(Write *self)
 	const RestRequest *asked = self->asked;
 	int			n;
 
-	RestReadPayload(self->request, asked->names != NULL, &self->payload);
+	RestReadPayload(self->request, self->table, asked->names != NULL, &self->payload);
 	n = asked->names ? asked->nnames : self->payload.ncolumns;
 	self->columns = palloc(sizeof(AttrNumber) * Max(n, 1));
 	for (int i = 0; i < n; i++)

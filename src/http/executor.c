@@ -956,6 +956,7 @@ connect_database(void)
 				 errmsg("role \"%s\" of vecdb.http_role is a superuser", connected_role),
 				 errhint("Give a role that may log in and is a member of the roles that requests act as.")));
 	ApiStatementInit();
+	RestPlanInit();
 	RegisterXactCallback(unlock_role, NULL);
 	stubborn_timeout = RegisterTimeout(USER_TIMEOUT, on_stubborn);
 	CostInit();

@@ -6,6 +6,7 @@
  *	  rest_request.c		parameters and headers
  *	  rest_table.c			a table or view of the exposed schemas, its columns, nearest names
  *	  rest_sql.c			the text and the parameters of a statement
+ *	  rest_plan.c			plans that are kept
  *	  rest_value.c			values as JSON and as CSV
  *	  rest_vector.c			vectors of requests, and sparse ones as arrays
  *	  rest_rows.c			the rows of a statement
@@ -24,6 +25,7 @@
 #include "http/api.h"
 
 #include "core/query/rest_query.h"
+#include "executor/spi.h"
 #include "utils/relcache.h"
 
 extern const ApiSurface rest_api;
@@ -146,6 +148,7 @@ typedef struct RestSql
 	Datum	   *values;
 	int			distances[16];	/* parameters that are vectors of distances */
 	int			ndistances;
+	bool		has_literals;	/* the text has some, whose meaning depends on settings of the request */
 } RestSql;
 
 /* A column of the answer. */
@@ -177,6 +180,14 @@ extern int	RestSqlParameter(RestSql *self, Oid type, Datum value);
 extern void RestSqlWhere(RestSql *self, const RestNode *conditions);
 extern void RestSqlOrder(RestSql *self, const RestOrder *order);
 extern void RestSqlLimit(RestSql *self, int64 limit, int64 offset);
+
+/* ---- rest_plan.c ---- */
+
+/* Call once for each process. */
+extern void RestPlanInit(void);
+
+/* The plan of a statement: one that was kept, or a new one. */
+extern SPIPlanPtr RestPlan(const RestSql *sql);
 
 /* ---- rest_value.c ---- */
 

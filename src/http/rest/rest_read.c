@@ -44,7 +44,7 @@ count_exactly(const RestTable *table, const RestRequest *request, int64 most)
 	if (most > 0)
 		RestSqlLimit(&sql, most, 0);
 	appendStringInfoString(&sql.text, ") c");
-	if (SPI_execute_with_args(sql.text.data, sql.nparams, sql.types, sql.values, NULL, true, 0) != SPI_OK_SELECT)
+	if (SPI_execute_plan(RestPlan(&sql), sql.values, NULL, true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not count rows");
 	return DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
 }

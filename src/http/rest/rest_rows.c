@@ -132,7 +132,7 @@ writer_end(Writer *self)
 static void
 write_rows(Writer *self, const RestSql *sql, bool read_only)
 {
-	Portal		portal = SPI_cursor_open_with_args(NULL, sql->text.data, sql->nparams, sql->types, sql->values, NULL, read_only, 0);
+	Portal		portal = SPI_cursor_open(NULL, RestPlan(sql), sql->values, NULL, read_only);
 
 	for (;;)
 	{

@@ -153,6 +153,7 @@ put_value_or_default(Write *self, AttrNumber number)
 		appendStringInfo(&self->sql.text, "t.%s", column_name(self, number));
 		return;
 	}
+	self->sql.has_literals = true;
 	appendStringInfo(&self->sql.text, "CASE WHEN (j.e OPERATOR(pg_catalog.->) $%d) IS NULL THEN %s ELSE t.%s END",
 					 RestSqlParameter(&self->sql, TEXTOID, CStringGetTextDatum(NameStr(att->attname))),
 					 deparse_expression(value, NIL, false, false), column_name(self, number));
@@ -234,7 +235,7 @@ run_statement(Write *self)
 		appendStringInfoString(&self->sql.text, " RETURNING ");
 		put_names(self, self->key, self->nkey, "t.");
 	}
-	if (SPI_execute_with_args(self->sql.text.data, self->sql.nparams, self->sql.types, self->sql.values, NULL, false, 0) < 0)
+	if (SPI_execute_plan(RestPlan(&self->sql), self->sql.values, NULL, false, 0) < 0)
 		elog(ERROR, "could not execute a statement");
 	rows = (int64) SPI_processed;
 	if (location)

@@ -113,6 +113,7 @@ packages()
 	fi
 	if wanted http; then
 		need perl:Crypt::JWT libcrypt-jwt-perl
+		[ -z "${LONG:-}" ] || need program:sqlmap sqlmap
 	fi
 	if wanted tap && any 'test/t/*.pl'; then
 		need 'file:/usr/share/datasets/fashion-mnist/train-images*.gz' dataset-fashion-mnist

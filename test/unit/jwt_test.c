@@ -6,7 +6,6 @@
 
 #include <stdlib.h>
 
-#include "http/token/base64url.h"
 #include "http/token/jwt_cache.h"
 #include "jwt_fixture.h"
 
@@ -149,22 +148,6 @@ no_keys(const char *name, const char *text, const char *expected)
 	if (!ok(!set && strstr(error, expected), "%s", name))
 		diag("%s", set ? "it was taken" : error);
 	jwk_free(set);
-}
-
-static void
-test_base64url(void)
-{
-	unsigned char out[16];
-
-	ok(base64url_decode("", 0, out) == 0, "nothing stands for nothing");
-	ok(base64url_decode("-_8", 3, out) == 2 && out[0] == 0xFB && out[1] == 0xFF, "its own two characters");
-	ok(base64url_decode("QQ", 2, out) == 1 && out[0] == 'A', "one byte");
-	ok(base64url_decode("QR", 2, out) == -1, "bits that stand for nothing are 0");
-	ok(base64url_decode("QUJ", 3, out) == -1, "and so are two of them");
-	ok(base64url_decode("QQ==", 4, out) == -1, "no padding");
-	ok(base64url_decode("QUJDR", 5, out) == -1, "no rest of one character");
-	ok(base64url_decode("QU+D", 4, out) == -1 && base64url_decode("QU/D", 4, out) == -1, "not the other alphabet's characters");
-	ok(base64url_decode("QU D", 4, out) == -1 && base64url_decode("QU\nD", 4, out) == -1, "no white space");
 }
 
 static void
@@ -459,7 +442,6 @@ main(void)
 	if (sodium_init() < 0 || role_path_parse(".role", &path_role, &at))
 		return 1;
 	fixture_keys = keys_of(FIXTURE_SECRET);
-	test_base64url();
 	test_rfc();
 	test_form();
 	test_headers();

@@ -412,30 +412,6 @@ test_bound(void)
 	}
 }
 
-static void
-test_base64(void)
-{
-	static const struct
-	{
-		const char *text;
-		long		n;
-		const char *bytes;
-	}			texts[] = {
-		{"", 0, ""}, {"AACAPw==", 4, "\0\0\x80\x3f"}, {"AACAPw", 4, "\0\0\x80\x3f"}, {"-_8=", 2, "\xfb\xff"}, {"+/8", 2, "\xfb\xff"},
-		{"AAAA", 3, "\0\0\0"}, {"A", -1, ""}, {"AAAAA", -1, ""}, {"AA*A", -1, ""}, {"AA==AA==", -1, ""},
-	};
-
-	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
-	{
-		size_t		len = strlen(texts[i].text);
-		unsigned char *out = must_alloc(3 * len / 4 + 3);
-		long		n = rest_base64((RestText) {texts[i].text, len}, out);
-
-		ok(n == texts[i].n && (n <= 0 || memcmp(out, texts[i].bytes, (size_t) n) == 0), "base64 \"%s\" is %ld bytes (%ld)", texts[i].text, texts[i].n, n);
-		free(out);
-	}
-}
-
 int
 main(void)
 {
@@ -443,6 +419,5 @@ main(void)
 	test_limits();
 	test_list();
 	test_bound();
-	test_base64();
 	return tap_done();
 }

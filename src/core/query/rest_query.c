@@ -759,7 +759,7 @@ rest_parse_tree(RestParser *self, RestNode *node)
 }
 
 /* ---------------------------------------------------------------------------
- * Lists, base64
+ * Lists
  */
 
 bool
@@ -789,47 +789,4 @@ rest_list_next(char *list, size_t len, size_t *pos, RestText *element)
 	*element = (RestText) {list + start, end - start};
 	*pos = end + 1;
 	return true;
-}
-
-static int
-base64_value(char c)
-{
-	if (c >= 'A' && c <= 'Z')
-		return c - 'A';
-	if (c >= 'a' && c <= 'z')
-		return c - 'a' + 26;
-	if (is_digit(c))
-		return c - '0' + 52;
-	if (c == '+' || c == '-')
-		return 62;
-	return c == '/' || c == '_' ? 63 : -1;
-}
-
-long
-rest_base64(RestText text, unsigned char *out)
-{
-	size_t		len = text.len;
-	long		n = 0;
-	unsigned	bits = 0;
-	int			have = 0;
-
-	for (int i = 0; i < 2 && len > 0 && text.at[len - 1] == '='; i++)
-		len--;
-	if (len % 4 == 1)
-		return -1;
-	for (size_t i = 0; i < len; i++)
-	{
-		int			value = base64_value(text.at[i]);
-
-		if (value < 0)
-			return -1;
-		bits = (bits << 6 | (unsigned) value) & 0xFFFFFF;
-		have += 6;
-		if (have >= 8)
-		{
-			have -= 8;
-			out[n++] = (unsigned char) (bits >> have);
-		}
-	}
-	return n;
 }

@@ -222,10 +222,4 @@ extern bool rest_split_bound(RestText value, RestText *bound, RestDistance *dist
 
 extern const char *rest_operator_name(RestOperator op);
 
-/*
- * Base64 of either alphabet, "=" at its end or not, into out, which has room for
- * 3 * len / 4 + 3 bytes.  The number of bytes, or -1.
- */
-extern long rest_base64(RestText text, unsigned char *out);
-
 #endif							/* CORE_REST_QUERY_H */

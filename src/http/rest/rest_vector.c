@@ -10,6 +10,7 @@
 
 #include "catalog/pg_type.h"
 #include "common/shortest_dec.h"
+#include "core/base64.h"
 #include "http/api_statement.h"
 #include "http/body.h"
 #include "miscadmin.h"
@@ -56,8 +57,8 @@ floats_text(RestText given)
 
 	if (given.len > MAX_BASE64)
 		return NULL;
-	bytes = palloc(3 * given.len / 4 + 3);
-	n = rest_base64(given, bytes);
+	bytes = palloc(BASE64_BYTES(given.len));
+	n = base64_decode(given.at, given.len, bytes);
 	if (n <= 0 || n % 4 != 0)
 	{
 		pfree(bytes);

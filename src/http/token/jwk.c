@@ -18,8 +18,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base64.h"
 #include "http/json.h"
-#include "http/token/base64url.h"
 
 /* RFC 7518, 3.3 has the least; the most bounds what one signature costs. */
 #define RSA_MIN_BITS	2048
@@ -125,7 +125,7 @@ read_bytes(Source *in, JsonSpan span, size_t *n)
 	unsigned char *bytes;
 	long		len = -1;
 
-	bytes = malloc(BASE64URL_BYTES(span.len) + 1);
+	bytes = malloc(BASE64_BYTES(span.len) + 1);
 	if (bytes && is_string(in, span))
 		len = base64url_decode(in->json.data + span.pos + 1, span.len - 2, bytes);
 	if (len <= 0)

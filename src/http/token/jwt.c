@@ -13,8 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base64.h"
 #include "http/json.h"
-#include "http/token/base64url.h"
 
 #define CLAIM_IS_NO_TIME "Parsing claims failed: exp, nbf and iat are numbers of seconds"
 
@@ -176,8 +176,8 @@ find_header_members(Check *self, JsonReader *json, JsonSpan *alg, JsonSpan *kid)
 static bool
 check_signature(Check *self)
 {
-	unsigned char header[BASE64URL_BYTES(JWT_MAX_HEADER)];
-	unsigned char signature[BASE64URL_BYTES(MAX_SIGNATURE)];
+	unsigned char header[BASE64_BYTES(JWT_MAX_HEADER)];
+	unsigned char signature[BASE64_BYTES(MAX_SIGNATURE)];
 	long		header_len = base64url_decode(self->header.s, self->header.len, header);
 	long		signature_len = base64url_decode(self->signature.s, self->signature.len, signature);
 	JsonReader	json;
@@ -564,7 +564,7 @@ jwt_check(const char *token, size_t len, const JwtRules *rules, int64_t now, Jwt
 	*result = (JwtResult) {.times = {INT64_MAX, INT64_MIN, INT64_MIN}};
 	if (!split(&self, token, len))
 		return;
-	block = malloc(2 * JWT_MAX_TOKEN + BASE64URL_BYTES(self.payload.len) + 1);
+	block = malloc(2 * JWT_MAX_TOKEN + BASE64_BYTES(self.payload.len) + 1);
 	if (!block)
 	{
 		result->status = 503;

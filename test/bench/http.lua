@@ -1,7 +1,9 @@
 -- http.lua
 --	  What wrk sends: wrk ... -s http.lua URL -- KIND FILE
 --
--- KIND is search, insert or read; FILE has a vector, or an id, on each line.
+-- KIND is search, read or insert of the native API, or get, list, order or bulk of
+-- PostgREST's grammar.  FILE has on each line what a request is about: a vector (of
+-- order in base64), an id, a number of metadata, or for bulk the body.
 -- Requests are composed before the clock starts, but for the id of an insert.
 -- Prints requests a second and the times in milliseconds below which 50 and 99
 -- of a hundred were answered.
@@ -23,6 +25,15 @@ function init(args)
 				{ ["Content-Type"] = "application/json" }, '{"vector":' .. line .. ',"k":10}'))
 		elseif kind == "read" then
 			table.insert(requests, wrk.format("GET", "/vectors/" .. line .. "?collection=bench"))
+		elseif kind == "get" then
+			table.insert(requests, wrk.format("GET", "/rest/v1/bench?select=id,metadata&id=eq." .. line))
+		elseif kind == "list" then
+			table.insert(requests, wrk.format("GET", "/rest/v1/bench?select=id,metadata&limit=20&metadata-%3E%3En=eq." .. line))
+		elseif kind == "order" then
+			table.insert(requests, wrk.format("GET", "/rest/v1/bench?select=id,metadata&limit=10&order=data.cosine." .. line))
+		elseif kind == "bulk" then
+			table.insert(requests, wrk.format("POST", "/rest/v1/bulk_http",
+				{ ["Content-Type"] = "application/json", ["Prefer"] = "resolution=merge-duplicates" }, line))
 		else
 			table.insert(requests, line)
 		end

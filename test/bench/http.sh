@@ -2,13 +2,15 @@
 #
 # http.sh
 #	  What HTTP costs: requests a second and times of insert, search and point
-#	  read at several numbers of clients, beside the same statements through
+#	  read, and below /rest/v1 of a row, a list, an order by distance and an upsert
+#	  of 100 rows, at several numbers of clients, beside the same statements through
 #	  libpq with as many backends as there are executors; and a batch of 1,000
 #	  vectors beside COPY.  Prints figures and how they stand to the goals; never
 #	  fails because of one.
 #
 # BENCH_SECONDS is the length of a point (3), BENCH_CLIENTS the numbers of
-# clients (1 8 64), BENCH_KINDS what they do (search read insert).  HTTP and libpq
+# clients (1 8 64), BENCH_KINDS what they do (search read insert
+# get list order bulk).  HTTP and libpq
 # take turns, three each; medians count.  What it makes is below
 # .vecdb/bench-http, or where the server's user can reach it; results.txt there is
 # the table.
@@ -17,13 +19,15 @@
 
 SECS=${BENCH_SECONDS:-3}
 CLIENTS=${BENCH_CLIENTS:-1 8 64}
-KINDS=${BENCH_KINDS:-search read insert}
+KINDS=${BENCH_KINDS:-search read insert get list order bulk}
 EXECUTORS=2
 ROWS=10000
 DIM=768
 BATCH=1000
 ROUNDS=5						# of a batch
 TURNS=3							# of a point: HTTP, libpq, HTTP, ...; medians count
+BULK=100						# rows of an upsert
+TIMED=300						# requests whose parts are timed, at most
 
 case $SECS$CLIENTS in *[!0-9\ ]*) die 'SECONDS and CLIENTS are numbers' ;; esac
 open_log bench-http
@@ -81,6 +85,7 @@ prepare_server()
 		vecdb.http_admin_port = $((HTTP + 1))
 		vecdb.http_executors = $EXECUTORS
 		vecdb.http_access_log = off
+		vecdb.http_server_timing = on
 	CONF
 	as_user "$PGBIN/pg_ctl" -D "$DIR/data" -l "$DIR/server.log" -w -t 60 start
 }
@@ -97,7 +102,8 @@ load()
 		SET ROLE vecdb_anon;
 		SELECT setseed(0.5);
 		SELECT vecdb.create_collection(n, $DIM) FROM unnest('{bench,bench_http,bench_libpq}'::text[]) n;
-		SELECT vecdb.create_collection('batch_flat', $DIM, index_type => 'flat'), vecdb.create_collection('batch_hnsw', $DIM);
+		SELECT vecdb.create_collection(n, $DIM, index_type => 'flat') FROM unnest('{batch_flat,bulk_http,bulk_libpq}'::text[]) n;
+		SELECT vecdb.create_collection('batch_hnsw', $DIM);
 		CREATE TABLE source AS SELECT i, (SELECT array_agg(round((random() - 0.5)::numeric, 6)) FROM generate_series(1, $DIM) WHERE i > 0)::vector AS v
 			FROM generate_series(1, $ROWS + 1000) i;
 		INSERT INTO collections.bench (id, data, metadata) SELECT 'r' || i, v, jsonb_build_object('n', i % 10) FROM source WHERE i <= $ROWS;
@@ -108,6 +114,9 @@ load()
 	SQL
 	query -c "SELECT v FROM source WHERE i > $ROWS ORDER BY i" >"$DIR/vectors"
 	query -c "SELECT id FROM collections.bench ORDER BY random()" >"$DIR/ids"
+	query -c "SELECT i % 10 FROM generate_series(1, $TIMED) i" >"$DIR/numbers"
+	perl -MMIME::Base64=encode_base64url -nle 'print encode_base64url(pack "f<*", /[-+.e\d]+/g)' "$DIR/vectors" >"$DIR/vectors64"
+	query -c "SELECT json_agg(json_build_object('id', 'b' || i, 'data', v::json, 'metadata', '{\"n\": 1}'::json))::jsonb FROM source WHERE i > $ROWS GROUP BY (i - $ROWS - 1) / $BULK ORDER BY (i - $ROWS - 1) / $BULK" >"$DIR/bodies"
 	query -c "SELECT 'b' || i || E'\t' || v || E'\t' || '{\"n\": 1}' FROM source WHERE i <= $BATCH ORDER BY i" >"$DIR/batch.copy"
 	for kind in flat hnsw; do
 		query -c "SELECT '{\"vectors\":[' || string_agg('{\"id\":\"b' || i || '\",\"collection\":\"batch_$kind\",\"data\":' || v || ',\"metadata\":{\"n\":1}}', ',' ORDER BY i) || ']}' FROM source WHERE i <= $BATCH" >"$DIR/batch_$kind.json"
@@ -119,25 +128,77 @@ load()
 	return 1
 }
 
+# What requests of a kind are about
+file_of()
+{
+	case $1-$2 in
+		read-* | get-*) echo "$DIR/ids" ;;
+		list-*) echo "$DIR/numbers" ;;
+		order-http) echo "$DIR/vectors64" ;;
+		bulk-*) echo "$DIR/bodies" ;;
+		*) echo "$DIR/vectors" ;;
+	esac
+}
+
+# Dead rows of upserts are no part of the next point.
+empty_bulk()
+{
+	[ "$1" != bulk ] || query -c 'TRUNCATE collections.bulk_http, collections.bulk_libpq'
+}
+
 # through_http KIND CLIENTS, through_libpq KIND CLIENTS: "rate p50 p99"
 through_http()
 {
-	local out file=$DIR/vectors threads=1
+	local out file threads=1
 
-	[ "$1" != read ] || file=$DIR/ids
+	file=$(file_of "$1" http)
 	[ "$2" -lt 8 ] || threads=2
-	out=$(wrk -t "$threads" -c "$2" -d "${SECS}s" -s "$ROOT/test/bench/http.lua" "http://127.0.0.1:$HTTP" -- "$1" "$file" 2>&1)
+	out=$(wrk -t "$threads" -c "$2" -d "${SECS}s" --timeout 60s -s "$ROOT/test/bench/http.lua" "http://127.0.0.1:$HTTP" -- "$1" "$file" 2>&1)
 	printf '%s\n' "$out" >>"$LOG"
 	printf '%s\n' "$out" | awk '/^result / { if ($5 > 0) print "wrk: " $5 " errors" >"/dev/stderr"; print $2, $3, $4 }'
 }
 
 through_libpq()
 {
-	local file=$DIR/vectors
+	local file
 
-	[ "$1" != read ] || file=$DIR/ids
+	file=$(file_of "$1" libpq)
 	PGHOST=127.0.0.1 PGPORT=$PG PGUSER=postgres PGDATABASE=postgres \
 		"$DIR/pool" "$1" "$2" "$(($2 < EXECUTORS ? $2 : EXECUTORS))" "$SECS" "$file"
+}
+
+# A file of curl's for requests of a kind, one after another
+curl_requests()
+{
+	local line target n=0
+
+	head -n "$TIMED" "$(file_of "$1" http)" >"$DIR/timed"
+	while IFS= read -r line; do
+		case $1 in
+			get) target="bench?select=id,metadata&id=eq.$line" ;;
+			list) target="bench?select=id,metadata&limit=20&metadata-%3E%3En=eq.$line" ;;
+			order) target="bench?select=id,metadata&limit=10&order=data.cosine.$line" ;;
+			bulk)
+				target=bulk_http
+				n=$((n + 1))
+				printf '%s' "$line" >"$DIR/body$n"
+				printf 'data-binary = "@%s"\nheader = "Content-Type: application/json"\nheader = "Prefer: resolution=merge-duplicates"\n' "$DIR/body$n"
+				;;
+		esac
+		printf 'url = "http://127.0.0.1:%s/rest/v1/%s"\noutput = /dev/null\ndump-header = "-"\nsilent\nnext\n' "$HTTP" "$target"
+	done <"$DIR/timed"
+}
+
+# Medians of the parts of a request, in microseconds, as Server-Timing tells them
+parts()
+{
+	local part
+
+	curl_requests "$1" | sed '$d' >"$DIR/curl"
+	curl -K "$DIR/curl" | tr -d '\r' | sed -n 's/^Server-Timing: //p' >"$DIR/timing"
+	for part in parse plan transaction; do
+		sed -n "s/.*$part;dur=\([0-9.]*\).*/\1/p" "$DIR/timing" | median
+	done | awk -v kind="$1" -v n="$(wc -l <"$DIR/timing")" '{ x[NR] = $1 * 1000 } END { printf "%-8s %8d %8.0f %8.0f %12.0f\n", kind, n, x[1], x[2], x[3] }'
 }
 
 median()
@@ -190,6 +251,7 @@ step 'load it' load
 		for n in $CLIENTS; do
 			: >"$DIR/http" && : >"$DIR/libpq"
 			for _ in $(seq $TURNS); do
+				empty_bulk "$kind"
 				through_http "$kind" "$n" >>"$DIR/http"
 				through_libpq "$kind" "$n" >>"$DIR/libpq"
 			done
@@ -201,6 +263,13 @@ step 'load it' load
 				if (kind == "search") goal = ($1 / $4 >= 0.8 ? "  rate: met" : "  rate: missed") (n == 1 ? ($2 - $5 <= 0.15 ? ", median: met" : ", median: missed") : "")
 				printf "%6.2f %+9.3f%s\n", $1 / $4, $2 - $5, goal }'
 		done
+	done
+	printf '\nParts of a request below /rest/v1, medians, us: read, table and columns looked up, statements made, planned and run\n'
+	printf '%-8s %8s %8s %8s %12s\n' '' requests parse look-up transaction
+	for kind in $KINDS; do
+		case $kind in
+			get | list | order | bulk) parts "$kind" ;;
+		esac
 	done
 	printf '\nBatch of %s vectors of %s dimensions, median of %s, ms\n' "$BATCH" "$DIM" "$ROUNDS"
 	for kind in flat hnsw; do

@@ -7,8 +7,8 @@
  *
  * Clients are threads, which share the connections as those of an application
  * share a pool; what a client waits for a connection is part of its time.
- * KIND is search, insert or read; FILE has a vector in text on each line, for
- * read an id.  Statements are prepared, values and results text.  Prints
+ * KIND is one of those below; FILE has on each line what a statement is about: a
+ * vector in text, an id, a number of metadata or an array of JSON.  Statements are prepared, values and results text.  Prints
  * requests a second and the times in milliseconds below which 50 and 99 of a
  * hundred were answered.  The connection comes from libpq's environment.
  */
@@ -43,8 +43,26 @@ typedef struct Client
 	float	   *ms;
 } Client;
 
+typedef struct Kind
+{
+	const char *name;
+	const char *sql;
+} Kind;
+
+static const Kind kinds[] = {
+	{"search", "SELECT s.id, s.score, s.metadata FROM vecdb.search('bench', $1, 10) s"},
+	{"read", "SELECT id, data, metadata, created_at, updated_at FROM collections.bench WHERE id = $1"},
+	{"insert", "SELECT vecdb.upsert('bench_libpq', $2, $1, '{\"n\": 1}')"},
+	{"get", "SELECT id, metadata FROM collections.bench WHERE id = $1"},
+	{"list", "SELECT id, metadata FROM collections.bench WHERE metadata ->> 'n' = $1 LIMIT 20"},
+	{"order", "SELECT id, metadata FROM collections.bench ORDER BY data <=> $1 LIMIT 10"},
+	{"bulk", "INSERT INTO collections.bulk_libpq (id, data, metadata) "
+		"SELECT t.id, t.data, t.metadata FROM json_to_recordset($1) AS t(id text, data vector, metadata jsonb) "
+	"ON CONFLICT (id) DO UPDATE SET id = EXCLUDED.id, data = EXCLUDED.data, metadata = EXCLUDED.metadata"}
+};
+
 static Pool pool = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, NULL, 0};
-static const char *kind;
+static const Kind *kind;
 static char **lines;
 static long nlines;
 static double until;
@@ -111,15 +129,10 @@ open_connection(void)
 {
 	PGconn	   *conn = PQconnectdb("");
 	PGresult   *result;
-	const char *sql = strcmp(kind, "search") == 0 ?
-		"SELECT s.id, s.score, s.metadata FROM vecdb.search('bench', $1, 10) s" :
-		strcmp(kind, "insert") == 0 ?
-		"SELECT vecdb.upsert('bench_libpq', $2, $1, '{\"n\": 1}')" :
-		"SELECT id, data, metadata, created_at, updated_at FROM collections.bench WHERE id = $1";
 
 	if (PQstatus(conn) != CONNECTION_OK)
 		fail("connection", PQerrorMessage(conn));
-	result = PQprepare(conn, "s", sql, 0, NULL);
+	result = PQprepare(conn, "s", kind->sql, 0, NULL);
 	if (PQresultStatus(result) != PGRES_COMMAND_OK)
 		fail("PREPARE", PQerrorMessage(conn));
 	PQclear(result);
@@ -131,15 +144,15 @@ ask(PGconn *conn, long number)
 {
 	char		id[32];
 	const char *values[2] = {lines[number % nlines], id};
-	bool		insert = strcmp(kind, "insert") == 0;
+	bool		insert = strcmp(kind->name, "insert") == 0;
 	PGresult   *result;
 
 	if (insert)
 		snprintf(id, sizeof(id), "p%d-%ld", (int) getpid(), atomic_fetch_add(&last_id, 1));
 	result = PQexecPrepared(conn, "s", insert ? 2 : 1, values, NULL, NULL, 0);
-	if (PQresultStatus(result) != PGRES_TUPLES_OK)
+	if (PQresultStatus(result) != PGRES_TUPLES_OK && PQresultStatus(result) != PGRES_COMMAND_OK)
 		fail("statement", PQerrorMessage(conn));
-	if (PQntuples(result) < 1)
+	if (PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) < 1)
 		fail("statement", "no rows");
 	PQclear(result);
 }
@@ -197,8 +210,14 @@ main(int argc, char **argv)
 	float	   *all;
 
 	if (argc != 6)
-		fail("usage", "pool search|insert|read CLIENTS CONNECTIONS SECONDS FILE");
-	kind = argv[1];
+		fail("usage", "pool KIND CLIENTS CONNECTIONS SECONDS FILE");
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+	{
+		if (strcmp(argv[1], kinds[i].name) == 0)
+			kind = &kinds[i];
+	}
+	if (!kind)
+		fail("no such kind", argv[1]);
 	nclients = atoi(argv[2]);
 	nconns = atoi(argv[3]);
 	seconds = atof(argv[4]);

@@ -190,13 +190,16 @@ is_deeply([ executors($node) ], [$pid], 'all of it was one session');
 
 # --- the limit on costs holds for what was kept as for what is new
 my $target = 'item?select=id&order=name&id=';
-is_deeply(warm("${target}lt.3"), [ (200) x $OFTEN ], 'a cheap statement');
-$node->append_conf('postgresql.conf', 'vecdb.http_max_cost = 20');
+sub cost { my ($mode) = @_; return run("SET plan_cache_mode = $mode; PREPARE q(int) AS SELECT id FROM api.item WHERE id > \$1 ORDER BY name; EXPLAIN EXECUTE q(0)") =~ /cost=[\d.]+\.\.([\d.]+)/ ? $1 : die }
+my ($any, $all) = map { cost("force_${_}_plan") } qw(generic custom);
+cmp_ok($any * 1.2, '<', $all, 'an estimate for any value is lower than that for one') or diag("$any $all");
+is_deeply([ @{ warm("${target}gt.0") }, @{ warm("${target}gt.990") } ], [ (200) x (2 * $OFTEN) ], 'a statement, without a limit');
+$node->append_conf('postgresql.conf', 'vecdb.http_max_cost = ' . ($any + $all) / 2);
 reload($node);
-ok(wait_until(sub { ask("${target}gt.0")->{status} == 422 }), 'the same with a value that costs much is refused');
-is_deeply(warm("${target}lt.3"), [ (200) x $OFTEN ], 'the cheap one is not');
-is_deeply(warm("${target}gt.0"), [ (422) x $OFTEN ], 'the other is, however often it is asked for');
-is_deeply(warm("${target}lt.3"), [ (200) x $OFTEN ], 'and one does not speak for the other');
+ok(wait_until(sub { ask("${target}gt.0")->{status} == 422 }), 'where it costs much it is refused from then on');
+is_deeply(warm("${target}gt.0"), [ (422) x $OFTEN ], 'however often it is asked for');
+is_deeply(warm("${target}gt.990"), [ (200) x $OFTEN ], 'with another value it is not');
+is_deeply(warm("${target}gt.0"), [ (422) x $OFTEN ], 'and one does not speak for the other');
 
 $node->stop;
 done_testing();

@@ -6,8 +6,9 @@
  * runs as: values are in none of these.  So what is kept is what the same text would
  * be analysed to now, as long as PostgreSQL hears of what has changed since.  Its own
  * cache of plans does for relations, functions, operators, schemas and the
- * search_path; of roles, their members, types and casts it does not, and here it is
- * told to forget everything when one of these changes.
+ * search_path.  When roles, their members, types or casts change it is told here to
+ * have everything analysed anew: of some of them it does not hear, in any release or
+ * in some.
  *
  * Memory is bounded: a plan can grow only while its statement runs, so the one that
  * was used last is measured again before another is looked for.

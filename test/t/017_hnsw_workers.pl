@@ -41,7 +41,7 @@ $node->safe_psql(
 	CREATE FUNCTION wide(i int) RETURNS vector(520) LANGUAGE sql IMMUTABLE AS $$
 		SELECT (array_fill(hashint4(i) / 1e9, ARRAY[260]) || array_fill(hashint4(-i) / 1e9, ARRAY[260]))::vector(520) $$;
 	CREATE TABLE wide (id int, v vector(520));
-	INSERT INTO wide SELECT i, wide(i) FROM generate_series(1, 15500) i});
+	INSERT INTO wide SELECT i, wide(i) FROM generate_series(1, 17000) i});
 cmp_ok($node->safe_psql('postgres', q{SELECT pg_relation_size('wide')}), '<', 4 * 1024 * 1024, 'the table is too small for a worker of PostgreSQL');
 
 is(build('wide'), 2, 'values out of line have workers, before the table was analyzed');
@@ -78,12 +78,13 @@ is(workers('REINDEX INDEX built'), 2, 'REINDEX has');
 is(workers('REINDEX INDEX CONCURRENTLY built'), 2, 'REINDEX CONCURRENTLY has');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM hnsw_check('built')}), 0, 'and the index is sound');
 
-$node->safe_psql('postgres', 'CREATE TABLE few AS SELECT * FROM wide WHERE id <= 9500');
+# well below what has a worker, for the number is that of a sample
+$node->safe_psql('postgres', 'CREATE TABLE few AS SELECT * FROM wide WHERE id <= 7000');
 is($node->safe_psql('postgres', 'CREATE INDEX ON few USING hnsw (v vector_l2_ops) WITH (m = 4, ef_construction = 8)'), '', 'a small table is indexed');
 is(workers('REINDEX INDEX few_v_idx'), 0, 'by one process');
 
 # plain values are counted as well
-$node->safe_psql('postgres', q{CREATE TABLE bits (b bit(64)); INSERT INTO bits SELECT hashint8extended(i, 1)::bit(64) FROM generate_series(1, 11000) i});
+$node->safe_psql('postgres', q{CREATE TABLE bits (b bit(64)); INSERT INTO bits SELECT hashint8extended(i, 1)::bit(64) FROM generate_series(1, 13000) i});
 is(workers('CREATE INDEX ON bits USING hnsw (b bit_hamming_ops) WITH (m = 4, ef_construction = 8)'), 1, 'plain values have workers');
 
 $node->stop;

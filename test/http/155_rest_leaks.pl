@@ -1,4 +1,4 @@
-# 150_rest_leaks.pl
+# 155_rest_leaks.pl
 #	  Nothing that a request of /rest/v1 does to the session is there for the next one,
 #	  of its own role or another: see 040_leaks.pl, which does so for the native API.
 #

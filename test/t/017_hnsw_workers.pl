@@ -78,6 +78,11 @@ is(workers('REINDEX INDEX built'), 2, 'REINDEX has');
 is(workers('REINDEX INDEX CONCURRENTLY built'), 2, 'REINDEX CONCURRENTLY has');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM hnsw_check('built')}), 0, 'and the index is sound');
 
+# well below what has a worker, for the number is that of a sample
+$node->safe_psql('postgres', 'CREATE TABLE few AS SELECT * FROM wide WHERE id <= 7000');
+is($node->safe_psql('postgres', 'CREATE INDEX ON few USING hnsw (v vector_l2_ops) WITH (m = 4, ef_construction = 8)'), '', 'a small table is indexed');
+is(workers('REINDEX INDEX few_v_idx'), 0, 'by one process');
+
 # plain values are counted as well
 $node->safe_psql('postgres', q{CREATE TABLE bits (b bit(64)); INSERT INTO bits SELECT hashint8extended(i, 1)::bit(64) FROM generate_series(1, 13000) i});
 is(workers('CREATE INDEX ON bits USING hnsw (b bit_hamming_ops) WITH (m = 4, ef_construction = 8)'), 1, 'plain values have workers');

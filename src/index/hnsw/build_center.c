@@ -14,7 +14,9 @@
 #include "access/tableam.h"
 #include "utils/memutils.h"
 
-#define SAMPLE_VALUES	2000	/* for unit and centre */
+/* The sample: so many blocks, of each of which so many values are looked at for unit and centre, and all are counted */
+#define SAMPLE_BLOCKS		64
+#define VALUES_OF_BLOCK		32
 
 typedef struct Sample
 {
@@ -22,7 +24,9 @@ typedef struct Sample
 	MemoryContext context;
 	double	   *sum;
 	float	   *largest;
-	int64		n;
+	int64		n;				/* values in these */
+	int64		most;			/* and how many there may be, of the blocks read so far */
+	int64		values;			/* met */
 } Sample;
 
 static void
@@ -35,11 +39,9 @@ sample_row(Relation rel, ItemPointer tid, Datum *values, bool *isnull, bool aliv
 
 	if (isnull[0])
 		return;
-	if (!sample->index->space.coded)
-	{
-		sample->n++;
+	sample->values++;
+	if (!sample->index->space.coded || sample->n >= sample->most)
 		return;
-	}
 	old = MemoryContextSwitchTo(sample->context);
 	x = ValueFloats(&sample->index->space, sample->index->file.rel, values[0], &norm);
 	if (sample->index->space.metric != METRIC_COSINE || norm > 0)
@@ -59,6 +61,7 @@ sample_row(Relation rel, ItemPointer tid, Datum *values, bool *isnull, bool aliv
 static BlockNumber
 sample_blocks(Relation heap, IndexInfo *info, BlockNumber first, BlockNumber n, Sample *sample)
 {
+	sample->most = sample->n + (int64) n * VALUES_OF_BLOCK;
 	table_index_build_range_scan(heap, sample->index->file.rel, info, false, false, false, first, n, sample_row, sample, NULL);
 	return n;
 }
@@ -82,13 +85,14 @@ set_center(HnswIndex *index, const Sample *sample)
 /*
  * Set unit and centre of a coded index from a sample of the table: some blocks at even
  * distances, more where they hold no value.  A table without any value leaves both to the
- * first insert.  Returns about how many values the table has for the index.
+ * first insert.  Returns about how many values the table has for the index: blocks of all
+ * parts count, for the last ones may be empty where the table was extended by many at once.
  */
 double
 BuildSample(HnswIndex *index, Relation heap, IndexInfo *info)
 {
 	BlockNumber nblocks = RelationGetNumberOfBlocks(heap);
-	BlockNumber step = Max(nblocks / 64, 1);
+	BlockNumber step = Max(nblocks / SAMPLE_BLOCKS, 1);
 	BlockNumber read = 0;
 	Sample		sample;
 
@@ -96,13 +100,13 @@ BuildSample(HnswIndex *index, Relation heap, IndexInfo *info)
 	sample.context = AllocSetContextCreate(CurrentMemoryContext, "hnsw sample", ALLOCSET_DEFAULT_SIZES);
 	sample.sum = index->space.coded ? palloc0(sizeof(double) * index->space.dim) : NULL;
 	sample.largest = index->space.coded ? palloc0(sizeof(float) * index->space.dim) : NULL;
-	sample.n = 0;
-	for (BlockNumber block = 0; block < nblocks && sample.n < SAMPLE_VALUES; block += step)
+	sample.n = sample.values = 0;
+	for (BlockNumber block = 0; block < nblocks; block += step)
 		read += sample_blocks(heap, info, block, 1, &sample);
-	for (BlockNumber block = 0; block < nblocks && sample.n == 0; block += 64)
-		read += sample_blocks(heap, info, block, Min(64, nblocks - block), &sample);
+	for (BlockNumber block = 0; block < nblocks && (index->space.coded ? sample.n : sample.values) == 0; block += SAMPLE_BLOCKS)
+		read += sample_blocks(heap, info, block, Min(SAMPLE_BLOCKS, nblocks - block), &sample);
 	if (sample.n > 0 && index->space.coded)
 		set_center(index, &sample);
 	MemoryContextDelete(sample.context);
-	return read > 0 ? (double) sample.n / read * nblocks : 0;
+	return read > 0 ? (double) sample.values / read * nblocks : 0;
 }

@@ -100,7 +100,8 @@ my @csv = ('Content-Type' => 'text/csv');
 	answers(ask('POST', 'items?select=name,info', { id => 50, name => $floats, info => [ 0, 1 ] }, @returns), qq(201 */* [{"name":"$floats","info":[0, 1]}]), 'other columns are as they are');
 	for my $bad ([ s => [ 1, 2 ], '22000' ], [ s => [ 1, [2] ], '22P02' ], [ s => [ 1, 'x' ], '22P02' ], [ s => [], '22P02' ], [ s => '[1,2,3,4,--5]', '22P02' ], [ s => '[1,2,3,4,5', '22P02' ], [ s => [ 1e300, 0, 0, 0, 0 ], '22003' ],
 		[ embedding => substr($floats, 1), '22P02' ], [ embedding => encode_base64(pack('f<2', 1, 2), ''), '22000' ], [ embedding => encode_base64('xyz', ''), '22P02' ], [ embedding => encode_base64('x' x 100_000, ''), '22P02' ],
-		[ h => encode_base64(pack('f<3', 1, 1e30, 2), ''), '22003' ], [ embedding => '', '22P02' ], [ s => '[1,2,3,4,5,]', '22P02' ], [ s => '[1,2,3,4,5] x', '22P02' ])
+		[ h => encode_base64(pack('f<3', 1, 1e30, 2), ''), '22003' ], [ embedding => '', '22P02' ], [ s => '[1,2,3,4,5,]', '22P02' ], [ s => '[1,2,3,4,5] x', '22P02' ],
+		map { [ s => "[1,2,3,4,$_]", '22P02' ] } qw(. - e5 0-0 +-0 0.0.0 0e 0e+ 0e5.5))
 	{
 		my ($column, $value, $code) = @$bad;
 
@@ -181,6 +182,15 @@ for my $table (qw(parted shy skipping))
 	is(join(' ', map { ask('POST', $table, $_, 'resolution=merge-duplicates')->{status} } { id => 1, n => 1 }, { id => 1, n => 2 }, [ { id => 1, n => 3 }, { id => 2, n => 3 } ]),
 		'201 200 201', "statuses of the table $table");
 }
+$node->safe_psql('postgres', q{CREATE TABLE api.resetting (id int PRIMARY KEY, run text); GRANT ALL ON api.resetting TO vecdb_anon;
+	CREATE FUNCTION api.resets() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN EXECUTE NEW.run; RETURN NULL; END';
+	CREATE TRIGGER resets AFTER UPDATE ON api.resetting FOR EACH ROW EXECUTE FUNCTION api.resets();
+	INSERT INTO api.resetting VALUES (1)});
+for my $run ('RESET request.rows_met', 'RESET ALL', q{SELECT set_config('request.rows_met', NULL, true)})
+{
+	is(ask('POST', 'resetting', { id => 1, run => $run }, 'resolution=merge-duplicates')->{status}, 201, "a trigger may do $run");
+}
+is(ask('POST', 'resetting', { id => 1, run => 'SELECT 1' }, 'resolution=merge-duplicates')->{status}, 200, 'and the next request counts anew');
 table_is(q{SELECT (SELECT string_agg(n::text, ' ' ORDER BY id) FROM api.parted) || ', ' || (SELECT string_agg(n::text, ' ' ORDER BY id) FROM api.skipping)}, '3 3, 1 3', 'which are as their triggers have it');
 
 # --- PATCH

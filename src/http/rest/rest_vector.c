@@ -86,16 +86,41 @@ skip(RestText text, size_t at, const char *these)
 	return at;
 }
 
-/* Is a number zero, as it is written? */
+/* How many digits there are from here on. */
+static size_t
+count_digits(const char *text, size_t len)
+{
+	size_t		n = 0;
+
+	while (n < len && text[n] >= '0' && text[n] <= '9')
+		n++;
+	return n;
+}
+
+/* Is it zero, as it is written?  What is no number is not. */
 static bool
 is_zero(const char *number, size_t len)
 {
-	for (size_t i = 0; i < len && number[i] != 'e' && number[i] != 'E'; i++)
+	size_t		at = 0;
+	size_t		zeros = 0;
+	size_t		n;
+
+	if (len > 0 && (number[0] == '+' || number[0] == '-'))
+		at++;
+	for (bool point = false; at < len && (number[at] == '0' || (number[at] == '.' && !point)); at++)
 	{
-		if (number[i] >= '1' && number[i] <= '9')
-			return false;
+		zeros += number[at] == '0';
+		point = point || number[at] == '.';
 	}
-	return true;
+	if (zeros == 0 || at == len)
+		return zeros > 0;
+	if (number[at] != 'e' && number[at] != 'E')
+		return false;
+	at++;
+	if (at < len && (number[at] == '+' || number[at] == '-'))
+		at++;
+	n = count_digits(number + at, len - at);
+	return n > 0 && at + n == len;
 }
 
 /* An array of numbers as {index:number,...}/dimensions.  Whether they are numbers the type's input function says. */

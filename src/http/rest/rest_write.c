@@ -247,9 +247,10 @@ run_statement(Write *self)
 static bool
 made_rows(const Write *self)
 {
-	int64		met = self->counts_met ? strtoll(GetConfigOption(MET, false, false), NULL, 10) : 0;
+	const char *met = self->counts_met ? GetConfigOption(MET, true, false) : NULL;
 
-	return self->payload.rows > met;
+	/* A trigger may have reset it, which leaves none. */
+	return self->payload.rows > (met ? strtoll(met, NULL, 10) : 0);
 }
 
 /* As PostgREST has it: only an upsert that merges, and what a PUT returns, tell new rows from others. */

@@ -88,6 +88,15 @@ is_error(patch('v05', { metadata => {}, data => [ 1, 2, 3 ] }), 422, qr/data/, '
 is_error(patch('v05', '{"metadata":{"a":1e131000}}'), 422, qr/digits/, 'within the same limits as ever');
 $node->safe_psql('postgres', q{UPDATE collections.c SET metadata = '[1,2]' WHERE id = 'v06'});
 is_deeply(decode_raw(patch('v06', { metadata => { a => 1 } }))->{metadata}, { a => 1 }, 'metadata that SQL made no object is replaced');
+# all with all would take a minute, in which nothing could stop it
+{
+	my %many = map { ("member$_" => undef) } 1 .. 90_000;
+
+	is(patch('v06', { metadata => { map { ($_ => 1) } keys %many } })->{status}, 200, 'many members');
+	$node->safe_psql('postgres', q{ALTER ROLE vecdb_anon SET statement_timeout = '20s'});
+	is_deeply(decode_raw(patch('v06', { metadata => { %many, a => { b => undef } } }))->{metadata}, { a => { b => undef } }, 'are removed at once, nulls within others are not');
+	$node->safe_psql('postgres', 'ALTER ROLE vecdb_anon RESET statement_timeout');
+}
 $node->append_conf('postgresql.conf', 'vecdb.http_max_body = 4kB');
 reload($node);
 # of no vector, which the limit before this one would let grow

@@ -332,10 +332,13 @@ NativePatchVector(const ApiRequest *request, const char *collection, ApiAnswer *
 		ApiWrongShape("metadata is missing");
 	begin(&statement, collection, "UPDATE");
 	number = add_parameter(&statement, JSONBOID, patch);
+
+	/* Each member is looked up in the patch: jsonb - text[] compares all with all, without a check for interrupts. */
 	appendStringInfo(&statement.sql,
-					 " SET metadata = (CASE WHEN pg_catalog.jsonb_typeof(t.metadata) OPERATOR(pg_catalog.=) 'object' THEN t.metadata ELSE '{}' END"
-					 " OPERATOR(pg_catalog.||) $%d) OPERATOR(pg_catalog.-)"
-					 " ARRAY(SELECT e.key FROM pg_catalog.jsonb_each($%d) e WHERE pg_catalog.jsonb_typeof(e.value) OPERATOR(pg_catalog.=) 'null')",
+					 " SET metadata = (SELECT COALESCE(pg_catalog.jsonb_object_agg(e.key, e.value), '{}') FROM pg_catalog.jsonb_each("
+					 "CASE WHEN pg_catalog.jsonb_typeof(t.metadata) OPERATOR(pg_catalog.=) 'object' THEN t.metadata ELSE '{}' END"
+					 " OPERATOR(pg_catalog.||) $%d) e"
+					 " WHERE (pg_catalog.jsonb_typeof($%d OPERATOR(pg_catalog.->) e.key) OPERATOR(pg_catalog.=) 'null') IS NOT TRUE)",
 					 number, number);
 	appendStringInfo(&statement.sql, " WHERE t.id OPERATOR(pg_catalog.=) $%d RETURNING t.metadata",
 					 add_parameter(&statement, TEXTOID, CStringGetTextDatum(request->param)));

@@ -689,16 +689,16 @@ disarm(void)
 }
 
 /*
- * Call the function of vecdb.http_pre_request.  The plan is kept; PostgreSQL renews it
- * when the function changes.  It looks at rights to the function at each call, but at
- * those to the schema only when it makes a plan, so that is done here.
+ * Call the function of vecdb.http_pre_request.  The plan is kept, for each role its own:
+ * a function of SQL may become part of the plan, and then only its making looks at the
+ * right to call it.  PostgreSQL renews it when the function changes.  It looks at rights
+ * to the schema only when it makes a plan, so that is done here.
  */
 static void
 call_pre_request(void)
 {
-	static char *planned;
-	static SPIPlanPtr plan;
 	List	   *name = textToQualifiedNameList(cstring_to_text(VecdbHttpPreRequest));
+	RestSql		sql;
 	int			result;
 
 	if (list_length(name) != 2)
@@ -706,22 +706,9 @@ call_pre_request(void)
 				(errcode(ERRCODE_INVALID_NAME),
 				 errmsg("vecdb.http_pre_request \"%s\" is no schema.function", VecdbHttpPreRequest)));
 	(void) LookupExplicitNamespace(strVal(linitial(name)), false);
-	if (!planned || strcmp(planned, VecdbHttpPreRequest) != 0)
-	{
-		SPIPlanPtr	made = SPI_prepare(psprintf("SELECT %s()", NameListToQuotedString(name)), 0, NULL);
-
-		if (!made)
-			elog(ERROR, "could not prepare vecdb.http_pre_request: %s", SPI_result_code_string(SPI_result));
-		SPI_keepplan(made);
-		if (planned)
-		{
-			SPI_freeplan(plan);
-			pfree(planned);
-		}
-		plan = made;
-		planned = MemoryContextStrdup(TopMemoryContext, VecdbHttpPreRequest);
-	}
-	result = SPI_execute_plan(plan, NULL, NULL, false, 0);
+	RestSqlBegin(&sql, NULL);
+	appendStringInfo(&sql.text, "SELECT %s()", NameListToQuotedString(name));
+	result = SPI_execute_plan(RestPlan(&sql), NULL, NULL, false, 0);
 	if (result < 0)
 		elog(ERROR, "could not call vecdb.http_pre_request: %s", SPI_result_code_string(result));
 }

@@ -273,6 +273,21 @@ set_to("vecdb.http_pre_request = 'auth.check_request'", qr/HTTP verifies tokens/
 ok(wait_until(sub { (ask($good, q{SELECT current_setting('app.checked', true)}) // '') eq 'web/vectors' }), 'it runs as the role, before the request, in its transaction');
 is_error(call($node, 'GET', '/stats', undef, Authorization => 'Bearer ' . sign({ role => 'web', sub => 'banned' })), 403, qr/^you are banned$/, 'its error is the answer', 'PT403');
 is_error(call($node, 'GET', '/stats', undef, Authorization => 'Bearer ' . sign({ role => 'other' })), 403, qr/^permission denied for schema auth$/, 'a role that may not call it', '42501');
+# one that can become part of a plan, in which nothing looks at the right to call it any more
+$node->safe_psql('postgres', q{GRANT USAGE ON SCHEMA auth TO other;
+	CREATE FUNCTION auth.marks() RETURNS text LANGUAGE sql AS $$ SELECT pg_catalog.set_config('app.checked', 'marked', true) $$;
+	REVOKE EXECUTE ON FUNCTION auth.marks() FROM PUBLIC; GRANT EXECUTE ON FUNCTION auth.marks() TO web});
+set_to("vecdb.http_pre_request = 'auth.marks'", qr/HTTP verifies tokens/);
+ok(wait_until(sub { (ask($good, q{SELECT current_setting('app.checked', true)}) // '') eq 'marked' }), 'a function of SQL runs');
+{
+	my %statuses;
+
+	for my $role (map { qw(web other) } 1 .. 10)
+	{
+		$statuses{"$role " . call($node, 'GET', '/stats', undef, Authorization => 'Bearer ' . sign({ role => $role }))->{status}}++;
+	}
+	is_deeply(\%statuses, { 'web 200' => 10, 'other 403' => 10 }, 'and each role needs the right to call it, whoever called it before');
+}
 set_to("vecdb.http_pre_request = ''", qr/HTTP verifies tokens/);
 ok(wait_until(sub { call($node, 'GET', '/stats', undef, Authorization => 'Bearer ' . sign({ role => 'other' }))->{status} == 200 }), 'without it');
 

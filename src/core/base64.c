@@ -68,3 +68,21 @@ base64url_decode(const char *text, size_t len, unsigned char *out)
 
 	return rest == 0 ? n : -1;
 }
+
+void
+base64url_encode(const unsigned char *bytes, size_t len, char *text)
+{
+	static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+	uint32_t	held = 0;
+	int			nbits = 0;
+
+	for (size_t i = 0; i < len; i++)
+	{
+		held = (held << 8 | bytes[i]) & 0xFFFFFF;
+		for (nbits += 8; nbits >= 6; nbits -= 6)
+			*text++ = alphabet[held >> (nbits - 6) & 63];
+	}
+	if (nbits > 0)
+		*text++ = alphabet[held << (6 - nbits) & 63];
+	*text = '\0';
+}

@@ -46,10 +46,34 @@ test_base64(void)
 	}
 }
 
+static void
+test_encode(void)
+{
+	unsigned char bytes[64];
+	unsigned char out[BASE64_BYTES(BASE64_LENGTH(sizeof(bytes)))];
+	int			wrong = 0;
+
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (unsigned char) (i * 83 + 7);
+	for (size_t len = 0; len <= sizeof(bytes); len++)
+	{
+		char	   *text = must_alloc(BASE64_LENGTH(len) + 1);
+
+		base64url_encode(bytes, len, text);
+		wrong += strlen(text) != BASE64_LENGTH(len) || base64url_decode(text, strlen(text), out) != (long) len ||
+			memcmp(out, bytes, len) != 0;
+		if (len == 2)
+			ok(strcmp(text, "B1o") == 0, "two bytes are three characters, \"%s\"", text);
+		free(text);
+	}
+	ok(wrong == 0, "what is written is read again, whatever its length");
+}
+
 int
 main(void)
 {
 	test_base64url();
+	test_encode();
 	test_base64();
 	return tap_done();
 }

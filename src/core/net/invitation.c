@@ -5,28 +5,43 @@
 #include "core/net/invitation.h"
 
 #include "core/assert.h"
+#include "core/base64.h"
 #include "core/bytes.h"
 
 #define HEAD 352
 #define CHECKSUM 4
 #define PREFIX_LEN (sizeof INVITATION_PREFIX - 1)
+#define TEXT_LEN BASE64_LENGTH(INVITATION_MAX)
 
 _Static_assert(16 + KAD_ID_BYTES + CORE_KEY_BYTES + CORE_SEED_BYTES + GRANT_BYTES == HEAD, "the fields before the addresses");
 
 static const uint8_t magic[4] = {'v', 'i', 'n', '1'};
-static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
-static void encode_base64(const uint8_t *bytes, size_t len, char *text);
-static DecodeStatus decode_base64(const char *text, size_t len, uint8_t *bytes, size_t room, size_t *used);
+/* The bytes that the text behind the prefix stands for. */
+static DecodeStatus
+decode_text(const char *text, size_t len, uint8_t bytes[BASE64_BYTES(TEXT_LEN)], size_t *used)
+{
+	long		n;
+
+	if (len % 4 == 1)
+		return DECODE_TRUNCATED;
+	if (len > TEXT_LEN)
+		return DECODE_OVERLONG;
+	n = base64url_decode(text, len, bytes);
+	if (n < 0)
+		return DECODE_TEXT;
+	*used = (size_t) n;
+	return DECODE_OK;
+}
 
 /* Does a reader get bytes[len] of the text? */
 static bool
 reads_as(const char *text, const uint8_t *bytes, size_t len)
 {
-	uint8_t		read[INVITATION_MAX];
+	uint8_t		read[BASE64_BYTES(TEXT_LEN)];
 	size_t		used;
 
-	return decode_base64(text, strlen(text), read, sizeof read, &used) == DECODE_OK &&
+	return decode_text(text, strlen(text), read, &used) == DECODE_OK &&
 		used == len && memcmp(read, bytes, len) == 0;
 }
 
@@ -59,7 +74,7 @@ invitation_text(const CoreCrypto *crypto, const Invitation *self, char *text)
 	crypto->sha256(crypto->context, bytes, len, hash);
 	bytes_put(&w, hash, CHECKSUM);
 	memcpy(text, INVITATION_PREFIX, PREFIX_LEN);
-	encode_base64(bytes, len + CHECKSUM, text + PREFIX_LEN);
+	base64url_encode(bytes, len + CHECKSUM, text + PREFIX_LEN);
 	CORE_ASSERT(!w.failed && strlen(text) <= INVITATION_TEXT_MAX && reads_as(text + PREFIX_LEN, bytes, len + CHECKSUM));
 	return !w.failed;
 }
@@ -68,7 +83,7 @@ DecodeStatus
 invitation_decode(const CoreCrypto *crypto, const char *text, size_t len,
 				  int64_t unix_ms, int64_t skew_ms, Invitation *self)
 {
-	uint8_t		bytes[INVITATION_MAX];
+	uint8_t		bytes[BASE64_BYTES(TEXT_LEN)];
 	uint8_t		hash[CORE_HASH_BYTES];
 	uint8_t		key[CORE_KEY_BYTES];
 	size_t		used;
@@ -77,7 +92,7 @@ invitation_decode(const CoreCrypto *crypto, const char *text, size_t len,
 
 	if (len < PREFIX_LEN || memcmp(text, INVITATION_PREFIX, PREFIX_LEN) != 0)
 		return DECODE_MAGIC;
-	status = decode_base64(text + PREFIX_LEN, len - PREFIX_LEN, bytes, sizeof bytes, &used);
+	status = decode_text(text + PREFIX_LEN, len - PREFIX_LEN, bytes, &used);
 	if (status != DECODE_OK)
 		return status;
 	if (used < HEAD + NET_ADDRESS_BYTES + CHECKSUM)
@@ -123,50 +138,4 @@ invitation_decode(const CoreCrypto *crypto, const char *text, size_t len,
 	if (self->grant.expires_ms <= unix_ms)
 		return DECODE_EXPIRED;
 	return DECODE_OK;
-}
-
-static void
-encode_base64(const uint8_t *bytes, size_t len, char *text)
-{
-	uint32_t	held = 0;
-	int			bits = 0;
-
-	for (size_t i = 0; i < len; i++)
-	{
-		held = (held << 8 | bytes[i]) & 0xFFFFFF;
-		for (bits += 8; bits >= 6; bits -= 6)
-			*text++ = alphabet[held >> (bits - 6) & 63];
-	}
-	if (bits > 0)
-		*text++ = alphabet[held << (6 - bits) & 63];
-	*text = '\0';
-}
-
-/* Exactly what encode_base64() writes: one text for each sequence of bytes. */
-static DecodeStatus
-decode_base64(const char *text, size_t len, uint8_t *bytes, size_t room, size_t *used)
-{
-	uint32_t	held = 0;
-	int			bits = 0;
-
-	*used = 0;
-	if (len % 4 == 1)
-		return DECODE_TRUNCATED;
-	for (size_t i = 0; i < len; i++)
-	{
-		const char *found = text[i] == '\0' ? NULL : strchr(alphabet, text[i]);
-
-		if (found == NULL)
-			return DECODE_TEXT;
-		held = (held << 6 | (uint32_t) (found - alphabet)) & 0xFFFFFF;
-		bits += 6;
-		if (bits >= 8)
-		{
-			if (*used == room)
-				return DECODE_OVERLONG;
-			bits -= 8;
-			bytes[(*used)++] = (uint8_t) (held >> bits);
-		}
-	}
-	return (held & ((1u << bits) - 1)) == 0 ? DECODE_OK : DECODE_TEXT;
 }

@@ -65,19 +65,25 @@ ReadExpect(JsonReader *json, JsonKind kind, const ReadPlace *place, const char *
 }
 
 char *
+ReadString(JsonReader *json, JsonSpan span)
+{
+	char	   *text = palloc(span.len);
+
+	if (json_string(json, span, text) < 0)
+		ReadMalformed(json);
+	return to_server(text);
+}
+
+char *
 ReadText(JsonReader *json, const ReadPlace *place, const char *field)
 {
 	JsonSpan	span;
-	char	   *text;
 
 	if (!ReadExpect(json, JSON_STRING, place, field, "a string"))
 		return NULL;
 	if (!json_value(json, &span))
 		ReadMalformed(json);
-	text = palloc(span.len);
-	if (json_string(json, span, text) < 0)
-		ReadMalformed(json);
-	return to_server(text);
+	return ReadString(json, span);
 }
 
 char *

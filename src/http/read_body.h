@@ -51,6 +51,9 @@ extern int	ReadField(JsonReader *json, bool *first, const char *const *names, un
 /* Is the next value one of this kind?  false: it is null, and passed. */
 extern bool ReadExpect(JsonReader *json, JsonKind kind, const ReadPlace *place, const char *field, const char *what);
 
+/* A name, or a value that is known to be a string, of a body that has been checked to be UTF-8. */
+extern char *ReadString(JsonReader *json, JsonSpan span);
+
 /* NULL, false or 0 for null. */
 extern char *ReadText(JsonReader *json, const ReadPlace *place, const char *field);
 /* An id: a string, or an integer, which stands for its digits. */

@@ -163,16 +163,6 @@ replace_vector(Reading *self, JsonReader *json, const char *name, JsonSpan value
 		pfree(string);
 }
 
-static char *
-member_name(JsonReader *json, JsonSpan span)
-{
-	char	   *name = palloc(span.len);
-
-	if (json_string(json, span, name) < 0)
-		ReadMalformed(json);
-	return pg_any_to_server(name, (int) strlen(name), PG_UTF8);
-}
-
 static void
 read_object(Reading *self, JsonReader *json)
 {
@@ -189,7 +179,7 @@ read_object(Reading *self, JsonReader *json)
 	json_enter(json);
 	while (json_member(json, &first, &span))
 	{
-		char	   *name = member_name(json, span);
+		char	   *name = ReadString(json, span);
 		JsonSpan	value;
 		bool		known = true;
 

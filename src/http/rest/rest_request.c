@@ -206,7 +206,6 @@ body_text(JsonReader *json, const char *key)
 {
 	JsonKind	kind = json_peek(json);
 	JsonSpan	span;
-	char	   *text;
 
 	if (kind == JSON_NUMBER && json_value(json, &span))
 		return pnstrdup(json->data + span.pos, span.len);
@@ -214,10 +213,7 @@ body_text(JsonReader *json, const char *key)
 		RestRefuse(400, "PGRST102", psprintf("the parameter %s must be a string, a number, or a list of those", RestShown(key)), NULL, NULL);
 	if (!json_value(json, &span))
 		ReadMalformed(json);
-	text = palloc(span.len);
-	if (json_string(json, span, text) < 0)
-		ReadMalformed(json);
-	return to_server(text);
+	return ReadString(json, span);
 }
 
 static void
@@ -233,12 +229,9 @@ read_body(RestRequest *self, RestParser *parser, const ApiRequest *request)
 	ReadBegin(request, &json);
 	while (json_member(&json, &first, &span))
 	{
-		char	   *key = palloc(span.len);
+		char	   *key = ReadString(&json, span);
 		bool		first_value = true;
 
-		if (json_string(&json, span, key) < 0)
-			ReadMalformed(&json);
-		key = to_server(key);
 		if (json_peek(&json) != JSON_ARRAY)
 		{
 			if (++n <= MAX_BODY_PARAMETERS)

@@ -71,6 +71,7 @@ typedef enum RestResolution
 /* What a request asks for.  Texts are in the database's encoding. */
 typedef struct RestRequest
 {
+	bool		reads;			/* else it writes */
 	const char *schema;			/* of the profile, or the first */
 	bool		profile_given;
 	RestColumn *columns;		/* NULL: all */
@@ -101,6 +102,9 @@ typedef struct RestRequest
 } RestRequest;
 
 extern void RestReadRequest(const ApiRequest *request, RestRequest *self);
+
+/* The value of a header, or NULL. */
+extern const char *RestHeader(const ApiRequest *request, const char *name);
 
 /* The beginning of a text of the client, for a message. */
 extern char *RestShown(const char *text);
@@ -151,17 +155,10 @@ typedef struct RestSql
 	bool		has_literals;	/* the text has some, whose meaning depends on settings of the request */
 } RestSql;
 
-/* A column of the answer. */
-typedef struct RestOutput
-{
-	const char *name;
-	Oid			type;
-} RestOutput;
-
 extern void RestSqlBegin(RestSql *self, const RestTable *table);
 
-/* "a, b, ..." of the request, and what its columns are. */
-extern void RestSqlColumns(RestSql *self, const RestColumn *columns, RestOutput **outputs, int *n);
+/* "a, b, ..." of the request, and the names that its columns have in the answer. */
+extern void RestSqlColumns(RestSql *self, const RestColumn *columns, const char ***outputs, int *n);
 
 /*
  * More commas than the text of an array, an object and the like may have, whose elements
@@ -221,7 +218,7 @@ extern bool RestPutSparse(StringInfo body, Datum value);
 /* ---- rest_rows.c ---- */
 
 /* Run a statement and write its rows to the answer; how many they were. */
-extern int64 RestWriteRows(const RestSql *sql, const RestRequest *request, const RestOutput *outputs, int noutputs,
+extern int64 RestWriteRows(const RestSql *sql, const RestRequest *request, const char *const *outputs, int noutputs,
 						   bool read_only, ApiAnswer *answer);
 
 /* ---- rest_payload.c ---- */
@@ -238,9 +235,6 @@ typedef struct RestPayload
 
 /* columns_given: objects need not have the same members.  Values of the table's columns of vectors become what their types read. */
 extern void RestReadPayload(const ApiRequest *request, const RestTable *table, bool columns_given, RestPayload *self);
-
-/* The value of a header, or NULL. */
-extern const char *RestHeader(const ApiRequest *request, const char *name);
 
 /* ---- rest_write.c ---- */
 

@@ -116,7 +116,7 @@ void
 RestRead(const RestTable *table, const RestRequest *request, ApiAnswer *answer)
 {
 	RestSql		sql;
-	RestOutput *outputs;
+	const char **outputs;
 	int			noutputs;
 	int64		rows;
 	int64		limit = request->limit;

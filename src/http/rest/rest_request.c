@@ -107,10 +107,10 @@ is_tree(const char *key, RestNode *node)
 }
 
 static void
-read_filter(RestRequest *self, RestParser *parser, char *key, char *value)
+read_filter(RestRequest *self, RestParser *parser, char *key, char *value, const char *shown_value)
 {
 	RestNode   *node = palloc0(sizeof(RestNode));
-	char	   *shown = psprintf("%s=%s", RestShown(key), RestShown(value));
+	char	   *shown = psprintf("%s=%s", RestShown(key), shown_value);
 	bool		good;
 
 	if (is_tree(key, node))
@@ -135,10 +135,8 @@ read_filter(RestRequest *self, RestParser *parser, char *key, char *value)
 }
 
 static void
-read_names(RestParser *parser, char *value, const char *what, RestText **names, int *n)
+read_names(RestParser *parser, char *value, const char *shown, const char *what, RestText **names, int *n)
 {
-	char	   *shown = RestShown(value);
-
 	rest_begin(parser, value, strlen(value));
 	if (!rest_parse_names(parser, names, n))
 		refuse_text(parser, what, shown);
@@ -148,7 +146,7 @@ read_names(RestParser *parser, char *value, const char *what, RestText **names, 
 static void
 read_parameter(RestRequest *self, RestParser *parser, char *key, char *value)
 {
-	char	   *shown = RestShown(value);
+	char	   *shown = RestShown(value);	/* before a parser changes it */
 
 	CHECK_FOR_INTERRUPTS();
 	if (strcmp(key, "select") == 0)
@@ -168,11 +166,11 @@ read_parameter(RestRequest *self, RestParser *parser, char *key, char *value)
 	else if (strcmp(key, "offset") == 0)
 		self->offset = read_rows(key, value);
 	else if (strcmp(key, "columns") == 0)
-		read_names(parser, value, "columns parameter", &self->names, &self->nnames);
+		read_names(parser, value, shown, "columns parameter", &self->names, &self->nnames);
 	else if (strcmp(key, "on_conflict") == 0)
-		read_names(parser, value, "on_conflict parameter", &self->conflict, &self->nconflict);
+		read_names(parser, value, shown, "on_conflict parameter", &self->conflict, &self->nconflict);
 	else
-		read_filter(self, parser, key, value);
+		read_filter(self, parser, key, value, shown);
 }
 
 static char *
@@ -577,23 +575,23 @@ RestReadRequest(const ApiRequest *request, RestRequest *self)
 {
 	RestParser	parser = {.alloc = parser_alloc};
 	bool		by_body = request->route == REST_TABLE_QUERY;
-	bool		reads = by_body || request->method == HTTP_GET || request->method == HTTP_HEAD;
 
 	memset(self, 0, sizeof(*self));
+	self->reads = by_body || request->method == HTTP_GET || request->method == HTTP_HEAD;
 	self->limit = -1;
 	self->max_affected = -1;
-	read_profile(self, request, reads ? "Accept-Profile" : "Content-Profile");
+	read_profile(self, request, self->reads ? "Accept-Profile" : "Content-Profile");
 	read_preferences(self, request);
 	read_accept(self, request);
 	if (by_body)
 		read_body(self, &parser, request);
 	else
 	{
-		if (reads)
+		if (self->reads)
 			read_range(self, request);
 		read_query(self, &parser, request);
 	}
-	if (reads && (self->names || self->conflict))
+	if (self->reads && (self->names || self->conflict))
 		RestRefuse(400, "PGRST100", "the parameters columns and on_conflict are for writes", NULL, NULL);
 	if (request->method == HTTP_PUT && self->conflict)
 		RestRefuse(400, "PGRST100", "the parameter on_conflict is not for PUT, which is of a row by its primary key", NULL, NULL);

@@ -24,7 +24,7 @@ typedef struct Writer
 {
 	const RestRequest *request;
 	RestFormat	format;
-	const RestOutput *outputs;
+	const char *const *outputs;
 	int			noutputs;
 	char	  **names;			/* as strings of JSON */
 	StringInfo	body;
@@ -33,7 +33,7 @@ typedef struct Writer
 } Writer;
 
 static void
-writer_begin(Writer *self, const RestRequest *request, const RestOutput *outputs, int noutputs, StringInfo body)
+writer_begin(Writer *self, const RestRequest *request, const char *const *outputs, int noutputs, StringInfo body)
 {
 	memset(self, 0, sizeof(*self));
 	self->request = request;
@@ -49,12 +49,12 @@ writer_begin(Writer *self, const RestRequest *request, const RestOutput *outputs
 		StringInfoData name;
 
 		initStringInfo(&name);
-		BodyName(&name, outputs[i].name);
+		BodyName(&name, outputs[i]);
 		self->names[i] = name.data;
 		if (request->media != REST_CSV)
 			continue;
 		BodyText(body, i > 0 ? "," : "");
-		RestPutCsvText(body, outputs[i].name, strlen(outputs[i].name));
+		RestPutCsvText(body, outputs[i], strlen(outputs[i]));
 	}
 	if (request->media == REST_JSON)
 		BodyText(body, "[");
@@ -162,7 +162,7 @@ media_type(const RestRequest *request)
 }
 
 int64
-RestWriteRows(const RestSql *sql, const RestRequest *request, const RestOutput *outputs, int noutputs, bool read_only, ApiAnswer *answer)
+RestWriteRows(const RestSql *sql, const RestRequest *request, const char *const *outputs, int noutputs, bool read_only, ApiAnswer *answer)
 {
 	Writer		writer;
 

@@ -624,23 +624,18 @@ cast_name(RestText name, Oid type)
 }
 
 static void
-put_output(RestSql *self, const RestColumn *column, RestOutput *output)
+put_output(RestSql *self, const RestColumn *column)
 {
 	bool		is_distance = column->distance.metric != REST_NO_METRIC;
 	Expression	value = is_distance ? distance_expression(self, &column->field, &column->distance) : field_expression(self, &column->field);
 
-	output->name = output_name(column);
-	output->type = value.type;
 	if (column->cast.at)
-	{
-		output->type = find_type(self, column->cast);
-		value.sql = psprintf("CAST(%s AS %s)", value.sql, cast_name(column->cast, output->type));
-	}
+		value.sql = psprintf("CAST(%s AS %s)", value.sql, cast_name(column->cast, find_type(self, column->cast)));
 	appendStringInfoString(&self->text, value.sql);
 }
 
 void
-RestSqlColumns(RestSql *self, const RestColumn *columns, RestOutput **outputs, int *n)
+RestSqlColumns(RestSql *self, const RestColumn *columns, const char ***outputs, int *n)
 {
 	static const RestColumn all = {.star = true};
 	TupleDesc	desc = RelationGetDescr(self->table->rel);
@@ -652,19 +647,21 @@ RestSqlColumns(RestSql *self, const RestColumn *columns, RestOutput **outputs, i
 		size += c->star ? desc->natts : 1;
 	if (size > MaxTupleAttributeNumber)
 		RestRefuse(400, "PGRST100", psprintf("the request has more than %d columns", MaxTupleAttributeNumber), NULL, NULL);
-	*outputs = palloc(sizeof(RestOutput) * Max(size, 1));
+	*outputs = palloc(sizeof(char *) * Max(size, 1));
 	*n = 0;
 	for (const RestColumn *c = columns; c; c = c->next)
 	{
 		for (int i = 0; i < (c->star ? desc->natts : 1); i++)
 		{
 			Form_pg_attribute att = TupleDescAttr(desc, i);
-			RestColumn	column = {.field.name = {NameStr(att->attname), strlen(NameStr(att->attname))}};
+			const RestColumn one = {.field.name = {NameStr(att->attname), strlen(NameStr(att->attname))}};
+			const RestColumn *column = c->star ? &one : c;
 
 			if (c->star && att->attisdropped)
 				continue;
 			appendStringInfoString(&self->text, *n > 0 ? ", " : "");
-			put_output(self, c->star ? &column : c, &(*outputs)[(*n)++]);
+			put_output(self, column);
+			(*outputs)[(*n)++] = output_name(column);
 		}
 	}
 }

@@ -35,7 +35,7 @@ typedef struct Write
 	RestPayload payload;
 	AttrNumber *columns;		/* that are written */
 	int			ncolumns;
-	AttrNumber *key;			/* of the primary key */
+	AttrNumber *key;			/* of the primary key; of POST and PUT */
 	int			nkey;
 	bool		counts_met;
 } Write;
@@ -220,7 +220,7 @@ static int64
 run_statement(Write *self)
 {
 	bool		location = self->asked->what == REST_HEADERS_ONLY && self->request->method == HTTP_POST && self->nkey > 0;
-	RestOutput *outputs;
+	const char **outputs;
 	int			noutputs;
 	int64		rows;
 
@@ -354,6 +354,7 @@ put_insert(Write *self)
 static int64
 insert_rows(Write *self)
 {
+	find_key(self);
 	read_columns(self);
 	put_insert(self);
 	put_conflict(self, self->asked->resolution);
@@ -379,11 +380,13 @@ is_key_test(Write *self, const RestNode *test, AttrNumber *seen, int nseen)
 static int64
 put_row(Write *self)
 {
-	AttrNumber *seen = palloc(sizeof(AttrNumber) * Max(self->nkey, 1));
+	AttrNumber *seen;
 	int			nseen = 0;
 	const RestNode *test;
 	int64		rows;
 
+	find_key(self);
+	seen = palloc(sizeof(AttrNumber) * Max(self->nkey, 1));
 	for (test = self->asked->conditions; test && is_key_test(self, test, seen, nseen); test = test->next)
 		nseen++;
 	if (test || nseen == 0 || nseen != self->nkey)
@@ -417,7 +420,7 @@ want_filter(const Write *self, const char *method)
 static int64
 update_nothing(Write *self)
 {
-	RestOutput *outputs;
+	const char **outputs;
 	int			noutputs;
 
 	if (self->asked->what != REST_REPRESENTATION)
@@ -470,7 +473,6 @@ RestWrite(const RestTable *table, const ApiRequest *request, const RestRequest *
 	if (asked->media == REST_PLAN_TEXT || asked->media == REST_PLAN_JSON)
 		RestRefuse(406, "PGRST107", "plans are told of reads only", NULL, NULL);
 	RestSqlBegin(&self.sql, table);
-	find_key(&self);
 	switch (request->method)
 	{
 		case HTTP_POST:

@@ -252,6 +252,9 @@ refused(ask('POST', 'items', '[' x 10_000), 400, 'PGRST102', qr/object/, '10,000
 refused(ask('POST', 'items', '{"id":30,"info":' . '[' x 10_000), 400, 'PGRST102', qr/deep/, 'within a value');
 refused(ask('POST', 'items', { map { ("c$_" => 1) } 1 .. 10_000 }), 400, 'PGRST102', qr/2000/, '10,000 columns');
 refused(ask('POST', 'serial', '[' . join(',', ('{}') x 100_001) . ']'), 400, 'PGRST102', qr/100000 rows/, '100,001 rows');
+$node->safe_psql('postgres', q{ALTER ROLE vecdb_anon SET statement_timeout = '2ms'});
+refused(ask('POST', 'serial', '[' . join(',', ('{"name":"x"}') x 100_000) . ',1]'), 500, '57014', qr/statement timeout/, 'a body that takes longer to read than it may');
+$node->safe_psql('postgres', 'ALTER ROLE vecdb_anon RESET statement_timeout');
 refused(ask('POST', 'items', '{"id":30,"n":1e500}'), 422, 'PGRST102', qr/digits/, 'a number that is longer than it looks');
 refused(ask('POST', 'items', { id => 'x' }), 400, '22P02', qr/integer/, 'a value of another type');
 refused(ask('POST', 'items', { id => 30, embedding => [ 1, 2 ] }), 400, '22000', qr/dimensions/, 'a vector of other dimensions');

@@ -27,6 +27,9 @@ RestRefuse(int status, const char *code, const char *message, const char *detail
 static int
 error_status(int sqlerrcode)
 {
+	/* A body that is being read has a code for what is wrong with it, which a cancel is not. */
+	if (ApiErrorStatus == 0 && ERRCODE_TO_CATEGORY(sqlerrcode) != ERRCODE_DATA_EXCEPTION)
+		ApiErrorCode = NULL;
 	return ApiErrorStatus != 0 ? ApiErrorStatus : ApiStatusOfSqlState(sqlerrcode);
 }
 

@@ -62,7 +62,7 @@ sub set_to
 	$node->append_conf('postgresql.conf', $settings);
 	reload($node);
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
-	ok(wait_until(sub { substr(slurp_file($node->logfile), $log) =~ $sign }), "reload: $settings")
+	ok(VecdbTest::wait_for_line($node, $sign, $log), "reload: $settings")
 	  or diag(substr(slurp_file($node->logfile), $log));
 	return;
 }
@@ -182,7 +182,7 @@ is_error(call($node, 'GET', '/stats', undef, Authorization => 'Bearer ' . sign({
 is_error(call($node, 'GET', '/stats', undef, Authorization => 'Bearer ' . sign({ role => 'boss' })), 403, qr/^permission denied to set role "boss"$/, 'a superuser', '42501');
 is_error(call($node, 'GET', '/stats', undef, Authorization => 'Bearer ' . sign({ role => 'vecdb_http' })), 403, qr/^permission denied to set role "vecdb_http"$/, 'the role of the executors', '42501');
 is_error(call($node, 'GET', '/stats', undef, Authorization => 'Bearer ' . sign({ role => "a\nLOG:  b" })), 401, qr/^role "a\nLOG:  b" does not exist$/, 'a role of two lines');
-like(slurp_file($node->logfile), qr/role=a\?LOG:\?\?b$/m, 'which are one in the log');
+ok(VecdbTest::wait_for_line($node, qr/role=a\?LOG:\?\?b$/m, 0), 'which are one in the log');
 is_error(call($node, 'GET', '/stats', undef, Authorization => 'Bearer ' . sign({ role => 'x' x 300 })), 401, qr/role/, 'a role too long', 'PGRST303');
 $node->safe_psql('postgres', 'REVOKE ALL ON collections.lab FROM other');
 is(call($node, 'POST', '/vectors', { vectors => [ { id => 'x', collection => 'lab', data => [ 1, 2, 3 ] } ] }, Authorization => 'Bearer ' . sign({ role => 'other' }))->{status}, 403, 'what a role may not do is 403');

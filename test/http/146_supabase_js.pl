@@ -50,7 +50,7 @@ sub set_keys
 	chmod 0600, $file;
 	reload($node);
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
-	ok(wait_until(sub { substr(slurp_file($node->logfile), $log) =~ /HTTP verifies tokens with $count keys/ }), "keys: $set");
+	ok(VecdbTest::wait_for_line($node, qr/HTTP verifies tokens with $count keys/, $log), "keys: $set");
 	return;
 }
 

@@ -33,12 +33,17 @@ error_status(int sqlerrcode)
 	return ApiErrorStatus != 0 ? ApiErrorStatus : ApiStatusOfSqlState(sqlerrcode);
 }
 
-/* The time, if somebody wants to know. */
-static void
-look_at_clock(instr_time *now)
+/* The time if somebody wants to know, else zero. */
+static instr_time
+look_at_clock(void)
 {
+	instr_time	now;
+
 	if (VecdbHttpServerTiming)
-		INSTR_TIME_SET_CURRENT(*now);
+		INSTR_TIME_SET_CURRENT(now);
+	else
+		INSTR_TIME_SET_ZERO(now);
+	return now;
 }
 
 static double
@@ -58,7 +63,7 @@ run(const ApiRequest *request, ApiAnswer *answer)
 	instr_time	found;
 	instr_time	ended;
 
-	look_at_clock(&began);
+	began = look_at_clock();
 	/* A read by POST is as one by GET. */
 	if (request->route == REST_TABLE_QUERY)
 		XactReadOnly = true;
@@ -66,9 +71,9 @@ run(const ApiRequest *request, ApiAnswer *answer)
 	RestReadRequest(request, &parsed);
 	if (parsed.timezone)
 		(void) set_config_option("TimeZone", parsed.timezone, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, ERROR, false);
-	look_at_clock(&read);
+	read = look_at_clock();
 	RestOpenTable(parsed.schema, request->param, &table);
-	look_at_clock(&found);
+	found = look_at_clock();
 	if (parsed.reads)
 		RestRead(&table, &parsed, answer);
 	else
@@ -79,7 +84,7 @@ run(const ApiRequest *request, ApiAnswer *answer)
 	if (parsed.applied.len > 0)
 		ApiHeader(answer, "Preference-Applied", parsed.applied.data);
 	ApiHeader(answer, "Vary", "Accept, Prefer, Range");
-	look_at_clock(&ended);
+	ended = look_at_clock();
 	if (VecdbHttpServerTiming)
 		ApiHeader(answer, "Server-Timing",
 				  psprintf("parse;dur=%.3f, plan;dur=%.3f, transaction;dur=%.3f", milliseconds(began, read),

@@ -58,6 +58,7 @@ char	   *VecdbHttpRole;
 char	   *VecdbHttpAnonRole;
 char	   *VecdbHttpSchemas;
 int			VecdbHttpMaxRows = 0;
+int			VecdbHttpMaxDepth = 200;
 bool		VecdbHttpWholeTables = false;
 bool		VecdbHttpPlans = false;
 bool		VecdbHttpServerTiming = false;
@@ -218,6 +219,10 @@ DefineHttpSettings(void)
 							"Most rows of an answer below /rest/v1.",
 							"0 means no limit.",
 							&VecdbHttpMaxRows, 0, 0, INT_MAX, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("vecdb.http_max_depth",
+							"Levels that a JSON value of a request, or its conditions below /rest/v1, may nest.",
+							"Those conditions at most 32, whatever it is.",
+							&VecdbHttpMaxDepth, 200, 1, 200, PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomBoolVariable("vecdb.http_whole_tables",
 							 "Lets PATCH and DELETE below /rest/v1 change all rows of a table, without a filter.",
 							 NULL,

@@ -35,6 +35,7 @@ VECDB_SETTING char *VecdbHttpCorsOrigins;	/* "": none */
 VECDB_SETTING char *VecdbHttpDatabase;
 VECDB_SETTING char *VecdbHttpRole;
 VECDB_SETTING char *VecdbHttpSchemas;	/* those that /rest/v1 serves, the first by default */
+VECDB_SETTING int VecdbHttpMaxDepth;	/* of a JSON value of a request, and of conditions of /rest/v1 */
 VECDB_SETTING int VecdbHttpMaxRows; /* of an answer of /rest/v1; 0: no limit */
 VECDB_SETTING bool VecdbHttpWholeTables;	/* /rest/v1 changes and deletes rows without a filter */
 VECDB_SETTING bool VecdbHttpPlans;	/* /rest/v1 tells plans to who asks */

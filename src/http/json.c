@@ -52,6 +52,7 @@ json_begin(JsonReader *self, const char *data, size_t len)
 	memset(self, 0, sizeof(*self));
 	self->data = data;
 	self->len = len;
+	self->max_depth = JSON_MAX_DEPTH;
 }
 
 bool
@@ -334,8 +335,11 @@ json_value(JsonReader *self, JsonSpan *span)
 		self->values++;
 		if (kind == JSON_OBJECT || kind == JSON_ARRAY)
 		{
-			if (depth == JSON_MAX_DEPTH)
+			if (depth == self->max_depth)
+			{
+				self->too_deep = true;
 				return fail_at(self, self->pos, "nested too deeply");
+			}
 			open[depth++] = kind == JSON_OBJECT;
 			self->pos++;
 			first = true;

@@ -20,7 +20,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Nesting of a value that is skipped whole. */
+/* Nesting of a value that is skipped whole; a caller may set less. */
 #define JSON_MAX_DEPTH	200
 
 /*
@@ -56,6 +56,8 @@ typedef struct JsonReader
 	size_t		pos;
 	const char *error;			/* static; NULL: none */
 	size_t		error_pos;
+	int			max_depth;		/* at most JSON_MAX_DEPTH, which json_begin sets */
+	bool		too_deep;		/* which is the error */
 
 	/* of what json_value read last */
 	size_t		values;			/* how many values it has, itself included */

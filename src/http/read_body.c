@@ -6,6 +6,7 @@
 
 #include <math.h>
 
+#include "guc.h"
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
@@ -20,6 +21,9 @@ ReadMalformed(const JsonReader *json)
 {
 	if (json->error_pos >= json->len)
 		ApiRefuse(400, ERRCODE_INVALID_TEXT_REPRESENTATION, "invalid JSON at its end, byte %zu: %s", json->error_pos + 1, json->error);
+	if (json->too_deep)
+		ApiRefuse(400, ERRCODE_INVALID_TEXT_REPRESENTATION, "invalid JSON at byte %zu: %s, more than the %d levels of vecdb.http_max_depth",
+				  json->error_pos + 1, json->error, json->max_depth);
 	ApiRefuse(400, ERRCODE_INVALID_TEXT_REPRESENTATION, "invalid JSON at byte %zu: %s", json->error_pos + 1, json->error);
 }
 
@@ -245,6 +249,7 @@ ReadBeginAny(const ApiRequest *request, JsonReader *json)
 	/* The body stays UTF-8; each text that is taken out of it is converted. */
 	ReadCheckText(request);
 	json_begin(json, request->body, request->body_len);
+	json->max_depth = VecdbHttpMaxDepth;
 	kind = json_peek(json);
 	if (kind == JSON_NONE)
 		ReadMalformed(json);

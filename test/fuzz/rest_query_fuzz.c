@@ -116,7 +116,7 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static Blocks blocks;
-	RestParser	parser = {.alloc = keep_alloc,.arg = &blocks};
+	RestParser	parser = {.alloc = keep_alloc,.arg = &blocks,.max_depth = REST_MAX_DEPTH};
 	Text		text;
 	RestNode	node = {.kind = REST_AND};
 	RestColumn *columns = NULL;

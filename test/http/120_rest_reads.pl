@@ -256,7 +256,7 @@ is($node->safe_psql('postgres', 'SELECT count(*) FROM api.people'), 10, 'all row
 # --- limits
 refused($c->request('POST', '/rest/v1/people/query', { id => 'in.(' . join(',', 1 .. 100_001) . ')' }), 400, 'PGRST100', qr/100000/, 'a list of 100,001');
 is($c->request('POST', '/rest/v1/people/query', { id => 'in.(' . join(',', 1 .. 100_000) . ')', select => 'id' })->{status}, 200, 'a list of 100,000');
-refused($c->request('POST', '/rest/v1/people/query', { or => '(' . 'and(' x 10_000 . 'id.eq.1' . ')' x 10_001 }), 400, 'PGRST100', qr/32 deep/, '10,000 parentheses');
+refused($c->request('POST', '/rest/v1/people/query', { or => '(' . 'and(' x 10_000 . 'id.eq.1' . ')' x 10_001 }), 400, 'PGRST100', qr/nested too deeply/, '10,000 parentheses');
 refused($c->request('POST', '/rest/v1/people/query', { select => join ',', ('id') x 10_000 }), 400, 'PGRST100', qr/2000/, '10,000 columns');
 refused($c->request('POST', '/rest/v1/people/query', { select => join ',', ('id') x 1700 }), 400, 'PGRST100', qr/1664/, '1,700 columns');
 refused($c->request('POST', '/rest/v1/people/query', { id => [ ('gt.0') x 1_000_000 ] }), 400, 'PGRST100', qr/1000/, 'a million filters');
@@ -326,6 +326,15 @@ is("$answer->{status} $answer->{headers}{'content-range'}", '206 0-2/10', 'vecdb
 is(ask('people', [ id => 'lt.3' ], Prefer => 'count=estimated')->{headers}{'content-range'}, '0-1/2', 'count=estimated is exact for as many');
 refused(ask('people', undef, Accept => 'application/vnd.pgrst.plan+json'), 406, 'PGRST107', qr/plan/, 'vecdb.http_plans');
 like(ask('people', [ id => 'eq.1' ])->{headers}{'server-timing'}, qr/^parse;dur=[0-9]+\.[0-9]{3}, plan;dur=[0-9]+\.[0-9]{3}, transaction;dur=[0-9]+\.[0-9]{3}$/, 'vecdb.http_server_timing');
+$node->append_conf('postgresql.conf', 'vecdb.http_max_depth = 3');
+reload($node);
+ok(wait_until(sub { ask('people', [ or => '(and(or(and(id.eq.1))))' ])->{status} == 400 }), 'vecdb.http_max_depth: four levels');
+$answer = ask('people', [ or => '(and(or(and(id.eq.1))))' ]);
+refused($answer, 400, 'PGRST100', qr/nested too deeply/, 'that is the reason');
+like($answer->{body}, qr/At most 3 levels may be: the limit is 32, or the setting vecdb\.http_max_depth where it is less/, 'and the hint');
+is(ask('people', [ or => '(and(or(id.eq.1)))' ])->{status}, 200, 'three levels');
+$node->safe_psql('postgres', 'GRANT INSERT ON api.people TO vecdb_anon');
+refused($c->request('POST', '/rest/v1/people', '{"id":99,"info":{"a":{"b":{"c":{}}}}}'), 400, '22P02', qr/nested too deeply, more than the 3 levels of vecdb\.http_max_depth/, 'JSON of four');
 
 $node->stop;
 done_testing();

@@ -111,13 +111,13 @@ typedef enum What
 	NAMES
 } What;
 
-static const char *const problems[] = {"good", "syntax", "embedding", "aggregate", "too much"};
+static const char *const problems[] = {"good", "syntax", "embedding", "aggregate", "too deep", "too much"};
 
 /* Parse, and write down what came of it. */
 static void
 describe(What what, const char *input, Out *out)
 {
-	RestParser	parser = {.alloc = keep_alloc};
+	RestParser	parser = {.alloc = keep_alloc,.max_depth = REST_MAX_DEPTH};
 	size_t		len = strlen(input);
 	char	   *text = keep_alloc(NULL, len > 0 ? len : 1);	/* no byte behind it */
 	RestColumn *columns = NULL;
@@ -343,9 +343,9 @@ test_limits(void)
 	free(deep);
 	deep = repeat("(", "and(", REST_MAX_DEPTH, "a.eq.1");
 	closed = repeat(deep, ")", REST_MAX_DEPTH + 1, "");
-	check_limit(TREE, closed, "too much", "a tree one deeper");
+	check_limit(TREE, closed, "too deep", "a tree one deeper");
 	free(deep);
-	check_limit(TREE, repeat("(", "or(", 100000, ""), "too much", "100,000 parentheses");
+	check_limit(TREE, repeat("(", "or(", 100000, ""), "too deep", "100,000 parentheses");
 	check_limit(SELECT, repeat("a", ",a", REST_MAX_NODES - 1, ""), "[a], ", "as many columns as may be");
 	check_limit(SELECT, repeat("a", ",a", REST_MAX_NODES, ""), "too much", "one more");
 	check_limit(ORDER, repeat("a", ",a", REST_MAX_NODES, ""), "too much", "too many terms");

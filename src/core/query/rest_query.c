@@ -2,12 +2,14 @@
  * rest_query.c
  *	  The grammar of PostgREST's parameters.
  *
- * A parser by descent, whose depth only trees have, bounded by REST_MAX_DEPTH.
+ * A parser by descent, whose depth only trees have, bounded by max_depth.
  * Every byte is looked at a bounded number of times.
  */
 #include "core/query/rest_query.h"
 
 #include <string.h>
+
+#include "core/assert.h"
 
 static const char *const operator_names[REST_NOPERATORS] = {
 	[REST_EQ] = "eq",[REST_NEQ] = "neq",[REST_GT] = "gt",[REST_GTE] = "gte",[REST_LT] = "lt",[REST_LTE] = "lte",
@@ -34,6 +36,7 @@ static bool parse_node(RestParser *self, RestNode *node, int depth);
 void
 rest_begin(RestParser *self, char *text, size_t len)
 {
+	CORE_ASSERT(self->max_depth > 0 && self->max_depth <= REST_MAX_DEPTH);
 	self->text = text;
 	self->len = len;
 	self->pos = 0;
@@ -711,8 +714,8 @@ parse_children(RestParser *self, RestNode *node, int depth)
 {
 	RestNode  **link = &node->first;
 
-	if (depth > REST_MAX_DEPTH)
-		return fail(self, REST_TOO_MUCH, "Conditions are nested more than 32 deep");
+	if (depth > self->max_depth)
+		return fail(self, REST_TOO_DEEP, "Conditions are nested too deeply");
 	if (!take(self, "("))
 		return fail_syntax(self, "An opening parenthesis is expected");
 	do

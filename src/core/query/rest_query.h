@@ -32,7 +32,7 @@
 #include <stddef.h>
 
 /* Limits: each is far above what is of use, and bounds time, memory and stack. */
-#define REST_MAX_DEPTH	32		/* of trees */
+#define REST_MAX_DEPTH	32		/* of trees; a caller may set less */
 #define REST_MAX_NODES	2000	/* columns, conditions, terms and steps of paths of one request */
 #define REST_MAX_STEPS	32		/* of one path */
 
@@ -175,7 +175,8 @@ typedef enum RestProblem
 	REST_SYNTAX,
 	REST_EMBEDDING,				/* another table's rows within a row */
 	REST_AGGREGATE,
-	REST_TOO_MUCH				/* beyond a limit */
+	REST_TOO_DEEP,				/* trees beyond max_depth */
+	REST_TOO_MUCH				/* beyond another limit */
 } RestProblem;
 
 typedef struct RestParser
@@ -183,6 +184,7 @@ typedef struct RestParser
 	/* by the caller, once */
 	void	   *(*alloc) (void *arg, size_t size);	/* never NULL */
 	void	   *arg;
+	int			max_depth;		/* of trees, at most REST_MAX_DEPTH */
 
 	/* of the text that is parsed */
 	char	   *text;

@@ -65,6 +65,10 @@ refuse_text(const RestParser *parser, const char *what, const char *text)
 			RestRefuse(400, "PGRST200", message, detail, "A view that joins the tables can be read.");
 		case REST_AGGREGATE:
 			RestRefuse(400, "PGRST123", message, detail, "A view that aggregates can be read.");
+		case REST_TOO_DEEP:
+			RestRefuse(400, "PGRST100", message, detail,
+					   psprintf("At most %d levels may be: the limit is %d, or the setting vecdb.http_max_depth where it is less.",
+								parser->max_depth, REST_MAX_DEPTH));
 		default:
 			RestRefuse(400, "PGRST100", message, detail, NULL);
 	}
@@ -573,7 +577,7 @@ read_profile(RestRequest *self, const ApiRequest *request, const char *name)
 void
 RestReadRequest(const ApiRequest *request, RestRequest *self)
 {
-	RestParser	parser = {.alloc = parser_alloc};
+	RestParser	parser = {.alloc = parser_alloc,.max_depth = Min(REST_MAX_DEPTH, VecdbHttpMaxDepth)};
 	bool		by_body = request->route == REST_TABLE_QUERY;
 
 	memset(self, 0, sizeof(*self));

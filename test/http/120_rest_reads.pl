@@ -334,7 +334,7 @@ refused($answer, 400, 'PGRST100', qr/nested too deeply/, 'that is the reason');
 like($answer->{body}, qr/At most 3 levels may be: the limit is 32, or the setting vecdb\.http_max_depth where it is less/, 'and the hint');
 is(ask('people', [ or => '(and(or(id.eq.1)))' ])->{status}, 200, 'three levels');
 $node->safe_psql('postgres', 'GRANT INSERT ON api.people TO vecdb_anon');
-refused($c->request('POST', '/rest/v1/people', '{"id":99,"info":{"a":{"b":{"c":{}}}}}'), 400, '22P02', qr/nested too deeply, more than the 3 levels of vecdb\.http_max_depth/, 'JSON of four');
+refused($c->request('POST', '/rest/v1/people', '{"id":99,"info":{"a":{"b":{"c":{}}}}}'), 400, 'PGRST102', qr/nested too deeply, more than the 3 levels of vecdb\.http_max_depth/, 'JSON of four');
 
 $node->stop;
 done_testing();

@@ -113,6 +113,8 @@ packages()
 	fi
 	if wanted http; then
 		need perl:Crypt::JWT libcrypt-jwt-perl
+		need program:openssl openssl
+		need program:nginx nginx
 		[ -z "${LONG:-}" ] || need program:sqlmap sqlmap
 	fi
 	if wanted tap && any 'test/t/*.pl'; then

@@ -15,7 +15,7 @@ use VecdbHttp;
 
 my $name = 'db.example';
 my $secret = 'a secret of thirty-two bytes ...';
-my $node = http_node('nginx', "vecdb.http_hosts = '$name'\nvecdb.http_cors_origins = 'https://app.example'\nvecdb.http_jwt_key = '$secret'\n", lab => 1);
+my $node = http_node('nginx', "vecdb.http_hosts = '$name'\nvecdb.http_cors_origins = 'https://app.example'\nvecdb.http_jwt_key = '$secret'\nvecdb.http_max_body = 32MB\n", lab => 1);
 $node->safe_psql('postgres', <<'SQL');
 	CREATE ROLE web NOLOGIN; GRANT web TO vecdb_http;
 	GRANT USAGE ON SCHEMA collections TO web;
@@ -97,11 +97,19 @@ my $wrong = ask('GET', '/rest/v1/lab', headers => ['Authorization: Bearer ' . en
 is("$wrong->{status} " . ($wrong->{headers}{'www-authenticate'} =~ /^(\w+)/)[0], '401 Bearer', 'a wrong token');
 is(ids({ status => 200, body => encode(decode(ask('POST', '/search', %one, body => '{"vector":[1,2,4],"k":5}')->{body})->{results}) }), 'a', 'the native API has the same rows');
 
+# --- whose address it is
+is(ask('POST', '/vectors', claims => { role => 'web', tenant => '127.0.0.1' }, headers => ['X-Forwarded-For: 192.0.2.7'], body => encode({ vectors => [
+		{ id => 'asked', collection => 'lab', data => [ 1, 2, 3 ], metadata => { run => q{DO $$BEGIN ASSERT current_setting('request.headers')::json->>'x-forwarded-for' = '127.0.0.1'; END$$}, tenant => '127.0.0.1' } } ] }))->{status},
+	201, "SQL has the client's, not what the client says");
+ok(VecdbTest::wait_for_line($node, qr{http: 127\.0\.0\.1 POST /vectors 201 }, 0), "the node's log has the proxy's");
+
 # --- sizes
 my $rows = encode({ vectors => [ map { { id => "big $_", collection => 'lab', data => [ $_, 1, 2 ], metadata => { tenant => 'one', text => 'x' x 10_000 } } } 1 .. 1000 ] });
 is(ask('POST', '/vectors', %one, body => $rows)->{status}, 201, 'a body of 10 MB');
 is(length ask('GET', '/rest/v1/lab?select=metadata&id=like.big*', %one)->{body} > 10_000_000, 1, 'an answer of 10 MB');
-is(ask('POST', '/vectors', body => ' ' x (65 * 1024 * 1024))->{status}, 413, 'a body beyond the limit');
+is_error(ask('POST', '/vectors', %one, body => ' ' x (33 * 1024 * 1024)), 413, qr/body/, "beyond the node's limit its error passes");
+my $refused = ask('POST', '/vectors', body => ' ' x (65 * 1024 * 1024));
+is("$refused->{status} $refused->{headers}{'content-type'}", '413 text/html', "beyond nginx's limit it has nginx's");
 is(ids(ask('GET', '/rest/v1/lab?select=id&id=in.(a,' . join(',', map { "none$_" } 1 .. 900) . ')', %one)), 'a', 'a target of some 7 kB');
 is(ask('GET', '/rest/v1/lab?id=eq.' . 'x' x 9000)->{status}, 414, 'one beyond the limit');
 
@@ -115,6 +123,20 @@ is(ask('POST', '/rest/v1/lab', headers => ['Origin: https://evil.example'], body
 my $before = metric($node, 'vecdb_http_connections_total');
 is(ask('GET', '/health')->{status}, 200, "request $_") for 1 .. 20;
 cmp_ok(metric($node, 'vecdb_http_connections_total') - $before, '<', 10, 'twenty connections of clients are few to the node');
+
+my $kept = '';
+IPC::Run::run([ 'curl', '-sS', '--noproxy', '*', '--http1.1', '--cacert', "$dir/crt", '--resolve', "$name:$port:127.0.0.1", '-w', '%{num_connects}', ("https://$name:$port/health") x 5 ], '<', \undef, '>', \$kept);
+is($kept, 'OK1OK0OK0OK0OK0', "and a client's own is kept");
+
+# --- nobody goes past the proxy from beyond the machine
+sub listeners
+{
+	my $hex = sprintf '%04X', shift;
+
+	return join ' ', map { /^\s*\d+: ([0-9A-F]+):$hex \S+ 0A / ? $1 : () } map { -e $_ ? split /\n/, slurp_file($_) : () } '/proc/net/tcp', '/proc/net/tcp6';
+}
+is(listeners($node->{$_}), '0100007F', "the $_ port is listened on at 127.0.0.1 alone") for qw(http admin);
+ok(!eval { VecdbHttp::Client->new($node->{http}, PeerAddr => '127.0.0.2'); 1 }, 'another address of the machine does not lead there');
 
 # --- the node goes and comes
 $node->stop;

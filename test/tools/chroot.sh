@@ -69,7 +69,7 @@ packages_of()
 {
 	local major=${1%-cassert} packages
 
-	packages=gcc,make,libc6-dev,libmicrohttpd-dev,libzmq3-dev,libsodium-dev,liblz4-dev,libssl-dev,libczmq-dev,libcrypt-jwt-perl,perl,libipc-run-perl,curl
+	packages=gcc,make,libc6-dev,libmicrohttpd-dev,libzmq3-dev,libsodium-dev,liblz4-dev,libssl-dev,libczmq-dev,libcrypt-jwt-perl,nginx,openssl,perl,libipc-run-perl,curl
 	if [ "$2" = experimental ]; then
 		packages+=,postgresql-$major/$2,postgresql-client-$major/$2,postgresql-server-dev-$major/$2,libpq-dev/$2,libpq5/$2
 	else

@@ -178,6 +178,9 @@ extern void RestSqlWhere(RestSql *self, const RestNode *conditions);
 extern void RestSqlOrder(RestSql *self, const RestOrder *order);
 extern void RestSqlLimit(RestSql *self, int64 limit, int64 offset);
 
+/* Make a write that ends with "RETURNING ", and so many outputs, a statement that gives them in order. */
+extern void RestSqlOrderReturned(RestSql *self, const RestOrder *order, int noutputs);
+
 /* ---- rest_plan.c ---- */
 
 /* Call once for each process. */

@@ -670,20 +670,54 @@ RestSqlColumns(RestSql *self, const RestColumn *columns, const char ***outputs, 
  * Order and pages
  */
 
-void
-RestSqlOrder(RestSql *self, const RestOrder *order)
+static const char *
+order_value(RestSql *self, const RestOrder *term)
+{
+	Expression	value = term->distance.metric != REST_NO_METRIC ?
+		distance_expression(self, &term->field, &term->distance) : field_expression(self, &term->field);
+
+	return value.sql;
+}
+
+static void
+put_order_term(StringInfo text, const RestOrder *term, bool first, const char *value)
 {
 	static const char *const directions[] = {[REST_NO_DIRECTION] = "",[REST_ASC] = " ASC",[REST_DESC] = " DESC"};
 	static const char *const nulls[] = {[REST_NO_NULLS] = "",[REST_NULLS_FIRST] = " NULLS FIRST",[REST_NULLS_LAST] = " NULLS LAST"};
 
+	appendStringInfo(text, "%s%s%s%s", first ? " ORDER BY " : ", ", value, directions[term->direction], nulls[term->nulls]);
+}
+
+void
+RestSqlOrder(RestSql *self, const RestOrder *order)
+{
+	for (const RestOrder *term = order; term; term = term->next)
+		put_order_term(&self->text, term, term == order, order_value(self, term));
+}
+
+void
+RestSqlOrderReturned(RestSql *self, const RestOrder *order, int noutputs)
+{
+	StringInfoData outputs;
+	StringInfoData values;
+	StringInfoData terms;
+	char	   *write;
+	int			n = noutputs;
+
+	initStringInfo(&outputs);
+	initStringInfo(&values);
+	initStringInfo(&terms);
+	for (int i = 1; i <= noutputs; i++)
+		appendStringInfo(&outputs, "%sc%d", i > 1 ? ", " : "", i);
 	for (const RestOrder *term = order; term; term = term->next)
 	{
-		Expression	value = term->distance.metric != REST_NO_METRIC ?
-			distance_expression(self, &term->field, &term->distance) : field_expression(self, &term->field);
-
-		appendStringInfo(&self->text, "%s%s%s%s", term == order ? " ORDER BY " : ", ", value.sql,
-						 directions[term->direction], nulls[term->nulls]);
+		appendStringInfo(&self->text, "%s%s", n++ > 0 ? ", " : "", order_value(self, term));
+		appendStringInfo(&values, "%sc%d", n > 1 ? ", " : "", n);
+		put_order_term(&terms, term, term == order, psprintf("c%d", n));
 	}
+	write = pstrdup(self->text.data);
+	resetStringInfo(&self->text);
+	appendStringInfo(&self->text, "WITH w (%s%s) AS (%s) SELECT %s FROM w%s", outputs.data, values.data, write, outputs.data, terms.data);
 }
 
 void

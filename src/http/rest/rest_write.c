@@ -228,6 +228,8 @@ run_statement(Write *self)
 	{
 		appendStringInfoString(&self->sql.text, " RETURNING ");
 		RestSqlColumns(&self->sql, self->asked->columns, &outputs, &noutputs);
+		if (self->asked->order)
+			RestSqlOrderReturned(&self->sql, self->asked->order, noutputs);
 		return RestWriteRows(&self->sql, self->asked, outputs, noutputs, false, self->answer);
 	}
 	if (location)
@@ -468,8 +470,8 @@ RestWrite(const RestTable *table, const ApiRequest *request, const RestRequest *
 	Write		self = {.table = table,.request = request,.asked = asked,.answer = answer};
 	int64		rows;
 
-	if (asked->order || asked->limit >= 0 || asked->offset > 0)
-		RestRefuse(400, "PGRST100", "order, limit and offset are for reads", NULL, NULL);
+	if (asked->limit >= 0 || asked->offset > 0)
+		RestRefuse(400, "PGRST100", "limit and offset are for reads", NULL, "Prefer: max-affected bounds how many rows a write may change.");
 	if (asked->media == REST_PLAN_TEXT || asked->media == REST_PLAN_JSON)
 		RestRefuse(406, "PGRST107", "plans are told of reads only", NULL, NULL);
 	RestSqlBegin(&self.sql, table);

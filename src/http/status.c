@@ -54,6 +54,19 @@ ApiTooMany(const char *format,...)
 			 errhint("Send it in several requests.")));
 }
 
+/* Is the state of one of these classes, each of two characters? */
+static bool
+is_of_class(const char *state, const char *classes)
+{
+	for (; classes[0]; classes += 2)
+	{
+		if (strncmp(state, classes, 2) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* As PostgREST has them. */
 int
 ApiStatusOfSqlState(int sqlerrcode)
 {
@@ -79,16 +92,15 @@ ApiStatusOfSqlState(int sqlerrcode)
 			return 404;
 		case ERRCODE_RAISE_EXCEPTION:
 			return 400;
+		case ERRCODE_CONFIGURATION_LIMIT_EXCEEDED:
+		case ERRCODE_INVALID_OBJECT_DEFINITION:
+			return 500;
 	}
-	if (strncmp(state, "08", 2) == 0 || strncmp(state, "53", 2) == 0)
+	if (is_of_class(state, "0853"))
 		return 503;
-	if (strncmp(state, "28", 2) == 0 || strncmp(state, "0L", 2) == 0 || strncmp(state, "0P", 2) == 0)
+	if (is_of_class(state, "280L0P"))
 		return 403;
-	if (strncmp(state, "25", 2) == 0 || strncmp(state, "40", 2) == 0 || strncmp(state, "54", 2) == 0 ||
-		strncmp(state, "55", 2) == 0 || strncmp(state, "57", 2) == 0 || strncmp(state, "58", 2) == 0 ||
-		strncmp(state, "XX", 2) == 0)
-		return 500;
-	return 400;
+	return is_of_class(state, "09252D38393B4054555758F0HVP0XX") ? 500 : 400;
 }
 
 void

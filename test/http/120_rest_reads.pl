@@ -206,9 +206,11 @@ is(ask('people', [ select => 'id,name', id => 'eq.10' ], Accept => 'text/csv')->
 refused(ask('people', undef, Accept => 'image/png'), 406, 'PGRST107', qr/image/, 'another media type');
 is(ask('people', [ id => 'eq.1' ], Accept => 'text/html, */*;q=0.8')->{status}, 200, 'a browser');
 is(ask('people', [ select => 'seen', id => 'eq.1' ], Prefer => 'timezone=America/Los_Angeles')->{body}, '[{"seen":"2020-01-01T05:00:00-08:00"}]', 'timezone');
-refused(ask('people', undef, Prefer => 'timezone=Nowhere, handling=strict'), 400, 'PGRST122', qr/Nowhere/, 'handling=strict');
-refused(ask('people', undef, Prefer => "timezone=<\xff>5, handling=strict"), 400, 'PGRST122', qr/Invalid preferences/, 'a zone that is no text');
-is(ask('people', undef, Prefer => 'timezone=Nowhere, count=many')->{status}, 200, 'handling=lenient');
+refused(ask('people', undef, Prefer => 'timezone=Nowhere, handling=strict'), 400, '22023', qr/Nowhere/, 'a zone that is none');
+refused(ask('people', undef, Prefer => 'count=many, handling=strict'), 400, 'PGRST122', qr/count=many/, 'handling=strict');
+refused(ask('people', undef, Prefer => "timezone=<\xff>5, handling=strict"), 400, '22023', qr/TimeZone/, 'a zone that is no text');
+refused(ask('people', undef, Prefer => 'timezone=Nowhere'), 400, '22023', qr/Nowhere/, 'one that is none, without handling=strict');
+is(ask('people', undef, Prefer => 'count=many')->{status}, 200, 'handling=lenient');
 
 # --- errors
 refused(ask('peple'), 404, 'PGRST205', qr/api\.people/, 'a table that is near one');

@@ -389,10 +389,10 @@ read_preference(RestRequest *self, const char *word, bool *strict)
 	}
 	if ((value = value_of(word, "timezone")))
 	{
-		/* Names of zones come out again, in texts. */
+		/* Names of zones come out again, in texts.  Another time than was meant is worse than none: this one is never passed over. */
 		if (!pg_verifymbstr(value, (int) strlen(value), true) ||
 			set_config_option("TimeZone", value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, false, DEBUG5, false) == 0)
-			return false;
+			RestRefuse(400, "22023", psprintf("invalid value for parameter \"TimeZone\": \"%s\"", RestShown(value)), NULL, NULL);
 		self->timezone = value;
 		return true;
 	}

@@ -470,6 +470,8 @@ RestWrite(const RestTable *table, const ApiRequest *request, const RestRequest *
 	Write		self = {.table = table,.request = request,.asked = asked,.answer = answer};
 	int64		rows;
 
+	if (request->method == HTTP_PUT && (asked->limit >= 0 || asked->offset > 0))
+		RestRefuse(400, "PGRST114", "limit and offset are not allowed for PUT", NULL, NULL);
 	if (asked->limit >= 0 || asked->offset > 0)
 		RestRefuse(400, "PGRST100", "limit and offset are for reads", NULL, "Prefer: max-affected bounds how many rows a write may change.");
 	if (asked->media == REST_PLAN_TEXT || asked->media == REST_PLAN_JSON)

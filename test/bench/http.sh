@@ -28,6 +28,7 @@ ROUNDS=5						# of a batch
 TURNS=3							# of a point: HTTP, libpq, HTTP, ...; medians count
 BULK=100						# rows of an upsert
 TIMED=300						# requests whose parts are timed, at most
+ANEW=20							# of them whose plans are not kept
 
 case $SECS$CLIENTS in *[!0-9\ ]*) die 'SECONDS and CLIENTS are numbers' ;; esac
 open_log bench-http
@@ -196,9 +197,32 @@ parts()
 
 	curl_requests "$1" | sed '$d' >"$DIR/curl"
 	curl -K "$DIR/curl" | tr -d '\r' | sed -n 's/^Server-Timing: //p' >"$DIR/timing"
-	for part in parse plan transaction; do
-		sed -n "s/.*$part;dur=\([0-9.]*\).*/\1/p" "$DIR/timing" | median
-	done | awk -v kind="$1" -v n="$(wc -l <"$DIR/timing")" '{ x[NR] = $1 * 1000 } END { printf "%-8s %8d %8.0f %8.0f %12.0f\n", kind, n, x[1], x[2], x[3] }'
+	anew >"$DIR/timing_anew"
+	{
+		for part in parse plan prepare transaction; do
+			part "$part" <"$DIR/timing"
+		done
+		part prepare <"$DIR/timing_anew"
+	} | awk -v kind="$1" -v n="$(wc -l <"$DIR/timing")" '{ x[NR] = $1 * 1000 } END { printf "%-8s %8d %8.0f %8.0f %8.0f %12.0f %14.0f\n", kind, n, x[1], x[2], x[3], x[4], x[5] }'
+}
+
+# The median of a part out of lines of Server-Timing
+part()
+{
+	sed -n "s/.*$1;dur=\([0-9.]*\).*/\1/p" | median
+}
+
+# Server-Timing of requests of $DIR/curl, before each of which executors have to forget what they have analysed and planned
+anew()
+{
+	local n requests
+
+	requests=$(grep -c '^url' "$DIR/curl")
+	for n in $(seq $ANEW); do
+		query -c 'CREATE ROLE bench_anew' -c 'DROP ROLE bench_anew'
+		awk -v n=$(((n - 1) % requests + 1)) '$0 == "next" { i++; next } i == n - 1' "$DIR/curl" >"$DIR/curl_one"
+		curl -K "$DIR/curl_one" | tr -d '\r' | sed -n 's/^Server-Timing: //p'
+	done
 }
 
 median()
@@ -264,8 +288,8 @@ step 'load it' load
 				printf "%6.2f %+9.3f%s\n", $1 / $4, $2 - $5, goal }'
 		done
 	done
-	printf '\nParts of a request below /rest/v1, medians, us: read, table and columns looked up, statements made, planned and run\n'
-	printf '%-8s %8s %8s %8s %12s\n' '' requests parse look-up transaction
+	printf '\nParts of a request below /rest/v1, medians, us: read, table and columns looked up, plans found or made, statements written and run; plans where none is kept\n'
+	printf '%-8s %8s %8s %8s %8s %12s %14s\n' '' requests parse look-up prepare transaction 'prepare anew'
 	for kind in $KINDS; do
 		case $kind in
 			get | list | order | bulk) parts "$kind" ;;

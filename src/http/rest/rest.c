@@ -9,7 +9,6 @@
 #include "guc.h"
 #include "http/api_statement.h"
 #include "http/rest/rest_surface.h"
-#include "portability/instr_time.h"
 #include "utils/guc.h"
 
 void
@@ -33,9 +32,8 @@ error_status(int sqlerrcode)
 	return ApiErrorStatus != 0 ? ApiErrorStatus : ApiStatusOfSqlState(sqlerrcode);
 }
 
-/* The time if somebody wants to know, else zero. */
-static instr_time
-look_at_clock(void)
+instr_time
+RestClock(void)
 {
 	instr_time	now;
 
@@ -46,8 +44,8 @@ look_at_clock(void)
 	return now;
 }
 
-static double
-milliseconds(instr_time since, instr_time until)
+double
+RestMilliseconds(instr_time since, instr_time until)
 {
 	INSTR_TIME_SUBTRACT(until, since);
 	return INSTR_TIME_GET_MILLISEC(until);
@@ -63,7 +61,8 @@ run(const ApiRequest *request, ApiAnswer *answer)
 	instr_time	found;
 	instr_time	ended;
 
-	began = look_at_clock();
+	began = RestClock();
+	RestPrepareBegin();
 	/* A read by POST is as one by GET. */
 	if (request->route == REST_TABLE_QUERY)
 		XactReadOnly = true;
@@ -71,9 +70,9 @@ run(const ApiRequest *request, ApiAnswer *answer)
 	RestReadRequest(request, &parsed);
 	if (parsed.timezone)
 		(void) set_config_option("TimeZone", parsed.timezone, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, ERROR, false);
-	read = look_at_clock();
+	read = RestClock();
 	RestOpenTable(parsed.schema, request->param, &table);
-	found = look_at_clock();
+	found = RestClock();
 	if (parsed.reads)
 		RestRead(&table, &parsed, answer);
 	else
@@ -84,11 +83,11 @@ run(const ApiRequest *request, ApiAnswer *answer)
 	if (parsed.applied.len > 0)
 		ApiHeader(answer, "Preference-Applied", parsed.applied.data);
 	ApiHeader(answer, "Vary", "Accept, Prefer, Range");
-	ended = look_at_clock();
+	ended = RestClock();
 	if (VecdbHttpServerTiming)
 		ApiHeader(answer, "Server-Timing",
-				  psprintf("parse;dur=%.3f, plan;dur=%.3f, transaction;dur=%.3f", milliseconds(began, read),
-						   milliseconds(read, found), milliseconds(found, ended)));
+				  psprintf("parse;dur=%.3f, plan;dur=%.3f, prepare;dur=%.3f, transaction;dur=%.3f", RestMilliseconds(began, read),
+						   RestMilliseconds(read, found), RestPrepared(), RestMilliseconds(found, ended) - RestPrepared()));
 }
 
 const ApiSurface rest_api = {

@@ -26,12 +26,17 @@
 
 #include "core/query/rest_query.h"
 #include "executor/spi.h"
+#include "portability/instr_time.h"
 #include "utils/relcache.h"
 
 extern const ApiSurface rest_api;
 
 /* Raise an error with a status and a code of PostgREST's, a static text.  detail and hint may be NULL. */
 extern void RestRefuse(int status, const char *code, const char *message, const char *detail, const char *hint) pg_attribute_noreturn();
+
+/* The time where times are told to clients, else zero; milliseconds between two. */
+extern instr_time RestClock(void);
+extern double RestMilliseconds(instr_time since, instr_time until);
 
 /* ---- rest_request.c ---- */
 
@@ -186,8 +191,12 @@ extern void RestSqlOrderReturned(RestSql *self, const RestOrder *order, int nout
 /* Call once for each process. */
 extern void RestPlanInit(void);
 
-/* The plan of a statement: one that was kept, or a new one. */
+/* The plan of a statement: one that was kept, or a new one.  The statement is run next. */
 extern SPIPlanPtr RestPlan(const RestSql *sql);
+
+/* A request begins; milliseconds that plans of it have cost since, where times are told. */
+extern void RestPrepareBegin(void);
+extern double RestPrepared(void);
 
 /* ---- rest_value.c ---- */
 

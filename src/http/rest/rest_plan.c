@@ -12,10 +12,15 @@
  *
  * Memory is bounded: a plan can grow only while its statement runs, so the one that
  * was used last is measured again before another is looked for.
+ *
+ * What it costs to have a plan is the time from when a statement is looked for to when
+ * it begins: analysis where none is kept, and planning where there is no plan for any
+ * values, which PostgreSQL does as it opens the statement.
  */
 #include "http/rest/rest.h"
 
 #include "common/hashfn.h"
+#include "executor/executor.h"
 #include "executor/spi.h"
 #include "guc.h"
 #include "miscadmin.h"
@@ -50,6 +55,11 @@ static Kept *kept[MAX_PLANS];
 static int	nkept;
 static Size kept_bytes;
 static uint64 lookups;
+
+static ExecutorStart_hook_type next_start;
+static bool preparing;			/* since began; not told how long yet */
+static instr_time began;
+static double prepared_ms;
 
 static Size
 plan_bytes(SPIPlanPtr plan)
@@ -178,6 +188,8 @@ RestPlan(const RestSql *sql)
 	Kept		key = {.role = GetUserId(),.options = plan_options(),.nparams = sql->nparams,.text_len = sql->text.len,.used = ++lookups};
 	Kept	   *found;
 
+	began = RestClock();
+	preparing = VecdbHttpServerTiming;
 	if (sql->text.len > MAX_TEXT || sql->nparams > MAX_PARAMETERS || sql->has_literals)
 		return prepare(sql, key.options);
 	make_room();
@@ -190,6 +202,31 @@ RestPlan(const RestSql *sql)
 }
 
 static void
+at_start(QueryDesc *query, int flags)
+{
+	if (preparing)
+		prepared_ms += RestMilliseconds(began, RestClock());
+	preparing = false;
+	if (next_start)
+		next_start(query, flags);
+	else
+		standard_ExecutorStart(query, flags);
+}
+
+void
+RestPrepareBegin(void)
+{
+	preparing = false;
+	prepared_ms = 0;
+}
+
+double
+RestPrepared(void)
+{
+	return prepared_ms;
+}
+
+static void
 forget_analyses(Datum arg, int cacheid, uint32 hashvalue)
 {
 	ResetPlanCache();
@@ -198,6 +235,8 @@ forget_analyses(Datum arg, int cacheid, uint32 hashvalue)
 void
 RestPlanInit(void)
 {
+	next_start = ExecutorStart_hook;
+	ExecutorStart_hook = at_start;
 	CacheRegisterSyscacheCallback(AUTHOID, forget_analyses, (Datum) 0);
 	CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, forget_analyses, (Datum) 0);
 	CacheRegisterSyscacheCallback(CASTSOURCETARGET, forget_analyses, (Datum) 0);

@@ -273,6 +273,16 @@ answers(ask('POST', 'film?select=id,data,metadata', [ map { { id => "f$_", data 
 answers(ask('POST', 'film', { id => 'f1', data => [ 9, 9, 9 ], metadata => {} }, 'resolution=merge-duplicates', 'Content-Profile' => 'collections'), '200 */* ', 'upsert');
 answers(ask('POST', 'film?select=id,data', { id => 'e', data => 'AACAPwAAAEAAAABA' }, 'return=representation', 'Content-Profile' => 'collections'), '201 */* [{"id":"e","data":[1,2,2]}]', 'base64');
 answers(ask('GET', 'film?select=id&order=data.l2.[9,9,9]&limit=1', undef, undef, 'Accept-Profile' => 'collections'), '200 0-0/* [{"id":"f1"}]', 'is found where it is now');
+answers(ask('PATCH', 'film?id=like.f*&select=id,distance:data.l2.[9,9,9]&order=data.l2.[9,9,9].desc', { metadata => {} }, 'return=representation', 'Content-Profile' => 'collections'),
+	qq(200 0-2/* [{"id":"f2","distance":12.727922061357855},\n {"id":"f3","distance":12.206555615733702},\n {"id":"f1","distance":0}]), 'in the order of a distance');
+
+# --- the order of what is returned takes no right that a read of it would not
+$node->safe_psql('postgres', 'CREATE TABLE api.closed (id int PRIMARY KEY, hidden int); INSERT INTO api.closed VALUES (1, 2), (2, 1); GRANT SELECT (id), DELETE ON api.closed TO vecdb_anon;
+	CREATE VIEW api.window AS SELECT id, hidden FROM api.closed; GRANT SELECT, DELETE ON api.window TO vecdb_anon;
+	CREATE FUNCTION api.keep() RETURNS trigger LANGUAGE plpgsql AS \'BEGIN RETURN OLD; END\'; CREATE TRIGGER keep INSTEAD OF DELETE ON api.window FOR EACH ROW EXECUTE FUNCTION api.keep()');
+refused(ask('DELETE', 'closed?id=gt.0&select=id&order=hidden', undef, 'return=representation'), 401, '42501', qr/closed/, 'an order by a column that the role may not read');
+answers(ask('DELETE', 'closed?id=gt.0&select=id&order=id.desc', undef, 'return=representation, tx=rollback'), qq(200 */* [{"id":2},\n {"id":1}]), 'by one that it may');
+answers(ask('DELETE', 'window?id=gt.0&select=id&order=hidden', undef, 'return=representation'), qq(200 */* [{"id":2},\n {"id":1}]), 'of a view whose triggers write');
 
 # --- settings
 $node->append_conf('postgresql.conf', "vecdb.http_whole_tables = on\n");

@@ -68,6 +68,7 @@ char	   *VecdbHttpJwtKeyFile;
 char	   *VecdbHttpJwtAud;
 char	   *VecdbHttpJwtRoleClaim;
 int			VecdbHttpJwtCacheEntries = 1000;
+int			VecdbHttpJwtMaxFailures = 300;
 char	   *VecdbHttpPreRequest;
 int			VecdbHttpMaxBody_kb = 64 * 1024;
 int			VecdbHttpMaxAnswer_kb = 256 * 1024;
@@ -258,6 +259,10 @@ DefineHttpSettings(void)
 							"Most verified tokens that the HTTP front remembers.",
 							"0 means that each is verified at each request.",
 							&VecdbHttpJwtCacheEntries, 1000, 0, 100000, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("vecdb.http_jwt_max_failures",
+							"How many tokens of an address may not count in a second; its further ones are refused unlooked at.",
+							"Those that are remembered count all the same. 0: no limit.",
+							&VecdbHttpJwtMaxFailures, 300, 0, 1000000, PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomStringVariable("vecdb.http_pre_request",
 							   "Function that each HTTP request calls first, as its role.",
 							   "schema.function, without arguments; an error that it raises is the answer.",

@@ -47,6 +47,7 @@ VECDB_SETTING char *VecdbHttpJwtKeyFile;	/* "": none; it counts before VecdbHttp
 VECDB_SETTING char *VecdbHttpJwtAud;	/* "": all audiences are ours */
 VECDB_SETTING char *VecdbHttpJwtRoleClaim;	/* see core/query/role_path.h */
 VECDB_SETTING int VecdbHttpJwtCacheEntries;	/* 0: none */
+VECDB_SETTING int VecdbHttpJwtMaxFailures;	/* of an address in a second; 0: no limit */
 VECDB_SETTING char *VecdbHttpPreRequest;	/* schema.function; "": none */
 
 /* HTTP: limits. */

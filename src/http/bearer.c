@@ -17,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/hashfn.h"
 #include "guc.h"
 #include "http/token/jwt_cache.h"
 
@@ -27,6 +28,20 @@ typedef enum BearerState
 	BEARER_BROKEN				/* a setting does, and it cannot be read */
 } BearerState;
 
+/*
+ * Tokens of an address that did not count, within a second.  An address has its place by
+ * a hash with a salt, shared with few others; the one that failed last has it, but for
+ * one that may not fail any more in this second.
+ */
+typedef struct Failures
+{
+	uint64		address;
+	int64		second;
+	int			count;
+} Failures;
+
+#define FAILURE_PLACES	1024
+
 struct Bearer
 {
 	BearerState state;
@@ -34,6 +49,8 @@ struct Bearer
 	JwtCache   *cache;			/* NULL: none */
 	RolePath	role_path;		/* within the setting's text, so it is parsed anew with it */
 	char	   *role_path_text;
+	uint64		salt;
+	Failures	failures[FAILURE_PLACES];
 };
 
 /* ---------------------------------------------------------------------------
@@ -151,6 +168,7 @@ BearerInit(void)
 	if (sodium_init() < 0)
 		ereport(FATAL, (errmsg("could not initialize libsodium")));
 	front.bearer = palloc0(sizeof(struct Bearer));
+	randombytes_buf(&front.bearer->salt, sizeof(front.bearer->salt));
 	BearerReload();
 }
 
@@ -200,6 +218,35 @@ is_application_key(const GuardRequest *request, const char *token, size_t len)
 	return len > 0 && !memchr(token, '.', len) && key && key->value_len == len && memcmp(key->value, token, len) == 0;
 }
 
+static Failures *
+failures_of(uint64 address)
+{
+	struct Bearer *self = front.bearer;
+
+	return &self->failures[hash_bytes_extended((const unsigned char *) &address, sizeof(address), self->salt) % FAILURE_PLACES];
+}
+
+static bool
+has_failed_too_often(uint64 address)
+{
+	const Failures *place = failures_of(address);
+
+	return VecdbHttpJwtMaxFailures > 0 && place->address == address && place->second == front.now_ms / 1000 &&
+		place->count >= VecdbHttpJwtMaxFailures;
+}
+
+static void
+count_failure(uint64 address)
+{
+	Failures   *place = failures_of(address);
+	int64		second = front.now_ms / 1000;
+
+	if (place->second != second || (place->address != address && place->count < VecdbHttpJwtMaxFailures))
+		*place = (Failures) {.address = address,.second = second};
+	if (place->address == address)
+		place->count++;
+}
+
 /* Role and claims of a token into the request; false when it is refused. */
 static bool
 identify(Request *r, const char *token, size_t len, JwtResult *result)
@@ -232,9 +279,16 @@ identify(Request *r, const char *token, size_t len, JwtResult *result)
 		result->role = copy;
 		result->claims = copy + kept->role_len + 1;
 	}
+	else if (has_failed_too_often(r->client->network->address))
+	{
+		*result = (JwtResult) {.status = 429};
+		return false;
+	}
 	else
 	{
 		jwt_check(token, len, &rules, now, result);
+		if (result->status == 401)
+			count_failure(r->client->network->address);
 		if (result->status != 0)
 			return false;
 		if (self->cache)
@@ -289,6 +343,8 @@ BearerHeaders(Request *r, const GuardRequest *request)
 		return true;
 	else if (result.status == 503)
 		ReplyNoMemory(r);
+	else if (result.status == 429)
+		refuse(r, 429, NULL, "too many tokens from this address did not count", "Wait a second. The limit is the setting vecdb.http_jwt_max_failures.");
 	else
 		refuse(r, result.status, result.code, result.message, NULL);
 	return false;

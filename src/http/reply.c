@@ -72,7 +72,7 @@ ReplyError(Request *r, int status, const char *code, const char *message, const 
 		pairs[n++] = "Allow";
 		pairs[n++] = r->route.def ? r->route.def->allow : surface->allow;
 	}
-	if (status == 503)
+	if (status == 503 || status == 429)
 	{
 		pairs[n++] = "Retry-After";
 		pairs[n++] = "1";

@@ -327,6 +327,33 @@ set_to("vecdb.http_anon_role = 'vecdb_anon'\nvecdb.http_cors_origins = 'https://
 	is_unauthorized($short, 'PGRST303', qr/^JWT expired$/, 'and is said to have');
 }
 
+# --- wrong tokens of one address: beyond so many in a second they are not looked at
+{
+	my $new = 0;
+	my $c = VecdbHttp::Client->new($node->{http});
+	my $limited = sub { my %statuses; $statuses{ $c->request('GET', '/stats', undef, Authorization => "Bearer $_[0]$_")->{status} }++ for 1 .. $_[1] // 1; return \%statuses };
+
+	set_to('vecdb.http_jwt_max_failures = 5', qr/HTTP verifies tokens/);
+	is(ask($good, 'SELECT 1', $c), '1', 'a token that is remembered from now on');
+	ok(wait_until(sub { ($limited->(sign({ role => 'web' }) . 'x', 40)->{429} // 0) >= 20 }), 'after five wrong tokens further ones are 429');
+	# within one second, by chance or a later try, however slow the machine
+	my ($refused, $other, $kept);
+	ok(wait_until(sub {
+		$limited->('a.b.', 6);
+		$refused = $c->request('GET', '/stats', undef, Authorization => 'Bearer ' . sign({ role => 'web', n => ++$new }));
+		$kept = $c->request('GET', '/stats', undef, Authorization => "Bearer $good")->{status};
+		$other = VecdbHttp::Client->new($node->{http}, LocalAddr => '127.0.0.9')->request('GET', '/stats', undef, Authorization => 'Bearer ' . sign({ role => 'web', n => ++$new }))->{status};
+		$refused->{status} == 429;
+	}), 'nor is a good one that is new');
+	is_error($refused, 429, qr/^too many tokens from this address/, 'which is told', 'PT429');
+	is($refused->{headers}{'retry-after'}, '1', 'and when to come again');
+	is("$kept $other", '200 200', 'one that is remembered counts, and one of another address');
+	ok(wait_until(sub { $c->request('GET', '/stats', undef, Authorization => 'Bearer ' . sign({ role => 'web', n => ++$new }))->{status} == 200 }), 'a second later new ones are verified again');
+	set_to('vecdb.http_jwt_max_failures = 0', qr/HTTP verifies tokens/);
+	is_deeply($limited->('a.b.', 50), { 401 => 50 }, 'without a limit');
+	$c->close;
+}
+
 # --- other keys
 my $reads = -s $node->logfile;
 write_keys('{"keys":[{"kty":"oct","k":"AA"}]}');

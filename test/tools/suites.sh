@@ -114,7 +114,7 @@ packages()
 	if wanted http; then
 		need perl:Crypt::JWT libcrypt-jwt-perl
 		need program:openssl openssl
-		need program:nginx nginx
+		need file:/usr/sbin/nginx nginx
 		[ -z "${LONG:-}" ] || need program:sqlmap sqlmap
 	fi
 	if wanted tap && any 'test/t/*.pl'; then

@@ -31,6 +31,8 @@
 /* Bytes of what a text search looks for; PostgreSQL has no larger tsquery, but reads all of it first. */
 #define MAX_TSQUERY		(1024 * 1024)
 
+#define MAX_LIMIT_IN_TEXT	1000
+
 /* An expression that is written into a statement. */
 typedef struct Expression
 {
@@ -723,7 +725,13 @@ RestSqlOrderReturned(RestSql *self, const RestOrder *order, int noutputs)
 void
 RestSqlLimit(RestSql *self, int64 limit, int64 offset)
 {
-	if (limit >= 0)
+	/*
+	 * A limit that is usual is part of the text: the planner knows it, so a plan for any values is as
+	 * good as one for these, and is kept.
+	 */
+	if (limit >= 0 && limit <= MAX_LIMIT_IN_TEXT && offset == 0)
+		appendStringInfo(&self->text, " LIMIT " INT64_FORMAT, limit);
+	else if (limit >= 0)
 		appendStringInfo(&self->text, " LIMIT $%d", RestSqlParameter(self, INT8OID, Int64GetDatum(limit)));
 	if (offset > 0)
 		appendStringInfo(&self->text, " OFFSET $%d", RestSqlParameter(self, INT8OID, Int64GetDatum(offset)));

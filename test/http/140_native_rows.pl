@@ -38,6 +38,15 @@ is(ids(call($node, 'GET', '/collections/c/vectors?after=%27%20OR%201=1')), join(
 	is($seen, join('', map { sprintf 'v%02d ', $_ } 1 .. 25), 'page by page each row comes once');
 }
 is_error(call($node, 'GET', "/collections/c/vectors?$_"), 400, qr/limit is a number|unknown, or given twice|percent-encoded/, "not $_") for 'limit=0', 'limit=10001', 'limit=-1', 'limit=x', 'limit=1x', 'limit=', 'limit=1&limit=2', 'x=1', 'after=a&after=b', 'after=%zz', 'limit=99999999999999999999';
+$node->safe_psql('postgres', <<'SQL');
+	CREATE TABLE collections.hand (id text, data vector(3), metadata jsonb, CHECK (vecdb.uses_metric('cosine')));
+	INSERT INTO collections.hand VALUES (NULL, '[1,2,3]', '{}'), ('a', '[1,2,3]', '{}'), (NULL, NULL, NULL), ('b', NULL, NULL);
+	GRANT SELECT ON collections.hand TO vecdb_anon;
+SQL
+is(ids(call($node, 'GET', '/collections/hand/vectors')), 'a b', 'a table made by hand: rows without an id are left out');
+is(decode_raw(call($node, 'GET', '/collections/hand/vectors?limit=2'))->{next}, 'b', 'a full page of it');
+is(ids(call($node, 'GET', '/collections/hand/vectors?limit=2&after=b')), '', 'and behind it none');
+$node->safe_psql('postgres', 'DROP TABLE collections.hand');
 is_error(call($node, 'GET', '/collections/none/vectors'), 404, qr/none/, 'a collection that is none');
 is(call($node, 'POST', '/collections/c/vectors', {})->{headers}{allow}, 'GET, HEAD, OPTIONS', 'another method');
 is(call($node, 'HEAD', '/collections/c/vectors?limit=2')->{status}, 200, 'HEAD');

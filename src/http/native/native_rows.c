@@ -187,9 +187,12 @@ NativeListVectors(const ApiRequest *request, ApiAnswer *answer)
 
 	read_page(request, &limit, &after);
 	begin(&statement, request->param, "");
+	/* A table made by hand may have rows without an id, behind which no page could begin. */
 	if (after)
 		appendStringInfo(&statement.sql, " WHERE t.id OPERATOR(pg_catalog.>) $%d",
 						 add_parameter(&statement, TEXTOID, CStringGetTextDatum(after)));
+	else
+		appendStringInfoString(&statement.sql, " WHERE t.id IS NOT NULL");
 	appendStringInfo(&statement.sql, " ORDER BY t.id USING OPERATOR(pg_catalog.<) LIMIT %d", limit);
 	BodyText(&answer->body, "{\"vectors\":[");
 	last = write_rows(&statement, &answer->body, &n);

@@ -346,7 +346,10 @@ NativeWriteVector(StringInfo out, uint64 row, const char *id, const char *collec
 	char	   *updated_at = ApiText(row, 4);
 
 	BodyText(out, "{\"id\":");
-	BodyName(out, id);
+	if (id)
+		BodyName(out, id);
+	else
+		BodyText(out, "null");
 	BodyText(out, ",\"collection\":");
 	BodyName(out, collection);
 	BodyText(out, ",\"data\":");

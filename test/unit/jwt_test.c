@@ -375,6 +375,18 @@ test_keys(void)
 	no_keys("no JSON", "{\"kty\":", "at byte");
 	no_keys("a private key in PEM", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", "no public key in PEM");
 	no_keys("nothing", "", "too short");
+	no_keys("a set behind a byte order mark", "\xEF\xBB\xBF{\"keys\":[" RFC_ES256_KEY "]}", "byte order mark");
+	no_keys("a list of keys without a set", "[" RFC_ES256_KEY "]", "is JSON, but no object");
+	no_keys("a key within a string", " \"-----BEGIN PUBLIC KEY-----\"", "before its PEM");
+	no_keys("a string", "\"a secret of thirty-two bytes ...\"", "is JSON, but no object");
+	no_keys("PEM behind a comment", "# of the login service\n-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n", "before its PEM");
+	no_keys("PEM in base64", "LS0tLS1CRUdJTiBQVUJMSUMgS0VZLS0tLS0KQUFBQQo=", "PEM in base64");
+	no_keys("a web page", "\n<!DOCTYPE html><html><title>502 Bad Gateway</title></html>", "web page");
+	no_keys("an address", "https://login.example/.well-known/jwks.json", "nothing is fetched");
+	no_keys("a key of SSH", "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI user@host", "SSH");
+	set = keys_of("[a secret of thirty-three bytes ..");
+	ok(set && jwk_is_secret(set), "a secret that begins as JSON does");
+	jwk_free(set);
 	no_keys("only keys of other algorithms", "{\"keys\":[{\"kty\":\"RSA\",\"alg\":\"RS512\"},{\"kty\":\"EC\",\"crv\":\"P-521\"}]}", "none of the keys");
 
 	/* Of two keys with an id, and one for something else, a token may only have been signed with its own. */

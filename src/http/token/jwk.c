@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "core/base64.h"
 #include "http/json.h"
@@ -470,10 +471,63 @@ read_pem(JwkSet *set, const char *text, size_t len, char *error)
 }
 
 static bool
+begins(const char *text, size_t len, const char *word)
+{
+	return len >= strlen(word) && strncasecmp(text, word, strlen(word)) == 0;
+}
+
+static bool
+contains(const char *text, size_t len, const char *word)
+{
+	for (; len >= strlen(word); text++, len--)
+	{
+		if (begins(text, len, word))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * What a text is that others may know, so that it must not become a secret of HS256:
+ * keys of another form, or what a server answered in their place; NULL: none of these.
+ */
+static const char *
+known_text(const char *text, size_t len)
+{
+	static const char *const begin[][2] = {
+		{"\xEF\xBB\xBF", "begins with a byte order mark"},
+		{"<!doctype", "is a web page"}, {"<html", "is a web page"}, {"<?xml", "is XML"},
+		{"http://", "is an address, and nothing is fetched"}, {"https://", "is an address, and nothing is fetched"},
+		{"ssh-", "is a key of SSH"}, {"ecdsa-sha2-", "is a key of SSH"},
+		{"LS0tLS1CRUdJTi", "is PEM in base64"}, {"\x1F\x8B\x08", "is compressed"}
+	};
+	JsonReader	json;
+	JsonSpan	all;
+
+	while (len > 0 && strchr(" \t\r\n", text[0]))
+		text++, len--;
+	for (size_t i = 0; i < sizeof(begin) / sizeof(begin[0]); i++)
+	{
+		if (begins(text, len, begin[i][0]))
+			return begin[i][1];
+	}
+	if (contains(text, len, "-----BEGIN "))
+		return "has something before its PEM";
+	json_begin(&json, text, len);
+	if (len > 0 && (text[0] == '[' || text[0] == '"') && json_value(&json, &all) && json_end(&json))
+		return "is JSON, but no object";
+	return NULL;
+}
+
+static bool
 read_secret(JwkSet *set, const char *text, size_t len, char *error)
 {
 	Source		in = {.number = 1,.error = error};
 	Jwk		   *key = &set->key[0];
+	const char *known = known_text(text, len);
+
+	if (known)
+		return wrong(&in, known);
 
 	set->n = 1;
 	key->alg = JWT_HS256;
@@ -483,12 +537,6 @@ read_secret(JwkSet *set, const char *text, size_t len, char *error)
 	memcpy(key->bytes, text, len);
 	key->nbytes = len;
 	return check_secret(&in, key);
-}
-
-static bool
-begins(const char *text, size_t len, const char *word)
-{
-	return len >= strlen(word) && memcmp(text, word, strlen(word)) == 0;
 }
 
 JwkSet *

@@ -670,10 +670,21 @@ unlock_role(XactEvent event, void *arg)
 		SetUserIdAndSecContext(GetUserId(), 0);
 }
 
+/* What setseed() has made random() give must not be what the next request gets. */
+static void
+reset_random(void)
+{
+	uint32		number;
+
+	if (pg_strong_random(&number, sizeof(number)))
+		DirectFunctionCall1(setseed, Float8GetDatum((double) number / PG_UINT32_MAX));
+}
+
 static void
 reset_session(void)
 {
 	ResetAllOptions();
+	reset_random();
 	DropAllPreparedStatements();
 	LockReleaseAll(USER_LOCKMETHOD, true);
 	ResetSequenceCaches();

@@ -72,6 +72,12 @@ for my $leak (@leaks)
 	is((call($node, 'GET', '/stats') // {})->{status}, 200, "$name: another client does not notice");
 }
 
+{
+	my %seen = map { lab_run($node, 'SELECT setseed(0.5)', $c); lab_ask($node, 'SELECT random()', $c) => 1 } 1 .. 4;
+
+	is(keys %seen, 4, 'setseed() of a request does not tell what random() gives the next one');
+}
+
 # --- the way back to another role
 for my $escape ('RESET ROLE', 'SET ROLE NONE', 'SET ROLE other', 'SET ROLE postgres', 'SET LOCAL ROLE other', 'SET SESSION AUTHORIZATION postgres',
 	'SET SESSION AUTHORIZATION DEFAULT', 'RESET SESSION AUTHORIZATION', q{SELECT set_config('role', 'other', false)}, q{SELECT set_config('role', 'none', true)},

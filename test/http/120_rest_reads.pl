@@ -155,6 +155,11 @@ rows([ { id => 3, a => '3', key => 'v3', pair => { a => 3, b => 'p' }, b => 'p' 
 	'people', select => 'id,info->a->>0,key:info->>k,pair,pair->>b', 'info->>k' => 'eq.v3');
 rows([ { whole => 'name 3', one => 'n' } ], 'a cast to bpchar keeps all, one to char a character', 'people', select => 'whole:name::bpchar,one:name::char', id => 'eq.3');
 rows([ { id => '3', d => '2020-01-01', n => 5, words => "'3':5 'cat':3 'fat':2" } ], 'casts', 'people', select => 'id::text,d:seen::date,n::integer,words::text', id => 'eq.3');
+rows([ { span => '{[3,8)}' } ], 'a range as a multirange', 'people', select => 'span::int4multirange', id => 'eq.3');
+for my $type ('tsquery', 'xml', 'int4multirange', 'tsquery[]')
+{
+	refused(ask('people', [ select => "$_\::$type", id => 'eq.3' ]), 400, '42846', qr/not cast to type \Q$type\E/, "no text as $type: $_") for 'name', 'info->>k', 'code';
+}
 rows([ { upper_name => 'NAME 3' } ], 'a computed column', 'people', select => 'upper_name', upper_name => 'like.*3');
 rows([ { 'a.b' => 1, 'sel,ect' => 2, t => 3, "\xe4" => 4 } ], 'names that want quotes', escape('odd "name'), '"a.b"' => 'eq.1', select => '"a.b","sel,ect",t,' . "\xc3\xa4");
 rows([ { id => 1, name => 'name 1' } ], 'a view', 'names', id => 'eq.1');

@@ -142,6 +142,18 @@ my $elements = '{' . join(',', ('x') x 100_001) . '}';
 refused(ask('POST', 'items', { id => 100, tags => $elements }), 400, 'PGRST100', qr/more than 100000 elements/, 'an array of too many, as a text');
 refused(ask('POST', 'items', '{"id":100,"tags":"{' . 'x\u002c' x 100_001 . 'x}"}'), 400, 'PGRST100', qr/more than 100000 elements/, 'commas that are escaped');
 refused(ask('POST', 'items', qq(id,tags\n100,"$elements"), undef, @csv), 400, 'PGRST100', qr/more than 100000 elements/, 'the same as CSV');
+{
+	my $long = join '&', ('a') x 40_000;
+
+	$node->safe_psql('postgres', q{CREATE TABLE api.words (id int PRIMARY KEY, q tsquery, qs tsquery[]); GRANT ALL ON api.words TO vecdb_anon});
+	answers(ask('POST', 'words', { id => 1, q => 'a & b', qs => ['c'] }), '201 */* ', 'a tsquery');
+	refused(ask('POST', 'words', { id => 2, q => $long }), 400, 'PGRST100', qr/tsquery has more than 65536 bytes/, 'one that would be read for long');
+	refused(ask('POST', 'words', { id => 2, qs => [$long] }), 400, 'PGRST100', qr/tsquery has more than 65536 bytes/, 'an array of such');
+	refused(ask('POST', 'words', qq(id,q\n2,$long), undef, @csv), 400, 'PGRST100', qr/tsquery has more than 65536 bytes/, 'as CSV');
+	refused(ask('PATCH', 'words?id=eq.1', { q => $long }), 400, 'PGRST100', qr/tsquery has more than 65536 bytes/, 'by PATCH');
+	refused(ask('POST', 'words/query', { q => "eq.$long" }), 400, 'PGRST100', qr/tsquery has more than 65536 bytes/, 'in a condition');
+	$node->safe_psql('postgres', 'DROP TABLE api.words');
+}
 answers(ask('POST', 'items?select=id', { id => 100, name => $elements }, 'return=representation'), '201 */* [{"id":100}]', 'a text of as many commas');
 answers(ask('PATCH', 'items?id=eq.100&select=id', { info => { text => $elements } }, 'return=representation'), '200 0-0/* [{"id":100}]', 'a text of as many within JSON');
 answers(ask('DELETE', 'items?id=eq.100'), '204 */* ', 'it goes');

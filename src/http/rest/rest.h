@@ -175,6 +175,12 @@ extern bool RestManyElements(const char *text, Size len);
 /* Refuse such a text as a value of a type, unless it is a type of texts. */
 extern void RestRefuseElements(Oid type);
 
+/* Bytes of a value of tsquery, which is read in the square of its length without a check for interrupts. */
+#define REST_MAX_TSQUERY	65536
+
+/* Refuse a longer text as a value of a type, if it is tsquery or an array of those. */
+extern void RestRefuseLength(Oid type);
+
 /* A parameter, of which the number is given. */
 extern int	RestSqlParameter(RestSql *self, Oid type, Datum value);
 
@@ -243,6 +249,7 @@ typedef struct RestPayload
 	int			ncolumns;
 	int64		rows;
 	List	   *long_lists;		/* names of columns of which a value has RestManyElements() */
+	List	   *long_texts;		/* and of those of which one is longer than REST_MAX_TSQUERY */
 } RestPayload;
 
 /* columns_given: objects need not have the same members.  Values of the table's columns of vectors become what their types read. */

@@ -79,12 +79,20 @@ add_column(Reading *self, const char *name)
 	payload->columns[payload->ncolumns++] = pstrdup(name);
 }
 
-/* Remember a column with a text that only a column of texts may have: see RestManyElements. */
+static List *
+with_name(List *names, const char *name)
+{
+	return list_member(names, makeString(unconstify(char *, name))) ? names : lappend(names, makeString(pstrdup(name)));
+}
+
+/* Remember a column with a text that not every type may have: see RestManyElements and REST_MAX_TSQUERY. */
 static void
 look_at_text(Reading *self, const char *name, const char *text, Size len)
 {
-	if (RestManyElements(text, len) && !list_member(self->payload->long_lists, makeString(unconstify(char *, name))))
-		self->payload->long_lists = lappend(self->payload->long_lists, makeString(pstrdup(name)));
+	if (RestManyElements(text, len))
+		self->payload->long_lists = with_name(self->payload->long_lists, name);
+	if (len > REST_MAX_TSQUERY)
+		self->payload->long_texts = with_name(self->payload->long_texts, name);
 }
 
 static void

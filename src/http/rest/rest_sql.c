@@ -105,14 +105,33 @@ RestRefuseElements(Oid type)
 		RestRefuse(400, "PGRST100", psprintf("a value has more than %d elements", MAX_LIST), NULL, NULL);
 }
 
+/* Of an array the type of its elements, of a domain what it is a domain over. */
+static Oid
+innermost_type(Oid type)
+{
+	Oid			element = get_base_element_type(type);
+
+	return getBaseType(OidIsValid(element) ? element : type);
+}
+
+void
+RestRefuseLength(Oid type)
+{
+	if (innermost_type(type) == TSQUERYOID)
+		RestRefuse(400, "PGRST100", psprintf("a value of tsquery has more than %d bytes", REST_MAX_TSQUERY), NULL, NULL);
+}
+
 static Datum
 read_value(const char *text, Oid type)
 {
+	Size		len = strlen(text);
 	Oid			input;
 	Oid			ioparam;
 
-	if (RestManyElements(text, strlen(text)))
+	if (RestManyElements(text, len))
 		RestRefuseElements(type);
+	if (len > REST_MAX_TSQUERY)
+		RestRefuseLength(type);
 	getTypeInputInfo(type, &input, &ioparam);
 	return OidInputFunctionCall(input, unconstify(char *, text), ioparam, -1);
 }
@@ -563,8 +582,7 @@ static const char *const type_names[][2] = {
 static bool
 is_hidden_row(Oid type)
 {
-	Oid			element = get_base_element_type(type);
-	Oid			relid = get_typ_typrelid(getBaseType(OidIsValid(element) ? element : type));
+	Oid			relid = get_typ_typrelid(innermost_type(type));
 
 	return OidIsValid(relid) && get_rel_relkind(relid) != RELKIND_COMPOSITE_TYPE &&
 		pg_class_aclcheck(relid, GetUserId(), ACL_SELECT) != ACLCHECK_OK;
@@ -600,6 +618,27 @@ find_type(const RestSql *self, RestText name)
 	return type;
 }
 
+/*
+ * A text that is stored may be long, and is read in a cast without the bounds of values
+ * in requests: not as a type that takes the square of its length or sorts what it
+ * has, both without a check for interrupts, so that no limit of time would hold.
+ */
+static void
+check_cast(Oid from, Oid to)
+{
+	Oid			type = innermost_type(to);
+	char		category;
+	bool		preferred;
+
+	if (type != TSQUERYOID && type != XMLOID && get_typtype(type) != TYPTYPE_MULTIRANGE)
+		return;
+	get_type_category_preferred(from, &category, &preferred);
+	if (category == TYPCATEGORY_STRING)
+		ereport(ERROR,
+				(errcode(ERRCODE_CANNOT_COERCE),
+				 errmsg("texts are not cast to type %s in requests", format_type_be(to))));
+}
+
 static const char *
 output_name(const RestColumn *column)
 {
@@ -632,7 +671,12 @@ put_output(RestSql *self, const RestColumn *column)
 	Expression	value = is_distance ? distance_expression(self, &column->field, &column->distance) : field_expression(self, &column->field);
 
 	if (column->cast.at)
-		value.sql = psprintf("CAST(%s AS %s)", value.sql, cast_name(column->cast, find_type(self, column->cast)));
+	{
+		Oid			type = find_type(self, column->cast);
+
+		check_cast(value.type, type);
+		value.sql = psprintf("CAST(%s AS %s)", value.sql, cast_name(column->cast, type));
+	}
 	appendStringInfoString(&self->text, value.sql);
 }
 

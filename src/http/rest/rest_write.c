@@ -122,6 +122,8 @@ read_columns(Write *self)
 		CHECK_FOR_INTERRUPTS();
 		if (list_member(self->payload.long_lists, makeString(RestCopy(name))))
 			check_elements(self, number);
+		if (list_member(self->payload.long_texts, makeString(RestCopy(name))))
+			RestRefuseLength(TupleDescAttr(RelationGetDescr(self->table->rel), number - 1)->atttypid);
 		if (!holds(self->columns, self->ncolumns, number))
 			self->columns[self->ncolumns++] = number;
 	}

@@ -230,6 +230,9 @@ run_statement(Write *self)
 	{
 		appendStringInfoString(&self->sql.text, " RETURNING ");
 		RestSqlColumns(&self->sql, self->asked->columns, &outputs, &noutputs);
+		/* SQL has SELECT without columns, but no RETURNING. */
+		if (noutputs == 0 && !self->asked->order)
+			appendStringInfoString(&self->sql.text, "NULL");
 		if (self->asked->order)
 			RestSqlOrderReturned(&self->sql, self->asked->order, noutputs);
 		return RestWriteRows(&self->sql, self->asked, outputs, noutputs, false, self->answer);

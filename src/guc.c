@@ -73,6 +73,7 @@ char	   *VecdbHttpPreRequest;
 int			VecdbHttpMaxBody_kb = 64 * 1024;
 int			VecdbHttpMaxAnswer_kb = 256 * 1024;
 int			VecdbHttpMaxBuffered_kb = 512 * 1024;
+int			VecdbHttpMaxMemory_kb = 2 * 1024 * 1024;
 int			VecdbHttpMinRate_kb = 16;
 int			VecdbHttpMaxUri = 8192;
 int			VecdbHttpMaxHeaders = 16384;
@@ -278,6 +279,10 @@ DefineHttpSettings(void)
 							"Memory of the HTTP front for all bodies together.",
 							"Clients of one address have half of it. What does not fit is answered with status 503, unless who is slow makes room.",
 							&VecdbHttpMaxBuffered_kb, 512 * 1024, 1024, MAX_KILOBYTES, PGC_SIGHUP, GUC_UNIT_KB, NULL, NULL, NULL);
+	DefineCustomIntVariable("vecdb.http_max_memory",
+							"Memory that a process which runs HTTP requests may have of its own.",
+							"A request that takes more is answered with status 503. 0: no limit.",
+							&VecdbHttpMaxMemory_kb, 2 * 1024 * 1024, 0, MAX_KILOBYTES, PGC_SIGHUP, GUC_UNIT_KB, NULL, NULL, NULL);
 	DefineCustomIntVariable("vecdb.http_min_rate",
 							"Least an HTTP client has to take of an answer in a second.",
 							"Over each vecdb.http_body_timeout; one that takes less is cut off.",

@@ -54,6 +54,7 @@ VECDB_SETTING char *VecdbHttpPreRequest;	/* schema.function; "": none */
 VECDB_SETTING int VecdbHttpMaxBody_kb;
 VECDB_SETTING int VecdbHttpMaxAnswer_kb;
 VECDB_SETTING int VecdbHttpMaxBuffered_kb;
+VECDB_SETTING int VecdbHttpMaxMemory_kb;
 VECDB_SETTING int VecdbHttpMinRate_kb;	/* of an answer, in a second */
 VECDB_SETTING int VecdbHttpMaxUri;	/* bytes */
 VECDB_SETTING int VecdbHttpMaxHeaders;	/* bytes */

@@ -16,6 +16,7 @@
 #include "pgcompat.h"
 
 #include <signal.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "access/genam.h"
@@ -967,11 +968,30 @@ connect_database(void)
 	pgstat_report_activity(STATE_IDLE, NULL);
 }
 
+/*
+ * Keep to vecdb.http_max_memory.  An expression that names a large value has a copy of it
+ * for as long as its row is worked on, so a request with hundreds of them could take all
+ * memory of the machine, and what the kernel kills then takes the server with it.
+ */
+static void
+limit_memory(void)
+{
+	struct rlimit limit;
+	rlim_t		most = VecdbHttpMaxMemory_kb > 0 ? (rlim_t) VecdbHttpMaxMemory_kb * 1024 : RLIM_INFINITY;
+
+	if (getrlimit(RLIMIT_DATA, &limit) != 0)
+		return;
+	limit.rlim_cur = limit.rlim_max == RLIM_INFINITY ? most : Min(most, limit.rlim_max);
+	if (setrlimit(RLIMIT_DATA, &limit) != 0)
+		ereport(LOG, (errmsg("could not set the limit of memory: %m")));
+}
+
 static void
 reload(void)
 {
 	ConfigReloadPending = false;
 	ProcessConfigFile(PGC_SIGHUP);
+	limit_memory();
 	if (strcmp(connected_database, VecdbHttpDatabase) != 0 || strcmp(connected_role, VecdbHttpRole) != 0)
 	{
 		ereport(LOG, (errmsg("HTTP executor starts anew to connect to database \"%s\" as \"%s\"",
@@ -996,6 +1016,7 @@ VecdbHttpExecutorMain(Datum arg)
 
 	back_off();
 	connect_database();
+	limit_memory();
 
 	for (;;)
 	{

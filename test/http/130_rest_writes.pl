@@ -146,6 +146,19 @@ $node->safe_psql('postgres', q{CREATE TABLE api.bare (); GRANT ALL ON api.bare T
 answers(ask('POST', 'bare', {}, 'return=representation'), '201 */* [{}]', 'a row of a table without columns');
 $node->safe_psql('postgres', 'DROP TABLE api.bare');
 {
+	my @pids = executors($node);
+	my $select = join ',', map { "c$_:info->a" } 1 .. 60;
+
+	$node->append_conf('postgresql.conf', 'vecdb.http_max_memory = 400MB');
+	reload($node);
+	answers(ask('POST', 'items?select=id', { id => 100, info => { a => 1, text => 'z' x 20_000_000 } }, 'return=representation'), '201 */* [{"id":100}]', 'a large value');
+	refused(ask('POST', 'items/query', { select => $select, id => 'eq.100' }), 503, '53200', qr/out of memory/, 'which is not named so often that the memory does not do');
+	answers(ask('DELETE', 'items?id=eq.100&select=id', undef, 'return=representation'), '200 */* [{"id":100}]', 'the next request has memory');
+	is_deeply([ executors($node) ], \@pids, 'of the same process');
+	$node->append_conf('postgresql.conf', 'vecdb.http_max_memory = 2GB');
+	reload($node);
+}
+{
 	my $long = join '&', ('a') x 40_000;
 
 	$node->safe_psql('postgres', q{CREATE TABLE api.words (id int PRIMARY KEY, q tsquery, qs tsquery[]); GRANT ALL ON api.words TO vecdb_anon});

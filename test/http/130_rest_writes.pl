@@ -219,6 +219,9 @@ for my $run ('RESET request.rows_met', 'RESET ALL', q{SELECT set_config('request
 	is(ask('POST', 'resetting', { id => 1, run => $run }, 'resolution=merge-duplicates')->{status}, 201, "a trigger may do $run");
 }
 is(ask('POST', 'resetting', { id => 1, run => 'SELECT 1' }, 'resolution=merge-duplicates')->{status}, 200, 'and the next request counts anew');
+$node->safe_psql('postgres', 'REVOKE EXECUTE ON FUNCTION set_config(text, text, boolean) FROM public');
+is(join(' ', map { ask($_, 'parted' . ($_ eq 'PUT' ? '?id=eq.1' : ''), { id => 1, n => 3 }, 'resolution=merge-duplicates')->{status} } 'POST', 'PUT'), '201 204', 'a role that may not execute set_config() writes all the same');
+$node->safe_psql('postgres', 'GRANT EXECUTE ON FUNCTION set_config(text, text, boolean) TO public');
 table_is(q{SELECT (SELECT string_agg(n::text, ' ' ORDER BY id) FROM api.parted) || ', ' || (SELECT string_agg(n::text, ' ' ORDER BY id) FROM api.skipping)}, '3 3, 1 3', 'which are as their triggers have it');
 
 # --- PATCH

@@ -17,6 +17,7 @@
 #include "nodes/value.h"
 #include "rewrite/rewriteHandler.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -299,10 +300,21 @@ finish(Write *self, int64 rows)
  * Methods
  */
 
-/* A condition that is always true, and counts the rows that it is asked for. */
+static bool
+may_execute(Oid function)
+{
+	return DatumGetBool(DirectFunctionCall2(has_function_privilege_id, ObjectIdGetDatum(function), CStringGetTextDatum("EXECUTE")));
+}
+
+/*
+ * A condition that is always true, and counts the rows that it is asked for.  A role that
+ * may not execute its functions has its rows written all the same, and is told that they are new.
+ */
 static void
 put_count_met(Write *self)
 {
+	if (!may_execute(F_SET_CONFIG) || !may_execute(F_CURRENT_SETTING_TEXT))
+		return;
 	(void) set_config_option(MET, "0", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, ERROR, false);
 	self->counts_met = true;
 	appendStringInfoString(&self->sql.text,

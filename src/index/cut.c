@@ -18,6 +18,7 @@
 #include "pgstat.h"
 
 bool		IndexCutsAreSilent = false;
+int64		IndexScansCut = 0;
 
 static void
 count_cut(Relation index)
@@ -42,6 +43,7 @@ IndexScanWasCut(Relation index, IndexCut cut)
 {
 	Assert(cut != INDEX_NOT_CUT);
 	count_cut(index);
+	IndexScansCut++;
 	if (IndexCutsAreSilent || was_told_in_statement())
 		return;
 	if (cut == INDEX_CUT_BY_TUPLES)

@@ -20,6 +20,9 @@ typedef enum IndexCut
 /* Who finds the missing rows by other means says nothing of them.  Set back on errors, too. */
 extern bool IndexCutsAreSilent;
 
+/* Scans of this process that were cut: who counts them learns of one in a statement. */
+extern __attribute__((visibility("default"))) int64 IndexScansCut;
+
 /* A scan was asked for a row, and has none because of this. */
 extern void IndexScanWasCut(Relation index, IndexCut cut);
 

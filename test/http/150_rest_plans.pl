@@ -202,5 +202,36 @@ is_deeply(warm("${target}gt.0"), [ (422) x $OFTEN ], 'however often it is asked 
 is_deeply(warm("${target}gt.990"), [ (200) x $OFTEN ], 'with another value it is not');
 is_deeply(warm("${target}gt.0"), [ (422) x $OFTEN ], 'and one does not speak for the other');
 
+# --- an index that ends before it has found all rows: those that match are behind more than it looks at
+run(<<'SQL');
+	CREATE TABLE api.near (id int PRIMARY KEY, d vector(3), far boolean, tenant name);
+	INSERT INTO api.near SELECT i, ARRAY[i, sin(i), cos(i)]::vector, i > 22000, CASE WHEN i > 22000 THEN 'two' ELSE 'one' END FROM generate_series(1, 22100) i;
+	CREATE INDEX ON api.near USING hnsw (d vector_l2_ops) WITH (m = 8, ef_construction = 32);
+	ANALYZE api.near;
+	ALTER TABLE api.near ENABLE ROW LEVEL SECURITY;
+	CREATE POLICY own ON api.near USING (tenant = current_user OR current_user = 'vecdb_anon');
+	GRANT SELECT ON api.near TO vecdb_anon, one, two;
+SQL
+$node->append_conf('postgresql.conf', 'vecdb.http_max_cost = 0');
+reload($node);
+ok(wait_until(sub { ask("${target}gt.0")->{status} == 200 }), 'costs are not limited');
+my $order = 'order=d.l2.[0,0,0]';
+for my $case (
+	[ "far=is.true&limit=3", [ 22001 .. 22003 ], undef, 'a filter that the far rows pass' ],
+	[ "far=is.true&limit=3&offset=2", [ 22003 .. 22005 ], undef, '... behind an offset' ],
+	[ "d=gt.l2.22098.9.[0,0,0]&limit=3", [ 22099, 22100 ], undef, 'a distance that few are beyond' ],
+	[ "limit=3", [ 22001 .. 22003 ], 'two', 'a policy that the far rows pass' ],
+	[ "limit=3", [ 1 .. 3 ], 'one', '... and the near ones' ],
+	[ "far=is.true&id=lt.22003&limit=3", [ 22001, 22002 ], undef, 'fewer than the limit' ])
+{
+	my ($query, $ids, $role, $name) = @$case;
+
+	gives("near?select=id&$order&$query", [ map { { id => $_ } } @$ids ], "$name: all rows come", $role) for 1 .. 2;
+}
+is(ask("near?select=id&$order&far=is.true&limit=3")->{headers}{'content-range'}, '0-2/*', 'and are counted');
+is($c->request('GET', "/rest/v1/near?select=id&$order&far=is.true&limit=1", undef, 'Accept-Profile' => 'api', Accept => 'application/vnd.pgrst.object+json')->{body}, '{"id":22001}', 'one as an object');
+is($c->request('GET', "/rest/v1/near?select=id&$order&far=is.true&limit=2", undef, 'Accept-Profile' => 'api', Accept => 'text/csv')->{body}, "id\n22001\n22002", 'as CSV');
+is(ask("near?select=id&$order&limit=1")->{body}, '[{"id":1}]', 'the next request has its index');
+
 $node->stop;
 done_testing();

@@ -158,6 +158,7 @@ typedef struct RestSql
 	int			distances[16];	/* parameters that are vectors of distances */
 	int			ndistances;
 	bool		has_literals;	/* the text has some, whose meaning depends on settings of the request */
+	bool		exact;			/* no index that may end before it has given all rows is to be used */
 } RestSql;
 
 extern void RestSqlBegin(RestSql *self, const RestTable *table);

@@ -190,7 +190,7 @@ RestPlan(const RestSql *sql)
 
 	began = RestClock();
 	preparing = VecdbHttpServerTiming;
-	if (sql->text.len > MAX_TEXT || sql->nparams > MAX_PARAMETERS || sql->has_literals)
+	if (sql->text.len > MAX_TEXT || sql->nparams > MAX_PARAMETERS || sql->has_literals || sql->exact)
 		return prepare(sql, key.options);
 	make_room();
 	key.hash = hash_bytes((const unsigned char *) sql->text.data, sql->text.len);

@@ -9,7 +9,9 @@
 
 #include "executor/spi.h"
 #include "http/body.h"
+#include "index/cut.h"
 #include "miscadmin.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
 
 /* Rows of one turn. */
@@ -161,13 +163,37 @@ media_type(const RestRequest *request)
 	}
 }
 
+/* The rows of a read once more, all of them, by a plan that reads no index in its order. */
+static void
+write_rows_exactly(Writer *self, const RestSql *sql)
+{
+	RestSql		exact = *sql;
+	int			nest = NewGUCNestLevel();
+
+	exact.exact = true;
+	(void) set_config_option("enable_indexscan", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	write_rows(self, &exact, true);
+	AtEOXact_GUC(true, nest);
+}
+
 int64
 RestWriteRows(const RestSql *sql, const RestRequest *request, const char *const *outputs, int noutputs, bool read_only, ApiAnswer *answer)
 {
 	Writer		writer;
+	int			start;
+	int64		cut = IndexScansCut;
 
 	writer_begin(&writer, request, outputs, noutputs, &answer->body);
+	start = answer->body.len;
 	write_rows(&writer, sql, read_only);
+	if (read_only && IndexScansCut != cut)
+	{
+		/* An index ended at a limit of its own, though more rows may match. */
+		answer->body.len = start;
+		answer->body.data[start] = '\0';
+		writer.rows = 0;
+		write_rows_exactly(&writer, sql);
+	}
 	writer_end(&writer);
 	ApiHeader(answer, "Content-Type", media_type(request));
 	return writer.rows;

@@ -7,6 +7,7 @@
 #include <float.h>
 #include <math.h>
 
+#include "access/heaptoast.h"
 #include "core/vec/distance.h"
 #include "utils/float.h"
 #include "utils/varbit.h"
@@ -338,6 +339,83 @@ ValuePack(const IndexSpace *space, const IndexValue *value, uint8 *out,
 	*norm = (float) sqrt(sum);
 }
 
+/* What a coordinate has lost, at most half of `scale`, is a level of -127 .. 127 times this. */
+#define RESIDUAL_STEP(scale) ((scale) / 254)
+
+/*
+ * Are residuals of the index's values worth their room?  Longer ones stand outside of their row
+ * in the table, where reading one to compute its distance exactly takes as long as twenty
+ * refined distances.
+ */
+bool
+ValueHasResidual(const IndexSpace *space)
+{
+	return space->coded && ValueRawBytes(space) > TOAST_TUPLE_TARGET;
+}
+
+uint32
+ValueResidualBytes(const IndexSpace *space)
+{
+	return offsetof(ValueResidual, levels) + space->padded;
+}
+
+/* Of a residual r of the stored value y, its part of ValueRefine() that no query changes. */
+float
+ValueResidualAddend(const IndexSpace *space, const uint8 *packed, float scale, const ValueResidual *residual)
+{
+	double		product = 0;
+	double		square = 0;
+
+	if (space->code_metric == CODE_IP)
+		return 0;
+	for (int i = 0; i < space->padded; i++)
+	{
+		double		r = residual->levels[i] * RESIDUAL_STEP((double) scale);
+
+		product += (double) packed12_get(packed, space->padded, i) * scale * r;
+		square += r * r;
+	}
+	return (float) (2 * product + square);
+}
+
+/* The residual of a value that ValuePack() stored as packed and scale. */
+void
+ValuePackResidual(const IndexSpace *space, const IndexValue *value, const uint8 *packed, float scale,
+				  ValueResidual *residual)
+{
+	double		step = RESIDUAL_STEP((double) scale);
+	double		lost = 0;
+
+	Assert(space->coded);
+	for (int i = 0; i < space->padded; i++)
+	{
+		float		stored = packed12_get(packed, space->padded, i) * scale;
+		double		r = (double) value->rotated[i] - stored;
+
+		residual->levels[i] = (int8) rint(Max(Min(r / step, 127), -127));
+		r -= residual->levels[i] * step;
+		lost += r * r;
+	}
+	residual->addend = ValueResidualAddend(space, packed, scale, residual);
+	residual->error = value->clamped ? get_float4_infinity() : (float) (sqrt(lost) * 1.000001);
+}
+
+/*
+ * The distance of a query from stored value and residual r together, where `distance`
+ * is that from the stored value y: |q - y - r|^2 = |q - y|^2 - 2 q.r + 2 y.r + |r|^2.
+ */
+float
+ValueRefine(const IndexSpace *space, const IndexValue *query, float distance, const ValueResidual *residual,
+			float scale)
+{
+	/* the levels as the upper eight bits of integers of 12, whose lower four are zero */
+	float		product = dist_ip_f32_p12(query->rotated, (const uint8 *) residual->levels, space->padded, RESIDUAL_STEP(scale) / 16);
+
+	if (space->code_metric == CODE_IP)
+		return distance - product;
+	return distance - 2 * product + residual->addend;
+}
+
 /* Squared Euclidean distance, or negative inner product, of a query and a stored value. */
 float
 ValuePackedDistance(const IndexSpace *space, const float *q, const uint8 *x, float scale)
@@ -359,9 +437,22 @@ ValuePackedDistance(const IndexSpace *space, const float *q, const uint8 *x, flo
 
 /* Of a coded value's length, what rotation and sums over the dimensions may be off */
 static double
-rounding_of(const IndexSpace *space)
+most_rounding_of(const IndexSpace *space)
 {
 	return 8e-6 + 4e-9 * space->padded;
+}
+
+/*
+ * And what they usually are off at most: two to three times the most in 5 million pairs of
+ * vectors (normal, integers, thin, one-hot, heavy-tailed, far from zero), 8 to 16,000
+ * dimensions, by plain C, AVX2 and AVX-512.  There it was 3.4e-7 of both lengths together of
+ * Euclidean distances at any width, 1e-6 of the product of the lengths of others,
+ * and 5e-6 at 16,000 dimensions.
+ */
+static double
+usual_rounding_of(const IndexSpace *space)
+{
+	return space->metric == METRIC_L2 ? 1e-6 : 2e-6 + 6e-10 * space->padded;
 }
 
 /*
@@ -429,7 +520,7 @@ ValueInterval(const IndexSpace *space, const IndexValue *query, float distance, 
 		return;
 	}
 
-	rounding = rounding_of(space);
+	rounding = surely ? most_rounding_of(space) : usual_rounding_of(space);
 	part = error * lost_in_direction(space, surely);
 	if (space->metric == METRIC_IP)
 	{
@@ -441,7 +532,7 @@ ValueInterval(const IndexSpace *space, const IndexValue *query, float distance, 
 	else
 	{
 		margin = part + 2 * lost +
-			rounding * ((double) query->norm + norm) + 1e-6 * space->center_norm;
+			rounding * ((double) query->norm + norm) + (surely ? 1e-6 : 2.5e-7) * space->center_norm;
 		d = Max(distance, 0.0f);
 		*low = Max(sqrt(Max(d - UNDERFLOW - ((double) error + part) * (error - part), 0)) - margin, 0);
 		*high = sqrt(d + part * part + UNDERFLOW) + margin;
@@ -471,7 +562,7 @@ ValueInterval(const IndexSpace *space, const IndexValue *query, float distance, 
 float
 ValueLargestWithin(const IndexSpace *space, const IndexValue *query, double most)
 {
-	double		rounding = rounding_of(space);
+	double		rounding = most_rounding_of(space);
 	double		margin = 2 * LOST_COORDINATE * sqrt(space->padded) + rounding * query->norm + 1e-6 * space->center_norm;
 	double		length;
 

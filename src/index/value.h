@@ -51,6 +51,17 @@ typedef struct IndexValue
 	uint32		raw_bytes;
 } IndexValue;
 
+/*
+ * The residual of a stored coded value: what its integers lost of the vector, in another
+ * eight bits a coordinate.
+ */
+typedef struct ValueResidual
+{
+	float		addend;			/* to the distance, whatever the query is: see ValueRefine() */
+	float		error;			/* bound of |stored + residual - true| */
+	int8		levels[FLEXIBLE_ARRAY_MEMBER];	/* padded; where one is read, padded / 2 zeros follow */
+} ValueResidual;
+
 extern bool ValueIsCoded(const IndexOpclass *opclass);
 extern int	ValueMostDimensions(IndexElement element);
 extern uint32 ValueRawBytes(const IndexSpace *space);
@@ -65,6 +76,13 @@ extern bool ValuePrepare(const IndexSpace *space, Relation rel, Datum datum, boo
 extern double ValueRawDistance(const IndexSpace *space, const char *a, const char *b);
 extern void ValuePack(const IndexSpace *space, const IndexValue *value, uint8 *out,
 					  float *scale, float *error, float *norm);
+extern bool ValueHasResidual(const IndexSpace *space);
+extern uint32 ValueResidualBytes(const IndexSpace *space);
+extern void ValuePackResidual(const IndexSpace *space, const IndexValue *value, const uint8 *packed, float scale,
+							  ValueResidual *residual);
+extern float ValueResidualAddend(const IndexSpace *space, const uint8 *packed, float scale, const ValueResidual *residual);
+extern float ValueRefine(const IndexSpace *space, const IndexValue *query, float distance, const ValueResidual *residual,
+						 float scale);
 extern float ValuePackedDistance(const IndexSpace *space, const float *q, const uint8 *x, float scale);
 extern void ValueInterval(const IndexSpace *space, const IndexValue *query, float distance, float error, float norm,
 						  bool surely, double *low, double *high);

@@ -104,5 +104,27 @@ foreach my $ef (sort { $a <=> $b } keys %least)
 	is($disorder, '0', "ef_search $ef: answers come in exact order");
 }
 
+# Of 500 rows few are so alike in their distances that the executor has to put them in order
+foreach my $mode ('off', 'strict_order')
+{
+	my $each = join ';', map { "SELECT count(*) FROM (SELECT id FROM images ORDER BY v <-> (SELECT v FROM queries WHERE id = $_) LIMIT 500) t" } 1 .. 40;
+	my ($rc, $out, $err) = $node->psql(
+		'postgres', qq{
+		SET enable_seqscan = off;
+		SET hnsw.ef_search = 1000;
+		SET hnsw.iterative_scan = $mode;
+		SET vecdb.log_scan_counters = on;
+		$each});
+	my ($returned, $rechecked) = (0, 0);
+
+	while ($err =~ /rows returned: ([0-9]+), of them to be put in order: ([0-9]+)/g)
+	{
+		$returned += $1;
+		$rechecked += $2;
+	}
+	cmp_ok($returned, '>=', 40 * 500, "$mode: 500 rows for each of 40 queries");
+	cmp_ok($rechecked / $returned, '<', 0.05, sprintf '%s: %.3f of them were read from the table to be put in order', $mode, $rechecked / $returned);
+}
+
 $node->stop;
 done_testing();

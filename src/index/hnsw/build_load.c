@@ -22,6 +22,7 @@ write_value(BuildState *state, const HnswStored *stored, ItemPointer tid)
 	const HnswLayout *layout = &index->layout[HNSW_BASE];
 	HnswStored	on_page = *stored;
 	IndexChunkRef chunks;
+	HnswRef		residual;
 	Page		page;
 	HnswNode   *node;
 	int			slot;
@@ -31,6 +32,7 @@ write_value(BuildState *state, const HnswStored *stored, ItemPointer tid)
 		chunks = ChunksWrite(&index->file, stored->bytes, stored->nbytes, false);
 		on_page.bytes = (const char *) &chunks;
 	}
+	residual = HnswWriteResidual(index, stored, false);
 	if (BufferIsValid(state->page))
 	{
 		LockBuffer(state->page, BUFFER_LOCK_EXCLUSIVE);
@@ -51,7 +53,7 @@ write_value(BuildState *state, const HnswStored *stored, ItemPointer tid)
 	node = HnswPageNode(page, layout, slot);
 	node->generation = 0;
 	((PageHeader) page)->pd_lower += layout->slot_bytes;
-	HnswFillNode(index, HNSW_BASE, node, 0, &on_page, HNSW_NO_REF, NULL, 0);
+	HnswFillNode(index, HNSW_BASE, node, 0, &on_page, residual, NULL, 0);
 	node->flags |= HNSW_NODE_UNLINKED;
 	node->tids[0] = *tid;
 	node->ntids = 1;

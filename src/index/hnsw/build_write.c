@@ -97,6 +97,7 @@ write_links(BuildState *state, BuildNode *node, int level)
 	HnswNode   *image = palloc0(layout->slot_bytes);
 	HnswNode   *stored;
 	HnswStored	value;
+	HnswRef		residual;
 	Buffer		buffer;
 	float	   *own = NULL;
 	float	   *other = NULL;
@@ -107,6 +108,7 @@ write_links(BuildState *state, BuildNode *node, int level)
 	if (stored == NULL)
 		HnswCorrupt(index->file.rel, HnswRefBlock(node->ref), "A node that was written to it is not there.");
 	memset(&value, 0, sizeof(value));
+	residual = HnswLinkGet(&stored->down);
 	value.scale = stored->scale;
 	value.error = node->error;
 	value.norm = stored->norm;
@@ -131,7 +133,7 @@ write_links(BuildState *state, BuildNode *node, int level)
 		packed12_load((const uint8 *) value.bytes, index->space.padded, value.scale, own);
 		value.floats = own;
 	}
-	HnswFillNode(index, kind, image, level, &value, level > 0 ? level_ref(state, node, level - 1) : HNSW_NO_REF, NULL, 0);
+	HnswFillNode(index, kind, image, level, &value, level > 0 ? level_ref(state, node, level - 1) : residual, NULL, 0);
 	for (int i = 0; i < links->n; i++)
 	{
 		BuildNode  *neighbor = BuildGetNode(state, links->id[i]);
@@ -150,6 +152,7 @@ write_links(BuildState *state, BuildNode *node, int level)
 			BuildNode  *other_node = BuildGetNode(state, equal);
 
 			image->tids[image->ntids++] = other_node->tid;
+			image->flags |= HNSW_NODE_SHARED;
 			equal = other_node->next_equal;
 		}
 	}
@@ -163,16 +166,22 @@ write_links(BuildState *state, BuildNode *node, int level)
 	UnlockReleaseBuffer(buffer);
 }
 
-/* The slot of a node whose row went to another. */
+/* The slot of a node whose row went to another, and its residual. */
 static void
 free_merged(BuildState *state, BuildNode *node)
 {
 	Buffer		buffer = ReadBuffer(state->rel, HnswRefBlock(node->ref));
+	HnswNode   *stored;
+	HnswRef		residual;
 
 	LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
-	HnswPageNode(BufferGetPage(buffer), &state->index->layout[HNSW_BASE], HnswRefSlot(node->ref))->flags = 0;
+	stored = HnswPageNode(BufferGetPage(buffer), &state->index->layout[HNSW_BASE], HnswRefSlot(node->ref));
+	stored->flags = 0;
+	residual = HnswLinkGet(&stored->down);
 	MarkBufferDirty(buffer);
 	UnlockReleaseBuffer(buffer);
+	if (HnswHasResidual(residual))
+		ChunksFree(&state->index->file, HnswRefBlock(node->ref), HnswResidualChunk(residual), NULL, false);
 }
 
 void

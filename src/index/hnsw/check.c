@@ -230,6 +230,31 @@ check_links(Check *self, HnswRef ref, int kind, const HnswNode *node, const floa
 	}
 }
 
+/* Is there a residual of the value, and does it tell by how much it changes a distance? */
+static void
+check_residual(Check *self, HnswRef ref, const HnswNode *node, const char *value)
+{
+	HnswIndex  *index = self->index;
+	HnswRef		at = HnswLinkGet(&node->down);
+	ValueResidual *residual;
+	float		addend;
+
+	if (!HnswHasResidual(at))
+		return;
+	residual = palloc(ValueResidualBytes(&index->space));
+	if (!HnswReadResidual(index, at, node->error, residual))
+	{
+		if (unchanged(self, ref, HNSW_BASE, node))
+			report(self, HnswRefBlock(ref), HnswRefSlot(ref), "node has no residual at (%u,%u)",
+				   HnswRefBlock(at), (OffsetNumber) at);
+		return;
+	}
+	addend = ValueResidualAddend(&index->space, (const uint8 *) value, node->scale, residual);
+	if (!(fabsf(residual->addend - addend) <= 1e-6f * fabsf(addend)) && unchanged(self, ref, HNSW_BASE, node))
+		report(self, HnswRefBlock(ref), HnswRefSlot(ref), "residual at (%u,%u) is not of the node's value: it adds %g instead of %g",
+			   HnswRefBlock(at), (OffsetNumber) at, residual->addend, addend);
+}
+
 static void
 check_node(Check *self, HnswRef ref, int kind)
 {
@@ -264,6 +289,9 @@ check_node(Check *self, HnswRef ref, int kind)
 	if (kind == HNSW_BASE)
 	{
 		NodeEntry  *known = hash_search(self->nodes, &ref, HASH_ENTER, NULL);
+
+		if (ValueHasResidual(&index->space))
+			check_residual(self, ref, node, value);
 
 		known->reached = false;
 		known->dead = (node->flags & HNSW_NODE_DEAD) != 0;

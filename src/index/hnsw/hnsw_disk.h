@@ -147,7 +147,7 @@ typedef struct HnswNode
 	uint8		level;			/* of this record */
 	uint8		nlinks;
 	uint8		ntids;			/* level 0 only */
-	HnswLink	down;			/* level > 0: the same value one level below */
+	HnswLink	down;			/* level > 0: the same value one level below; 0: where its residual is, see HnswHasResidual() */
 	float		scale;			/* coded: what the integers of the value are to be multiplied by */
 	float		error;			/* coded: bound of |stored - true|, over all rows of the node */
 	float		norm;			/* coded: |stored| */
@@ -162,6 +162,7 @@ StaticAssertDecl(sizeof(HnswNode) == 88, "HnswNode is stored");
 #define HNSW_NODE_DEAD		0x02	/* no rows left; about to be removed: never link to it */
 #define HNSW_NODE_UNLINKED	0x04	/* has a value, and no links yet (during a build) */
 #define HNSW_NODE_REMOVED	0x08	/* dead, and no live node links to it; kept for scans under way */
+#define HNSW_NODE_SHARED	0x10	/* more than one row came to it, so the residual may be that of one which is gone */
 
 /*
  * A removed node has no rows; where they stood is the transaction id from which
@@ -182,6 +183,27 @@ HnswNodeSetRemovedAt(HnswNode *node, FullTransactionId xid)
 	uint64		value = U64FromFullTransactionId(xid);
 
 	memcpy(node->tids, &value, sizeof(value));
+}
+
+/*
+ * Where the residual of a node of level 0 is: a chunk, as HnswLink's block and slot say.
+ * Not all values have one (ValueHasResidual()), nor have nodes of older indexes.
+ */
+#define HNSW_NO_RESIDUAL	HNSW_NO_REF
+
+static inline bool
+HnswHasResidual(HnswRef residual)
+{
+	return BlockNumberIsValid(HnswRefBlock(residual));
+}
+
+static inline ItemPointerData
+HnswResidualChunk(HnswRef residual)
+{
+	ItemPointerData chunk;
+
+	ItemPointerSet(&chunk, HnswRefBlock(residual), (OffsetNumber) residual);
+	return chunk;
 }
 
 /* Kinds of page: index_file.h has those that every access method has. */

@@ -71,6 +71,7 @@ typedef struct HnswStored
 	float		error;
 	float		norm;
 	const float *floats;		/* coded: float[padded], decoded from bytes */
+	const ValueResidual *residual;	/* of a new value, where ValueHasResidual() */
 } HnswStored;
 
 /* link.c */
@@ -113,6 +114,7 @@ HnswBitSet(uint8 *bits, int i, bool on)
 extern int	HnswLevelOf(ItemPointer tid, int m);
 extern void HnswFillNode(HnswIndex *index, int kind, HnswNode *node, int level, const HnswStored *stored,
 						 HnswRef down, const HnswNeighbor *neighbors, int nneighbors);
+extern HnswRef HnswWriteResidual(HnswIndex *index, const HnswStored *stored, bool log);
 extern void HnswWriteTail(HnswIndex *index, int kind, BlockNumber head, const HnswStored *stored, bool log);
 extern void HnswLinkNode(HnswIndex *index, HnswSearch *search, const IndexValue *value, ItemPointer tid,
 						 HnswRef existing, bool log);

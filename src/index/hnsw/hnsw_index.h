@@ -78,6 +78,7 @@ extern const char *HnswTryReadValue(HnswIndex *index, Buffer buffer, const HnswN
 extern const char *HnswReadValue(HnswIndex *index, Buffer buffer, const HnswNode *node, int kind, uint32 *bytes);
 extern char *HnswCopyValue(HnswIndex *index, Buffer buffer, const HnswNode *node, int kind, uint32 *bytes);
 extern void HnswLoadValue(HnswIndex *index, Buffer buffer, const HnswNode *node, int kind, IndexValue *value);
+extern bool HnswReadResidual(HnswIndex *index, HnswRef at, float error, ValueResidual *residual);
 extern float HnswNodeDistance(HnswIndex *index, Buffer buffer, const HnswNode *node, int kind, const IndexValue *value);
 
 #endif							/* HNSW_INDEX_H */

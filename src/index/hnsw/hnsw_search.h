@@ -126,7 +126,7 @@ extern void HnswSearchLeaveGraph(HnswSearch *self);
 extern void HnswSearchPage(HnswSearch *self, BlockNumber block, BufferAccessStrategy strategy);
 extern float HnswSearchFrontier(HnswSearch *self);
 extern bool HnswSearchIsBeyond(HnswSearch *self);
-extern void HnswSearchSort(HnswSearch *self, int from);
+extern void HnswSearchSort(HnswSearch *self, int from, int to);
 extern int	HnswDescend(HnswSearch *self, int to_level, HnswRef *starts, int most, int *entry_level, HnswRef *entry);
 
 /* within.c */

@@ -60,7 +60,7 @@ HnswWriteTail(HnswIndex *index, int kind, BlockNumber head, const HnswStored *st
 
 /*
  * Fill a free slot: everything but rows and generation.  `stored->bytes` of a
- * value of its own size is its IndexChunkRef.
+ * value of its own size is its IndexChunkRef; `down` of level 0 is from HnswWriteResidual().
  */
 void
 HnswFillNode(HnswIndex *index, int kind, HnswNode *node, int level, const HnswStored *stored,
@@ -70,7 +70,7 @@ HnswFillNode(HnswIndex *index, int kind, HnswNode *node, int level, const HnswSt
 	uint16		generation = node->generation;
 
 	Assert(level >= 0 && level <= HNSW_MAX_LEVEL && (level == 0) == (kind == HNSW_BASE));
-	Assert((level == 0) == (down == HNSW_NO_REF));
+	Assert(level == 0 || down != HNSW_NO_REF);
 	Assert(nneighbors <= layout->links);
 	memset(node, 0, layout->slot_bytes);
 	node->generation = generation;
@@ -82,6 +82,21 @@ HnswFillNode(HnswIndex *index, int kind, HnswNode *node, int level, const HnswSt
 	HnswLinkSet(&node->down, down);
 	memcpy(HnswNodeValue(node, layout), stored->bytes, layout->value_inline);
 	HnswSetLinks(index, kind, node, neighbors, nneighbors, stored->floats);
+}
+
+/*
+ * Write the residual of a value that is not in the index yet; returns what its node of
+ * level 0 has as `down`.
+ */
+HnswRef
+HnswWriteResidual(HnswIndex *index, const HnswStored *stored, bool log)
+{
+	IndexChunkRef ref;
+
+	if (stored->residual == NULL)
+		return HNSW_NO_RESIDUAL;
+	ref = ChunksWrite(&index->file, (const char *) stored->residual, ValueResidualBytes(&index->space), log);
+	return (HnswRef) ItemPointerGetBlockNumber(&ref.first) << 16 | ItemPointerGetOffsetNumber(&ref.first);
 }
 
 /* Write a new node; returns its reference. */
@@ -167,6 +182,7 @@ add_row(HnswIndex *index, HnswSearch *search, const HnswStored *stored, ItemPoin
 			PageChangeBegin(&change, &index->file, log);
 			node = HnswPageNode(PageChangePage(&change, buffer, false), layout, HnswRefSlot(found->ref));
 			node->tids[node->ntids++] = *tid;
+			node->flags |= HNSW_NODE_SHARED;
 			node->error = Max(node->error, stored->error);
 			PageChangeEnd(&change);
 		}
@@ -328,7 +344,7 @@ adopt(HnswIndex *index, HnswSearch *search, HnswRef ref, HnswRef top, int level,
 	search->thorough = true;
 	n = HnswDescend(search, 0, starts, HNSW_MAX_STARTS, &entry_level, &entry);
 	HnswSearchLevel(search, HNSW_BASE, starts, n, HNSW_POOL(index->ef_construction), 0);
-	HnswSearchSort(search, 0);
+	HnswSearchSort(search, 0, search->nfound);
 	for (int i = 0; i < search->nfound; i++)
 	{
 		if (search->found[i].ref == ref)
@@ -427,7 +443,7 @@ search_levels(Insertion *self)
 	{
 		HnswSearchLevel(search, l > 0 ? HNSW_UPPER : HNSW_BASE, starts, nstarts,
 						index->space.coded ? HNSW_POOL(index->ef_construction) : index->ef_construction, 0);
-		HnswSearchSort(search, 0);
+		HnswSearchSort(search, 0, search->nfound);
 		if (l == 0 && self->existing == HNSW_NO_REF && add_row(index, search, &self->stored, self->tid, self->log))
 			return false;
 		keep_found(self, l);
@@ -497,10 +513,12 @@ write_levels(Insertion *self, HnswRef *base, HnswRef *top)
 {
 	IndexChunkRef chunks;
 	HnswStored	in_slots = value_in_slots(self, &chunks);
-	HnswRef		below = HNSW_NO_REF;
+	HnswRef		below = HNSW_NO_RESIDUAL;
 	bool		taken = true;
 
 	*base = HNSW_NO_REF;
+	if (self->existing == HNSW_NO_REF)
+		below = HnswWriteResidual(self->index, &self->stored, self->log);
 	for (int l = 0; l <= self->level; l++)
 	{
 		const LevelFound *found = &self->found[l];

@@ -55,12 +55,19 @@ HnswStore(HnswIndex *index, const IndexValue *value, HnswStored *stored)
 	{
 		uint8	   *bytes = palloc(packed12_bytes(index->space.padded));
 		float	   *floats = palloc(sizeof(float) * index->space.padded);
+		ValueResidual *residual = NULL;
 
 		ValuePack(&index->space, value, bytes, &stored->scale, &stored->error, &stored->norm);
 		packed12_load(bytes, index->space.padded, stored->scale, floats);
+		if (ValueHasResidual(&index->space))
+		{
+			residual = palloc(ValueResidualBytes(&index->space));
+			ValuePackResidual(&index->space, value, bytes, stored->scale, residual);
+		}
 		stored->bytes = (const char *) bytes;
 		stored->nbytes = packed12_bytes(index->space.padded);
 		stored->floats = floats;
+		stored->residual = residual;
 	}
 	else
 	{

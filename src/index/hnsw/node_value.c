@@ -1,6 +1,6 @@
 /*
  * node_value.c
- *	  Values of nodes on pages: read whole, and compared.
+ *	  Values of nodes on pages: read whole, and compared; residuals.
  *
  * index/value.h tells what a stored value is.  It stands in the node's slot, goes on
  * behind the slot's page, or is in chunks: the node's layout says which.
@@ -163,4 +163,21 @@ HnswNodeDistance(HnswIndex *index, Buffer buffer, const HnswNode *node, int kind
 	if (index->space.coded)
 		return ValuePackedDistance(&index->space, value->rotated, (const uint8 *) stored, node->scale);
 	return (float) ValueRawDistance(&index->space, value->raw, stored);
+}
+
+/*
+ * Read the residual of a coded node to *residual, whose levels padded / 2 zeros follow.
+ * False where there is none that can be a residual of what was stored with `error`.
+ */
+bool
+HnswReadResidual(HnswIndex *index, HnswRef at, float error, ValueResidual *residual)
+{
+	IndexChunkRef ref;
+
+	if (!HnswHasResidual(at))
+		return false;
+	ref.bytes = ValueResidualBytes(&index->space);
+	ref.first = HnswResidualChunk(at);
+	return ChunksRead(&index->file, InvalidBlockNumber, &ref, (char *) residual) == ref.bytes &&
+		isfinite(residual->addend) && residual->error >= 0 && residual->error <= error;
 }

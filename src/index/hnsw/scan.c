@@ -51,6 +51,9 @@ typedef struct KilledTid
 
 #define MAX_KILLED 256
 
+/* Rows beyond those that a LIMIT wants whose distances are refined at first */
+#define MORE_REFINED 4
+
 /* Times that a scan without iteration searches again, each with twice the ef: rows of a region that was deleted */
 #define MAX_AGAIN 4
 
@@ -95,6 +98,10 @@ typedef struct HnswScan
 	Ranked	   *ranked;			/* of found[done..end) */
 	double		last_bound;		/* greatest bound returned, for strict order */
 	double		last_high;		/* and where the intervals of those rows end; of live ones without iteration */
+	double		high_before;	/* the same before found[done..end) */
+	int			refined;		/* found[done..refined) have their distances refined, if need be */
+	int			to_refine;		/* of what comes next so many are */
+	ValueResidual *residual;	/* of one node; NULL where none is asked for */
 	int			wanted;			/* without iteration: nodes with live rows that are still to be returned */
 	int			again;			/* and times that it has searched again */
 	bool		any_dead;		/* since it searched last, a row was found dead */
@@ -103,6 +110,7 @@ typedef struct HnswScan
 	int64		searches;		/* for the report of counters */
 	int64		returned;
 	int64		rechecked;
+	int64		distances_refined;
 
 	int			nkilled;
 	KilledTid  *killed;
@@ -278,6 +286,7 @@ start(IndexScanDesc scan)
 	HnswScan   *self = (HnswScan *) scan->opaque;
 	MemoryContext old;
 	bool		has_direction = true;
+	double		rows;			/* that are wanted; 0: unknown */
 
 	if (scan->numberOfOrderBys != 1)
 		ereport(ERROR,
@@ -307,17 +316,22 @@ start(IndexScanDesc scan)
 	else
 		has_direction = ValuePrepare(&self->index->space, self->index->file.rel,
 									 scan->orderByData[0].sk_argument, true, &self->value);
+	self->unordered = IndexScanIsUnordered(&scan->orderByData[0]);
+	self->residual = NULL;
+	if (ValueHasResidual(&self->index->space) && !self->null_query && !self->unordered)
+		self->residual = palloc0(ValueResidualBytes(&self->index->space) + self->index->space.padded / 2);
 	MemoryContextSwitchTo(old);
 
 	self->most_distance = IndexScanBound(&scan->orderByData[0], !has_direction);
 
 	self->paging = false;
-	self->unordered = IndexScanIsUnordered(&scan->orderByData[0]);
 	self->mode = self->unordered ? HNSW_ITERATIVE_RELAXED : HnswIterativeScanMode();
 	self->ef = HnswEfSearch();
+	rows = IndexScanRowsWanted(&scan->orderByData[0]);
 	if (self->mode != HNSW_ITERATIVE_OFF)
-		self->ef = Max(self->ef, (int) Min(IndexScanRowsWanted(&scan->orderByData[0]),
-										   Min(HNSW_MAX_EF_SEARCH, HnswMaxScanTuples())));
+		self->ef = Max(self->ef, (int) Min(rows, Min(HNSW_MAX_EF_SEARCH, HnswMaxScanTuples())));
+	/* the last of them come out when the scan gives what is behind them */
+	self->to_refine = rows > 0 ? (int) Min(rows + rows / 16 + MORE_REFINED, INT_MAX) : INT_MAX;
 	self->started = true;
 	self->searches++;
 	IndexScansBegun++;
@@ -379,7 +393,7 @@ rank(HnswScan *self)
 	int			n = self->end - self->done;
 	HnswFound  *found = self->search->found + self->done;
 	double		later_low = get_float8_infinity();
-	double		earlier_high = self->last_high;
+	double		earlier_high = self->high_before;
 	double	   *highs;
 
 	Assert(n > 0 && self->end <= self->search->nfound);
@@ -425,6 +439,41 @@ rank(HnswScan *self)
 			self->ranked[i].bound = Min(self->ranked[i].bound, least_distance(self, &found[i]));
 	}
 	pfree(highs);
+}
+
+/*
+ * Look at the next of found[refined..end), as many as may be wanted: where the executor
+ * would have to put one in order, its distance is refined by the residual of its value.
+ * Then they are ranked anew.  What was returned already is no farther than any of these,
+ * whatever its distance.
+ */
+static void
+refine(HnswScan *self)
+{
+	HnswSearch *search = self->search;
+	int			from = self->refined;
+	int			to = from + Min(self->to_refine, self->end - from);
+	bool		any = false;
+
+	self->refined = to;
+	self->to_refine = Min(self->to_refine, INT_MAX / 2) * 2;
+	for (int i = from; i < to; i++)
+	{
+		HnswFound  *found = &search->found[i];
+
+		/* rows of one node may differ in what the residual has */
+		if (!self->ranked[i - self->done].recheck || found->ntids > 1 || (found->flags & HNSW_NODE_SHARED) ||
+			!HnswReadResidual(self->index, found->down, found->error, self->residual))
+			continue;
+		found->distance = ValueRefine(&self->index->space, &self->value, found->distance, self->residual, found->scale);
+		found->error = self->residual->error;
+		self->distances_refined++;
+		any = true;
+	}
+	if (!any)
+		return;
+	HnswSearchSort(search, from, to);
+	rank(self);
 }
 
 /* Look at what a round has found: found[before..) */
@@ -558,6 +607,17 @@ surely_behind(const HnswScan *self, int limit)
 	return limit;
 }
 
+/* found[done..end) are the next to be returned */
+static void
+begin_batch(HnswScan *self)
+{
+	self->at = self->done;
+	self->at_tid = 0;
+	self->high_before = self->last_high;
+	rank(self);
+	self->refined = self->residual != NULL ? self->done : self->end;
+}
+
 static void
 leave_graph(HnswScan *self)
 {
@@ -585,11 +645,10 @@ next_page(HnswScan *self)
 		HnswSearchPage(self->search, self->page++, self->strategy);
 		self->end = self->search->nfound;
 	}
-	self->at = self->at_tid = 0;
 	if (self->end == 0)
 		return false;
-	HnswSearchSort(self->search, 0);
-	rank(self);
+	HnswSearchSort(self->search, 0, self->search->nfound);
+	begin_batch(self);
 	return true;
 }
 
@@ -657,7 +716,7 @@ next_round(IndexScanDesc scan)
 		if (!self->exhausted && is_rest_too_far(self))
 			self->exhausted = true;
 
-		HnswSearchSort(search, self->done);
+		HnswSearchSort(search, self->done, search->nfound);
 		limit = search->nfound;
 		if (self->mode == HNSW_ITERATIVE_OFF || !self->exhausted)
 		{
@@ -703,13 +762,12 @@ next_round(IndexScanDesc scan)
 			}
 			self->done = kept;
 		}
-		self->at = self->done;
-		self->at_tid = 0;
 		if (self->end > self->done)
 		{
-			rank(self);
+			begin_batch(self);
 			return true;
 		}
+		self->at = self->done;
 		if (self->exhausted)
 			return false;
 	}
@@ -765,6 +823,8 @@ hnswgettuple(IndexScanDesc scan, ScanDirection direction)
 			HnswFound  *found = &self->search->found[self->at];
 			Ranked	   *ranked = &self->ranked[self->at - self->done];
 
+			if (self->at == self->refined && self->at_tid == 0)
+				refine(self);
 			Assert(self->at >= self->done && self->at < self->search->nfound);
 			if (ranked->bound > self->most_distance)
 			{
@@ -809,10 +869,10 @@ hnswendscan(IndexScanDesc scan)
 		ereport(INFO,
 				(errmsg("hnsw scan of index \"%s\": " INT64_FORMAT " searches", RelationGetRelationName(scan->indexRelation), self->searches),
 				 errdetail("Nodes expanded: " INT64_FORMAT ", pages read: " INT64_FORMAT ", estimates: " INT64_FORMAT
-						   ", exact distances: " INT64_FORMAT ", rows returned: " INT64_FORMAT
+						   ", exact distances: " INT64_FORMAT ", refined: " INT64_FORMAT ", rows returned: " INT64_FORMAT
 						   ", of them to be put in order: " INT64_FORMAT ".",
 						   self->search->expanded, self->index->file.pages_read, self->search->estimates,
-						   self->search->distances, self->returned, self->rechecked)));
+						   self->search->distances, self->distances_refined, self->returned, self->rechecked)));
 	MemoryContextDelete(self->context);
 	pfree(self);
 	scan->opaque = NULL;

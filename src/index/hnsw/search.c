@@ -863,7 +863,7 @@ scout_down(HnswSearch *self, HnswRef *starts)
 		int			nlive = 0;
 
 		HnswSearchLevel(scout, HNSW_UPPER, starts, n, SCOUT_POOL, 0);
-		HnswSearchSort(scout, 0);
+		HnswSearchSort(scout, 0, scout->nfound);
 		for (int i = 0; i < scout->nfound && nlive < SCOUT_STARTS; i++)
 		{
 			if (scout->found[i].live)
@@ -1140,14 +1140,11 @@ HnswSearchIsBeyond(HnswSearch *self)
 #define ST_DEFINE
 #include "lib/sort_template.h"
 
-/*
- * Order what was found, from number `from` on, by distance.  Keys are sorted,
- * for the records are large.
- */
+/* Order found[from..to) by distance.  Keys are sorted, for the records are large. */
 void
-HnswSearchSort(HnswSearch *self, int from)
+HnswSearchSort(HnswSearch *self, int from, int to)
 {
-	int			n = self->nfound - from;
+	int			n = to - from;
 
 	if (n <= 1)
 		return;
@@ -1199,7 +1196,7 @@ HnswDescend(HnswSearch *self, int to_level, HnswRef *starts, int most, int *entr
 			HnswSearchLevel(self, HNSW_UPPER, starts, n, 2 * most, 0);
 			if (self->nfound == 0)
 				break;
-			HnswSearchSort(self, 0);
+			HnswSearchSort(self, 0, self->nfound);
 			n = Min(self->nfound, most);
 			for (int i = 0; i < n; i++)
 				starts[i] = self->found[i].down;

@@ -24,7 +24,7 @@ can_free(VacuumState *state, const HnswNode *node)
 
 /*
  * Free what removed nodes of one page no scan can come to any more.  Returns
- * whether there is room on the page; chunks[] gets the values to be freed.
+ * whether there is room on the page; chunks[] gets the values and residuals to be freed.
  */
 static bool
 free_removed(VacuumState *state, Buffer buffer, int kind, ItemPointerData *chunks, int *nchunks)
@@ -55,6 +55,8 @@ free_removed(VacuumState *state, Buffer buffer, int kind, ItemPointerData *chunk
 		}
 		if (kind == HNSW_BASE && layout->value_form == HNSW_VALUE_CHUNKS)
 			chunks[(*nchunks)++] = ((IndexChunkRef *) HnswNodeValue(node, layout))->first;
+		else if (kind == HNSW_BASE && HnswHasResidual(HnswLinkGet(&node->down)))
+			chunks[(*nchunks)++] = HnswResidualChunk(HnswLinkGet(&node->down));
 		node->flags = 0;
 		node->nlinks = 0;
 		node->ntids = 0;

@@ -174,7 +174,7 @@ add_by_search(Repair *repair, int most)
 		return;
 	HnswSearchLevel(search, repair->kind, starts, nstarts,
 					index->space.coded ? HNSW_POOL(index->ef_construction) : index->ef_construction, 0);
-	HnswSearchSort(search, 0);
+	HnswSearchSort(search, 0, search->nfound);
 	for (int i = 0; i < search->nfound && repair->ncandidates < most; i++)
 	{
 		HnswFound  *found = &search->found[i];

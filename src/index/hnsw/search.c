@@ -66,7 +66,7 @@
 #define FRONTIER_SLACK		2
 
 /* And beyond what is wanted, where a search for all within a distance ends: see HnswSearchIsBeyond() */
-#define BEYOND_SLACK		1
+#define BEYOND_SLACK		0.4f
 
 /* The caller may search many values, one after the other, with one HnswSearch. */
 HnswSearch *

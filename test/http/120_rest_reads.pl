@@ -191,7 +191,21 @@ is("$answer->{status} $answer->{headers}{'content-range'} $answer->{body}", qq(2
 is(ask('people', undef, Range => '8-')->{headers}{'content-range'}, '8-9/*', 'Range without an end');
 is(ask('people', undef, Range => 'bytes=0-1')->{headers}{'content-range'}, '0-9/*', 'a Range of something else is passed over');
 is(ask('people', [ id => 'eq.99' ], Prefer => 'count=exact')->{headers}{'content-range'}, '*/0', 'none');
-refused(ask('people', [ offset => 50 ], Prefer => 'count=exact'), 416, 'PGRST103', qr/50.*10 rows/, 'an offset beyond the end');
+for my $beyond ([ 50, 'exact', '10' ], [ 11, 'exact', '10' ], [ 1, 'exact', '0', id => 'eq.99' ], [ 1_000_000, 'planned', '\d+' ])
+{
+	my ($offset, $count, $total, @filter) = @$beyond;
+	my $name = "offset=$offset, count=$count, of $total rows";
+
+	$answer = ask('people', [ offset => $offset, @filter ], Prefer => "count=$count");
+	refused($answer, 416, 'PGRST103', qr/$offset.* $total rows/, $name);
+	like($answer->{headers}{'content-range'}, qr{^\*/$total$}, "$name: Content-Range");
+	is($answer->{headers}{'content-type'}, 'application/json; charset=utf-8', "$name: Content-Type");
+}
+$answer = ask('people', [ offset => 50 ], method => 'HEAD', Prefer => 'count=exact');
+is("$answer->{status} $answer->{headers}{'content-range'} $answer->{body}", '416 */10 ', 'an offset beyond the end, HEAD');
+$answer = ask('people', [ offset => 10 ], Prefer => 'count=exact');
+is("$answer->{status} $answer->{headers}{'content-range'} $answer->{body}", '206 */10 []', 'an offset at the end');
+is(ask('people', [ offset => 50 ])->{body}, '[]', 'an offset beyond the end, not counted');
 refused(ask('people', [ limit => -1 ]), 416, 'PGRST103', qr/limit/, 'a negative limit');
 refused(ask('people', undef, Range => '5-2'), 416, 'PGRST103', qr/boundary/, 'a Range that ends before it begins');
 refused(ask('people', [ limit => 'x' ]), 400, 'PGRST100', qr/limit/, 'a limit that is no number');

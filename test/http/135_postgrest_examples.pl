@@ -172,7 +172,7 @@ cases('pages and counts',
 	[ 'a planned count', 'HEAD', 'ships?limit=2', { Prefer => 'count=planned' }, undef, 206, { 'Content-Range' => '0-1/4' }, undef ],
 	[ 'an estimated count', 'HEAD', 'ships?limit=2', { Prefer => 'count=estimated' }, undef, 206, { 'Content-Range' => qr{^0-1/\d+$} }, undef ],
 	[ 'all rows, counted', 'GET', 'ships?select=id', { Prefer => 'count=exact' }, undef, 200, { 'Content-Range' => '0-3/4', 'Preference-Applied' => 'count=exact' }, undef ],
-	[ 'beyond the end, counted', 'GET', 'ships', { Range => '10-19', Prefer => 'count=exact' }, undef, 416, {}, qr/"code":"PGRST103".*"Requested range not satisfiable"/ ],
+	[ 'beyond the end, counted', 'GET', 'ships', { Range => '10-19', Prefer => 'count=exact' }, undef, 416, { 'Content-Range' => '*/4', 'Preference-Applied' => 'count=exact' }, qr/"code":"PGRST103".*"Requested range not satisfiable"/ ],
 	[ 'a range the wrong way', 'GET', 'ships', { Range => '5-1' }, undef, 416, {}, qr/"PGRST103"/ ],
 	[ 'a negative limit', 'GET', 'ships?limit=-1', {}, undef, 416, {}, qr/"PGRST103"/ ]);
 

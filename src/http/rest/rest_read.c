@@ -7,6 +7,7 @@
 #include "executor/spi.h"
 #include "guc.h"
 #include "http/body.h"
+#include "http/rest/rest_surface.h"
 #include "utils/builtins.h"
 
 /* ---------------------------------------------------------------------------
@@ -98,15 +99,32 @@ answer_with_plan(const RestSql *sql, const RestRequest *request, ApiAnswer *answ
  * The request
  */
 
+/* There are fewer rows than are to be passed over: an error, but one that tells how many there are. */
+static void
+answer_beyond(const RestRequest *request, int64 total, ApiAnswer *answer)
+{
+	ErrorData	error = {
+		.message = "Requested range not satisfiable",
+		.detail = psprintf("An offset of " INT64_FORMAT " was requested, but there are only " INT64_FORMAT " rows.", request->offset, total)
+	};
+
+	ApiErrorCode = "PGRST103";
+	ApiAnswerError(answer, &rest_surface, 416, &error);
+	ApiErrorCode = NULL;
+	ApiHeader(answer, "Content-Range", psprintf("*/" INT64_FORMAT, total));
+}
+
 /* Which rows of how many these are; and whether they are all. */
 static void
 tell_range(const RestRequest *request, int64 rows, int64 total, ApiAnswer *answer)
 {
 	char	   *range = rows > 0 ? psprintf(INT64_FORMAT "-" INT64_FORMAT, request->offset, request->offset + rows - 1) : "*";
 
-	if (total >= 0 && request->offset > 0 && request->offset >= total && rows == 0)
-		RestRefuse(416, "PGRST103", "Requested range not satisfiable",
-				   psprintf("An offset of " INT64_FORMAT " was requested, but there are only " INT64_FORMAT " rows.", request->offset, total), NULL);
+	if (total >= 0 && request->offset > total && rows == 0)
+	{
+		answer_beyond(request, total, answer);
+		return;
+	}
 	if (total >= 0 && rows < total)
 		answer->status = 206;
 	ApiHeader(answer, "Content-Range", total < 0 ? psprintf("%s/*", range) : psprintf("%s/" INT64_FORMAT, range, total));

@@ -22,6 +22,7 @@ $node->safe_psql('postgres', <<'SQL');
 	CREATE TABLE api.hidden (id int, b int);
 	CREATE TABLE api."odd ""name" ("a b" int PRIMARY KEY, "t" int);
 	CREATE TABLE api.checked (id int PRIMARY KEY, other int REFERENCES api.items DEFERRABLE INITIALLY DEFERRED);
+	CREATE FUNCTION api.name2(api.items) RETURNS text LANGUAGE sql AS 'SELECT $1.name';
 	CREATE VIEW api.names AS SELECT id, name FROM api.items;
 	GRANT ALL ON ALL TABLES IN SCHEMA api TO vecdb_anon;
 	REVOKE ALL ON api.hidden FROM vecdb_anon;
@@ -272,6 +273,8 @@ isnt($node->safe_psql('postgres', 'SELECT count(*) FROM api.items'), '0', 'and n
 
 # --- what is refused
 refused(ask('POST', 'items', { id => 30, nam => 'x' }), 400, 'PGRST204', qr/'nam' column.*"name"/, 'a column that is none');
+refused(ask('POST', 'items', { id => 30, nam2 => 'x' }), 400, 'PGRST204', qr/'nam2' column.*"name"/, 'a computed column is no hint for a write');
+refused(ask('POST', 'items?on_conflict=nam2', { id => 30 }, 'resolution=merge-duplicates'), 400, '42703', qr/nam2.*"name"/, 'nor for on_conflict');
 refused(ask('POST', 'items?columns=id,nam', { id => 30 }), 400, 'PGRST204', qr/'nam'/, 'in columns=');
 refused(ask('POST', 'items', [ { id => 30 }, { id => 31, name => 'x' } ]), 400, 'PGRST102', qr/must match/, 'objects of other members');
 refused(ask('POST', 'items', [ { id => 30, name => 1 }, { id => 31 } ]), 400, 'PGRST102', qr/must match/, 'of fewer');

@@ -134,10 +134,11 @@ extern AttrNumber RestFindColumn(const RestTable *table, RestText name);
 /* A computed column: a function of the table's schema that takes a row of it.  Its type, or InvalidOid. */
 extern Oid	RestFindComputed(const RestTable *table, RestText name, Oid *function);
 
-/* A hint that names the nearest column of those that the role may read, or NULL. */
-extern char *RestNearestColumn(const RestTable *table, RestText name);
+/* A hint that names the nearest column of those that the role may read, and of computed ones too where computed says so; or NULL. */
+extern char *RestNearestColumn(const RestTable *table, RestText name, bool computed);
 
-extern void RestNoColumn(const RestTable *table, RestText name) pg_attribute_noreturn();
+/* computed: a computed column would have been as good. */
+extern void RestNoColumn(const RestTable *table, RestText name, bool computed) pg_attribute_noreturn();
 
 /* The names of the exposed schemas. */
 extern List *RestSchemas(void);

@@ -197,7 +197,7 @@ column_expression(const RestSql *self, RestText name)
 	}
 	result.type = RestFindComputed(self->table, name, &function);
 	if (!OidIsValid(result.type))
-		RestNoColumn(self->table, name);
+		RestNoColumn(self->table, name, true);
 	result.type = getBaseType(result.type);
 	result.sql = psprintf("%s((t.*))", quote_qualified_identifier(self->table->schema_name, get_func_name(function)));
 	return result;

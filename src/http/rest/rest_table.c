@@ -113,8 +113,39 @@ may_read_column(Oid relid, AttrNumber number)
 		pg_attribute_aclcheck(relid, number, GetUserId(), ACL_SELECT) == ACLCHECK_OK;
 }
 
+static bool
+may_read_row(Oid relid)
+{
+	return pg_class_aclcheck(relid, GetUserId(), ACL_SELECT) == ACLCHECK_OK ||
+		pg_attribute_aclcheck_all(relid, GetUserId(), ACL_SELECT, ACLMASK_ALL) == ACLCHECK_OK;
+}
+
+/* The most functions that are looked through for a hint. */
+#define HINT_FUNCTIONS	1000
+
+/* Offer what RestFindComputed() finds, and the role may use. */
+static void
+offer_computed(const RestTable *table, Nearest *nearest)
+{
+	static const char sql[] =
+		"SELECT p.proname::pg_catalog.text FROM pg_catalog.pg_proc p WHERE p.pronamespace OPERATOR(pg_catalog.=) $1 "
+		"AND p.pronargs OPERATOR(pg_catalog.=) 1 AND p.proargtypes[0] OPERATOR(pg_catalog.=) $2 "
+		"AND p.prokind OPERATOR(pg_catalog.=) 'f' AND NOT p.proretset AND p.prorettype OPERATOR(pg_catalog.<>) 'pg_catalog.void'::pg_catalog.regtype "
+		"AND pg_catalog.has_function_privilege(p.oid, 'EXECUTE') LIMIT $3";
+	Oid			row_type = table->rel->rd_rel->reltype;
+	Oid			types[] = {OIDOID, OIDOID, INT4OID};
+	Datum		values[] = {ObjectIdGetDatum(table->schema), ObjectIdGetDatum(row_type), Int32GetDatum(HINT_FUNCTIONS)};
+
+	if (!OidIsValid(row_type) || !may_read_row(RelationGetRelid(table->rel)))
+		return;
+	if (SPI_execute_with_args(sql, 3, types, values, NULL, true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not look for functions");
+	for (uint64 i = 0; i < SPI_processed; i++)
+		nearest_offer(nearest, SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1));
+}
+
 char *
-RestNearestColumn(const RestTable *table, RestText name)
+RestNearestColumn(const RestTable *table, RestText name, bool computed)
 {
 	TupleDesc	desc = RelationGetDescr(table->rel);
 	Nearest		nearest;
@@ -127,13 +158,15 @@ RestNearestColumn(const RestTable *table, RestText name)
 		if (!att->attisdropped && may_read_column(RelationGetRelid(table->rel), att->attnum))
 			nearest_offer(&nearest, NameStr(att->attname));
 	}
+	if (computed)
+		offer_computed(table, &nearest);
 	return nearest.name ? psprintf("Perhaps you meant the column \"%s\".", nearest.name) : NULL;
 }
 
 void
-RestNoColumn(const RestTable *table, RestText name)
+RestNoColumn(const RestTable *table, RestText name, bool computed)
 {
-	char	   *hint = RestNearestColumn(table, name);
+	char	   *hint = RestNearestColumn(table, name, computed);
 
 	ApiErrorStatus = 400;
 	ereport(ERROR,

@@ -91,7 +91,7 @@ find_written(const Write *self, RestText name)
 
 	if (number == InvalidAttrNumber)
 		RestRefuse(400, "PGRST204", psprintf("Could not find the '%s' column of '%s' in the schema", RestShown(RestCopy(name)), self->table->name), NULL,
-				   RestNearestColumn(self->table, name));
+				   RestNearestColumn(self->table, name, false));
 	return number;
 }
 
@@ -339,7 +339,7 @@ put_conflict(Write *self, RestResolution resolution)
 		{
 			target[i] = RestFindColumn(self->table, self->asked->conflict[i]);
 			if (target[i] == InvalidAttrNumber)
-				RestNoColumn(self->table, self->asked->conflict[i]);
+				RestNoColumn(self->table, self->asked->conflict[i], false);
 		}
 	}
 	if (ntarget == 0)

@@ -264,6 +264,36 @@ for my $bad ('a=eq.1', 'a=eq.1&b=gt.z', 'a=eq.1&b=eq.z&c=eq.4', 'a=eq.1&a=eq.1',
 refused(ask('PUT', 'pairs?a=eq.1&b=eq.z&on_conflict=c', { a => 1, b => 'z', c => 4 }), 400, 'PGRST100', qr/on_conflict/, 'PUT of a row by another key');
 refused(ask('PUT', 'keyless?a=eq.1', { a => 1 }), 405, 'PGRST105', qr/primary key/, 'PUT without a primary key');
 
+# --- views have the key of their table
+$node->safe_psql('postgres', q{
+	CREATE VIEW api.pairs_turned AS SELECT c, b AS second, a AS first FROM api.pairs WHERE a >= 0;
+	CREATE VIEW api.pairs_twice WITH (security_invoker = on) AS SELECT second AS two, first AS one, c FROM api.pairs_turned;
+	CREATE VIEW api.pairs_lacking AS SELECT a, c FROM api.pairs;
+	CREATE VIEW api.pairs_computed AS SELECT a, b || '' AS b, c FROM api.pairs;
+	CREATE VIEW api.pairs_joined AS SELECT p.a, p.b, p.c FROM api.pairs p, api.pairs q WHERE false;
+	CREATE VIEW api.pairs_grouped AS SELECT a, b, count(*) AS c FROM api.pairs GROUP BY a, b;
+	CREATE VIEW api.keyless_shown AS SELECT * FROM api.keyless;
+	CREATE VIEW api.pairs_instead AS SELECT * FROM api.pairs;
+	CREATE FUNCTION api.instead() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+	CREATE TRIGGER instead INSTEAD OF INSERT ON api.pairs_instead FOR EACH ROW EXECUTE FUNCTION api.instead();
+	CREATE VIEW api.pairs_ruled AS SELECT * FROM api.pairs;
+	CREATE RULE ruled AS ON INSERT TO api.pairs_ruled DO INSTEAD NOTHING;
+	CREATE VIEW api.parted_shown AS SELECT n, id FROM api.parted;
+	CREATE VIEW api.below AS SELECT 1 AS a, 2 AS b; CREATE VIEW api.above AS SELECT * FROM api.below; CREATE OR REPLACE VIEW api.below AS SELECT a, b FROM api.above;
+	GRANT ALL ON ALL TABLES IN SCHEMA api TO vecdb_anon; REVOKE ALL ON api.hidden, api.shy FROM vecdb_anon; GRANT INSERT, UPDATE, SELECT (id, n) ON api.shy TO vecdb_anon});
+is(ask('POST', 'pairs_turned', { first => 50, second => 'x y', c => 1 }, 'return=headers-only')->{headers}{location}, '/rest/v1/pairs_turned?first=eq.50&second=eq.x%20y', 'Location of a row of a view, in the order of the key');
+is(ask('POST', 'pairs_twice', { one => 51, two => 'x', c => 1 }, 'return=headers-only')->{headers}{location}, '/rest/v1/pairs_twice?one=eq.51&two=eq.x', 'of a view of a view');
+is(join(' ', map { ask('POST', $_->[0], $_->[1], 'resolution=merge-duplicates')->{status} } [ pairs_turned => { first => 50, second => 'x y', c => 2 } ], [ pairs_twice => [ { one => 51, two => 'x', c => 2 }, { one => 52, two => 'x', c => 2 } ] ],
+		[ parted_shown => { id => 1, n => 9 } ]), '200 201 200', 'resolution=merge-duplicates without on_conflict');
+answers(ask('POST', 'pairs_twice', [ { one => 51, two => 'x', c => 3 }, { one => 53, two => 'x', c => 3 } ], 'resolution=ignore-duplicates, return=representation'), '201 */* [{"two":"x","one":53,"c":3}]', 'resolution=ignore-duplicates');
+answers(ask('PUT', 'pairs_twice?one=eq.54&two=eq.x', { one => 54, two => 'x', c => 1 }, 'return=representation'), '201 - [{"two":"x","one":54,"c":1}]', 'PUT of a new row');
+answers(ask('PUT', 'pairs_turned?second=eq.x&first=eq.54', { second => 'x', first => 54, c => 2 }, 'return=representation'), '200 - [{"c":2,"second":"x","first":54}]', 'of one that is there');
+refused(ask('PUT', 'pairs_turned?first=eq.54', { second => 'x', first => 54, c => 2 }), 405, 'PGRST105', qr/primary key/, 'of one that half a key names');
+table_is(q{SELECT string_agg(a || b || c, ' ' ORDER BY a) FROM api.pairs WHERE a >= 50}, '50x y2 51x2 52x2 53x3 54x2', 'the table has these');
+refused(ask('PUT', "$_?a=eq.1", { a => 1 }), 405, 'PGRST105', qr/primary key/, "the view $_ has no key") foreach qw(pairs_lacking keyless_shown);
+refused(ask('PUT', "$_?a=eq.1&b=eq.z", { a => 1, b => 'z' }), 405, 'PGRST105', qr/primary key/, "the view $_ has no key") foreach qw(pairs_computed pairs_joined pairs_grouped pairs_instead pairs_ruled below);
+is(ask('POST', $_, { a => 60, b => 'x', c => 1 }, 'return=headers-only, resolution=merge-duplicates')->{headers}{location}, undef, "$_: no Location, and no other row is looked for") foreach qw(pairs_instead keyless_shown);
+
 # --- DELETE
 answers(ask('DELETE', 'items?id=in.(14,15)&select=id', undef, 'return=representation, count=exact'), qq(200 */2 [{"id":14},\n {"id":15}]), 'DELETE');
 answers(ask('DELETE', 'items?id=eq.13'), '204 */* ', 'DELETE of one');

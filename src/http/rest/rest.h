@@ -5,6 +5,7 @@
  *	  rest.c				which function serves a request, statuses of errors
  *	  rest_request.c		parameters and headers
  *	  rest_table.c			a table or view of the exposed schemas, its columns, nearest names
+ *	  rest_key.c			primary keys of tables and views
  *	  rest_sql.c			the text and the parameters of a statement
  *	  rest_plan.c			plans that are kept
  *	  rest_value.c			values as JSON and as CSV
@@ -144,6 +145,11 @@ extern void RestNoColumn(const RestTable *table, RestText name, bool computed) p
 extern List *RestSchemas(void);
 
 extern char *RestCopy(RestText text);
+
+/* ---- rest_key.c ---- */
+
+/* How many columns the primary key has, 0: there is none; their numbers, palloc'ed. */
+extern int	RestFindKey(const RestTable *table, AttrNumber **key);
 
 /* ---- rest_sql.c ---- */
 

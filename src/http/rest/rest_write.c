@@ -7,7 +7,6 @@
  */
 #include "http/rest/rest.h"
 
-#include "access/genam.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "guc.h"
@@ -63,26 +62,8 @@ holds(const AttrNumber *numbers, int n, AttrNumber number)
 }
 
 /* ---------------------------------------------------------------------------
- * Columns of the body and of the key
+ * Columns of the body
  */
-
-static void
-find_key(Write *self)
-{
-	Oid			index;
-	Relation	rel;
-
-	(void) RelationGetIndexList(self->table->rel);
-	index = VecdbPrimaryKeyIndex(self->table->rel);
-	if (!OidIsValid(index))
-		return;
-	rel = index_open(index, AccessShareLock);
-	self->nkey = rel->rd_index->indnkeyatts;
-	self->key = palloc(sizeof(AttrNumber) * self->nkey);
-	for (int i = 0; i < self->nkey; i++)
-		self->key[i] = rel->rd_index->indkey.values[i];
-	index_close(rel, AccessShareLock);
-}
 
 static AttrNumber
 find_written(const Write *self, RestText name)
@@ -373,7 +354,7 @@ put_insert(Write *self)
 static int64
 insert_rows(Write *self)
 {
-	find_key(self);
+	self->nkey = RestFindKey(self->table, &self->key);
 	read_columns(self);
 	put_insert(self);
 	put_conflict(self, self->asked->resolution);
@@ -404,7 +385,7 @@ put_row(Write *self)
 	const RestNode *test;
 	int64		rows;
 
-	find_key(self);
+	self->nkey = RestFindKey(self->table, &self->key);
 	seen = palloc(sizeof(AttrNumber) * Max(self->nkey, 1));
 	for (test = self->asked->conditions; test && is_key_test(self, test, seen, nseen); test = test->next)
 		nseen++;

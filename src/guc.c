@@ -75,7 +75,7 @@ int			VecdbHttpMaxAnswer_kb = 256 * 1024;
 int			VecdbHttpMaxBuffered_kb = 512 * 1024;
 int			VecdbHttpMaxMemory_kb = 2 * 1024 * 1024;
 int			VecdbHttpMinRate_kb = 16;
-int			VecdbHttpMaxUri = 8192;
+int			VecdbHttpMaxUri = 20 * 1024;
 int			VecdbHttpMaxHeaders = 16384;
 int			VecdbHttpMaxConnections = 2048;
 int			VecdbHttpMaxPerAddress = 1024;
@@ -289,7 +289,7 @@ DefineHttpSettings(void)
 							&VecdbHttpMinRate_kb, 16, 1, 1024 * 1024, PGC_SIGHUP, GUC_UNIT_KB, NULL, NULL, NULL);
 	DefineCustomIntVariable("vecdb.http_max_uri",
 							"Longest path and query of an HTTP request.", NULL,
-							&VecdbHttpMaxUri, 8192, 256, 65536, PGC_SIGHUP, GUC_UNIT_BYTE, NULL, NULL, NULL);
+							&VecdbHttpMaxUri, 20 * 1024, 256, 65536, PGC_SIGHUP, GUC_UNIT_BYTE, NULL, NULL, NULL);
 	DefineCustomIntVariable("vecdb.http_max_headers",
 							"Most bytes of headers of an HTTP request.", NULL,
 							&VecdbHttpMaxHeaders, 16384, 1024, 65536, PGC_SIGHUP, GUC_UNIT_BYTE, NULL, NULL, NULL);

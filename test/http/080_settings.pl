@@ -39,7 +39,7 @@ is_kept($kept, 'the connection outlived both');
 set_to("vecdb.http_access_log = 'errors'", sub { my $log = -s $node->logfile; status('GET', '/stats'); status('GET', '/none'); my $new = substr(slurp_file($node->logfile), $log); $new =~ m{/none 404} && $new !~ m{/stats 200} });
 set_to("vecdb.http_access_log = 'off'", sub { my $log = -s $node->logfile; status('GET', '/none'); substr(slurp_file($node->logfile), $log) !~ m{/none} });
 set_to('vecdb.http_max_uri = 300', sub { status('GET', '/vectors/' . 'x' x 400) == 414 });
-set_to('vecdb.http_max_uri = 8192', sub { status('GET', '/vectors/' . 'x' x 400) == 404 });
+set_to('vecdb.http_max_uri = 20480', sub { status('GET', '/vectors/' . 'x' x 400) == 404 });
 
 # --- reload of address and port
 {

@@ -328,6 +328,24 @@ refused(ask('people', [ order => 'embedding.l2.AAA' ]), 400, 'PGRST100', qr/base
 refused(ask('people', [ order => 'embedding.l2.[1,x]' ]), 400, 'PGRST100', qr/numbers/, 'no numbers');
 refused($c->request('POST', '/rest/v1/people/query', { select => join ',', map { "embedding.l2.[$_,0,0]" } 1 .. 17 }), 400, 'PGRST100', qr/16 vectors/, '17 vectors');
 
+# --- a vector of 1,536 dimensions in a target, at the limit as it is
+$node->safe_psql('postgres', q{CREATE TABLE api.wide (id int, v vector(1536)); GRANT SELECT ON api.wide TO vecdb_anon;
+	INSERT INTO api.wide SELECT i, ARRAY(SELECT sin(i * j) FROM generate_series(1, 1536) j)::vector FROM generate_series(1, 20) i});
+my $wide = encode_base64(pack('f<1536', map { sin(7 * $_) } 1 .. 1536), '');
+is(length $wide, 8192, '1,536 numbers in base64');
+for my $alphabet ($wide, $wide =~ tr{+/}{-_}r)
+{
+	my $target = '/rest/v1/wide?limit=1&select=id,distance:v.cosine.' . escape($alphabet) . '&order=v.cosine.' . escape($alphabet);
+	my ($row) = @{ decode_raw($c->request('GET', $target)) };
+
+	ok($row->{id} == 7 && abs($row->{distance}) < 1e-6, 'told and ordered by, in a target of ' . length($target) . ' bytes') or diag(encode($row));
+}
+my $to_fill = '/rest/v1/people?name=eq.';
+is($c->request('GET', $to_fill . 'x' x (20_480 - length $to_fill))->{status}, 200, 'a target of 20 kB');
+is($c->request('GET', $to_fill . 'x' x (20_481 - length $to_fill))->{status}, 414, 'and one more byte');
+$c->close;
+$c = VecdbHttp::Client->new($node->{http});
+
 my @film = ('Accept-Profile' => 'collections');
 my $vector = '[' . join(',', map { sprintf '%.3f', sin(1.1 * $_) } 1 .. 8) . ']';
 my @near = (select => "id,distance:data.cosine.$vector", order => "data.cosine.$vector.asc");

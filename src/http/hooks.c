@@ -212,7 +212,8 @@ public_headers(Request *r, const GuardRequest *request)
 		ReplyError(r, 415, NULL, "a body must not be compressed", NULL);
 	else if (has_body(r->method) && !guard_is_json(guard_header(request, "Content-Type")) &&
 			 !(def->takes_csv && guard_is_csv(guard_header(request, "Content-Type"))))
-		ReplyError(r, 415, NULL, "the body must be JSON in UTF-8",
+		ReplyError(r, 415, NULL, def->takes_csv ? "the body must be JSON or CSV in UTF-8" : "the body must be JSON in UTF-8",
+				  def->takes_csv ? "Send the header \"Content-Type: application/json\", as curl does with --json, or \"text/csv\" for CSV." :
 				  "Send the header \"Content-Type: application/json\"; curl does with --json.");
 	else if (front.stop_ms != 0)
 		ReplyStopping(r);

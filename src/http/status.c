@@ -92,6 +92,9 @@ ApiStatusOfSqlState(int sqlerrcode)
 			return 404;
 		case ERRCODE_RAISE_EXCEPTION:
 			return 400;
+		case ERRCODE_ADMIN_SHUTDOWN:
+			return 503;
+		case ERRCODE_CARDINALITY_VIOLATION:
 		case ERRCODE_CONFIGURATION_LIMIT_EXCEEDED:
 		case ERRCODE_INVALID_OBJECT_DEFINITION:
 			return 500;

@@ -215,7 +215,11 @@ is("$answer->{status} $answer->{headers}{'content-range'} $answer->{body}", '416
 $answer = ask('people', [ offset => 10 ], Prefer => 'count=exact');
 is("$answer->{status} $answer->{headers}{'content-range'} $answer->{body}", '206 */10 []', 'an offset at the end');
 is(ask('people', [ offset => 50 ])->{body}, '[]', 'an offset beyond the end, not counted');
-refused(ask('people', [ limit => -1 ]), 416, 'PGRST103', qr/limit/, 'a negative limit');
+refused(ask('people', [ limit => -1 ]), 416, 'PGRST103', qr/Limit/, 'a negative limit');
+$answer = ask('people', [ select => 'id', offset => -4, order => 'id', limit => 2 ]);
+is("$answer->{status} $answer->{headers}{'content-range'} $answer->{body}", qq(200 0-1/* [{"id":1},\n {"id":2}]), 'a negative offset is none');
+is_deeply(decode_raw(ask('names', [ select => '', id => 'eq.1' ])), [ { id => 1, name => 'name 1' } ], 'an empty select is of all columns');
+is_deeply(decode_raw($c->request('POST', '/rest/v1/names/query', { select => '', id => 'eq.1' })), [ { id => 1, name => 'name 1' } ], 'in a body, too');
 refused(ask('people', undef, Range => '5-2'), 416, 'PGRST103', qr/boundary/, 'a Range that ends before it begins');
 refused(ask('people', [ limit => 'x' ]), 400, 'PGRST100', qr/limit/, 'a limit that is no number');
 $answer = ask('film', [ limit => 1, select => 'id' ], Prefer => 'count=planned', 'Accept-Profile' => 'collections');
@@ -227,7 +231,10 @@ is("$answer->{status} $answer->{headers}{'content-range'} $answer->{body}", '200
 same_json(ask('people', [ select => 'id', id => 'eq.1' ], Accept => 'application/vnd.pgrst.object+json'), 200, { id => 1 }, 'one object');
 refused(ask('people', undef, Accept => 'application/vnd.pgrst.object+json'), 406, 'PGRST116', qr/10 rows/, 'one object of ten rows');
 refused(ask('people', [ id => 'eq.99' ], Accept => 'application/vnd.pgrst.object+json'), 406, 'PGRST116', qr/0 rows/, 'one object of none');
-is(ask('people', [ select => 'id,name', id => 'eq.10' ], Accept => 'application/vnd.pgrst.array+json;nulls=stripped')->{body}, '[{"id":10}]', 'nulls=stripped');
+$answer = ask('people', [ select => 'id,name', id => 'eq.10' ], Accept => 'application/vnd.pgrst.array+json;nulls=stripped');
+is("$answer->{headers}{'content-type'} $answer->{body}", 'application/vnd.pgrst.array+json;nulls=stripped; charset=utf-8 [{"id":10}]', 'nulls=stripped');
+is(ask('people', [ id => 'eq.10' ], Accept => 'application/vnd.pgrst.object+json;nulls=stripped')->{headers}{'content-type'}, 'application/vnd.pgrst.object+json;nulls=stripped; charset=utf-8', 'of one object');
+is(ask('people', [ id => 'eq.10' ], Accept => 'application/vnd.pgrst.array+json')->{headers}{'content-type'}, 'application/json; charset=utf-8', 'an array as any other');
 is(ask('numbers', [ select => 'id,e,a,f,m', order => 'id' ], Accept => 'text/csv')->{body},
 	qq(id,e,a,f,m\n1,"a""b\\c\n,","[1e131000,""NaN""]",NaN,"{[1,2.5],[3,4]}"\n2,"",[],-Infinity,), 'CSV');
 is(ask('people', [ select => 'id,name', id => 'eq.10' ], Accept => 'text/csv')->{body}, "id,name\n10,", 'CSV has nothing for NULL');
@@ -239,6 +246,9 @@ refused(ask('people', undef, Prefer => 'count=many, handling=strict'), 400, 'PGR
 refused(ask('people', undef, Prefer => "timezone=<\xff>5, handling=strict"), 400, '22023', qr/TimeZone/, 'a zone that is no text');
 refused(ask('people', undef, Prefer => 'timezone=Nowhere'), 400, '22023', qr/Nowhere/, 'one that is none, without handling=strict');
 is(ask('people', undef, Prefer => 'count=many')->{status}, 200, 'handling=lenient');
+$answer = ask('people', [ select => 'id', limit => 1 ], Prefer => 'count=exact, vector=array, count=planned, vector=string, return=minimal, missing=default, resolution=merge-duplicates, handling=strict, max-affected=1');
+is("$answer->{headers}{'preference-applied'} $answer->{headers}{'content-range'}", 'count=exact, vector=array, handling=strict 0-0/10', 'of two preferences the first, of a read those that make a difference to it');
+refused(ask('people', undef, Prefer => 'count=exact, count=many, handling=strict'), 400, 'PGRST122', qr/: count=many $/, 'the second must be one all the same');
 
 # --- errors
 refused(ask('peple'), 404, 'PGRST205', qr/api\.people/, 'a table that is near one');

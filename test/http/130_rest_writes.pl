@@ -136,7 +136,8 @@ refused(ask('POST', 'items', "id\n1,2", undef, @csv), 400, 'PGRST102', qr/number
 refused(ask('POST', 'items', qq(id\n"1), undef, @csv), 400, 'PGRST102', qr/quote/, 'quotes that do not end');
 refused(ask('POST', 'items', "id,id\n1,2", undef, @csv), 400, 'PGRST102', qr/twice/, 'a name that is there twice');
 refused(ask('POST', 'items', '', undef, @csv), 400, 'PGRST102', qr/empty/, 'no CSV');
-is(ask('POST', 'items', 'id', undef, 'Content-Type' => 'text/plain')->{status}, 415, 'text/plain');
+refused(ask('POST', 'items', 'id', undef, 'Content-Type' => 'text/plain'), 415, 'PGRST107', qr{JSON or CSV.*"text/csv"}, 'text/plain');
+refused(ask('POST', 'items/query', 'id', undef, 'Content-Type' => 'text/csv'), 415, 'PGRST107', qr{^(?!.*(?:CSV|csv))}, 'CSV for the parameters of a read');
 refused(ask('POST', 'items', join(',', map { sprintf 'c%062d', $_ } 1 .. 2000) . "\n" . (',' x 1999 . "\n") x 1100, undef, @csv), 400, 'PGRST102', qr/too large as JSON/,
 	'2 MB of CSV that would be 150 MB of JSON');
 my $elements = '{' . join(',', ('x') x 100_001) . '}';
@@ -186,6 +187,7 @@ answers(ask('POST', 'items?select=id', [ { id => 1, name => 'eins' }, { id => 15
 ask('POST', 'items', { id => 16, code => 'abc' });
 answers(ask('POST', 'items?on_conflict=code&select=id,name', { id => 16, code => 'abc', name => 'by code' }, 'resolution=merge-duplicates, return=representation'),
 	'200 */* [{"id":16,"name":"by code"}]', 'on_conflict');
+refused(ask('POST', 'items?select=id', [ { id => 17 }, { id => 17 } ], 'resolution=merge-duplicates'), 500, '21000', qr/second time/, 'two rows of a key in one body');
 refused(ask('POST', 'items?on_conflict=name', { id => 1, name => 'x' }, 'resolution=merge-duplicates'), 400, '42P10', qr/unique/, 'on_conflict of a column that is not unique');
 refused(ask('POST', 'items?on_conflict=cod', { id => 1 }, 'resolution=merge-duplicates'), 400, '42703', qr/"code"/, 'of one that is none');
 
@@ -238,6 +240,20 @@ refused(ask('PATCH', 'items?id=eq.2', [ { name => 'x' }, { name => 'y' } ]), 400
 refused(ask('PATCH', 'items?id=eq.1&limit=1', { name => 'x' }), 400, 'PGRST100', qr/reads/, 'a limit');
 refused(ask('PATCH', 'items?id=gt.0', { name => 'x' }, 'handling=strict, max-affected=2'), 400, 'PGRST124', qr/affects \d\d rows/, 'max-affected');
 table_is("SELECT count(*) FROM api.items WHERE name = 'x'", 0, 'nothing has changed');
+my %applied = map { my ($method, $path, $body, $prefer) = @$_; my $answer = ask($method, $path, $body, "$prefer, tx=rollback"); ("$method $prefer" => "$answer->{status} $answer->{headers}{'preference-applied'}") }
+  [ 'PATCH', 'items?id=lt.2', { n => 1 }, 'handling=strict, max-affected=2' ], [ 'PATCH', 'items?id=lt.3', { n => 1 }, 'max-affected=1' ], [ 'DELETE', 'items?id=lt.2', undef, 'max-affected=2, handling=strict' ],
+  [ 'POST', 'pairs', [ { a => 70, b => 'x' }, { a => 71, b => 'x' } ], 'handling=strict, max-affected=1, missing=default, resolution=merge-duplicates' ],
+  [ 'PUT', 'pairs?a=eq.70&b=eq.x', { a => 70, b => 'x' }, 'handling=strict, max-affected=0, resolution=ignore-duplicates' ],
+  [ 'PATCH', 'items?id=lt.2', { n => 1 }, 'missing=default, resolution=merge-duplicates, return=minimal, return=representation' ], [ 'DELETE', 'items?id=lt.2', undef, 'missing=default' ];
+is_deeply(\%applied, {
+		'PATCH handling=strict, max-affected=2' => '204 handling=strict, max-affected=2, tx=rollback',
+		'PATCH max-affected=1' => '204 tx=rollback',
+		'DELETE max-affected=2, handling=strict' => '204 max-affected=2, handling=strict, tx=rollback',
+		'POST handling=strict, max-affected=1, missing=default, resolution=merge-duplicates' => '201 handling=strict, missing=default, resolution=merge-duplicates, tx=rollback',
+		'PUT handling=strict, max-affected=0, resolution=ignore-duplicates' => '204 handling=strict, tx=rollback',
+		'PATCH missing=default, resolution=merge-duplicates, return=minimal, return=representation' => '204 missing=default, return=minimal, tx=rollback',
+		'DELETE missing=default' => '204 tx=rollback'
+	}, 'max-affected is of PATCH and DELETE under handling=strict, and Preference-Applied has what was heeded') or diag(explain(\%applied));
 answers(ask('PATCH', 'items?id=lt.2', { n => 1 }, 'handling=strict, max-affected=2'), '204 0-0/* ', 'as many as that may');
 
 # --- tx=rollback

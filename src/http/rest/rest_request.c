@@ -78,7 +78,7 @@ refuse_text(const RestParser *parser, const char *what, const char *text)
  * Parameters
  */
 
-/* A number of rows, not less than 0. */
+/* A number of rows. */
 static int64
 read_rows(const char *key, const char *value)
 {
@@ -89,8 +89,6 @@ read_rows(const char *key, const char *value)
 	rows = strtoll(value, &end, 10);
 	if (end == value || *end != '\0' || errno != 0)
 		RestRefuse(400, "PGRST100", psprintf("failed to parse %s (%s)", key, RestShown(value)), "A whole number is expected.", NULL);
-	if (rows < 0)
-		RestRefuse(416, "PGRST103", "Requested range not satisfiable", psprintf("The parameter %s is less than 0.", key), NULL);
 	return rows;
 }
 
@@ -155,8 +153,9 @@ read_parameter(RestRequest *self, RestParser *parser, char *key, char *value)
 	CHECK_FOR_INTERRUPTS();
 	if (strcmp(key, "select") == 0)
 	{
+		self->columns = NULL;
 		rest_begin(parser, value, strlen(value));
-		if (!rest_parse_select(parser, &self->columns))
+		if (value[0] != '\0' && !rest_parse_select(parser, &self->columns))
 			refuse_text(parser, "select parameter", shown);
 	}
 	else if (strcmp(key, "order") == 0)
@@ -166,9 +165,13 @@ read_parameter(RestRequest *self, RestParser *parser, char *key, char *value)
 			refuse_text(parser, "order", shown);
 	}
 	else if (strcmp(key, "limit") == 0)
+	{
 		self->limit = read_rows(key, value);
+		if (self->limit < 0)
+			RestRefuse(416, "PGRST103", "Requested range not satisfiable", "Limit should be greater than or equal to zero.", NULL);
+	}
 	else if (strcmp(key, "offset") == 0)
-		self->offset = read_rows(key, value);
+		self->offset = Max(read_rows(key, value), 0);
 	else if (strcmp(key, "columns") == 0)
 		read_names(parser, value, shown, "columns parameter", &self->names, &self->nnames);
 	else if (strcmp(key, "on_conflict") == 0)
@@ -399,12 +402,46 @@ read_preference(RestRequest *self, const char *word, bool *strict)
 	return read_write_preference(self, word);
 }
 
+/* Is one of these words, NAME=VALUE, of the same name? */
+static bool
+has_name(const List *words, const char *word)
+{
+	ListCell   *cell;
+
+	foreach(cell, words)
+	{
+		if (strncmp(lfirst(cell), word, strcspn(word, "=") + 1) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Does the preference make a difference to a request of this kind? */
+static bool
+is_heeded(const RestRequest *self, HttpMethod method, const char *word, bool strict)
+{
+	bool		is_post = !self->reads && method == HTTP_POST;
+
+	if (value_of(word, "return"))
+		return !self->reads;
+	if (value_of(word, "resolution"))
+		return is_post;
+	if (value_of(word, "missing"))
+		return is_post || method == HTTP_PATCH || method == HTTP_PUT;
+	if (value_of(word, "max-affected"))
+		return strict && (method == HTTP_PATCH || method == HTTP_DELETE);
+	return true;
+}
+
+/* Of several preferences of one name the first counts. */
 static void
 read_preferences(RestRequest *self, const ApiRequest *request)
 {
 	const char *pos = NULL;
 	const char *header;
 	bool		strict = false;
+	List	   *given = NIL;
+	ListCell   *cell;
 	StringInfoData unknown;
 
 	initStringInfo(&self->applied);
@@ -415,19 +452,35 @@ read_preferences(RestRequest *self, const ApiRequest *request)
 
 		while ((word = next_piece(&header, ',')))
 		{
+			bool		good;
+
 			if (word[0] == '\0')
 				continue;
-			if (read_preference(self, word, &strict))
-				appendStringInfo(&self->applied, "%s%s", self->applied.len ? ", " : "", word);
-			else
+			if (has_name(given, word))
+			{
+				RestRequest passed_over = *self;
+				bool		ignored;
+
+				good = read_preference(&passed_over, word, &ignored);
+			}
+			else if ((good = read_preference(self, word, &strict)))
+				given = lappend(given, word);
+			if (!good)
 				appendStringInfo(&unknown, "%s%s", unknown.len ? ", " : "", word);
 		}
 	}
 	if (strict && unknown.len > 0)
 		RestRefuse(400, "PGRST122", "Invalid preferences given with handling=strict",
 				   psprintf("Invalid preferences: %s", RestShown(unknown.data)), NULL);
-	if (!strict)
-		self->max_affected = -1;
+	foreach(cell, given)
+	{
+		const char *word = lfirst(cell);
+
+		if (is_heeded(self, request->method, word, strict))
+			appendStringInfo(&self->applied, "%s%s", self->applied.len ? ", " : "", word);
+		else if (value_of(word, "max-affected"))
+			self->max_affected = -1;
+	}
 }
 
 /* "0-9" or "10-"; anything else is no range of rows, and is passed over. */

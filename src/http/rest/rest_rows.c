@@ -18,7 +18,9 @@
 #define ROWS_A_TURN		64
 
 #define JSON_TYPE		"application/json; charset=utf-8"
+#define STRIPPED_TYPE	"application/vnd.pgrst.array+json;nulls=stripped; charset=utf-8"
 #define OBJECT_TYPE		"application/vnd.pgrst.object+json; charset=utf-8"
+#define STRIPPED_OBJECT_TYPE	"application/vnd.pgrst.object+json;nulls=stripped; charset=utf-8"
 #define CSV_TYPE		"text/csv; charset=utf-8"
 
 /* What is written of the rows of a statement. */
@@ -155,11 +157,11 @@ media_type(const RestRequest *request)
 	switch (request->media)
 	{
 		case REST_OBJECT:
-			return OBJECT_TYPE;
+			return request->strip_nulls ? STRIPPED_OBJECT_TYPE : OBJECT_TYPE;
 		case REST_CSV:
 			return CSV_TYPE;
 		default:
-			return JSON_TYPE;
+			return request->strip_nulls ? STRIPPED_TYPE : JSON_TYPE;
 	}
 }
 

@@ -149,6 +149,8 @@ is_unauthorized(sign({ %$claims, long => 'x' x 7000 }), 'PGRST301', qr/longer th
 is_unauthorized(sign_text('{"alg":"HS256","crit":["b64"],"b64":false}', '{"role":"web"}'), 'PGRST301', qr/critical/, 'a critical header');
 is_unauthorized(sign_text('{"alg":"HS256","alg":"none"}', '{"role":"web"}'), 'PGRST301', qr/twice/, 'two algorithms');
 is_unauthorized(sign_text('{"alg":"HS256"}', '{"role":"web","role":"boss"}'), 'PGRST303', qr/twice/, 'two roles');
+is(ask(sign_text('{"alg":"HS256"}', '{"role":"web","app":{"tenant":"a","tenant":"b"}}'), q{SELECT (current_setting('request.jwt.claims')::json->'app'->>'tenant') || (current_setting('request.jwt.claims')::jsonb->'app'->>'tenant')}),
+	'bb', 'a name twice within a claim: SQL takes the last');
 is_unauthorized(sign_text('{"alg":"HS256"}', '{"role":["web"]}'), 'PGRST303', qr/role/, 'a role in an array');
 is_unauthorized(sign_text('{"alg":"HS256"}', '{"role":{"role":"web"}}'), 'PGRST303', qr/role/, 'a role in an object');
 is_unauthorized(sign_text('{"alg":"HS256"}', '{"role":null}'), 'PGRST303', qr/role/, 'a role that is null');
@@ -297,6 +299,8 @@ is(ask(sign({ aud => [ 'them', 'us' ], app => { roles => [ 'a', 'web' ] } }), q{
 is_unauthorized(sign({ aud => 'them', app => { roles => ['web'] } }), 'PGRST303', qr/^JWT not in audience$/, 'another audience');
 is_unauthorized(sign({ aud => 7, app => { roles => ['web'] } }), 'PGRST303', qr/aud/, 'an audience of another type');
 is_unauthorized(sign({ app => { roles => { web => 1 } } }), 'PGRST303', qr/role/, 'something else where the path leads');
+is_unauthorized(sign_text('{"alg":"HS256"}', '{"app":{"roles":["web"],"roles":["boss"]}}'), 'PGRST303', qr/role/, 'two members where the path leads');
+is_unauthorized(sign_text('{"alg":"HS256"}', '{"app":{"roles":["web"]},"app":{"roles":["boss"]}}'), 'PGRST303', qr/twice/, 'two claims where it begins');
 isnt($node->psql('postgres', q{ALTER SYSTEM SET vecdb.http_jwt_role_claim = 'role'}), 0, 'a path that is none is refused');
 isnt($node->psql('postgres', q{ALTER SYSTEM SET vecdb.http_pre_request = 'check_request'}), 0, 'and so is a function without a schema');
 set_to("vecdb.http_jwt_aud = ''\nvecdb.http_jwt_role_claim = '.role'\nvecdb.http_anon_role = ''", qr/HTTP verifies tokens/);

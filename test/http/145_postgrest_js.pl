@@ -10,7 +10,7 @@ use VecdbHttp;
 
 js_clients();
 
-my $node = http_node('postgrest_js', "vecdb.http_schemas = 'api'\nvecdb.http_plans = on\n");
+my $node = http_node('postgrest_js', "vecdb.http_schemas = 'api, side'\nvecdb.http_plans = on\n");
 $node->safe_psql('postgres', <<'SQL');
 	CREATE SCHEMA api;
 	GRANT USAGE ON SCHEMA api TO vecdb_anon;
@@ -22,7 +22,12 @@ $node->safe_psql('postgres', <<'SQL');
 		to_tsvector('english', 'the fat cats of ' || i), i % 2 = 0 FROM generate_series(1, 9) i;
 	INSERT INTO api.people (id) VALUES (10);
 	CREATE TABLE api.items (id int PRIMARY KEY, name text DEFAULT 'none', embedding vector(3), code text);
-	GRANT ALL ON ALL TABLES IN SCHEMA api TO vecdb_anon;
+	CREATE VIEW api.shown AS SELECT id, name AS title FROM api.items;
+	CREATE SCHEMA side;
+	GRANT USAGE ON SCHEMA side TO vecdb_anon;
+	CREATE TABLE side.notes (id int PRIMARY KEY, text text);
+	GRANT ALL ON ALL TABLES IN SCHEMA api, side TO vecdb_anon;
+	ANALYZE api.people;
 SQL
 
 js_cases('postgrest_js.cjs', base_url($node));

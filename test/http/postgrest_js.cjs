@@ -32,9 +32,17 @@ async function reads() {
   await data('likeAnyOf', select().likeAnyOf('name', ['%1', '%2']), ids(1, 2));
   await data('ilike', select().ilike('name', 'NAME_4'), ids(4));
   await data('ilikeAnyOf', select().ilikeAnyOf('name', ['%E 1', '%E 2']), ids(1, 2));
+  await data('ilikeAllOf', select().ilikeAllOf('name', ['NAME%', '%2']), ids(2));
+  await data('regexMatch', select().regexMatch('name', '^name [45]$'), ids(4, 5));
+  await data('regexMatch of another case', select().regexMatch('name', '^NAME'), []);
+  await data('regexIMatch', select().regexIMatch('name', '^NAME [45]$'), ids(4, 5));
+  await data('isDistinct', select().isDistinct('good', true), ids(1, 3, 5, 7, 9, 10));
+  await data('isDistinct from null', select().isDistinct('name', null).lt('id', 3), ids(1, 2));
   await data('is null', select().is('name', null), ids(10));
   await data('is true', select().is('good', true), ids(2, 4, 6, 8));
   await data('in, with a comma and quotes', select().in('name', ['name 1', 'a,b', 'c"d\\(', 'name 2']), ids(1, 2));
+  await data('notIn', select().notIn('id', [1, 2, 3, 5, 6, 7]), ids(4, 8, 9, 10));
+  await data('notIn, with a comma and quotes', select().notIn('name', ['name 1', 'a,b', 'c"d', 'name 2']).lt('id', 4), ids(3));
   await data('contains of an array', select().contains('tags', ['t1', 'x']), ids(1));
   await data('contains of jsonb', select().contains('info', { k: 'v3' }), ids(3));
   await data('containedBy', select().containedBy('tags', ['t1', 'x', 'y']), ids(1));
@@ -53,11 +61,20 @@ async function reads() {
   await data('or', select().or('id.eq.1,and(id.gt.3,id.lt.6)'), ids(1, 4, 5));
   await data('filter', select().filter('info->>k', 'eq', 'v2'), ids(2));
   await data('order descending, nulls', people().select('id').order('age', { ascending: false, nullsFirst: false }).limit(2), ids(9, 8));
+  await data('order by a path', people().select('id').order('info->>k', { ascending: false, nullsFirst: false }).limit(2), ids(9, 8));
+  await data('casts', people().select('id::text, age::float8, year:info->>k::text').eq('id', 3), [{ id: '3', age: 30, year: 'v3' }]);
+  await data('a cast that is none', people().select('id::nothing'), '400 42704');
   await data('order by two', people().select('id').order('mood').order('id', { ascending: false }).limit(2), ids(9, 6));
   await data('limit', select().limit(2), ids(1, 2));
 
   const page = await data('range', people().select('id', { count: 'exact' }).order('id').range(2, 3), ids(3, 4));
   say('its count and status', [page.count, page.status], [10, 206]);
+  for (const count of ['planned', 'estimated']) {
+    const counted = await data(`range, ${count}`, people().select('id', { count }).order('id').range(2, 3), ids(3, 4));
+    say(`its ${count} count and status`, [counted.count, counted.status], [10, 206]);
+  }
+  const beyond = await people().select('id', { count: 'exact' }).range(20, 30);
+  say('a range beyond the end', [beyond.status, beyond.error && beyond.error.code], [416, 'PGRST103']);
   const head = await people().select('*', { count: 'exact', head: true });
   say('head', [head.count, head.data, head.status], [10, null, 200]);
   await data('single', people().select('id').eq('id', 1).single(), { id: 1 });
@@ -109,6 +126,16 @@ async function writes() {
   say('delete', [answer.status, answer.count], [204, 3]);
   await data('what is left', items().select('id').order('id'), ids(1, 2, 3, 4, 5));
   await data('delete without a filter', items().delete(), '400 21000');
+  const notes = () => db.schema('side').from('notes');
+  await data('another schema', notes().insert([{ id: 1, text: 'a' }, { id: 2, text: 'b' }]).select(), [{ id: 1, text: 'a' }, { id: 2, text: 'b' }]);
+  await data('its update', notes().update({ text: 'c' }).eq('id', 1).select('text').single(), { text: 'c' });
+  await data('its upsert', notes().upsert({ id: 2, text: 'd' }).select(), [{ id: 2, text: 'd' }]);
+  await data('its delete', notes().delete().eq('id', 2).select('id'), ids(2));
+  await data('what is left of it', notes().select(), [{ id: 1, text: 'c' }]);
+  await data('which is not in the first', db.from('notes').insert({ id: 3 }), '404 PGRST205');
+  await data('nor is that in it', db.schema('side').from('items').insert({ id: 3 }), '404 PGRST205');
+  await data('a schema that is none', db.schema('film').from('x').insert({ id: 3 }), '406 PGRST106');
+  await data('upsert through a view', db.from('shown').upsert({ id: 1, title: 'eins' }).select('id,title'), [{ id: 1, title: 'eins' }]);
   await data('a column that is none', items().insert({ id: 9, nam: 'x' }), '400 PGRST204');
 }
 

@@ -56,6 +56,7 @@ run(const ApiRequest *request, ApiAnswer *answer)
 {
 	RestRequest parsed;
 	RestTable	table;
+	char	   *applied;
 	instr_time	began;
 	instr_time	read;
 	instr_time	found;
@@ -80,8 +81,9 @@ run(const ApiRequest *request, ApiAnswer *answer)
 	relation_close(table.rel, NoLock);
 	if (parsed.profile_given || list_length(RestSchemas()) > 1)
 		ApiHeader(answer, "Content-Profile", parsed.schema);
-	if (parsed.applied.len > 0)
-		ApiHeader(answer, "Preference-Applied", parsed.applied.data);
+	applied = RestApplied(&parsed);
+	if (applied)
+		ApiHeader(answer, "Preference-Applied", applied);
 	ApiHeader(answer, "Vary", "Accept, Prefer, Range");
 	ended = RestClock();
 	if (VecdbHttpServerTiming)

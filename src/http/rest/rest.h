@@ -104,10 +104,16 @@ typedef struct RestRequest
 	bool		rollback;
 	int64		max_affected;	/* -1: no limit */
 	const char *timezone;		/* NULL: none */
-	StringInfoData applied;		/* the preferences that were heeded */
+	List	   *applied;		/* the preferences that are heeded, NAME=VALUE */
 } RestRequest;
 
 extern void RestReadRequest(const ApiRequest *request, RestRequest *self);
+
+/* A preference turns out to make no difference. */
+extern void RestPassOver(RestRequest *self, const char *name);
+
+/* The preferences that were heeded, for a header; NULL: none. */
+extern char *RestApplied(const RestRequest *self);
 
 /* The value of a header, or NULL. */
 extern const char *RestHeader(const ApiRequest *request, const char *name);
@@ -265,7 +271,7 @@ extern void RestReadPayload(const ApiRequest *request, const RestTable *table, b
 
 /* ---- rest_write.c ---- */
 
-extern void RestWrite(const RestTable *table, const ApiRequest *request, const RestRequest *asked, ApiAnswer *answer);
+extern void RestWrite(const RestTable *table, const ApiRequest *request, RestRequest *asked, ApiAnswer *answer);
 
 /* ---- rest_read.c ---- */
 

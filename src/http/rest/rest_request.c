@@ -444,7 +444,6 @@ read_preferences(RestRequest *self, const ApiRequest *request)
 	ListCell   *cell;
 	StringInfoData unknown;
 
-	initStringInfo(&self->applied);
 	initStringInfo(&unknown);
 	while ((header = next_header(request, "Prefer", &pos)))
 	{
@@ -474,13 +473,39 @@ read_preferences(RestRequest *self, const ApiRequest *request)
 				   psprintf("Invalid preferences: %s", RestShown(unknown.data)), NULL);
 	foreach(cell, given)
 	{
-		const char *word = lfirst(cell);
+		char	   *word = lfirst(cell);
 
 		if (is_heeded(self, request->method, word, strict))
-			appendStringInfo(&self->applied, "%s%s", self->applied.len ? ", " : "", word);
+			self->applied = lappend(self->applied, word);
 		else if (value_of(word, "max-affected"))
 			self->max_affected = -1;
 	}
+}
+
+void
+RestPassOver(RestRequest *self, const char *name)
+{
+	ListCell   *cell;
+
+	foreach(cell, self->applied)
+	{
+		if (value_of(lfirst(cell), name))
+			self->applied = foreach_delete_current(self->applied, cell);
+	}
+}
+
+char *
+RestApplied(const RestRequest *self)
+{
+	StringInfoData text;
+	ListCell   *cell;
+
+	if (self->applied == NIL)
+		return NULL;
+	initStringInfo(&text);
+	foreach(cell, self->applied)
+		appendStringInfo(&text, "%s%s", text.len ? ", " : "", (const char *) lfirst(cell));
+	return text.data;
 }
 
 /* "0-9" or "10-"; anything else is no range of rows, and is passed over. */

@@ -29,7 +29,7 @@ typedef struct Write
 {
 	const RestTable *table;
 	const ApiRequest *request;
-	const RestRequest *asked;
+	RestRequest *asked;
 	ApiAnswer  *answer;
 	RestSql		sql;
 	RestPayload payload;
@@ -324,7 +324,10 @@ put_conflict(Write *self, RestResolution resolution)
 		}
 	}
 	if (ntarget == 0)
+	{
+		RestPassOver(self->asked, "resolution");
 		return;
+	}
 	appendStringInfoString(&self->sql.text, " ON CONFLICT (");
 	put_names(self, target, ntarget, "");
 	appendStringInfoString(&self->sql.text, resolution == REST_MERGE && self->ncolumns > 0 ? ") DO UPDATE SET " : ") DO NOTHING");
@@ -463,7 +466,7 @@ delete_rows(Write *self)
 }
 
 void
-RestWrite(const RestTable *table, const ApiRequest *request, const RestRequest *asked, ApiAnswer *answer)
+RestWrite(const RestTable *table, const ApiRequest *request, RestRequest *asked, ApiAnswer *answer)
 {
 	Write		self = {.table = table,.request = request,.asked = asked,.answer = answer};
 	int64		rows;

@@ -216,6 +216,7 @@ $node->safe_psql('postgres', 'GRANT ALL ON collections.lab TO other, vecdb_anon'
 		is_error($answer, 403, qr/./, "within a request of a token: $sql", '42501');
 	}
 	is(ask($good, q{SELECT coalesce(nullif(current_setting('request.headers')::json->>'authorization', ''), '-') || coalesce(current_setting('request.headers')::json->>'apikey', '-') || (current_setting('request.headers')::json->>'x-mine')}, $c, apikey => $good, 'X-Mine' => 'm'), '--m', 'SQL does not see the token');
+	is(ask($good, q{SELECT (current_setting('request.headers')::json->>'cookie') || coalesce(current_setting('request.cookies', true), '-')}, $c, Cookie => 'a=b'), 'a=b-', 'cookies are a header');
 	unlike(slurp_file($node->logfile), qr/\Q$s\E/, 'nor does the log');
 	like(slurp_file($node->logfile), qr/http: .* POST \/vectors 201 .* role=web$/m, 'which has the role');
 }
@@ -302,6 +303,7 @@ is_unauthorized(sign({ app => { roles => { web => 1 } } }), 'PGRST303', qr/role/
 is_unauthorized(sign_text('{"alg":"HS256"}', '{"app":{"roles":["web"],"roles":["boss"]}}'), 'PGRST303', qr/role/, 'two members where the path leads');
 is_unauthorized(sign_text('{"alg":"HS256"}', '{"app":{"roles":["web"]},"app":{"roles":["boss"]}}'), 'PGRST303', qr/twice/, 'two claims where it begins');
 isnt($node->psql('postgres', q{ALTER SYSTEM SET vecdb.http_jwt_role_claim = 'role'}), 0, 'a path that is none is refused');
+isnt($node->psql('postgres', q{ALTER SYSTEM SET vecdb.http_jwt_role_claim = '$.role'}), 0, 'so is JSON Path');
 isnt($node->psql('postgres', q{ALTER SYSTEM SET vecdb.http_pre_request = 'check_request'}), 0, 'and so is a function without a schema');
 set_to("vecdb.http_jwt_aud = ''\nvecdb.http_jwt_role_claim = '.role'\nvecdb.http_anon_role = ''", qr/HTTP verifies tokens/);
 {

@@ -231,6 +231,13 @@ table_is(q{SELECT (SELECT string_agg(n::text, ' ' ORDER BY id) FROM api.parted) 
 answers(ask('PATCH', 'items?id=eq.2', { name => 'two', embedding => [ 2, 2, 2 ] }), '204 0-0/* ', 'PATCH');
 table_is('SELECT name, n, embedding FROM api.items WHERE id = 2', 'two|2.50|[2,2,2]', 'changes what it names');
 answers(ask('PATCH', 'items?id=in.(2,3)&select=id,name', { name => 'both' }, 'return=representation, count=exact'), qq(200 0-1/2 [{"id":2,"name":"both"},\n {"id":3,"name":"both"}]), 'return=representation');
+$node->safe_psql('postgres', q{CREATE TABLE api.defaults (id int PRIMARY KEY, a text DEFAULT 'none', b int DEFAULT 1 + 2, c int, g int GENERATED ALWAYS AS (b * 2) STORED, e vector(3) DEFAULT '[1,2,3]');
+	INSERT INTO api.defaults VALUES (1, 'x', 9, 9), (2, 'x', 9, 9); GRANT ALL ON api.defaults TO vecdb_anon});
+my $patch = ask('PATCH', 'defaults?id=eq.1&columns=a,b,c,e', { c => 5 }, 'missing=default, return=representation');
+answers($patch, '200 0-0/* [{"id":1,"a":"none","b":3,"c":5,"g":6,"e":[1,2,3]}]', 'missing=default of a PATCH');
+is($patch->{headers}{'preference-applied'}, 'missing=default, return=representation', 'is heeded');
+answers(ask('PATCH', 'defaults?id=eq.2&columns=a,b,c', { a => undef, c => 5 }, 'missing=default, return=representation'), '200 0-0/* [{"id":2,"a":null,"b":3,"c":5,"g":6,"e":[1,2,3]}]', 'null is not missing');
+answers(ask('PATCH', 'defaults?id=eq.1&columns=a,b,c', { c => 6 }, 'return=representation'), '200 0-0/* [{"id":1,"a":null,"b":null,"c":6,"g":null,"e":[1,2,3]}]', 'null for what is missing');
 answers(ask('PATCH', 'items?id=eq.99', { name => 'x' }, 'return=representation'), '200 */* []', 'no row');
 answers(ask('PATCH', 'items?id=eq.2', {}), '204 */* ', 'no column');
 answers(ask('PATCH', 'items?id=eq.2&select=id', {}, 'return=representation'), '200 */* []', 'no column, with its representation');

@@ -171,7 +171,10 @@ read_parameter(RestRequest *self, RestParser *parser, char *key, char *value)
 			RestRefuse(416, "PGRST103", "Requested range not satisfiable", "Limit should be greater than or equal to zero.", NULL);
 	}
 	else if (strcmp(key, "offset") == 0)
-		self->offset = Max(read_rows(key, value), 0);
+	{
+		self->offset = read_rows(key, value);
+		self->offset = Max(self->offset, 0);
+	}
 	else if (strcmp(key, "columns") == 0)
 		read_names(parser, value, shown, "columns parameter", &self->names, &self->nnames);
 	else if (strcmp(key, "on_conflict") == 0)

@@ -450,8 +450,11 @@ update_rows(Write *self)
 
 		appendStringInfo(&self->sql.text, "%s%s = x.%s", i > 0 ? ", " : "", name, name);
 	}
-	appendStringInfo(&self->sql.text, " FROM pg_catalog.json_to_recordset($%d)", RestSqlParameter(&self->sql, JSONOID, self->payload.json));
-	put_record(self, "x");
+	appendStringInfoString(&self->sql.text, " FROM (");
+	put_source(self);
+	appendStringInfoString(&self->sql.text, ") AS x(");
+	put_names(self, self->columns, self->ncolumns, "");
+	appendStringInfoChar(&self->sql.text, ')');
 	RestSqlWhere(&self->sql, self->asked->conditions);
 	return run_statement(self);
 }

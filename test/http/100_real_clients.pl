@@ -67,6 +67,7 @@ for my $line (split /\n/, $table)
 }
 my %there = map { split /=/, $_, 2 } split /\n/, $node->safe_psql('postgres', q{
 	SELECT name || '=' || CASE WHEN unit IS NULL OR setting = '0' THEN boot_val
+		WHEN unit = 'kB' AND boot_val::int % 1048576 = 0 THEN boot_val::int / 1048576 || 'GB'
 		WHEN unit = 'kB' AND boot_val::int % 1024 = 0 THEN boot_val::int / 1024 || 'MB' WHEN unit = 'B' THEN boot_val::int / 1024 || 'kB'
 		WHEN unit = 'ms' THEN boot_val::int / 1000 || 's' ELSE boot_val || unit END
 	FROM pg_settings WHERE name LIKE 'vecdb.http%'});

@@ -441,6 +441,21 @@ rank(HnswScan *self)
 	pfree(highs);
 }
 
+/* Refine the distance of a found node by the residual of its value, once.  False: it stays as it is. */
+static bool
+refine_node(HnswScan *self, HnswFound *found)
+{
+	/* rows of one node may differ in what the residual has */
+	if (self->residual == NULL || found->ntids > 1 || (found->flags & HNSW_NODE_SHARED) ||
+		!HnswReadResidual(self->index, found->down, found->error, self->residual))
+		return false;
+	found->distance = ValueRefine(&self->index->space, &self->value, found->distance, self->residual, found->scale);
+	found->error = self->residual->error;
+	found->down = HNSW_NO_RESIDUAL;
+	self->distances_refined++;
+	return true;
+}
+
 /*
  * Look at the next of found[refined..end), as many as may be wanted: where the executor
  * would have to put one in order, its distance is refined by the residual of its value.
@@ -459,16 +474,9 @@ refine(HnswScan *self)
 	self->to_refine = Min(self->to_refine, INT_MAX / 2) * 2;
 	for (int i = from; i < to; i++)
 	{
-		HnswFound  *found = &search->found[i];
-
-		/* rows of one node may differ in what the residual has */
-		if (!self->ranked[i - self->done].recheck || found->ntids > 1 || (found->flags & HNSW_NODE_SHARED) ||
-			!HnswReadResidual(self->index, found->down, found->error, self->residual))
-			continue;
-		found->distance = ValueRefine(&self->index->space, &self->value, found->distance, self->residual, found->scale);
-		found->error = self->residual->error;
-		self->distances_refined++;
-		any = true;
+		CHECK_FOR_INTERRUPTS();
+		if (self->ranked[i - self->done].recheck && refine_node(self, &search->found[i]))
+			any = true;
 	}
 	if (!any)
 		return;
@@ -748,6 +756,7 @@ next_round(IndexScanDesc scan)
 		if (self->mode == HNSW_ITERATIVE_STRICT)
 		{
 			int			kept = self->end;
+			bool		any = false;
 
 			for (int i = self->end - 1; i >= self->done; i--)
 			{
@@ -755,12 +764,21 @@ next_round(IndexScanDesc scan)
 				double		high;
 
 				found_interval(self, &search->found[i], &low, &high);
+
+				/* the last one returned may have had its distance refined: so is this one then */
+				if (low < self->last_bound && high >= self->last_bound && refine_node(self, &search->found[i]))
+				{
+					found_interval(self, &search->found[i], &low, &high);
+					any = true;
+				}
 				if (low >= self->last_bound)
 					search->found[--kept] = search->found[i];
 				else if (search->found[i].live && self->cut == INDEX_NOT_CUT)
 					self->cut = INDEX_CUT_BY_ORDER;
 			}
 			self->done = kept;
+			if (any)
+				HnswSearchSort(search, self->done, self->end);
 		}
 		if (self->end > self->done)
 		{

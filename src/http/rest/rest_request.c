@@ -172,8 +172,9 @@ read_parameter(RestRequest *self, RestParser *parser, char *key, char *value)
 	}
 	else if (strcmp(key, "offset") == 0)
 	{
-		self->offset = read_rows(key, value);
-		self->offset = Max(self->offset, 0);
+		int64		offset = read_rows(key, value);
+
+		self->offset = Max(offset, 0);
 	}
 	else if (strcmp(key, "columns") == 0)
 		read_names(parser, value, shown, "columns parameter", &self->names, &self->nnames);

@@ -133,11 +133,33 @@ writer_end(Writer *self)
 				   psprintf("The result contains " INT64_FORMAT " rows", self->rows), NULL);
 }
 
-static void
-write_rows(Writer *self, const RestSql *sql, bool read_only)
+static Portal
+open_rows(const RestSql *sql, bool read_only)
 {
-	Portal		portal = SPI_cursor_open(NULL, RestPlan(sql), sql->values, NULL, read_only);
+	return SPI_cursor_open(NULL, RestPlan(sql), sql->values, NULL, read_only);
+}
 
+/*
+ * The rows of a read, all of them, by a plan that reads no index in its order.  The setting
+ * is in force for planning alone: functions that run later may keep plans of their own.
+ */
+static Portal
+open_rows_exactly(const RestSql *sql)
+{
+	RestSql		exact = *sql;
+	int			nest = NewGUCNestLevel();
+	Portal		portal;
+
+	exact.exact = true;
+	(void) set_config_option("enable_indexscan", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	portal = open_rows(&exact, true);
+	AtEOXact_GUC(true, nest);
+	return portal;
+}
+
+static void
+write_rows(Writer *self, Portal portal)
+{
 	for (;;)
 	{
 		SPI_cursor_fetch(portal, true, ROWS_A_TURN);
@@ -165,19 +187,6 @@ media_type(const RestRequest *request)
 	}
 }
 
-/* The rows of a read once more, all of them, by a plan that reads no index in its order. */
-static void
-write_rows_exactly(Writer *self, const RestSql *sql)
-{
-	RestSql		exact = *sql;
-	int			nest = NewGUCNestLevel();
-
-	exact.exact = true;
-	(void) set_config_option("enable_indexscan", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-	write_rows(self, &exact, true);
-	AtEOXact_GUC(true, nest);
-}
-
 int64
 RestWriteRows(const RestSql *sql, const RestRequest *request, const char *const *outputs, int noutputs, bool read_only, ApiAnswer *answer)
 {
@@ -187,14 +196,14 @@ RestWriteRows(const RestSql *sql, const RestRequest *request, const char *const 
 
 	writer_begin(&writer, request, outputs, noutputs, &answer->body);
 	start = answer->body.len;
-	write_rows(&writer, sql, read_only);
+	write_rows(&writer, open_rows(sql, read_only));
 	if (read_only && IndexScansCut != cut)
 	{
 		/* An index ended at a limit of its own, though more rows may match. */
 		answer->body.len = start;
 		answer->body.data[start] = '\0';
 		writer.rows = 0;
-		write_rows_exactly(&writer, sql);
+		write_rows(&writer, open_rows_exactly(sql));
 	}
 	writer_end(&writer);
 	ApiHeader(answer, "Content-Type", media_type(request));

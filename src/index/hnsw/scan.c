@@ -4,7 +4,8 @@
  *
  * The index knows distances of coded nodes up to a small, known error (12 bits
  * a coordinate).  A row whose interval of possible distances meets no other's is
- * returned as it is; where intervals meet, rows are returned with the lower
+ * returned as it is; where intervals meet, the residuals of long values are read,
+ * which make the error smaller.  Where they still meet, rows are returned with the lower
  * bound and xs_recheckorderby, and the executor's reorder queue puts them in
  * exact order.  So only ambiguous rows have their vectors read from the table.
  *
@@ -25,6 +26,8 @@
 #include "index/hnsw/hnsw.h"
 #include "index/hnsw/hnsw_search.h"
 #include "index/settings.h"
+
+#include <math.h>
 
 #include "access/relscan.h"
 #include "access/xlog.h"
@@ -445,11 +448,16 @@ rank(HnswScan *self)
 static bool
 refine_node(HnswScan *self, HnswFound *found)
 {
+	float		distance;
+
 	/* rows of one node may differ in what the residual has */
 	if (self->residual == NULL || found->ntids > 1 || (found->flags & HNSW_NODE_SHARED) ||
 		!HnswReadResidual(self->index, found->down, found->error, self->residual))
 		return false;
-	found->distance = ValueRefine(&self->index->space, &self->value, found->distance, self->residual, found->scale);
+	distance = ValueRefine(&self->index->space, &self->value, found->distance, self->residual, found->scale);
+	if (isnan(distance))
+		return false;
+	found->distance = distance;
 	found->error = self->residual->error;
 	found->down = HNSW_NO_RESIDUAL;
 	self->distances_refined++;
@@ -763,6 +771,7 @@ next_round(IndexScanDesc scan)
 				double		low;
 				double		high;
 
+				CHECK_FOR_INTERRUPTS();
 				found_interval(self, &search->found[i], &low, &high);
 
 				/* the last one returned may have had its distance refined: so is this one then */

@@ -1,7 +1,7 @@
 /*
  * chunk.h
- *	  Bytes that do not stand in a slot: values of their own size, in chunks on pages
- *	  of their own, and the rest of values that are larger than their slot, on the tail
+ *	  Bytes that do not stand in a slot: values of their own size, and residuals, in chunks
+ *	  on pages of their own; and the rest of values that are larger than their slot, on the tail
  *	  pages behind its page.
  *
  * Lock order: a page of slots may be locked, then one page of chunks or of a tail.

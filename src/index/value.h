@@ -7,7 +7,8 @@
  * rotated, and stored as integers of 12 bits times a scale.  Centring keeps the
  * precision where all values share an offset; it leaves Euclidean distances
  * alone.  For inner products the centre is zero.  Cosine is Euclidean distance
- * of normalised values: d^2 = 2 (1 - cos).
+ * of normalised values: d^2 = 2 (1 - cos).  Long values have a residual, too: what the
+ * 12 bits lost.
  *
  * Raw values (L1, Hamming, Jaccard, sparsevec) are the bytes that the distance
  * function takes, so that their distances are those of the operators.

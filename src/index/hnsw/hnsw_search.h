@@ -16,7 +16,7 @@
 typedef struct HnswFound
 {
 	HnswRef		ref;
-	HnswRef		down;			/* level > 0 */
+	HnswRef		down;			/* HnswNode's: of level 0 where its residual is, if that may still refine the distance */
 	float		distance;		/* index's own measure, from the stored value */
 	float		error;			/* HnswNode's */
 	float		norm;
